@@ -1,0 +1,23 @@
+"""Spiking and influence-weighted message passing on dynamic graphs, for DGL.
+
+The import is light: submodules load on first use, so that ``data_prep`` and ``--help`` start without PyTorch or DGL.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("data", "errors", "evaluation", "models", "nn", "ops", "training")
+
+__all__ = [*_SUBMODULES, "__version__"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Reading prepared folders: :class:`TemporalGraph`, splits and the Parquet schema."""
