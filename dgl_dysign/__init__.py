@@ -1,16 +1,21 @@
 """Spiking and influence-weighted message passing on dynamic graphs, for DGL.
 
 The import is light: submodules load on first use, so that ``data_prep`` and ``--help`` start without PyTorch or DGL.
+It does one thing: it lets ``import dgl`` succeed where DGL lacks the graphbolt binary for the installed torch (``_dgl``).
 """
 
 from importlib import import_module
 from types import ModuleType
+
+from dgl_dysign import _dgl
 
 __version__ = "0.1.0"
 
 _SUBMODULES = ("data", "errors", "evaluation", "models", "nn", "ops", "training")
 
 __all__ = [*_SUBMODULES, "__version__"]
+
+_dgl.install()
 
 
 def __getattr__(name: str) -> ModuleType:
