@@ -25,9 +25,7 @@ def _required(**columns: pa.DataType) -> list[pa.Field]:
     return [pa.field(name, kind, nullable=False) for name, kind in columns.items()]
 
 
-EDGES = pa.schema(
-    _required(snapshot=pa.int32(), src=pa.int64(), dst=pa.int64(), time=pa.float64(), edge_id=pa.int64())
-)
+EDGES = pa.schema(_required(snapshot=pa.int32(), src=pa.int64(), dst=pa.int64(), time=pa.float64(), edge_id=pa.int64()))
 SNAPSHOTS = pa.schema(
     _required(
         snapshot=pa.int32(),

@@ -1,0 +1,139 @@
+"""The ``dysign-prep`` command: raw files to prepared folders, and a look at them."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# pyarrow, numpy and matplotlib are imported inside the commands, so that --help answers at once.
+from dgl_dysign.errors import DGLDySignError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn raw files of events into Parquet snapshots for dgl_dysign.",
+    rich_markup_mode="rich",
+)
+synth_app = typer.Typer(no_args_is_help=True, help="Write generated raw files in the format of a real data set.")
+app.add_typer(synth_app, name="synth")
+
+
+class Features(str, Enum):
+    """Node features of a snapshot, made from its past alone."""
+
+    deepwalk = "deepwalk"
+    node2vec = "node2vec"
+    spectral = "spectral"
+    degree = "degree"
+    none = "none"
+
+
+Out = Annotated[Path, typer.Argument(help="Folder to write; it must not exist.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if this tool made it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+@app.command(epilog="Example: [bold]dysign-prep dblp raw/dblp prepared/dblp --features spectral[/bold]")
+def dblp(
+    raw: Annotated[Path, typer.Argument(help="Folder with dblp.txt and node2label.txt.", show_default=False)],
+    out: Out,
+    features: Annotated[Features, typer.Option(help="Node features a snapshot.")] = Features.spectral,
+    dim: Annotated[int, typer.Option(min=1, help="Width of the features.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the features.")] = 0,
+    decay: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Weight of an event after one snapshot (spectral).")
+    ] = None,
+    allow_unknown_labels: Annotated[
+        bool, typer.Option("--allow-unknown-labels", help="Keep labels of nodes that no edge names.")
+    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Prepare the DBLP co-author graph, or any folder of `src dst time` lines with node2label.txt."""
+    from data_prep import writer
+    from data_prep.snapshots import arrange
+    from data_prep.sources import dblp as source
+
+    start = time.perf_counter()
+    writer.check_target(out, overwrite)
+    with _progress(quiet) as progress:
+        on_bytes = progress("reading", sum(path.stat().st_size for path in raw.glob("*.txt")))
+        data = source.read(raw, allow_unknown_labels=allow_unknown_labels, on_bytes=on_bytes)
+        events = arrange(data.src, data.dst, data.time)
+        arrays, params, on_snapshot = None, None, None
+        if features is not Features.none:
+            from data_prep.features import features as compute
+
+            options = {"dim": dim, "seed": seed, **({} if decay is None else {"decay": decay})}
+            on_snapshot = progress(f"{features.value} features", events.num_snapshots)
+            arrays = compute(
+                features.value, events.snapshot, events.src, events.dst, data.num_nodes, events.num_snapshots, **options
+            )
+            params = {"kind": features.value, **options}
+        with writer.new_folder(out, overwrite) as folder:
+            manifest = writer.write_prepared(folder, data, events, arrays, params, on_snapshot)
+    _report(out, manifest, time.perf_counter() - start, quiet, as_json)
+
+
+def _report(out: Path, manifest: dict[str, Any], seconds: float, quiet: bool, as_json: bool) -> None:
+    keys = ("dataset", "num_nodes", "num_edges", "num_snapshots", "num_classes", "duplicate_rows", "features")
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    summary = {**{key: manifest[key] for key in keys}, "bytes": size, "seconds": round(seconds, 3), "path": str(out)}
+    if as_json:
+        print(json.dumps(summary))
+    elif not quiet:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("written", "", title=f"{manifest['dataset']}", show_header=False)
+        made = manifest["features"]
+        summary["features"] = f"{made['kind']}, {made['dim']} wide" if made else "none"
+        for key, value in summary.items():
+            table.add_row(
+                key.removeprefix("num_").replace("_", " "), f"{value:,}" if type(value) is int else f"{value}"
+            )
+        Console().print(table)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Any]:
+    """Give a function (text, total) -> advance that adds a bar; without a terminal nothing is drawn."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda text, total: lambda amount=1: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def add(text: str, total: int) -> Any:
+            task = bars.add_task(text, total=total)
+            return lambda amount=1: bars.advance(task, amount)
+
+        yield add
+
+
+def main() -> None:
+    """Run the command; bad input ends with one line on stderr and status 2."""
+    try:
+        app()
+    except (DGLDySignError, OSError) as error:
+        print(f"dysign-prep: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("dysign-prep: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
