@@ -1,7 +1,7 @@
 """Spiking and influence-weighted message passing on dynamic graphs, for DGL.
 
 The import is light: submodules load on first use, so that ``data_prep`` and ``--help`` start without PyTorch or DGL.
-It does one thing: it lets ``import dgl`` succeed where DGL lacks the graphbolt binary for the installed torch (``_dgl``).
+It does one thing: it lets ``import dgl`` succeed where DGL lacks the graphbolt binary for this torch (see ``_dgl``).
 """
 
 from importlib import import_module

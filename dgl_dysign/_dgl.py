@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import dgl as dgl
 
 NO_SHIM = "DGL_DYSIGN_NO_SHIM"
+TO_FIX = "; to fix it: "
 _GRAPHBOLT = "dgl.graphbolt"
 
 _log = logging.getLogger("dgl_dysign")
@@ -172,14 +173,14 @@ def load() -> ModuleType:
     backend = getattr(sys.modules.get("dgl.backend"), "backend_name", backend)
     if backend != "pytorch":
         raise BackendError(
-            f"DGL runs on the backend {backend!r}, but dgl_dysign needs 'pytorch': set DGLBACKEND=pytorch"
+            f"DGL runs on the backend {backend!r}, but dgl_dysign needs 'pytorch'{TO_FIX}set DGLBACKEND=pytorch"
         )
     return module
 
 
 def _import_failure(error: Exception) -> str:
     found = f"found torch {installed_version('torch')}, dgl {installed_version('dgl')}"
-    return f"import dgl failed ({type(error).__name__}: {_first_line(error)}); {found}. {_remedy(error)}"
+    return f"import dgl failed ({type(error).__name__}: {_first_line(error)}); {found}{TO_FIX}{_remedy(error)}"
 
 
 def _first_line(error: Exception) -> str:
@@ -194,16 +195,16 @@ def _dgl_path() -> list[str]:
 def _remedy(error: Exception) -> str:
     name = getattr(error, "name", None) or ""
     if name == "dgl":
-        return "Install it: pip install 'dgl>=1.1.3'"
+        return "install it: pip install 'dgl>=1.1.3'"
     if name.split(".")[0] in ("setuptools", "packaging"):
         return "DGL needs 'packaging' without saying so: pip install packaging"
     if not shim_enabled() and missing_graphbolt_binary(_dgl_path()):
-        return f"Unset {NO_SHIM}, so that dgl_dysign may put a stub in place of dgl.graphbolt"
+        return f"unset {NO_SHIM}, so that dgl_dysign may put a stub in place of dgl.graphbolt"
     if name == "torchdata.datapipes":
-        return "This DGL's graphbolt needs an older torchdata: pip install 'torchdata<0.10'"
+        return "this DGL's graphbolt needs an older torchdata: pip install 'torchdata<0.10'"
     if isinstance(error, ModuleNotFoundError) and name and not name.startswith("dgl."):
         return f"DGL needs the module {name!r}: pip install {'pyyaml' if name == 'yaml' else name.split('.')[0]}"
-    return "Reinstall DGL (pip install --force-reinstall --no-deps 'dgl>=1.1.3') and run dysign-doctor"
+    return "reinstall DGL (pip install --force-reinstall --no-deps 'dgl>=1.1.3') and run dysign-doctor"
 
 
 def __getattr__(name: str) -> ModuleType:

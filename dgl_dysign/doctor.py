@@ -1,0 +1,174 @@
+"""``dysign-doctor``: look at this installation and say how to fix what is wrong.
+
+It uses only the standard library until it tries DGL and PyTorch, so that it still speaks where they are broken.
+"""
+
+import argparse
+import json
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from dgl_dysign import _dgl
+from dgl_dysign.errors import BackendError
+
+MINIMUM_PYTHON = (3, 10)
+#: Oldest accepted versions; ``setup.cfg`` declares the same ones.
+REQUIRED = {
+    "torch": "2.2",
+    "dgl": "1.1.3",
+    "numpy": "1.26",
+    "scipy": "1.11",
+    "pandas": "2.1",
+    "pyarrow": "15.0",
+    "scikit-learn": "1.3",
+    "packaging": "23.0",
+    "numba": "0.59",
+    "typer": "0.12",
+    "rich": "13.0",
+}
+#: Packages of extras: their absence is no fault.
+OPTIONAL = {"matplotlib": "viz", "torchdeq": "deq"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    Parameters
+    ----------
+    name : str
+        What was looked at.
+    ok : bool
+        Whether it is as it should be.
+    found : str
+        What was found.
+    fix : str
+        What to do about it; empty where there is nothing to do.
+    """
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def _release(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match.group().split(".")) if match else ()
+
+
+def check_python() -> Check:
+    """Check the version of the interpreter."""
+    least = ".".join(map(str, MINIMUM_PYTHON))
+    ok = sys.version_info[:2] >= MINIMUM_PYTHON
+    return Check("python", ok, platform.python_version(), "" if ok else f"use Python {least} or newer")
+
+
+def check_packages() -> list[Check]:
+    """Check that every required distribution is there and new enough; optional ones are only reported."""
+    checks = []
+    for package, least in REQUIRED.items():
+        found = _dgl.installed_version(package)
+        ok = found is not None and _release(found) >= _release(least)
+        fix = "" if ok else f"pip install '{package}>={least}'"
+        checks.append(Check(package, ok, found or "missing", fix))
+    for package, extra in OPTIONAL.items():
+        found = _dgl.installed_version(package) or f"not installed (optional: pip install 'dgl-dysign[{extra}]')"
+        checks.append(Check(package, True, found))
+    return checks
+
+
+def check_import() -> Check:
+    """Check that DGL imports, and say whether the graphbolt stub was needed for it."""
+    try:
+        _dgl.load()
+    except BackendError as error:
+        message, _, fix = str(error).partition(_dgl.TO_FIX)
+        return Check("import dgl", False, message, fix)
+    if _dgl.shim_active():
+        return Check("import dgl", True, "works; a stub stands in for dgl.graphbolt (no binary for this torch)")
+    return Check("import dgl", True, "works by itself; nothing was touched")
+
+
+def check_message_passing() -> Check:
+    """Check value and gradient of one weighted sum over the edges 0 -> 1 and 2 -> 1."""
+    import torch
+
+    dgl = _dgl.load()
+    graph = dgl.graph(([0, 2], [1, 1]))
+    feat = torch.tensor([[1.0], [5.0], [2.0]], requires_grad=True)
+    graph.srcdata["h"] = feat
+    graph.edata["w"] = torch.tensor([[3.0], [10.0]])
+    graph.update_all(dgl.function.u_mul_e("h", "w", "m"), dgl.function.sum("m", "h_new"))
+    out = graph.dstdata["h_new"]
+    out.sum().backward()
+    grad = None if feat.grad is None else feat.grad.flatten().tolist()
+    ok = out.flatten().tolist() == [0.0, 23.0, 0.0] and grad == [3.0, 0.0, 10.0]
+    found = "value and gradient right" if ok else f"value {out.flatten().tolist()}, gradient {grad}"
+    return Check("message passing", ok, found, "" if ok else "reinstall dgl and torch")
+
+
+def check_cuda() -> Check:
+    """Report the GPU and whether this DGL can use it; a machine without one is fine."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check("cuda", True, "none; everything runs on the CPU")
+    name = torch.cuda.get_device_name()
+    try:
+        _dgl.load().graph(([0], [0])).to("cuda")
+    except Exception:  # DGL raises its own error class where it was built without CUDA
+        return Check("cuda", True, f"{name}; this DGL is a CPU build: keep graphs on the CPU, features may be on CUDA")
+    return Check("cuda", True, f"{name}; DGL runs on it too")
+
+
+def examine() -> list[Check]:
+    """Run every check; those that need DGL run only if it imports."""
+    checks = [check_python(), *check_packages(), check_import()]
+    state = "on" if _dgl.shim_enabled() else f"off ({_dgl.NO_SHIM} is set)"
+    checks.insert(-1, Check("graphbolt stub", True, f"switched {state}"))
+    if checks[-1].ok:
+        for check in (check_message_passing, check_cuda):
+            try:
+                checks.append(check())
+            except Exception as error:  # a broken build fails in ways of its own: report, do not crash
+                name = check.__name__.removeprefix("check_").replace("_", " ")
+                checks.append(Check(name, False, f"{type(error).__name__}: {error}", "reinstall dgl and torch"))
+    return checks
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the report.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments of the command; default: those of the process.
+
+    Returns
+    -------
+    int
+        0 if all is well, 2 if something has to be fixed.
+    """
+    parser = argparse.ArgumentParser(prog="dysign-doctor", description="Check this installation of dgl_dysign.")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    args = parser.parse_args(argv)
+    checks = examine()
+    ok = all(check.ok for check in checks)
+    if args.json:
+        print(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=2))
+        return 0 if ok else 2
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{'ok ' if check.ok else 'BAD'}  {check.name:<{width}}  {check.found}")
+        if check.fix:
+            print(f"     {'':<{width}}  -> {check.fix}")
+    print("All is well." if ok else "Something has to be fixed: see the lines marked BAD.")
+    return 0 if ok else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
