@@ -1,0 +1,74 @@
+# Everything runs in a virtual environment that `make install` makes: $(VENV).
+#   PYTHON=/path/to/python3.11   interpreter to make it with (default: the first fitting one of python3, python3.12 ...)
+#   TORCH_INDEX=URL              extra package index for PyTorch, such as its index of CPU wheels
+#   RAW=DIR NODES=N SEEDS=N      of `make demo`: real raw files instead of generated ones, size, number of seeds
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?=
+TORCH_INDEX ?=
+RAW ?=
+NODES ?= 3000
+SEEDS ?= 1
+DEMO ?= $(if $(RAW),build/demo-$(notdir $(abspath $(RAW))),build/demo)
+PYTEST_ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help install demo test lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	sed -n 's/^#   \(.*\)/  \1/p' Makefile
+
+install: $(STAMP) ## make .venv with everything installed
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@for candidate in $(or $(PYTHON),python3 python3.12 python3.11 python3.10); do
+	    if "$$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2> /dev/null; then
+	        python=$$candidate; break
+	    fi
+	done
+	if [ -z "$${python:-}" ]; then
+	    echo "make install: Python 3.10, 3.11 or 3.12 is needed (DGL has no wheels for others), found" \
+	        "$$($(or $(PYTHON),python3) --version 2>&1 | head -n 1). Name one: make install PYTHON=/path/to/python3.11" >&2
+	    exit 2
+	fi
+	echo "1/3 environment $(VENV) ($$("$$python" --version))"
+	"$$python" -m venv $(VENV)
+	echo "2/3 PyTorch (up to some gigabytes where it comes with CUDA)"
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	echo "3/3 DGL and the rest"
+	$(PIP) --editable '.[dev]'
+	$(BIN)/dysign-doctor
+	touch $@
+
+demo: $(STAMP) ## raw files -> prepared folder -> trained Dy-SIGN, figures and pictures (RAW= NODES= SEEDS=)
+	@raw="$(RAW)"
+	if [ -z "$$raw" ]; then
+	    raw=$(DEMO)/raw
+	    $(BIN)/dysign-prep synth dblp "$$raw" --nodes $(NODES) --overwrite
+	fi
+	$(BIN)/dysign-prep dblp "$$raw" $(DEMO)/prepared --overwrite
+	$(BIN)/python examples/dysign_node_classification.py $(DEMO)/prepared --run-dir $(DEMO)/run --seeds $(SEEDS)
+
+test: export OMP_NUM_THREADS = 1
+test: $(STAMP) ## run the whole test suite (real data: DYSIGN_DATA, default ../shared/data)
+	@$(BIN)/python -m pytest -q -n 2 $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff and mypy
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP) ## run every benchmark; each prints one JSON line per row
+	@for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+
+clean: ## remove what was built, not $(VENV)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
