@@ -35,7 +35,7 @@ class Features(str, Enum):
     none = "none"
 
 
-Out = Annotated[Path, typer.Argument(help="Folder to write; it must not exist.", show_default=False)]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must not exist.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if this tool made it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -43,7 +43,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 @app.command(epilog="Example: [bold]dysign-prep dblp raw/dblp prepared/dblp --features spectral[/bold]")
 def dblp(
-    raw: Annotated[Path, typer.Argument(help="Folder with dblp.txt and node2label.txt.", show_default=False)],
+    raw: Annotated[
+        Path, typer.Argument(metavar="RAW", help="Folder with dblp.txt and node2label.txt.", show_default=False)
+    ],
     out: Out,
     features: Annotated[Features, typer.Option(help="Node features a snapshot.")] = Features.spectral,
     dim: Annotated[int, typer.Option(min=1, help="Width of the features.")] = 128,
@@ -73,7 +75,7 @@ def dblp(
         if features is not Features.none:
             from data_prep.features import features as compute
 
-            options = {"dim": dim, "seed": seed, **({} if decay is None else {"decay": decay})}
+            options: dict[str, Any] = {"dim": dim, "seed": seed, **({} if decay is None else {"decay": decay})}
             on_snapshot = progress(f"{features.value} features", events.num_snapshots)
             arrays = compute(
                 features.value, events.snapshot, events.src, events.dst, data.num_nodes, events.num_snapshots, **options
@@ -91,17 +93,61 @@ def _report(out: Path, manifest: dict[str, Any], seconds: float, quiet: bool, as
     if as_json:
         print(json.dumps(summary))
     elif not quiet:
-        from rich.console import Console
-        from rich.table import Table
+        from data_prep.tables import show_counts
 
-        table = Table("written", "", title=f"{manifest['dataset']}", show_header=False)
         made = manifest["features"]
         summary["features"] = f"{made['kind']}, {made['dim']} wide" if made else "none"
-        for key, value in summary.items():
-            table.add_row(
-                key.removeprefix("num_").replace("_", " "), f"{value:,}" if type(value) is int else f"{value}"
-            )
-        Console().print(table)
+        show_counts(manifest["dataset"], summary)
+
+
+@app.command(epilog="Example: [bold]dysign-prep describe prepared/dblp --png dblp.png[/bold]")
+def describe(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A prepared folder.", show_default=False)],
+    png: Annotated[Path | None, typer.Option(help="Picture to write; default OUT/describe.png.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Print counts beside the published ones, and draw events, nodes and classes over time."""
+    from data_prep import describe as look
+
+    description = look.describe(out)
+    png = png or out / "describe.png"
+    look.draw(description, png)
+    if as_json:
+        print(json.dumps({**description.to_json(), "png": str(png)}))
+    elif not quiet:
+        from data_prep.tables import show_description
+
+        show_description(description, png)
+
+
+@synth_app.command("dblp", epilog="Example: [bold]dysign-prep synth dblp raw/generated --nodes 2000[/bold]")
+def synth_dblp(
+    out: Out,
+    nodes: Annotated[int, typer.Option(help="Number of nodes.")] = 2000,
+    steps: Annotated[int, typer.Option(help="Number of time steps.")] = 12,
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 6,
+    events_per_step: Annotated[
+        int | None, typer.Option(help="Mean number of events a step; default as in DBLP.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write dblp.txt and node2label.txt for a growing network of drifting communities."""
+    from data_prep.synth import DblpLike
+    from data_prep.writer import new_folder
+
+    generator = DblpLike(nodes, steps, classes, seed, events_per_step)
+    with new_folder(out, overwrite, marker="synth.json") as folder:
+        made = generator.write(folder)
+    if as_json:
+        print(json.dumps({**made, "path": str(out)}))
+    elif not quiet:
+        from data_prep.tables import show_counts
+
+        show_counts("generated", {**made, "path": str(out)})
 
 
 @contextmanager

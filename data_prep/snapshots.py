@@ -1,6 +1,7 @@
 """From events with times to events in snapshots: binning, order, first appearance, repeated rows."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -82,10 +83,10 @@ class Events:
 
 
 def number_times(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Number distinct times: along an even grid where they lie on one, so that empty steps count, else by rank.
+    """Give each distinct time its snapshot: along an even grid if they lie on one (empty steps count), else by rank.
 
-    A grid is taken when every time is within one unit of its last written decimal of ``origin + k * step`` and at least
-    half of the steps hold events; otherwise the snapshot is the rank of the time.
+    A grid is taken when every time is within one unit of its last written decimal (and a tenth of a step) of
+    ``origin + k * step`` and at least half of the steps hold events; otherwise the snapshot is the rank of the time.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def number_times(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, 
     --------
     >>> number_times(np.array([0.0, 0.333333, 1.0]))[0].tolist()
     [0, 1, 3]
-    >>> number_times(np.array([0.0, 0.3, 1.0]))[0].tolist()
+    >>> number_times(np.array([0.0, 0.37, 1.0]))[0].tolist()
     [0, 1, 2]
     """
     rank = np.arange(len(values)), values, {"kind": "rank"}
@@ -120,7 +121,7 @@ def number_times(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, 
     step = (values[-1] - values[0]) / index[-1]
     times = values[0] + np.arange(index[-1] + 1) * step
     off = np.abs(times[index] - values).max()
-    if off > min(_resolution(values), step / 4) or len(times) > 2 * len(values):
+    if off > min(_resolution(values), step / 10) or len(times) > 2 * len(values):
         return rank
     times[index] = values
     return index, times, {"kind": "grid", "origin": float(values[0]), "step": float(step)}
@@ -166,8 +167,7 @@ def first_snapshots(events: Events, num_nodes: int) -> np.ndarray:
 def count_repeats(events: Events, num_nodes: int) -> int:
     """Count the events that repeat an earlier one exactly: same source, same destination, same time."""
     repeats = 0
-    bounds = events.bounds
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(events.bounds):
         pairs = np.sort(events.src[first:last] * num_nodes + events.dst[first:last])
         repeats += int((pairs[1:] == pairs[:-1]).sum())
     return repeats

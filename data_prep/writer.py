@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,9 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
         _replace(folder, out)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
-        for parent in made:
-            parent.rmdir()
+        with suppress(OSError):
+            for parent in made:
+                parent.rmdir()
         raise
     finally:
         os.close(lock)
@@ -112,9 +113,12 @@ def _clean_up(out: Path) -> None:
     if aside.exists() and not out.exists():
         aside.rename(out)
     shutil.rmtree(aside, ignore_errors=True)
-    for stale in out.parent.glob(f".{out.name}.new-*"):
+    beside = out.parent.iterdir() if out.parent.is_dir() else ()
+    for stale in [path for path in beside if path.name.startswith(f".{out.name}.new-")]:
         try:
             lock = _lock(stale)
+        except FileNotFoundError:
+            continue
         except BlockingIOError:
             raise DataError(f"{out}: found another run writing it; wait for that one to end") from None
         shutil.rmtree(stale)

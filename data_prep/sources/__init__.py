@@ -1,0 +1,1 @@
+"""One reader a raw format; each gives :class:`data_prep.snapshots.RawData`."""

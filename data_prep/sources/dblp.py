@@ -60,8 +60,6 @@ def read(
         At the first bad line, naming file and line.
     """
     path = find_edges(folder)
-    if not (folder / LABELS).exists():
-        raise DataError(f"{folder / LABELS}: found no such file, expected lines of `node label`; check RAW")
     edges = TextFile(path, (Column("src"), Column("dst"), Column("time", integer=False)), on_bytes)
     labels = TextFile(folder / LABELS, (Column("node"), Column("label")), on_bytes)
     src, dst, time = _columns(edges)
