@@ -190,7 +190,7 @@ def write_prepared(
     files = {f"{name}.parquet": _write(folder, name, table) for name, table in tables.items()}
     described = None
     if features is not None:
-        dim = _write_features(folder, features, raw.num_nodes, files, on_snapshot)
+        dim = _write_features(folder, features, files, on_snapshot)
         described = {**(feature_params or {}), "dim": dim}
     manifest = {
         "schema_version": schema.SCHEMA_VERSION,
@@ -218,7 +218,14 @@ def write_prepared(
 
 
 def _table(kind: pa.Schema, *columns: np.ndarray | pa.Array) -> pa.Table:
-    return pa.Table.from_arrays([pa.array(column) for column in columns], schema=kind)
+    arrays = [_arrow(column) if isinstance(column, np.ndarray) else column for column in columns]
+    return pa.Table.from_arrays(arrays, schema=kind)
+
+
+def _arrow(values: np.ndarray) -> pa.Array:
+    """Share a NumPy array's memory with Arrow; ``pa.array`` would import pandas first, which takes 0.3 s and 60 MB."""
+    buffer = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, buffer])
 
 
 def _edges(events: Events) -> pa.Table:
@@ -231,7 +238,7 @@ def _snapshots(events: Events) -> pa.Table:
 
 
 def _nodes(events: Events, num_nodes: int) -> pa.Table:
-    node = pa.array(np.arange(num_nodes))
+    node = _arrow(np.arange(num_nodes))
     kind = pa.nulls(num_nodes, pa.string())
     return _table(schema.NODES, node, node.cast(pa.string()), kind, first_snapshots(events, num_nodes))
 
@@ -256,7 +263,6 @@ def _write(folder: Path, name: str, table: pa.Table) -> str:
 def _write_features(
     folder: Path,
     features: Iterable[np.ndarray],
-    num_nodes: int,
     files: dict[str, str],
     on_snapshot: Callable[[], object] | None,
 ) -> int:
@@ -265,7 +271,7 @@ def _write_features(
     dim = 0
     for snapshot, values in enumerate(features):
         dim = values.shape[1]
-        flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
+        flat = _arrow(values.astype(np.float32, copy=False).reshape(-1))
         kind = schema.feature_schema(dim)
         column = pa.FixedSizeListArray.from_arrays(flat, type=kind.field("feat").type)
         name = schema.feature_name(snapshot)

@@ -77,7 +77,8 @@ def read(
 
 
 def _columns(file: TextFile) -> list[np.ndarray]:
-    batches = [[column.to_numpy() for column in batch.columns] for batch in file]
+    # Not `to_numpy`, which imports pandas: 0.3 s and 60 MB for nothing.
+    batches = [[np.from_dlpack(column) for column in batch.columns] for batch in file]
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
