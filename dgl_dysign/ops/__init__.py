@@ -1,0 +1,36 @@
+"""Hot operations, one signature on every device: aggregation, spikes, fixed points and their gradients."""
+
+from dgl_dysign.ops.aggregate import BACKENDS, NORMS, aggregate, backend
+from dgl_dysign.ops.fixed_point import (
+    SOLVERS,
+    ConvergenceWarning,
+    Solver,
+    SolverInfo,
+    anderson,
+    fixed_point,
+    get_solver,
+)
+from dgl_dysign.ops.implicit import equilibrium, solve_adjoint
+from dgl_dysign.ops.spikes import SURROGATES, Surrogate, get_surrogate, slope
+from dgl_dysign.ops.symmetric_norm import symmetric_norm
+
+__all__ = [
+    "BACKENDS",
+    "NORMS",
+    "SOLVERS",
+    "SURROGATES",
+    "ConvergenceWarning",
+    "Solver",
+    "SolverInfo",
+    "Surrogate",
+    "aggregate",
+    "anderson",
+    "backend",
+    "equilibrium",
+    "fixed_point",
+    "get_solver",
+    "get_surrogate",
+    "slope",
+    "solve_adjoint",
+    "symmetric_norm",
+]

@@ -1,0 +1,83 @@
+"""Errors that are DGL's own as well, and the checks of arguments that ``ops`` and ``nn`` share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dgl_dysign._dgl import dgl
+from dgl_dysign.errors import ConfigError, GraphError
+
+
+class DGLGraphError(GraphError, dgl.DGLError):
+    """A ``GraphError`` that also reaches those who catch ``DGLError``."""
+
+
+class DGLConfigError(ConfigError, dgl.DGLError):
+    """A ``ConfigError`` that also reaches those who catch ``DGLError``."""
+
+
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise ``ConfigError`` unless ``value`` is one of ``allowed``.
+
+    Raises
+    ------
+    ConfigError
+        Naming the argument, its value and the values it may have.
+    """
+    if value not in allowed:
+        raise DGLConfigError(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")
+
+
+def check_one_edge_type(graph: Any) -> None:
+    """Raise ``GraphError`` unless the graph has exactly one type of edges.
+
+    Raises
+    ------
+    GraphError
+        Naming the edge types found and how to take one.
+    """
+    if len(graph.canonical_etypes) != 1:
+        raise DGLGraphError(
+            f"expected a graph with one type of edges, but got {len(graph.canonical_etypes)}: "
+            f"{graph.canonical_etypes}; take one with graph[etype]"
+        )
+
+
+def check_rows(graph: Any, feat: torch.Tensor, what: str = "feat") -> None:
+    """Raise ``GraphError`` unless ``feat`` has one floating-point row for each source node.
+
+    Raises
+    ------
+    GraphError
+        Naming the number of rows, or the type, that was got and what was expected.
+    """
+    if feat.dim() == 0 or feat.shape[0] != graph.num_src_nodes():
+        raise DGLGraphError(
+            f"{what} must have one row for each of the {graph.num_src_nodes()} source nodes, "
+            f"but has shape {tuple(feat.shape)}"
+        )
+    if not feat.is_floating_point():
+        raise DGLGraphError(f"{what} must be floating-point, but is {feat.dtype}; convert it with {what}.float()")
+
+
+def edge_vector(graph: Any, edge_weight: torch.Tensor) -> torch.Tensor:
+    """Return the edge weights as a vector of ``num_edges`` numbers.
+
+    Raises
+    ------
+    GraphError
+        Unless the shape is ``(E,)`` or ``(E, 1)`` and the type floating-point.
+    """
+    edges = graph.num_edges()
+    if edge_weight.shape not in ((edges,), (edges, 1)):
+        raise DGLGraphError(
+            f"edge_weight must have shape ({edges},) or ({edges}, 1), one number for each edge, "
+            f"but has shape {tuple(edge_weight.shape)}"
+        )
+    if not edge_weight.is_floating_point():
+        raise DGLGraphError(
+            f"edge_weight must be floating-point, but is {edge_weight.dtype}; convert it with edge_weight.float()"
+        )
+    return edge_weight if edge_weight.dim() == 1 else edge_weight[:, 0]
