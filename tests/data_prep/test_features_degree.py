@@ -1,0 +1,25 @@
+"""Degree features: the counts of the definition, by hand."""
+
+import numpy as np
+
+from data_prep.features import features
+
+
+def test_counts_and_ages_by_hand():
+    # Node 1: two events at 0 (a repeated pair), a self-loop at 2. Node 0: only at 0. Node 3 is never seen.
+    snapshot, src, dst = np.array([0, 0, 2]), np.array([0, 1, 1]), np.array([1, 0, 1])
+    x = list(features("degree", snapshot, src, dst, num_nodes=4, num_snapshots=3))[2]
+    counts = [[2.0 * gamma**2 for gamma in (1, 0.9, 0.7, 0.3)], [2.0 * gamma**2 + 1 for gamma in (1, 0.9, 0.7, 0.3)]]
+    np.testing.assert_allclose(x[:2, :4], np.log1p(counts), rtol=1e-6)
+    np.testing.assert_allclose(x[:2, 4], np.log1p([1, 2]), rtol=1e-6)
+    np.testing.assert_allclose(x[:2, 5], np.log([4, 4]), rtol=1e-6)
+    np.testing.assert_allclose(x[:2, 6], np.log([4, 2]), rtol=1e-6)
+    assert not x[2:].any()
+
+
+def test_new_names_of_nodes_permute_the_rows():
+    rng = np.random.default_rng(0)
+    snapshot, (src, dst), names = np.sort(rng.integers(0, 4, 90)), rng.integers(0, 30, (2, 90)), rng.permutation(30)
+    x = list(features("degree", snapshot, src, dst, 30, 4))
+    y = list(features("degree", snapshot, names[src], names[dst], 30, 4))
+    assert all(np.array_equal(a, b[names]) for a, b in zip(x, y, strict=True))
