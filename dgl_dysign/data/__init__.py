@@ -1,1 +1,25 @@
-"""Reading prepared folders: :class:`TemporalGraph`, splits and the Parquet schema."""
+"""Reading prepared folders: :class:`TemporalGraph`, splits, and the schema that ``data_prep`` writes by.
+
+Names load on first use, so that :mod:`dgl_dysign.data.schema` can be had without PyTorch and DGL.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dgl_dysign.data.splits import stratified_split
+    from dgl_dysign.data.temporal_graph import TemporalGraph
+
+_HOMES = {"TemporalGraph": "temporal_graph", "stratified_split": "splits"}
+
+__all__ = ["TemporalGraph", "stratified_split"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "schema"]

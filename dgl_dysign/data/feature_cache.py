@@ -1,0 +1,102 @@
+"""Features of one snapshot as memory-mapped Arrow IPC, made beside the Parquet file on first use.
+
+Parquet is compressed and has to be decoded whole; the cache is mapped, so that only the pages that are touched are
+read and the operating system may drop them again.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+
+from dgl_dysign.data import schema
+from dgl_dysign.errors import DataError
+
+_HASH = b"parquet_sha256"
+
+
+def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: str) -> np.ndarray:
+    """Map the features of one snapshot, and make the cache first where it is missing or stale.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        A prepared folder.
+    snapshot : int
+        Index of the snapshot.
+    shape : tuple of int
+        (num_nodes, dim) that the file must have.
+    digest : str
+        SHA-256 of the Parquet file according to the manifest; a cache made from other bytes is made anew.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of the given shape; writes to it stay private to this process.
+
+    Raises
+    ------
+    DataError
+        If the Parquet file is missing, truncated or of another shape.
+    """
+    cache = folder / f"{schema.feature_name(snapshot)}.arrow"
+    mapped = _map(cache, shape, digest)
+    if mapped is not None:
+        return mapped
+    values = _read_parquet(folder, snapshot, shape)
+    try:
+        _write(cache, values, digest)
+    except OSError:  # a read-only or full disk: the features are still there, only not mapped
+        return values
+    mapped = _map(cache, shape, digest)
+    return values if mapped is None else mapped
+
+
+def _read_parquet(folder: Path, snapshot: int, shape: tuple[int, int]) -> np.ndarray:
+    name = schema.feature_name(snapshot)
+    column = schema.table(folder, name, ["feat"])["feat"].combine_chunks()
+    found = (len(column), column.type.list_size)
+    if found != shape:
+        raise DataError(f"{folder / name}.parquet: found shape {found}, expected {shape}; prepare the folder again")
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(shape).copy()
+
+
+def _write(cache: Path, values: np.ndarray, digest: str) -> None:
+    """Write to a temporary name of our own and rename, so that readers side by side see a whole file or none."""
+    flat = pa.Array.from_buffers(pa.float32(), values.size, [None, pa.py_buffer(values)])  # pa.array imports pandas
+    feat = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    table = pa.schema([pa.field("feat", feat.type)], metadata={_HASH: digest.encode()})
+    descriptor, partial = tempfile.mkstemp(prefix=f".{cache.name}.", dir=cache.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            with pa.ipc.new_file(stream, table) as writer:
+                writer.write_batch(pa.record_batch([feat], schema=table))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, cache)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def _map(cache: Path, shape: tuple[int, int], digest: str) -> np.ndarray | None:
+    """Map a cache; None where there is none or it is stale or damaged."""
+    try:
+        # Copy-on-write: PyTorch has no read-only tensors, and a write must neither crash nor reach the file.
+        mapped = np.memmap(cache, np.uint8, mode="c")
+        whole = pa.py_buffer(mapped)
+        reader = pa.ipc.open_file(whole)
+        if (reader.schema.metadata or {}).get(_HASH) != digest.encode():
+            return None
+        column = reader.get_batch(0).column("feat")
+        if (len(column), column.type.list_size) != shape:
+            return None
+    except (OSError, ValueError, KeyError, IndexError, pa.ArrowException):
+        return None
+    values = column.flatten().buffers()[1]
+    start = values.address - whole.address
+    return mapped[start : start + 4 * shape[0] * shape[1]].view(np.float32).reshape(shape)

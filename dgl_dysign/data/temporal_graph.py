@@ -1,0 +1,307 @@
+"""A prepared folder as snapshots: what is visible at t, and nothing later."""
+
+import copy
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dgl_dysign._dgl import dgl
+from dgl_dysign.data import schema
+from dgl_dysign.data.feature_cache import load_features
+from dgl_dysign.data.pairs import PairIndex
+from dgl_dysign.errors import ConfigError, DataError
+
+
+class TemporalGraph:
+    r"""Immutable, lazy view of a prepared folder, snapshot by snapshot.
+
+    The number of nodes is fixed for all snapshots, an empty snapshot keeps its index, and a file is opened only when
+    something in it is asked for. Whatever a method returns for snapshot t comes from events of snapshots up to t alone.
+
+    Parameters
+    ----------
+    folder : path
+        A folder written by ``dysign-prep``; the same as :meth:`load`.
+
+    Raises
+    ------
+    DataError
+        If the folder is no prepared folder, or (when asked for) a file in it is missing or damaged.
+
+    Examples
+    --------
+    >>> data = TemporalGraph.load("prepared/dblp")  # doctest: +SKIP
+    >>> graph = data.graph(5, decay=0.8)  # doctest: +SKIP
+    >>> graph.num_nodes() == data.num_nodes, graph.edata["weight"].dtype  # doctest: +SKIP
+    (True, torch.float32)
+    """
+
+    _folder: Path
+    _manifest: dict[str, Any]
+    _pairs: dict[bool, PairIndex]
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        # Absolute, so that a later change of the working directory, or a worker process, finds the same folder.
+        vars(self).update(_folder=Path(folder).absolute(), _manifest=schema.read_manifest(folder), _pairs={})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "TemporalGraph":
+        """Open a prepared folder; only its manifest is read."""
+        return cls(folder)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"TemporalGraph is immutable: cannot set {name!r}; prepare another folder instead")
+
+    def __reduce__(self) -> tuple[type["TemporalGraph"], tuple[Path]]:
+        return TemporalGraph, (self._folder,)  # workers open the folder themselves instead of copying what was read
+
+    def __repr__(self) -> str:
+        names = ("num_nodes", "num_edges", "num_snapshots", "num_classes", "feature_dim", "directed")
+        return f"TemporalGraph({self._manifest['dataset']!r}, {', '.join(f'{n}={getattr(self, n)}' for n in names)})"
+
+    @property
+    def folder(self) -> Path:
+        """The prepared folder."""
+        return self._folder
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """A copy of the manifest."""
+        return copy.deepcopy(self._manifest)
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes in every snapshot."""
+        return int(self._manifest["num_nodes"])
+
+    @property
+    def num_edges(self) -> int:
+        """Number of events in all snapshots, repeated ones included."""
+        return int(self._manifest["num_edges"])
+
+    @property
+    def num_snapshots(self) -> int:
+        """Number of snapshots, empty ones included."""
+        return int(self._manifest["num_snapshots"])
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 without labels."""
+        return int(self._manifest["num_classes"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the raw data, in the order of their numbers."""
+        return tuple(self._manifest["class_names"])
+
+    @property
+    def directed(self) -> bool:
+        """Whether the direction of an event has a meaning."""
+        return bool(self._manifest["directed"])
+
+    @property
+    def feature_dim(self) -> int | None:
+        """Width of the node features, or None where the folder has none."""
+        features = self._manifest["features"]
+        return None if features is None else int(features["dim"])
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """Class of every node (int64, shape (num_nodes,)); -1: none."""
+        return self._labels.clone()
+
+    @cached_property
+    def _labels(self) -> torch.Tensor:
+        labels = torch.full((self.num_nodes,), -1, dtype=torch.int64)
+        if self._manifest["labels"] == "node":
+            table = schema.table(self._folder, "labels")
+            nodes = self._in_range("labels", "node", table["node"].to_numpy(), self.num_nodes)
+            classes = self._in_range("labels", "label", table["label"].to_numpy(), self.num_classes)
+            labels[torch.from_numpy(nodes.copy())] = torch.from_numpy(classes.astype(np.int64))
+        return labels
+
+    @cached_property
+    def _first_snapshot(self) -> torch.Tensor:
+        table = schema.table(self._folder, "nodes", ["node", "first_snapshot"])
+        nodes = self._in_range("nodes", "node", table["node"].to_numpy(), self.num_nodes)
+        first = torch.full((self.num_nodes,), -1, dtype=torch.int64)
+        first[torch.from_numpy(nodes.copy())] = torch.from_numpy(table["first_snapshot"].to_numpy().astype(np.int64))
+        return torch.where(first < 0, self.num_snapshots, first)
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        """First row of each snapshot in ``edges.parquet``, and the end of the last one."""
+        table = schema.table(self._folder, "snapshots", ["first_row", "num_rows"])
+        count = table["num_rows"].to_numpy()
+        rows = np.concatenate([[0], np.cumsum(count)])
+        good = len(count) == self.num_snapshots and rows[-1] == self.num_edges
+        if not good or not np.array_equal(rows[:-1], table["first_row"].to_numpy()):
+            raise DataError(
+                f"{self._folder / 'snapshots.parquet'}: found {len(count)} row ranges that end at row {rows[-1]}, or "
+                f"gaps, expected {self.num_snapshots} that end at {self.num_edges}; prepare the folder again"
+            )
+        return rows
+
+    def _in_range(self, name: str, column: str, values: np.ndarray, limit: int) -> np.ndarray:
+        if len(values) and (values.min() < 0 or values.max() >= limit):
+            raise DataError(
+                f"{self._folder / name}.parquet: found {column} {values.min()} to {values.max()}, expected 0 to "
+                f"{limit - 1}; prepare the folder again"
+            )
+        return values
+
+    def _check_snapshot(self, snapshot: int) -> int:
+        if not 0 <= snapshot < self.num_snapshots:
+            raise ConfigError(f"snapshot {snapshot} does not exist: expected 0 to {self.num_snapshots - 1}")
+        return int(snapshot)
+
+    def _read(self, snapshot: int, columns: list[str]) -> list[np.ndarray]:
+        first, end = self._rows[snapshot], self._rows[snapshot + 1]
+        table = schema.read_rows(self._folder, "edges", int(first), int(end - first), columns)
+        for name in {"src", "dst"}.intersection(columns):
+            self._in_range("edges", name, table[name].to_numpy(), self.num_nodes)
+        return [table[name].to_numpy() for name in columns]
+
+    def events(self, snapshot: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Read the events of one snapshot alone, in the order of the raw file.
+
+        Parameters
+        ----------
+        snapshot : int
+            Index of the snapshot.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            ``src`` and ``dst`` (int64), ``time`` (float64, in the manifest's ``time_unit``) and ``edge_id`` (int64).
+
+        Raises
+        ------
+        ConfigError
+            If there is no such snapshot.
+        DataError
+            If ``edges.parquet`` is missing or damaged.
+        """
+        arrays = self._read(self._check_snapshot(snapshot), ["src", "dst", "time", "edge_id"])
+        src, dst, time, edge_id = (torch.from_numpy(array.copy()) for array in arrays)
+        return src, dst, time, edge_id
+
+    def graph(
+        self,
+        snapshot: int,
+        cumulative: bool = True,
+        decay: float = 1.0,
+        symmetric: bool | None = None,
+        self_loop: bool = False,
+    ) -> "dgl.DGLGraph":
+        r"""Build the graph that is visible at a snapshot, with repeated events counted and aged.
+
+        .. math:: w_{uv} = \sum_{e = (u, v)} \gamma^{t - t_e}
+
+        over the events of a pair with :math:`t_e \le t`; one edge a pair, in an order that does not depend on what was
+        asked before.
+
+        Parameters
+        ----------
+        snapshot : int
+            The snapshot t.
+        cumulative : bool, default True
+            Whether events of earlier snapshots count; if not, only those of t do, and `decay` has no effect.
+        decay : float, default 1.0
+            The decay :math:`\gamma` a snapshot, in (0, 1]; 1 counts events whatever their age.
+        symmetric : bool, optional
+            Whether every event counts in both directions; default: exactly where the data is undirected. An event from
+            a node to itself counts once.
+        self_loop : bool, default False
+            Add 1 to the weight of (v, v) for every node, with an edge where there was none.
+
+        Returns
+        -------
+        dgl.DGLGraph
+            All `num_nodes` nodes; ``edata["weight"]`` is float32 of shape (num_edges,), always positive: what would
+            vanish in float32 is held at its smallest normal number.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such snapshot, or `decay` is out of range.
+        DataError
+            If a file is missing or damaged.
+        """
+        snapshot = self._check_snapshot(snapshot)
+        if not 0 < decay <= 1:
+            raise ConfigError(
+                f"decay={decay!r}: expected 0 < decay <= 1; for the events of t alone use cumulative=False"
+            )
+        both = not self.directed if symmetric is None else bool(symmetric)
+        if cumulative:
+            src, dst, weight = self._index(both, snapshot).weights(snapshot, decay)
+        else:
+            alone = PairIndex(self.num_nodes, both)
+            alone.append(*self._read(snapshot, ["src", "dst"]))
+            src, dst, weight = alone.weights(0, decay)
+        if self_loop:
+            src, dst, weight = _add_identity(src, dst, weight, self.num_nodes)
+        if both:
+            other = src != dst
+            src, dst = np.concatenate([src, dst[other]]), np.concatenate([dst, src[other]])
+            weight = np.concatenate([weight, weight[other]])
+        graph = dgl.graph((torch.from_numpy(src), torch.from_numpy(dst)), num_nodes=self.num_nodes)
+        smallest = np.finfo(np.float32).tiny
+        graph.edata["weight"] = torch.from_numpy(np.maximum(weight, smallest).astype(np.float32))
+        return graph
+
+    def _index(self, unordered: bool, snapshot: int) -> PairIndex:
+        index = self._pairs.setdefault(unordered, PairIndex(self.num_nodes, unordered))
+        with index.lock:
+            while len(index) <= snapshot:
+                index.append(*self._read(len(index), ["src", "dst"]))
+        return index
+
+    def active(self, snapshot: int) -> torch.Tensor:
+        """Return the mask (bool, shape (num_nodes,)) of nodes with an event at or before a snapshot."""
+        return self._first_snapshot <= self._check_snapshot(snapshot)
+
+    def features(self, snapshot: int) -> torch.Tensor:
+        """Map the node features of a snapshot into memory.
+
+        Parameters
+        ----------
+        snapshot : int
+            Index of the snapshot.
+
+        Returns
+        -------
+        torch.Tensor
+            float32 of shape (num_nodes, feature_dim); rows of nodes that have not been seen are zero. Changes to it
+            stay private to this tensor. On first use an Arrow IPC file is written beside the Parquet file; where that
+            cannot be written, the Parquet file is read each time.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such snapshot.
+        DataError
+            If the folder has no features, or the file is missing or damaged.
+        """
+        snapshot = self._check_snapshot(snapshot)
+        if self.feature_dim is None:
+            raise DataError(f"{self._folder}: found no features; prepare it again with dysign-prep ... --features KIND")
+        digest = self._manifest["files"].get(f"{schema.feature_name(snapshot)}.parquet", "")
+        return torch.from_numpy(load_features(self._folder, snapshot, (self.num_nodes, self.feature_dim), digest))
+
+
+def _add_identity(
+    src: np.ndarray, dst: np.ndarray, weight: np.ndarray, num_nodes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Add 1 to every (v, v): to the edge that is there, or as a new one at the end."""
+    loop = src == dst
+    weight = weight + loop
+    missing = np.ones(num_nodes, bool)
+    missing[src[loop]] = False
+    nodes = np.flatnonzero(missing)
+    return np.concatenate([src, nodes]), np.concatenate([dst, nodes]), np.concatenate([weight, np.ones(len(nodes))])
