@@ -1,14 +1,9 @@
-"""What every test may use, and settings that must stand before PyTorch is imported."""
+"""What every test may use."""
 
 import os
 from pathlib import Path
 
 import pytest
-
-# Tests work on small tensors and run side by side: threads of their own only get in each other's way.
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-os.environ.setdefault("MPLBACKEND", "Agg")
 
 _ROOT = Path(__file__).parents[1]
 

@@ -34,10 +34,15 @@ class TemporalGraph:
 
     Examples
     --------
-    >>> data = TemporalGraph.load("prepared/dblp")  # doctest: +SKIP
-    >>> graph = data.graph(5, decay=0.8)  # doctest: +SKIP
-    >>> graph.num_nodes() == data.num_nodes, graph.edata["weight"].dtype  # doctest: +SKIP
-    (True, torch.float32)
+    `prepared` is the folder that ``dysign-prep synth dblp RAW --nodes 100`` and then ``dysign-prep dblp RAW OUT
+    --features degree`` write:
+
+    >>> data = TemporalGraph.load(prepared)
+    >>> data.num_nodes, data.num_snapshots, data.feature_dim
+    (100, 12, 7)
+    >>> graph = data.graph(5, decay=0.8)
+    >>> graph.num_nodes(), graph.edata["weight"].dtype, data.features(5).shape
+    (100, torch.float32, torch.Size([100, 7]))
     """
 
     _folder: Path

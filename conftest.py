@@ -1,0 +1,31 @@
+"""Settings that must stand before PyTorch is imported, and what the examples in docstrings may use."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Tests work on small tensors and run side by side: threads of their own only get in each other's way.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def prepared_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder as after ``dysign-prep synth dblp RAW --nodes 100`` and ``dysign-prep dblp RAW OUT --features degree``."""
+    from data_prep.cli import app
+
+    home = tmp_path_factory.mktemp("example")
+    app(["synth", "dblp", str(home / "raw"), "--nodes", "100", "--quiet"], standalone_mode=False)
+    app(["dblp", str(home / "raw"), str(home / "out"), "--features", "degree", "--quiet"], standalone_mode=False)
+    return home / "out"
+
+
+@pytest.fixture(autouse=True)
+def _names_in_docstrings(request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]) -> None:
+    """Let examples speak of ``prepared``, a prepared folder."""
+    examples = request.node.dtest.examples if isinstance(request.node, pytest.DoctestItem) else ()
+    if any("prepared" in example.source for example in examples):
+        doctest_namespace["prepared"] = request.getfixturevalue("prepared_example")
