@@ -1,0 +1,165 @@
+"""The leaky integrate-and-fire neuron, with its state in the open."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops import get_surrogate
+from dgl_dysign.ops._checks import check_choice
+from dgl_dysign.ops.spikes import Spiking
+
+RESETS = ("soft", "hard")
+
+
+def check_leak(leak: float, allow_growth: bool) -> None:
+    """Raise ``ConfigError`` for a leak outside (0, 1], or above 1 without ``allow_growth``.
+
+    Raises
+    ------
+    ConfigError
+        Saying why a leak above 1 is refused.
+    """
+    if not leak > 0:
+        raise ConfigError(f"leak must be positive, but got {leak}; 1 keeps the whole potential from step to step")
+    if leak > 1 and not allow_growth:
+        raise ConfigError(
+            f"leak must not exceed 1, but got {leak}: above 1 the potential grows by itself at every step, so the "
+            f"firing rate has no equilibrium however many steps are taken; allow_growth=True runs it all the same"
+        )
+
+
+class LIF(nn.Module):
+    r"""Leaky integrate-and-fire neurons: potentials in, spikes and potentials out.
+
+    Equations 1 and 2 of Dy-SIGN (AAAI 2024); under the reset by subtraction firing rates have an equilibrium.
+
+    .. math:: p_\tau = \lambda u_{\tau-1} + I_\tau, \qquad s_\tau = [p_\tau \ge V_{th}], \qquad
+              u_\tau = p_\tau - V_{th} s_\tau
+
+    The gradient goes through the reset as well.
+
+    Parameters
+    ----------
+    threshold : float, default 1
+        Potential :math:`V_{th}` at which a neuron fires, and which a soft reset subtracts.
+    leak : float, default 1
+        Share :math:`\lambda` of the potential that is kept from step to step; 1 is the integrate-and-fire neuron.
+    surrogate : str or callable, default "rectangle"
+        Gradient of a spike, see `dgl_dysign.ops.Surrogate`; or any function of (potential - threshold).
+    reset : {"soft", "hard"}, default "soft"
+        Subtract the threshold, or set the potential to zero.
+    allow_growth : bool, default False
+        Accept a leak above 1.
+
+    Shapes
+    ------
+    current, membrane, spikes : any shape ``(*)``, all the same; `sequence` has a leading axis of steps.
+
+    Raises
+    ------
+    ConfigError
+        For an argument outside its range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.nn import LIF, ConstantEncoder
+    >>> lif, current = LIF(), torch.tensor([0.25, 0.75, 1.5])
+    >>> spikes, membrane = lif(current)
+    >>> spikes, membrane
+    (tensor([0., 0., 1.]), tensor([0.2500, 0.7500, 0.5000]))
+    >>> spikes, membrane = lif.sequence(ConstantEncoder(latency=8)(current))
+    >>> lif.rate(spikes)
+    tensor([0.2500, 0.7500, 1.0000])
+    """
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        leak: float = 1.0,
+        surrogate: str | Spiking = "rectangle",
+        reset: str = "soft",
+        allow_growth: bool = False,
+    ) -> None:
+        super().__init__()
+        if not threshold > 0:
+            raise ConfigError(f"threshold must be positive, but got {threshold}")
+        check_leak(leak, allow_growth)
+        check_choice("reset", reset, RESETS)
+        self.threshold, self.leak, self.reset = threshold, leak, reset
+        self.surrogate = surrogate
+        self.spiking = get_surrogate(surrogate, threshold)
+
+    def forward(self, current: Tensor, membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Take one step.
+
+        Parameters
+        ----------
+        current : Tensor
+            What enters the neurons.
+        membrane : Tensor, optional
+            Potential after the step before; zero if not given.
+
+        Returns
+        -------
+        spikes, membrane : Tensor
+            0 or 1, and the potential after the reset.
+        """
+        return self.fire(self.charge(current, membrane))
+
+    def charge(self, current: Tensor, membrane: Tensor | None = None) -> Tensor:
+        """Return the potential before firing: the leaked old one and the current."""
+        return current if membrane is None else torch.add(current, membrane, alpha=self.leak)
+
+    def fire(self, potential: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the spikes and the potential after the reset."""
+        spikes = self.spiking(potential - self.threshold)
+        if self.reset == "soft":
+            return spikes, torch.sub(potential, spikes, alpha=self.threshold)
+        return spikes, potential * (1 - spikes)
+
+    def sequence(self, currents: Tensor, membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Take many steps.
+
+        Parameters
+        ----------
+        currents : Tensor
+            ``(latency, *)``, as an encoder gives it.
+        membrane : Tensor, optional
+            Potential before the first step, ``(*)``; zero if not given.
+
+        Returns
+        -------
+        spikes : Tensor
+            ``(latency, *)``.
+        membrane : Tensor
+            Potential after the last step, ``(*)``.
+        """
+        if currents.dim() == 0 or currents.shape[0] == 0:
+            raise ConfigError(
+                f"currents must have shape (latency, *) with latency >= 1, but got {tuple(currents.shape)}"
+            )
+        potential = torch.zeros_like(currents[0]) if membrane is None else membrane
+        spikes = []
+        for current in currents:
+            fired, potential = self(current, potential)
+            spikes.append(fired)
+        return torch.stack(spikes), potential
+
+    def rate(self, spikes: Tensor) -> Tensor:
+        r"""Return the firing rates :math:`\sum_\tau \lambda^{K-\tau} s_\tau / \sum_\tau \lambda^{K-\tau}`.
+
+        Parameters
+        ----------
+        spikes : Tensor
+            ``(K, *)``.
+        """
+        age = torch.arange(spikes.shape[0] - 1, -1, -1, dtype=spikes.dtype, device=spikes.device)
+        weight = self.leak**age
+        return torch.tensordot(weight / weight.sum(), spikes, dims=1)
+
+    def extra_repr(self) -> str:
+        """Describe the neuron in one line."""
+        return f"threshold={self.threshold}, leak={self.leak}, surrogate={self.surrogate!r}, reset={self.reset!r}"
