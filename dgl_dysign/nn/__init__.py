@@ -6,5 +6,14 @@ from dgl_dysign.nn.equilibrium_spiking_conv import EquilibriumSpikingConv
 from dgl_dysign.nn.equilibrium_state import EquilibriumState
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
+from dgl_dysign.nn.spiking_graph_conv import SpikingGraphConv
 
-__all__ = ["LIF", "BernoulliEncoder", "ConstantEncoder", "EquilibriumSpikingConv", "EquilibriumState", "SpectralBound"]
+__all__ = [
+    "LIF",
+    "BernoulliEncoder",
+    "ConstantEncoder",
+    "EquilibriumSpikingConv",
+    "EquilibriumState",
+    "SpectralBound",
+    "SpikingGraphConv",
+]

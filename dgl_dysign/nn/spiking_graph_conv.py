@@ -1,0 +1,190 @@
+"""The spiking counterpart of ``dgl.nn.GraphConv``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder
+from dgl_dysign.nn.lif import LIF
+from dgl_dysign.ops import NORMS, aggregate
+from dgl_dysign.ops._checks import DGLConfigError, DGLGraphError, check_choice, check_rows
+from dgl_dysign.ops.spikes import Spiking
+
+ENCODINGS = ("constant", "bernoulli")
+
+
+class SpikingGraphConv(nn.Module):
+    r"""Graph convolution whose output are firing rates: aggregation, then spiking neurons over ``latency`` steps.
+
+    The layer of spiking graph networks (Dy-SIGN, AAAI 2024, equation 5), with the arguments of ``dgl.nn.GraphConv``:
+
+    .. math:: I_\tau = \sum_{u \to v} \frac{w_{uv}}{c_{uv}} \tilde x_{u,\tau} W + b, \qquad
+              s_\tau, u_\tau = \mathrm{LIF}(I_\tau, u_{\tau-1}), \qquad
+              a = \sum_\tau \lambda^{K-\tau} s_\tau \Big/ \sum_\tau \lambda^{K-\tau}
+
+    Under a constant current and leak 1 the rate differs from that of ``clamp(GraphConv / threshold, 0, 1)`` by at most
+    1 / latency. A constant current is aggregated once, and drawn spikes are aggregated together for all steps.
+
+    Parameters
+    ----------
+    in_feats, out_feats : int
+        Number of features and of neurons.
+    latency : int, default 8
+        Number of steps K.
+    norm : {"both", "right", "left", "none"}, default "both"
+        As in ``GraphConv``; see `dgl_dysign.ops.aggregate`.
+    weight, bias : bool, default True
+        Whether the layer has a weight of its own, ``(in_feats, out_feats)``, and a bias.
+    threshold, leak, surrogate, reset
+        Those of the neuron, see `LIF`.
+    encoding : {"constant", "bernoulli"}, default "constant"
+        Features as a constant current, or as spikes drawn with the features, in [0, 1], as probabilities.
+    allow_zero_in_degree : bool, default False
+        Accept nodes without incoming edges, whose current is the bias alone.
+    allow_growth : bool, default False
+        Accept a leak above 1.
+
+    Shapes
+    ------
+    feat ``(N_src, *, in_feats)``, or a pair of which the first is that -> rates ``(N_dst, *, out_feats)``, spikes
+    ``(latency, N_dst, *, out_feats)``.
+
+    Raises
+    ------
+    GraphError
+        For nodes without incoming edges, unless they are allowed, and for shapes that do not fit the graph. It is a
+        ``DGLError`` too.
+    ConfigError
+        For an argument outside its range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign._dgl import dgl
+    >>> from dgl_dysign.nn import SpikingGraphConv
+    >>> graph = dgl.add_self_loop(dgl.graph(([0, 1], [1, 2])))
+    >>> conv = SpikingGraphConv(1, 1, latency=4, norm="right")
+    >>> _ = torch.nn.init.ones_(conv.weight)
+    >>> conv(graph, torch.tensor([[0.5], [1.0], [0.25]])).detach()
+    tensor([[0.5000],
+            [0.7500],
+            [0.5000]])
+    """
+
+    def __init__(
+        self,
+        in_feats: int,
+        out_feats: int,
+        latency: int = 8,
+        norm: str = "both",
+        weight: bool = True,
+        bias: bool = True,
+        *,
+        threshold: float = 1.0,
+        leak: float = 1.0,
+        surrogate: str | Spiking = "rectangle",
+        reset: str = "soft",
+        encoding: str = "constant",
+        allow_zero_in_degree: bool = False,
+        allow_growth: bool = False,
+    ) -> None:
+        super().__init__()
+        check_choice("norm", norm, NORMS)
+        check_choice("encoding", encoding, ENCODINGS)
+        if latency < 1:
+            raise ConfigError(f"latency must be at least 1, but got {latency}")
+        self.in_feats, self.out_feats, self.latency, self.norm = in_feats, out_feats, latency, norm
+        self.encoding, self._allow_zero_in_degree = encoding, allow_zero_in_degree
+        self.lif = LIF(threshold, leak, surrogate, reset, allow_growth)
+        self.weight = nn.Parameter(torch.empty(in_feats, out_feats)) if weight else None
+        self.bias = nn.Parameter(torch.empty(out_feats)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weight uniformly by Glorot's rule and set the bias to zero, as ``GraphConv`` does."""
+        if self.weight is not None:
+            nn.init.xavier_uniform_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def set_allow_zero_in_degree(self, set_value: bool) -> None:
+        """Accept nodes without incoming edges, or refuse them."""
+        self._allow_zero_in_degree = set_value
+
+    def forward(
+        self,
+        graph: Any,
+        feat: Tensor | tuple[Tensor, Tensor],
+        edge_weight: Tensor | None = None,
+        *,
+        weight: Tensor | None = None,
+        return_spikes: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the firing rates.
+
+        Parameters
+        ----------
+        graph : DGLGraph
+            A graph or block with one type of edges.
+        feat : Tensor or pair of Tensor
+            Features of the source nodes, or of both sides, of which the second is not used.
+        edge_weight : Tensor, optional
+            ``(E,)``.
+        weight : Tensor, optional
+            ``(in_feats, out_feats)``, for a layer made with ``weight=False``.
+        return_spikes : bool, default False
+            Return the spikes as well, ``(latency, N_dst, *, out_feats)``.
+
+        Returns
+        -------
+        rates : Tensor
+            ``(N_dst, *, out_feats)``.
+        """
+        source = feat[0] if isinstance(feat, tuple) else feat
+        self._check(graph, source)
+        matrix = self._matrix(weight)
+        if self.encoding == "bernoulli":
+            # Steps go into the feature axes: one aggregation for all of them.
+            drawn = BernoulliEncoder(self.latency)(source).movedim(0, 1)
+            currents = self._currents(graph, drawn, matrix, edge_weight).movedim(1, 0)
+        else:
+            current = self._currents(graph, source, matrix, edge_weight)
+            currents = current.expand(self.latency, *current.shape)
+        spikes, _ = self.lif.sequence(currents)
+        rates = self.lif.rate(spikes)
+        return (rates, spikes) if return_spikes else rates
+
+    def _currents(self, graph: Any, feat: Tensor, weight: Tensor | None, edge_weight: Tensor | None) -> Tensor:
+        narrows = weight is not None and self.in_feats > self.out_feats
+        if weight is not None and narrows:
+            feat = feat @ weight
+        current = aggregate(graph, feat, edge_weight, self.norm)
+        if weight is not None and not narrows:
+            current = current @ weight
+        return current if self.bias is None else current + self.bias
+
+    def _matrix(self, weight: Tensor | None) -> Tensor | None:
+        if weight is not None and self.weight is not None:
+            raise DGLConfigError("this layer has a weight of its own; make it with weight=False to pass one")
+        return self.weight if weight is None else weight
+
+    def _check(self, graph: Any, feat: Tensor) -> None:
+        check_rows(graph, feat)
+        if feat.shape[-1] != self.in_feats:
+            raise DGLGraphError(f"feat must have {self.in_feats} features, but has shape {tuple(feat.shape)}")
+        if not self._allow_zero_in_degree and bool((graph.in_degrees() == 0).any()):
+            raise DGLGraphError(
+                f"{int((graph.in_degrees() == 0).sum())} nodes have no incoming edges, so that they hear nothing: add "
+                f"self-loops with graph = dgl.add_self_loop(graph), or accept it with allow_zero_in_degree=True"
+            )
+
+    def extra_repr(self) -> str:
+        """Describe the layer in one line."""
+        return (
+            f"{self.in_feats}, {self.out_feats}, latency={self.latency}, norm={self.norm!r}, "
+            f"weight={self.weight is not None}, bias={self.bias is not None}, encoding={self.encoding!r}"
+        )
