@@ -176,9 +176,9 @@ def main() -> None:
     except (DGLDySignError, OSError) as error:
         print(f"dysign-prep: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("dysign-prep: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
+    except MemoryError as error:
+        print(f"dysign-prep: out of memory ({error}); give a smaller --dim, or --features none", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

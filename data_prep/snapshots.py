@@ -82,6 +82,7 @@ class Events:
         return np.searchsorted(self.snapshot, np.arange(self.num_snapshots + 1)).astype(np.int64)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def number_times(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Give each distinct time its snapshot: along an even grid if they lie on one (empty steps count), else by rank.
 
@@ -114,8 +115,8 @@ def number_times(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, 
         return rank
     gaps = np.diff(values)
     unit = gaps[gaps < 1.5 * gaps.min()].mean()
-    # More steps than this and the grid would be mostly empty; it also keeps the sum inside int64.
-    if (values[-1] - values[0]) / unit > 2 * len(values):
+    # More steps than this and the grid would be mostly empty; an overflow to inf or nan is no grid either.
+    if not (values[-1] - values[0]) / unit <= 2 * len(values):
         return rank
     index = np.concatenate([[0], np.cumsum(np.rint(gaps / unit).astype(np.int64))])
     step = (values[-1] - values[0]) / index[-1]

@@ -75,7 +75,7 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
     ['out', 'a.txt']
     """
     out = out.resolve()
-    _clean_up(out)
+    _clean_up(out, marker)
     check_target(out, overwrite, marker)
     made = [parent for parent in out.parents if not parent.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -85,9 +85,9 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
     try:
         yield folder
         _sync(folder)
-        _replace(folder, out)
+        _replace(folder, out, marker)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder, marker)
         with suppress(OSError):
             for parent in made:
                 parent.rmdir()
@@ -107,12 +107,12 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def _clean_up(out: Path) -> None:
+def _clean_up(out: Path, marker: str) -> None:
     """Remove what killed runs left beside `out`; put back an `out` that was moved aside and never replaced."""
     aside = _aside(out)
-    if aside.exists() and not out.exists():
+    if (aside / marker).exists() and not out.exists():
         aside.rename(out)
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside, marker)
     beside = out.parent.iterdir() if out.parent.is_dir() else ()
     for stale in [path for path in beside if path.name.startswith(f".{out.name}.new-")]:
         try:
@@ -121,7 +121,7 @@ def _clean_up(out: Path) -> None:
             continue
         except BlockingIOError:
             raise DataError(f"{out}: found another run writing it; wait for that one to end") from None
-        shutil.rmtree(stale)
+        _remove(stale, marker)
         os.close(lock)
 
 
@@ -129,12 +129,18 @@ def _aside(out: Path) -> Path:
     return out.parent / f".{out.name}.old"
 
 
-def _replace(folder: Path, out: Path) -> None:
+def _replace(folder: Path, out: Path, marker: str) -> None:
     if out.exists():
         out.rename(_aside(out))
     folder.rename(out)
     _sync_one(out.parent)
-    shutil.rmtree(_aside(out), ignore_errors=True)
+    _remove(_aside(out), marker)
+
+
+def _remove(folder: Path, marker: str) -> None:
+    """Remove a folder, its manifest first: killed in between, what is left does not load."""
+    (folder / marker).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:
@@ -213,6 +219,8 @@ def write_prepared(
         "files": files,
         "tool_version": __version__,
     }
+    # The manifest is what makes the folder load: it must not reach the disk before the rest.
+    _sync(folder)
     schema.write_manifest(folder, manifest)
     return manifest
 

@@ -113,7 +113,7 @@ def _one_each(file: TextFile, node: np.ndarray, label: np.ndarray) -> tuple[np.n
         at = clash[np.argmin(order[clash])]
         first, second = (file.line_of(int(order[i])) for i in (at - 1, at))
         raise DataError(
-            f"{file.path}, line {second}: found label {label[at]} for node {node[at]}, expected {label[at - 1]} as on "
-            f"line {first}; keep one of the two"
+            f"{file.path}, line {second}: found label {label[at]} for node {node[at]}, expected label {label[at - 1]} "
+            f"as on line {first}; keep one of the two"
         )
     return node[~again], label[~again]

@@ -1,0 +1,152 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_prep.snapshots import RawData, arrange
+from data_prep.writer import write_prepared
+from dgl_dysign.data import schema
+from dgl_dysign.errors import DataError
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Four nodes, five events in snapshots 0, 1 and 3 (2 is empty), features two wide."""
+    src, dst = np.array([0, 1, 2, 0, 3]), np.array([1, 2, 0, 1, 0])
+    time = np.array([0.0, 0.333333, 0.333333, 0.0, 1.0])
+    raw = RawData("tiny", src, dst, time, np.array([0, 3]), np.array([7, 3]))
+    features = (np.full((4, 2), t, dtype=np.float32) for t in range(4))
+    write_prepared(tmp_path, raw, arrange(src, dst, time), features, {"kind": "made"})
+    return tmp_path
+
+
+def test_a_good_folder_verifies_and_reads_back(prepared):
+    manifest = schema.verify(prepared)
+    assert manifest["num_snapshots"] == 4
+    assert manifest["class_names"] == ["3", "7"]
+    assert manifest["features"] == {"kind": "made", "dim": 2}
+    assert schema.table(prepared, "edges").schema.equals(schema.EDGES, check_metadata=False)
+    assert schema.table(prepared, "labels").to_pydict() == {"node": [0, 3], "label": [1, 0]}
+    assert schema.table(prepared, "snapshots")["num_rows"].to_pylist() == [2, 2, 0, 1]
+    assert schema.table(prepared, schema.feature_name(3))["feat"].to_pylist() == [[3.0, 3.0]] * 4
+
+
+def test_files_beside_the_manifest_do_no_harm(prepared):
+    (prepared / "describe.png").write_bytes(b"picture")
+    (prepared / "features" / "00000.arrow").write_bytes(b"cache")
+    schema.verify(prepared)
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, -9, -1])
+@pytest.mark.parametrize("name", ["edges", "snapshots", "nodes", "labels", "features/00001"])
+def test_a_truncated_parquet_is_named(prepared, name, keep):
+    path = prepared / f"{name}.parquet"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError, match=rf"{name}\.parquet: found a truncated or damaged file"):
+        schema.table(prepared, name)
+    with pytest.raises(DataError, match=rf"{name}\.parquet: found SHA-256"):
+        schema.verify(prepared)
+
+
+def test_a_flipped_byte_in_the_data_is_found_on_reading(prepared):
+    path = prepared / "edges.parquet"
+    data = bytearray(path.read_bytes())
+    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
+    data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"edges\.parquet: found a truncated or damaged file"):
+        schema.table(prepared, "edges")
+
+
+def test_a_missing_file_and_other_columns_are_named(prepared):
+    (prepared / "nodes.parquet").unlink()
+    with pytest.raises(DataError, match=r"nodes\.parquet: found no such file"):
+        schema.table(prepared, "nodes")
+    pq.write_table(pa.table({"node": pa.array([1], pa.int32())}), prepared / "labels.parquet")
+    with pytest.raises(DataError, match=r"labels\.parquet: found column node as int32, expected int64"):
+        schema.table(prepared, "labels")
+    pq.write_table(pa.table({"feat": [1.0]}), prepared / "features" / "00000.parquet")
+    with pytest.raises(DataError, match="expected a column feat of fixed_size_list<float>"):
+        schema.table(prepared, "features/00000")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, "found schema_version 2, expected 1"),
+        ({"num_nodes": -1}, "num_nodes = -1"),
+        ({"num_nodes": True}, "num_nodes = True"),
+        ({"num_nodes": "4"}, "num_nodes = '4'"),
+        ({"labels": 3}, "labels = 3"),
+        ({"files": None}, "files = None"),
+    ],
+)
+def test_a_manifest_with_a_wrong_value_is_refused(prepared, change, message):
+    path = prepared / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(DataError, match=message):
+        schema.read_manifest(prepared)
+
+
+def test_a_manifest_that_is_missing_broken_or_short_is_refused(prepared, tmp_path_factory):
+    path, empty = prepared / "manifest.json", tmp_path_factory.mktemp("empty")
+    for folder in (empty, empty / "absent", path):
+        with pytest.raises(DataError, match=r"found no manifest\.json"):
+            schema.read_manifest(folder)
+    manifest = json.loads(path.read_text())
+    for key in manifest:
+        with pytest.raises(DataError, match=key):
+            schema.write_manifest(empty, {name: value for name, value in manifest.items() if name != key})
+    assert not list(empty.iterdir())
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(DataError, match="found broken JSON"):
+        schema.read_manifest(prepared)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="cannot be read"):
+        schema.read_manifest(prepared)
+    path.write_text("[]")
+    with pytest.raises(DataError, match="found list, expected a JSON object"):
+        schema.read_manifest(prepared)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_edges": 6}, "found rows 5, expected 6"),
+        ({"num_nodes": 3}, r"nodes\.parquet: found rows 4, expected 3"),
+        ({"num_snapshots": 5}, r"snapshots\.parquet: found rows 4, expected 5"),
+        ({"num_classes": 1}, r"labels\.parquet: found label 0 to 1, expected 0 to 0"),
+        ({"features": {"kind": "made", "dim": 3}}, r"00000\.parquet: found shape \[4, 2\], expected \[4, 3\]"),
+    ],
+)
+def test_verify_holds_tables_and_manifest_together(prepared, change, message):
+    schema.write_manifest(prepared, {**schema.read_manifest(prepared), **change})
+    with pytest.raises(DataError, match=message):
+        schema.verify(prepared)
+
+
+@pytest.mark.parametrize("column", ["snapshot", "first_row", "num_rows"])
+def test_verify_finds_row_ranges_that_do_not_fit_the_edges(prepared, column):
+    table = schema.table(prepared, "snapshots")
+    values = table[column].to_numpy()[::-1].copy()
+    table = table.set_column(table.column_names.index(column), table.schema.field(column), [pa.array(values)])
+    pq.write_table(table, prepared / "snapshots.parquet")
+    manifest = schema.read_manifest(prepared)
+    manifest["files"]["snapshots.parquet"] = schema.sha256(prepared / "snapshots.parquet")
+    schema.write_manifest(prepared, manifest)
+    with pytest.raises(DataError, match=r"snapshots\.parquet: found row ranges"):
+        schema.verify(prepared)
+
+
+def test_rows_are_read_without_the_other_row_groups(tmp_path):
+    rows = 1000
+    table = pa.table({name: np.arange(rows) for name in schema.EDGES.names}).cast(schema.EDGES)
+    pq.write_table(table, tmp_path / "edges.parquet", row_group_size=64)
+    for first, count in [(0, 0), (0, 1), (63, 2), (64, 64), (100, 500), (999, 1), (1000, 0), (0, 1000)]:
+        found = schema.read_rows(tmp_path, "edges", first, count, ["edge_id"])
+        assert found["edge_id"].to_pylist() == list(range(first, first + count))
+    for first, count in [(-1, 1), (0, 1001), (1000, 1), (5, -1)]:
+        with pytest.raises(DataError, match="found 1000 rows"):
+            schema.read_rows(tmp_path, "edges", first, count)

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from data_prep.snapshots import arrange, first_snapshots
+from data_prep.sources import dblp
+from data_prep.synth import DblpLike
+from dgl_dysign.errors import ConfigError
+
+
+def propagate(edges, labels, known, decay):
+    """Labels from neighbours, an edge of age a weighing decay**a; accuracy on the other nodes."""
+    last, count = edges[:, 2].max(), len(labels)
+    weight = np.zeros((count, count))
+    np.add.at(weight, (edges[:, 0], edges[:, 1]), decay ** (last - edges[:, 2]))
+    weight += weight.T
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+    given = np.eye(labels.max() + 1)[labels] * known[:, None]
+    scores = given
+    for _ in range(10):
+        scores = np.where(known[:, None], given, weight @ scores)
+    return (scores.argmax(axis=1) == labels)[~known].mean()
+
+
+@pytest.fixture(scope="module")
+def made():
+    return DblpLike().generate()
+
+
+def test_the_task_can_be_learned_but_not_completely_and_time_helps(made):
+    edges, labels = made
+    known = np.random.default_rng(0).random(len(labels)) < 0.6
+    scores = {decay: propagate(edges, labels, known, decay) for decay in (1.0, 0.85, 0.2)}
+    assert 0.7 < scores[0.85] < 0.9
+    assert scores[0.85] > scores[0.2] + 0.02
+    assert np.bincount(labels).max() / len(labels) < 0.4
+
+
+def test_degrees_are_heavy_tailed_nodes_arrive_and_events_repeat(made):
+    edges, labels = made
+    degree = np.bincount(edges[:, :2].ravel(), minlength=len(labels))
+    assert degree.min() >= 1
+    assert degree.max() > 20 * np.median(degree)
+    assert (edges[:, 0] != edges[:, 1]).all()
+    events = arrange(edges[:, 0], edges[:, 1], edges[:, 2].astype(float))
+    arrivals = np.bincount(first_snapshots(events, len(labels)), minlength=12)
+    assert (arrivals > 0).all()
+    assert arrivals[-1] > arrivals[0]
+    assert np.bincount(edges[:, 2]).argmax() == 11
+    assert len(np.unique(edges, axis=0)) < 0.95 * len(edges)
+
+
+def test_seeds_decide_everything(made):
+    again, other = DblpLike().generate(), DblpLike(seed=1).generate()
+    assert all(np.array_equal(a, b) for a, b in zip(made, again, strict=True))
+    assert not np.array_equal(made[0], other[0])
+
+
+def test_raw_files_have_the_format_of_dblp(tmp_path, prep):
+    arguments = ("synth", "dblp", tmp_path / "raw", "--nodes", 300, "--steps", 27, "--classes", 4, "--seed", 5)
+    assert "300" in prep(*arguments)[1]
+    lines = (tmp_path / "raw" / "dblp.txt").read_text().splitlines()
+    expected = ["0.0", "0.038462", "0.076923", "0.961538", "1.0"]
+    times = list(dict.fromkeys(line.split(" ")[2] for line in lines))
+    assert (len(times), [*times[:3], *times[-2:]]) == (27, expected)
+    data = dblp.read(tmp_path / "raw")
+    assert data.dataset == "dblp-generated"
+    assert data.labelled.tolist() == list(range(300))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()}
+    assert prep(*arguments)[0] == 2
+    assert prep(*arguments, "--overwrite", "--quiet") == (0, "", "")
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": 1}, "classes: found 1, expected 2 or more"),
+        ({"steps": 1}, "steps: found 1, expected 2 or more"),
+        ({"nodes": 23}, "nodes: found 23, expected 24 or more"),
+        ({"events_per_step": 10}, "events_per_step: found 10, expected 334 or more"),
+        ({"noise": 1.5}, "noise: found 1.5, expected 0 to 1"),
+        ({"seed": -1}, "seed: found -1, expected 0 or more"),
+    ],
+)
+def test_impossible_sizes_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        DblpLike(**options)
+
+
+def test_a_number_of_events_is_kept():
+    edges, _ = DblpLike(events_per_step=1000).generate()
+    assert len(edges) == pytest.approx(12000, rel=0.02)
