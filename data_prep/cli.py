@@ -71,19 +71,23 @@ def dblp(
         on_bytes = progress("reading", sum(path.stat().st_size for path in raw.glob("*.txt")))
         data = source.read(raw, allow_unknown_labels=allow_unknown_labels, on_bytes=on_bytes)
         events = arrange(data.src, data.dst, data.time)
-        arrays, params, on_snapshot = None, None, None
-        if features is not Features.none:
-            from data_prep.features import features as compute
-
-            options: dict[str, Any] = {"dim": dim, "seed": seed, **({} if decay is None else {"decay": decay})}
-            on_snapshot = progress(f"{features.value} features", events.num_snapshots)
-            arrays = compute(
-                features.value, events.snapshot, events.src, events.dst, data.num_nodes, events.num_snapshots, **options
-            )
-            params = {"kind": features.value, **options}
+        options: dict[str, Any] = {"dim": dim, "seed": seed, **({} if decay is None else {"decay": decay})}
+        made = {} if features is Features.none else _features(features.value, data, events, options, progress)
         with writer.new_folder(out, overwrite) as folder:
-            manifest = writer.write_prepared(folder, data, events, arrays, params, on_snapshot)
+            manifest = writer.write_prepared(folder, data, events, **made)
     _report(out, manifest, time.perf_counter() - start, quiet, as_json)
+
+
+def _features(kind: str, data: Any, events: Any, options: dict[str, Any], progress: Any) -> dict[str, Any]:
+    """Start the computation of features; it runs while they are written."""
+    from data_prep.features import features
+
+    shape = data.num_nodes, events.num_snapshots
+    return {
+        "features": features(kind, events.snapshot, events.src, events.dst, *shape, **options),
+        "feature_params": {"kind": kind, **options},
+        "on_snapshot": progress(f"{kind} features", events.num_snapshots),
+    }
 
 
 def _report(out: Path, manifest: dict[str, Any], seconds: float, quiet: bool, as_json: bool) -> None:

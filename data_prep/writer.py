@@ -198,14 +198,24 @@ def write_prepared(
     if features is not None:
         dim = _write_features(folder, features, files, on_snapshot)
         described = {**(feature_params or {}), "dim": dim}
-    manifest = {
+    manifest = _manifest(raw, events, [str(name) for name in names], described, files)
+    # The manifest is what makes the folder load: it must not reach the disk before the rest.
+    _sync(folder)
+    schema.write_manifest(folder, manifest)
+    return manifest
+
+
+def _manifest(
+    raw: RawData, events: Events, class_names: list[str], features: dict[str, Any] | None, files: dict[str, str]
+) -> dict[str, Any]:
+    return {
         "schema_version": schema.SCHEMA_VERSION,
         "dataset": raw.dataset,
         "num_nodes": raw.num_nodes,
         "num_edges": len(events.src),
         "num_snapshots": events.num_snapshots,
-        "num_classes": len(names),
-        "class_names": [str(name) for name in names],
+        "num_classes": len(class_names),
+        "class_names": class_names,
         "labels": "node",
         "directed": raw.directed,
         "snapshot_rule": events.rule,
@@ -215,14 +225,10 @@ def write_prepared(
         "duplicate_rows": count_repeats(events, raw.num_nodes),
         "rejected_rows": 0,
         "sources": raw.sources,
-        "features": described,
+        "features": features,
         "files": files,
         "tool_version": __version__,
     }
-    # The manifest is what makes the folder load: it must not reach the disk before the rest.
-    _sync(folder)
-    schema.write_manifest(folder, manifest)
-    return manifest
 
 
 def _table(kind: pa.Schema, *columns: np.ndarray | pa.Array) -> pa.Table:
