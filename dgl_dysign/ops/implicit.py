@@ -50,7 +50,7 @@ class _Problem:
     """What the forward and the backward of one equilibrium need beside tensors."""
 
     func: Callable[..., Tensor]
-    start: Tensor
+    start: Tensor | None
     at: bool
     solver: Solver
     max_iter: int
@@ -62,6 +62,7 @@ class _Problem:
 
     def solve(self, func: Map) -> Tensor:
         """Return the equilibrium, or the given point, and keep what is known about it."""
+        assert self.start is not None
         if not self.at:
             value, self.info = self.solver(func, self.start, max_iter=self.max_iter, tol=self.tol)
             return value
@@ -111,11 +112,12 @@ class _Equilibrium(torch.autograd.Function):
     def forward(ctx: Any, problem: _Problem, *inputs: Tensor) -> Tensor:
         tape = _Tape(problem.func, inputs)
         value = problem.solve(tape)
-        problem.start = value  # the start is not needed any more, and as large as the result
         if not problem.at and value is not tape.last:
             tape(value)  # the best step was not the last one: its tape is gone
+        # The output will point to this context: if the context pointed back, neither would ever be freed.
+        tape.last = problem.start = None
         ctx.problem, ctx.tape = problem, tape
-        return value.detach().clone() if problem.at else value
+        return value.detach()
 
     @staticmethod
     @once_differentiable
