@@ -39,7 +39,8 @@ class EquilibriumSpikingConv(nn.Module):
         a^1 = \sigma\!\left((\hat A a^L W^T + \hat A^h x F^T + b^1 + c)/V_{th}\right), \qquad
         a^l = \sigma\!\left((\hat A a^{l-1} {F^l}^T + b^l)/V_{th}\right), \qquad \sigma(z) = \min(\max(z, 0), 1)
 
-    as 1 / latency at leak 1; with a smaller leak a gap of about 0.28 (1 - leak) remains. The weight W is scaled so that
+    as 1 / latency at leak 1; with a smaller leak the rate of an unsaturated neuron stays about (1 - leak) / 2 below it,
+    however many steps are taken. The weight W is scaled so that
     one turn around the loop contracts by ``max_norm`` at least, in training and in evaluation, so the equilibrium
     exists, is unique and does not depend on the state that is carried in: the state is where neurons and solver start.
 

@@ -176,9 +176,12 @@ class SpikingGraphConv(nn.Module):
         check_rows(graph, feat)
         if feat.shape[-1] != self.in_feats:
             raise DGLGraphError(f"feat must have {self.in_feats} features, but has shape {tuple(feat.shape)}")
-        if not self._allow_zero_in_degree and bool((graph.in_degrees() == 0).any()):
+        if self._allow_zero_in_degree:
+            return
+        silent = int((graph.in_degrees() == 0).sum())
+        if silent:
             raise DGLGraphError(
-                f"{int((graph.in_degrees() == 0).sum())} nodes have no incoming edges, so that they hear nothing: add "
+                f"{silent} of {graph.num_dst_nodes()} nodes have no incoming edges, so they hear nothing: add "
                 f"self-loops with graph = dgl.add_self_loop(graph), or accept it with allow_zero_in_degree=True"
             )
 

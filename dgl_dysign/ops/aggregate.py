@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -136,7 +137,7 @@ def _scale(feat: Tensor, degrees: Tensor, power: float) -> Tensor:
 
 def _dgl_sum(graph: Any, feat: Tensor, edge_weight: Tensor | None) -> Tensor:
     # dgl.ops works on tensors alone: it writes nothing to the graph, and so needs no local scope.
-    flat = feat.reshape(feat.shape[0], -1)
+    flat = feat.reshape(feat.shape[0], math.prod(feat.shape[1:]))
     if edge_weight is None:
         out = dgl.ops.copy_u_sum(graph, flat)
     else:

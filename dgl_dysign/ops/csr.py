@@ -7,6 +7,7 @@ once for a graph and a device and live as long as the graph does.
 
 from __future__ import annotations
 
+import math
 import warnings
 import weakref
 from functools import cached_property
@@ -108,7 +109,7 @@ class Operator:
 
     def __call__(self, feat: Tensor) -> Tensor:
         """Apply to ``feat`` of shape (columns, *); differentiable in ``feat`` and in the values."""
-        flat = feat.reshape(feat.shape[0], -1)
+        flat = feat.reshape(feat.shape[0], math.prod(feat.shape[1:]))
         out: Tensor = _Product.apply(flat, self.values, self)
         return out.reshape(self.layout.shape[0], *feat.shape[1:])
 

@@ -1,0 +1,513 @@
+"""The equilibrium layer: values, its four gradients, the contraction, and what it carries.
+
+The dense oracle writes the equations out with an adjacency matrix and unrolls them under autograd.
+"""
+
+import itertools
+
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity, hardtanh
+
+from dgl_dysign import ops
+from dgl_dysign._dgl import dgl
+from dgl_dysign.errors import ConfigError, GraphError
+from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
+from tests.nn.conv_cases import assert_conv, features, undirected
+
+EXACT = {"tol": 1e-13, "adjoint_tol": 1e-13, "max_iter": 400, "adjoint_max_iter": 400}
+LOOSE = {"tol": None, "max_iter": 30, "adjoint_tol": None, "adjoint_max_iter": 30}
+
+
+def made(*args, seed=0, **options):
+    torch.manual_seed(seed)
+    return EquilibriumSpikingConv(*args, **options).double()
+
+
+def adjacency(graph, weight):
+    src, dst = graph.edges()
+    values = ops.symmetric_norm(graph, weight, torch.float64)
+    return torch.zeros(graph.num_nodes(), graph.num_nodes(), dtype=torch.float64).index_put(
+        (dst, src), values, accumulate=True
+    )
+
+
+def turn(conv, matrix, rate, feat, current=0.0):
+    """Return one turn around the loop, all layers."""
+    feedback, *above = conv.effective_weights()
+    z = conv.biases[0] + current
+    if conv.compensation:
+        z = z + torch.linalg.matrix_power(matrix, conv.compensation_hops) @ feat @ conv.injection_weight.t()
+    if feedback is not None:
+        z = z + torch.linalg.matrix_power(matrix, conv.feedback_hops) @ rate @ feedback.t()
+    rate = hardtanh(z / conv.lif.threshold, 0, 1)
+    for weight, bias in zip(above, list(conv.biases)[1:], strict=True):
+        rate = hardtanh((matrix @ rate @ weight.t() + bias) / conv.lif.threshold, 0, 1)
+    return rate
+
+
+def unrolled(conv, matrix, feat, steps=250, current=0.0):
+    rate = torch.zeros(len(feat), conv.out_feats, dtype=torch.float64)
+    for _ in range(steps):
+        rate = turn(conv, matrix, rate, feat, current)
+    return rate
+
+
+def larger(num_nodes=300, num_edges=900, size=16):
+    graph, weight = undirected(num_nodes, num_edges)
+    generator = torch.Generator().manual_seed(9)
+    feat = torch.randn(num_nodes, size, dtype=torch.float64, generator=generator)
+    return graph, weight, feat, torch.randn(num_nodes, 24, dtype=torch.float64, generator=generator)
+
+
+def flat_gradient(conv, value, grad):
+    found = torch.autograd.grad(value, list(conv.parameters()), grad, allow_unused=True)
+    return torch.cat(
+        [(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(conv.parameters(), found, strict=True)]
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"gradient": "one-step"},
+        {"gradient": "trace", "surrogate": "sigmoid"},
+        {"gradient": "bptt", "surrogate": "sigmoid"},
+        {"num_layers": 2},
+        {"compensation_hops": 2, "feedback_hops": 2},
+        {"threshold": 2.0},
+    ],
+    ids=str,
+)
+def test_what_every_convolution_satisfies(options):
+    conv = made(5, 6, **LOOSE, **options)
+    assert_conv(conv, lambda conv, graph, feat, weight: conv(graph, feat, edge_weight=weight)[0], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_layers": 3},
+        {"threshold": 1.7, "num_layers": 2},
+        {"compensation_hops": 2},
+        {"compensation_hops": 0, "feedback_hops": 0},
+        {"feedback": False},
+        {"compensation": False},
+        {"solver": "anderson"},
+        {"max_norm": 0.5},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("in_feats", [5, 20])
+def test_solver_finds_the_dense_equilibrium(options, in_feats):
+    graph, weight = undirected()
+    conv = made(in_feats, 6, **EXACT, **options)
+    feat = features(size=in_feats) * 2
+    rate, state = conv(graph, feat, edge_weight=weight)
+    expected = unrolled(conv.eval(), adjacency(graph, weight), feat)
+    torch.testing.assert_close(rate, expected, rtol=0, atol=1e-11)
+    assert state.info.converged
+    assert torch.equal(state.rate, rate)
+    assert (rate * (1 - rate) > 0).double().mean() > 0.3
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("max_norm", [0.3, 0.5, 0.9])
+def test_implicit_gradient_equals_a_long_unrolled_iteration(num_layers, max_norm):
+    graph, weight, feat, grad = larger()
+    conv = made(16, 24, num_layers=num_layers, max_norm=max_norm, feedback_gain=3.0, **EXACT)
+    found = flat_gradient(conv, conv(graph, feat, edge_weight=weight)[0], grad)
+    expected = flat_gradient(conv.eval(), unrolled(conv, adjacency(graph, weight), feat), grad)
+    assert (found - expected).norm() / expected.norm() < 1e-8
+
+
+def test_implicit_gradient_on_a_directed_graph():
+    graph = dgl.graph((torch.arange(40) % 14, (torch.arange(40) * 5 + 1) % 14))
+    conv = made(5, 6, **EXACT)
+    rate, _ = conv(graph, features())
+    grad = torch.randn_like(rate)
+    expected = flat_gradient(conv.eval(), unrolled(conv, adjacency(graph, None), features()), grad)
+    torch.testing.assert_close(flat_gradient(conv, rate, grad), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "threshold": 1.5}], ids=str)
+def test_gradcheck_to_features_current_weights_of_edges(options):
+    graph, _ = undirected(6, 4)
+    conv = made(2, 3, **EXACT, **options).eval()
+    feat = torch.rand(6, 2, dtype=torch.float64, requires_grad=True)
+    current = (0.1 * torch.randn(6, 3, dtype=torch.float64)).requires_grad_()
+    weight = (torch.rand(graph.num_edges(), dtype=torch.float64) + 0.5).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x, c, w: conv(graph, x, edge_weight=w, current=c)[0], (feat, current, weight), eps=1e-7, atol=1e-6
+    )
+
+
+def test_one_step_gradient_is_one_turn_from_the_equilibrium():
+    graph, weight, feat, grad = larger()
+    conv = made(16, 24, gradient="one-step", **EXACT)
+    rate, _ = conv(graph, feat, edge_weight=weight)
+    conv.eval()
+    expected = flat_gradient(conv, turn(conv, adjacency(graph, weight), rate.detach(), feat), grad)
+    torch.testing.assert_close(flat_gradient(conv, rate, grad), expected, rtol=1e-8, atol=1e-9)
+
+
+def test_simulated_rates_with_the_gradient_at_them():
+    graph, weight, feat, grad = larger()
+    conv = made(16, 24, gradient="one-step", simulate=True, latency=5, **EXACT)
+    rate, state = conv(graph, feat, edge_weight=weight)
+    steps = rate * 5
+    torch.testing.assert_close(steps, steps.round())
+    conv.eval()
+    again = turn(conv, adjacency(graph, weight), rate.detach(), feat)
+    torch.testing.assert_close(flat_gradient(conv, rate, grad), flat_gradient(conv, again, grad), rtol=1e-8, atol=1e-9)
+    assert state.info.steps == 5
+    assert state.info.gap == pytest.approx(((again - rate).norm() / again.norm()).item())
+
+
+def dense_simulation(conv, matrix, feat, membranes, latency, drawn=None):
+    """Return rates, mean input and final potentials of a simulation written out."""
+    leak, threshold = conv.lif.leak, conv.lif.threshold
+    feedback, *above = conv.effective_weights()
+    u, fired = list(membranes), torch.zeros(len(feat), conv.out_feats, dtype=torch.float64)
+    num, heard, count = [0.0] * conv.num_layers, 0.0, 0.0
+    history = []
+    for step in range(latency):
+        x = feat if drawn is None else drawn[step]
+        x = x if conv.compensation or step == 0 else torch.zeros_like(x)
+        current = matrix @ fired @ feedback.t() + matrix @ x @ conv.injection_weight.t() + conv.biases[0]
+        for layer in range(conv.num_layers):
+            p = leak * u[layer] + current
+            fired = (p >= threshold).double()
+            u[layer] = p - threshold * fired
+            num[layer] = leak * num[layer] + fired
+            if layer + 1 < conv.num_layers:
+                current = matrix @ fired @ above[layer].t() + conv.biases[layer + 1]
+        heard, count = leak * heard + x, leak * count + 1
+        history.append(num[-1] / count)
+    return [n / count for n in num], heard / count, u, history
+
+
+@pytest.mark.parametrize(("num_layers", "leak", "compensation"), [(1, 1.0, True), (2, 0.9, True), (1, 0.8, False)])
+def test_simulation_equals_the_dense_one(num_layers, leak, compensation):
+    graph, weight = undirected()
+    conv = made(
+        5, 6, num_layers=num_layers, leak=leak, compensation=compensation, gradient="bptt", latency=7, threshold=1.3
+    )
+    conv.eval()
+    start = [torch.rand(14, 6, dtype=torch.float64) for _ in range(num_layers)]
+    state = EquilibriumState(tuple(start), torch.zeros(14, 6, dtype=torch.float64))
+    rate, after = conv(graph, features(), state, weight)
+    with torch.no_grad():
+        expected, _, _, _ = dense_simulation(conv, adjacency(graph, weight), features(), start, 7)
+    torch.testing.assert_close(rate, expected[-1])
+    for membrane, a in zip(after.membrane, expected, strict=True):
+        torch.testing.assert_close(membrane, 1.3 * a)  # equation 9: the next snapshot starts at the rates
+
+
+@pytest.mark.parametrize(
+    ("leak", "drawn", "compensation"), list(itertools.product((1.0, 0.8), (False, True), (False, True)))
+)
+def test_identity_of_rates_and_potentials(leak, drawn, compensation):
+    """Vth a_K = C_{K-1}/C_K Agg(a_{K-1}) W^T + Agg(mean x) F^T + b + (leak^K u_0 - u_K)/C_K, for every K."""
+    graph, weight = undirected()
+    conv = made(5, 6, leak=leak, compensation=compensation).eval()
+    matrix, latency = adjacency(graph, weight), 11
+    spikes = torch.bernoulli(features().expand(latency, -1, -1)) if drawn else None
+    start = torch.rand(14, 6, dtype=torch.float64)
+    with torch.no_grad():
+        (rate,), heard, (u,), history = dense_simulation(conv, matrix, features(), [start], latency, spikes)
+        total = [sum(leak**i for i in range(k)) for k in (latency - 1, latency)]
+        right = total[0] / total[1] * matrix @ history[-2] @ conv.effective_weights()[0].t()
+        right += matrix @ heard @ conv.injection_weight.t() + conv.biases[0]
+        right += (leak**latency * start - u) / total[1]
+    torch.testing.assert_close(rate, right, rtol=0, atol=1e-12)
+    if not drawn:  # the layer's own simulation is the same, so the identity is its own too
+        state = EquilibriumState((start,), rate)
+        found, _ = conv(graph, features(), state, weight, simulate=True)
+        assert conv.latency == 8
+        conv.latency = latency
+        found, _ = conv(graph, features(), state, weight, simulate=True)
+        torch.testing.assert_close(found, rate)
+
+
+def gaps_to_equilibrium(leak):
+    graph, weight, feat, _ = larger()
+    conv = made(16, 24, leak=leak, **EXACT).eval()
+    with torch.no_grad():
+        star, _ = conv(graph, feat, edge_weight=weight)
+        found = {}
+        for conv.latency in (4, 8, 16, 32, 64, 128):
+            rate, state = conv(graph, feat, edge_weight=weight, simulate=True)
+            found[conv.latency] = ((rate - star).abs().mean().item(), state.info.gap)
+    return found
+
+
+def test_rates_tend_to_the_equilibrium_as_one_over_latency():
+    found = gaps_to_equilibrium(1.0)
+    for latency, (error, gap) in found.items():
+        assert 0.05 < error * latency < 0.4
+        assert gap < 3 / latency
+    assert found[128][0] < found[4][0] / 20
+
+
+def test_leak_leaves_a_floor():
+    found = gaps_to_equilibrium(0.8)
+    assert found[128][0] == pytest.approx(found[32][0], rel=0.1)
+    assert 0.07 < found[128][0] < 0.13  # about (1 - leak) / 2, as nearly all neurons are unsaturated here
+
+
+@pytest.mark.parametrize("max_norm", [0.3, 0.9])
+def test_trace_tends_to_the_one_step_gradient(max_norm):
+    graph, weight, feat, _ = larger()
+    grad = torch.randn(300, 2, dtype=torch.float64) @ torch.randn(2, 24, dtype=torch.float64)
+
+    def gradient(mode, latency=8):
+        conv = made(16, 24, gradient=mode, max_norm=max_norm, feedback_gain=2.0, latency=latency, **EXACT)
+        return flat_gradient(conv, conv(graph, feat, edge_weight=weight)[0], grad)
+
+    one, implicit = gradient("one-step"), gradient("implicit")
+    traces = [gradient("trace", latency) for latency in (5, 20, 80)]
+    cosines = [cosine_similarity(trace, one, dim=0).item() for trace in traces]
+    assert cosines == sorted(cosines)
+    assert cosines[-1] > 0.98
+    lost = cosine_similarity(one, implicit, dim=0) - cosine_similarity(traces[-1], implicit, dim=0)
+    assert abs(lost) < 0.01
+    for trace in traces:  # normalised: not proportional to the latency
+        assert trace.norm() / one.norm() == pytest.approx(1, abs=0.1)
+
+
+def test_backpropagation_through_time_tends_to_the_implicit_gradient():
+    graph, weight, feat, grad = larger()
+    exact = made(16, 24, **EXACT)
+    expected = flat_gradient(exact, exact(graph, feat, edge_weight=weight)[0], grad)
+    cosines = []
+    for latency in (5, 20, 40):
+        conv = made(16, 24, gradient="bptt", latency=latency)
+        found = flat_gradient(conv, conv(graph, feat, edge_weight=weight)[0], grad)
+        cosines.append(cosine_similarity(found, expected, dim=0).item())
+    assert cosines == sorted(cosines)
+    assert cosines[-1] > 0.99
+    assert found.norm() / expected.norm() == pytest.approx(1, abs=0.1)
+
+
+def test_bptt_gradcheck_with_a_smooth_spike():
+    graph, weight = undirected(6, 4)
+    conv = made(2, 3, gradient="bptt", latency=4, num_layers=2, surrogate=lambda x: torch.sigmoid(3 * x)).eval()
+    feat = torch.rand(6, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: conv(graph, x, edge_weight=weight)[0], feat)
+
+
+@pytest.mark.parametrize(("num_layers", "threshold"), [(1, 1.0), (2, 1.0), (3, 1.4)])
+def test_contraction_holds_after_many_steps_of_training(num_layers, threshold):
+    graph, weight = undirected()
+    torch.manual_seed(0)
+    conv = EquilibriumSpikingConv(5, 16, num_layers=num_layers, threshold=threshold, max_norm=0.8)
+    optimiser = torch.optim.Adam(conv.parameters(), lr=0.1)
+    target = torch.rand(14, 16)
+    for step in range(60):
+        rate, _ = conv(graph, features().float(), edge_weight=weight.float())
+        optimiser.zero_grad()
+        (rate - target).square().sum().backward()
+        optimiser.step()
+        conv.train(step % 3 != 0)
+        norm = torch.stack([torch.linalg.matrix_norm(w.double(), 2) for w in conv.effective_weights()]).prod()
+        assert norm <= 0.8 * threshold**num_layers * (1 + 1e-6)
+    assert torch.linalg.matrix_norm(conv.feedback_weight, 2) > 1  # the bound was at work
+
+
+def test_one_turn_is_lipschitz_with_the_bound():
+    graph, weight = undirected()
+    conv = made(5, 6, num_layers=2, feedback_gain=50.0).eval()
+    matrix = adjacency(graph, weight)
+    with torch.no_grad():
+        for seed in range(20):
+            a, b = torch.rand(2, 14, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+            moved = turn(conv, matrix, a, features()) - turn(conv, matrix, b, features())
+            assert moved.norm() <= 0.9 * (a - b).norm()
+
+
+def test_equilibrium_does_not_depend_on_the_state_but_starts_there():
+    graph, weight = undirected()
+    conv = made(5, 6, tol=1e-9, max_iter=100).eval()
+    first, state = conv(graph, features(), edge_weight=weight)
+    second, again = conv(graph, features(), state, weight)
+    torch.testing.assert_close(first, second, rtol=0, atol=1e-7)
+    assert again.info.steps == 1 < state.info.steps
+
+
+def test_carried_state_is_detached_and_current_is_not():
+    graph, weight = undirected()
+    for mode in ("implicit", "one-step", "trace", "bptt"):
+        conv = made(5, 6, gradient=mode)
+        feat = features().requires_grad_()
+        rate, state = conv(graph, feat, edge_weight=weight)
+        assert rate.requires_grad
+        assert not any(x.requires_grad for x in (*state.membrane, state.rate))
+        current = torch.zeros(14, 6, dtype=torch.float64, requires_grad=True)
+        later, _ = conv(graph, features(), state, weight, current=current)
+        later.sum().backward()
+        assert current.grad.abs().sum() > 0
+        assert feat.grad is None
+
+
+def test_inactive_nodes_are_silent():
+    graph, weight = undirected()
+    active = torch.ones(14, dtype=torch.bool)
+    active[[2, 9]] = False
+    for mode in ("implicit", "trace", "bptt"):
+        conv = made(5, 6, gradient=mode, num_layers=2, threshold=1.5, **LOOSE)
+        rate, state = conv(graph, features(), edge_weight=weight, active=active)
+        assert rate[~active].abs().max() == 0
+        assert rate[active].abs().max() > 0
+        assert (state.membrane[0][~active] == 0.75).all()
+        rate.square().sum().backward()
+        assert all(torch.isfinite(p.grad).all() for p in conv.parameters())
+    conv = made(5, 6, **EXACT)
+    rate, _ = conv(graph, features(), edge_weight=weight, active=active)
+    matrix = adjacency(graph, weight)
+    expected = torch.zeros_like(rate)
+    for _ in range(300):
+        expected = turn(conv.eval(), matrix, expected, features()) * active[:, None]
+    torch.testing.assert_close(rate, expected)
+
+
+def test_respond_is_the_layer_on_cached_messages():
+    graph, weight, feat, grad = larger()
+    conv = made(16, 24, gradient="one-step", compensation_hops=2, **EXACT)
+    current = 0.1 * grad
+    rate, state = conv(graph, feat, edge_weight=weight, current=current)
+    expected = flat_gradient(conv, rate, grad)
+    messages, injected = conv.messages(graph, state.rate, weight), conv.inject(graph, feat, weight)
+    rows = torch.tensor([3, 200, 77])
+    torch.testing.assert_close(conv.respond(messages[rows], injected[rows], current[rows]), rate[rows])
+    found = flat_gradient(conv, conv.respond(messages, injected, current), grad)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+    hoisted, _ = conv(graph, None, edge_weight=weight, current=current, injected=injected)
+    torch.testing.assert_close(hoisted, rate)
+    assert conv.respond(messages[:0], injected[:0]).shape == (0, 24)
+
+
+def test_messages_follow_the_edges():
+    path = dgl.graph(([0, 1, 2], [1, 2, 3]))
+    conv = made(1, 1, bias_init=0.0, **EXACT)
+    torch.nn.init.ones_(conv.injection_weight)
+    torch.nn.init.constant_(conv.feedback_weight, 0.5)
+    rate, _ = conv(path, torch.tensor([[1.0], [0.0], [0.0], [0.0]]).double())
+    torch.testing.assert_close(rate.flatten(), torch.tensor([0, 1, 0.5, 0.25]).double())
+
+
+def test_drawn_input_has_the_features_as_mean():
+    graph, weight = undirected()
+    torch.manual_seed(3)
+    conv = made(5, 6, encoding="bernoulli", latency=3000, **EXACT).eval()
+    expected = unrolled(conv, adjacency(graph, weight), features())
+    rate, _ = conv(graph, features(), edge_weight=weight)
+    assert 0 < (rate - expected).abs().max() < 0.05
+    conv.latency = 400
+    rate, state = conv(graph, features(), edge_weight=weight, simulate=True)
+    assert (rate - expected).abs().max() < 0.1
+    assert state.info.gap < 0.01  # against the equilibrium of what was drawn
+
+
+def test_drawn_input_gets_the_gradient_of_what_was_drawn():
+    graph, weight = undirected()
+    for mode, compensation in itertools.product(("implicit", "trace", "bptt"), (True, False)):
+        conv = made(5, 6, encoding="bernoulli", gradient=mode, simulate=True, compensation=compensation)
+        conv(graph, features(), edge_weight=weight)[0].square().sum().backward()
+        assert conv.injection_weight.grad.abs().max() > 0
+
+
+def test_no_edges_and_isolated_nodes():
+    conv = made(5, 6, **EXACT)
+    rate, state = conv(dgl.graph(([], []), num_nodes=3), torch.ones(3, 5, dtype=torch.float64))
+    rate.sum().backward()
+    torch.testing.assert_close(rate, hardtanh(conv.biases[0], 0, 1).expand(3, -1))
+    assert state.info.converged
+    empty, _ = conv(dgl.graph(([], []), num_nodes=0), torch.ones(0, 5, dtype=torch.float64))
+    assert empty.shape == (0, 6)
+
+
+def test_without_compensation_the_equilibrium_does_not_see_the_features():
+    graph, weight = undirected()
+    conv = made(5, 6, compensation=False, **EXACT)
+    one, _ = conv(graph, features(seed=1), edge_weight=weight)
+    two, _ = conv(graph, features(seed=2), edge_weight=weight)
+    assert torch.equal(one, two)
+    one, _ = conv(graph, features(seed=1), edge_weight=weight, simulate=True)
+    two, _ = conv(graph, features(seed=2) * 3, edge_weight=weight, simulate=True)
+    assert not torch.equal(one, two)
+
+
+def test_leak_above_one():
+    with pytest.raises(ConfigError, match="no equilibrium"):
+        EquilibriumSpikingConv(2, 2, leak=1.2)
+    graph, weight = undirected()
+    errors = []
+    for leak in (1.0, 1.2):
+        conv = made(5, 6, leak=leak, allow_growth=True, latency=64).eval()
+        star, _ = conv(graph, features(), edge_weight=weight)
+        errors.append((conv(graph, features(), edge_weight=weight, simulate=True)[0] - star).abs().mean())
+    assert errors[1] > 5 * errors[0]
+
+
+def test_blocks_and_bipartite_graphs_are_refused():
+    graph, _ = undirected()
+    block = dgl.to_block(dgl.in_subgraph(graph, [3]), torch.tensor([3]))
+    conv = made(5, 6)
+    for bad in (block, dgl.heterograph({("a", "to", "b"): ([0], [0])})):
+        with pytest.raises(GraphError, match=r"node_subgraph.*respond") as caught:
+            conv(bad, features())
+        assert isinstance(caught.value, dgl.DGLError)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gradient": "exact"}, "'implicit', 'one-step', 'trace', 'bptt', but got 'exact'"),
+        ({"encoding": "rank"}, "encoding"),
+        ({"max_norm": 1.0}, "max_norm"),
+        ({"num_layers": 0}, "num_layers"),
+        ({"compensation_hops": -1}, "compensation_hops"),
+        ({"gradient": "trace", "simulate": False}, "simulate=True"),
+        ({"solver": "newton"}, "solver"),
+        ({"surrogate": "step"}, "surrogate"),
+    ],
+)
+def test_bad_arguments(options, said):
+    with pytest.raises(ConfigError, match=said):
+        EquilibriumSpikingConv(2, 2, **options)
+
+
+def test_bad_input():
+    graph, _ = undirected()
+    conv, feat = made(5, 6), features()
+    state = EquilibriumState((torch.zeros(13, 6),), torch.zeros(13, 6))
+    cases = [
+        ({"feat": feat[:, :3]}, r"\(N, 5\)"),
+        ({"feat": feat[:13]}, "14 source nodes"),
+        ({"feat": None}, "feat and injected"),
+        ({"state": state}, r"state must have 1 membranes.*rows"),
+        ({"current": torch.zeros(14, 5)}, r"\(14, 6\)"),
+        ({"active": torch.ones(14)}, "bool mask"),
+        ({"edge_weight": torch.ones(3)}, "edge_weight"),
+    ]
+    for wrong, said in cases:
+        with pytest.raises((GraphError, ConfigError), match=said):
+            conv(**({"graph": graph, "feat": feat} | wrong))
+    with pytest.raises(ConfigError, match="one layer"):
+        made(5, 6, num_layers=2).respond(feat, feat)
+    with pytest.raises(ConfigError, match="feedback"):
+        conv.respond(None, feat)
+    with pytest.raises(ConfigError, match="pass feat"):
+        made(5, 6, encoding="bernoulli")(graph, None, injected=feat)
+    with pytest.raises(ConfigError, match=r"\[0, 1\]"):
+        made(5, 6, encoding="bernoulli")(graph, feat * 3)
+
+
+def test_state_rows_and_repr():
+    state = EquilibriumState((torch.arange(3.0)[:, None],), torch.arange(3.0)[:, None])
+    assert state.rows(torch.tensor([2, 0])).membrane[0].flatten().tolist() == [2, 0]
+    assert state.to("cpu").rate is state.rate
+    assert repr(made(5, 6)).startswith("EquilibriumSpikingConv(\n  5, 6, num_layers=1, latency=8, gradient='implicit'")

@@ -1,0 +1,60 @@
+"""The bound on the spectral norm: never below, close, differentiable, the same in evaluation."""
+
+import copy
+
+import pytest
+import torch
+
+from dgl_dysign.nn import SpectralBound
+
+
+def exact(weight):
+    return torch.linalg.matrix_norm(weight, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 2, 17, 128])
+def test_never_below_and_close(dtype, size):
+    weight = torch.randn(size, size, dtype=dtype, generator=torch.Generator().manual_seed(size))
+    found = SpectralBound(size)(weight)
+    assert exact(weight) <= found <= exact(weight) * 1.0021
+
+
+def test_equal_singular_values_and_zero():
+    assert SpectralBound(5)(torch.eye(5)).item() == pytest.approx(1.001)
+    assert SpectralBound(5)(torch.zeros(5, 5)).item() == 0
+    assert SpectralBound(5)(torch.full((5, 5), float("nan"))).isnan()
+
+
+def test_start_orthogonal_to_the_leading_direction():
+    weight = torch.tensor([[3.0, -3.0], [0.1, 0.1]])  # power iteration from (1, 1) stays at the smaller one
+    assert SpectralBound(2)(weight) >= exact(weight)
+
+
+def test_holds_along_a_walk_of_the_weights():
+    generator = torch.Generator().manual_seed(0)
+    weight, bound = torch.randn(32, 32, generator=generator), SpectralBound(32)
+    for _ in range(200):
+        weight = weight + 0.2 * torch.randn(32, 32, generator=generator)
+        assert exact(weight) <= bound(weight) <= exact(weight) * 1.0021
+
+
+def test_gradient_is_that_of_the_norm():
+    weight = torch.randn(6, 6, dtype=torch.float64, requires_grad=True)
+    bound = SpectralBound(6)
+    for _ in range(200):
+        value = bound(weight)
+    (found,) = torch.autograd.grad(value, weight)
+    (expected,) = torch.autograd.grad(exact(weight), weight)
+    torch.testing.assert_close(found, expected * 1.001, rtol=1e-3, atol=1e-3)
+
+
+def test_evaluation_changes_nothing():
+    bound, weight = SpectralBound(8), torch.randn(8, 8)
+    bound(weight)
+    bound.eval()
+    state = copy.deepcopy(bound.state_dict())
+    other = torch.randn(8, 8)
+    assert torch.equal(bound(other), bound(other))
+    assert bound(other) >= exact(other)
+    assert torch.equal(bound.state_dict()["vector"], state["vector"])
