@@ -14,7 +14,7 @@ from dgl_dysign.errors import ConfigError
 __all__ = ["KINDS", "features"]
 
 # The module of each kind is imported when the kind is used: SciPy and Numba take seconds to load.
-_MODULES = {"spectral": "spectral", "degree": "degree"}
+_MODULES = {"spectral": "spectral", "degree": "degree", "deepwalk": "deepwalk", "node2vec": "deepwalk"}
 
 #: The kinds of features, ``"none"`` last.
 KINDS = (*_MODULES, "none")
@@ -46,7 +46,7 @@ def features(
     seed : int, default 0
         The same seed gives the same array, whatever the number of cores.
     **params
-        Options of the kind: the keyword arguments of :func:`~data_prep.features.spectral.spectral` and the like;
+        Options of the kind: the keyword arguments of :func:`data_prep.features.spectral.spectral` and the like;
         every kind takes ``progress``, a callable that is told the fraction done.
 
     Returns

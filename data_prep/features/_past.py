@@ -75,6 +75,12 @@ def _integers(name: str, values: ArrayLike, limit: int) -> np.ndarray:
     return array.astype(np.int64, copy=False)
 
 
+def check_decay(decay: float) -> None:
+    """Raise ConfigError unless a decay is above 0 and at most 1."""
+    if not 0 < decay <= 1:
+        raise ConfigError(f"decay: got {decay}, expected a number above 0 and up to 1")
+
+
 def adjacency_of(src: np.ndarray, dst: np.ndarray, num_nodes: int) -> csr_array:
     """Return the symmetric count matrix of some events; a self-loop counts once, a repeated event each time."""
     from scipy.sparse import coo_array

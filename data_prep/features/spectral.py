@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_prep.features._past import Events, accumulate
+from data_prep.features._past import Events, accumulate, check_decay
 from dgl_dysign.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def spectral(
     >>> [x.shape for x in features("spectral", [0, 1], [0, 1], [1, 2], num_nodes=4, num_snapshots=2, dim=2)]
     [(4, 2), (4, 2)]
     """
-    _check(decay, iterations, oversample, threshold)
+    check_decay(decay)
+    _check(iterations, oversample, threshold)
     rng = np.random.default_rng(seed)
     previous = np.zeros((events.num_nodes, dim), dtype=np.float32)
     rounds = 3 * iterations
@@ -101,9 +102,7 @@ def spectral(
         yield previous.copy()
 
 
-def _check(decay: float, iterations: int, oversample: int, threshold: float) -> None:
-    if not 0 < decay <= 1:
-        raise ConfigError(f"decay: got {decay}, expected a number above 0 and up to 1")
+def _check(iterations: int, oversample: int, threshold: float) -> None:
     if iterations < 1:
         raise ConfigError(f"iterations: got {iterations}, expected at least 1")
     if oversample < 0:

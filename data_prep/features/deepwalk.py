@@ -1,0 +1,198 @@
+"""DeepWalk and node2vec features: skip-gram on random walks, continued from snapshot to snapshot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from data_prep.features._past import Events, Past, accumulate, check_decay
+from dgl_dysign.errors import ConfigError
+
+if TYPE_CHECKING:
+    from data_prep.features.skipgram import SkipGram
+
+# Walks that are drawn, split into pairs and trained on together: bounds the memory.
+_CHUNK = 16384
+
+
+class _Options(NamedTuple):
+    p: float
+    q: float
+    walk_length: int
+    num_walks: int
+    refresh_walks: int
+    window: int
+    negative: int
+    rate: float
+
+    def check(self) -> None:
+        least = {"walk_length": 2, "num_walks": 1, "refresh_walks": 0, "window": 1, "negative": 1}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected at least {smallest}")
+        for name in ("p", "q", "rate"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, expected a finite number above 0")
+
+
+def deepwalk(
+    events: Events,
+    dim: int = 128,
+    seed: int = 0,
+    *,
+    decay: float = 1.0,
+    walk_length: int = 40,
+    num_walks: int = 5,
+    refresh_walks: int = 1,
+    window: int = 5,
+    negative: int = 5,
+    rate: float = 0.025,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield for each snapshot the skip-gram vectors of its nodes, trained on walks over the graph accumulated so far.
+
+    Source: DeepWalk (Perozzi et al., KDD 2014), with negative sampling in place of the hierarchical softmax. A step of
+    a walk goes to a neighbour with probability proportional to the pair's weight, the sum of
+    ``decay ** (t - t_event)`` over its events. Each snapshot goes on from the vectors of the one before, with most
+    walks from the nodes that have an event in it, so that consecutive spaces stay aligned; a snapshot without events
+    repeats the one before.
+
+    Parameters
+    ----------
+    events : Events
+        Events sorted by snapshot.
+    dim : int, default 128
+        Width of the features.
+    seed : int, default 0
+        Seed of all that is drawn; the result is the same with any number of cores.
+    decay : float in (0, 1], default 1.0
+        What an event's weight is multiplied by with each snapshot that passes; 1: repeated events are counted.
+    walk_length : int >= 2, default 40
+        Nodes on a walk.
+    num_walks : int >= 1, default 5
+        Walks a snapshot from each node with an event in it.
+    refresh_walks : int >= 0, default 1
+        Walks a snapshot from each other node seen so far.
+    window : int >= 1, default 5
+        Largest distance on a walk of two nodes that are made similar.
+    negative : int >= 1, default 5
+        Negatives a pair.
+    rate : float > 0, default 0.025
+        Learning rate; it falls linearly to a hundredth within each snapshot.
+    progress : callable, optional
+        Called with the fraction done after each chunk of walks and after each snapshot.
+
+    Yields
+    ------
+    numpy.ndarray, shape (N, dim), float32
+        Rows of nodes not seen yet are zero.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is outside its range.
+
+    Examples
+    --------
+    >>> from data_prep.features import features
+    >>> [x.shape for x in features("deepwalk", [0, 1], [0, 1], [1, 2], num_nodes=4, num_snapshots=2, dim=8)]
+    [(4, 8), (4, 8)]
+    """
+    yield from node2vec(
+        events, dim, seed, p=1.0, q=1.0, decay=decay, walk_length=walk_length, num_walks=num_walks,
+        refresh_walks=refresh_walks, window=window, negative=negative, rate=rate, progress=progress,
+    )  # fmt: skip
+
+
+def node2vec(
+    events: Events,
+    dim: int = 128,
+    seed: int = 0,
+    *,
+    p: float = 1.0,
+    q: float = 1.0,
+    decay: float = 1.0,
+    walk_length: int = 40,
+    num_walks: int = 5,
+    refresh_walks: int = 1,
+    window: int = 5,
+    negative: int = 5,
+    rate: float = 0.025,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[np.ndarray]:
+    r"""Yield for each snapshot the skip-gram vectors of its nodes, trained on biased walks.
+
+    Source: node2vec (Grover and Leskovec, KDD 2016). As :func:`deepwalk`, but a walk that came from t goes on to x
+    with probability proportional to :math:`\alpha(t, x)` times the weight, where :math:`\alpha` is 1/p if x = t, 1 if t
+    and x are neighbours, and 1/q otherwise.
+
+    Parameters
+    ----------
+    events, dim, seed, decay, walk_length, num_walks, refresh_walks, window, negative, rate, progress
+        As for :func:`deepwalk`.
+    p : float > 0, default 1.0
+        Return parameter: large values keep the walk from turning back.
+    q : float > 0, default 1.0
+        In-out parameter: large values keep the walk near the node it came from.
+
+    Yields
+    ------
+    numpy.ndarray, shape (N, dim), float32
+        Rows of nodes not seen yet are zero.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is outside its range.
+
+    Examples
+    --------
+    >>> from data_prep.features import features
+    >>> [x.shape for x in features("node2vec", [0], [0], [1], num_nodes=2, num_snapshots=1, dim=8, p=4.0, q=0.5)]
+    [(2, 8)]
+    """
+    options = _Options(p, q, walk_length, num_walks, refresh_walks, window, negative, rate)
+    options.check()
+    check_decay(decay)
+    yield from _embed(events, dim, seed, decay, options, progress)
+
+
+def _embed(
+    events: Events, dim: int, seed: int, decay: float, options: _Options, progress: Callable[[float], None] | None
+) -> Iterator[np.ndarray]:
+    from data_prep.features.skipgram import SkipGram
+
+    rng = np.random.default_rng(seed)
+    model = SkipGram(events.num_nodes, dim, int(rng.integers(2**63)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for past in accumulate(events, decay):
+            for done in _learn(model, past, options, rng, pool):
+                if progress is not None:
+                    progress((past.snapshot + done) / events.num_snapshots)
+            features = np.zeros((events.num_nodes, dim), dtype=np.float32)
+            features[past.nodes] = model.center[past.nodes]
+            yield features
+
+
+def _learn(model: SkipGram, past: Past, options: _Options, rng: np.random.Generator, pool: Executor) -> Iterator[float]:
+    """Train on the walks of one snapshot and yield the fraction done after each chunk; without events, on none."""
+    from data_prep.features.walks import Walker
+
+    if past.changed.any():
+        walker = Walker(past.adjacency, options.p, options.q)
+        weight = np.zeros(len(model.center))
+        weight[past.nodes] = past.adjacency.sum(axis=1)
+        repeats = np.where(past.changed, options.num_walks, options.refresh_walks)
+        starts = rng.permutation(np.repeat(np.arange(len(past.nodes)), repeats))
+        names = past.nodes.astype(np.int32)
+        for first in range(0, len(starts), _CHUNK):
+            seed = int(rng.integers(2**63))
+            walks = names[walker.walks(starts[first : first + _CHUNK], options.walk_length, seed, pool)]
+            rate = options.rate * max(1 - first / len(starts), 0.01)
+            model.train(walks, weight, options.window, options.negative, rate, pool)
+            yield min(1.0, (first + _CHUNK) / len(starts))
+    yield 1.0
