@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dgl_dysign.nn.lif import LIF
-from dgl_dysign.ops import slope
+from dgl_dysign.ops import Surrogate, slope
 
 
 class Simulated(NamedTuple):
@@ -128,31 +128,71 @@ def simulate(
     with_slopes : bool, default False
         Accumulate the mean slope of the surrogate, in units of the threshold, for the gradient by traces.
     """
-    potentials, count = list(membranes), 0.0
-    totals: list[Tensor | None] = [None] * len(weights)
-    slopes: list[Tensor | None] = [None] * len(weights)
+    taped = torch.is_grad_enabled()
+    layers = [(_TapedNeurons if taped else _Neurons)(lif, membrane) for membrane in membranes]
+    slopes = [torch.zeros_like(membrane) for membrane in membranes if with_slopes]
     fired: Tensor | None = None  # of the last layer, one step ago
     for step in range(latency):
         below = fired
-        for layer, weight in enumerate(weights):
+        for layer, (neurons, weight) in enumerate(zip(layers, weights, strict=True)):
             current = first(step) if layer == 0 else currents[layer - 1]
             if weight is not None and below is not None:
                 current = torch.addmm(current, gather(below, layer), weight.t())
-            potential = lif.charge(current, potentials[layer])
+            potential = neurons.charge(current)
             if with_slopes:
-                now = slope(lif.spiking, potential - lif.threshold)
-                slopes[layer] = _decayed_sum(slopes[layer], now, lif.leak)
-            below, potentials[layer] = lif.fire(potential)
-            totals[layer] = _decayed_sum(totals[layer], below, lif.leak)
-        fired, count = below, count * lif.leak + 1
+                _add_slopes(slopes[layer], potential, lif)
+            below = neurons.fire(potential)
+        fired = below
+    count = sum(lif.leak**age for age in range(latency))
     # Below its threshold an unsaturated neuron spreads over twice the width of a unit bump: hence the factor.
     scale = 2 * lif.threshold / count
     return Simulated(
-        tuple(total / count for total in totals if total is not None),
-        tuple(potentials),
-        tuple(one * scale for one in slopes if one is not None),
+        tuple(neurons.total / count for neurons in layers),
+        tuple(neurons.membrane for neurons in layers),
+        tuple(one.mul_(scale) for one in slopes),
     )
 
 
-def _decayed_sum(total: Tensor | None, now: Tensor, leak: float) -> Tensor:
-    return now if total is None else torch.add(now, total, alpha=leak)
+def _add_slopes(total: Tensor, potential: Tensor, lif: LIF) -> None:
+    # A surrogate takes several passes: some rows at a time, so that they stay in the cache.
+    for part, charged in zip(total.split(2048), potential.split(2048), strict=True):
+        part.mul_(lif.leak).add_(slope(lif.spiking, charged - lif.threshold))
+
+
+class _Neurons:
+    """A layer's neurons without a tape: they step in place, for time and for memory that fragments otherwise."""
+
+    def __init__(self, lif: LIF, membrane: Tensor) -> None:
+        self.lif, self.membrane = lif, membrane.clone()
+        self.total, self.spikes = torch.zeros_like(membrane), torch.empty_like(membrane)
+
+    def charge(self, current: Tensor) -> Tensor:
+        """Return the potential before firing."""
+        if self.lif.leak != 1:
+            self.membrane.mul_(self.lif.leak)
+        return self.membrane.add_(current)
+
+    def fire(self, potential: Tensor) -> Tensor:
+        """Return the spikes, valid until the next step."""
+        lif = self.lif
+        if isinstance(lif.spiking, Surrogate):
+            torch.ge(potential, lif.threshold, out=self.spikes)
+        else:
+            self.spikes.copy_(lif.spiking(potential - lif.threshold))
+        potential.sub_(self.spikes, alpha=lif.threshold)
+        if lif.leak != 1:
+            self.total.mul_(lif.leak)
+        self.total.add_(self.spikes)
+        return self.spikes
+
+
+class _TapedNeurons(_Neurons):
+    """The same with new tensors at each step, as autograd needs them."""
+
+    def charge(self, current: Tensor) -> Tensor:
+        return self.lif.charge(current, self.membrane)
+
+    def fire(self, potential: Tensor) -> Tensor:
+        spikes, self.membrane = self.lif.fire(potential)
+        self.total = torch.add(spikes, self.total, alpha=self.lif.leak)
+        return spikes

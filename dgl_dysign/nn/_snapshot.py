@@ -80,6 +80,7 @@ class Snapshot:
             tol=conv.tol,
             adjoint_max_iter=conv.adjoint_max_iter if exact else 0,
             adjoint_tol=conv.adjoint_tol,
+            on_adjoint=conv.on_adjoint,
         )
 
     def solved(self, entry: Input, state: EquilibriumState | None) -> tuple[Tensor, EquilibriumState]:

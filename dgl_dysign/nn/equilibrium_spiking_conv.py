@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder, check_probabilitie
 from dgl_dysign.nn.equilibrium_state import EquilibriumState
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
-from dgl_dysign.ops import Solver, get_solver, symmetric_norm
+from dgl_dysign.ops import Solver, SolverInfo, get_solver, symmetric_norm
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_rows
 from dgl_dysign.ops.spikes import Spiking
 
@@ -87,6 +88,11 @@ class EquilibriumSpikingConv(nn.Module):
     allow_growth : bool, default False
         Accept a leak above 1, whose rates have no equilibrium.
 
+    Attributes
+    ----------
+    on_adjoint : callable or None
+        Given the `SolverInfo` of the adjoint at each implicit gradient, which is only known in the backward pass.
+
     Shapes
     ------
     feat ``(N, in_feats)`` -> rate ``(N, out_feats)``, and an `EquilibriumState` with ``(N, out_feats)`` for each layer.
@@ -154,6 +160,7 @@ class EquilibriumSpikingConv(nn.Module):
         self.simulate = self._simulates(simulate)
         self.solver, self.max_iter, self.tol = get_solver(solver), max_iter, tol
         self.adjoint_max_iter, self.adjoint_tol = adjoint_max_iter, adjoint_tol
+        self.on_adjoint: Callable[[SolverInfo], None] | None = None
         self.gain, self.bias_init, self.feedback_gain = gain, bias_init, feedback_gain
         self.lif = LIF(threshold, leak, surrogate, allow_growth=allow_growth)
         self.injection_weight = nn.Parameter(torch.empty(out_feats, in_feats))

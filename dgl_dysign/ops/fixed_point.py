@@ -15,6 +15,8 @@ from dgl_dysign.errors import ConfigError
 
 Map = Callable[[Tensor], Tensor]
 
+_AT_ONCE = 1 << 18  # numbers that are compared at a time: what a cache holds
+
 
 class ConvergenceWarning(UserWarning):
     """A solver stopped before it reached its tolerance."""
@@ -57,14 +59,13 @@ class _Record:
         self.trace: list[float] = []
         self.value: Tensor | None = None
 
-    def add(self, output: Tensor, residual: Tensor) -> bool:
-        """Take one evaluation; say whether to stop."""
-        size, change = torch.stack([output.norm(), residual.norm()]).tolist()  # one wait for the device, not two
-        gap = change / size if size > 0 else (0.0 if change == 0 else math.inf)
+    def add(self, output: Tensor, point: Tensor) -> bool:
+        """Take one evaluation, at a point; say whether to stop."""
+        gap = relative_gap(output, point)
         self.trace.append(gap)
         if self.value is None or gap < self.gap:
             self.value, self.gap = output, gap
-        return not math.isfinite(change) or (self.tol is not None and gap <= self.tol)
+        return math.isnan(gap) or (self.tol is not None and gap <= self.tol)
 
     def result(self) -> tuple[Tensor, SolverInfo]:
         assert self.value is not None
@@ -72,6 +73,27 @@ class _Record:
         if self.tol is not None and not converged:
             _warn_once(len(self.trace), self.gap, self.tol)
         return self.value, SolverInfo(len(self.trace), self.gap, converged, tuple(self.trace))
+
+
+def relative_gap(output: Tensor, point: Tensor) -> float:
+    """Return ``|output - point| / |output|``, without a temporary of their size.
+
+    Parameters
+    ----------
+    output, point : Tensor
+        Two tensors of one shape.
+
+    Returns
+    -------
+    float
+        0 if both are zero, infinite if only ``output`` is, NaN if either is not finite.
+    """
+    parts = zip(output.reshape(-1).split(_AT_ONCE), point.reshape(-1).split(_AT_ONCE), strict=True)
+    squares = torch.stack([torch.stack([a.square().sum(), (a - b).square_().sum()]) for a, b in parts]).sum(0)
+    size, change = squares.sqrt().tolist()  # one wait for the device, not two
+    if size == 0:
+        return 0.0 if change == 0 else math.inf
+    return change / size
 
 
 _warned = False
@@ -138,10 +160,9 @@ def fixed_point(
     record, x = _Record(tol), x0
     for _ in range(max_iter):
         output = func(x)
-        residual = output - x
-        if record.add(output, residual):
+        if record.add(output, x):
             break
-        x = output if damping == 1 else torch.add(x, residual, alpha=damping)
+        x = output if damping == 1 else torch.lerp(x, output, damping)
     return record.result()
 
 
@@ -191,7 +212,7 @@ def anderson(
     for _ in range(max_iter):
         output = func(x)
         outputs, residuals = [*outputs, output][-memory:], [*residuals, output - x][-memory:]
-        if record.add(output, residuals[-1]):
+        if record.add(output, x):
             break
         x = torch.zeros_like(x)
         for share, old, residual in zip(_shares(residuals, ridge), outputs, residuals, strict=True):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dgl_dysign.ops.fixed_point import Map, Solver, SolverInfo, fixed_point
+from dgl_dysign.ops.fixed_point import Map, Solver, SolverInfo, fixed_point, relative_gap
 
 
 def solve_adjoint(
@@ -66,9 +66,7 @@ class _Problem:
         if not self.at:
             value, self.info = self.solver(func, self.start, max_iter=self.max_iter, tol=self.tol)
             return value
-        output = func(self.start)
-        size, change = torch.stack([output.norm(), (output - self.start).norm()]).tolist()
-        gap = change / size if size > 0 else float(change > 0)
+        gap = relative_gap(func(self.start), self.start)
         self.info = SolverInfo(1, gap, self.tol is not None and gap <= self.tol, (gap,))
         return self.start
 

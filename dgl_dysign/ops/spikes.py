@@ -21,7 +21,7 @@ Spiking = Callable[[Tensor], Tensor]
 
 
 def _rectangle(x: Tensor, width: float) -> Tensor:
-    return (x.abs() < width).to(x.dtype) / (2 * width)
+    return (x.abs() < width).to(x.dtype).div_(2 * width)
 
 
 def _triangle(x: Tensor, width: float) -> Tensor:

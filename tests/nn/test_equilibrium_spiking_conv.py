@@ -1,70 +1,16 @@
-"""The equilibrium layer: values, its four gradients, the contraction, and what it carries.
-
-The dense oracle writes the equations out with an adjacency matrix and unrolls them under autograd.
-"""
+"""The equilibrium layer: values against the dense oracle, what it carries, and what it refuses."""
 
 import itertools
 
 import pytest
 import torch
-from torch.nn.functional import cosine_similarity, hardtanh
+from torch.nn.functional import hardtanh
 
-from dgl_dysign import ops
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
 from tests.nn.conv_cases import assert_conv, features, undirected
-
-EXACT = {"tol": 1e-13, "adjoint_tol": 1e-13, "max_iter": 400, "adjoint_max_iter": 400}
-LOOSE = {"tol": None, "max_iter": 30, "adjoint_tol": None, "adjoint_max_iter": 30}
-
-
-def made(*args, seed=0, **options):
-    torch.manual_seed(seed)
-    return EquilibriumSpikingConv(*args, **options).double()
-
-
-def adjacency(graph, weight):
-    src, dst = graph.edges()
-    values = ops.symmetric_norm(graph, weight, torch.float64)
-    return torch.zeros(graph.num_nodes(), graph.num_nodes(), dtype=torch.float64).index_put(
-        (dst, src), values, accumulate=True
-    )
-
-
-def turn(conv, matrix, rate, feat, current=0.0):
-    """Return one turn around the loop, all layers."""
-    feedback, *above = conv.effective_weights()
-    z = conv.biases[0] + current
-    if conv.compensation:
-        z = z + torch.linalg.matrix_power(matrix, conv.compensation_hops) @ feat @ conv.injection_weight.t()
-    if feedback is not None:
-        z = z + torch.linalg.matrix_power(matrix, conv.feedback_hops) @ rate @ feedback.t()
-    rate = hardtanh(z / conv.lif.threshold, 0, 1)
-    for weight, bias in zip(above, list(conv.biases)[1:], strict=True):
-        rate = hardtanh((matrix @ rate @ weight.t() + bias) / conv.lif.threshold, 0, 1)
-    return rate
-
-
-def unrolled(conv, matrix, feat, steps=250, current=0.0):
-    rate = torch.zeros(len(feat), conv.out_feats, dtype=torch.float64)
-    for _ in range(steps):
-        rate = turn(conv, matrix, rate, feat, current)
-    return rate
-
-
-def larger(num_nodes=300, num_edges=900, size=16):
-    graph, weight = undirected(num_nodes, num_edges)
-    generator = torch.Generator().manual_seed(9)
-    feat = torch.randn(num_nodes, size, dtype=torch.float64, generator=generator)
-    return graph, weight, feat, torch.randn(num_nodes, 24, dtype=torch.float64, generator=generator)
-
-
-def flat_gradient(conv, value, grad):
-    found = torch.autograd.grad(value, list(conv.parameters()), grad, allow_unused=True)
-    return torch.cat(
-        [(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(conv.parameters(), found, strict=True)]
-    )
+from tests.nn.equilibrium_oracle import EXACT, LOOSE, adjacency, flat_gradient, larger, made, turn, unrolled
 
 
 @pytest.mark.parametrize(
@@ -111,59 +57,6 @@ def test_solver_finds_the_dense_equilibrium(options, in_feats):
     assert state.info.converged
     assert torch.equal(state.rate, rate)
     assert (rate * (1 - rate) > 0).double().mean() > 0.3
-
-
-@pytest.mark.parametrize("num_layers", [1, 2, 3])
-@pytest.mark.parametrize("max_norm", [0.3, 0.5, 0.9])
-def test_implicit_gradient_equals_a_long_unrolled_iteration(num_layers, max_norm):
-    graph, weight, feat, grad = larger()
-    conv = made(16, 24, num_layers=num_layers, max_norm=max_norm, feedback_gain=3.0, **EXACT)
-    found = flat_gradient(conv, conv(graph, feat, edge_weight=weight)[0], grad)
-    expected = flat_gradient(conv.eval(), unrolled(conv, adjacency(graph, weight), feat), grad)
-    assert (found - expected).norm() / expected.norm() < 1e-8
-
-
-def test_implicit_gradient_on_a_directed_graph():
-    graph = dgl.graph((torch.arange(40) % 14, (torch.arange(40) * 5 + 1) % 14))
-    conv = made(5, 6, **EXACT)
-    rate, _ = conv(graph, features())
-    grad = torch.randn_like(rate)
-    expected = flat_gradient(conv.eval(), unrolled(conv, adjacency(graph, None), features()), grad)
-    torch.testing.assert_close(flat_gradient(conv, rate, grad), expected, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "threshold": 1.5}], ids=str)
-def test_gradcheck_to_features_current_weights_of_edges(options):
-    graph, _ = undirected(6, 4)
-    conv = made(2, 3, **EXACT, **options).eval()
-    feat = torch.rand(6, 2, dtype=torch.float64, requires_grad=True)
-    current = (0.1 * torch.randn(6, 3, dtype=torch.float64)).requires_grad_()
-    weight = (torch.rand(graph.num_edges(), dtype=torch.float64) + 0.5).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda x, c, w: conv(graph, x, edge_weight=w, current=c)[0], (feat, current, weight), eps=1e-7, atol=1e-6
-    )
-
-
-def test_one_step_gradient_is_one_turn_from_the_equilibrium():
-    graph, weight, feat, grad = larger()
-    conv = made(16, 24, gradient="one-step", **EXACT)
-    rate, _ = conv(graph, feat, edge_weight=weight)
-    conv.eval()
-    expected = flat_gradient(conv, turn(conv, adjacency(graph, weight), rate.detach(), feat), grad)
-    torch.testing.assert_close(flat_gradient(conv, rate, grad), expected, rtol=1e-8, atol=1e-9)
-
-
-def test_simulated_rates_with_the_gradient_at_them():
-    graph, weight, feat, grad = larger()
-    conv = made(16, 24, gradient="one-step", simulate=True, latency=5, **EXACT)
-    rate, state = conv(graph, feat, edge_weight=weight)
-    steps = rate * 5
-    torch.testing.assert_close(steps, steps.round())
-    conv.eval()
-    again = turn(conv, adjacency(graph, weight), rate.detach(), feat)
-    torch.testing.assert_close(flat_gradient(conv, rate, grad), flat_gradient(conv, again, grad), rtol=1e-8, atol=1e-9)
-    assert state.info.steps == 5
-    assert state.info.gap == pytest.approx(((again - rate).norm() / again.norm()).item())
 
 
 def dense_simulation(conv, matrix, feat, membranes, latency, drawn=None):
@@ -258,76 +151,6 @@ def test_leak_leaves_a_floor():
     assert 0.07 < found[128][0] < 0.13  # about (1 - leak) / 2, as nearly all neurons are unsaturated here
 
 
-@pytest.mark.parametrize("max_norm", [0.3, 0.9])
-def test_trace_tends_to_the_one_step_gradient(max_norm):
-    graph, weight, feat, _ = larger()
-    grad = torch.randn(300, 2, dtype=torch.float64) @ torch.randn(2, 24, dtype=torch.float64)
-
-    def gradient(mode, latency=8):
-        conv = made(16, 24, gradient=mode, max_norm=max_norm, feedback_gain=2.0, latency=latency, **EXACT)
-        return flat_gradient(conv, conv(graph, feat, edge_weight=weight)[0], grad)
-
-    one, implicit = gradient("one-step"), gradient("implicit")
-    traces = [gradient("trace", latency) for latency in (5, 20, 80)]
-    cosines = [cosine_similarity(trace, one, dim=0).item() for trace in traces]
-    assert cosines == sorted(cosines)
-    assert cosines[-1] > 0.98
-    lost = cosine_similarity(one, implicit, dim=0) - cosine_similarity(traces[-1], implicit, dim=0)
-    assert abs(lost) < 0.01
-    for trace in traces:  # normalised: not proportional to the latency
-        assert trace.norm() / one.norm() == pytest.approx(1, abs=0.1)
-
-
-def test_backpropagation_through_time_tends_to_the_implicit_gradient():
-    graph, weight, feat, grad = larger()
-    exact = made(16, 24, **EXACT)
-    expected = flat_gradient(exact, exact(graph, feat, edge_weight=weight)[0], grad)
-    cosines = []
-    for latency in (5, 20, 40):
-        conv = made(16, 24, gradient="bptt", latency=latency)
-        found = flat_gradient(conv, conv(graph, feat, edge_weight=weight)[0], grad)
-        cosines.append(cosine_similarity(found, expected, dim=0).item())
-    assert cosines == sorted(cosines)
-    assert cosines[-1] > 0.99
-    assert found.norm() / expected.norm() == pytest.approx(1, abs=0.1)
-
-
-def test_bptt_gradcheck_with_a_smooth_spike():
-    graph, weight = undirected(6, 4)
-    conv = made(2, 3, gradient="bptt", latency=4, num_layers=2, surrogate=lambda x: torch.sigmoid(3 * x)).eval()
-    feat = torch.rand(6, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: conv(graph, x, edge_weight=weight)[0], feat)
-
-
-@pytest.mark.parametrize(("num_layers", "threshold"), [(1, 1.0), (2, 1.0), (3, 1.4)])
-def test_contraction_holds_after_many_steps_of_training(num_layers, threshold):
-    graph, weight = undirected()
-    torch.manual_seed(0)
-    conv = EquilibriumSpikingConv(5, 16, num_layers=num_layers, threshold=threshold, max_norm=0.8)
-    optimiser = torch.optim.Adam(conv.parameters(), lr=0.1)
-    target = torch.rand(14, 16)
-    for step in range(60):
-        rate, _ = conv(graph, features().float(), edge_weight=weight.float())
-        optimiser.zero_grad()
-        (rate - target).square().sum().backward()
-        optimiser.step()
-        conv.train(step % 3 != 0)
-        norm = torch.stack([torch.linalg.matrix_norm(w.double(), 2) for w in conv.effective_weights()]).prod()
-        assert norm <= 0.8 * threshold**num_layers * (1 + 1e-6)
-    assert torch.linalg.matrix_norm(conv.feedback_weight, 2) > 1  # the bound was at work
-
-
-def test_one_turn_is_lipschitz_with_the_bound():
-    graph, weight = undirected()
-    conv = made(5, 6, num_layers=2, feedback_gain=50.0).eval()
-    matrix = adjacency(graph, weight)
-    with torch.no_grad():
-        for seed in range(20):
-            a, b = torch.rand(2, 14, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-            moved = turn(conv, matrix, a, features()) - turn(conv, matrix, b, features())
-            assert moved.norm() <= 0.9 * (a - b).norm()
-
-
 def test_equilibrium_does_not_depend_on_the_state_but_starts_there():
     graph, weight = undirected()
     conv = made(5, 6, tol=1e-9, max_iter=100).eval()
@@ -335,21 +158,6 @@ def test_equilibrium_does_not_depend_on_the_state_but_starts_there():
     second, again = conv(graph, features(), state, weight)
     torch.testing.assert_close(first, second, rtol=0, atol=1e-7)
     assert again.info.steps == 1 < state.info.steps
-
-
-def test_carried_state_is_detached_and_current_is_not():
-    graph, weight = undirected()
-    for mode in ("implicit", "one-step", "trace", "bptt"):
-        conv = made(5, 6, gradient=mode)
-        feat = features().requires_grad_()
-        rate, state = conv(graph, feat, edge_weight=weight)
-        assert rate.requires_grad
-        assert not any(x.requires_grad for x in (*state.membrane, state.rate))
-        current = torch.zeros(14, 6, dtype=torch.float64, requires_grad=True)
-        later, _ = conv(graph, features(), state, weight, current=current)
-        later.sum().backward()
-        assert current.grad.abs().sum() > 0
-        assert feat.grad is None
 
 
 def test_inactive_nodes_are_silent():
@@ -409,14 +217,6 @@ def test_drawn_input_has_the_features_as_mean():
     rate, state = conv(graph, features(), edge_weight=weight, simulate=True)
     assert (rate - expected).abs().max() < 0.1
     assert state.info.gap < 0.01  # against the equilibrium of what was drawn
-
-
-def test_drawn_input_gets_the_gradient_of_what_was_drawn():
-    graph, weight = undirected()
-    for mode, compensation in itertools.product(("implicit", "trace", "bptt"), (True, False)):
-        conv = made(5, 6, encoding="bernoulli", gradient=mode, simulate=True, compensation=compensation)
-        conv(graph, features(), edge_weight=weight)[0].square().sum().backward()
-        assert conv.injection_weight.grad.abs().max() > 0
 
 
 def test_no_edges_and_isolated_nodes():

@@ -1,0 +1,112 @@
+"""Peak resident memory of one training step, for each gradient mode and latency, as JSON lines.
+
+Every row is measured in a fresh process: a process never gives back its high-water mark. The graph is generated, with
+the numbers of nodes and edges of DBLP. All modes run the spiking simulation, so that the latency matters to all.
+
+    python benchmarks/gradient_memory.py
+    python benchmarks/gradient_memory.py --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+# No torch at the top: a child inherits its parent's high-water mark when it is started.
+MODES = ("implicit", "one-step", "trace", "bptt")
+
+
+def measure(mode: str, latency: int, nodes: int, edges: int, dim: int) -> dict[str, object]:
+    """Take one training step and return its row.
+
+    Parameters
+    ----------
+    mode : str
+        Gradient mode.
+    latency : int
+        Steps of the simulation.
+    nodes, edges, dim : int
+        Size of the graph (each edge in both directions) and number of features and neurons.
+    """
+    import torch
+
+    from dgl_dysign._dgl import dgl
+    from dgl_dysign.nn import EquilibriumSpikingConv
+
+    torch.manual_seed(0)
+    src, dst = torch.randint(nodes, (2, edges))
+    graph = dgl.graph((torch.cat([src, dst]), torch.cat([dst, src])), num_nodes=nodes)
+    feat, direction = torch.randn(nodes, dim), torch.randn(nodes, dim) / nodes
+    conv = EquilibriumSpikingConv(
+        dim,
+        dim,
+        gradient=mode,
+        latency=latency,
+        simulate=True,
+        max_iter=6,
+        tol=None,
+        adjoint_max_iter=6,
+        adjoint_tol=None,
+    )
+    optimiser = torch.optim.AdamW(conv.parameters())
+    before, started = _peak_bytes(), time.process_time()
+    rate, _ = conv(graph, feat)
+    (rate * direction).sum().backward()
+    optimiser.step()
+    seconds, peak = time.process_time() - started, _peak_bytes()
+    return {
+        "benchmark": "gradient_memory",
+        "gradient": mode,
+        "latency": latency,
+        "nodes": nodes,
+        "edges": edges,
+        "dim": dim,
+        "peak_rss_bytes": peak,
+        "step_bytes": peak - before,
+        "cpu_seconds": round(seconds, 3),
+    }
+
+
+def _peak_bytes() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _row_in_fresh_process(*numbers: object) -> str:
+    command = [sys.executable, __file__, "--one", *map(str, numbers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout.strip()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print one JSON line for each mode and latency."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
+    parser.add_argument("--latencies", nargs="+", type=int, default=[5, 10, 20, 40, 80])
+    parser.add_argument("--nodes", type=int, default=28085)
+    parser.add_argument("--edges", type=int, default=236894)
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--quick", action="store_true", help="a small graph and two latencies")
+    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.one:
+        mode, *numbers = args.one
+        print(json.dumps(measure(mode, *map(int, numbers))))
+        return 0
+    if args.quick:
+        args.nodes, args.edges, args.dim, args.latencies = 4000, 16000, 64, [5, 40]
+    for mode in args.modes:
+        for latency in args.latencies:
+            print(_row_in_fresh_process(mode, latency, args.nodes, args.edges, args.dim), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
