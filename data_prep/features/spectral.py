@@ -95,7 +95,7 @@ def spectral(
             features = np.zeros_like(previous)
             with _Workers() as workers:
                 found = _leading(LogProximity(past.adjacency, threshold, workers), start, dim, rounds)
-            features[past.nodes] = _align(found, previous[past.nodes])
+                features[past.nodes] = _align(found, previous[past.nodes])
             previous, rounds = features, iterations
         if progress is not None:
             progress((past.snapshot + 1) / events.num_snapshots)
