@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 
 class SpectralBound(nn.Module):
-    r"""Bound :math:`\|W\|_2` from above, within one part in a thousand, with a gradient.
+    r"""Bound :math:`\|W\|_2` from above, within one part in a hundred, with a gradient.
 
     Power iteration alone bounds the norm from below. So its estimate :math:`\sigma = u^T W v` is raised by a margin and
     certified: :math:`s \ge \|W\|_2` exactly if :math:`s^2 I - W^T W` has a Cholesky factor. Where it has none, a
     singular value decomposition supplies u and v. While training, v is carried from call to call as a buffer, which
-    makes two iterations enough; in evaluation nothing changes, so equal calls give equal results.
+    makes three iterations nearly always enough; in evaluation nothing changes, so equal calls give equal results.
 
     Parameters
     ----------
     size : int
         Number of columns of the weight.
-    margin : float, default 1e-3
+    margin : float, default 0.01
         By how much the estimate is raised.
 
     Shapes
@@ -30,12 +30,12 @@ class SpectralBound(nn.Module):
     >>> import torch
     >>> from dgl_dysign.nn.spectral import SpectralBound
     >>> SpectralBound(2)(torch.diag(torch.tensor([3.0, 1.0])))
-    tensor(3.0028)
+    tensor(3.0300)
     """
 
     vector: Tensor
 
-    def __init__(self, size: int, margin: float = 1e-3) -> None:
+    def __init__(self, size: int, margin: float = 0.01) -> None:
         super().__init__()
         self.margin = margin
         self.register_buffer("vector", torch.full((size,), size**-0.5))
@@ -43,7 +43,7 @@ class SpectralBound(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the bound."""
         with torch.no_grad():
-            u, v = self._iterate(weight, self.vector.to(weight.dtype), steps=2 if self.training else 0)
+            u, v = self._iterate(weight, self.vector.to(weight.dtype), steps=3 if self.training else 0)
             if not self._certified(weight, u @ (weight @ v)):
                 u, v = _leading(weight)
             if self.training:

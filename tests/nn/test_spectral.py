@@ -17,11 +17,11 @@ def exact(weight):
 def test_never_below_and_close(dtype, size):
     weight = torch.randn(size, size, dtype=dtype, generator=torch.Generator().manual_seed(size))
     found = SpectralBound(size)(weight)
-    assert exact(weight) <= found <= exact(weight) * 1.0021
+    assert exact(weight) <= found <= exact(weight) * 1.0201
 
 
 def test_equal_singular_values_and_zero():
-    assert SpectralBound(5)(torch.eye(5)).item() == pytest.approx(1.001)
+    assert SpectralBound(5)(torch.eye(5)).item() == pytest.approx(1.01)
     assert SpectralBound(5)(torch.zeros(5, 5)).item() == 0
     assert SpectralBound(5)(torch.full((5, 5), float("nan"))).isnan()
 
@@ -36,7 +36,7 @@ def test_holds_along_a_walk_of_the_weights():
     weight, bound = torch.randn(32, 32, generator=generator), SpectralBound(32)
     for _ in range(200):
         weight = weight + 0.2 * torch.randn(32, 32, generator=generator)
-        assert exact(weight) <= bound(weight) <= exact(weight) * 1.0021
+        assert exact(weight) <= bound(weight) <= exact(weight) * 1.0201
 
 
 def test_gradient_is_that_of_the_norm():
@@ -46,7 +46,7 @@ def test_gradient_is_that_of_the_norm():
         value = bound(weight)
     (found,) = torch.autograd.grad(value, weight)
     (expected,) = torch.autograd.grad(exact(weight), weight)
-    torch.testing.assert_close(found, expected * 1.001, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found, expected * 1.01, rtol=0.02, atol=0.02)
 
 
 def test_evaluation_changes_nothing():
