@@ -1,0 +1,52 @@
+"""Scores of node classification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, f1_score
+from torch import Tensor
+
+
+def f1_scores(labels: Tensor, predicted: Tensor, nodes: Tensor) -> dict[str, float]:
+    """Return Macro- and Micro-F1 over some nodes, in percent.
+
+    Parameters
+    ----------
+    labels, predicted : Tensor
+        Classes of all nodes, ``(N,)``.
+    nodes : Tensor
+        The nodes to score.
+
+    Returns
+    -------
+    dict
+        ``macro_f1`` and ``micro_f1``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> f1_scores(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 2]))
+    {'macro_f1': 66.66666666666667, 'micro_f1': 66.66666666666667}
+    """
+    true, found = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
+    return {f"{kind}_f1": 100 * float(f1_score(true, found, average=kind)) for kind in ("macro", "micro")}
+
+
+def confusion(labels: Tensor, predicted: Tensor, nodes: Tensor, num_classes: int) -> np.ndarray:
+    """Count predicted classes (columns) of each true class (rows) over some nodes, ``(C, C)``."""
+    true, found = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
+    return confusion_matrix(true, found, labels=np.arange(num_classes))
+
+
+def mean_std(values: Sequence[float]) -> dict[str, float | int]:
+    """Return mean, standard deviation (of the sample; 0 for one run) and number of runs.
+
+    Examples
+    --------
+    >>> mean_std([1.0, 3.0])
+    {'mean': 2.0, 'std': 1.4142135623730951, 'runs': 2}
+    """
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"mean": float(np.mean(values)), "std": spread, "runs": len(values)}

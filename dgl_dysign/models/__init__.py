@@ -1,0 +1,23 @@
+"""Dy-SIGN, and the reference models that every table shows beside it."""
+
+from dgl_dysign.models.dysign import DySIGN
+from dgl_dysign.models.label_propagation import masked_label_features, propagate_labels, smooth_predictions
+from dgl_dysign.models.logistic_regression import LogisticRegression
+from dgl_dysign.models.majority import majority_class
+from dgl_dysign.models.relu_network import ReLUNetwork
+from dgl_dysign.models.snapshot import Snapshot, load_snapshots, spread
+from dgl_dysign.models.snapshot_gcn import SnapshotGCN
+
+__all__ = [
+    "DySIGN",
+    "LogisticRegression",
+    "ReLUNetwork",
+    "Snapshot",
+    "SnapshotGCN",
+    "load_snapshots",
+    "majority_class",
+    "masked_label_features",
+    "propagate_labels",
+    "smooth_predictions",
+    "spread",
+]

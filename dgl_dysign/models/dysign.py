@@ -1,0 +1,213 @@
+"""Dy-SIGN: one equilibrium of firing rates for each snapshot, read out together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.models.snapshot import Snapshot
+from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
+
+
+class DySIGN(nn.Module):
+    r"""Snapshots in, class scores of all nodes out.
+
+    Dy-SIGN (AAAI 2024), equation 11. The same layer group solves each snapshot, and the read-out adds up over them,
+
+    .. math:: y = c + \sum_t (a^*_t - \tfrac12) V_t^T \;(+\; (a^{label} - \tfrac12) V_{label}^T)
+
+    which is the paper's fully connected layer on the concatenation, of which no more than one part is held at a time.
+    Nodes not seen yet add nothing. The equilibrium of a snapshot does not depend on earlier ones; ``coupling`` adds
+    the current :math:`g \odot a^*_{t-1}` with learned g, an extension of the paper. A second population of neurons,
+    without feedback (which would hand a node its own label back through its neighbours), reads label features.
+
+    Parameters
+    ----------
+    in_feats : int
+        Width of ``Snapshot.feat``.
+    hidden_feats : int
+        Neurons of the layer group.
+    num_classes : int
+        Number of classes.
+    num_snapshots : int, default 1
+        Number of snapshots that are read out.
+    label_feats : int, default 0
+        Width of the label features, see `dgl_dysign.models.masked_label_features`; 0: no such input.
+    label_hidden : int, default 128
+        Neurons of the label population.
+    coupling : bool, default False
+        Whether a snapshot's rates enter the current of the next.
+    feat_dropout, label_dropout, dropout : float, default 0.1, 0.2 and 0.5
+        Of the features and label features (in mini-batches), and of the rates before the read-out.
+    gain : float, default 0.35
+        Initial spread of the input current, in thresholds.
+    **conv
+        For `dgl_dysign.nn.EquilibriumSpikingConv`; ``compensation_hops`` is 0 by default, because the snapshots'
+        features already hold the means over their neighbours.
+
+    Shapes
+    ------
+    Snapshots with ``feat`` of ``(N, in_feats)``, label features ``(N, label_feats)`` -> logits ``(N, num_classes)``.
+
+    Raises
+    ------
+    ConfigError
+        If the number of snapshots given is not ``num_snapshots``, or label features are missing or not expected.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign._dgl import dgl
+    >>> from dgl_dysign.models import DySIGN, Snapshot
+    >>> graph = dgl.graph(([0, 1, 1, 2], [1, 0, 2, 1]))
+    >>> snapshot = Snapshot(graph, torch.ones(4), torch.randn(3, 5), torch.ones(3, dtype=torch.bool))
+    >>> model = DySIGN(5, 8, num_classes=2, num_snapshots=2)
+    >>> model([snapshot, snapshot]).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        in_feats: int,
+        hidden_feats: int,
+        num_classes: int,
+        num_snapshots: int = 1,
+        *,
+        label_feats: int = 0,
+        label_hidden: int = 128,
+        coupling: bool = False,
+        feat_dropout: float = 0.1,
+        label_dropout: float = 0.2,
+        dropout: float = 0.5,
+        gain: float = 0.35,
+        **conv: Any,
+    ) -> None:
+        super().__init__()
+        self.num_snapshots, self.label_feats = num_snapshots, label_feats
+        self.feat_dropout, self.label_dropout, self.dropout = feat_dropout, label_dropout, dropout
+        conv = {"compensation_hops": 0, "gain": gain, **conv}
+        self.conv = EquilibriumSpikingConv(in_feats, hidden_feats, **conv)
+        self.coupling = nn.Parameter(torch.zeros(hidden_feats)) if coupling else None
+        self.readout = nn.Parameter(torch.empty(num_snapshots, num_classes, hidden_feats))
+        self.bias = nn.Parameter(torch.empty(num_classes))
+        self.label_conv: EquilibriumSpikingConv | None = None
+        self.label_readout: nn.Parameter | None = None
+        if label_feats:
+            same = {key: conv[key] for key in ("latency", "leak", "threshold", "allow_growth") if key in conv}
+            self.label_conv = EquilibriumSpikingConv(
+                label_feats, label_hidden, feedback=False, compensation_hops=0, gain=gain, **same
+            )
+            self.label_readout = nn.Parameter(torch.empty(num_classes, label_hidden))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the layers' weights as they do, and a small read-out."""
+        self.conv.reset_parameters()
+        nn.init.normal_(self.readout, std=0.01)
+        nn.init.zeros_(self.bias)
+        if self.coupling is not None:
+            nn.init.zeros_(self.coupling)
+        if self.label_conv is not None and self.label_readout is not None:
+            self.label_conv.reset_parameters()
+            nn.init.normal_(self.label_readout, std=0.01)
+
+    def rates(
+        self, snapshots: Iterable[Snapshot], simulate: bool | None = None
+    ) -> Iterator[tuple[Tensor, EquilibriumState]]:
+        """Yield each snapshot's rates ``(N, hidden_feats)`` and state, carrying the state along."""
+        state, previous = None, None
+        for snapshot in snapshots:
+            rate, state = self.conv(
+                snapshot.graph,
+                snapshot.feat,
+                state,
+                snapshot.edge_weight,
+                self._coupled(previous),
+                snapshot.active,
+                simulate=simulate,
+            )
+            previous = rate
+            yield rate, state
+
+    def _coupled(self, previous: Tensor | None) -> Tensor | None:
+        return None if self.coupling is None or previous is None else self.coupling * previous
+
+    def contribution(self, rate: Tensor, place: int, active: Tensor) -> Tensor:
+        """Return what the rates of the snapshot at a place add to the logits."""
+        centred = (rate - 0.5) * active[:, None]
+        return functional.dropout(centred, self.dropout, self.training) @ self.readout[place].t()
+
+    def forward(
+        self, snapshots: Sequence[Snapshot], label_feat: Tensor | None = None, simulate: bool | None = None
+    ) -> Tensor:
+        """Return the logits of all nodes.
+
+        Parameters
+        ----------
+        snapshots : sequence of Snapshot
+            In order of time.
+        label_feat : Tensor, optional
+            Label features at the last snapshot.
+        simulate : bool, optional
+            Rates of the spiking simulation, or of the solver; default: as the layer was made.
+        """
+        logits = torch.zeros((), device=self.bias.device)
+        for part in self.parts(snapshots, label_feat, simulate):
+            logits = logits + part
+        return logits
+
+    def parts(
+        self, snapshots: Sequence[Snapshot], label_feat: Tensor | None = None, simulate: bool | None = None
+    ) -> Iterator[Tensor]:
+        """Yield the terms of the logits, ``(N, num_classes)``: one for each snapshot, then that of the labels."""
+        self._check(len(snapshots), label_feat)
+        for place, (rate, _) in enumerate(self.rates(snapshots, simulate)):
+            part = self.contribution(rate, place, snapshots[place].active)
+            yield part + self.bias if place == 0 else part
+        if label_feat is not None and self.label_conv is not None:
+            rate, _ = self.label_conv(snapshots[-1].graph, label_feat, simulate=simulate)
+            yield self._label_contribution(rate)
+
+    def respond(
+        self,
+        messages: Sequence[Tensor | None],
+        feats: Sequence[Tensor],
+        active: Sequence[Tensor],
+        label_feat: Tensor | None = None,
+    ) -> Tensor:
+        """Return the logits of some nodes under messages that are held fixed: a mini-batch without a graph.
+
+        Parameters
+        ----------
+        messages, feats, active : sequence of Tensor
+            For each snapshot the nodes' rows of ``conv.messages(...)``, of ``conv.inject(...)`` and of the mask.
+        label_feat : Tensor, optional
+            The nodes' label features.
+        """
+        self._check(len(feats), label_feat)
+        logits, previous = self.bias, None
+        for place, (message, feat, seen) in enumerate(zip(messages, feats, active, strict=True)):
+            feat = functional.dropout(feat, self.feat_dropout, self.training)
+            rate = self.conv.respond(message, feat, self._coupled(previous))
+            previous = rate * seen[:, None]
+            logits = logits + self.contribution(rate, place, seen)
+        if label_feat is not None and self.label_conv is not None:
+            label_feat = functional.dropout(label_feat, self.label_dropout, self.training)
+            logits = logits + self._label_contribution(self.label_conv.respond(None, label_feat))
+        return logits
+
+    def _label_contribution(self, rate: Tensor) -> Tensor:
+        assert self.label_readout is not None
+        return functional.dropout(rate - 0.5, self.dropout, self.training) @ self.label_readout.t()
+
+    def _check(self, found: int, label_feat: Tensor | None) -> None:
+        if found != self.num_snapshots:
+            raise ConfigError(f"this model reads out {self.num_snapshots} snapshots, but got {found}")
+        if (label_feat is not None) != (self.label_conv is not None):
+            expected = f"features of width {self.label_feats}" if self.label_conv is not None else "none"
+            raise ConfigError(f"label features: expected {expected}, got {'none' if label_feat is None else 'some'}")

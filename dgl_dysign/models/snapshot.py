@@ -1,0 +1,128 @@
+"""What a model sees of one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.data import TemporalGraph
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops import aggregate, symmetric_norm
+
+SCALINGS = ("standard", "unit")
+
+
+class Snapshot(NamedTuple):
+    """One snapshot as a model takes it.
+
+    Parameters
+    ----------
+    graph : DGLGraph
+        All N nodes, and the edges seen so far.
+    edge_weight : Tensor
+        Aged number of events of each pair, ``(E,)``.
+    feat : Tensor
+        Input features, ``(N, d)``; zero for nodes not seen yet.
+    active : Tensor
+        Mask of the nodes seen so far, ``(N,)``.
+    """
+
+    graph: Any
+    edge_weight: Tensor
+    feat: Tensor
+    active: Tensor
+
+
+def spread(num_snapshots: int, count: int) -> list[int]:
+    """Return ``count`` evenly spaced snapshot indices that end at the last one.
+
+    Examples
+    --------
+    >>> spread(27, 1), spread(27, 3)
+    ([26], [8, 17, 26])
+    """
+    if not 1 <= count <= num_snapshots:
+        raise ConfigError(f"count must lie between 1 and the {num_snapshots} snapshots of the data, but got {count}")
+    return [round((k + 1) * num_snapshots / count) - 1 for k in range(count)]
+
+
+def load_snapshots(
+    data: TemporalGraph,
+    indices: Sequence[int],
+    decay: float = 1.0,
+    hops: Sequence[int] = (0, 1),
+    scaling: str = "standard",
+    device: torch.device | str = "cpu",
+) -> list[Snapshot]:
+    r"""Read snapshots, with the features' means over several hops side by side.
+
+    .. math:: x_t = \Vert_{h \in hops} \mathrm{scale}(\hat A_t^h X_t)
+
+    Everything comes from events up to each snapshot alone.
+
+    Parameters
+    ----------
+    data : TemporalGraph
+        A prepared folder with features.
+    indices : sequence of int
+        Which snapshots, in order of time.
+    decay : float, default 1
+        Weight that an event keeps with each snapshot that passes.
+    hops : sequence of int, default (0, 1)
+        How often the features are aggregated, for each block of columns.
+    scaling : {"standard", "unit"}, default "standard"
+        Mean 0 and deviation 1, or the range [0, 1] (as Bernoulli encoding needs it), of each column over active nodes.
+    device : device, default "cpu"
+        Where the tensors go; a graph stays on the CPU.
+
+    Returns
+    -------
+    list of Snapshot
+        ``feat`` is ``(N, len(hops) * feature_dim)``, float32.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown scaling, or no hops.
+    DataError
+        If the folder has no features.
+    """
+    if scaling not in SCALINGS:
+        raise ConfigError(f"scaling must be one of {SCALINGS}, but got {scaling!r}")
+    if not hops or min(hops) < 0:
+        raise ConfigError(f"hops must name at least one number of aggregations, none negative, but got {list(hops)}")
+    found = []
+    for index in indices:
+        graph, active = data.graph(index, decay=decay), data.active(index)
+        weight = graph.edata.pop("weight")
+        feat = _hop_means(graph, weight, data.features(index), hops)
+        _scale(feat, active, scaling)
+        found.append(Snapshot(graph, weight.to(device), feat.to(device), active.to(device)))
+    return found
+
+
+def _hop_means(graph: Any, weight: Tensor, feat: Tensor, hops: Sequence[int]) -> Tensor:
+    norm, width = symmetric_norm(graph, weight), feat.shape[1]
+    out = feat.new_empty(feat.shape[0], width * len(hops))
+    for hop in range(max(hops) + 1):
+        if hop:
+            feat = aggregate(graph, feat, norm, norm="none")
+        for place in (k for k, wanted in enumerate(hops) if wanted == hop):
+            out[:, place * width : (place + 1) * width] = feat
+    return out
+
+
+def _scale(feat: Tensor, active: Tensor, scaling: str) -> None:
+    # By blocks of columns, in place: a copy of wide features would be the largest thing in memory.
+    for block in feat.split(64, dim=1):
+        seen = block[active]
+        if not len(seen):
+            continue
+        if scaling == "standard":
+            low, size = seen.mean(0), seen.std(0, correction=0)
+        else:
+            low, size = seen.amin(0), seen.amax(0) - seen.amin(0)
+        block.sub_(low).div_(size.clamp(min=1e-6)).mul_(active[:, None])

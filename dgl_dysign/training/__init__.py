@@ -1,0 +1,8 @@
+"""Loops, checkpoints and run folders."""
+
+from dgl_dysign.training.equilibrium_cache import EquilibriumCache
+from dgl_dysign.training.fit import FitConfig, fit
+from dgl_dysign.training.full_batch import full_batch_gradient
+from dgl_dysign.training.run_folder import RunFolder
+
+__all__ = ["EquilibriumCache", "FitConfig", "RunFolder", "fit", "full_batch_gradient"]

@@ -1,0 +1,172 @@
+"""Mini-batch training of node classifiers, resumable to the last bit."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.training.equilibrium_cache import EquilibriumCache
+
+Logits = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to train.
+
+    Parameters
+    ----------
+    epochs, batch_size : int, default 25 and 1024
+        Passes over the training nodes, and nodes in a mini-batch.
+    lr, weight_decay : float, default 5e-3 and 0.5
+        Of AdamW, under a one-cycle schedule that ends at zero.
+    refresh_steps : int, default 1
+        Fixed-point steps of the cache after each epoch.
+    checkpoint_every : int, default 5
+        Epochs between checkpoints.
+    """
+
+    epochs: int = 25
+    batch_size: int = 1024
+    lr: float = 5e-3
+    weight_decay: float = 0.5
+    refresh_steps: int = 1
+    checkpoint_every: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "refresh_steps", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}")
+
+
+def fit(
+    model: nn.Module,
+    logits: Logits | EquilibriumCache,
+    labels: Tensor,
+    train: Tensor,
+    val: Tensor,
+    config: FitConfig | None = None,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> list[dict[str, float]]:
+    """Train a model on the labels of the training nodes.
+
+    Nothing is selected: the model of the last epoch stays. Validation accuracy is only recorded.
+
+    Parameters
+    ----------
+    model : Module
+        What is trained.
+    logits : callable or EquilibriumCache
+        Gives the logits of some nodes; a cache is refreshed after each epoch.
+    labels : Tensor
+        ``(N,)``.
+    train, val : Tensor
+        Nodes to train on, and nodes to watch.
+    config : FitConfig, optional
+        How.
+    seed : int, default 0
+        Of the order of nodes and of dropout; the random state of the caller is not touched.
+    checkpoint : Path, optional
+        File to write every ``checkpoint_every`` epochs, and to go on from where it is there.
+    on_epoch : callable, optional
+        Told the record of each epoch.
+
+    Returns
+    -------
+    list of dict
+        For each epoch ``epoch``, ``loss``, ``val_accuracy``, ``gap`` (change of the rates at the refresh) and
+        ``cpu_seconds`` so far.
+
+    Raises
+    ------
+    DataError
+        If the checkpoint cannot be read.
+    """
+    config = config or FitConfig()
+    cache = logits if isinstance(logits, EquilibriumCache) else None
+    give: Logits = cache.logits if cache is not None else logits  # type: ignore[assignment]
+    batches = -(-len(train) // config.batch_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=config.epochs * batches)
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    if cache is not None:
+        parts["cache"] = cache
+    devices = [train.device] if train.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        history = _resume(checkpoint, parts, train.device)
+        if cache is not None and not history:
+            cache.refresh(2)
+        spent, started = history[-1]["cpu_seconds"] if history else 0.0, time.process_time()
+        for epoch in range(len(history), config.epochs):
+            loss = _epoch(model, give, labels, train, config.batch_size, optimizer, schedule)
+            gap = cache.refresh(config.refresh_steps) if cache is not None else 0.0
+            record = {"epoch": epoch, "loss": loss, "val_accuracy": _accuracy(model, give, labels, val), "gap": gap}
+            history.append({**record, "cpu_seconds": spent + time.process_time() - started})
+            if checkpoint is not None and (epoch + 1) % config.checkpoint_every == 0:
+                _save(checkpoint, parts, history, train.device)
+            if on_epoch is not None:
+                on_epoch(history[-1])
+    model.eval()
+    return history
+
+
+def _epoch(
+    model: nn.Module, logits: Logits, labels: Tensor, train: Tensor, batch_size: int, optimizer: Any, schedule: Any
+) -> float:
+    """Train on every node once; return the mean loss."""
+    model.train()
+    total = 0.0
+    for nodes in train[torch.randperm(len(train), device=train.device)].split(batch_size):
+        loss = nn.functional.cross_entropy(logits(nodes), labels[nodes])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        total += float(loss.detach()) * len(nodes)
+    return total / len(train)
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, logits: Logits, labels: Tensor, nodes: Tensor) -> float:
+    model.eval()
+    return float((logits(nodes).argmax(1) == labels[nodes]).float().mean()) if len(nodes) else float("nan")
+
+
+def _save(path: Path, parts: dict[str, Any], history: list[dict[str, float]], device: torch.device) -> None:
+    state = {name: part.state_dict() for name, part in parts.items()}
+    state["random"] = torch.get_rng_state()
+    if device.type == "cuda":
+        state["cuda_random"] = torch.cuda.get_rng_state(device)
+    temporary = path.with_suffix(".tmp")
+    with open(temporary, "wb") as file:
+        torch.save({**state, "history": history}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _resume(path: Path | None, parts: dict[str, Any], device: torch.device) -> list[dict[str, float]]:
+    """Load a checkpoint, if there is one, and return its history."""
+    if path is None or not path.exists():
+        return []
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        torch.set_rng_state(state["random"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_random"], device)
+        return state["history"]
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise DataError(f"{path}: the checkpoint cannot be used ({error}); delete it to train anew") from error

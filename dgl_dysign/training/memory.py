@@ -1,0 +1,45 @@
+"""Peak memory of the process, and of parts of it."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from pathlib import Path
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's mallopt
+
+
+def return_freed_memory() -> None:
+    """Make glibc give large freed blocks back at once; elsewhere do nothing.
+
+    By default its threshold grows with the largest block freed, up to 32 MiB, and tensors of a mid-sized graph then
+    stay in the heap: training on DBLP peaked a third higher.
+    """
+    if sys.platform == "linux":
+        try:
+            mallopt = ctypes.CDLL("libc.so.6").mallopt
+        except (OSError, AttributeError):  # another C library
+            return
+        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 1 << 20)
+
+
+def reset_peak() -> None:
+    """Begin a new measurement of `peak_rss_bytes`, where the system can."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass  # the peak is then that of the whole process: an upper bound
+
+
+def peak_rss_bytes() -> int:
+    """Return the peak resident memory since `reset_peak`, or since the start."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

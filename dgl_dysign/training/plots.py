@@ -1,0 +1,121 @@
+"""Pictures of a run: learning curves, firing rates, spikes, confusion, and the table of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dgl_dysign.errors import BackendError
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise BackendError("pictures need matplotlib: pip install 'dgl-dysign[viz]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(figure: Any, path: Path) -> Path:
+    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
+    _pyplot().close(figure)
+    return path
+
+
+def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> Path:
+    """Draw loss and validation accuracy over epochs, a line for each row (its first run)."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+    for name, history in histories.items():
+        epochs = [record["epoch"] + 1 for record in history]
+        axes[0].plot(epochs, [record["loss"] for record in history], label=name)
+        if "val_accuracy" in history[0]:
+            axes[1].plot(epochs, [100 * record["val_accuracy"] for record in history], label=name)
+    axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log", title="Loss")
+    axes[1].set(xlabel="epoch", ylabel="accuracy in %", title="Validation")
+    axes[0].legend(fontsize=8)
+    return _save(figure, path)
+
+
+def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path) -> Path:
+    """Draw the distribution of firing rates over snapshots.
+
+    Parameters
+    ----------
+    rates : ndarray
+        Share of active nodes' neurons whose rate lies in each of B equal bins of [0, 1], ``(T, B)``.
+    active : sequence of int
+        Number of nodes seen so far, for each snapshot.
+    path : Path
+        Where the PNG goes.
+    """
+    plt = _pyplot()
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, height_ratios=[3, 1])
+    image = top.imshow(
+        100 * rates.T, origin="lower", aspect="auto", extent=(-0.5, len(rates) - 0.5, 0, 1), cmap="magma"
+    )
+    figure.colorbar(image, ax=[top, bottom], label="% of neurons of active nodes")
+    top.set(ylabel="firing rate", title="Firing rates over snapshots")
+    bottom.bar(range(len(active)), active, color="tab:gray")
+    bottom.set(xlabel="snapshot", ylabel="active nodes")
+    return _save(figure, path)
+
+
+def spike_raster(spikes: np.ndarray, names: Sequence[str], path: Path) -> Path:
+    """Draw the spikes of some nodes, a panel a node: ``(K, nodes, neurons)``, 0 or 1."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, len(names), figsize=(2.2 * len(names), 4), sharey=True, squeeze=False)
+    for place, name in enumerate(names):
+        step, neuron = np.nonzero(spikes[:, place])
+        axes[0, place].scatter(step + 1, neuron, s=4, marker="|", color="black")
+        axes[0, place].set(title=name, xlabel="latency step", xlim=(0.5, len(spikes) + 0.5))
+    axes[0, 0].set(ylabel="neuron")
+    figure.suptitle("Spikes at the last snapshot")
+    figure.tight_layout()
+    return _save(figure, path)
+
+
+def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> Path:
+    """Draw a confusion matrix, rows (true classes) in percent."""
+    plt = _pyplot()
+    share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure, axis = plt.subplots(figsize=(6, 5))
+    figure.colorbar(axis.imshow(share, cmap="Blues", vmin=0, vmax=100), label="% of the true class")
+    for (row, column), value in np.ndenumerate(share):
+        colour = "white" if value > 50 else "black"
+        axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour)
+    ticks = range(len(names))
+    axis.set(xlabel="predicted", ylabel="true", title=title, xticks=ticks, yticks=ticks)
+    axis.set_xticklabels(names)
+    axis.set_yticklabels(names)
+    return _save(figure, path)
+
+
+def score_bars(rows: Sequence[Mapping[str, Any]], score: str, title: str, path: Path) -> Path:
+    """Draw the mean of a score for each row, a group of bars a training ratio, with the spread over runs."""
+    plt = _pyplot()
+    names = list(dict.fromkeys(row["row"] for row in rows))
+    ratios = sorted({row["train_ratio"] for row in rows})
+    figure, axis = plt.subplots(figsize=(9, 0.45 * len(names) + 1.5))
+    height = 0.8 / len(ratios)
+    for place, ratio in enumerate(ratios):
+        chosen = {row["row"]: row[score] for row in rows if row["train_ratio"] == ratio}
+        found = [(k, chosen[name]) for k, name in enumerate(names) if name in chosen]
+        axis.barh(
+            [k + (place - (len(ratios) - 1) / 2) * height for k, _ in found],
+            [value["mean"] for _, value in found],
+            height,
+            xerr=[value["std"] for _, value in found],
+            label=f"{100 * ratio:.0f} % for training",
+        )
+    axis.set(yticks=range(len(names)), xlabel=f"{score} in %", title=title)
+    axis.set_yticklabels(names)
+    axis.invert_yaxis()
+    axis.legend(fontsize=8, loc="lower left")
+    return _save(figure, path)

@@ -1,0 +1,120 @@
+"""Run folders: what was asked, what came out, and what a killed run goes on from."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from dgl_dysign.errors import ConfigError, DataError
+
+_PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pandas")
+
+
+class RunFolder:
+    """A folder ``runs/<name>/`` with ``config.json``, ``metrics.jsonl``, ``units/`` and ``checkpoints/``.
+
+    A run is cut into units, each finished or not: ``units/<key>.json`` appears whole when its unit is done, and a
+    checkpoint holds what is under way. Killed at any moment, a run that is resumed skips finished units, takes up the
+    checkpoint and ends with the same figures.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    config : mapping
+        What was asked, as JSON; a run is resumed only under the same.
+    resume, overwrite : bool, default False
+        What to do with a folder that is there: go on, or begin anew.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is there and neither is given, holds something else, or was made under another config.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "run"
+    >>> RunFolder(path, {"seeds": 3}).save_unit("dysign-0", {"macro_f1": 76.0})
+    >>> RunFolder(path, {"seeds": 3}, resume=True).unit("dysign-0")
+    {'macro_f1': 76.0}
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], config: Mapping[str, Any], resume: bool = False, overwrite: bool = False
+    ) -> None:
+        self.path = Path(path)
+        asked = json.loads(json.dumps(config))
+        if self.path.exists() and (any(self.path.iterdir()) if self.path.is_dir() else True):
+            self._take_over(asked, resume, overwrite)
+        for folder in (self.path, self.path / "units", self.path / "checkpoints"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "config.json").exists():
+            self.write_json("config.json", {"config": asked, "versions": _versions()})
+
+    def _take_over(self, asked: dict[str, Any], resume: bool, overwrite: bool) -> None:
+        file = self.path / "config.json"
+        if not file.exists():
+            raise ConfigError(f"{self.path} is there and is no run folder (no config.json); name another --run-dir")
+        if overwrite:
+            shutil.rmtree(self.path)
+            return
+        if not resume:
+            raise ConfigError(f"{self.path} holds a run; pass --resume to go on with it or --overwrite to begin anew")
+        found = self._read(file)["config"]
+        changed = sorted(key for key in asked.keys() | found.keys() if asked.get(key) != found.get(key))
+        if changed:
+            key = changed[0]
+            raise ConfigError(
+                f"{self.path} was made with {key}={found.get(key)!r}, but {key}={asked.get(key)!r} was asked; resume it "
+                f"with the same options, or pass --overwrite"
+            )
+
+    def checkpoint(self, key: str) -> Path:
+        """Return where the checkpoint of a unit goes."""
+        return self.path / "checkpoints" / f"{key}.pt"
+
+    def unit(self, key: str) -> dict[str, Any] | None:
+        """Return the record of a finished unit, or None."""
+        file = self.path / "units" / f"{key}.json"
+        return self._read(file) if file.exists() else None
+
+    def save_unit(self, key: str, record: Mapping[str, Any]) -> None:
+        """Finish a unit: its record appears whole, and ``metrics.jsonl`` lists all records in order of their keys."""
+        self.write_json(f"units/{key}.json", record)
+        lines = (json.dumps(self._read(file)) for file in sorted((self.path / "units").glob("*.json")))
+        self._write("metrics.jsonl", "".join(line + "\n" for line in lines))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file that appears whole."""
+        self._write(name, json.dumps(value, indent=2) + "\n")
+
+    def _write(self, name: str, text: str) -> None:
+        temporary = self.path / f"{name}.tmp"
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / name)
+
+    def _read(self, file: Path) -> dict[str, Any]:
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{file}: not JSON ({error}); delete it and resume") from error
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,276 @@
+"""Classify the nodes of a dynamic graph with Dy-SIGN: prepared folder in, run folder with figures and pictures out.
+
+    dysign-prep dblp RAW PREPARED
+    python examples/dysign_node_classification.py PREPARED --run-dir runs/dblp --train-ratio 0.4 0.6 0.8 --seeds 3
+
+Kill it at any moment: with --resume it goes on, and ends with the same figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.evaluation import confusion, f1_scores, mean_std
+from dgl_dysign.models import DySIGN, load_snapshots
+from dgl_dysign.training import FitConfig, RunFolder, plots
+from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
+from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
+
+PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 2
+    "SpikeNet (published)": {0.4: (70.88, 71.98), 0.6: (71.98, 72.35), 0.8: (74.64, 74.86)},
+    "Dy-SIGN (published)": {0.4: (70.94, 71.90), 0.6: (72.07, 72.61), 0.8: (74.67, 74.96)},
+}
+RASTER_NODES, RASTER_NEURONS, RATE_BINS = 5, 64, 20
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("prepared", type=Path, help="folder written by dysign-prep, with node features and labels")
+    found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
+    found.add_argument("--train-ratio", type=float, nargs="+", default=[0.4, 0.6, 0.8], metavar="R")
+    found.add_argument("--seeds", type=int, default=3, help="models for each split (default 3)")
+    found.add_argument("--splits", type=int, default=1, help="splits, with random states 42, 43, ... (default 1)")
+    found.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    found.add_argument("--snapshots", type=int, default=NodeSettings.snapshots, help="snapshots read out")
+    found.add_argument("--decay", type=float, default=NodeSettings.decay, help="weight an event keeps per snapshot")
+    found.add_argument("--hidden", type=int, default=NodeSettings.hidden, help="neurons")
+    found.add_argument("--latency", type=int, default=8, help="steps of the spiking simulation")
+    found.add_argument("--coupling", action="store_true", help="let a snapshot's rates enter the next one's current")
+    found.add_argument("--epochs", type=int, default=FitConfig.epochs)
+    found.add_argument("--device", default="cpu", help="cpu, cuda, cuda:0, ...")
+    found.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    found.add_argument("--overwrite", action="store_true", help="begin the run in --run-dir anew")
+    found.add_argument("--quiet", action="store_true", help="no progress bar")
+    return found
+
+
+def settings_of(args: argparse.Namespace) -> NodeSettings:
+    """Return the settings that the command line asks for."""
+    return NodeSettings(
+        snapshots=args.snapshots,
+        decay=args.decay,
+        hidden=args.hidden,
+        model={"latency": args.latency, "coupling": args.coupling},
+        training=FitConfig(epochs=args.epochs),
+    )
+
+
+def open_data(path: Path, device: str) -> TemporalGraph:
+    """Open the prepared folder and check that it and the device can be used."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {device} cannot be used here ({error}); pass --device cpu") from error
+    data = TemporalGraph.load(path)
+    if data.feature_dim is None:
+        raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
+    if data.num_classes < 2 or not bool((data.labels >= 0).any()):
+        raise DataError(f"{path}: found {data.num_classes} classes of nodes; node classification needs two at least")
+    return data
+
+
+def run_unit(task: NodeTask, folder: RunFolder, row: str, ids: dict[str, Any]) -> dict[str, Any]:
+    """Train and score one row on one split with one seed, or return what a finished unit recorded."""
+    key = ids["key"]
+    record = folder.unit(key)
+    if record is None:
+        reset_peak()
+        started = time.process_time()
+        checkpoint = folder.checkpoint(key)
+        train, protocol = ROWS[row]
+        outcome = train(task, checkpoint)
+        spent = time.process_time() - started
+        if outcome.history and "cpu_seconds" in outcome.history[-1]:  # seconds before an interruption count as well
+            spent = max(spent, outcome.history[-1]["cpu_seconds"])
+        predicted = outcome.probabilities.argmax(1)
+        record = {
+            "row": row,
+            "protocol": protocol,
+            **ids,
+            **f1_scores(task.labels, predicted, task.test),
+            **{f"val_{name}": value for name, value in f1_scores(task.labels, predicted, task.val).items()},
+            **outcome.extra,
+            "cpu_seconds": spent,
+            "peak_rss_bytes": peak_rss_bytes(),
+            "confusion": confusion(task.labels, predicted, task.test, task.num_classes).tolist(),
+            "history": outcome.history,
+        }
+        if row == "dysign" and isinstance(outcome.model, DySIGN):
+            torch.save(outcome.model.state_dict(), folder.path / "checkpoints" / f"{key}.model.pt")
+        folder.save_unit(key, record)
+        checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def summarise(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one object a row and training ratio."""
+    found = []
+    for ratio in sorted({record["train_ratio"] for record in records}):
+        for row in ROWS:
+            runs = [r for r in records if r["row"] == row and r["train_ratio"] == ratio]
+            if runs:
+                scores = [name for name in runs[0] if name.startswith(("macro_f1", "micro_f1"))]
+                found.append(
+                    {
+                        "row": row,
+                        "train_ratio": ratio,
+                        **{name: mean_std([run[name] for run in runs]) for name in scores},
+                        "cpu_seconds": mean_std([run["cpu_seconds"] for run in runs])["mean"],
+                        "peak_rss_bytes": max(run["peak_rss_bytes"] for run in runs),
+                        "protocol": runs[0]["protocol"],
+                    }
+                )
+    return found
+
+
+def draw(task: NodeTask, folder: RunFolder, records: Sequence[dict[str, Any]], summary: Any) -> list[Path]:
+    """Draw the pictures of the first split and seed, and the table of all."""
+    first = {r["row"]: r for r in records if r["unit"] == records[0]["unit"]}
+    curves = {row: r["history"] for row, r in first.items() if r["history"]}
+    path, dataset = folder.path, task.data.manifest["dataset"]
+    drawn = [plots.score_bars(summary, "macro_f1", f"Macro-F1 on {dataset}", path / "scores.png")]
+    if curves:
+        drawn.append(plots.learning_curves(curves, path / "learning_curves.png"))
+    row = next((row for row in ("dysign", "dysign-label-aware") if row in first), next(iter(first)))
+    counts, names = torch.tensor(first[row]["confusion"]).numpy(), task.data.class_names
+    drawn.append(plots.confusion_matrix(counts, names, f"{row}, test nodes", path / "confusion.png"))
+    if "dysign" in first:
+        drawn += draw_spikes(task, folder, first["dysign"]["key"])
+    return drawn
+
+
+@torch.no_grad()
+def draw_spikes(task: NodeTask, folder: RunFolder, key: str) -> list[Path]:
+    """Draw firing rates over all snapshots, and the spikes of some nodes at the last one."""
+    task.seed = 0
+    model = task.dysign(label_aware=False)
+    state = torch.load(folder.path / "checkpoints" / f"{key}.model.pt", weights_only=True, map_location=task.device)
+    model.load_state_dict(state)
+    model.eval()
+    bins, active = [], []
+    for index in range(task.data.num_snapshots):  # one at a time: all at once would not fit where the data is large
+        (snapshot,) = load_snapshots(
+            task.data, [index], task.settings.decay, task.settings.hops, device=task.device
+        )
+        ((rate, _),) = model.rates([snapshot], simulate=True)
+        seen = int(snapshot.active.sum())
+        share = torch.histc(rate[snapshot.active], RATE_BINS, 0, 1) / max(seen * rate.shape[1], 1)
+        bins.append(share.cpu())
+        active.append(seen)
+    nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
+    spikes = spikes_of(model, task, nodes)[:, :, :RASTER_NEURONS]
+    return [
+        plots.firing_rates(torch.stack(bins).numpy(), active, folder.path / "firing_rates.png"),
+        plots.spike_raster(
+            spikes.cpu().numpy(), [f"node {int(n)}" for n in nodes], folder.path / "spike_raster.png"
+        ),
+    ]
+
+
+def spikes_of(model: DySIGN, task: NodeTask, nodes: torch.Tensor) -> torch.Tensor:
+    r"""Return the spikes of some nodes at the last snapshot, ``(latency, nodes, neurons)``.
+
+    A rate is a weighted mean of spikes, so the last spike is the difference of two rates:
+    :math:`s_K = C_K a_K - \lambda C_{K-1} a_{K-1}`.
+    """
+    latency, leak, spikes, total = model.conv.latency, model.conv.lif.leak, [], torch.zeros(())
+    for steps in range(1, latency + 1):
+        model.conv.latency = steps
+        *_, (rate, _) = model.rates(task.snapshots[-1:], simulate=True)
+        counted = rate[nodes] * sum(leak**i for i in range(steps))
+        spikes.append((counted - leak * total).round())
+        total = counted
+    model.conv.latency = latency
+    return torch.stack(spikes)
+
+
+def show(summary: Sequence[dict[str, Any]], dataset: str, console: Console) -> None:
+    """Print the table of figures."""
+    ratios = sorted({row["train_ratio"] for row in summary})
+    table = Table(title=f"{dataset}: Macro-F1 / Micro-F1 in %, test nodes, mean ± deviation over runs")
+    table.add_column("row")
+    table.add_column("protocol")
+    for ratio in ratios:
+        table.add_column(f"{100 * ratio:.0f} % for training", justify="right")
+    for name in dict.fromkeys(row["row"] for row in summary):
+        rows = {row["train_ratio"]: row for row in summary if row["row"] == name}
+        cells = [
+            f"{r['macro_f1']['mean']:.1f} ± {r['macro_f1']['std']:.1f} / {r['micro_f1']['mean']:.1f}"
+            for r in (rows[ratio] for ratio in ratios)
+        ]
+        table.add_row(name, next(iter(rows.values()))["protocol"].split(":")[0], *cells)
+    if dataset == "dblp":
+        for name, scores in PUBLISHED.items():
+            cells = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]
+            table.add_row(name, "feature-only", *cells, style="dim")
+    console.print(table)
+
+
+def run(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Do what the command line asks for."""
+    return_freed_memory()
+    data, settings = open_data(args.prepared, args.device), settings_of(args)
+    if args.seeds < 1 or args.splits < 1:
+        raise ConfigError(f"--seeds and --splits must be at least 1, but got {args.seeds} and {args.splits}")
+    ratios = sorted(set(args.train_ratio))
+    parts = {(r, s): stratified_split(data.labels, r, 42 + s) for r in ratios for s in range(args.splits)}
+    task = NodeTask(data, settings, args.device)
+    config = {
+        "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "features", "files")},
+        "settings": asdict(settings),
+        **{key: getattr(args, key) for key in ("seeds", "splits", "rows", "device")},
+        "train_ratio": ratios,
+    }
+    folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
+    console, records = Console(), []
+    with Progress(console=Console(stderr=True), disable=args.quiet or not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("training", total=len(parts) * args.seeds * len(args.rows))
+        for (ratio, split), nodes in parts.items():
+            for seed in range(args.seeds):
+                task.split(*nodes, seed=seed)
+                for row in args.rows:
+                    unit = f"{ratio:g}-split{split}-seed{seed}"
+                    key = f"{unit}-{row}"
+                    progress.update(bar, description=key)
+                    ids = {"train_ratio": ratio, "split": 42 + split, "seed": seed, "unit": unit, "key": key}
+                    records.append(run_unit(task, folder, row, ids))
+                    progress.advance(bar)
+    summary = summarise(records)
+    folder.write_json("summary.json", summary)
+    drawn = draw(task, folder, records, summary)
+    show(summary, data.manifest["dataset"], console)
+    for path in (folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn):
+        console.print(str(path), soft_wrap=True, highlight=False)
+    return summary
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the example; return the exit status."""
+    args = parser().parse_args(argv)
+    try:
+        run(args)
+    except DGLDySignError as error:
+        print(f"dysign_node_classification: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"interrupted; go on with: --run-dir {args.run_dir} --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
