@@ -82,8 +82,9 @@ def test_trace_tends_to_the_one_step_gradient(max_norm):
     assert cosines[-1] > 0.98
     lost = cosine_similarity(one, implicit, dim=0) - cosine_similarity(traces[-1], implicit, dim=0)
     assert abs(lost) < 0.01
-    for trace in traces:  # normalised: not proportional to the latency
-        assert trace.norm() / one.norm() == pytest.approx(1, abs=0.15)
+    ratios = [(trace.norm() / one.norm()).item() for trace in traces]
+    assert ratios == pytest.approx([1, 1, 1], abs=0.3)  # normalised: not proportional to the latency
+    assert ratios[-1] == pytest.approx(1, abs=0.1)
 
 
 def test_backpropagation_through_time_tends_to_the_implicit_gradient():
