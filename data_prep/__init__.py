@@ -1,0 +1,1 @@
+"""From raw files to prepared folders: the ``dysign-prep`` command."""

@@ -48,10 +48,11 @@ def dblp(
     ],
     out: Out,
     features: Annotated[Features, typer.Option(help="Node features a snapshot.")] = Features.spectral,
-    dim: Annotated[int, typer.Option(min=1, help="Width of the features.")] = 128,
+    dim: Annotated[int | None, typer.Option(min=1, help="Width: of walks 128, of spectral 256 for each decay.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the features.")] = 0,
     decay: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Weight of an event after one snapshot (spectral).")
+        list[float] | None,
+        typer.Option(min=0.0, max=1.0, help="Weight of an event after one snapshot; repeat it for several (spectral)."),
     ] = None,
     allow_unknown_labels: Annotated[
         bool, typer.Option("--allow-unknown-labels", help="Keep labels of nodes that no edge names.")
@@ -71,21 +72,22 @@ def dblp(
         on_bytes = progress("reading", sum(path.stat().st_size for path in raw.glob("*.txt")))
         data = source.read(raw, allow_unknown_labels=allow_unknown_labels, on_bytes=on_bytes)
         events = arrange(data.src, data.dst, data.time)
-        options: dict[str, Any] = {"dim": dim, "seed": seed, **({} if decay is None else {"decay": decay})}
-        made = {} if features is Features.none else _features(features.value, data, events, options, progress)
+        given = {"dim": dim, "seed": seed, "decay": decay[0] if decay and len(decay) == 1 else decay or None}
+        made = {} if features is Features.none else _features(features.value, data, events, given, progress)
         with writer.new_folder(out, overwrite) as folder:
             manifest = writer.write_prepared(folder, data, events, **made)
     _report(out, manifest, time.perf_counter() - start, quiet, as_json)
 
 
-def _features(kind: str, data: Any, events: Any, options: dict[str, Any], progress: Any) -> dict[str, Any]:
+def _features(kind: str, data: Any, events: Any, given: dict[str, Any], progress: Any) -> dict[str, Any]:
     """Start the computation of features; it runs while they are written."""
-    from data_prep.features import features
+    from data_prep.features import features, options
 
+    chosen = options(kind, **given)
     shape = data.num_nodes, events.num_snapshots
     return {
-        "features": features(kind, events.snapshot, events.src, events.dst, *shape, **options),
-        "feature_params": {"kind": kind, **options},
+        "features": features(kind, events.snapshot, events.src, events.dst, *shape, **chosen),
+        "feature_params": {"kind": kind, **chosen},
         "on_snapshot": progress(f"{kind} features", events.num_snapshots),
     }
 

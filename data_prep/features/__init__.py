@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from inspect import signature
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +13,7 @@ from numpy.typing import ArrayLike
 from data_prep.features._past import checked_events
 from dgl_dysign.errors import ConfigError
 
-__all__ = ["KINDS", "features"]
+__all__ = ["KINDS", "features", "options"]
 
 # The module of each kind is imported when the kind is used: SciPy and Numba take seconds to load.
 _MODULES = {"spectral": "spectral", "degree": "degree", "deepwalk": "deepwalk", "node2vec": "deepwalk"}
@@ -27,7 +29,7 @@ def features(
     dst: ArrayLike,
     num_nodes: int,
     num_snapshots: int,
-    dim: int = 128,
+    dim: int | None = None,
     seed: int = 0,
     **params: object,
 ) -> Iterator[np.ndarray]:
@@ -41,8 +43,9 @@ def features(
         Snapshot and end points of each event, in any order. Events are taken as undirected.
     num_nodes, num_snapshots : int
         Node ids lie in ``0..num_nodes-1``, snapshots in ``0..num_snapshots-1``.
-    dim : int, default 128
-        Width d of the features; ``"degree"`` has a fixed width of its own.
+    dim : int, optional
+        Width d of the features: by default 128 for walks, and 256 for each decay of ``"spectral"``; ``"degree"`` has a
+        fixed width of its own.
     seed : int, default 0
         The same seed gives the same array, whatever the number of cores.
     **params
@@ -65,16 +68,43 @@ def features(
     >>> last.shape, bool(last[3].any())
     ((4, 7), False)
     """
-    if kind not in KINDS:
-        raise ConfigError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
-    if dim < 1:
-        raise ConfigError(f"dim: got {dim}, expected at least 1")
     events = checked_events(snapshot, src, dst, num_nodes, num_snapshots)
+    chosen = options(kind, dim=dim, seed=seed, **{k: v for k, v in params.items() if k != "progress"})
     if kind == "none":
         return iter(())
-    function = getattr(import_module(f"data_prep.features.{_MODULES[kind]}"), kind)
-    unknown = sorted(set(params) - set(function.__kwdefaults__))
+    if "progress" in params:
+        chosen["progress"] = params["progress"]
+    return _function(kind)(events, **chosen)
+
+
+def options(kind: str, **given: object) -> dict[str, Any]:
+    """Return all options of a kind, as given (None: not given) or else the default: what a manifest records.
+
+    Raises
+    ------
+    ConfigError
+        If the kind or an option is unknown, or ``dim`` is below 1.
+
+    Examples
+    --------
+    >>> options("degree", seed=1)
+    {'dim': 7, 'seed': 1}
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
+    if kind == "none":
+        return {}
+    named = list(signature(_function(kind)).parameters.values())[1:]  # the first are the events
+    known = {p.name: p.default for p in named if p.name != "progress"}
+    asked = {name: value for name, value in given.items() if value is not None}
+    unknown = sorted(set(asked) - set(known))
     if unknown:
-        known = ", ".join(sorted(function.__kwdefaults__))
-        raise ConfigError(f"{kind} features: got the unknown option {unknown[0]!r}, expected one of {known}")
-    return function(events, dim, seed, **params)
+        raise ConfigError(f"{kind} features: got the unknown option {unknown[0]!r}, expected one of {', '.join(known)}")
+    dim = asked.get("dim", 1)
+    if not isinstance(dim, int) or dim < 1:
+        raise ConfigError(f"dim: got {dim}, expected at least 1")
+    return {**known, **asked}
+
+
+def _function(kind: str) -> Callable[..., Iterator[np.ndarray]]:
+    return getattr(import_module(f"data_prep.features.{_MODULES[kind]}"), kind)

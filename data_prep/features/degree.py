@@ -13,7 +13,7 @@ DECAYS = (1.0, 0.9, 0.7, 0.3)
 
 
 def degree(
-    events: Events, dim: int = 128, seed: int = 0, *, progress: Callable[[float], None] | None = None
+    events: Events, dim: int = len(DECAYS) + 3, seed: int = 0, *, progress: Callable[[float], None] | None = None
 ) -> Iterator[np.ndarray]:
     r"""Yield for each snapshot seven counts and ages of each node.
 

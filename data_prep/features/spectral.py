@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,10 @@ _SLOPE = 0.75
 
 def spectral(
     events: Events,
-    dim: int = 128,
+    dim: int = 256,
     seed: int = 0,
     *,
-    decay: float = 0.7,
+    decay: float | Sequence[float] = (0.7, 0.3),
     iterations: int = 2,
     oversample: int = 32,
     threshold: float = 1.0,
@@ -51,12 +51,13 @@ def spectral(
     ----------
     events : Events
         Events sorted by snapshot.
-    dim : int, default 128
-        Width of the features. Columns beyond the rank of S are zero.
+    dim : int, default 256
+        Number of columns for each decay. Columns beyond the rank of S are zero.
     seed : int, default 0
         Seed of the random start.
-    decay : float in (0, 1], default 0.7
-        What an event's weight is multiplied by with each snapshot that passes.
+    decay : float or sequence of float in (0, 1], default (0.7, 0.3)
+        What an event's weight is multiplied by with each snapshot that passes; the features of several decays stand
+        side by side. A slow and a fast one together classify DBLP better than either.
     iterations : int >= 1, default 2
         Orthonormalised products with S a snapshot; three times as many for the first. More bring the features closer to
         the exact singular vectors, and cost time; on DBLP they do not classify better.
@@ -70,7 +71,7 @@ def spectral(
 
     Yields
     ------
-    numpy.ndarray, shape (N, dim), float32
+    numpy.ndarray, shape (N, number of decays * dim), float32
         Rows of nodes not seen yet are zero.
 
     Raises
@@ -82,10 +83,24 @@ def spectral(
     --------
     >>> from data_prep.features import features
     >>> [x.shape for x in features("spectral", [0, 1], [0, 1], [1, 2], num_nodes=4, num_snapshots=2, dim=2)]
-    [(4, 2), (4, 2)]
+    [(4, 4), (4, 4)]
     """
-    check_decay(decay)
+    decays = [float(x) for x in np.atleast_1d(decay)]
+    if not decays:
+        raise ConfigError("decay: got none, expected one at least")
+    for one in decays:
+        check_decay(one)
     _check(iterations, oversample, threshold)
+    parts = [_one_decay(events, dim, seed, one, iterations, oversample, threshold) for one in decays]
+    for snapshot, blocks in enumerate(zip(*parts, strict=True)):
+        if progress is not None:
+            progress((snapshot + 1) / events.num_snapshots)
+        yield np.concatenate(blocks, axis=1)
+
+
+def _one_decay(
+    events: Events, dim: int, seed: int, decay: float, iterations: int, oversample: int, threshold: float
+) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(seed)
     previous = np.zeros((events.num_nodes, dim), dtype=np.float32)
     rounds = 3 * iterations
@@ -97,9 +112,7 @@ def spectral(
                 found = _leading(LogProximity(past.adjacency, threshold, workers), start, dim, rounds)
                 features[past.nodes] = _align(found, previous[past.nodes])
             previous, rounds = features, iterations
-        if progress is not None:
-            progress((past.snapshot + 1) / events.num_snapshots)
-        yield previous.copy()
+        yield previous
 
 
 def _check(iterations: int, oversample: int, threshold: float) -> None:

@@ -41,7 +41,8 @@ def test_a_folder_is_written_and_the_table_says_so(raw, tmp_path, prep):
 def test_features_are_described_in_the_manifest(raw, tmp_path, prep):
     assert prep("dblp", raw, tmp_path / "out", "--dim", 3, "--seed", 4, "--decay", 0.5)[0] == 0
     manifest = schema.verify(tmp_path / "out")
-    assert manifest["features"] == {"kind": "spectral", "dim": 3, "seed": 4, "decay": 0.5}
+    defaults = {"iterations": 2, "oversample": 32, "threshold": 1.0}
+    assert manifest["features"] == {"kind": "spectral", "dim": 3, "seed": 4, "decay": 0.5, **defaults}
     before = contents(tmp_path / "out")
     prep("dblp", raw, tmp_path / "out", "--dim", 3, "--seed", 4, "--decay", 0.5, "--overwrite")
     assert contents(tmp_path / "out") == before

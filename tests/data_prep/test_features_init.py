@@ -111,7 +111,7 @@ def test_none_yields_nothing():
     [
         ({"kind": "pagerank"}, "kind: got 'pagerank', expected one of"),
         ({"dim": 0}, "dim: got 0"),
-        ({"decays": 0.3}, "unknown option 'decays', expected one of decay"),
+        ({"decays": 0.3}, "unknown option 'decays', expected one of dim, seed, decay"),
         ({"decay": 0.0}, "decay: got 0.0"),
         ({"iterations": 0}, "iterations: got 0"),
         ({"oversample": -1}, "oversample: got -1"),

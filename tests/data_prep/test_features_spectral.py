@@ -87,9 +87,17 @@ def test_large_negative_eigenvalues_count_by_their_magnitude():
 
 
 def test_rows_have_length_one():
-    for x in features("spectral", *community_events(), dim=8):
+    for x in features("spectral", *community_events(), dim=8, decay=0.7):
         length = np.linalg.norm(x, axis=1)
         np.testing.assert_allclose(length[x.any(axis=1)], 1, atol=1e-5)
+
+
+def test_several_decays_stand_side_by_side():
+    events = community_events()
+    together = list(features("spectral", *events, dim=5, decay=(0.8, 0.2)))
+    alone = [list(features("spectral", *events, dim=5, decay=decay)) for decay in (0.8, 0.2)]
+    for x, slow, fast in zip(together, *alone, strict=True):
+        np.testing.assert_array_equal(x, np.concatenate([slow, fast], axis=1))
 
 
 def test_new_names_of_nodes_rotate_the_features():
@@ -126,7 +134,7 @@ def test_repeated_and_recent_events_weigh_more():
 
 
 def test_fewer_nodes_than_columns():
-    x = list(features("spectral", np.array([0, 1]), np.array([0, 1]), np.array([1, 2]), 4, 2, dim=16))
+    x = list(features("spectral", np.array([0, 1]), np.array([0, 1]), np.array([1, 2]), 4, 2, dim=16, decay=0.7))
     assert x[0].shape == (4, 16)
     np.testing.assert_allclose(np.linalg.norm(x[1], axis=1), [1, 1, 1, 0], atol=1e-5)
 
