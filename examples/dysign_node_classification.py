@@ -33,7 +33,7 @@ PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 
     "SpikeNet (published)": {0.4: (70.88, 71.98), 0.6: (71.98, 72.35), 0.8: (74.64, 74.86)},
     "Dy-SIGN (published)": {0.4: (70.94, 71.90), 0.6: (72.07, 72.61), 0.8: (74.67, 74.96)},
 }
-RASTER_NODES, RASTER_NEURONS, RATE_BINS = 5, 64, 20
+RASTER_NODES, RASTER_NEURONS = 5, 64
 
 
 def parser() -> argparse.ArgumentParser:
@@ -163,21 +163,18 @@ def draw_spikes(task: NodeTask, folder: RunFolder, key: str) -> list[Path]:
     model.eval()
     bins, active = [], []
     for index in range(task.data.num_snapshots):  # one at a time: all at once would not fit where the data is large
-        (snapshot,) = load_snapshots(
-            task.data, [index], task.settings.decay, task.settings.hops, device=task.device
-        )
+        (snapshot,) = load_snapshots(task.data, [index], task.settings.decay, task.settings.hops, device=task.device)
         ((rate, _),) = model.rates([snapshot], simulate=True)
         seen = int(snapshot.active.sum())
-        share = torch.histc(rate[snapshot.active], RATE_BINS, 0, 1) / max(seen * rate.shape[1], 1)
+        # A rate is a number of spikes in `latency` steps: one bin for each.
+        share = torch.histc(rate[snapshot.active], model.conv.latency + 1, 0, 1) / max(seen * rate.shape[1], 1)
         bins.append(share.cpu())
         active.append(seen)
     nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
     spikes = spikes_of(model, task, nodes)[:, :, :RASTER_NEURONS]
     return [
         plots.firing_rates(torch.stack(bins).numpy(), active, folder.path / "firing_rates.png"),
-        plots.spike_raster(
-            spikes.cpu().numpy(), [f"node {int(n)}" for n in nodes], folder.path / "spike_raster.png"
-        ),
+        plots.spike_raster(spikes.cpu().numpy(), [f"node {int(n)}" for n in nodes], folder.path / "spike_raster.png"),
     ]
 
 
@@ -229,11 +226,11 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     ratios = sorted(set(args.train_ratio))
     parts = {(r, s): stratified_split(data.labels, r, 42 + s) for r in ratios for s in range(args.splits)}
     task = NodeTask(data, settings, args.device)
+    # Not the rows, ratios, splits and seeds: a run may be resumed with more of them, or shared by several processes.
     config = {
         "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "features", "files")},
         "settings": asdict(settings),
-        **{key: getattr(args, key) for key in ("seeds", "splits", "rows", "device")},
-        "train_ratio": ratios,
+        "device": args.device,
     }
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
     console, records = Console(), []

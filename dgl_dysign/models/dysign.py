@@ -44,7 +44,7 @@ class DySIGN(nn.Module):
         Whether a snapshot's rates enter the current of the next.
     feat_dropout, label_dropout, dropout : float, default 0.1, 0.2 and 0.5
         Of the features and label features (in mini-batches), and of the rates before the read-out.
-    gain : float, default 0.35
+    gain : float, default 0.2
         Initial spread of the input current, in thresholds.
     **conv
         For `dgl_dysign.nn.EquilibriumSpikingConv`; ``compensation_hops`` is 0 by default, because the snapshots'
@@ -84,7 +84,7 @@ class DySIGN(nn.Module):
         feat_dropout: float = 0.1,
         label_dropout: float = 0.2,
         dropout: float = 0.5,
-        gain: float = 0.35,
+        gain: float = 0.2,
         **conv: Any,
     ) -> None:
         super().__init__()

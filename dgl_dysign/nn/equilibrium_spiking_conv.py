@@ -28,7 +28,7 @@ _SILENT = -1e6  # a current, in thresholds, that nothing lifts: it keeps inactiv
 class EquilibriumSpikingConv(nn.Module):
     r"""Spiking graph convolutions with feedback from the last layer into the first, and their firing rates.
 
-    Dy-SIGN (AAAI 2024), equations 8 to 10, corrected as the documentation's method notes say. Over ``latency`` steps
+    Dy-SIGN (AAAI 2024), equations 8 to 10, corrected as docs/dysign.md says. Over ``latency`` steps
 
     .. math::
         I^1_\tau = \hat A s^L_{\tau-1} W^T + \hat A^h x F^T + b^1 + c, \qquad

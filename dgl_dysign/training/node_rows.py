@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class NodeSettings:
     ----------
     snapshots : int, default 1
         Number of snapshots read out, evenly spaced, the last included.
-    decay : float, default 0.3
+    decay : float, default 0.1
         Weight an event keeps with each snapshot that passes, for messages and feature means.
     hops : tuple of int, default (0, 1)
         Feature means that make up the input.
@@ -68,7 +68,7 @@ class NodeSettings:
     """
 
     snapshots: int = 1
-    decay: float = 0.3
+    decay: float = 0.1
     hops: tuple[int, ...] = (0, 1)
     hidden: int = 256
     label_hidden: int = 128
@@ -304,7 +304,7 @@ ROWS: dict[str, tuple[Row, str]] = {
     "gcn": (gcn, FEATURE_ONLY),
     "dysign": (dysign, FEATURE_ONLY),
     "label-propagation": (label_propagation, LABEL_AWARE),
-    "label-aware-logistic": (lambda task, path=None: logistic_regression(task, path, True), LABEL_AWARE),
-    "label-aware-relu": (lambda task, path=None: relu_network(task, path, True), LABEL_AWARE),
-    "dysign-label-aware": (lambda task, path=None: dysign(task, path, True), LABEL_AWARE),
+    "label-aware-logistic": (partial(logistic_regression, label_aware=True), LABEL_AWARE),
+    "label-aware-relu": (partial(relu_network, label_aware=True), LABEL_AWARE),
+    "dysign-label-aware": (partial(dysign, label_aware=True), LABEL_AWARE),
 }

@@ -117,5 +117,26 @@ def score_bars(rows: Sequence[Mapping[str, Any]], score: str, title: str, path: 
     axis.set(yticks=range(len(names)), xlabel=f"{score} in %", title=title)
     axis.set_yticklabels(names)
     axis.invert_yaxis()
-    axis.legend(fontsize=8, loc="lower left")
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return _save(figure, path)
+
+
+def ablation(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
+    """Draw Macro-F1 of each variant, a panel a group, with the spread over runs."""
+    plt = _pyplot()
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    columns = min(3, len(groups))
+    lines = -(-len(groups) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(5 * columns, 2.6 * lines), squeeze=False)
+    for axis, group in zip(axes.flat, groups, strict=False):
+        chosen = [row for row in rows if row["group"] == group]
+        means = [row["macro_f1"]["mean"] for row in chosen]
+        axis.barh(range(len(chosen)), means, xerr=[row["macro_f1"]["std"] for row in chosen], color="tab:blue")
+        axis.set(yticks=range(len(chosen)), title=group, xlim=(max(0, min(means) - 3), None))
+        axis.set_yticklabels([row["variant"] for row in chosen])
+        axis.invert_yaxis()
+    for axis in axes.flat[len(groups) :]:
+        axis.set_visible(False)
+    figure.suptitle(title)
+    figure.tight_layout()
     return _save(figure, path)

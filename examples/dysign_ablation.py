@@ -1,0 +1,214 @@
+"""Show what each ingredient of Dy-SIGN gives: one change at a time from the defaults, on one training ratio.
+
+    python examples/dysign_ablation.py PREPARED --run-dir runs/ablation --seeds 3
+    python examples/dysign_ablation.py PREPARED --run-dir runs/ablation --seeds 3 --groups leak latency --resume
+
+Each group is a table and a panel of ``ablation.png``; figures are of test nodes, nothing is chosen by them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.errors import DataError, DGLDySignError
+from dgl_dysign.evaluation import f1_scores, mean_std
+from dgl_dysign.models import DySIGN
+from dgl_dysign.training import FitConfig, RunFolder, plots
+from dgl_dysign.training.memory import return_freed_memory
+from dgl_dysign.training.node_rows import NodeSettings, NodeTask, dysign
+
+LATENCIES = (1, 2, 4, 8, 16, 32)
+LEAKS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+
+
+def variants(base: NodeSettings, num_snapshots: int) -> dict[str, dict[str, NodeSettings]]:
+    """Return the changes, by group and name. Groups `latency` and `leak` are scored on models trained once."""
+
+    def model(**change: Any) -> NodeSettings:
+        return replace(base, model={**base.model, **change})
+
+    few = sorted({n for n in (1, 2, 3, 6) if n <= num_snapshots})
+    whole = replace(base, full_batch_epochs=60, training=replace(base.training, lr=2e-2))
+    trace = {"gradient": "trace", "allow_growth": True}
+    modes = ("implicit", "one-step", "trace", "bptt")
+    return {
+        "compensation": {
+            "features at every step": base,
+            "at the first step only": replace(whole, model={**base.model, "compensation": False, "gradient": "trace"}),
+        },
+        "feedback": {
+            "over the graph": base,
+            "within each node": model(feedback_hops=0),
+            "none": model(feedback=False),
+        },
+        "coupling, 3 snapshots": {
+            "off": replace(base, snapshots=min(3, num_snapshots)),
+            "on": replace(model(coupling=True), snapshots=min(3, num_snapshots)),
+        },
+        "snapshots": {str(n): replace(base, snapshots=n) for n in few},
+        "decay": {str(d): replace(base, decay=d) for d in (1.0, 0.8, 0.5, 0.3, 0.1)},
+        "feature means": {
+            "own only": replace(base, hops=(0,)),
+            "own and neighbours'": replace(base, hops=(0, 1)),
+            "two hops": replace(base, hops=(0, 1, 2)),
+        },
+        "gradient, 60 full-batch steps": {m: replace(whole, model={**base.model, "gradient": m}) for m in modes},
+        "leak, trained with it": {
+            str(leak): replace(whole, model={**base.model, **trace, "leak": leak}) for leak in LEAKS
+        },
+    }
+
+
+def score(task: NodeTask, settings: NodeSettings) -> dict[str, Any]:
+    """Train Dy-SIGN under some settings; return its scores."""
+    changed = NodeTask(task.data, settings, task.device)
+    if (settings.snapshots, settings.decay, settings.hops) == (
+        task.settings.snapshots,
+        task.settings.decay,
+        task.settings.hops,
+    ):
+        vars(changed)["snapshots"] = task.snapshots  # the same inputs: read once
+    changed.split(task.train, task.val, task.test, task.seed)
+    started = time.process_time()
+    outcome = dysign(changed)
+    found: dict[str, Any] = f1_scores(task.labels, outcome.probabilities.argmax(1), task.test)
+    return {**found, **outcome.extra, "cpu_seconds": time.process_time() - started}
+
+
+@torch.no_grad()
+def score_spiking(task: NodeTask) -> dict[str, dict[str, Any]]:
+    """Train Dy-SIGN once, at leak 1; return the scores of its spiking network by latency and by leak."""
+    outcome = dysign(task)
+    model = outcome.model
+    assert isinstance(model, DySIGN)
+    lif, latency, found = model.conv.lif, model.conv.latency, {}
+    for group, values in (("latency", LATENCIES), ("leak, in evaluation only", LEAKS)):
+        for value in values:
+            model.conv.latency = int(value) if group == "latency" else latency
+            lif.leak = 1.0 if group == "latency" else value
+            rates = [rate for rate, _ in model.rates(task.snapshots, simulate=True)]
+            logits = model(task.snapshots, simulate=True)
+            scores: dict[str, Any] = f1_scores(task.labels, logits.argmax(1), task.test)
+            found[f"{group}|{value}"] = {**scores, "mean_rate": float(rates[-1].mean())}
+    solved = model(task.snapshots, simulate=False)
+    found["latency|equilibrium"] = dict(f1_scores(task.labels, solved.argmax(1), task.test))
+    return found
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("prepared", type=Path, help="folder written by dysign-prep, with node features and labels")
+    found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
+    found.add_argument("--train-ratio", type=float, default=0.4)
+    found.add_argument("--seeds", type=int, default=3)
+    found.add_argument("--groups", nargs="+", help="only groups whose name begins so (default: all)")
+    found.add_argument("--hidden", type=int, default=NodeSettings.hidden, help="neurons")
+    found.add_argument("--epochs", type=int, default=FitConfig.epochs)
+    found.add_argument("--device", default="cpu")
+    found.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    found.add_argument("--overwrite", action="store_true", help="begin the run in --run-dir anew")
+    return found
+
+
+def run(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Do what the command line asks for."""
+    return_freed_memory()
+    data = TemporalGraph.load(args.prepared)
+    if data.feature_dim is None or data.num_classes < 2:
+        raise DataError(f"{args.prepared}: needs node features and labels of two classes at least; prepare it again")
+    base = NodeSettings(hidden=args.hidden, training=FitConfig(epochs=args.epochs))
+    task = NodeTask(data, base, args.device)
+    config = {"settings": asdict(base), "train_ratio": args.train_ratio, "files": data.manifest["files"]}
+    folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
+    wanted = tuple(args.groups or ("",))
+    groups = {name: v for name, v in variants(base, data.num_snapshots).items() if name.startswith(wanted)}
+    spiking = any(name.startswith(wanted) for name in ("latency", "leak, in evaluation only"))
+    parts = stratified_split(data.labels, args.train_ratio, 42)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("", total=args.seeds * (sum(map(len, groups.values())) + spiking))
+        for seed in range(args.seeds):
+            task.split(*parts, seed=seed)
+            for key, train in units(task, groups, spiking):
+                progress.update(bar, description=key)
+                if folder.unit(key) is None:
+                    folder.save_unit(key, {"scores": train(), "seed": seed})
+                progress.advance(bar)
+    summary = summarise(folder)
+    folder.write_json("summary.json", summary)
+    picture = plots.ablation(summary, f"Macro-F1 on {data.manifest['dataset']}", folder.path / "ablation.png")
+    show(summary, Console())
+    print(folder.path / "summary.json", picture, sep="\n")
+    return summary
+
+
+def units(
+    task: NodeTask, groups: dict[str, dict[str, NodeSettings]], spiking: bool
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Yield for each model to train its key, and what trains and scores it."""
+    if spiking:
+        yield f"spiking-{task.seed}", partial(score_spiking, task)
+    for group, settings in groups.items():
+        for name, changed in settings.items():
+            key = re.sub(r"[^a-z0-9.-]+", "_", f"{group}-{name}-{task.seed}")
+            yield key, partial(_named, f"{group}|{name}", task, changed)
+
+
+def _named(name: str, task: NodeTask, settings: NodeSettings) -> dict[str, Any]:
+    return {name: score(task, settings)}
+
+
+def summarise(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return one object for each variant, over the seeds that are there."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in sorted((folder.path / "units").glob("*.json")):
+        unit = folder.unit(file.stem) or {}
+        for name, scores in unit["scores"].items():
+            found.setdefault(name, []).append(scores)
+    summary = []
+    for name, runs in found.items():
+        group, variant = name.split("|")
+        means = {key: mean_std([run[key] for run in runs]) for key in runs[0]}
+        summary.append({"group": group, "variant": variant, **means})
+    return summary
+
+
+def show(summary: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print a table."""
+    table = Table("group", "variant", "Macro-F1", "Micro-F1", "CPU s", title="test nodes, mean ± deviation over seeds")
+    for row in summary:
+        macro, micro = row["macro_f1"], row["micro_f1"]
+        seconds = f"{row['cpu_seconds']['mean']:.0f}" if "cpu_seconds" in row else ""
+        table.add_row(
+            row["group"], row["variant"], f"{macro['mean']:.1f} ± {macro['std']:.1f}", f"{micro['mean']:.1f}", seconds
+        )
+    console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the example; return the exit status."""
+    args = parser().parse_args(argv)
+    try:
+        run(args)
+    except DGLDySignError as error:
+        print(f"dysign_ablation: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
