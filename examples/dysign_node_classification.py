@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 
     "Dy-SIGN (published)": {0.4: (70.94, 71.90), 0.6: (72.07, 72.61), 0.8: (74.67, 74.96)},
 }
 RASTER_NODES, RASTER_NEURONS = 5, 64
+Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -161,9 +163,9 @@ def draw_spikes(task: NodeTask, folder: RunFolder, key: str) -> list[Path]:
     state = torch.load(folder.path / "checkpoints" / f"{key}.model.pt", weights_only=True, map_location=task.device)
     model.load_state_dict(state)
     model.eval()
-    bins, active = [], []
+    s, bins, active = task.settings, [], []
     for index in range(task.data.num_snapshots):  # one at a time: all at once would not fit where the data is large
-        (snapshot,) = load_snapshots(task.data, [index], task.settings.decay, task.settings.hops, device=task.device)
+        (snapshot,) = load_snapshots(task.data, [index], s.decay, s.hops, s.scaling, task.device)
         ((rate, _),) = model.rates([snapshot], simulate=True)
         seen = int(snapshot.active.sum())
         # A rate is a number of spikes in `latency` steps: one bin for each.
@@ -223,9 +225,11 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     data, settings = open_data(args.prepared, args.device), settings_of(args)
     if args.seeds < 1 or args.splits < 1:
         raise ConfigError(f"--seeds and --splits must be at least 1, but got {args.seeds} and {args.splits}")
-    ratios = sorted(set(args.train_ratio))
+    ratios, rows = sorted(set(args.train_ratio)), list(dict.fromkeys(args.rows))
     parts = {(r, s): stratified_split(data.labels, r, 42 + s) for r in ratios for s in range(args.splits)}
     task = NodeTask(data, settings, args.device)
+    task.split(*next(iter(parts.values())), seed=0)
+    task.dysign(label_aware=False)  # settings that do not fit are refused before anything is written
     # Not the rows, ratios, splits and seeds: a run may be resumed with more of them, or shared by several processes.
     config = {
         "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "features", "files")},
@@ -233,26 +237,32 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         "device": args.device,
     }
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
-    console, records = Console(), []
-    with Progress(console=Console(stderr=True), disable=args.quiet or not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("training", total=len(parts) * args.seeds * len(args.rows))
-        for (ratio, split), nodes in parts.items():
-            for seed in range(args.seeds):
-                task.split(*nodes, seed=seed)
-                for row in args.rows:
-                    unit = f"{ratio:g}-split{split}-seed{seed}"
-                    key = f"{unit}-{row}"
-                    progress.update(bar, description=key)
-                    ids = {"train_ratio": ratio, "split": 42 + split, "seed": seed, "unit": unit, "key": key}
-                    records.append(run_unit(task, folder, row, ids))
-                    progress.advance(bar)
+    records = run_units(task, folder, parts, args.seeds, rows, args.quiet or not sys.stderr.isatty())
     summary = summarise(records)
     folder.write_json("summary.json", summary)
-    drawn = draw(task, folder, records, summary)
+    drawn, console = draw(task, folder, records, summary), Console()
     show(summary, data.manifest["dataset"], console)
     for path in (folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn):
         console.print(str(path), soft_wrap=True, highlight=False)
     return summary
+
+
+def run_units(
+    task: NodeTask, folder: RunFolder, parts: dict[tuple[float, int], Split], seeds: int, rows: list[str], quiet: bool
+) -> list[dict[str, Any]]:
+    """Train and score every row on every split with every seed."""
+    records = []
+    with Progress(console=Console(stderr=True), disable=quiet) as progress:
+        bar = progress.add_task("training", total=len(parts) * seeds * len(rows))
+        for ((ratio, split), nodes), seed, row in product(parts.items(), range(seeds), rows):
+            task.split(*nodes, seed=seed)  # anew for each row: label features are part of its cost
+            unit = f"{ratio}-split{split}-seed{seed}"
+            key = f"{unit}-{row}"
+            progress.update(bar, description=key)
+            ids = {"train_ratio": ratio, "split": 42 + split, "seed": seed, "unit": unit, "key": key}
+            records.append(run_unit(task, folder, row, ids))
+            progress.advance(bar)
+    return records
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -260,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         run(args)
-    except DGLDySignError as error:
+    except (DGLDySignError, OSError) as error:
         print(f"dysign_node_classification: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

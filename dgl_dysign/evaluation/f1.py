@@ -27,8 +27,8 @@ def f1_scores(labels: Tensor, predicted: Tensor, nodes: Tensor) -> dict[str, flo
     Examples
     --------
     >>> import torch
-    >>> f1_scores(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1]), torch.tensor([0, 1, 2]))
-    {'macro_f1': 66.66666666666667, 'micro_f1': 66.66666666666667}
+    >>> f1_scores(torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 3, 4]))
+    {'macro_f1': 73.33333333333334, 'micro_f1': 75.0}
     """
     true, found = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
     return {f"{kind}_f1": 100 * float(f1_score(true, found, average=kind)) for kind in ("macro", "micro")}

@@ -190,7 +190,8 @@ class DySIGN(nn.Module):
             The nodes' label features.
         """
         self._check(len(feats), label_feat)
-        logits, previous = self.bias, None
+        logits: Tensor = self.bias
+        previous: Tensor | None = None
         for place, (message, feat, seen) in enumerate(zip(messages, feats, active, strict=True)):
             feat = functional.dropout(feat, self.feat_dropout, self.training)
             rate = self.conv.respond(message, feat, self._coupled(previous))

@@ -88,9 +88,16 @@ def smooth_predictions(
     -------
     Tensor
         ``(N, C)``.
+
+    Raises
+    ------
+    ConfigError
+        If alpha is out of range, or only one of labels and train is given.
     """
     if not 0 <= alpha < 1:
         raise ConfigError(f"alpha must lie in [0, 1), but got {alpha}")
+    if (labels is None) != (train is None):
+        raise ConfigError("labels and train are given together, or not at all, but one of them is None")
     norm = symmetric_norm(graph, edge_weight, torch.float32)
     base = probabilities.clone()
     if train is not None and labels is not None:
@@ -117,7 +124,8 @@ def masked_label_features(
     Training nodes are cut into folds. A training node reads what reaches it when the labels of the *other* folds are
     propagated, every other node what reaches it from all training labels. Labels outside ``train`` are never read.
     For each graph and each number of steps the features are the shares of the classes in what reaches the node, and
-    log(1 + 10 m) / 2 of its mass m.
+    log(1 + 10 m) / 2 of its mass m. They are standardised with the mean and deviation over the nodes whose label that
+    propagation does not show: those over all rows would tell a node of its own label.
 
     Parameters
     ----------
@@ -139,7 +147,7 @@ def masked_label_features(
     Returns
     -------
     Tensor
-        ``(N, len(graphs) * len(steps) * (C + 1))``, columns of mean 0 and deviation 1.
+        ``(N, len(graphs) * len(steps) * (C + 1))``.
 
     Raises
     ------
@@ -157,13 +165,21 @@ def masked_label_features(
         for step in range(1, max(steps) + 1):
             reached = aggregate(graph, spread, norm, norm="none").view_as(known)
             if step in steps:
-                own = reached[:, folds].clone()
-                own[train] = reached[train, fold]
-                mass = own.sum(1, keepdim=True)
-                blocks += [own / mass.clamp(min=1e-9), torch.log1p(10 * mass) / 2]
+                blocks.append(_own_rows(reached, clamped, train, fold))
             spread = torch.where(clamped[:, :, None], known, reached).flatten(1)
-    feat = torch.cat(blocks, 1)
-    return (feat - feat.mean(0)) / feat.std(0, correction=0).clamp(min=1e-6)
+    return torch.cat(blocks, 1)
+
+
+def _own_rows(reached: Tensor, clamped: Tensor, train: Tensor, fold: Tensor) -> Tensor:
+    """Return for each node what reaches it where its own fold is not shown, standardised, ``(N, C + 1)``."""
+    mine = fold.new_full((len(reached),), reached.shape[1] - 1).index_copy(0, train, fold)
+    found = reached.new_empty(len(reached), reached.shape[2] + 1)
+    for k in range(reached.shape[1]):
+        mass = reached[:, k].sum(1, keepdim=True)
+        feat = torch.cat([reached[:, k] / mass.clamp(min=1e-9), torch.log1p(10 * mass) / 2], 1)
+        unseen, rows = feat[~clamped[:, k]], mine == k
+        found[rows] = (feat[rows] - unseen.mean(0)) / unseen.std(0, correction=0).clamp(min=1e-6)
+    return found
 
 
 def _fold_labels(

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dgl_dysign.errors import ConfigError
+
 
 class ReLUNetwork(nn.Module):
     r"""One hidden layer for the features, one for label features, added in a linear read-out.
@@ -26,6 +28,11 @@ class ReLUNetwork(nn.Module):
     Shapes
     ------
     ``(n, in_feats)`` and ``(n, label_feats)`` -> ``(n, num_classes)``.
+
+    Raises
+    ------
+    ConfigError
+        If label features are missing or not expected.
     """
 
     def __init__(
@@ -49,6 +56,9 @@ class ReLUNetwork(nn.Module):
 
     def forward(self, feat: Tensor, label_feat: Tensor | None = None) -> Tensor:
         """Return the logits."""
+        if (label_feat is None) != (self.label_hidden is None):
+            expected = "none" if self.label_hidden is None else f"width {self.label_hidden.in_features}"
+            raise ConfigError(f"label features: expected {expected}, got {'none' if label_feat is None else 'some'}")
         logits = self._part(self.hidden, self.readout, feat, self.feat_dropout)
         if label_feat is not None and self.label_hidden is not None and self.label_readout is not None:
             logits = logits + self._part(self.label_hidden, self.label_readout, label_feat, self.label_dropout)

@@ -125,4 +125,6 @@ def _scale(feat: Tensor, active: Tensor, scaling: str) -> None:
             low, size = seen.mean(0), seen.std(0, correction=0)
         else:
             low, size = seen.amin(0), seen.amax(0) - seen.amin(0)
+        # A constant column becomes zero: the rounding of its mean would be divided by next to nothing.
+        size = size.masked_fill(seen.amax(0) == seen.amin(0), torch.inf)
         block.sub_(low).div_(size.clamp(min=1e-6)).mul_(active[:, None])

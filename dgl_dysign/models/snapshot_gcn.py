@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.snapshot import Snapshot
 from dgl_dysign.ops import aggregate, symmetric_norm
 
@@ -15,8 +16,11 @@ from dgl_dysign.ops import aggregate, symmetric_norm
 class SnapshotGCN(nn.Module):
     r"""Two graph convolutions (Kipf and Welling, ICLR 2017), shared by all snapshots, and a sum of read-outs.
 
-    .. math:: h_t = \mathrm{relu}(S_t\,\mathrm{relu}(S_t X_t F_1^T) F_2^T), \quad y = \sum_t (h_t V_t^T + c_t), \quad
-        S_t = (\hat A_t + I) / 2
+    .. math::
+        h_t = \mathrm{relu}(S_t (\mathrm{relu}(S_t (X_t F_1^T + b_1)) F_2^T + b_2)), \quad
+        y = \sum_t (h_t V_t^T + c_t), \quad S_t = (\hat A_t + I) / 2
+
+    where nodes not seen yet add nothing to the sum.
 
     Parameters
     ----------
@@ -30,6 +34,11 @@ class SnapshotGCN(nn.Module):
     Shapes
     ------
     Snapshots with ``feat`` of ``(N, in_feats)`` -> ``(N, num_classes)``.
+
+    Raises
+    ------
+    ConfigError
+        If the number of snapshots given is not ``num_snapshots``.
     """
 
     def __init__(
@@ -42,6 +51,8 @@ class SnapshotGCN(nn.Module):
 
     def forward(self, snapshots: Sequence[Snapshot]) -> Tensor:
         """Return the logits of all nodes."""
+        if len(snapshots) != len(self.readouts):
+            raise ConfigError(f"this model reads out {len(self.readouts)} snapshots, but got {len(snapshots)}")
         parts = []
         for readout, snapshot in zip(self.readouts, snapshots, strict=True):
             hidden = torch.relu(self._mix(snapshot, self.first(snapshot.feat)))

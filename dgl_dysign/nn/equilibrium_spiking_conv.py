@@ -173,7 +173,7 @@ class EquilibriumSpikingConv(nn.Module):
 
     def _simulates(self, asked: bool | None) -> bool:
         needed = self.gradient in ("trace", "bptt")
-        if asked is False and needed:
+        if asked is False and needed and torch.is_grad_enabled():
             raise ConfigError(f"gradient={self.gradient!r} is that of the spiking simulation: it needs simulate=True")
         return needed if asked is None else asked
 
@@ -277,7 +277,7 @@ class EquilibriumSpikingConv(nn.Module):
         injected : Tensor, optional
             What `inject` returned, to do it once for many calls.
         simulate : bool, optional
-            Overrules the layer's own ``simulate`` for this call.
+            Overrules the layer's own ``simulate`` for this call. Under ``torch.no_grad`` any layer may solve.
 
         Returns
         -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def fit(
     Raises
     ------
     DataError
-        If the checkpoint cannot be read.
+        If the checkpoint cannot be read, or is that of another training.
     """
     config = config or FitConfig()
     cache = logits if isinstance(logits, EquilibriumCache) else None
@@ -101,10 +101,11 @@ def fit(
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
     if cache is not None:
         parts["cache"] = cache
+    asked = {**asdict(config), "seed": seed, "nodes": len(train)}
     devices = [train.device] if train.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        history = _resume(checkpoint, parts, train.device)
+        history = _resume(checkpoint, parts, asked, train.device)
         if cache is not None and not history:
             cache.refresh(2)
         spent, started = history[-1]["cpu_seconds"] if history else 0.0, time.process_time()
@@ -114,7 +115,7 @@ def fit(
             record = {"epoch": epoch, "loss": loss, "val_accuracy": _accuracy(model, give, labels, val), "gap": gap}
             history.append({**record, "cpu_seconds": spent + time.process_time() - started})
             if checkpoint is not None and (epoch + 1) % config.checkpoint_every == 0:
-                _save(checkpoint, parts, history, train.device)
+                _save(checkpoint, parts, {"history": history, "asked": asked}, train.device)
             if on_epoch is not None:
                 on_epoch(history[-1])
     model.eval()
@@ -143,25 +144,29 @@ def _accuracy(model: nn.Module, logits: Logits, labels: Tensor, nodes: Tensor) -
     return float((logits(nodes).argmax(1) == labels[nodes]).float().mean()) if len(nodes) else float("nan")
 
 
-def _save(path: Path, parts: dict[str, Any], history: list[dict[str, float]], device: torch.device) -> None:
-    state = {name: part.state_dict() for name, part in parts.items()}
+def _save(path: Path, parts: dict[str, Any], record: dict[str, Any], device: torch.device) -> None:
+    state = {**record, **{name: part.state_dict() for name, part in parts.items()}}
     state["random"] = torch.get_rng_state()
     if device.type == "cuda":
         state["cuda_random"] = torch.cuda.get_rng_state(device)
     temporary = path.with_suffix(".tmp")
     with open(temporary, "wb") as file:
-        torch.save({**state, "history": history}, file)
+        torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
 
 
-def _resume(path: Path | None, parts: dict[str, Any], device: torch.device) -> list[dict[str, float]]:
+def _resume(
+    path: Path | None, parts: dict[str, Any], asked: dict[str, Any], device: torch.device
+) -> list[dict[str, float]]:
     """Load a checkpoint, if there is one, and return its history."""
     if path is None or not path.exists():
         return []
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
+        if state["asked"] != asked:
+            raise ValueError(f"it was made with {state['asked']}, but {asked} was asked")
         for name, part in parts.items():
             part.load_state_dict(state[name])
         torch.set_rng_state(state["random"])

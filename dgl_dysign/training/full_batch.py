@@ -43,12 +43,15 @@ def full_batch_gradient(
         value.backward()
         return value.detach()
     device = snapshots[0].feat.device
+    # Norms are bounded by iterations that go on from call to call: both passes must start them from the same vectors.
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     random = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     with torch.no_grad():
         logits = model(snapshots, label_feat)
     logits.requires_grad_()
     value = loss(logits)
     (slope,) = torch.autograd.grad(value, logits)
+    model.load_state_dict(buffers, strict=False)
     torch.set_rng_state(random[0])
     if random[1] is not None:
         torch.cuda.set_rng_state(random[1], device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import resource
 import sys
@@ -27,10 +28,8 @@ def return_freed_memory() -> None:
 
 def reset_peak() -> None:
     """Begin a new measurement of `peak_rss_bytes`, where the system can."""
-    try:
+    with contextlib.suppress(OSError):  # where it cannot, the peak is that of the whole process: an upper bound
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass  # the peak is then that of the whole process: an upper bound
 
 
 def peak_rss_bytes() -> int:

@@ -174,7 +174,7 @@ def _one_hot(task: NodeTask, classes: Tensor) -> Tensor:
 
 
 def majority(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
-    """Always the most frequent class."""
+    """Answer with the most frequent class."""
     return Outcome(_one_hot(task, majority_class(task.labels, task.train, len(task.labels))))
 
 

@@ -51,30 +51,49 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         asked = json.loads(json.dumps(config))
-        if self.path.exists() and (any(self.path.iterdir()) if self.path.is_dir() else True):
+        if self._begun():
             self._take_over(asked, resume, overwrite)
-        for folder in (self.path, self.path / "units", self.path / "checkpoints"):
-            folder.mkdir(parents=True, exist_ok=True)
-        if not (self.path / "config.json").exists():
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "config.json").exists():  # before all else: it marks a run folder
             self.write_json("config.json", {"config": asked, "versions": _versions()})
+        for folder in ("units", "checkpoints"):
+            (self.path / folder).mkdir(exist_ok=True)
+        self._list_units()
+
+    def _begun(self) -> bool:
+        if not self.path.is_dir():
+            return self.path.exists()
+        # Killed at its first file, a run has left nothing but a temporary one.
+        return any(not (f.name.startswith("config.json.") and f.suffix == ".tmp") for f in self.path.iterdir())
 
     def _take_over(self, asked: dict[str, Any], resume: bool, overwrite: bool) -> None:
         file = self.path / "config.json"
-        if not file.exists():
-            raise ConfigError(f"{self.path} is there and is no run folder (no config.json); name another --run-dir")
+        made = self._read(file) if file.is_file() else None
+        if not isinstance(made, dict) or not isinstance(made.get("config"), dict) or "versions" not in made:
+            raise ConfigError(
+                f"{self.path} is there and is no run folder (no config.json of a run); name another --run-dir"
+            )
         if overwrite:
-            shutil.rmtree(self.path)
+            self._clear(file)
             return
         if not resume:
             raise ConfigError(f"{self.path} holds a run; pass --resume to go on with it or --overwrite to begin anew")
-        found = self._read(file)["config"]
+        found = made["config"]
         changed = sorted(key for key in asked.keys() | found.keys() if asked.get(key) != found.get(key))
         if changed:
             key = changed[0]
             raise ConfigError(
-                f"{self.path} was made with {key}={found.get(key)!r}, but {key}={asked.get(key)!r} was asked; resume it "
-                f"with the same options, or pass --overwrite"
+                f"{self.path} was made with {key}={found.get(key)!r}, but {key}={asked.get(key)!r} was asked; "
+                f"resume it with the same options, or pass --overwrite"
             )
+
+    def _clear(self, last: Path) -> None:
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry != last:
+                entry.unlink()
+        last.unlink()  # killed before this, the folder is still known as a run, and what is left of it is whole
 
     def checkpoint(self, key: str) -> Path:
         """Return where the checkpoint of a unit goes."""
@@ -88,6 +107,9 @@ class RunFolder:
     def save_unit(self, key: str, record: Mapping[str, Any]) -> None:
         """Finish a unit: its record appears whole, and ``metrics.jsonl`` lists all records in order of their keys."""
         self.write_json(f"units/{key}.json", record)
+        self._list_units()
+
+    def _list_units(self) -> None:
         lines = (json.dumps(self._read(file)) for file in sorted((self.path / "units").glob("*.json")))
         self._write("metrics.jsonl", "".join(line + "\n" for line in lines))
 
@@ -96,7 +118,7 @@ class RunFolder:
         self._write(name, json.dumps(value, indent=2) + "\n")
 
     def _write(self, name: str, text: str) -> None:
-        temporary = self.path / f"{name}.tmp"
+        temporary = self.path / f"{name}.{os.getpid()}.tmp"  # processes that share a folder do not meet
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
