@@ -42,7 +42,8 @@ def variants(base: NodeSettings, num_snapshots: int) -> dict[str, dict[str, Node
         return replace(base, model={**base.model, **change})
 
     few = sorted({n for n in (1, 2, 3, 6) if n <= num_snapshots})
-    whole = replace(base, full_batch_epochs=60, training=replace(base.training, lr=2e-2))
+    recipe = replace(base.feature_only, training=replace(base.feature_only.training, lr=2e-2))
+    whole = replace(base, full_batch_epochs=60, feature_only=recipe)
     trace = {"gradient": "trace", "allow_growth": True}
     modes = ("implicit", "one-step", "trace", "bptt")
     return {
@@ -131,7 +132,9 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     data = TemporalGraph.load(args.prepared)
     if data.feature_dim is None or data.num_classes < 2:
         raise DataError(f"{args.prepared}: needs node features and labels of two classes at least; prepare it again")
-    base = NodeSettings(hidden=args.hidden, training=FitConfig(epochs=args.epochs))
+    recipe = NodeSettings().feature_only
+    recipe = replace(recipe, training=replace(recipe.training, epochs=args.epochs))
+    base = NodeSettings(hidden=args.hidden, feature_only=recipe)
     task = NodeTask(data, base, args.device)
     config = {"settings": asdict(base), "train_ratio": args.train_ratio, "files": data.manifest["files"]}
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)

@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,17 @@ def parser() -> argparse.ArgumentParser:
 
 def settings_of(args: argparse.Namespace) -> NodeSettings:
     """Return the settings that the command line asks for."""
+    usual = NodeSettings()
+    kinds: dict[str, Any] = {
+        kind: replace(recipe, training=replace(recipe.training, epochs=args.epochs))
+        for kind, recipe in (("feature_only", usual.feature_only), ("label_aware", usual.label_aware))
+    }
     return NodeSettings(
         snapshots=args.snapshots,
         decay=args.decay,
         hidden=args.hidden,
         model={"latency": args.latency, "coupling": args.coupling},
-        training=FitConfig(epochs=args.epochs),
+        **kinds,
     )
 
 

@@ -22,7 +22,7 @@ class ReLUNetwork(nn.Module):
         Width of the label features (0: none), and of their hidden layer.
     feat_dropout, label_dropout, dropout : float, default 0.1, 0.2 and 0.5
         Of the features, the label features and the hidden layers.
-    gain : float, default 0.35
+    gain : float, default 0.2
         Initial spread of the hidden potentials, whose bias starts at 0.5 as Dy-SIGN's does.
 
     Shapes
@@ -45,7 +45,7 @@ class ReLUNetwork(nn.Module):
         feat_dropout: float = 0.1,
         label_dropout: float = 0.2,
         dropout: float = 0.5,
-        gain: float = 0.35,
+        gain: float = 0.2,
     ) -> None:
         super().__init__()
         self.feat_dropout, self.label_dropout, self.dropout = feat_dropout, label_dropout, dropout

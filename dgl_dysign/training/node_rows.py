@@ -35,6 +35,23 @@ LABEL_AWARE = "label-aware: training labels are an input too, masked so that no 
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How strongly a model is held back: the same for Dy-SIGN and for its controls.
+
+    Parameters
+    ----------
+    feat_dropout, dropout : float
+        Of the features, and of the hidden layer before the read-out.
+    training : FitConfig
+        Of the mini-batches.
+    """
+
+    feat_dropout: float
+    dropout: float
+    training: FitConfig
+
+
+@dataclass(frozen=True)
 class NodeSettings:
     """What is the same for all rows of a table.
 
@@ -58,8 +75,9 @@ class NodeSettings:
         Out of which label propagation chooses its decay on validation.
     model : dict
         Further arguments of `dgl_dysign.models.DySIGN`.
-    training : FitConfig
-        Of all rows but the GCN.
+    feature_only, label_aware : Recipe
+        Of the two kinds of rows, the GCN excepted. Label-aware rows want a stronger weight decay: what they may learn
+        from the features by heart they would else believe more than the labels around them.
     full_batch_epochs : int, default 0
         Train Dy-SIGN on the full batch with its layer's own gradient for so many steps; 0: in mini-batches with a
         cached equilibrium and the one-step gradient.
@@ -81,9 +99,14 @@ class NodeSettings:
     alpha: float = 0.6
     propagation_decays: tuple[float, ...] = (0.8, 0.5, 0.3, 0.1)
     model: dict[str, Any] = field(default_factory=dict)
-    training: FitConfig = field(default_factory=FitConfig)
+    feature_only: Recipe = Recipe(0.05, 0.3, FitConfig(weight_decay=0.5))
+    label_aware: Recipe = Recipe(0.1, 0.5, FitConfig(weight_decay=5.0))
     full_batch_epochs: int = 0
     scaling: str = "standard"
+
+    def recipe(self, label_aware: bool) -> Recipe:
+        """Return the recipe of a kind of rows."""
+        return self.label_aware if label_aware else self.feature_only
 
 
 @dataclass
@@ -151,7 +174,7 @@ class NodeTask:
 
     def dysign(self, label_aware: bool) -> DySIGN:
         """Return an untrained Dy-SIGN, drawn with the seed."""
-        s = self.settings
+        s, recipe = self.settings, self.settings.recipe(label_aware)
         with torch.random.fork_rng([]):
             torch.manual_seed(self.seed)
             model = DySIGN(
@@ -161,7 +184,7 @@ class NodeTask:
                 len(self.snapshots),
                 label_feats=self.label_feat.shape[1] if label_aware else 0,
                 label_hidden=s.label_hidden,
-                **s.model,
+                **{"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model},
             )
         return model.to(self.device)
 
@@ -190,19 +213,22 @@ def label_propagation(task: NodeTask, checkpoint: Path | None = None) -> Outcome
     return Outcome(found, extra={"decay": chosen})
 
 
-def _fit_rows(task: NodeTask, make: Callable[[int, int], nn.Module], label_aware: bool, path: Path | None) -> Outcome:
+def _fit_rows(
+    task: NodeTask, make: Callable[[int, int, Recipe], nn.Module], label_aware: bool, path: Path | None
+) -> Outcome:
     """Train a model that takes rows of the last snapshot's features, and of the label features."""
+    recipe = task.settings.recipe(label_aware)
     inputs = [task.snapshots[-1].feat, *([task.label_feat] if label_aware else [])]
     with torch.random.fork_rng([]):
         torch.manual_seed(task.seed)
-        model = make(inputs[0].shape[1], inputs[1].shape[1] if label_aware else 0).to(task.device)
+        model = make(inputs[0].shape[1], inputs[1].shape[1] if label_aware else 0, recipe).to(task.device)
     history = fit(
         model,
         lambda nodes: model(*(x[nodes] for x in inputs)),
         task.labels,
         task.train,
         task.val,
-        task.settings.training,
+        recipe.training,
         task.seed,
         path,
     )
@@ -214,9 +240,9 @@ def _fit_rows(task: NodeTask, make: Callable[[int, int], nn.Module], label_aware
 class _Joined(nn.Module):
     """Logistic regression on features and label features side by side."""
 
-    def __init__(self, in_feats: int, label_feats: int, num_classes: int) -> None:
+    def __init__(self, in_feats: int, label_feats: int, num_classes: int, feat_dropout: float) -> None:
         super().__init__()
-        self.linear = LogisticRegression(in_feats + label_feats, num_classes)
+        self.linear = LogisticRegression(in_feats + label_feats, num_classes, feat_dropout)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.linear(torch.cat(inputs, 1))
@@ -224,15 +250,25 @@ class _Joined(nn.Module):
 
 def logistic_regression(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = False) -> Outcome:
     """Logistic regression on the last snapshot's features."""
-    return _fit_rows(task, lambda d, e: _Joined(d, e, task.num_classes), label_aware, checkpoint)
+    return _fit_rows(task, lambda d, e, r: _Joined(d, e, task.num_classes, r.feat_dropout), label_aware, checkpoint)
 
 
 def relu_network(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = False) -> Outcome:
     """Dy-SIGN's inputs and read-out, with ReLU in place of the spiking equilibrium."""
     s = task.settings
-    return _fit_rows(
-        task, lambda d, e: ReLUNetwork(d, s.hidden, task.num_classes, e, s.label_hidden), label_aware, checkpoint
-    )
+
+    def make(in_feats: int, label_feats: int, recipe: Recipe) -> ReLUNetwork:
+        return ReLUNetwork(
+            in_feats,
+            s.hidden,
+            task.num_classes,
+            label_feats,
+            s.label_hidden,
+            feat_dropout=recipe.feat_dropout,
+            dropout=recipe.dropout,
+        )
+
+    return _fit_rows(task, make, label_aware, checkpoint)
 
 
 def gcn(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
@@ -259,11 +295,12 @@ def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = F
     """Dy-SIGN: trained at the equilibrium, scored as the spiking network it is."""
     model = task.dysign(label_aware)
     label_feat = task.label_feat if label_aware else None
+    config = task.settings.recipe(label_aware).training
     if task.settings.full_batch_epochs:
-        history = _fit_full_batch(task, model, label_feat)
+        history = _fit_full_batch(task, model, config, label_feat)
     else:
         cache = EquilibriumCache(model, task.snapshots, label_feat)
-        history = fit(model, cache, task.labels, task.train, task.val, task.settings.training, task.seed, checkpoint)
+        history = fit(model, cache, task.labels, task.train, task.val, config, task.seed, checkpoint)
         del cache
     model.eval()
     with torch.no_grad():
@@ -275,8 +312,10 @@ def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = F
     return Outcome(finish(spiking), history, extra, model)
 
 
-def _fit_full_batch(task: NodeTask, model: DySIGN, label_feat: Tensor | None) -> list[dict[str, float]]:
-    config, steps = task.settings.training, task.settings.full_batch_epochs
+def _fit_full_batch(
+    task: NodeTask, model: DySIGN, config: FitConfig, label_feat: Tensor | None
+) -> list[dict[str, float]]:
+    steps = task.settings.full_batch_epochs
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
     history = []
