@@ -175,9 +175,12 @@ def _own_rows(reached: Tensor, clamped: Tensor, train: Tensor, fold: Tensor) -> 
     mine = fold.new_full((len(reached),), reached.shape[1] - 1).index_copy(0, train, fold)
     found = reached.new_empty(len(reached), reached.shape[2] + 1)
     for k in range(reached.shape[1]):
+        rows = mine == k
+        if not rows.any():
+            continue
         mass = reached[:, k].sum(1, keepdim=True)
         feat = torch.cat([reached[:, k] / mass.clamp(min=1e-9), torch.log1p(10 * mass) / 2], 1)
-        unseen, rows = feat[~clamped[:, k]], mine == k
+        unseen = feat[~clamped[:, k]]
         found[rows] = (feat[rows] - unseen.mean(0)) / unseen.std(0, correction=0).clamp(min=1e-6)
     return found
 

@@ -174,4 +174,5 @@ def _resume(
             torch.cuda.set_rng_state(state["cuda_random"], device)
         return state["history"]
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise DataError(f"{path}: the checkpoint cannot be used ({error}); delete it to train anew") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: the checkpoint cannot be used ({reason}); delete it to train anew") from error

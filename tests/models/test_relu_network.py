@@ -47,7 +47,7 @@ def test_each_dropout_acts_in_training_alone(name):
 def test_hidden_potentials_start_around_one_half_with_the_gain_as_spread():
     torch.manual_seed(0)
     model = ReLUNetwork(400, 300, 3, gain=0.3)
-    potential = model.hidden(torch.randn(200, 400))
+    potential = model.hidden(torch.randn(200, 400)).detach()
     assert abs(float(potential.mean()) - 0.5) < 0.02
     assert abs(float(potential.std()) - 0.3) < 0.02
 

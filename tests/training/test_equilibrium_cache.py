@@ -1,0 +1,93 @@
+"""The cache: it comes to the equilibrium, step by step, and mini-batches of it are the model."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from dgl_dysign.training import EquilibriumCache
+from tests.models.snapshot_cases import C, N, dense_rates, growing, label_features, made
+from tests.nn.equilibrium_oracle import adjacency, turn
+
+OPTIONS = [{}, {"coupling": True}, {"feedback": False}, {"label_feats": 5, "coupling": True}]
+
+
+def cache_of(options):
+    model = made(**options).eval()
+    return EquilibriumCache(model, growing(), label_features() if model.label_feats else None)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_it_comes_to_the_equilibrium(options):
+    cache = cache_of(options)
+    assert cache.refresh(400) < 1e-12
+    for rate, expected in zip(cache.rates, dense_rates(cache.model, cache.snapshots), strict=True):
+        torch.testing.assert_close(rate, expected.detach(), rtol=0, atol=1e-10)
+    for messages, rate, s in zip(cache.messages, cache.rates, cache.snapshots, strict=True):
+        if not cache.model.conv.feedback:
+            assert messages is None
+        else:
+            expected = adjacency(s.graph, s.edge_weight) @ rate
+            torch.testing.assert_close(messages, expected, rtol=0, atol=1e-12)
+    nodes = torch.tensor([3, 10, 0])
+    expected = cache.model(cache.snapshots, cache.label_feat)[nodes]
+    torch.testing.assert_close(cache.logits(nodes), expected, rtol=0, atol=1e-9)
+    assert cache.logits(nodes).shape == (3, C)
+
+
+def test_one_step_is_one_turn_and_the_gap_is_what_it_says():
+    cache = cache_of({})
+    old = None
+    for step in range(3):
+        gap = cache.refresh()
+        expected = []
+        for place, s in enumerate(cache.snapshots):
+            before = torch.zeros(N, 6, dtype=torch.float64) if old is None else old[place]
+            matrix = adjacency(s.graph, s.edge_weight)
+            expected.append(turn(cache.model.conv, matrix, before, s.feat) * s.active[:, None])
+            torch.testing.assert_close(cache.rates[place], expected[-1].detach(), rtol=0, atol=1e-12)
+        changes = [float((x - y).norm() / x.norm()) for x, y in zip(cache.rates, old, strict=True)] if old else [1.0]
+        assert abs(gap - max(changes)) < 1e-12, step
+        old = list(cache.rates)
+
+
+def test_gaps_shrink_as_the_contraction_promises():
+    cache = cache_of({})
+    gaps = [cache.refresh() for _ in range(6)]
+    assert all(after < 0.95 * before for before, after in pairwise(gaps))
+
+
+def test_refreshing_follows_the_weights_and_keeps_no_tape():
+    cache = cache_of({"coupling": True})
+    cache.refresh(400)
+    with torch.no_grad():
+        cache.model.conv.injection_weight.mul_(-1)
+    assert cache.refresh(1) > 0.1
+    assert cache.refresh(400) < 1e-12
+    for rate, expected in zip(cache.rates, dense_rates(cache.model, cache.snapshots), strict=True):
+        torch.testing.assert_close(rate, expected.detach(), rtol=0, atol=1e-10)
+    assert not any(x.requires_grad for x in (*cache.rates, *cache.messages))
+
+
+def test_batches_of_the_cache_train_with_the_one_step_gradient():
+    cache = cache_of({"gradient": "one-step"})
+    cache.refresh(400)
+    nodes, slope = torch.tensor([1, 7, 2]), torch.randn(3, C, dtype=torch.float64)
+    parameters = list(cache.model.parameters())
+    found = torch.autograd.grad(cache.logits(nodes), parameters, slope)
+    expected = torch.autograd.grad(cache.model(cache.snapshots)[nodes], parameters, slope)
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-7, atol=1e-9)
+        assert one.abs().max() > 0
+
+
+def test_state_round_trip(tmp_path):
+    cache = cache_of({"coupling": True})
+    cache.refresh(3)
+    torch.save(cache.state_dict(), tmp_path / "state.pt")
+    other = EquilibriumCache(cache.model, cache.snapshots)
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    nodes = torch.arange(N)
+    assert torch.equal(other.logits(nodes), cache.logits(nodes))
+    assert other.refresh() == cache.refresh()
+    assert torch.equal(other.logits(nodes), cache.logits(nodes))
