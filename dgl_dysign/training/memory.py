@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's mallopt
+_LARGE = 8 << 20  # bytes: above a mini-batch's tensors, below those of a graph of DBLP's size
 
 
 def return_freed_memory() -> None:
@@ -22,8 +23,8 @@ def return_freed_memory() -> None:
             mallopt = ctypes.CDLL("libc.so.6").mallopt
         except (OSError, AttributeError):  # another C library
             return
-        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 1 << 20)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_TRIM_THRESHOLD, _LARGE)
 
 
 def reset_peak() -> None:
