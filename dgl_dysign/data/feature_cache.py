@@ -47,6 +47,7 @@ def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: s
     if mapped is not None:
         return mapped
     values = _read_parquet(folder, snapshot, shape)
+    pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded from
     try:
         _write(cache, values, digest)
     except OSError:  # a read-only or full disk: the features are still there, only not mapped
