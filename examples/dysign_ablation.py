@@ -90,12 +90,15 @@ def score(task: NodeTask, settings: NodeSettings) -> dict[str, Any]:
     return {**found, **outcome.extra, "cpu_seconds": time.process_time() - started}
 
 
-@torch.no_grad()
 def score_spiking(task: NodeTask) -> dict[str, dict[str, Any]]:
     """Train Dy-SIGN once, at leak 1; return the scores of its spiking network by latency and by leak."""
-    outcome = dysign(task)
-    model = outcome.model
+    model = dysign(task).model
     assert isinstance(model, DySIGN)
+    return _score_by_neuron(task, model)
+
+
+@torch.no_grad()
+def _score_by_neuron(task: NodeTask, model: DySIGN) -> dict[str, dict[str, Any]]:
     lif, latency, found = model.conv.lif, model.conv.latency, {}
     for group, values in (("latency", LATENCIES), ("leak, in evaluation only", LEAKS)):
         for value in values:

@@ -81,7 +81,8 @@ def open_data(path: Path, device: str) -> TemporalGraph:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {device} cannot be used here ({error}); pass --device cpu") from error
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--device {device} cannot be used here ({reason}); pass --device cpu") from error
     data = TemporalGraph.load(path)
     if data.feature_dim is None:
         raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
