@@ -1,0 +1,305 @@
+"""The example from its command line: figures, pictures, errors, and runs that are killed."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.models import majority_class
+from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
+from tests.generated import generated
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "dysign_node_classification.py"
+SMALL = ["--hidden", "16", "--latency", "4", "--quiet", "--seeds", "1"]
+USUAL = [*SMALL, "--epochs", "15", "--snapshots", "2", "--coupling"]
+MEASURED = ("cpu_seconds", "peak_rss_bytes")
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("dysign_node_classification", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+example = load()
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return generated(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tmp_path_factory):
+    """Return the folder of a run of every row: two ratios, two seeds, two snapshots read out."""
+    run = tmp_path_factory.mktemp("runs") / "all"
+    options = ["--train-ratio", "0.4", "0.8", *USUAL, "--seeds", "2"]
+    assert example.main([str(prepared), "--run-dir", str(run), *options]) == 0
+    return run
+
+
+def summary(run):
+    return json.loads((run / "summary.json").read_text())
+
+
+def figures(run):
+    return [{key: value for key, value in row.items() if key not in MEASURED} for row in summary(run)]
+
+
+def test_the_summary_has_one_object_a_row_and_ratio(finished):
+    found = summary(finished)
+    assert [(row["train_ratio"], row["row"]) for row in found] == [(r, row) for r in (0.4, 0.8) for row in ROWS]
+    for row in found:
+        for score in ("macro_f1", "micro_f1"):
+            assert row[score].keys() == {"mean", "std", "runs"}
+            assert 0 <= row[score]["mean"] <= 100
+            assert row[score]["std"] >= 0
+            assert row[score]["runs"] == 2
+        assert row["cpu_seconds"] >= 0
+        assert row["peak_rss_bytes"] > 1 << 20
+        assert row["protocol"] == ROWS[row["row"]][1]
+    assert {"macro_f1_at_equilibrium", "micro_f1_at_equilibrium"} <= found[4].keys()
+
+
+def test_every_unit_is_a_line_and_means_are_theirs(finished):
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 * 2 * len(ROWS)
+    assert len({line["key"] for line in lines}) == len(lines)
+    for row in summary(finished):
+        scores = [u["macro_f1"] for u in lines if (u["row"], u["train_ratio"]) == (row["row"], row["train_ratio"])]
+        assert row["macro_f1"]["mean"] == pytest.approx(sum(scores) / 2)
+    for line in lines:
+        counts = torch.tensor(line["confusion"])
+        assert 100 * float(counts.diagonal().sum() / counts.sum()) == pytest.approx(line["micro_f1"], abs=1e-4)
+
+
+def test_majority_scores_what_can_be_counted(finished, prepared):
+    data = TemporalGraph.load(prepared)
+    for row in summary(finished):
+        if row["row"] == "majority":
+            train, _, test = stratified_split(data.labels, row["train_ratio"], 42)
+            guess = majority_class(data.labels, train, data.num_nodes)
+            share = 100 * float((guess == data.labels)[test].double().mean())
+            assert row["micro_f1"] == {"mean": pytest.approx(share), "std": 0.0, "runs": 2}
+
+
+def test_dysign_learns(finished):
+    scores = {(row["train_ratio"], row["row"]): row for row in summary(finished)}
+    for ratio in (0.4, 0.8):
+        majority = scores[ratio, "majority"]
+        for row in ("dysign", "dysign-label-aware"):
+            found = scores[ratio, row]
+            assert found["macro_f1"]["mean"] > majority["macro_f1"]["mean"] + 10
+            assert found["micro_f1"]["mean"] > majority["micro_f1"]["mean"]
+            assert found["macro_f1"]["mean"] > 100 / 3 + 5  # of three classes
+
+
+def test_pictures_and_leftovers(finished):
+    names = ("scores", "learning_curves", "confusion", "firing_rates", "spike_raster")
+    for name in names:
+        assert (finished / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert {f.name for f in finished.glob("*.png")} == {f"{name}.png" for name in names}
+    assert not list(finished.rglob("*.tmp"))
+    assert not [f for f in (finished / "checkpoints").iterdir() if not f.name.endswith(".model.pt")]
+    config = json.loads((finished / "config.json").read_text())
+    assert config["config"]["settings"]["hidden"] == 16
+    assert {"torch", "dgl"} <= config["versions"].keys()
+
+
+def test_the_table_and_the_paths_are_printed(finished, prepared, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    options = ["--train-ratio", "0.8", *USUAL, "--resume"]
+    assert example.main([str(prepared), "--run-dir", str(run), *options]) == 0
+    printed = capsys.readouterr().out
+    assert all(row in printed for row in ROWS)
+    assert "(published)" not in printed  # those are figures of the real data
+    assert str(run / "summary.json") in printed
+    assert [row["macro_f1"]["runs"] for row in summary(run)] == [1] * len(ROWS)
+
+
+def test_a_run_that_is_resumed_with_more_is_the_same_as_one_at_once(finished, prepared, tmp_path):
+    run = tmp_path / "run"
+    options = [*USUAL, "--rows", "dysign", "majority", "majority"]
+    for more in (["--train-ratio", "0.8"], ["--train-ratio", "0.8", "0.4", "0.4", "--seeds", "2", "--resume"]):
+        assert example.main([str(prepared), "--run-dir", str(run), *options, *more]) == 0
+    assert figures(run) == [row for row in figures(finished) if row["row"] in ("dysign", "majority")]
+
+
+def test_spikes_are_those_behind_the_rates(prepared):
+    data = TemporalGraph.load(prepared)
+    task = NodeTask(data, NodeSettings(hidden=8, model={"latency": 6, "leak": 0.8}))
+    task.split(*stratified_split(data.labels, 0.4, 42), seed=0)
+    model = task.dysign(label_aware=False).eval()
+    nodes = task.test[:4]
+    with torch.no_grad():
+        spikes = example.spikes_of(model, task, nodes)
+        ((rate, _),) = model.rates(task.snapshots[-1:], simulate=True)
+    assert spikes.shape == (6, 4, 8)
+    assert set(spikes.unique().tolist()) == {0.0, 1.0}
+    share = 0.8 ** torch.arange(5, -1, -1)
+    expected = (share[:, None, None] * spikes).sum(0) / share.sum()
+    torch.testing.assert_close(rate[nodes], expected, rtol=0, atol=1e-5)
+    assert model.conv.latency == 6
+
+
+def bare(home, name):
+    """Return a prepared folder that cannot be used."""
+    good = generated(home)
+    if name == "missing":
+        return home / "missing"
+    if name == "no features":
+        shutil.rmtree(good)
+        return generated(home, features="none")
+    if name == "no manifest":
+        (good / "manifest.json").unlink()
+    if name == "cut features":
+        file = sorted((good / "features").glob("*.parquet"))[-1]
+        file.write_bytes(file.read_bytes()[:-100])
+    return good
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("missing", "missing"),
+        ("no manifest", "manifest.json"),
+        ("no features", "found no node features.*--features"),
+        ("cut features", r"\d+\.parquet"),
+    ],
+)
+def test_prepared_folders_that_cannot_be_used(tmp_path, capsys, name, text):
+    refused([str(bare(tmp_path, name)), "--run-dir", str(tmp_path / "run")], text, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--train-ratio", "1.5"], "train_ratio=1.5"),
+        (["--train-ratio", "0.4", "0"], "train_ratio=0"),
+        (["--train-ratio", "nan"], "train_ratio=nan"),
+        (["--device", "cuda:99"], "--device cuda:99 cannot be used here"),
+        (["--device", "toaster"], "--device toaster cannot be used here"),
+        (["--seeds", "0"], "--seeds and --splits must be at least 1"),
+        (["--splits", "-1"], "--seeds and --splits must be at least 1"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--hidden", "0"], "out_feats must be at least 1"),
+        (["--latency", "0"], "latency must be at least 1"),
+        (["--decay", "0"], "decay"),
+        (["--snapshots", "7"], "between 1 and the 6 snapshots"),
+    ],
+)
+def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
+    refused([str(prepared), "--run-dir", str(tmp_path / "run"), *options], text, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_folders_that_cannot_be_used(prepared, finished, tmp_path, capsys):
+    before = {f: f.stat().st_mtime_ns for f in finished.rglob("*")}
+    refused([str(prepared), "--run-dir", str(finished)], "--resume .*--overwrite", capsys)
+    refused([str(prepared), "--run-dir", str(finished), "--resume", "--hidden", "5"], "settings=", capsys)
+    refused([str(prepared), "--run-dir", str(prepared), "--overwrite"], "is no run folder", capsys)
+    (tmp_path / "file").touch()
+    refused([str(prepared), "--run-dir", str(tmp_path / "file" / "run")], "file", capsys)
+    assert {f: f.stat().st_mtime_ns for f in finished.rglob("*")} == before
+    TemporalGraph.load(prepared)
+
+
+def refused(argv, text, capsys):
+    """Check that a command line ends with status 2 and one line that matches."""
+    capsys.readouterr()
+    assert example.main([*argv, "--quiet"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("dysign_node_classification: ")
+    assert printed.err.count("\n") == 1
+    assert re.search(text, printed.err), printed.err
+
+
+def test_rows_that_do_not_exist(prepared, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        example.main([str(prepared), "--run-dir", str(tmp_path / "run"), "--rows", "magic"])
+    assert stop.value.code == 2
+
+
+def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(example, "run_unit", interrupt)
+    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL]) == 130
+    assert "--resume" in capsys.readouterr().err
+
+
+KILLED = ["--rows", "majority", "dysign", "--train-ratio", "0.4", "--epochs", "11", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory):
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert example.main([str(prepared), "--run-dir", str(run), *KILLED]) == 0
+    return run
+
+
+def test_killed_at_any_file_it_ends_with_the_same_figures(prepared, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(example, "draw", lambda *_: [])  # the pictures take most of the time
+    replace, moment = Path.replace, 0
+    while True:
+        moment += 1
+        run, count = tmp_path / str(moment), 0
+
+        def dying(self, target, moment=moment):
+            nonlocal count
+            count += 1
+            if count == moment:
+                raise Killed
+            return replace(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", dying)
+            try:
+                example.main([str(prepared), "--run-dir", str(run), *KILLED])
+                break  # there is no such moment: the run is over
+            except Killed:
+                pass
+        assert example.main([str(prepared), "--run-dir", str(run), *KILLED, "--resume"]) == 0
+        assert figures(run) == figures(undisturbed), moment
+        assert histories(run) == histories(undisturbed), moment
+    assert moment > 8  # config, list, two units and their lists, two checkpoints, summary
+
+
+def histories(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [[{k: v for k, v in epoch.items() if k != "cpu_seconds"} for epoch in line["history"]] for line in lines]
+
+
+def test_sigkill_twice_and_resume(prepared, undisturbed, tmp_path):
+    run, environment = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])}
+    command = [sys.executable, str(SCRIPT), str(prepared), "--run-dir", str(run), *KILLED, "--resume"]
+    for sign in ("config.json", "checkpoints/*.pt"):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while not list(run.glob(sign)) and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        error = process.communicate()[1].decode()
+        assert process.returncode in (-signal.SIGKILL, 0), error
+    assert example.main([str(prepared), "--run-dir", str(run), *KILLED, "--resume"]) == 0
+    assert figures(run) == figures(undisturbed)
+    assert histories(run) == histories(undisturbed)
+    assert (run / "spike_raster.png").exists()
