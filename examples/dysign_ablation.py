@@ -47,8 +47,8 @@ def variants(base: NodeSettings, num_snapshots: int) -> dict[str, dict[str, Node
     trace = {"gradient": "trace", "allow_growth": True}
     modes = ("implicit", "one-step", "trace", "bptt")
     return {
-        "compensation": {
-            "features at every step": base,
+        "compensation, 60 full-batch steps": {
+            "features at every step": replace(whole, model={**base.model, "gradient": "trace"}),
             "at the first step only": replace(whole, model={**base.model, "compensation": False, "gradient": "trace"}),
         },
         "feedback": {

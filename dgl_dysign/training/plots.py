@@ -131,8 +131,12 @@ def ablation(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
     for axis, group in zip(axes.flat, groups, strict=False):
         chosen = [row for row in rows if row["group"] == group]
         means = [row["macro_f1"]["mean"] for row in chosen]
-        axis.barh(range(len(chosen)), means, xerr=[row["macro_f1"]["std"] for row in chosen], color="tab:blue")
-        axis.set(yticks=range(len(chosen)), title=group, xlim=(max(0, min(means) - 3), None))
+        spread = [row["macro_f1"]["std"] for row in chosen]
+        # Points, not bars: the axis does not begin at zero.
+        axis.errorbar(means, range(len(chosen)), xerr=spread, fmt="o", capsize=3)
+        axis.set(yticks=range(len(chosen)), title=group)
+        axis.margins(x=0.1, y=0.15)
+        axis.grid(axis="x", alpha=0.3)
         axis.set_yticklabels([row["variant"] for row in chosen])
         axis.invert_yaxis()
     for axis in axes.flat[len(groups) :]:
