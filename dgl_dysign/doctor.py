@@ -24,6 +24,7 @@ REQUIRED = {
     "pandas": "2.1",
     "pyarrow": "15.0",
     "scikit-learn": "1.3",
+    "threadpoolctl": "3.1",
     "packaging": "23.0",
     "numba": "0.59",
     "typer": "0.12",
