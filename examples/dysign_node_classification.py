@@ -242,6 +242,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         "settings": asdict(settings),
         "device": args.device,
     }
+    plots.pyplot()  # now rather than after the training
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
     records = run_units(task, folder, parts, args.seeds, rows, args.quiet or not sys.stderr.isatty())
     summary = summarise(records)

@@ -305,10 +305,12 @@ def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = F
     model.eval()
     with torch.no_grad():
         spiking = model(task.snapshots, label_feat, simulate=True).softmax(1)
-        solved = model(task.snapshots, label_feat, simulate=False).softmax(1) if model.conv.lif.leak <= 1 else spiking
+        solved = model(task.snapshots, label_feat, simulate=False).softmax(1) if model.conv.lif.leak <= 1 else None
     finish = task.smoothed if label_aware else (lambda probabilities: probabilities)
-    at_equilibrium = f1_scores(task.labels, finish(solved).argmax(1), task.test)
-    extra = {f"{name}_at_equilibrium": value for name, value in at_equilibrium.items()}
+    extra = {}
+    if solved is not None:  # above leak 1 there is no equilibrium to compare with
+        at_equilibrium = f1_scores(task.labels, finish(solved).argmax(1), task.test)
+        extra = {f"{name}_at_equilibrium": value for name, value in at_equilibrium.items()}
     return Outcome(finish(spiking), history, extra, model)
 
 

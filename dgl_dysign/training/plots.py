@@ -11,26 +11,33 @@ import numpy as np
 from dgl_dysign.errors import BackendError
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """Return matplotlib's pyplot, drawing to files; ask for it before long work, not only after.
+
+    Raises
+    ------
+    BackendError
+        If matplotlib is missing.
+    """
     try:
         import matplotlib
     except ImportError as error:
         raise BackendError("pictures need matplotlib: pip install 'dgl-dysign[viz]'") from error
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    import matplotlib.pyplot
 
-    return pyplot
+    return matplotlib.pyplot
 
 
 def _save(figure: Any, path: Path) -> Path:
     figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
-    _pyplot().close(figure)
+    pyplot().close(figure)
     return path
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> Path:
     """Draw loss and validation accuracy over epochs, a line for each row (its first run)."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(10, 4))
     for name, history in histories.items():
         epochs = [record["epoch"] + 1 for record in history]
@@ -55,7 +62,7 @@ def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path) -> Path:
     path : Path
         Where the PNG goes.
     """
-    plt = _pyplot()
+    plt = pyplot()
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, height_ratios=[3, 1])
     image = top.imshow(
         100 * rates.T, origin="lower", aspect="auto", extent=(-0.5, len(rates) - 0.5, 0, 1), cmap="magma"
@@ -69,7 +76,7 @@ def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path) -> Path:
 
 def spike_raster(spikes: np.ndarray, names: Sequence[str], path: Path) -> Path:
     """Draw the spikes of some nodes, a panel a node: ``(K, nodes, neurons)``, 0 or 1."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(1, len(names), figsize=(2.2 * len(names), 4), sharey=True, squeeze=False)
     for place, name in enumerate(names):
         step, neuron = np.nonzero(spikes[:, place])
@@ -83,7 +90,7 @@ def spike_raster(spikes: np.ndarray, names: Sequence[str], path: Path) -> Path:
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> Path:
     """Draw a confusion matrix, rows (true classes) in percent."""
-    plt = _pyplot()
+    plt = pyplot()
     share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure, axis = plt.subplots(figsize=(6, 5))
     figure.colorbar(axis.imshow(share, cmap="Blues", vmin=0, vmax=100), label="% of the true class")
@@ -99,7 +106,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path:
 
 def score_bars(rows: Sequence[Mapping[str, Any]], score: str, title: str, path: Path) -> Path:
     """Draw the mean of a score for each row, a group of bars a training ratio, with the spread over runs."""
-    plt = _pyplot()
+    plt = pyplot()
     names = list(dict.fromkeys(row["row"] for row in rows))
     ratios = sorted({row["train_ratio"] for row in rows})
     figure, axis = plt.subplots(figsize=(9, 0.45 * len(names) + 1.5))
@@ -123,7 +130,7 @@ def score_bars(rows: Sequence[Mapping[str, Any]], score: str, title: str, path: 
 
 def ablation(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
     """Draw Macro-F1 of each variant, a panel a group, with the spread over runs."""
-    plt = _pyplot()
+    plt = pyplot()
     groups = list(dict.fromkeys(row["group"] for row in rows))
     columns = min(3, len(groups))
     lines = -(-len(groups) // columns)
