@@ -64,9 +64,9 @@ def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path) -> Path:
     """
     plt = pyplot()
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, height_ratios=[3, 1])
-    image = top.imshow(
-        100 * rates.T, origin="lower", aspect="auto", extent=(-0.5, len(rates) - 0.5, 0, 1), cmap="magma"
-    )
+    extent = (-0.5, len(rates) - 0.5, 0, 1)
+    # On a log scale: most neurons are silent or fire at every step, and the others would not be seen beside them.
+    image = top.imshow(100 * rates.T.clip(1e-3), origin="lower", aspect="auto", extent=extent, cmap="magma", norm="log")
     figure.colorbar(image, ax=[top, bottom], label="% of neurons of active nodes")
     top.set(ylabel="firing rate", title="Firing rates over snapshots")
     bottom.bar(range(len(active)), active, color="tab:gray")
