@@ -9,6 +9,7 @@ Kill it at any moment: with --resume it goes on, and ends with the same figures.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from rich.table import Table
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
 from dgl_dysign.evaluation import confusion, f1_scores, mean_std
-from dgl_dysign.models import DySIGN, load_snapshots
+from dgl_dysign.models import DySIGN, Snapshot, load_snapshots
 from dgl_dysign.training import FitConfig, RunFolder, plots
 from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
 from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
@@ -169,21 +170,30 @@ def draw_spikes(task: NodeTask, folder: RunFolder, key: str) -> list[Path]:
     state = torch.load(folder.path / "checkpoints" / f"{key}.model.pt", weights_only=True, map_location=task.device)
     model.load_state_dict(state)
     model.eval()
-    s, bins, active = task.settings, [], []
-    for index in range(task.data.num_snapshots):  # one at a time: all at once would not fit where the data is large
-        (snapshot,) = load_snapshots(task.data, [index], s.decay, s.hops, s.scaling, task.device)
-        ((rate, _),) = model.rates([snapshot], simulate=True)
-        seen = int(snapshot.active.sum())
-        # A rate is a number of spikes in `latency` steps: one bin for each.
-        share = torch.histc(rate[snapshot.active], model.conv.latency + 1, 0, 1) / max(seen * rate.shape[1], 1)
-        bins.append(share.cpu())
+    shares, active = [], []
+    for index in range(task.data.num_snapshots):
+        share, seen = rate_shares(task, model, index)
+        shares.append(share.cpu())
         active.append(seen)
+        gc.collect()  # DGL's graphs lie in cycles: without this those of many snapshots pile up
     nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
     spikes = spikes_of(model, task, nodes)[:, :, :RASTER_NEURONS]
     return [
-        plots.firing_rates(torch.stack(bins).numpy(), active, folder.path / "firing_rates.png"),
+        plots.firing_rates(torch.stack(shares).numpy(), active, folder.path / "firing_rates.png"),
         plots.spike_raster(spikes.cpu().numpy(), [f"node {int(n)}" for n in nodes], folder.path / "spike_raster.png"),
     ]
+
+
+def rate_shares(task: NodeTask, model: DySIGN, index: int) -> tuple[torch.Tensor, int]:
+    """Return the shares of neurons by rate at a snapshot, one bin for each number of spikes, and its active nodes."""
+    s = task.settings
+    (whole,) = load_snapshots(task.data, [index], s.decay, s.hops, s.scaling, task.device)
+    nodes = whole.active.nonzero().flatten()  # the others are silent, and most of the work early on
+    whole.graph.edata["weight"] = whole.edge_weight.cpu()
+    graph = whole.graph.subgraph(nodes.cpu())
+    weight = graph.edata.pop("weight").to(task.device)
+    ((rate, _),) = model.rates([Snapshot(graph, weight, whole.feat[nodes], whole.active[nodes])], simulate=True)
+    return torch.histc(rate, model.conv.latency + 1, 0, 1) / max(rate.numel(), 1), len(nodes)
 
 
 def spikes_of(model: DySIGN, task: NodeTask, nodes: torch.Tensor) -> torch.Tensor:
