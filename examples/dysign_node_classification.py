@@ -170,14 +170,15 @@ def draw_spikes(task: NodeTask, folder: RunFolder, key: str) -> list[Path]:
     state = torch.load(folder.path / "checkpoints" / f"{key}.model.pt", weights_only=True, map_location=task.device)
     model.load_state_dict(state)
     model.eval()
+    nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
+    spikes = spikes_of(model, task, nodes)[:, :, :RASTER_NEURONS]
+    vars(task).pop("snapshots", None)  # their features are not needed any more, and may be most of the memory
     shares, active = [], []
     for index in range(task.data.num_snapshots):
         share, seen = rate_shares(task, model, index)
         shares.append(share.cpu())
         active.append(seen)
         gc.collect()  # DGL's graphs lie in cycles: without this those of many snapshots pile up
-    nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
-    spikes = spikes_of(model, task, nodes)[:, :, :RASTER_NEURONS]
     return [
         plots.firing_rates(torch.stack(shares).numpy(), active, folder.path / "firing_rates.png"),
         plots.spike_raster(spikes.cpu().numpy(), [f"node {int(n)}" for n in nodes], folder.path / "spike_raster.png"),
@@ -192,7 +193,9 @@ def rate_shares(task: NodeTask, model: DySIGN, index: int) -> tuple[torch.Tensor
     whole.graph.edata["weight"] = whole.edge_weight.cpu()
     graph = whole.graph.subgraph(nodes.cpu())
     weight = graph.edata.pop("weight").to(task.device)
-    ((rate, _),) = model.rates([Snapshot(graph, weight, whole.feat[nodes], whole.active[nodes])], simulate=True)
+    snapshot = Snapshot(graph, weight, whole.feat[nodes], whole.active[nodes])
+    del whole
+    ((rate, _),) = model.rates([snapshot], simulate=True)
     return torch.histc(rate, model.conv.latency + 1, 0, 1) / max(rate.numel(), 1), len(nodes)
 
 
