@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     base = NodeSettings(hidden=args.hidden, feature_only=recipe)
     task = NodeTask(data, base, args.device)
     config = {"settings": asdict(base), "train_ratio": args.train_ratio, "files": data.manifest["files"]}
-    plots.pyplot()  # now rather than after the training
+    plots.require_matplotlib()  # now rather than after the training
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
     wanted = tuple(args.groups or ("",))
     groups = {name: v for name, v in variants(base, data.num_snapshots).items() if name.startswith(wanted)}

@@ -171,6 +171,7 @@ def draw_spikes(task: NodeTask, folder: RunFolder, key: str) -> list[Path]:
     model.load_state_dict(state)
     model.eval()
     nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
+    gc.collect()  # what training left behind
     spikes = spikes_of(model, task, nodes)[:, :, :RASTER_NEURONS]
     vars(task).pop("snapshots", None)  # their features are not needed any more, and may be most of the memory
     shares, active = [], []
@@ -255,7 +256,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         "settings": asdict(settings),
         "device": args.device,
     }
-    plots.pyplot()  # now rather than after the training
+    plots.require_matplotlib()  # now rather than after the training
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
     records = run_units(task, folder, parts, args.seeds, rows, args.quiet or not sys.stderr.isatty())
     summary = summarise(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,22 @@ import numpy as np
 from dgl_dysign.errors import BackendError
 
 
-def pyplot() -> Any:
-    """Return matplotlib's pyplot, drawing to files; ask for it before long work, not only after.
+def require_matplotlib() -> None:
+    """Raise unless pictures can be drawn, without the memory of an import: to be asked before long work.
 
     Raises
     ------
     BackendError
         If matplotlib is missing.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise BackendError("pictures need matplotlib: pip install 'dgl-dysign[viz]'") from error
+    if find_spec("matplotlib") is None:
+        raise BackendError("pictures need matplotlib: pip install 'dgl-dysign[viz]'")
+
+
+def _pyplot() -> Any:
+    require_matplotlib()
+    import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot
 
@@ -31,13 +36,13 @@ def pyplot() -> Any:
 
 def _save(figure: Any, path: Path) -> Path:
     figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
-    pyplot().close(figure)
+    _pyplot().close(figure)
     return path
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> Path:
     """Draw loss and validation accuracy over epochs, a line for each row (its first run)."""
-    plt = pyplot()
+    plt = _pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(10, 4))
     for name, history in histories.items():
         epochs = [record["epoch"] + 1 for record in history]
@@ -62,7 +67,7 @@ def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path) -> Path:
     path : Path
         Where the PNG goes.
     """
-    plt = pyplot()
+    plt = _pyplot()
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, height_ratios=[3, 1])
     extent = (-0.5, len(rates) - 0.5, 0, 1)
     # On a log scale: most neurons are silent or fire at every step, and the others would not be seen beside them.
@@ -76,7 +81,7 @@ def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path) -> Path:
 
 def spike_raster(spikes: np.ndarray, names: Sequence[str], path: Path) -> Path:
     """Draw the spikes of some nodes, a panel a node: ``(K, nodes, neurons)``, 0 or 1."""
-    plt = pyplot()
+    plt = _pyplot()
     figure, axes = plt.subplots(1, len(names), figsize=(2.2 * len(names), 4), sharey=True, squeeze=False)
     for place, name in enumerate(names):
         step, neuron = np.nonzero(spikes[:, place])
@@ -90,7 +95,7 @@ def spike_raster(spikes: np.ndarray, names: Sequence[str], path: Path) -> Path:
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> Path:
     """Draw a confusion matrix, rows (true classes) in percent."""
-    plt = pyplot()
+    plt = _pyplot()
     share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure, axis = plt.subplots(figsize=(6, 5))
     figure.colorbar(axis.imshow(share, cmap="Blues", vmin=0, vmax=100), label="% of the true class")
@@ -106,7 +111,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path:
 
 def score_bars(rows: Sequence[Mapping[str, Any]], score: str, title: str, path: Path) -> Path:
     """Draw the mean of a score for each row, a group of bars a training ratio, with the spread over runs."""
-    plt = pyplot()
+    plt = _pyplot()
     names = list(dict.fromkeys(row["row"] for row in rows))
     ratios = sorted({row["train_ratio"] for row in rows})
     figure, axis = plt.subplots(figsize=(9, 0.45 * len(names) + 1.5))
@@ -130,7 +135,7 @@ def score_bars(rows: Sequence[Mapping[str, Any]], score: str, title: str, path: 
 
 def ablation(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
     """Draw Macro-F1 of each variant, a panel a group, with the spread over runs."""
-    plt = pyplot()
+    plt = _pyplot()
     groups = list(dict.fromkeys(row["group"] for row in rows))
     columns = min(3, len(groups))
     lines = -(-len(groups) // columns)
