@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,6 +27,8 @@ def _required(**columns: pa.DataType) -> list[pa.Field]:
 
 
 EDGES = pa.schema(_required(snapshot=pa.int32(), src=pa.int64(), dst=pa.int64(), time=pa.float64(), edge_id=pa.int64()))
+WEIGHTED_EDGES = EDGES.append(pa.field("weight", pa.float64(), nullable=False))
+"""Edges of data whose raw file has a weight; the manifest's ``edge_weight`` names the raw column."""
 SNAPSHOTS = pa.schema(
     _required(
         snapshot=pa.int32(),
@@ -43,7 +46,12 @@ NODES = pa.schema(
     ]
 )
 LABELS = pa.schema(_required(node=pa.int64(), label=pa.int32()))
-TABLES = {"edges": EDGES, "snapshots": SNAPSHOTS, "nodes": NODES, "labels": LABELS}
+"""Labels of nodes: the manifest says ``"labels": "node"``."""
+EVENT_LABELS = pa.schema(_required(edge_id=pa.int64(), node=pa.int64(), snapshot=pa.int32(), label=pa.int32()))
+"""Labels of events, in the order of the edges: the manifest says ``"labels": "event"``."""
+REJECTED = pa.schema(_required(file=pa.string(), line=pa.int64(), text=pa.string(), reason=pa.string()))
+"""Rows of the raw files that are not among the edges, and why."""
+TABLES = {"edges": EDGES, "snapshots": SNAPSHOTS, "nodes": NODES, "labels": LABELS, "rejected": REJECTED}
 
 _KINDS: dict[str, Any] = {
     "schema_version": int,
@@ -66,10 +74,16 @@ _KINDS: dict[str, Any] = {
     "files": dict,
     "tool_version": str,
 }
+_OPTIONAL: dict[str, Any] = {
+    "edge_features": (dict, type(None)),
+    "edge_weight": (str, type(None)),
+    "id_order": (str, type(None)),
+}
+_LABELS = ("node", "event", None)
 
 
 def feature_schema(dim: int) -> pa.Schema:
-    """Build the schema of one feature file: ``num_nodes`` rows of ``dim`` float32 values, in node order."""
+    """Build the schema of a feature file: rows of ``dim`` float32 values, in the order of the nodes or edges."""
     values = pa.list_(pa.field("item", pa.float32(), nullable=False), dim)
     return pa.schema([pa.field("feat", values, nullable=False)])
 
@@ -93,7 +107,10 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return `manifest` if every key is there with the right type; raise :class:`DataError` naming `path` if not."""
+    """Return `manifest` if every key is there with the right type; raise :class:`DataError` naming `path` if not.
+
+    The keys ``edge_features``, ``edge_weight`` and ``id_order`` may be absent, as in folders of earlier versions.
+    """
     if not isinstance(manifest, dict):
         raise DataError(f"{path}: found {type(manifest).__name__}, expected a JSON object; prepare the folder again")
     version = manifest.get("schema_version")
@@ -102,12 +119,16 @@ def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any
             f"{path}: found schema_version {version!r}, expected {SCHEMA_VERSION}; "
             "prepare the folder again with this version of dysign-prep"
         )
-    for key, kind in _KINDS.items():
+    for key, kind in {**_KINDS, **_OPTIONAL}.items():
         if key not in manifest:
+            if key in _OPTIONAL:
+                continue
             raise DataError(f"{path}: found no key {key!r}, expected it; prepare the folder again")
         value = manifest[key]
         if not isinstance(value, kind) or (kind is int and (value is True or value is False or value < 0)):
             raise DataError(f"{path}: found {key} = {value!r}, which has the wrong type; prepare the folder again")
+    if manifest["labels"] not in _LABELS:
+        raise DataError(f"{path}: found labels = {manifest['labels']!r}, expected one of {_LABELS}; prepare again")
     return manifest
 
 
@@ -172,7 +193,12 @@ def _naming(path: Path) -> Iterator[None]:
         ) from error
 
 
-def open_table(folder: str | os.PathLike[str], name: str) -> pq.ParquetFile:
+def open_table(
+    folder: str | os.PathLike[str],
+    name: str,
+    expected: pa.Schema | None = None,
+    metadata: pq.FileMetaData | None = None,
+) -> pq.ParquetFile:
     """Open one table of a prepared folder without reading its rows.
 
     Parameters
@@ -180,7 +206,12 @@ def open_table(folder: str | os.PathLike[str], name: str) -> pq.ParquetFile:
     folder : path
         A prepared folder.
     name : str
-        ``edges``, ``snapshots``, ``nodes``, ``labels`` or :func:`feature_name` of a snapshot.
+        ``edges``, ``snapshots``, ``nodes``, ``labels``, ``rejected``, ``edge_features`` or :func:`feature_name` of a
+        snapshot.
+    expected : pyarrow.Schema, optional
+        Columns that must be there; default: those of ``TABLES``, which both kinds of edges and of labels have.
+    metadata : pyarrow.parquet.FileMetaData, optional
+        The file's footer as read before, which then is not parsed again.
 
     Returns
     -------
@@ -194,51 +225,99 @@ def open_table(folder: str | os.PathLike[str], name: str) -> pq.ParquetFile:
     """
     path = Path(folder) / f"{name}.parquet"
     with _naming(path):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
     try:
-        _check_columns(file.schema_arrow, name, path)
+        _check_columns(file.schema_arrow, name, path, expected)
     except DataError:
         file.close()
         raise
     return file
 
 
-def _check_columns(found: pa.Schema, name: str, path: Path) -> None:
-    if name.startswith("features/"):
-        kind = found.field("feat").type if "feat" in found.names else None
-        if kind is None or not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
-            raise DataError(f"{path}: found {found.names} ({kind}), expected a column feat of fixed_size_list<float>")
+def _check_columns(found: pa.Schema, name: str, path: Path, expected: pa.Schema | None) -> None:
+    def kind(column: str) -> pa.DataType | None:
+        place = found.get_field_index(column)  # -1 as well where there are two of that name
+        return None if place < 0 else found.field(place).type
+
+    if expected is None and (name.startswith("features/") or name == "edge_features"):
+        feat = kind("feat")
+        if feat is None or not pa.types.is_fixed_size_list(feat) or feat.value_type != pa.float32():
+            raise DataError(f"{path}: found {found.names} ({feat}), expected a column feat of fixed_size_list<float>")
         return
-    for field in TABLES[name]:
-        kind = found.field(field.name).type if field.name in found.names else None
-        if kind != field.type:
+    for field in TABLES[name] if expected is None else expected:
+        if kind(field.name) != field.type:
             raise DataError(
-                f"{path}: found column {field.name} as {kind}, expected {field.type}; prepare the folder again"
+                f"{path}: found column {field.name} as {kind(field.name)}, expected {field.type}; "
+                "prepare the folder again"
             )
 
 
-def table(folder: str | os.PathLike[str], name: str, columns: Sequence[str] | None = None) -> pa.Table:
+def table(
+    folder: str | os.PathLike[str],
+    name: str,
+    columns: Sequence[str] | None = None,
+    expected: pa.Schema | None = None,
+) -> pa.Table:
     """Read a whole table of a prepared folder (see :func:`open_table`)."""
-    with open_table(folder, name) as file, _naming(Path(folder) / f"{name}.parquet"):
+    with open_table(folder, name, expected) as file, _naming(Path(folder) / f"{name}.parquet"):
         return file.read(columns=columns)
+
+
+class RowReader:
+    """Reads ranges of rows of one table, touching only the row groups that hold them.
+
+    The footer is parsed once, here; the file is opened for each read, so that a reader may be pickled, forked, or used
+    by several threads.
+
+    Parameters
+    ----------
+    folder, name, expected
+        As for :func:`open_table`.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, truncated, or has other columns than expected.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], name: str, expected: pa.Schema | None = None) -> None:
+        self.path, self.name, self._folder, self._expected = Path(folder) / f"{name}.parquet", name, folder, expected
+        with open_table(folder, name, expected) as file:
+            self.metadata, self.schema = file.metadata, file.schema_arrow
+        groups = range(self.metadata.num_row_groups)
+        rows = np.fromiter((self.metadata.row_group(group).num_rows for group in groups), np.int64, len(groups))
+        self._ends = np.cumsum(rows)
+
+    def __len__(self) -> int:
+        return int(self.metadata.num_rows)
+
+    def read(self, first: int, count: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read rows ``first .. first + count``.
+
+        Raises
+        ------
+        DataError
+            If there are no such rows, or the file is damaged.
+        """
+        if first < 0 or count < 0 or first + count > len(self):
+            raise DataError(f"{self.path}: found {len(self)} rows, expected rows {first} to {first + count}")
+        begin = int(np.searchsorted(self._ends, first, side="right"))
+        end = begin + 1 + int(np.searchsorted(self._ends[begin:], first + count)) if count else begin
+        before = int(self._ends[begin - 1]) if begin else 0
+        with open_table(self._folder, self.name, self._expected, self.metadata) as file, _naming(self.path):
+            return file.read_row_groups(list(range(begin, end)), columns=columns).slice(first - before, count)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read all rows, in batches of at most 65,536."""
+        with open_table(self._folder, self.name, self._expected, self.metadata) as file, _naming(self.path):
+            yield from file.iter_batches(columns=columns)
 
 
 def read_rows(
     folder: str | os.PathLike[str], name: str, first: int, count: int, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """Read rows ``first .. first + count`` of a table, touching only the row groups that hold them."""
-    with open_table(folder, name) as file, _naming(Path(folder) / f"{name}.parquet"):
-        groups: list[int] = []
-        start = offset = 0
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if start < first + count and start + rows > first:
-                offset = offset if groups else first - start
-                groups.append(group)
-            start += rows
-        if first < 0 or count < 0 or first + count > start:
-            raise DataError(f"{folder}/{name}.parquet: found {start} rows, expected rows {first} to {first + count}")
-        return file.read_row_groups(groups, columns=columns).slice(offset, count)
+    """Read rows ``first .. first + count`` of a table once; for more than one range keep a :class:`RowReader`."""
+    return RowReader(folder, name).read(first, count, columns)
 
 
 def verify(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -81,6 +82,10 @@ def test_a_missing_file_and_other_columns_are_named(prepared):
         ({"num_nodes": "4"}, "num_nodes = '4'"),
         ({"labels": 3}, "labels = 3"),
         ({"files": None}, "files = None"),
+        ({"labels": "edge"}, "labels = 'edge', expected one of"),
+        ({"edge_features": 4}, "edge_features = 4"),
+        ({"edge_weight": 0}, "edge_weight = 0"),
+        ({"id_order": []}, r"id_order = \[\]"),
     ],
 )
 def test_a_manifest_with_a_wrong_value_is_refused(prepared, change, message):
@@ -150,3 +155,59 @@ def test_rows_are_read_without_the_other_row_groups(tmp_path):
     for first, count in [(-1, 1), (0, 1001), (1000, 1), (5, -1)]:
         with pytest.raises(DataError, match="found 1000 rows"):
             schema.read_rows(tmp_path, "edges", first, count)
+
+
+def test_a_reader_keeps_the_footer_and_no_file(tmp_path):
+    rows = 1000
+    table = pa.table({name: np.arange(rows) for name in schema.EDGES.names}).cast(schema.EDGES)
+    # Row groups of unequal size, one of them empty.
+    with pq.ParquetWriter(tmp_path / "edges.parquet", schema.EDGES) as writer:
+        for first, last in [(0, 10), (10, 10), (10, 700), (700, 701), (701, 1000)]:
+            writer.write_table(table.slice(first, last - first))
+    reader = pickle.loads(pickle.dumps(schema.RowReader(tmp_path, "edges")))
+    assert len(reader) == rows
+    for first, count in [
+        (0, 0),
+        (0, 10),
+        (9, 2),
+        (10, 0),
+        (10, 690),
+        (699, 3),
+        (700, 1),
+        (999, 1),
+        (1000, 0),
+        (0, 1000),
+    ]:
+        assert reader.read(first, count, ["src"])["src"].to_pylist() == list(range(first, first + count))
+    assert np.concatenate([batch["dst"] for batch in reader.batches(["dst"])]).tolist() == list(range(rows))
+    (tmp_path / "edges.parquet").unlink()
+    with pytest.raises(DataError, match=r"edges\.parquet: found no such file"):
+        reader.read(0, 1)
+
+
+def test_a_reader_finds_a_flipped_byte_and_a_file_cut_after_it_was_opened(prepared):
+    reader, path = schema.RowReader(prepared, "edges"), prepared / "edges.parquet"
+    data = bytearray(path.read_bytes())
+    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
+    data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    for bad in (data, data[: column.data_page_offset + 3]):
+        path.write_bytes(bad)
+        with pytest.raises(DataError, match=r"edges\.parquet: found a truncated or damaged file"):
+            reader.read(0, 5)
+        with pytest.raises(DataError, match=r"edges\.parquet: found a truncated or damaged file"):
+            list(reader.batches(["src"]))
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    node = pa.array([0])
+    twice = pa.table([node, node, node.cast(pa.int32())], names=["node", "node", "label"])
+    pq.write_table(twice, tmp_path / "labels.parquet")
+    with pytest.raises(DataError, match=r"labels\.parquet: found column node as None"):
+        schema.table(tmp_path, "labels")
+
+
+def test_labels_of_events_are_asked_for_by_their_schema(prepared):
+    with pytest.raises(DataError, match=r"labels\.parquet: found column edge_id as None, expected int64"):
+        schema.table(prepared, "labels", expected=schema.EVENT_LABELS)
+    with pytest.raises(DataError, match=r"edges\.parquet: found column weight as None, expected double"):
+        schema.open_table(prepared, "edges", schema.WEIGHTED_EDGES)
