@@ -6,14 +6,13 @@ Written by ``data_prep``, read by :class:`dgl_dysign.data.TemporalGraph`; needs 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dgl_dysign.errors import DataError
@@ -97,12 +96,14 @@ def feature_name(snapshot: int) -> str:
     return f"features/{snapshot:05d}"
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+def sha256(path: str | os.PathLike[str], on_bytes: Callable[[int], object] | None = None) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; `on_bytes` is told the size of each block read."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
+            if on_bytes:
+                on_bytes(len(block))
     return digest.hexdigest()
 
 
@@ -127,6 +128,10 @@ def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any
         value = manifest[key]
         if not isinstance(value, kind) or (kind is int and (value is True or value is False or value < 0)):
             raise DataError(f"{path}: found {key} = {value!r}, which has the wrong type; prepare the folder again")
+    for key in ("features", "edge_features"):
+        width = (manifest.get(key) or {"dim": 1}).get("dim")
+        if type(width) is not int or width < 1:
+            raise DataError(f"{path}: found {key} = {manifest[key]!r}, expected its width dim; prepare again")
     if manifest["labels"] not in _LABELS:
         raise DataError(f"{path}: found labels = {manifest['labels']!r}, expected one of {_LABELS}; prepare again")
     return manifest
@@ -186,7 +191,7 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError(f"{path}: found no such file, expected it beside {MANIFEST}; prepare again") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"{path}: found a truncated or damaged file ({reason}), expected Parquet; prepare the folder again"
@@ -259,8 +264,34 @@ def table(
     expected: pa.Schema | None = None,
 ) -> pa.Table:
     """Read a whole table of a prepared folder (see :func:`open_table`)."""
-    with open_table(folder, name, expected) as file, _naming(Path(folder) / f"{name}.parquet"):
-        return file.read(columns=columns)
+    path = Path(folder) / f"{name}.parquet"
+    with open_table(folder, name, expected) as file, _naming(path):
+        return _without_nulls(file.read(columns=columns), path)
+
+
+def _without_nulls(rows: Any, path: Path) -> Any:
+    for name in rows.schema.names:
+        if name != "type" and rows[name].null_count:
+            raise DataError(f"{path}: found empty values in column {name}, expected none; prepare the folder again")
+    return rows
+
+
+def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return a column of numbers, or of lists of one width, as an array; pandas is not imported, as pyarrow would.
+
+    Where the column is one piece its memory is shared, and the array is read-only.
+
+    >>> to_numpy(pa.chunked_array([[1.5], [], [2.5]]))
+    array([1.5, 2.5])
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    if pa.types.is_fixed_size_list(column.type):
+        flat = [to_numpy(chunk.flatten()).reshape(-1, column.type.list_size) for chunk in chunks]
+        empty = np.empty((0, column.type.list_size), column.type.value_type.to_pandas_dtype())
+    else:
+        flat = [np.from_dlpack(chunk) for chunk in chunks]
+        empty = np.empty(0, column.type.to_pandas_dtype())
+    return flat[0] if len(flat) == 1 else np.concatenate(flat or [empty])
 
 
 class RowReader:
@@ -305,12 +336,14 @@ class RowReader:
         end = begin + 1 + int(np.searchsorted(self._ends[begin:], first + count)) if count else begin
         before = int(self._ends[begin - 1]) if begin else 0
         with open_table(self._folder, self.name, self._expected, self.metadata) as file, _naming(self.path):
-            return file.read_row_groups(list(range(begin, end)), columns=columns).slice(first - before, count)
+            rows = file.read_row_groups(list(range(begin, end)), columns=columns).slice(first - before, count)
+            return _without_nulls(rows, self.path)
 
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Read all rows, in batches of at most 65,536."""
+    def batches(self, columns: Sequence[str] | None = None, rows: int = 1 << 16) -> Iterator[pa.RecordBatch]:
+        """Read all rows, in batches of at most `rows`."""
         with open_table(self._folder, self.name, self._expected, self.metadata) as file, _naming(self.path):
-            yield from file.iter_batches(columns=columns)
+            for batch in file.iter_batches(rows, columns=columns):
+                yield _without_nulls(batch, self.path)
 
 
 def read_rows(
@@ -320,72 +353,12 @@ def read_rows(
     return RowReader(folder, name).read(first, count, columns)
 
 
-def verify(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Check a prepared folder against its manifest: hashes, columns, row counts, order and ranges of ids.
+def verify(
+    folder: str | os.PathLike[str],
+    on_check: Callable[[str, int], object] | None = None,
+    progress: Callable[[str, int], Callable[[int], object]] | None = None,
+) -> dict[str, Any]:
+    """Check everything that a prepared folder promises; see :func:`dgl_dysign.data.verify.verify`."""
+    from dgl_dysign.data.verify import verify as check  # most readers never need the checks
 
-    Files that the manifest does not name (pictures, caches) are left out of account.
-
-    Returns
-    -------
-    dict
-        The manifest.
-
-    Raises
-    ------
-    DataError
-        At the first thing that does not fit.
-    """
-    manifest = read_manifest(folder)
-    for name, expected in manifest["files"].items():
-        path = Path(folder) / name
-        with _naming(path):
-            found = sha256(path)
-        if found != expected:
-            raise DataError(f"{path}: found SHA-256 {found}, expected {expected}; prepare the folder again")
-    _verify_rows(Path(folder), manifest)
-    return manifest
-
-
-def _verify_rows(folder: Path, manifest: dict[str, Any]) -> None:
-    nodes, snapshots = manifest["num_nodes"], manifest["num_snapshots"]
-    edges, parts = table(folder, "edges"), table(folder, "snapshots")
-    _expect(folder / "edges.parquet", "rows", edges.num_rows, manifest["num_edges"])
-    _expect(folder / "snapshots.parquet", "rows", parts.num_rows, snapshots)
-    _expect(folder / "nodes.parquet", "rows", table(folder, "nodes", ["node"]).num_rows, nodes)
-    for column in ("src", "dst"):
-        _in_range(folder / "edges.parquet", column, edges[column], nodes)
-    _verify_ranges(folder, edges, parts)
-    if manifest["labels"] == "node":
-        labels = table(folder, "labels")
-        _in_range(folder / "labels.parquet", "node", labels["node"], nodes)
-        _in_range(folder / "labels.parquet", "label", labels["label"], manifest["num_classes"])
-    if manifest["features"] is not None:
-        for t in range(snapshots):
-            with open_table(folder, feature_name(t)) as file:
-                found = [file.metadata.num_rows, file.schema_arrow.field("feat").type.list_size]
-                _expect(folder / f"{feature_name(t)}.parquet", "shape", found, [nodes, manifest["features"]["dim"]])
-
-
-def _verify_ranges(folder: Path, edges: pa.Table, parts: pa.Table) -> None:
-    """Check that ``snapshots.parquet`` cuts ``edges.parquet`` exactly where the snapshot changes."""
-    path = folder / "snapshots.parquet"
-    number, first, rows = (parts[name].combine_chunks() for name in ("snapshot", "first_row", "num_rows"))
-    ends = pc.cumulative_sum(rows)
-    if number.to_pylist() != list(range(len(number))) or not pc.subtract(ends, rows).equals(first):
-        raise DataError(f"{path}: found row ranges with gaps, expected one range after the other; prepare again")
-    filled = pc.not_equal(rows, 0)
-    runs = pa.RunEndEncodedArray.from_arrays(ends.filter(filled), number.filter(filled))
-    if not pc.run_end_decode(runs).equals(edges["snapshot"].combine_chunks()):
-        raise DataError(f"{path}: found row ranges other than those of edges.parquet; prepare the folder again")
-
-
-def _expect(path: Path, what: str, found: Any, expected: Any) -> None:
-    if found != expected:
-        raise DataError(f"{path}: found {what} {found}, expected {expected}; prepare the folder again")
-
-
-def _in_range(path: Path, column: str, values: pa.ChunkedArray, limit: int) -> None:
-    ends = pc.min_max(values)
-    low, high = ends["min"].as_py(), ends["max"].as_py()
-    if low is not None and (low < 0 or high >= limit):
-        raise DataError(f"{path}: found {column} {low} to {high}, expected 0 to {limit - 1}; prepare the folder again")
+    return check(folder, on_check, progress)

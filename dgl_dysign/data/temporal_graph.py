@@ -11,6 +11,7 @@ import torch
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data import schema
+from dgl_dysign.data.event_rows import EventRows
 from dgl_dysign.data.feature_cache import load_features
 from dgl_dysign.data.pairs import PairIndex
 from dgl_dysign.errors import ConfigError, DataError
@@ -47,11 +48,13 @@ class TemporalGraph:
 
     _folder: Path
     _manifest: dict[str, Any]
+    _rows: EventRows
     _pairs: dict[bool, PairIndex]
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         # Absolute, so that a later change of the working directory, or a worker process, finds the same folder.
-        vars(self).update(_folder=Path(folder).absolute(), _manifest=schema.read_manifest(folder), _pairs={})
+        home, manifest = Path(folder).absolute(), schema.read_manifest(folder)
+        vars(self).update(_folder=home, _manifest=manifest, _rows=EventRows(home, manifest), _pairs={})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "TemporalGraph":
@@ -115,61 +118,50 @@ class TemporalGraph:
         return None if features is None else int(features["dim"])
 
     @property
+    def edge_feature_dim(self) -> int | None:
+        """Width of the features of the events, or None where the folder has none."""
+        features = self._manifest.get("edge_features")
+        return None if features is None else int(features["dim"])
+
+    @property
     def labels(self) -> torch.Tensor:
-        """Class of every node (int64, shape (num_nodes,)); -1: none."""
+        """Class of every node (int64, shape (num_nodes,)); -1: none.
+
+        A label that belongs to an event and not to a node is never here: where the manifest says ``"labels": "event"``
+        (Wikipedia, Reddit), all nodes have -1; see :meth:`event_labels`.
+        """
         return self._labels.clone()
 
     @cached_property
     def _labels(self) -> torch.Tensor:
-        labels = torch.full((self.num_nodes,), -1, dtype=torch.int64)
-        if self._manifest["labels"] == "node":
-            table = schema.table(self._folder, "labels")
-            nodes = self._in_range("labels", "node", table["node"].to_numpy(), self.num_nodes)
-            classes = self._in_range("labels", "label", table["label"].to_numpy(), self.num_classes)
-            labels[torch.from_numpy(nodes.copy())] = torch.from_numpy(classes.astype(np.int64))
-        return labels
+        if self._manifest["labels"] != "node":
+            return torch.full((self.num_nodes,), -1, dtype=torch.int64)
+        return torch.from_numpy(self._rows.by_node("labels", "label", self.num_classes))
 
     @cached_property
     def _first_snapshot(self) -> torch.Tensor:
-        table = schema.table(self._folder, "nodes", ["node", "first_snapshot"])
-        nodes = self._in_range("nodes", "node", table["node"].to_numpy(), self.num_nodes)
-        first = torch.full((self.num_nodes,), -1, dtype=torch.int64)
-        first[torch.from_numpy(nodes.copy())] = torch.from_numpy(table["first_snapshot"].to_numpy().astype(np.int64))
+        first = torch.from_numpy(self._rows.by_node("nodes", "first_snapshot", self.num_snapshots, least=-1))
         return torch.where(first < 0, self.num_snapshots, first)
-
-    @cached_property
-    def _rows(self) -> np.ndarray:
-        """First row of each snapshot in ``edges.parquet``, and the end of the last one."""
-        table = schema.table(self._folder, "snapshots", ["first_row", "num_rows"])
-        count = table["num_rows"].to_numpy()
-        rows = np.concatenate([[0], np.cumsum(count)])
-        good = len(count) == self.num_snapshots and rows[-1] == self.num_edges
-        if not good or not np.array_equal(rows[:-1], table["first_row"].to_numpy()):
-            raise DataError(
-                f"{self._folder / 'snapshots.parquet'}: found {len(count)} row ranges that end at row {rows[-1]}, or "
-                f"gaps, expected {self.num_snapshots} that end at {self.num_edges}; prepare the folder again"
-            )
-        return rows
-
-    def _in_range(self, name: str, column: str, values: np.ndarray, limit: int) -> np.ndarray:
-        if len(values) and (values.min() < 0 or values.max() >= limit):
-            raise DataError(
-                f"{self._folder / name}.parquet: found {column} {values.min()} to {values.max()}, expected 0 to "
-                f"{limit - 1}; prepare the folder again"
-            )
-        return values
 
     def _check_snapshot(self, snapshot: int) -> int:
         if not 0 <= snapshot < self.num_snapshots:
             raise ConfigError(f"snapshot {snapshot} does not exist: expected 0 to {self.num_snapshots - 1}")
         return int(snapshot)
 
-    def _read(self, snapshot: int, columns: list[str]) -> list[np.ndarray]:
-        first, end = self._rows[snapshot], self._rows[snapshot + 1]
-        table = schema.read_rows(self._folder, "edges", int(first), int(end - first), columns)
-        for name in {"src", "dst"}.intersection(columns):
-            self._in_range("edges", name, table[name].to_numpy(), self.num_nodes)
-        return [table[name].to_numpy() for name in columns]
+    def time_range(self, snapshot: int) -> tuple[float, float]:
+        """Return begin and end of a snapshot, in the manifest's ``time_unit``.
+
+        The range is half-open, [begin, end), and ends where the next one begins. Where a snapshot is a step, or some
+        merged steps, begin and end are the times of the first and last step, which both belong to it.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such snapshot.
+        DataError
+            If ``snapshots.parquet`` is missing or damaged.
+        """
+        return self._rows.time_range(self._check_snapshot(snapshot))
 
     def events(self, snapshot: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Read the events of one snapshot alone, in the order of the raw file.
@@ -182,7 +174,9 @@ class TemporalGraph:
         Returns
         -------
         tuple of torch.Tensor
-            ``src`` and ``dst`` (int64), ``time`` (float64, in the manifest's ``time_unit``) and ``edge_id`` (int64).
+            ``src`` and ``dst`` (int64), ``time`` (float64, in the manifest's ``time_unit``) and ``edge_id`` (int64: the
+            row in the raw file, from 0), each of shape (events,). Times may go up and down inside a snapshot where the
+            raw file is not sorted.
 
         Raises
         ------
@@ -190,10 +184,101 @@ class TemporalGraph:
             If there is no such snapshot.
         DataError
             If ``edges.parquet`` is missing or damaged.
+
+        Examples
+        --------
+        >>> src, dst, time, edge_id = TemporalGraph.load(prepared).events(0)
+        >>> src.shape == dst.shape == time.shape, edge_id[:3]
+        (True, tensor([0, 1, 2]))
         """
-        arrays = self._read(self._check_snapshot(snapshot), ["src", "dst", "time", "edge_id"])
+        arrays = self._rows.columns(self._check_snapshot(snapshot), "src", "dst", "time", "edge_id")
         src, dst, time, edge_id = (torch.from_numpy(array.copy()) for array in arrays)
         return src, dst, time, edge_id
+
+    def edge_weights(self, snapshot: int) -> torch.Tensor:
+        """Read the weights of one snapshot's events, as written in the raw file.
+
+        They are data, such as the rating of Bitcoin-OTC from -10 to 10, and have no part in the weights of
+        :meth:`graph`, which count events.
+
+        Parameters
+        ----------
+        snapshot : int
+            Index of the snapshot.
+
+        Returns
+        -------
+        torch.Tensor
+            float64 of shape (events,), in the order of :meth:`events`.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such snapshot.
+        DataError
+            If the folder has no weights, or ``edges.parquet`` is missing or damaged.
+        """
+        snapshot = self._check_snapshot(snapshot)
+        if self._manifest.get("edge_weight") is None:
+            raise DataError(f"{self._folder}: found no weights; prepare it again, naming the raw column of the weights")
+        (weight,) = self._rows.columns(snapshot, "weight")
+        return torch.from_numpy(weight.copy())
+
+    def edge_features(self, snapshot: int) -> torch.Tensor:
+        """Read the features of one snapshot's events.
+
+        Parameters
+        ----------
+        snapshot : int
+            Index of the snapshot.
+
+        Returns
+        -------
+        torch.Tensor
+            float32 of shape (events, edge_feature_dim), in the order of :meth:`events`.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such snapshot.
+        DataError
+            If the folder has no edge features, or ``edge_features.parquet`` is missing or damaged.
+        """
+        snapshot = self._check_snapshot(snapshot)
+        if self.edge_feature_dim is None:
+            raise DataError(f"{self._folder}: found no edge features; its raw files have none, or were read without")
+        return torch.from_numpy(self._rows.features(snapshot).copy())
+
+    def event_labels(self, snapshot: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Read the labels of one snapshot's events.
+
+        A label says what happens to a node at an event (Wikipedia, Reddit: 1 where the user is banned); a model that
+        scores the event must not have seen it, nor anything later.
+
+        Parameters
+        ----------
+        snapshot : int
+            Index of the snapshot.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            ``edge_id``, ``node`` (whose state it is: the event's source) and ``label``, int64 of shape (labelled
+            events,), in the order of :meth:`events`.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such snapshot.
+        DataError
+            If the folder's labels are not those of events, or ``labels.parquet`` is missing or damaged.
+        """
+        snapshot = self._check_snapshot(snapshot)
+        if self._manifest["labels"] != "event":
+            kind = self._manifest["labels"] or "no"
+            raise DataError(f"{self._folder}: found {kind} labels, expected labels of events; see TemporalGraph.labels")
+        edge_id, node, label = (torch.from_numpy(array.astype(np.int64)) for array in self._rows.labels(snapshot))
+        return edge_id, node, label
 
     def graph(
         self,
@@ -247,7 +332,7 @@ class TemporalGraph:
             src, dst, weight = self._index(both, snapshot).weights(snapshot, decay)
         else:
             alone = PairIndex(self.num_nodes, both)
-            alone.append(*self._read(snapshot, ["src", "dst"]))
+            alone.append(*self._rows.columns(snapshot, "src", "dst"))
             src, dst, weight = alone.weights(0, decay)
         if self_loop:
             src, dst, weight = _add_identity(src, dst, weight, self.num_nodes)
@@ -264,7 +349,7 @@ class TemporalGraph:
         index = self._pairs.setdefault(unordered, PairIndex(self.num_nodes, unordered))
         with index.lock:
             while len(index) <= snapshot:
-                index.append(*self._read(len(index), ["src", "dst"]))
+                index.append(*self._rows.columns(len(index), "src", "dst"))
         return index
 
     def active(self, snapshot: int) -> torch.Tensor:

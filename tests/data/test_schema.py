@@ -119,10 +119,11 @@ def test_a_manifest_that_is_missing_broken_or_short_is_refused(prepared, tmp_pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_edges": 6}, "found rows 5, expected 6"),
-        ({"num_nodes": 3}, r"nodes\.parquet: found rows 4, expected 3"),
-        ({"num_snapshots": 5}, r"snapshots\.parquet: found rows 4, expected 5"),
-        ({"num_classes": 1}, r"labels\.parquet: found label 0 to 1, expected 0 to 0"),
+        ({"num_edges": 6}, r"snapshots\.parquet: found row ranges that end at 5, expected 6"),
+        ({"num_nodes": 3}, r"edges\.parquet, row 4: found src 3, expected 0 to 2"),
+        ({"num_nodes": 5}, r"nodes\.parquet: found 4 rows, expected 5"),
+        ({"num_snapshots": 5}, r"snapshots\.parquet: found 4 rows, expected 5"),
+        ({"num_classes": 1, "class_names": ["3"]}, r"labels\.parquet, row 0: found label 1, expected 0 to 0"),
         ({"features": {"kind": "made", "dim": 3}}, r"00000\.parquet: found shape \[4, 2\], expected \[4, 3\]"),
     ],
 )
@@ -141,7 +142,10 @@ def test_verify_finds_row_ranges_that_do_not_fit_the_edges(prepared, column):
     manifest = schema.read_manifest(prepared)
     manifest["files"]["snapshots.parquet"] = schema.sha256(prepared / "snapshots.parquet")
     schema.write_manifest(prepared, manifest)
-    with pytest.raises(DataError, match=r"snapshots\.parquet: found row ranges"):
+    message = (
+        "row 0: found snapshot 3, expected its row number" if column == "snapshot" else "found row ranges with gaps"
+    )
+    with pytest.raises(DataError, match=rf"snapshots\.parquet(,|:) {message}"):
         schema.verify(prepared)
 
 
