@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.sources.dblp import EDGES, GENERATED, LABELS
+from data_prep.synth.published import MARKER
 from dgl_dysign.data.schema import SCHEMA_VERSION
 from dgl_dysign.errors import ConfigError
 
@@ -145,8 +145,10 @@ class DblpLike:
         edges, labels = self.generate()
         times = [repr(round(step / (self.steps - 1), 6)) for step in range(self.steps)]
         lines = [f"{src} {dst} {times[step]}\n" for src, dst, step in edges.tolist()]
-        (folder / EDGES).write_text("".join(lines), newline="\n")
-        (folder / LABELS).write_text("".join(f"{n} {c}\n" for n, c in enumerate(labels.tolist())), newline="\n")
+        (folder / "dblp.txt").write_text("".join(lines), newline="\n")
+        (folder / "node2label.txt").write_text(
+            "".join(f"{n} {c}\n" for n, c in enumerate(labels.tolist())), newline="\n"
+        )
         made = {"schema_version": SCHEMA_VERSION, "generator": "dblp", **asdict(self)}
-        (folder / GENERATED).write_text(json.dumps(made, indent=2) + "\n")
+        (folder / MARKER).write_text(json.dumps(made, indent=2) + "\n")
         return {"nodes": self.nodes, "events": len(edges), "steps": self.steps, "classes": self.classes}
