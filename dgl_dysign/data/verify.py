@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from dgl_dysign.data import schema
@@ -180,7 +181,7 @@ class _Checks:
         self.passed("first snapshots", number)
 
     def _types(self, path: Path, reader: schema.RowReader) -> None:
-        """Check that types cut the nodes where the offsets say, and that no raw id stands for two nodes of a type."""
+        """Check that types cut the nodes where the offsets say, and that the raw ids of each are in the stated order."""
         offsets = self.manifest["id_offsets"]
         names, starts = list(offsets), [*offsets.values(), self.manifest["num_nodes"]]
         for name, start, end in zip(names, starts, starts[1:], strict=False):
@@ -188,8 +189,20 @@ class _Checks:
             found = pc.unique(rows["type"]).to_pylist()
             if end > start and found not in ([[name], [None]] if len(names) == 1 else [[name]]):
                 fail(path, f"types {found} in rows {start} to {end - 1}", repr(name))
-            if (different := pc.count_distinct(rows["raw_id"]).as_py()) != end - start:
-                fail(path, f"{different} different raw ids for {end - start} nodes of type {name!r}", "one a node")
+            self._raw_ids(path, rows["raw_id"].combine_chunks(), start)
+
+    def _raw_ids(self, path: Path, ids: pa.Array, first: int) -> None:
+        order = self.manifest.get("id_order")
+        if order not in ("ascending", "lexicographic"):
+            return
+        try:
+            values = ids.cast(pa.int64()) if order == "ascending" else ids
+        except pa.ArrowInvalid as error:
+            fail(path, f"raw ids that are no numbers ({error})", "numbers, as id_order is ascending")
+        back = pc.less_equal(values[1:], values[:-1])
+        if pc.any(back).as_py():
+            at = pc.index(back, True).as_py() + 1
+            fail(path, f"raw_id {ids[at].as_py()} in row {first + at}", f"one after {ids[at - 1].as_py()} ({order})")
 
     def _node_labels(self) -> None:
         path, at = self._path("labels"), 0
@@ -227,7 +240,10 @@ class _Checks:
         if len(table) != self.manifest["rejected_rows"]:
             fail(path, f"{len(table)} rows", self.manifest["rejected_rows"])
         counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(table["file"]).to_pylist()}
-        expected = {s["name"]: s["rejected"] for s in self.manifest["sources"] if s.get("rejected")}
+        expected: dict[str, int] = {}
+        for source in self.manifest["sources"]:
+            if source.get("rejected"):
+                expected[source["name"]] = expected.get(source["name"], 0) + source["rejected"]
         if counts != expected:
             fail(path, f"rows of {counts}", f"{expected}, as the sources say")
         line = schema.to_numpy(table["line"])

@@ -132,7 +132,9 @@ BROKEN_TABLES = {
     "never seen": ("nodes", column("first_snapshot", 0, -1), "row 0: found first_snapshot -1"),
     "wrong type": ("nodes", column("type", 1, "item"), r"found types \['user', 'item'\] in rows 0 to 2"),
     "no type": ("nodes", several(type=[None] * 5), r"found types \[None\] in rows 0 to 2, expected 'user'"),
-    "raw id twice": ("nodes", column("raw_id", 1, "0"), "found 2 different raw ids for 3 nodes of type 'user'"),
+    "raw id twice": ("nodes", column("raw_id", 1, "0"), r"found raw_id 0 in row 1, expected one after 0 \(ascending\)"),
+    "raw ids out of order": ("nodes", several(raw_id=["9", "10", "11", "1", "0"]), "found raw_id 0 in row 4, expected"),
+    "raw id as text": ("nodes", column("raw_id", 4, "x"), "found raw ids that are no numbers"),
     "label beyond": ("labels", column("label", 1, 2), "row 1: found label 2, expected 0 to 1"),
     "negative label": ("labels", column("label", 1, -1), "row 1: found label -1, expected 0 to 1"),
     "label of no event": ("labels", column("edge_id", 4, 9), "row 4: found edge_id 9, expected 0 to 4"),
@@ -290,6 +292,16 @@ def test_steps_hold_their_own_time_both_ends_included(tmp_path):
         change_table(broken, "snapshots", change)
         with pytest.raises(DataError, match=message):
             schema.verify(broken)
+
+
+def test_raw_ids_have_the_order_that_the_manifest_states(tmp_path):
+    names = ["10", "9", "A", "a", "\u00e9"]
+    schema.verify(write_folder(tmp_path / "names", raw_ids=names, id_order="lexicographic"))
+    schema.verify(write_folder(tmp_path / "any", raw_ids=["9", "9", "3", "x", "1"], id_order="as in the file"))
+    with pytest.raises(DataError, match=r"nodes\.parquet: found raw_id 10 in row 1, expected one after 9 \(lexico"):
+        schema.verify(
+            write_folder(tmp_path / "back", raw_ids=[names[i] for i in (1, 0, 2, 3, 4)], id_order="lexicographic")
+        )
 
 
 def test_files_of_labels_need_not_add_up_to_events(tmp_path):
