@@ -31,8 +31,8 @@ class Column:
         Its name in the record batches.
     kind : str
         ``integer``: int64 from 0 up. ``number``: finite float64. ``text``: UTF-8, not blank. ``date``: a written date,
-        given out as float64 seconds since 1970 (UTC unless it names another zone). ``yyyymmdd``: a real date in eight
-        digits, given out the same way. ``skip``: anything, not given out.
+        given out as float64 seconds since 1970, UTC unless it names another zone (in a row, all dates do or none).
+        ``yyyymmdd``: a real date in eight digits, given out the same way. ``skip``: anything, not given out.
     format : str, optional
         How a ``date`` is written, as :func:`time.strptime` has it; None is ISO 8601, to the microsecond.
 
@@ -53,11 +53,15 @@ class Column:
 
     def __post_init__(self) -> None:
         if self.kind not in (*TYPES, "skip"):
-            raise ConfigError(f"found kind {self.kind!r} of column {self.name}, expected one of {', '.join(TYPES)}, skip")
+            raise ConfigError(
+                f"found kind {self.kind!r} of column {self.name}, expected one of {', '.join(TYPES)}, skip"
+            )
         if self.format is None:
             return
         if self.kind != "date":
-            raise ConfigError(f"found a format for column {self.name} of kind {self.kind}, expected one of kind date only")
+            raise ConfigError(
+                f"found a format for column {self.name} of kind {self.kind}, expected one of kind date only"
+            )
         try:
             time.strptime(time.strftime(self.format, time.gmtime(0)), self.format)
         except ValueError as error:
@@ -84,10 +88,10 @@ class Layout:
         Every line is a JSON array of integers; the delimiter is a comma.
     vector : {None, "rest", "field"}
         ``rest``: all fields after `columns` are one float32 vector, column ``feat``. ``field``: one more field holds
-        that vector, separated by commas.
+        that vector, separated by commas. It is as long in all rows as in the first good one, at most 65,536 values.
     derive : callable, optional
-        Takes a record batch and returns one with columns added or changed; raises ``ValueError(reason)`` if a row of it
-        is bad. Must treat each row by itself; to be sent to other processes it must be picklable.
+        Takes a record batch and returns one with columns added or changed, treating each row by itself; raises
+        ``ValueError(found)`` or ``ValueError(found, expected)`` if a row of it is bad.
 
     Raises
     ------
@@ -125,6 +129,8 @@ class Layout:
             raise ConfigError("found two date formats in one layout, expected one")
         if self.brackets and (self.quote or self.vector or kinds & {"text", "date"}):
             raise ConfigError("found text, dates, quotes or a vector in JSON arrays, expected integers only")
+        if self.quote and self.delimiter == " ":
+            raise ConfigError("found quotes between runs of blanks, expected quotes with another delimiter only")
         if self.vector not in (None, "rest", "field"):
             raise ConfigError(f"found vector {self.vector!r}, expected None, 'rest' or 'field'")
 

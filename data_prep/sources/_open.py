@@ -1,4 +1,4 @@
-"""Raw files as streams of bytes: plain or compressed, known by their first bytes; hashed; bounded."""
+"""Raw files as streams of bytes: plain or compressed, known by their first bytes; hashed on the way; bounded."""
 
 import hashlib
 import io
@@ -6,7 +6,10 @@ import lzma
 import os
 import re
 import stat
+import struct
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +17,30 @@ import pyarrow as pa
 
 from dgl_dysign.errors import DataError
 
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 _LEAST_BOUND, _LARGEST_BOUND, _LARGEST_RATIO = 1 << 30, 64 << 30, 1000
+_XZ_MEMORY = 256 << 20
 _MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bz2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"PK\x05\x06": "zip",
+    "gzip": re.compile(rb"\x1f\x8b\x08"),
+    "bz2": re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"),
+    "xz": re.compile(rb"\xfd7zXZ\0"),
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
+    "zip": re.compile(rb"PK(\x03\x04|\x05\x06)"),
 }
-_FAILED = (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException, NotImplementedError, RuntimeError)
+_DAMAGED = (
+    *(OSError, EOFError, ValueError, IndexError, KeyError, OverflowError, NotImplementedError, RuntimeError),
+    *(struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException),
+)
+"""What the readers of archives raise at a damaged one."""
 
 
-class _Counted(io.RawIOBase):
-    """The file on disk; counts and hashes what is read in order."""
+class _Disk(io.RawIOBase):
+    """The file on disk; hashes what is read in order, and counts it."""
 
     def __init__(self, path: Path):
-        self._file = open(path, "rb", buffering=0)
-        self.digest, self.hashed, self.farthest = hashlib.sha256(), 0, 0
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._at = 0
+        self.digest, self.hashed = hashlib.sha256(), 0
 
     def readable(self) -> bool:
         return True
@@ -40,94 +48,174 @@ class _Counted(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
     def tell(self) -> int:
-        return self._file.tell()
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence, os.fstat(self._file).st_size)
+        if begin + offset < 0:
+            raise OSError("negative position")
+        self._at = begin + offset
+        return self._at
 
     def readinto(self, buffer: Any) -> int:
-        begin = self._file.tell()
-        size = self._file.readinto(buffer) or 0
-        if begin == self.hashed:
-            self.digest.update(memoryview(buffer)[:size])
+        view = memoryview(buffer).cast("B")
+        size = os.preadv(self._file, [view], self._at)
+        if self._at == self.hashed:
+            self.digest.update(view[:size])
             self.hashed += size
-        self.farthest = max(self.farthest, begin + size)
+        self._at += size
         return size
 
+    def begins_with(self) -> bytes:
+        return os.pread(self._file, 10, 0)
+
+    def stat(self) -> os.stat_result:
+        return os.fstat(self._file)
+
     def close(self) -> None:
-        self._file.close()
+        if not self.closed:
+            os.close(self._file)
         super().close()
 
 
+class _Xz:
+    """Decompressed bytes of an .xz file of one or more streams; what follows a stream must be another one."""
+
+    def __init__(self, disk: _Disk):
+        self._disk = disk
+        self._tool: lzma.LZMADecompressor | None = None
+        self._left = b""
+
+    def read(self, size: int) -> bytes:
+        while True:
+            if self._tool is None and not self._begin_stream():
+                return b""
+            assert self._tool is not None
+            if self._tool.needs_input and not self._left:
+                self._left = self._disk.read(_PIECE) or b""
+                if not self._left:
+                    raise EOFError("it ends too early")
+            piece = self._tool.decompress(self._left, size)
+            self._left = b""
+            if self._tool.eof:
+                self._left, self._tool = self._tool.unused_data, None
+            if piece:
+                return piece
+
+    def _begin_stream(self) -> bool:
+        """Skip the padding between streams; False at the end."""
+        while not self._left:
+            piece = self._disk.read(_PIECE)
+            if not piece:
+                return False
+            self._left = piece.lstrip(b"\0")
+        self._tool = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        return True
+
+
 class RawStream:
-    """The bytes of a raw file, decompressed; made by :func:`open_raw`."""
+    """The bytes of a raw file, decompressed; made by :func:`open_raw`, closed by ``with``."""
 
     def __init__(self, path: Path, max_bytes: int | None):
         self.path = path
         self._before = _look(path)
-        self._disk = _Counted(path)
+        self._disk = _Disk(path)
         self._bound = max_bytes
         self._given = 0
+        self._left = memoryview(b"")
+        self._read: Callable[[int], bytes] | None = None
         try:
-            self._stream = self._open()
-        except _FAILED as error:
+            self._read = self._reader()
+        except BaseException as error:
             self.close()
-            raise self._damaged(error) from None
-        except BaseException:
-            self.close()
+            if isinstance(error, _DAMAGED):
+                raise self._unreadable(error) from None
             raise
 
-    def _open(self) -> Any:
-        begin = self._disk.read(8) or b""
-        self._disk.seek(0)
-        form = next((form for magic, form in _MAGIC.items() if begin.startswith(magic)), None)
-        if form is not None and self._bound is None:
-            self._bound = min(_LARGEST_BOUND, max(_LEAST_BOUND, _LARGEST_RATIO * self._before.st_size))
-        # The first bytes were hashed already; begin again.
-        self._disk.digest, self._disk.hashed = hashlib.sha256(), 0
+    def _reader(self) -> Callable[[int], bytes] | None:
+        """Return what reads decompressed bytes; None for a plain file."""
+        begin = self._disk.begins_with()
+        form = next((form for form, magic in _MAGIC.items() if magic.match(begin)), None)
         if form is None:
-            return self._disk
+            return None
+        if self._bound is None:
+            self._bound = min(_LARGEST_BOUND, max(_LEAST_BOUND, _LARGEST_RATIO * self._before.st_size))
         if form == "zip":
-            return _open_member(self.path, zipfile.ZipFile(self._disk))
+            return _open_member(self.path, zipfile.ZipFile(self._disk)).read
         if form == "xz":
-            return lzma.LZMAFile(io.BufferedReader(self._disk, _PIECE))
-        return pa.CompressedInputStream(pa.PythonFile(self._disk, "r"), form)
+            return _Xz(self._disk).read
+        return pa.CompressedInputStream(pa.PythonFile(self._disk, "r"), form).read
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill a buffer, perhaps not wholly, and return the number of bytes; 0 at the end.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged, or holds more bytes than allowed (all before that are given out first).
+        """
+        room = len(buffer) if self._bound is None else min(len(buffer), self._bound - self._given)
+        if len(buffer) and not room:
+            self._refuse_more()
+        try:
+            size = self._fill(buffer[:room])
+        except _DAMAGED as error:
+            raise self._unreadable(error) from None
+        self._given += size
+        return size
+
+    def _fill(self, buffer: memoryview) -> int:
+        if self._read is None:
+            return self._disk.readinto(buffer)
+        # Pieces of one size, whatever the caller's: so a damaged archive is good up to the same byte.
+        if not self._left:
+            self._left = memoryview(self._read(_PIECE))
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+    def _refuse_more(self) -> None:
+        try:
+            more = self._fill(memoryview(bytearray(1)))
+        except _DAMAGED as error:
+            raise self._unreadable(error) from None
+        if more:
+            raise DataError(
+                f"{self.path}: found more than {self._bound} bytes once decompressed, expected no more; if the file "
+                "is to be trusted, allow more with --max-bytes"
+            )
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end."""
-        room = size if self._bound is None else min(size, self._bound - self._given + 1)
-        try:
-            piece = bytes(self._stream.read(room) or b"")
-        except _FAILED as error:
-            raise self._damaged(error) from None
-        self._given += len(piece)
-        if self._bound is not None and self._given > self._bound:
-            raise DataError(
-                f"{self.path}: found more than {self._bound} bytes after decompression, expected no more; "
-                "if the file is to be trusted, allow more with --max-bytes"
-            )
-        return piece
+        """Return the next bytes, at most `size`; none at the end. Raises as :meth:`readinto` does."""
+        buffer = bytearray(size)
+        return bytes(memoryview(buffer)[: self.readinto(memoryview(buffer))])
 
     @property
     def consumed(self) -> int:
-        """Bytes of the file on disk read so far."""
-        return self._disk.farthest
+        """Number of bytes of the file on disk read so far."""
+        return self._disk.hashed
 
     def sha256(self) -> str:
-        """SHA-256 of the file on disk; reads what is left of it.
+        """Return the SHA-256 of the file on disk, having read what is left of it.
 
         Raises
         ------
         DataError
             If the file has changed since it was opened.
         """
-        self._disk.seek(self._disk.hashed)
-        while self._disk.read(_PIECE):
-            pass
-        after = _look(self.path)
-        if (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
-            raise DataError(f"{self.path}: found it changed while it was read, expected it to rest; start again")
+        try:
+            self._disk.seek(self._disk.hashed)
+            while self._disk.read(_PIECE):
+                pass
+        except OSError as error:
+            raise self._unreadable(error) from None
+        states = [(at.st_ino, at.st_size, at.st_mtime_ns) for at in (self._before, _look(self.path), self._disk.stat())]
+        if states[1:] != states[:-1]:
+            raise DataError(
+                f"{self.path}: found it changed while it was read, expected it to stay as it is; start again"
+            )
         return self._disk.digest.hexdigest()
 
     def close(self) -> None:
@@ -140,13 +228,48 @@ class RawStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _damaged(self, error: BaseException) -> DataError:
-        said = re.sub(r"\s+", " ", str(error)) or type(error).__name__
+    def _unreadable(self, error: BaseException) -> DataError:
+        said = " ".join(str(error).split()) or type(error).__name__
+        if self._read is None and isinstance(error, OSError):
+            return DataError(f"{self.path}: found {said}, expected a file that can be read; check RAW")
         return DataError(f"{self.path}: found a damaged archive ({said}), expected a whole one; fetch the file again")
 
 
 def open_raw(path: Path, max_bytes: int | None = None) -> RawStream:
-    """Open a raw file, plain or compressed with gzip, bzip2, xz, zstd or zip; its first bytes tell, not its name."""
+    """Open a raw file: plain, gzip, bzip2, xz, zstd or zip, as its first bytes tell (not its name).
+
+    Archives of several members one after the other (gzip, bzip2, xz, zstd) are read as one; of a zip archive, the one
+    data file in it.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    max_bytes : int, optional
+        Most bytes that may come out. Default: no bound for plain files; for compressed ones 1000 times the file's size,
+        but at least 1 GiB and at most 64 GiB.
+
+    Returns
+    -------
+    RawStream
+        With ``read(n)``, ``readinto(buffer)``, ``consumed`` and ``sha256()``.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is no archive that can be opened.
+
+    Examples
+    --------
+    >>> import gzip
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "edges.txt"
+    ...     _ = path.write_bytes(gzip.compress(b"0 1") + gzip.compress(b" 0.5"))
+    ...     with open_raw(path) as stream:
+    ...         stream.read(100)
+    b'0 1 0.5'
+    """
     try:
         return RawStream(path, max_bytes)
     except OSError as error:
@@ -154,7 +277,7 @@ def open_raw(path: Path, max_bytes: int | None = None) -> RawStream:
 
 
 def head_lines(path: Path, n: int, max_bytes: int | None = None) -> list[str]:
-    """Return the first `n` lines of a raw file, without line ends and byte-order mark."""
+    """Return the first `n` lines of a raw file, without line ends and byte-order mark; at most 1 MiB a line."""
     data = b""
     with open_raw(path, max_bytes) as stream:
         while data.count(b"\n") < n and len(data) < n << 20 and (piece := stream.read(1 << 16)):
@@ -166,22 +289,23 @@ def head_lines(path: Path, n: int, max_bytes: int | None = None) -> list[str]:
 
 
 def _look(path: Path) -> os.stat_result:
-    if not path.exists():
-        raise DataError(f"{path}: found no such file; check RAW")
-    found = path.stat()
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise DataError(f"{path}: found no such file; check RAW") from None
     if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{path}: found no regular file, expected one; check RAW")
     return found
 
 
 def _open_member(path: Path, archive: zipfile.ZipFile) -> Any:
-    """Open the one data member of a zip archive."""
+    """Open the one data file of a zip archive."""
     names = [info.filename for info in archive.infolist()]
     for name in names:
         if name.startswith("/") or "\\" in name or ".." in name.split("/") or re.match(r"[A-Za-z]:", name):
-            raise DataError(f"{path}: found member {name!r}, expected a plain relative name; do not trust this archive")
+            raise DataError(f"{path}: found member {name!r}, expected names inside the archive; do not trust this file")
     members = [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if len(members) != 1:
-        found = ", ".join(members[:5]) or "none"
-        raise DataError(f"{path}: found {len(members)} members ({found}), expected one file; unpack the archive")
+        found = ", ".join(map(repr, members[:5])) or "none"
+        raise DataError(f"{path}: found {len(members)} files in it ({found}), expected one; unpack the archive")
     return archive.open(members[0])

@@ -1,30 +1,45 @@
-"""Blocks of whole lines -> record batches, by ``pyarrow.csv``; what a block's bad rows are does not depend on the block.
+"""Blocks of whole lines -> record batches, by ``pyarrow.csv``.
 
-A block is taken whole or not at all; one that is not is cut in two at a line end, down to single lines. So a row is bad
-if and only if ``pyarrow.csv`` and the checks on its values refuse it alone.
+A block is taken whole or not at all; one that is not is cut at line ends and its pieces are tried, down to single
+lines. So a row is bad if and only if it is refused alone, and what is given out does not depend on the blocks.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from data_prep.sources._block import (
+    Block,
+    has_surplus_blanks,
+    single_blanks,
+    without_blank_lines,
+    without_brackets,
+)
+from data_prep.sources._dates import from_digits, parse_dates
 from data_prep.sources._explain import explain, split
-from data_prep.sources._layout import TYPES, Layout
+from data_prep.sources._layout import Layout
 
-_TO_BLANK = bytes.maketrans(b"\t\v\f\r", b"    ")
-_BLANK_LINES = re.compile(rb"^[ \t\v\f\r]*(?:\n|\Z)", re.MULTILINE)
-_HEX = "0x"
-_RAW = {**TYPES, "date": pa.timestamp("us"), "yyyymmdd": pa.int64()}
+_SMALL = 4096
+_PIECES = 16
+_LONGEST_VECTOR = 1 << 16
+_RAW = {
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "text": pa.string(),
+    "date": pa.timestamp("us"),
+    "yyyymmdd": pa.int64(),
+}
+_ZONED = pa.timestamp("us", tz="UTC")
 _NUMERIC = {"integer", "number", "yyyymmdd"}
+_NO_ROWS = pa.record_batch([], names=[])
 
 
-@dataclass(frozen=True)
-class Bad:
-    """A row that is refused: its line in the block (from 0), the number of good rows before it, the line, and why."""
+class Bad(NamedTuple):
+    """A refused row: its line in the block (from 0), the good rows before it in the block, its text, and why."""
 
     line: int
     before: int
@@ -33,270 +48,308 @@ class Bad:
     expected: str
 
 
-class Parser:
-    """Reads blocks of one layout, whose rows have `width` fields and a vector of `dim` values."""
+class Parsed:
+    """What a block holds: good rows (in one batch, if any), bad rows, and the number of its lines."""
 
-    def __init__(self, layout: Layout, width: int, dim: int = 0):
-        self.layout, self.width, self.dim = layout, width, dim
+    def __init__(self) -> None:
+        self.batches: list[pa.RecordBatch] = []
+        self.bad: list[Bad] = []
+        self.rows = self.lines = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Append good rows."""
+        if batch.num_rows:
+            self.batches.append(batch)
+            self.rows += batch.num_rows
+
+
+class _Refused(Exception):
+    """A block holds something that is not meant; with words for it if only the check knew them."""
+
+
+class Parser:
+    """Reads blocks of one layout.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the lines hold.
+    dim : int
+        Number of values of the layout's vector; 0 without one.
+    """
+
+    def __init__(self, layout: Layout, dim: int = 0):
+        self.layout, self.dim = layout, dim
         kinds = [column.kind for column in layout.columns]
-        self._names = [str(at) for at in range(width)]
+        self.width = len(kinds) + {"rest": dim, "field": 1, None: 0}[layout.vector]
         self._numeric = set(kinds) <= _NUMERIC and layout.vector != "field"
         self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "yyyymmdd")]
-        types = {str(at): _RAW[kind] for at, kind in enumerate(kinds) if kind != "skip"}
-        if layout.vector == "rest":
-            types |= {str(at): pa.float32() for at in range(len(kinds), width)}
-        if layout.vector == "field":
-            types[str(len(kinds))] = pa.string()
-        self._read = _read_options(self._names)
-        self._parse = _parse_options(layout.delimiter, layout.quote)
-        self._convert = [self._convert_options(types)]
-        if "date" in kinds:
-            zoned = {name: pa.timestamp("us", tz="UTC") if kind == _RAW["date"] else kind for name, kind in types.items()}
-            self._convert.append(self._convert_options(zoned))
-        if layout.brackets or self._numeric:
-            self._plus = re.compile(rb"((?:^|%s|\[)[ \t]*)\+(?=[0-9.])" % re.escape(layout.delimiter.encode()), re.M)
+        self._read = _read_options(self.width)
+        delimiters = layout.delimiter + "\t" * (layout.delimiter == " ")
+        self._parse = {sign: _parse_options(sign, layout.quote) for sign in delimiters}
+        self._converts = self._conversions()
+        sign = re.escape(layout.delimiter.encode())
+        self._plus = re.compile(rb"((?:^[ \t]*\[?|%s)[ \t]*)\+(?=[0-9.])" % sign, re.MULTILINE)
 
     @classmethod
-    def of_first(cls, line: bytes, layout: Layout) -> "Parser | None":
-        """Return a parser for rows as wide as `line`, or None if `line` is no good row whatever the width."""
-        fields = split(line.removesuffix(b"\n").removesuffix(b"\r"), layout)
-        width, dim = len(layout.columns), 0
-        if layout.vector:
-            width = len(fields) if layout.vector == "rest" else width + 1
-            dim = len(fields) - len(layout.columns) if layout.vector == "rest" else fields[-1].count(",") + 1
-            if dim < 1:
-                return None
-        return cls(layout, width, dim)
+    def of_first(cls, line: Block, layout: Layout) -> "Parser":
+        """Return a parser for rows with a vector as long as that in `line`."""
+        fields = split(line.tobytes().removesuffix(b"\n"), layout)
+        dim = len(fields) - len(layout.columns)
+        if layout.vector == "field":
+            dim = fields[-1].count(",") + 1 if fields else 1
+        return cls(layout, min(max(dim, 1), _LONGEST_VECTOR))
 
-    def _convert_options(self, types: dict[str, pa.DataType]) -> csv.ConvertOptions:
-        form = next((column.format for column in self.layout.columns if column.format), None)
-        return csv.ConvertOptions(
-            column_types=types,
-            include_columns=list(types),
-            null_values=[],
-            timestamp_parsers=[form] if form else [],
-        )
+    def _conversions(self) -> list[csv.ConvertOptions]:
+        types: dict[str, pa.DataType] = {}
+        for at, column in enumerate(self.layout.columns):
+            if column.kind != "skip":
+                types[str(at)] = pa.string() if column.format else _RAW[column.kind]
+        first = len(self.layout.columns)
+        if self.layout.vector == "rest":
+            types |= {str(at): pa.float32() for at in range(first, self.width)}
+        if self.layout.vector == "field":
+            types[str(first)] = pa.string()
+        kinds = [types]
+        if _RAW["date"] in types.values():
+            kinds.append({name: _ZONED if kind == _RAW["date"] else kind for name, kind in types.items()})
+        return [_convert_options(kind) for kind in kinds]
 
-    def read(self, block: bytes) -> tuple[list[pa.RecordBatch], list[Bad]]:
-        """Return the good rows of a block of whole lines, and its bad ones."""
-        batches: list[pa.RecordBatch] = []
-        bad: list[Bad] = []
-        self._read_into(block, 0, batches, bad)
-        return batches, bad
+    def read(self, block: Block) -> Parsed:
+        """Return the good and the bad rows of a block of whole lines."""
+        parsed = Parsed()
+        self._read_into(parsed, block, 0)
+        parsed.lines = block.count_lines()
+        if len(parsed.batches) > 1:
+            parsed.batches = pa.Table.from_batches(parsed.batches).combine_chunks().to_batches()
+        return parsed
 
-    def _read_into(self, block: bytes, line: int, batches: list[pa.RecordBatch], bad: list[Bad]) -> None:
-        batch = self._take(block)
-        if isinstance(batch, pa.RecordBatch):
-            if batch.num_rows:
-                batches.append(batch)
-            return
-        cut = block.rfind(b"\n", 0, len(block) // 2) + 1 or block.find(b"\n") + 1
-        if cut in (0, len(block)):
-            found, expected = self._words(block, batch)
-            bad.append(Bad(line, sum(done.num_rows for done in batches), block.rstrip(b"\r\n"), found, expected))
-            return
-        self._read_into(block[:cut], line, batches, bad)
-        self._read_into(block[cut:], line + block.count(b"\n", 0, cut), batches, bad)
-
-    def _words(self, line: bytes, reason: str) -> tuple[str, str]:
-        said = explain(line.removesuffix(b"\n"), self.layout, self.width, self.dim)
-        return said or (reason or "a row that cannot be read", f"lines of `{self.layout.form}`")
-
-    def _take(self, block: bytes) -> pa.RecordBatch | str:
-        """Return a batch of all rows of a block, or (in words, possibly none) why not all of them are good."""
-        result: pa.RecordBatch | str = ""
-        if not self._needs_tidying(block):
-            result = self._try(block)
-            if isinstance(result, pa.RecordBatch):
-                return result
-        tidy = self._tidy(block)
-        if tidy is None or tidy == block:
-            return result
-        if not tidy:
-            return pa.record_batch({})
-        return self._try(tidy)
-
-    def _needs_tidying(self, block: bytes) -> bool:
-        """Whether a block may hold what ``pyarrow.csv`` would take in another sense than meant."""
-        layout = self.layout
-        if layout.brackets:
-            return True
-        if layout.comment and (block.startswith(layout.comment.encode()) or b"\n" + layout.comment.encode() in block):
-            return True
-        if layout.delimiter != " " or self._numeric:
-            return False
-        if any(blank in block for blank in (b"\t", b"\v", b"\f")):
-            return True
-        return b"  " in block or b" \n" in block or b"\n " in block or block.startswith(b" ") or block.endswith(b" ")
-
-    def _tidy(self, block: bytes) -> bytes | None:
-        """Return the block without comments, blank lines, surplus blanks, brackets and plus signs."""
-        layout = self.layout
-        if layout.comment:
-            block = re.sub(rb"^%s[^\n]*(?:\n|\Z)" % re.escape(layout.comment.encode()), b"", block, flags=re.MULTILINE)
-        if layout.delimiter == " ":
-            block = block.translate(_TO_BLANK)
-            while b"  " in block:
-                block = block.replace(b"  ", b" ")
-            block = block.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip(b" \n")
-        else:
-            block = _BLANK_LINES.sub(b"", block)
-        if self._numeric and b"+" in block:
-            block = self._plus.sub(rb"\1", block)
-        return _without_brackets(block) if layout.brackets and block else block
-
-    def _try(self, text: bytes) -> pa.RecordBatch | str:
-        if b"\r" in text and text.count(b"\r") != text.count(b"\r\n") + text.endswith(b"\r"):
-            return ""
-        if self._hexadecimal(text):
-            return ""
-        rows = None
-        if self.layout.quote:
-            # A last line that a quote swallows would else go unseen.
-            rows = sum(1 for line in text.split(b"\n") if line.strip())
-            text = text.removesuffix(b"\n") + b"\n"
-        for convert in self._convert:
-            table = self._table(text, convert)
-            if table is not None and rows in (None, table.num_rows):
-                return self._finish(table)
-        return ""
-
-    def _table(self, text: bytes, convert: csv.ConvertOptions) -> pa.Table | None:
-        if self.layout.quote and any(line.count(b'"') % 2 for line in text.split(b"\n")):
-            return None
+    def _read_into(self, parsed: Parsed, block: Block, line: int) -> None:
         try:
-            return csv.read_csv(
-                pa.BufferReader(text), read_options=self._read, parse_options=self._parse, convert_options=convert
-            )
-        except pa.ArrowInvalid:
+            parsed.add(self._take(block))
+            return
+        except _Refused as error:
+            reason = error
+        pieces = block.cut(_PIECES) if block.size > _SMALL else self._guess(block)
+        if len(pieces) == 1:
+            text = block.tobytes().removesuffix(b"\n").removesuffix(b"\r")
+            parsed.bad.append(Bad(line, parsed.rows, text, *self._words(text, reason)))
+            return
+        for piece in pieces:
+            self._read_into(parsed, piece, line)
+            line += piece.count_lines()
+
+    def _guess(self, block: Block) -> list[Block]:
+        """Cut around the lines that look bad; in two if none does."""
+        pieces: list[Block] = []
+        good = False
+        for line in block.lines():
+            is_good = explain(line.tobytes().removesuffix(b"\n"), self.layout, self.width, self.dim) is None
+            if good and is_good:
+                pieces[-1] = pieces[-1]._replace(end=line.end)
+            else:
+                pieces.append(line)
+            good = is_good
+        return pieces if len(pieces) > 1 else block.cut(2)
+
+    def _words(self, line: bytes, reason: _Refused) -> tuple[str, str]:
+        said = explain(line, self.layout, self.width, self.dim)
+        if said is not None:
+            return said
+        found = reason.args[0] if reason.args else "a row that cannot be read"
+        return found, reason.args[1] if len(reason.args) > 1 else f"lines of `{self.layout.form}`"
+
+    def _take(self, block: Block) -> pa.RecordBatch:
+        """Return all rows of a block; raise ``_Refused`` if one of them is bad."""
+        ready = self._as_it_is(block)
+        if ready is not None:
+            try:
+                return self._rows(ready, block)
+            except _Refused as error:
+                refused = error
+        else:
+            refused = _Refused()
+        tidy = Block.of(self._tidy(block))
+        if not tidy.size:
+            return _NO_ROWS
+        if ready is not None and tidy.size == block.size and tidy.tobytes() == block.tobytes():
+            raise refused
+        ready = self._as_it_is(tidy)
+        if ready is None:
+            raise refused
+        return self._rows(ready, tidy)
+
+    def _as_it_is(self, block: Block) -> np.ndarray | None:
+        """Return the text for ``pyarrow.csv``, or None if it would take some of it in another sense than meant."""
+        layout = self.layout
+        if layout.comment and block.begins_line(layout.comment.encode()):
             return None
+        if block.has_lone_return():
+            return None
+        text = block.array()
+        if layout.brackets:
+            return without_brackets(text)
+        if layout.delimiter == " " and not self._numeric:
+            if block.has(b"\v") or block.has(b"\f"):
+                return None
+            if any(column.kind == "skip" for column in layout.columns) and has_surplus_blanks(block):
+                return None
+        if layout.delimiter == " " and block.has(b"\t") and block.has(b" "):
+            return None
+        return text
 
-    def _hexadecimal(self, text: bytes) -> bool:
-        """Whether an integer is written 0x1f, which ``pyarrow.csv`` takes."""
-        if not self._integers or (b"x" not in text and b"X" not in text):
-            return False
+    def _tidy(self, block: Block) -> bytes:
+        """Return the lines without comments, blank ones, surplus blanks and plus signs."""
+        layout = self.layout
+        if layout.comment and block.begins_line(layout.comment.encode()):
+            comment = re.compile(rb"^%s[^\n]*(?:\n|\Z)" % re.escape(layout.comment.encode()), re.MULTILINE)
+            block = Block.of(comment.sub(b"", block.tobytes()))
+        if not block.size:
+            return b""
+        text = single_blanks(block) if layout.delimiter == " " else without_blank_lines(block.tobytes())
+        if layout.brackets:
+            text = b"\n".join(line.strip(b" \t\r") for line in text.split(b"\n"))
+        if self._numeric and b"+" in text:
+            text = self._plus.sub(rb"\1", text)
+        return text
+
+    def _rows(self, text: np.ndarray, block: Block) -> pa.RecordBatch:
+        tabs = self.layout.delimiter == " " and not block.has(b" ") and block.has(b"\t")
+        parse = self._parse["\t" if tabs else self.layout.delimiter]
+        if self._integers and block.has_hexadecimal():
+            self._refuse_hexadecimal(text, parse)
+        table = self._table(text, parse)
+        if self.layout.quote:
+            self._refuse_open_quotes(table.num_rows, block, parse)
+        return self._batch(table) if table.num_rows else _NO_ROWS
+
+    def _table(self, text: np.ndarray, parse: csv.ParseOptions) -> pa.Table:
+        for convert in self._converts:
+            try:
+                table = _read_csv(text, self._read, parse, convert)
+            except pa.ArrowInvalid:
+                continue
+            if convert is not self._converts[0]:
+                # Dates with a zone seldom come alone.
+                self._converts = self._converts[::-1]
+            return table
+        raise _Refused
+
+    def _refuse_hexadecimal(self, text: np.ndarray, parse: csv.ParseOptions) -> None:
+        """Refuse integers like 0x1f, which ``pyarrow.csv`` takes."""
         if self._numeric:
-            return True
-        options = csv.ConvertOptions(
-            column_types=dict.fromkeys(self._integers, pa.binary()), include_columns=self._integers, null_values=[]
-        )
-        table = self._table(text, options)
-        return table is None or any(
-            pc.any(pc.match_substring(column, _HEX, ignore_case=True)).as_py() for column in table.columns
-        )
+            raise _Refused
+        try:
+            table = _read_csv(text, self._read, parse, _convert_options(dict.fromkeys(self._integers, pa.binary())))
+        except pa.ArrowInvalid:
+            raise _Refused from None
+        for column in table.columns:
+            for sign in ("x", "X"):
+                if pc.any(pc.match_substring(column, sign)).as_py():
+                    raise _Refused
 
-    def _finish(self, table: pa.Table) -> pa.RecordBatch | str:
+    def _refuse_open_quotes(self, rows: int, block: Block, parse: csv.ParseOptions) -> None:
+        """Refuse a quoted field that goes over a line end, or is not closed at the end of the block."""
+        if rows != block.count_lines() and rows != block.filled_lines():
+            raise _Refused
+        last = block.last_line()
+        if b'"' in last:
+            twice = np.frombuffer(2 * (last + b"\n"), np.uint8)
+            try:
+                if _read_csv(twice, self._read, parse, _convert_options({"0": pa.binary()})).num_rows != 2:
+                    raise _Refused
+            except pa.ArrowInvalid:
+                raise _Refused from None
+
+    def _batch(self, table: pa.Table) -> pa.RecordBatch:
+        """Check the values and give them the types they are given out in."""
         arrays: list[pa.Array] = []
         names: list[str] = []
         for at, column in enumerate(self.layout.columns):
             if column.kind != "skip":
-                array = _checked(table.column(str(at)).combine_chunks(), column.kind, column.format)
-                if array is None:
-                    return ""
-                arrays.append(array)
+                arrays.append(_checked(_array(table.column(str(at))), column.kind, column.format))
                 names.append(column.name)
         if self.layout.vector:
-            vector = self._vector(table)
-            if vector is None:
-                return ""
-            arrays.append(vector)
+            arrays.append(self._vector(table))
             names.append("feat")
         batch = pa.record_batch(arrays, names=names)
         if self.layout.derive:
             try:
                 batch = self.layout.derive(batch)
             except ValueError as error:
-                return str(error)
+                raise _Refused(*(" ".join(str(part).split()) for part in error.args[:2])) from None
         return batch
 
-    def _vector(self, table: pa.Table) -> pa.Array | None:
-        first, rows = len(self.layout.columns), table.num_rows
-        columns = table.columns[-self.dim :]
+    def _vector(self, table: pa.Table) -> pa.Array:
         if self.layout.vector == "field":
-            texts = table.column(str(first)).combine_chunks()
-            whole = pa.ListArray.from_arrays(pa.array([0, rows], pa.int32()), texts)
-            joined = pc.binary_join(whole, "\n")[0].as_buffer()
-            names = [str(at) for at in range(self.dim)]
-            try:
-                columns = csv.read_csv(
-                    pa.BufferReader(joined),
-                    read_options=_read_options(names),
-                    parse_options=_parse_options(",", False),
-                    convert_options=csv.ConvertOptions(
-                        column_types=dict.fromkeys(names, pa.float32()), null_values=[]
-                    ),
-                ).columns
-            except pa.ArrowInvalid:
-                return None
-            if len(columns[0]) != rows:
-                return None
-        values = np.empty((rows, self.dim), np.float32)
-        for at, column in enumerate(columns):
-            values[:, at] = np.from_dlpack(column.combine_chunks())
+            table = _split_field(_array(table.column(str(len(self.layout.columns)))), self.dim)
+        values = np.empty((table.num_rows, self.dim), np.float32)
+        for at, column in enumerate(table.columns[-self.dim :]):
+            values[:, at] = np.from_dlpack(_array(column))
         if not np.isfinite(values).all():
-            return None
-        flat = pa.Array.from_buffers(pa.float32(), values.size, [None, pa.py_buffer(values)])
-        return pa.FixedSizeListArray.from_arrays(flat, self.dim)
+            raise _Refused
+        return pa.FixedSizeListArray.from_arrays(_arrow(values.reshape(-1)), self.dim)
 
 
-def _read_options(names: list[str]) -> csv.ReadOptions:
-    return csv.ReadOptions(column_names=names, use_threads=False, block_size=1 << 30)
+def _split_field(texts: pa.Array, dim: int) -> pa.Table:
+    """Split texts of `dim` numbers between commas into columns, by reading them as lines of a file of their own."""
+    whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+    lines = np.frombuffer(pc.binary_join(whole, "\n")[0].as_buffer(), np.uint8)
+    types = {str(at): pa.float32() for at in range(dim)}
+    try:
+        table = _read_csv(lines, _read_options(dim), _parse_options(",", False), _convert_options(types))
+    except pa.ArrowInvalid:
+        raise _Refused from None
+    if table.num_rows != len(texts):
+        raise _Refused
+    return table
+
+
+def _read_csv(
+    text: np.ndarray, read: csv.ReadOptions, parse: csv.ParseOptions, convert: csv.ConvertOptions
+) -> pa.Table:
+    return csv.read_csv(
+        pa.BufferReader(pa.py_buffer(text)), read_options=read, parse_options=parse, convert_options=convert
+    )
+
+
+def _read_options(width: int) -> csv.ReadOptions:
+    # One chunk, whatever the size: a chunk more is a column in two arrays.
+    return csv.ReadOptions(column_names=[str(at) for at in range(width)], use_threads=False, block_size=1 << 30)
 
 
 def _parse_options(delimiter: str, quote: bool) -> csv.ParseOptions:
     return csv.ParseOptions(delimiter=delimiter, quote_char='"' if quote else False)
 
 
-def _without_brackets(block: bytes) -> bytes | None:
-    """Put blanks in place of the brackets around each line; None if some line has none, or others."""
-    view = np.frombuffer(bytearray(b"\n".join(line.strip() for line in block.splitlines() if line.strip())), np.uint8)
-    breaks = np.flatnonzero(view == ord("\n"))
-    begins, ends = np.concatenate([[0], breaks + 1]), np.concatenate([breaks - 1, [len(view) - 1]])
-    for sign, at in ((ord("["), begins), (ord("]"), ends)):
-        if np.count_nonzero(view == sign) != len(at) or not (view[at] == sign).all():
-            return None
-        view[at] = ord(" ")
-    return view.tobytes()
+def _convert_options(types: dict[str, pa.DataType]) -> csv.ConvertOptions:
+    return csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[])
 
 
-def _checked(values: pa.Array, kind: str, form: str | None) -> pa.Array | None:
-    """Return the values as they are given out, or None if one of them is out of range."""
+def _checked(values: pa.Array, kind: str, form: str | None) -> pa.Array:
+    """Return the values as they are given out; raise ``_Refused`` if one of them is out of range."""
+    result: pa.Array | np.ndarray | None = values
     if kind == "integer":
-        return values if not len(values) or pc.min(values).as_py() >= 0 else None
-    if kind == "number":
-        return values if pc.all(pc.is_finite(values)).as_py() is not False else None
-    if kind == "text":
-        return None if pc.any(pc.or_(pc.equal(pc.binary_length(values), 0), pc.ascii_is_space(values))).as_py() else values
-    if kind == "yyyymmdd":
-        return _from_digits(np.from_dlpack(values))
-    micros = np.from_dlpack(values.view(pa.int64()))
-    return _arrow(micros / 1e6)
+        good = pc.min(values).as_py() >= 0
+    elif kind == "number":
+        good = pc.all(pc.is_finite(values)).as_py()
+    elif kind == "text":
+        good = pc.min(pc.binary_length(values)).as_py() > 0 and not pc.any(pc.ascii_is_space(values)).as_py()
+    else:
+        if kind == "yyyymmdd":
+            result = from_digits(np.from_dlpack(values))
+        elif form is None:
+            result = np.true_divide(np.from_dlpack(values.view(pa.int64())), 1e6)
+        else:
+            result = parse_dates(values, form)
+        good = result is not None
+    if not good:
+        raise _Refused
+    return _arrow(result) if isinstance(result, np.ndarray) else result
 
 
-def _from_digits(value: np.ndarray) -> pa.Array | None:
-    year, day = np.divmod(value, 10_000)
-    if len(value) and (year.min() < 1000 or year.max() > 9999):
-        return None
-    leap = ((year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))).astype(np.int64)
-    in_year = _DAY_OF_YEAR[leap, day]
-    if len(value) and in_year.min() < 0:
-        return None
-    return _arrow((_YEAR_BEGINS[year] + in_year) * 86400.0)
-
-
-def _tables() -> tuple[np.ndarray, np.ndarray]:
-    """Return the day of the year by leap year and mmdd (-1 where there is none), and the first day of each year."""
-    days = np.full((2, 10_000), -1, np.int64)
-    for leap, year in enumerate((2001, 2000)):
-        dates = np.arange(f"{year}-01-01", f"{year + 1}-01-01", dtype="datetime64[D]")
-        months = (dates.astype("datetime64[M]").astype(np.int64) % 12) + 1
-        of_month = (dates - dates.astype("datetime64[M]")).astype(np.int64) + 1
-        days[leap, months * 100 + of_month] = np.arange(len(dates))
-    years = (np.arange(10_000) - 1970).astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64)
-    return days, years
-
-
-_DAY_OF_YEAR, _YEAR_BEGINS = _tables()
+def _array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _arrow(values: np.ndarray) -> pa.Array:

@@ -5,21 +5,22 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
+from data_prep.sources._block import BLANKS, MARK, Block
 from data_prep.sources._explain import short
 from data_prep.sources._layout import Layout
 from data_prep.sources._open import RawStream, open_raw
-from data_prep.sources._parse import Bad, Parser
+from data_prep.sources._parse import Bad, Parsed, Parser
 from dgl_dysign.errors import DataError
 
 LONGEST_LINE = 16 << 20
 _MANY = 10_000
-_TEXT = 1000
-_MARK = b"\xef\xbb\xbf"
+_LONGEST_TEXT = 1000
 
 
 class Rejected(NamedTuple):
@@ -30,10 +31,17 @@ class Rejected(NamedTuple):
     reason: str
 
 
+class _Task(NamedTuple):
+    """A block on its way through the parser; without a block where reading failed."""
+
+    parsed: "Future[Parsed]"
+    block: Block | None
+
+
 class RawFile:
     r"""A stream of record batches from a raw file, plain or compressed.
 
-    Spaces or tabs, CRLF line ends, a UTF-8 byte-order mark, blank lines and a missing last line end are all accepted.
+    Runs of blanks, CRLF line ends, a UTF-8 byte-order mark, blank lines and a missing last line end are all accepted.
     After iterating, `source`, `rejected` and `line_of` describe what was read.
 
     Parameters
@@ -45,20 +53,26 @@ class RawFile:
     on_error : {"stop", "quarantine"}
         Raise at the first bad row, or set bad rows aside in `rejected`.
     max_bytes : int, optional
-        Most bytes after decompression. Default: no bound for plain files; for compressed ones 1000 times the file's
-        size, but at least 1 GiB and at most 64 GiB.
+        Most bytes after decompression; for the default see :func:`data_prep.sources._open.open_raw`.
     on_bytes : callable, optional
-        Called with the number of bytes of the file on disk that were read since the last call, for a progress bar.
+        Called with the number of bytes of the file on disk read since the last call, for a progress bar.
     block_bytes : int, default 4 MiB
-        Size of the blocks that are parsed at once; has no influence on the result.
+        Size of the blocks that are parsed at once; has no influence on the rows, only on how they are grouped.
     threads : int, default 2
-        Number of blocks parsed side by side.
+        Number of blocks parsed side by side; at most two more are in memory.
+
+    Attributes
+    ----------
+    rejected : list of Rejected
+        Bad rows, in the order of the file; may be emptied between batches.
+    rows : int
+        Number of good rows so far.
 
     Raises
     ------
     DataError
         At the first bad row (``stop``), naming file and line; if the file is missing, damaged, longer than `max_bytes`,
-        changes while it is read or holds no good rows; if more than half of the rows, and at least 10,000, are bad.
+        changes while it is read or holds no good rows; if at least 10,000 rows, and more than half, are bad.
 
     Examples
     --------
@@ -95,13 +109,15 @@ class RawFile:
 
     def _begin(self) -> None:
         self.rejected: list[Rejected] = []
-        self.rows = self._header = self._lines = 0
-        self._bad_lines = array("q")
+        self.rows = self._header = 0
+        self._line = 1
+        self._bad_lines, self._row_at, self._line_at = array("q"), array("q"), array("q")
         self._sha256 = ""
+        self._spare: list[bytearray] = []
 
     @property
     def source(self) -> dict[str, Any]:
-        """Name, SHA-256 and counts of lines, for the manifest; lines = header + rows + rejected."""
+        """Name, SHA-256 and counts for the manifest; `lines` (not blank, no comments) = header + rows + rejected."""
         rejected = len(self._bad_lines)
         return {
             "name": self.path.name,
@@ -118,17 +134,17 @@ class RawFile:
             yield from self._batches(stream)
             self._sha256 = stream.sha256()
         if not self.rows:
-            aside = f" ({len(self._bad_lines)} bad ones)" if self._bad_lines else ""
+            aside = f" (all {len(self._bad_lines)} lines are bad)" if self._bad_lines else ""
             raise DataError(
                 f"{self.path}: found no rows{aside}, expected lines of `{self.layout.form}`; is the download complete?"
             )
 
     def _batches(self, stream: RawStream) -> Iterator[pa.RecordBatch]:
-        window: deque[Future[tuple[int, list[pa.RecordBatch], list[Bad]]]] = deque()
+        window: deque[_Task] = deque()
         pool = ThreadPoolExecutor(self.threads, "parse")
         try:
-            for future in self._parsed(stream, pool):
-                window.append(future)
+            for task in self._tasks(stream, pool):
+                window.append(task)
                 if len(window) > self.threads + 1:
                     yield from self._accept(window.popleft())
             while window:
@@ -136,83 +152,93 @@ class RawFile:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _parsed(self, stream: RawStream, pool: ThreadPoolExecutor) -> Iterator["Future[Any]"]:
-        """Send blocks to the pool; a failure of the stream comes after all blocks before it."""
-        parser = None if self.layout.vector else Parser(self.layout, len(self.layout.columns))
-        line = 1
+    def _tasks(self, stream: RawStream, pool: ThreadPoolExecutor) -> Iterator[_Task]:
+        """Send blocks to the pool; where reading fails, the error comes after all blocks before it."""
+        parser = None if self.layout.vector else Parser(self.layout)
         try:
-            for block in self._blocks(stream):
-                if line == 1:
-                    block = block.removeprefix(_MARK)
-                while block and self._header < self.layout.header:
-                    block = block[block.find(b"\n") + 1 :] if b"\n" in block else b""
-                    self._header += 1
-                    line += 1
-                while block and parser is None:
-                    cut = block.find(b"\n") + 1 or len(block)
-                    first, rest = block[:cut], block[cut:]
-                    parser = Parser.of_first(first, self.layout)
-                    batches, bad = parser.read(first) if parser else ([], [])
-                    if batches:
-                        break
-                    if first.strip():
-                        parser = parser or Parser(self.layout, len(self.layout.columns) + 1, 1)
-                        done: Future[Any] = Future()
-                        done.set_result((line, *parser.read(first)))
-                        yield done
-                    parser = None
-                    line += 1
-                    block = rest
-                if block and parser:
-                    yield pool.submit(_read, parser, block, line)
-                    line += block.count(b"\n")
+            for block in self._after_header(stream):
+                if parser is None:
+                    # The first good row says how long the vectors are; up to there, each line is tried by itself.
+                    for line in block.lines():
+                        parser = Parser.of_first(line, self.layout)
+                        parsed = parser.read(line)
+                        if parsed.rows:
+                            block = block._replace(begin=line.begin)
+                            break
+                        yield _Task(_done(parsed), None)
+                        parser = None
+                if parser is not None:
+                    yield _Task(pool.submit(parser.read, block), block)
         except DataError as error:
-            failed: Future[Any] = Future()
-            failed.set_exception(error)
-            yield failed
+            yield _Task(_done(error), None)
 
-    def _accept(self, future: "Future[tuple[int, list[pa.RecordBatch], list[Bad]]]") -> Iterator[pa.RecordBatch]:
-        line, batches, bad = future.result()
-        for row in bad:
-            self._reject(row, line + row.line)
-        for batch in batches:
-            self.rows += batch.num_rows
-            yield batch
+    def _accept(self, task: _Task) -> Iterator[pa.RecordBatch]:
+        parsed = task.parsed.result()
+        if task.block:
+            assert isinstance(task.block.data, bytearray)
+            self._spare.append(task.block.data)
+        for row in parsed.bad:
+            self._reject(row)
+        self._row_at.append(self.rows)
+        self._line_at.append(self._line if parsed.rows == parsed.lines else 0)
+        self._line += parsed.lines
+        self.rows += parsed.rows
+        yield from parsed.batches
 
-    def _reject(self, row: Bad, line: int) -> None:
+    def _reject(self, row: Bad) -> None:
+        line = self._line + row.line
         text = row.text.decode("utf-8", "backslashreplace").strip()
         if self.on_error == "stop":
             raise DataError(
                 f"{self.path}, line {line}: found {row.found} in {short(text)}, expected {row.expected}; correct or "
-                "remove the line"
+                "remove the line, or set such lines aside with --on-error quarantine"
             )
-        self.rejected.append(Rejected(line, text[:_TEXT], f"found {row.found}, expected {row.expected}"))
+        self.rejected.append(Rejected(line, text[:_LONGEST_TEXT], f"found {row.found}, expected {row.expected}"))
         self._bad_lines.append(line)
-        count = len(self._bad_lines)
-        if count >= _MANY and 2 * count > self.rows + row.before + count:
-            first = self.rejected[0]
+        bad = len(self._bad_lines)
+        if bad >= _MANY and bad > self.rows + row.before:
             raise DataError(
-                f"{self.path}: found {count} bad rows in {self.rows + row.before + count} (line {first.line}: "
-                f"{first.reason}), expected lines of `{self.layout.form}`; is this the right format?"
+                f"{self.path}: found {bad} bad lines of {self.rows + row.before + bad} (line {line}: found "
+                f"{row.found}, expected {row.expected}), expected lines of `{self.layout.form}`; is it the right format?"
             )
 
-    def _blocks(self, stream: RawStream) -> Iterator[bytes]:
-        """Yield blocks that end at a line end; only the last may lack one."""
-        rest, before = b"", 0
-        while block := stream.read(self.block_bytes):
+    def _after_header(self, stream: RawStream) -> Iterator[Block]:
+        """Yield blocks of the lines after the header."""
+        told = 0
+        for block in self._blocks(stream):
             if self._on_bytes:
-                self._on_bytes(stream.consumed - before)
-                before = stream.consumed
-            cut = block.rfind(b"\n") + 1
+                self._on_bytes(stream.consumed - told)
+                told = stream.consumed
+            while block.size and self._header < self.layout.header:
+                block = block.after_line()
+                self._header += 1
+                self._line += 1
+            if block.size:
+                yield block
+
+    def _blocks(self, stream: RawStream) -> Iterator[Block]:
+        """Yield blocks that end at a line end; only the last may lack one."""
+        rest, mark, wanted, end = b"", MARK, 0, 0
+        while end == wanted:
+            # A line longer than a block is read on in steps that grow with it.
+            kept, wanted = len(rest), len(rest) + max(self.block_bytes, len(rest))
+            buffer = self._buffer(wanted)
+            buffer[:kept] = rest
+            with memoryview(buffer) as view:
+                end = _fill(stream, view[:wanted], kept)
+            first = buffer.find(b"\n", kept, end)
+            self._refuse_long(end if first < 0 else first)
+            cut = buffer.rfind(b"\n", kept, end) + 1 if end == wanted else end
+            rest = bytes(memoryview(buffer)[cut:end])
             if cut:
-                whole = rest + block[:cut]
-                self._refuse_long(whole.find(b"\n"))
-                yield whole
-                rest = b""
-            rest += block[cut:]
-            self._refuse_long(len(rest))
-        if rest:
-            yield rest
+                yield Block(buffer, len(mark) if buffer.startswith(mark, 0, cut) else 0, cut)
+                mark = b""
+
+    def _buffer(self, size: int) -> bytearray:
+        """Return a buffer, one in use before if it can be: new memory costs as much as a tenth of the parsing."""
+        if self._spare and len(self._spare[-1]) >= size:
+            return self._spare.pop()
+        return bytearray(size + self.block_bytes // 4)
 
     def _refuse_long(self, length: int) -> None:
         if length > LONGEST_LINE:
@@ -222,25 +248,40 @@ class RawFile:
             )
 
     def line_of(self, row: int) -> int:
-        """Line number of a good row (from 0), for messages about a row that was read without complaint."""
+        """Line number (from 1) of a good row (from 0), for messages about a row that was read without complaint."""
+        at = bisect_right(self._row_at, row) - 1
+        if not 0 <= row < self.rows:
+            raise IndexError(row)
+        if self._line_at[at]:
+            return self._line_at[at] + row - self._row_at[at]
+        return next(islice(self._row_lines(), row, None))
+
+    def _row_lines(self) -> Iterator[int]:
+        """Yield the line number of each good row, reading the file again."""
         comment = self.layout.comment.encode() if self.layout.comment else None
-        line = 0
+        bad, line = set(self._bad_lines), 0
         with open_raw(self.path, self.max_bytes) as stream:
             for block in self._blocks(stream):
-                for text in block.removesuffix(b"\n").split(b"\n"):
+                for each in block.lines():
                     line += 1
-                    if line == 1:
-                        text = text.removeprefix(_MARK)
-                    if line <= self.layout.header or not text.strip() or (comment and text.startswith(comment)):
-                        continue
-                    at = bisect_right(self._bad_lines, line) - 1
-                    if at >= 0 and self._bad_lines[at] == line:
-                        continue
-                    if row == 0:
-                        return line
-                    row -= 1
-        raise IndexError(row)
+                    text = each.tobytes()
+                    is_row = text.strip(BLANKS + b"\n") and not (comment and text.startswith(comment))
+                    if is_row and line > self.layout.header and line not in bad:
+                        yield line
 
 
-def _read(parser: Parser, block: bytes, line: int) -> tuple[int, list[pa.RecordBatch], list[Bad]]:
-    return (line, *parser.read(block))
+def _fill(stream: RawStream, buffer: memoryview, kept: int) -> int:
+    """Fill a buffer after its first `kept` bytes; return where what was read ends."""
+    while kept < len(buffer) and (size := stream.readinto(buffer[kept:])):
+        kept += size
+    return kept
+
+
+def _done(result: Parsed | DataError) -> "Future[Parsed]":
+    """Return a future that is done."""
+    future: Future[Parsed] = Future()
+    if isinstance(result, DataError):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+    return future
