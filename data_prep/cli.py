@@ -1,17 +1,20 @@
-"""The ``dysign-prep`` command: raw files to prepared folders, and a look at them."""
+"""The ``dysign-prep`` command: raw files to prepared folders, and what can be done with those."""
 
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 # pyarrow, numpy and matplotlib are imported inside the commands, so that --help answers at once.
+from data_prep import cli_read
+from data_prep.cli_synth import synth_app
+from data_prep.progress import progress
 from dgl_dysign.errors import DGLDySignError
 
 app = typer.Typer(
@@ -21,8 +24,6 @@ app = typer.Typer(
     help="Turn raw files of events into Parquet snapshots for dgl_dysign.",
     rich_markup_mode="rich",
 )
-synth_app = typer.Typer(no_args_is_help=True, help="Write generated raw files in the format of a real data set.")
-app.add_typer(synth_app, name="synth")
 
 
 class Features(str, Enum):
@@ -35,67 +36,277 @@ class Features(str, Enum):
     none = "none"
 
 
+class OnError(str, Enum):
+    """What happens at a bad row."""
+
+    stop = "stop"
+    quarantine = "quarantine"
+
+
+class EngineName(str, Enum):
+    """What reads the parts of the raw data."""
+
+    local = "local"
+    dask = "dask"
+
+
+class Ids(str, Enum):
+    """What the ids of an edge list are."""
+
+    auto = "auto"
+    integer = "integer"
+    text = "text"
+
+
+class TimeUnit(str, Enum):
+    """What the times of an edge list count, from 1970; none: steps."""
+
+    s = "s"
+    ms = "ms"
+    us = "us"
+    ns = "ns"
+    none = "none"
+
+
+Raw = Annotated[Path, typer.Argument(metavar="RAW", help="Folder with the raw files.", show_default=False)]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must not exist.", show_default=False)]
+Every = Annotated[
+    str | None,
+    typer.Option(
+        help="Snapshots of equal width from the first event (15s, 30m, 1h, 7d, 2w, or seconds), of the calendar (hour, "
+        "day, week, month, year, roland-week: weeks cut at New Year), or one a distinct time (step).",
+        rich_help_panel="Snapshots",
+    ),
+]
+Count = Annotated[
+    int | None,
+    typer.Option("--snapshots", min=1, help="So many snapshots of equally many events.", rich_help_panel="Snapshots"),
+]
+Merge = Annotated[
+    int, typer.Option(min=1, help="Make one snapshot of so many neighbouring ones.", rich_help_panel="Snapshots")
+]
+Kind = Annotated[Features, typer.Option(help="Node features a snapshot.", rich_help_panel="Node features")]
+Dim = Annotated[
+    int | None,
+    typer.Option(min=1, help="Width: of walks 128, of spectral 256 for each decay.", rich_help_panel="Node features"),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the features.", rich_help_panel="Node features")]
+Decay = Annotated[
+    list[float] | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Weight of an event after one snapshot; repeat it for several (spectral).",
+        rich_help_panel="Node features",
+    ),
+]
+Errors = Annotated[
+    OnError,
+    typer.Option(
+        help="At a bad row: stop and name it, or quarantine it in rejected.parquet.", rich_help_panel="Reading"
+    ),
+]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(min=1, help="Most bytes that a compressed file may grow to.", rich_help_panel="Reading"),
+]
+UnknownLabels = Annotated[
+    bool,
+    typer.Option("--allow-unknown-labels", help="Keep labels of nodes that no event names.", rich_help_panel="Reading"),
+]
+EngineOption = Annotated[
+    EngineName, typer.Option(help="What reads the parts; dask needs its extra.", rich_help_panel="Engine")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that read parts; 1: this one.", rich_help_panel="Engine")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.", rich_help_panel="Engine")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if this tool made it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
-@app.command(epilog="Example: [bold]dysign-prep dblp raw/dblp prepared/dblp --features spectral[/bold]")
-def dblp(
+def _add(name: str, about: str, example: str, features: Features = Features.none) -> None:
+    """Add the command that prepares one data set; all have the same options."""
+
+    def command(
+        raw: Raw,
+        out: Out,
+        every: Every = None,
+        snapshots: Count = None,
+        merge: Merge = 1,
+        features: Kind = features,
+        dim: Dim = None,
+        seed: Seed = 0,
+        decay: Decay = None,
+        on_error: Errors = OnError.stop,
+        max_bytes: MaxBytes = None,
+        allow_unknown_labels: UnknownLabels = False,
+        engine: EngineOption = EngineName.local,
+        workers: Workers = 1,
+        scheduler: Scheduler = None,
+        overwrite: Overwrite = False,
+        quiet: Quiet = False,
+        as_json: Json = False,
+    ) -> None:
+        def open_source(read: Any) -> Any:
+            return import_module(f"data_prep.sources.{name}").open_source(raw, read)
+
+        _prepare(
+            open_source, out, every, snapshots, merge, features, dim, seed, decay, on_error, max_bytes,
+            allow_unknown_labels, engine, workers, scheduler, overwrite, quiet, as_json,
+        )  # fmt: skip
+
+    app.command(name, help=about, epilog=f"Example: [bold]dysign-prep {name} {example}[/bold]")(command)
+
+
+_add(
+    "dblp",
+    "Prepare the DBLP co-author graph, or any folder of `src dst time` lines with node2label.txt.",
+    "raw/dblp prepared/dblp --features spectral",
+    Features.spectral,
+)
+_add(
+    "tmall",
+    "Prepare Tmall: tmall.txt (`src dst time` lines) and node2label.txt.",
+    "raw/tmall prepared/tmall --merge 10 --features degree",
+)
+_add(
+    "patent",
+    "Prepare US patents: SpikeNet's JSON lines, NBER's cite75_99 or SNAP's cit-Patents with apat63_99.",
+    "raw/patent prepared/patent --merge 2",
+)
+_add(
+    "wikipedia",
+    "Prepare Wikipedia edits: JODIE's csv, TGN's and DyGLib's ml_wikipedia, or TGL's edges.csv.",
+    "raw/wikipedia prepared/wikipedia --every 1h",
+)
+_add(
+    "reddit",
+    "Prepare Reddit posts: JODIE's csv, TGN's and DyGLib's ml_reddit, or TGL's edges.csv.",
+    "raw/reddit prepared/reddit --every 1h",
+)
+
+
+@app.command(
+    epilog="Example: [bold]dysign-prep edges soc-sign-bitcoinotc.csv prepared/otc --every week[/bold]  or  "
+    "[bold]dysign-prep edges mine.csv prepared/mine --src from --dst to --time when --weight 4[/bold]"
+)
+def edges(
     raw: Annotated[
-        Path, typer.Argument(metavar="RAW", help="Folder with dblp.txt and node2label.txt.", show_default=False)
+        Path, typer.Argument(metavar="RAW", help="An edge list, or a folder of its parts.", show_default=False)
     ],
     out: Out,
-    features: Annotated[Features, typer.Option(help="Node features a snapshot.")] = Features.spectral,
-    dim: Annotated[int | None, typer.Option(min=1, help="Width: of walks 128, of spectral 256 for each decay.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the features.")] = 0,
-    decay: Annotated[
-        list[float] | None,
-        typer.Option(min=0.0, max=1.0, help="Weight of an event after one snapshot; repeat it for several (spectral)."),
+    src: Annotated[str | None, typer.Option(help="Column of sources: name or number from 1.")] = None,
+    dst: Annotated[str | None, typer.Option(help="Column of destinations.")] = None,
+    time_column: Annotated[str | None, typer.Option("--time", help="Column of times.")] = None,
+    weight: Annotated[str | None, typer.Option(help="Column of weights (a rating, an amount).")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of classes of the events.")] = None,
+    edge_features: Annotated[str | None, typer.Option(help="First column of features; they go on to the last.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Character between columns; default: as line 1.")] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether line 1 is a header; default: if names are used."),
     ] = None,
-    allow_unknown_labels: Annotated[
-        bool, typer.Option("--allow-unknown-labels", help="Keep labels of nodes that no edge names.")
-    ] = False,
+    ids: Annotated[Ids | None, typer.Option(help="What ids are; default: as the first row.")] = None,
+    time_format: Annotated[str | None, typer.Option(help="How times are written, as in strptime; else ISO.")] = None,
+    time_unit: Annotated[TimeUnit | None, typer.Option(help="What times count; none: steps.")] = None,
+    undirected: Annotated[bool, typer.Option("--undirected", help="Edges have no direction.")] = False,
+    labels: Annotated[Path | None, typer.Option(help="File of `node label` lines.")] = None,
+    every: Every = None,
+    snapshots: Count = None,
+    merge: Merge = 1,
+    features: Kind = Features.none,
+    dim: Dim = None,
+    seed: Seed = 0,
+    decay: Decay = None,
+    on_error: Errors = OnError.stop,
+    max_bytes: MaxBytes = None,
+    allow_unknown_labels: UnknownLabels = False,
+    engine: EngineOption = EngineName.local,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Prepare the DBLP co-author graph, or any folder of `src dst time` lines with node2label.txt."""
-    from data_prep import writer
-    from data_prep.snapshots import arrange
-    from data_prep.sources import dblp as source
+    """Prepare any delimited list of timed edges; Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow and Reddit's are known.
+
+    By default columns 1, 2 and 3 are source, destination and time (Unix seconds), and a snapshot is a calendar week.
+    """
+    given = {
+        "src": src, "dst": dst, "time": time_column, "weight": weight, "label": label, "edge_features": edge_features,
+        "delimiter": {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter), "header": header,
+        "ids": ids and ids.value, "time_format": time_format, "time_unit": time_unit and time_unit.value,
+        "directed": False if undirected else None,
+    }  # fmt: skip
+
+    def open_source(read: Any) -> Any:
+        from data_prep.sources.edges import open_source
+
+        return open_source(raw, read, {key: value for key, value in given.items() if value is not None}, labels)
+
+    _prepare(
+        open_source, out, every, snapshots, merge, features, dim, seed, decay, on_error, max_bytes,
+        allow_unknown_labels, engine, workers, scheduler, overwrite, quiet, as_json,
+    )  # fmt: skip
+
+
+def _prepare(
+    open_source: Callable[[Any], Any],
+    out: Path,
+    every: str | None,
+    snapshots: int | None,
+    merge: int,
+    features: Features,
+    dim: int | None,
+    seed: int,
+    decay: list[float] | None,
+    on_error: OnError,
+    max_bytes: int | None,
+    allow_unknown_labels: bool,
+    engine: EngineName,
+    workers: int,
+    scheduler: str | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from data_prep import pipeline, writer
+    from data_prep.engines import Engine
+    from data_prep.rules import Rule, parse_rule
+    from data_prep.sources._source import ReadOptions
 
     start = time.perf_counter()
     writer.check_target(out, overwrite)
-    with _progress(quiet) as progress:
-        on_bytes = progress("reading", sum(path.stat().st_size for path in raw.glob("*.txt")))
-        data = source.read(raw, allow_unknown_labels=allow_unknown_labels, on_bytes=on_bytes)
-        events = arrange(data.src, data.dst, data.time)
+    parse_rule(every, snapshots, merge, Rule("step"))  # a wrong rule is told before anything is read
+    chosen: dict[str, Any] = {}
+    if features is not Features.none:
+        from data_prep.features import options
+
         given = {"dim": dim, "seed": seed, "decay": decay[0] if decay and len(decay) == 1 else decay or None}
-        made = {} if features is Features.none else _features(features.value, data, events, given, progress)
-        with writer.new_folder(out, overwrite) as folder:
-            manifest = writer.write_prepared(folder, data, events, **made)
+        chosen = options(features.value, **given)
+    read = ReadOptions(on_error.value, max_bytes)
+    with progress(quiet or as_json) as add:
+        source = open_source(read)
+        rule = parse_rule(every, snapshots, merge, source.rule)
+        engines = Engine(engine.value, workers, scheduler)
+        made = pipeline.Options(rule, read, engines, features.value, chosen, allow_unknown_labels, overwrite)
+        try:
+            manifest = pipeline.prepare(source, out, made, add)
+        except KeyboardInterrupt:
+            print("dysign-prep: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+            raise SystemExit(130) from None
     _report(out, manifest, time.perf_counter() - start, quiet, as_json)
 
 
-def _features(kind: str, data: Any, events: Any, given: dict[str, Any], progress: Any) -> dict[str, Any]:
-    """Start the computation of features; it runs while they are written."""
-    from data_prep.features import features, options
-
-    chosen = options(kind, **given)
-    shape = data.num_nodes, events.num_snapshots
-    return {
-        "features": features(kind, events.snapshot, events.src, events.dst, *shape, **chosen),
-        "feature_params": {"kind": kind, **chosen},
-        "on_snapshot": progress(f"{kind} features", events.num_snapshots),
-    }
-
-
 def _report(out: Path, manifest: dict[str, Any], seconds: float, quiet: bool, as_json: bool) -> None:
-    keys = ("dataset", "num_nodes", "num_edges", "num_snapshots", "num_classes", "duplicate_rows", "features")
+    keys = (
+        "dataset", "num_nodes", "num_edges", "num_snapshots", "num_classes", "duplicate_rows", "rejected_rows",
+        "features",
+    )  # fmt: skip
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    summary = {**{key: manifest[key] for key in keys}, "bytes": size, "seconds": round(seconds, 3), "path": str(out)}
+    lines = sum(source["lines"] for source in manifest["sources"])
+    counts = {**{key: manifest[key] for key in keys}, "lines": lines, "bytes": size, "seconds": round(seconds, 3)}
+    summary = {**counts, "path": str(out)}
     if as_json:
         print(json.dumps(summary))
     elif not quiet:
@@ -106,73 +317,10 @@ def _report(out: Path, manifest: dict[str, Any], seconds: float, quiet: bool, as
         show_counts(manifest["dataset"], summary)
 
 
-@app.command(epilog="Example: [bold]dysign-prep describe prepared/dblp --png dblp.png[/bold]")
-def describe(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A prepared folder.", show_default=False)],
-    png: Annotated[Path | None, typer.Option(help="Picture to write; default OUT/describe.png.")] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Print counts beside the published ones, and draw events, nodes and classes over time."""
-    from data_prep import describe as look
-
-    description = look.describe(out)
-    png = png or out / "describe.png"
-    look.draw(description, png)
-    if as_json:
-        print(json.dumps({**description.to_json(), "png": str(png)}))
-    elif not quiet:
-        from data_prep.tables import show_description
-
-        show_description(description, png)
-
-
-@synth_app.command("dblp", epilog="Example: [bold]dysign-prep synth dblp raw/generated --nodes 2000[/bold]")
-def synth_dblp(
-    out: Out,
-    nodes: Annotated[int, typer.Option(help="Number of nodes.")] = 2000,
-    steps: Annotated[int, typer.Option(help="Number of time steps.")] = 12,
-    classes: Annotated[int, typer.Option(help="Number of classes.")] = 6,
-    events_per_step: Annotated[
-        int | None, typer.Option(help="Mean number of events a step; default as in DBLP.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Write dblp.txt and node2label.txt for a growing network of drifting communities."""
-    from data_prep.synth import DblpLike
-    from data_prep.writer import new_folder
-
-    generator = DblpLike(nodes, steps, classes, seed, events_per_step)
-    with new_folder(out, overwrite, marker="synth.json") as folder:
-        made = generator.write(folder)
-    if as_json:
-        print(json.dumps({**made, "path": str(out)}))
-    elif not quiet:
-        from data_prep.tables import show_counts
-
-        show_counts("generated", {**made, "path": str(out)})
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Any]:
-    """Give a function (text, total) -> advance that adds a bar; without a terminal nothing is drawn."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda text, total: lambda amount=1: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-
-        def add(text: str, total: int) -> Any:
-            task = bars.add_task(text, total=total)
-            return lambda amount=1: bars.advance(task, amount)
-
-        yield add
+app.command(epilog=cli_read.EXAMPLES["describe"])(cli_read.describe)
+app.command(epilog=cli_read.EXAMPLES["verify"])(cli_read.verify)
+app.command(epilog=cli_read.EXAMPLES["export"])(cli_read.export)
+app.add_typer(synth_app, name="synth")
 
 
 def main() -> None:

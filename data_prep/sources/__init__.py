@@ -1,1 +1,1 @@
-"""One reader a raw format; each gives :class:`data_prep.snapshots.RawData`."""
+"""One reader a raw format; each opens a :class:`data_prep.sources._source.Source`."""

@@ -1,0 +1,118 @@
+"""Where the parts of a raw data set are read: in this process, in worker processes, or under Dask's scheduler."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data_prep.sources._source import ReadOptions, Source
+from data_prep.spool import Part, load, spool
+from dgl_dysign.errors import BackendError, ConfigError
+
+ENGINES = ("local", "dask")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How parts are read.
+
+    Parameters
+    ----------
+    name : str, default "local"
+        ``"local"``, or ``"dask"`` (extra ``dask``).
+    workers : int, default 1
+        Worker processes; 1 with ``"local"``: this process.
+    scheduler : str, optional
+        Address of a running Dask scheduler, whose workers must see the raw files and OUT under the same paths; without
+        it a cluster of `workers` processes is started on this machine.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown, or `workers` is below 1.
+    """
+
+    name: str = "local"
+    workers: int = 1
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise ConfigError(f"--engine: found {self.name}, expected one of {', '.join(ENGINES)}")
+        if self.workers < 1:
+            raise ConfigError(f"--workers: found {self.workers}, expected 1 or more")
+        if self.scheduler and self.name != "dask":
+            raise ConfigError("--scheduler: found an address without Dask, expected --engine dask beside it")
+
+    def read(self, source: Source, home: Path, options: ReadOptions) -> list[Part]:
+        """Spool all parts of a source to folders in `home`; parts that are there whole are not read again.
+
+        Raises
+        ------
+        DataError
+            At the first bad row of the first bad part.
+        BackendError
+            If Dask is not installed.
+        """
+        folders = [home / f"part-{number:05d}" for number in range(len(source.parts))]
+        done = [load(folder) for folder in folders]
+        missing = [number for number, part in enumerate(done) if part is None]
+        advance = options.on_bytes or (lambda amount: None)
+        for number, part in enumerate(done):
+            if part is not None:
+                advance(source.parts[number].stat().st_size)
+        with self._submit(len(missing)) as submit:
+            if submit is None:
+                for number in missing:
+                    done[number] = spool(source, number, folders[number], options)
+            else:
+                quiet = replace(options, on_bytes=None)
+                results = [submit(spool, source, number, folders[number], quiet) for number in missing]
+                for number, result in zip(missing, results, strict=True):
+                    done[number] = result.result()
+                    advance(source.parts[number].stat().st_size)
+        return [part for part in done if part is not None]
+
+    @contextmanager
+    def _submit(self, tasks: int) -> Iterator[Callable[..., Any] | None]:
+        if not tasks or (self.name == "local" and self.workers == 1):
+            yield None
+        elif self.name == "local":
+            from concurrent.futures import ProcessPoolExecutor
+            from multiprocessing import get_context
+
+            # Spawned, not forked: pyarrow's threads do not survive a fork.
+            with ProcessPoolExecutor(min(self.workers, tasks), get_context("spawn")) as pool:
+                yield pool.submit
+                pool.shutdown(cancel_futures=True)
+        else:
+            with self._client() as client:
+                # Dask would otherwise take an equal call of an earlier run for this one.
+                yield lambda *call: client.submit(*call, pure=False)
+
+    def _client(self) -> Any:
+        try:
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise BackendError("Dask is missing; install it with `pip install dgl-dysign[dask]`") from error
+        if self.scheduler:
+            return Client(self.scheduler)
+        cluster = LocalCluster(
+            n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs="error"
+        )
+        return _Owned(Client(cluster), cluster)
+
+
+class _Owned:
+    """A client whose cluster ends with it."""
+
+    def __init__(self, client: Any, cluster: Any) -> None:
+        self._client, self._cluster = client, cluster
+
+    def __enter__(self) -> Any:
+        return self._client
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._cluster.close()

@@ -1,0 +1,303 @@
+"""From a raw data set to a prepared folder: spool, number the nodes, bin, write; each stage is done once."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_prep.arrange import Arrangement, Chunk, FirstSnapshots, Repeats
+from data_prep.engines import Engine
+from data_prep.nodes import Nodes, number_nodes
+from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, write_table
+from data_prep.rules import Binning, Rule, bin_times
+from data_prep.sources._source import ReadOptions, Source, generated_source
+from data_prep.spool import Part
+from data_prep.writer import work_folder, write_json
+from dgl_dysign import __version__
+from dgl_dysign.data import schema
+from dgl_dysign.errors import ConfigError, DataError
+
+Progress = Callable[[str, int], Callable[[int], object]]
+
+
+def _silent(text: str, total: int) -> Callable[[int], object]:
+    return lambda amount: None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a raw data set is prepared.
+
+    Parameters
+    ----------
+    rule : Rule
+        How times become snapshots.
+    read : ReadOptions
+        How raw files are read.
+    engine : Engine
+        Where they are read.
+    features : str, default "none"
+        Kind of node features, one of :data:`data_prep.features.KINDS`.
+    feature_options : dict
+        Their options, all of them (see :func:`data_prep.features.options`).
+    allow_unknown_labels : bool, default False
+        Keep labels of nodes that no event names.
+    overwrite : bool, default False
+        Replace an existing prepared folder.
+    """
+
+    rule: Rule
+    read: ReadOptions = field(default_factory=ReadOptions)
+    engine: Engine = field(default_factory=Engine)
+    features: str = "none"
+    feature_options: dict[str, Any] = field(default_factory=dict)
+    allow_unknown_labels: bool = False
+    overwrite: bool = False
+
+    def plan(self, source: Source) -> dict[str, Any]:
+        """Describe all that the result depends on, so that a later run knows whether it may go on."""
+        files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in source.parts]
+        nodes = [] if source.nodes is None else source.nodes.sources
+        return {
+            "version": __version__,
+            "dataset": source.dataset,
+            "layout": repr(source.layout),
+            "source": [*source.spaces, source.keep_ids, source.directed, source.time_unit, source.weight],
+            "files": files,
+            "nodes": nodes,
+            "rule": repr(self.rule),
+            "read": [self.read.on_error, self.read.max_bytes],
+            "features": [self.features, self.feature_options],
+            "allow_unknown_labels": self.allow_unknown_labels,
+        }
+
+
+def prepare(source: Source, out: Path, options: Options, progress: Progress = _silent) -> dict[str, Any]:
+    """Write a prepared folder.
+
+    Parameters
+    ----------
+    source : Source
+        The raw data set.
+    out : path
+        The folder to write.
+    options : Options
+        How.
+    progress : callable, optional
+        Given (text, total), returns a function that is told of each advance.
+
+    Returns
+    -------
+    dict
+        The manifest.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If a file or an option is wrong; nothing is left behind then. Any other end, such as an interrupt or a full
+        disk, leaves what is done beside `out`, and the same call goes on from there.
+    """
+    with work_folder(out, options.plan(source), options.overwrite) as work:
+        return _Run(source, options, work, progress).all()
+
+
+class _Run:
+    def __init__(self, source: Source, options: Options, work: Path, progress: Progress) -> None:
+        self.source, self.options, self.work, self.new = source, options, work, work / "new"
+        self.progress = progress
+
+    def all(self) -> dict[str, Any]:
+        if (self.new / schema.MANIFEST).exists():
+            return schema.read_manifest(self.new)
+        size = sum(path.stat().st_size for path in self.source.parts)
+        read = replace(self.options.read, on_bytes=self.progress("reading", size))
+        self.read = self.options.engine.read(self.source, self.work / "spool", read)
+        parts = self.filled()
+        nodes = number_nodes(self.source, parts)
+        binning = self.binning(parts)
+        arranged = Arrangement(parts, nodes.maps, binning, self.work / "sorted")
+        facts = self.stage("edges", lambda: self.edges(arranged, nodes, binning, parts))
+        if "feat" in parts[0].facts["columns"]:
+            facts["edge_features"] = self.stage("edge_features", lambda: self.edge_features(arranged, parts))
+        first = np.load(self.work / "first.npy")
+        labels = nodes.write(self.new, first, self.options.allow_unknown_labels, self.options.read.on_error)
+        if self.source.nodes is None and "label" in parts[0].facts["columns"]:
+            labels = [str(label) for label in self.classes(parts)]
+        features = self.node_features(nodes.count, binning.num_snapshots)
+        rejected = [row for part in self.read for row in part.rejected] + nodes.rejected
+        if self.options.read.on_error == "quarantine":
+            self.write_rejected(rejected)
+        manifest = self.manifest(parts, nodes, binning, facts, labels, features, len(rejected))
+        schema.write_manifest(self.new, manifest)
+        return manifest
+
+    def filled(self) -> list[Part]:
+        """Return the parts that hold events; they must be of one form."""
+        parts = [part for part in self.read if part.rows]
+        for part in parts:
+            if part.facts["columns"] != parts[0].facts["columns"]:
+                names = [other.facts["source"]["name"] for other in (parts[0], part)]
+                raise DataError(
+                    f"{names[1]}: found columns {part.facts['columns']}, expected those of {names[0]}: "
+                    f"{parts[0].facts['columns']}; prepare the files one by one"
+                )
+        return parts
+
+    def stage(self, name: str, run: Callable[[], Any]) -> Any:
+        """Run a stage unless an earlier run has done it; return what it found."""
+        path = self.work / f"{name}.json"
+        if not path.exists():
+            write_json(path, run())
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def binning(self, parts: list[Part]) -> Binning:
+        rule, low = self.options.rule, min(part.facts["low"] for part in parts)
+        high, total = max(part.facts["high"] for part in parts), sum(part.rows for part in parts)
+        distinct, kth = None, None
+        if rule.needs_distinct:
+            distinct = np.unique(np.concatenate([part.distinct_times() for part in parts]))
+        if rule.needs_order:
+            times = np.concatenate([part.column("time") for part in parts])
+            times.sort()
+            kth = times.take
+        return bin_times(rule, low, high, distinct, kth, total, unix=self.source.unix)
+
+    @staticmethod
+    def classes(parts: list[Part]) -> list[int]:
+        return sorted({label for part in parts for label in part.facts["labels"]})
+
+    def edges(self, arranged: Arrangement, nodes: Nodes, binning: Binning, parts: list[Part]) -> dict[str, Any]:
+        """Write edges, snapshots and event labels in one pass."""
+        first = FirstSnapshots(nodes.count)
+        repeats = Repeats(nodes.count, arranged.is_sorted)
+        counts = np.zeros(binning.num_snapshots, np.int64)
+        classes = np.array(self.classes(parts))
+        advance = self.progress("writing events", sum(part.rows for part in parts))
+
+        def observed() -> Iterator[Chunk]:
+            for chunk in arranged.chunks():
+                first.add(chunk)
+                repeats.add(chunk)
+                counts[:] += np.bincount(chunk["snapshot"], minlength=len(counts))
+                if "label" in chunk:
+                    chunk["node"] = chunk["src"]
+                    chunk["label"] = np.searchsorted(classes, chunk["label"]).astype(np.int32)
+                yield chunk
+
+        columns = parts[0].facts["columns"]
+        kind = schema.WEIGHTED_EDGES if "weight" in columns else schema.EDGES
+        with ExitStack() as files:
+            tables = [files.enter_context(TableWriter(self.new / "edges.parquet", kind))]
+            if "label" in columns:
+                tables.append(files.enter_context(TableWriter(self.new / "labels.parquet", schema.EVENT_LABELS)))
+            for chunk in ahead(observed()):
+                for table in tables:
+                    table.write(chunk)
+                advance(len(chunk["src"]))
+        starts = np.cumsum(counts) - counts
+        number = np.arange(len(counts), dtype=np.int32)
+        ranges = number, starts, counts, binning.begin.astype(float), binning.end.astype(float)
+        write_table(
+            self.new / "snapshots.parquet", schema.SNAPSHOTS, dict(zip(schema.SNAPSHOTS.names, ranges, strict=True))
+        )
+        np.save(self.work / "first.npy", first.first)
+        return {"duplicate_rows": repeats.finish(), "num_edges": int(counts.sum())}
+
+    def edge_features(self, arranged: Arrangement, parts: list[Part]) -> dict[str, Any]:
+        dim = parts[0].facts["columns"]["feat"][1]
+        advance = self.progress("writing edge features", sum(part.rows for part in parts))
+        with TableWriter(self.new / "edge_features.parquet", schema.feature_schema(dim)) as table:
+            for values in ahead(arranged.features(4 * rows_a_group(dim))):
+                table.write({"feat": values})
+                advance(len(values))
+        return {"dim": dim}
+
+    def node_features(self, num_nodes: int, num_snapshots: int) -> dict[str, Any] | None:
+        """Write one file a snapshot; those that are there from an earlier run stay."""
+        kind, chosen = self.options.features, self.options.feature_options
+        if kind == "none":
+            return None
+        from data_prep.features import bytes_on_disk, features
+
+        folder = self.new / "features"
+        folder.mkdir(exist_ok=True)
+        start = sum(1 for path in folder.glob("*.parquet"))
+        self.check_disk(bytes_on_disk(kind, num_nodes, num_snapshots - start, **chosen))
+        edges = schema.table(self.new, "edges", ["snapshot", "src", "dst"])
+        columns = [np.concatenate([np.from_dlpack(c) for c in column.chunks]) for column in edges.columns]
+        advance = self.progress(f"{kind} features", num_snapshots)
+        advance(start)
+        made = features(kind, *columns, num_nodes, num_snapshots, start=start, state=self.work / "state", **chosen)
+        for snapshot, values in enumerate(made, start):
+            dim = values.shape[1]
+            partial = self.work / "features.partial"
+            write_table(partial, schema.feature_schema(dim), {"feat": values})
+            partial.rename(self.new / f"{schema.feature_name(snapshot)}.parquet")
+            advance(1)
+        with schema.open_table(self.new, schema.feature_name(0)) as file:
+            dim = file.schema_arrow.field("feat").type.list_size
+        return {"kind": kind, **chosen, "dim": dim}
+
+    def check_disk(self, needed: int) -> None:
+        free = shutil.disk_usage(self.work).free
+        if needed > free:
+            raise ConfigError(
+                f"node features: found {free >> 20} MiB free on the disk of OUT, expected {needed >> 20} or more; free "
+                "some, or choose --features none or degree, a smaller --dim, or fewer snapshots with --merge"
+            )
+
+    def write_rejected(self, rejected: list[tuple[str, Any]]) -> None:
+        columns = {
+            "file": pa.array([name for name, _ in rejected], pa.string()),
+            "line": arrow(np.array([row.line for _, row in rejected], np.int64)),
+            "text": pa.array([row.text for _, row in rejected], pa.string()),
+            "reason": pa.array([row.reason for _, row in rejected], pa.string()),
+        }
+        write_table(self.new / "rejected.parquet", schema.REJECTED, columns)
+
+    def manifest(
+        self,
+        parts: list[Part],
+        nodes: Nodes,
+        binning: Binning,
+        facts: dict[str, Any],
+        labels: list[str],
+        features: dict[str, Any] | None,
+        rejected: int,
+    ) -> dict[str, Any]:
+        files = sorted(path for path in self.new.rglob("*.parquet"))
+        with ThreadPoolExecutor(2) as pool:
+            hashes = pool.map(schema.sha256, files)
+        event_labels = self.source.nodes is None and "label" in parts[0].facts["columns"]
+        sources = [part.facts["source"] for part in self.read] + nodes.sources
+        return {
+            "schema_version": schema.SCHEMA_VERSION,
+            "dataset": self.source.dataset,
+            "num_nodes": nodes.count,
+            "num_edges": facts["num_edges"],
+            "num_snapshots": binning.num_snapshots,
+            "num_classes": len(labels),
+            "class_names": labels,
+            "labels": "event" if event_labels else "node" if labels else None,
+            "directed": self.source.directed,
+            "snapshot_rule": binning.manifest,
+            "time_unit": self.source.time_unit,
+            "time_range": [min(p.facts["low"] for p in parts), max(p.facts["high"] for p in parts)],
+            "id_offsets": nodes.offsets,
+            "id_order": nodes.order,
+            "duplicate_rows": facts["duplicate_rows"],
+            "rejected_rows": rejected,
+            "sources": sources + generated_source(self.source.parts[0].parent),
+            "edge_weight": self.source.weight,
+            "edge_features": facts.get("edge_features"),
+            "features": features,
+            "files": {str(path.relative_to(self.new)): found for path, found in zip(files, hashes, strict=True)},
+            "tool_version": __version__,
+        }

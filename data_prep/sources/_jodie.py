@@ -1,0 +1,103 @@
+"""User-item interactions as JODIE, TGN / DyGLib and TGL share them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from data_prep.parquet import arrow
+from data_prep.rules import Rule
+from data_prep.sources._layout import Column, Layout
+from data_prep.sources._source import ReadOptions, Source, find_parts, name_of
+from dgl_dysign.errors import DataError
+
+_SKIP = Column("", "skip")
+_ENDS = (Column("src", "integer"), Column("dst", "integer"), Column("time", "number"))
+JODIE = Layout((*_ENDS, Column("label", "integer")), delimiter=",", header=1, vector="rest")
+DYGLIB = (_SKIP, *_ENDS, Column("label", "number"), Column("idx", "integer"))
+TGL = (_SKIP, *_ENDS, _SKIP, _SKIP)
+
+
+def open_interactions(raw: Path, name: str, read: ReadOptions) -> Source:
+    """Open ``<name>.csv`` (JODIE), ``ml_<name>.csv`` with ``ml_<name>.npy`` (TGN, DyGLib) or ``edges.csv`` (TGL).
+
+    The header's names are not looked at: they differ between copies and are fewer than the columns.
+
+    Parameters
+    ----------
+    raw : path
+        Folder with the files, or the edge file itself.
+    name : str
+        ``"wikipedia"`` or ``"reddit"``.
+    read : ReadOptions
+        How to read.
+
+    Returns
+    -------
+    Source
+        Undirected; users first, then items, each in ascending order of their ids; one snapshot an hour; labels of
+        events (but for TGL's form, which has none in this file).
+
+    Raises
+    ------
+    DataError
+        If a file is missing or the features do not fit.
+    """
+    parts = find_parts(raw, f"{name}.csv", f"ml_{name}.csv", "edges.csv", command=name)
+    folder, first = parts[0].parent, parts[0].name
+    if first.startswith("ml_"):
+        layout = Layout(DYGLIB, delimiter=",", header=1, derive=_dyglib(folder / f"ml_{name}.npy"))
+    elif first.startswith("edges"):
+        layout = Layout(TGL, delimiter=",", header=1)
+    else:
+        layout = JODIE
+    return Source(
+        name_of(name, folder),
+        parts,
+        layout,
+        Rule("every", width=3600.0),
+        spaces=("user", "item"),
+        time_unit="seconds from the first event",
+        unix=False,
+    )
+
+
+def _dyglib(path: Path) -> "DyGLibColumns":
+    try:
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: found no such file, expected the edges' features; put it beside the csv") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path}: found no array ({error}), expected one of NumPy; download it again") from None
+    if features.ndim != 2 or features.dtype.kind != "f" or not features.shape[1]:
+        raise DataError(f"{path}: found {features.dtype} of shape {features.shape}, expected floats (rows, width)")
+    return DyGLibColumns(path, *features.shape)
+
+
+@dataclass(frozen=True)
+class DyGLibColumns:
+    """Make whole numbers of the labels, and look up the features of events by their index."""
+
+    path: Path
+    rows: int
+    width: int
+    adds = ("feat",)
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the batch with ``feat`` in place of ``idx``; raise ValueError if a row does not fit."""
+        label = np.from_dlpack(batch.column("label"))
+        wrong = np.flatnonzero((label != np.floor(label)) | (label < 0) | (label >= 2**31))
+        if len(wrong):
+            raise ValueError(f"found label {label[wrong[0]]}, expected a whole number from 0 up")
+        index = np.from_dlpack(batch.column("idx"))
+        far = np.flatnonzero(index >= self.rows)
+        if len(far):
+            raise ValueError(f"found idx {index[far[0]]}, expected a row of {self.path.name}, below {self.rows}")
+        values = np.load(self.path, mmap_mode="r")[index].astype(np.float32)
+        if not np.isfinite(values).all():
+            bad = int(index[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]])
+            raise ValueError(f"found a feature in row {bad} of {self.path.name} that is not finite, expected numbers")
+        names = ["src", "dst", "time"]
+        columns = [batch.column(name) for name in names] + [arrow(label.astype(np.int64)), arrow(values)]
+        return pa.record_batch(columns, names=[*names, "label", "feat"])

@@ -1,0 +1,51 @@
+"""Files of ``node label`` lines, in any order."""
+
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.sources._layout import Column, Layout
+from data_prep.sources._raw_file import RawFile, Rejected
+from data_prep.sources._source import NodeTable, ReadOptions, read_columns
+from dgl_dysign.errors import DataError
+
+LABELS = "node2label.txt"
+LAYOUT = Layout((Column("node", "integer"), Column("label", "integer")))
+
+
+def read_labels(path: Path, read: ReadOptions) -> NodeTable:
+    """Read labels of nodes; a node may be listed twice, but not with two labels."""
+    file = read.open(path, LAYOUT)
+    node, label = read_columns(file)
+    order = np.argsort(node, kind="stable")
+    node, label = node[order], label[order]
+    again = np.concatenate([[False], node[1:] == node[:-1]])
+    first = np.maximum.accumulate(np.where(again, 0, np.arange(len(node))))
+    clash = np.flatnonzero(label != label[first])
+    refused = [
+        (path.name, Rejected(line, f"{node[i]} {label[i]}", f"label {label[first[i]]} was given before"))
+        for i, line in zip(clash, _lines(file, order[clash] if read.on_error == "quarantine" else []), strict=False)
+    ]
+    if len(clash) and not refused:
+        at = clash[np.argmin(order[clash])]
+        line, before = (file.line_of(int(order[i])) for i in (at, first[at]))
+        raise DataError(
+            f"{path}, line {line}: found label {label[at]} for node {node[at]}, expected label {label[first[at]]} "
+            f"as on line {before}; keep one of the two"
+        )
+    source = file.source
+    source = {**source, "rows": source["rows"] - len(clash), "rejected": source["rejected"] + len(clash)}
+    rejected = [(path.name, row) for row in file.rejected] + refused
+    rows = order[~again]
+    return NodeTable(
+        node[~again],
+        label[~again],
+        sources=[source],
+        rejected=rejected,
+        line_of=lambda entry: file.line_of(int(rows[entry])),
+        file=path,
+    )
+
+
+def _lines(file: RawFile, rows: np.ndarray | list[int]) -> list[int]:
+    return [file.line_of(int(row)) for row in rows]

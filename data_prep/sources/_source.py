@@ -1,0 +1,191 @@
+"""What a reader tells the preparation about a raw data set: its files, how they are written, and what they mean."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from data_prep.rules import Rule
+from data_prep.sources._layout import Layout
+from data_prep.sources._raw_file import RawFile, Rejected
+from dgl_dysign.data.schema import sha256
+from dgl_dysign.errors import DataError
+
+GENERATED = "synth.json"
+"""Written beside generated raw files, so that they are never taken for the real ones."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How raw files are read: what happens at a bad row, the bound of decompression, and who is told of progress."""
+
+    on_error: Literal["stop", "quarantine"] = "stop"
+    max_bytes: int | None = None
+    on_bytes: Callable[[int], object] | None = None
+
+    def open(self, path: Path, layout: Layout) -> RawFile:
+        """Open one raw file."""
+        return RawFile(path, layout, on_error=self.on_error, max_bytes=self.max_bytes, on_bytes=self.on_bytes)
+
+
+@dataclass(frozen=True)
+class NodeTable:
+    """What the raw files say of nodes, besides their events.
+
+    Parameters
+    ----------
+    node : numpy.ndarray
+        Raw ids as int64 or strings, ascending, each once.
+    label : numpy.ndarray
+        Class of each as written in the file, int64; -1 where it has none.
+    raw_id : numpy.ndarray, optional
+        Another id that each is known by.
+    complete : bool
+        Whether nodes without an event count as nodes of the graph.
+    sources, rejected : list
+        As :class:`data_prep.sources._raw_file.RawFile` gives them, (file name, rejected row) for the latter.
+    line_of : callable, optional
+        Line of an entry, for complaints; without it nodes that no event names are left out in silence.
+    file : path, optional
+        The file, for complaints.
+    """
+
+    node: np.ndarray
+    label: np.ndarray
+    raw_id: np.ndarray | None = None
+    complete: bool = True
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[tuple[str, Rejected]] = field(default_factory=list)
+    line_of: Callable[[int], int] | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw data set.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set.
+    parts : tuple of path
+        The edge files, in order; each can be read alone.
+    layout : Layout
+        How each is written; gives the columns ``src``, ``dst``, ``time`` and, where there are any, ``weight``,
+        ``label`` (of the event) and ``feat``.
+    rule : Rule
+        How times become snapshots unless the user says otherwise.
+    spaces : tuple of str
+        Types of sources and destinations; equal where they share one space of ids.
+    keep_ids : bool
+        Whether ids are node numbers as they stand, up to the largest of events and labels.
+    directed : bool
+        Whether ``src dst`` differs from ``dst src``.
+    time_unit : str
+        What a time of 1 means.
+    unix : bool
+        Whether times are Unix seconds.
+    weight : str, optional
+        Name of the column of weights.
+    nodes : NodeTable, optional
+        Labels of nodes and the like.
+    """
+
+    dataset: str
+    parts: tuple[Path, ...]
+    layout: Layout
+    rule: Rule
+    spaces: tuple[str, str] = ("node", "node")
+    keep_ids: bool = False
+    directed: bool = False
+    time_unit: str = "seconds since 1970-01-01 UTC"
+    unix: bool = True
+    weight: str | None = None
+    nodes: NodeTable | None = None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Names of the columns that batches hold."""
+        names = {column.name for column in self.layout.columns if column.kind != "skip"}
+        return frozenset(names | ({"feat"} if self.layout.vector else set()) | self._derived)
+
+    @property
+    def _derived(self) -> set[str]:
+        return set(getattr(self.layout.derive, "adds", ()))
+
+
+def find_parts(raw: Path, *names: str, command: str) -> tuple[Path, ...]:
+    """Find an edge file by one of its names: alone, compressed, or in parts (``name-000.txt``, ``name-001.txt``, ...).
+
+    Parameters
+    ----------
+    raw : path
+        A folder, or the file itself.
+    *names : str
+        Names that the file may have, the most usual one first.
+    command : str
+        What the user ran, for the message.
+
+    Returns
+    -------
+    tuple of path
+        The file, or its parts in the order of their numbers.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or more than one.
+    """
+    if raw.is_file():
+        return (raw,)
+    if not raw.is_dir():
+        raise DataError(f"{raw}: found no such file or folder, expected {names[0]}; check RAW of dysign-prep {command}")
+    for name in names:
+        stem, dot, suffix = name.partition(".")
+        whole = sorted(path for path in raw.glob(f"{name}*") if path.name[len(name) :] in _SUFFIXES)
+        parts = [path for path in raw.glob(f"{stem}-*{dot}{suffix}*") if _part_number(path, name) is not None]
+        if len(whole) > 1 or (whole and parts):
+            found = ", ".join(path.name for path in [*whole, *sorted(parts)][:3])
+            raise DataError(f"{raw}: found {found}, expected one of them; keep one, or name the file itself as RAW")
+        if whole or parts:
+            return tuple(whole or sorted(parts, key=lambda path: (_part_number(path, name), path.name)))
+    found = ", ".join(sorted(path.name for path in raw.iterdir())[:5]) or "an empty folder"
+    raise DataError(f"{raw}: found {found}, expected {' or '.join(names)}; check RAW of dysign-prep {command}")
+
+
+_SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
+
+
+def _part_number(path: Path, name: str) -> int | None:
+    stem, _, suffix = name.partition(".")
+    middle, _, rest = path.name.removeprefix(f"{stem}-").partition(".")
+    fits = middle.isdigit() and rest.startswith(suffix) and rest[len(suffix) :] in _SUFFIXES
+    return int(middle) if fits else None
+
+
+def name_of(dataset: str, folder: Path) -> str:
+    """Return the name of a data set, marked where the folder says that it was generated."""
+    return f"{dataset}-generated" if (folder / GENERATED).exists() else dataset
+
+
+def generated_source(folder: Path) -> list[dict[str, Any]]:
+    """Describe ``synth.json``, so that a manifest says how generated data was made; empty for real data."""
+    path = folder / GENERATED
+    if not path.exists():
+        return []
+    return [{"name": GENERATED, "sha256": sha256(path), "lines": 0, "header": 0, "rows": 0, "rejected": 0}]
+
+
+def read_columns(file: RawFile) -> list[np.ndarray]:
+    """Read the number columns of a small file whole."""
+    # Not `to_numpy`, which imports pandas: 0.3 s and 60 MB for nothing.
+    batches = [[np.from_dlpack(column) for column in batch.columns] for batch in file]
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+def texts(column: pa.Array) -> np.ndarray:
+    """Return a column of text as a NumPy array of objects."""
+    return np.array(column.to_pylist(), dtype=object)

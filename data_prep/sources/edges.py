@@ -1,0 +1,223 @@
+"""Any delimited list of timed edges: Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow, Reddit hyperlinks, your own."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_prep.parquet import arrow
+from data_prep.rules import Rule
+from data_prep.sources._labels import read_labels
+from data_prep.sources._layout import Column, Layout
+from data_prep.sources._open import head_lines
+from data_prep.sources._source import GENERATED, ReadOptions, Source, name_of
+from dgl_dysign.errors import ConfigError, DataError
+
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "none": 1.0}
+"""Units of time that a file may count in since 1970; ``none``: times are steps or of no known origin."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How an edge list is written.
+
+    Columns are named by the header or by their number, from 1.
+
+    Parameters
+    ----------
+    src, dst, time : str
+        Columns of the end points and of the time.
+    weight, label : str, optional
+        Columns of a number and of a class of the event.
+    edge_features : str, optional
+        First column of the edge features, which go on to the last; if it is the last one, it may hold all of them,
+        separated by commas.
+    delimiter : str, optional
+        One character, a blank for any white space; by default the first of tab, comma, semicolon, blank that the first
+        line holds.
+    header : bool, optional
+        Whether the first line is a header; by default it is one if a column is given by name.
+    ids : str
+        ``"integer"``, ``"text"``, or ``"auto"``: as the first row has it.
+    time_format : str, optional
+        How times are written, as in :func:`time.strptime`; by default ISO 8601 where the first row has no number.
+    time_unit : str
+        One of :data:`UNITS`.
+    directed : bool
+        Whether ``src dst`` differs from ``dst src``.
+    """
+
+    src: str = "1"
+    dst: str = "2"
+    time: str = "3"
+    weight: str | None = None
+    label: str | None = None
+    edge_features: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    ids: str = "auto"
+    time_format: str | None = None
+    time_unit: str = "s"
+    directed: bool = True
+
+    def __post_init__(self) -> None:
+        if self.ids not in ("auto", "integer", "text"):
+            raise ConfigError(f"--ids: found {self.ids}, expected auto, integer or text")
+        if self.time_unit not in UNITS:
+            raise ConfigError(f"--time-unit: found {self.time_unit}, expected one of {', '.join(UNITS)}")
+
+
+BITCOIN = Form(time="4", weight="3", delimiter=",", header=False)
+HYPERLINKS = Form(
+    "SOURCE_SUBREDDIT", "TARGET_SUBREDDIT", "TIMESTAMP", "LINK_SENTIMENT", None, "PROPERTIES", "\t", True, "text"
+)
+KNOWN = {
+    "soc-sign-bitcoinotc": ("bitcoin-otc", BITCOIN),
+    "soc-sign-bitcoinalpha": ("bitcoin-alpha", BITCOIN),
+    "soc-redditHyperlinks-body": ("reddit-body", HYPERLINKS),
+    "soc-redditHyperlinks-title": ("reddit-title", HYPERLINKS),
+    "CollegeMsg": ("college-msg", Form()),
+    "wiki-talk-temporal": ("wiki-talk", Form()),
+    "sx-stackoverflow": ("stack-overflow", Form()),
+}
+"""Data sets that are known by their file's name: what they are called, and how they are written."""
+
+
+def open_source(
+    raw: Path, read: ReadOptions, given: Mapping[str, Any] | None = None, labels: Path | None = None
+) -> Source:
+    """Open an edge list: one file, or all files of a folder in the order of their names.
+
+    Parameters
+    ----------
+    raw : path
+        The file or folder.
+    read : ReadOptions
+        How to read.
+    given : mapping, optional
+        What is known of its :class:`Form`; the rest is as :data:`KNOWN` has it for the file's name, or the default.
+    labels : path, optional
+        File of ``node label`` lines, both whole numbers.
+
+    Returns
+    -------
+    Source
+        Nodes in ascending order of their ids, or of their names; one snapshot a calendar week, or a step where times
+        have no unit.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or its first rows do not fit the form.
+    """
+    parts = _files(raw)
+    stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
+    name, known = KNOWN.get(stem, (stem, Form()))
+    form = replace(known, **(given or {}))
+    layout, weight = _layout(parts[0], form, read)
+    unix = form.time_unit != "none"
+    return Source(
+        name_of(name, parts[0].parent),
+        parts,
+        layout,
+        Rule("calendar", unit="week") if unix else Rule("step"),
+        directed=form.directed,
+        time_unit="seconds since 1970-01-01 UTC" if unix else "as in the file",
+        unix=unix,
+        weight=weight,
+        nodes=None if labels is None else replace(read_labels(labels, read), complete=False),
+    )
+
+
+def _files(raw: Path) -> tuple[Path, ...]:
+    if raw.is_file():
+        return (raw,)
+    if not raw.is_dir():
+        raise DataError(f"{raw}: found no such file or folder, expected an edge list; check RAW")
+    found = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name != GENERATED]
+    if not found:
+        raise DataError(f"{raw}: found no file in it, expected an edge list or its parts; check RAW")
+    return tuple(sorted(found, key=lambda path: [(int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", path.name)]))
+
+
+def _layout(path: Path, form: Form, read: ReadOptions) -> tuple[Layout, str | None]:
+    columns = [form.src, form.dst, form.time, form.weight, form.label, form.edge_features]
+    by_name = [column for column in columns if column and not column.isdigit()]
+    has_header = bool(by_name) if form.header is None else form.header
+    if by_name and not has_header:
+        raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
+    lines = [line for line in head_lines(path, 2 + has_header, read.max_bytes) if line.strip()]
+    if len(lines) < 1 + has_header:
+        raise DataError(f"{path}: found no rows, expected lines of {' '.join(filter(None, columns))}; check RAW")
+    delimiter = form.delimiter or next((d for d in "\t,;" if d in lines[0]), " ")
+    header = _fields(lines[0], delimiter) if has_header else []
+    row = _fields(lines[int(has_header)], delimiter)
+    at = [_index(path, column, header, len(row)) for column in columns]
+    src, dst, time, weight, label, vector = at
+    given = [place for place in at if place is not None]
+    if len(set(given)) < len(given):
+        raise ConfigError(f"found one column given twice ({', '.join(filter(None, columns))}), expected different ones")
+    text = form.ids == "text" or (form.ids == "auto" and not (row[src].isdecimal() and row[dst].isdecimal()))
+    written = form.time_format is not None or not _is_number(row[time])
+    kinds = {
+        src: Column("src", "text" if text else "integer"),
+        dst: Column("dst", "text" if text else "integer"),
+        time: Column("time", "date", form.time_format) if written else Column("time", "number"),
+        weight: Column("weight", "number"),
+        label: Column("label", "integer"),
+    }
+    if vector is not None and vector < max(p for p in given if p != vector):
+        raise ConfigError(f"found edge features from column {form.edge_features}, expected all other columns before it")
+    width = len(row) if vector is None else vector
+    layout = Layout(
+        tuple(kinds.get(place, Column(f"column{place + 1}", "skip")) for place in range(width)),
+        delimiter=delimiter,
+        header=int(has_header),
+        vector=None if vector is None else "field" if vector == len(row) - 1 and delimiter != "," else "rest",
+        derive=None if written or UNITS[form.time_unit] == 1 else Scaled(form.time_unit),
+    )
+    named = None if weight is None else header[weight] if header else "rating" if form == BITCOIN else form.weight
+    return layout, named
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    line = line.removeprefix("\ufeff")
+    return line.split() if delimiter == " " else [field.strip() for field in line.split(delimiter)]
+
+
+def _index(path: Path, column: str | None, header: list[str], width: int) -> int:
+    if column is None:
+        return None  # type: ignore[return-value]
+    if column in header:
+        return header.index(column)
+    if not column.isdigit():
+        raise DataError(f"{path}, line 1: found columns {', '.join(header)}, expected {column}; name one of them")
+    if not 1 <= int(column) <= width:
+        raise DataError(
+            f"{path}: found {width} columns in row 1, expected column {column}; name another column or --delimiter"
+        )
+    return int(column) - 1
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Turn times into seconds."""
+
+    unit: str
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the batch with ``time`` in seconds."""
+        seconds = np.multiply(np.from_dlpack(batch.column("time")), UNITS[self.unit])
+        return batch.set_column(batch.schema.get_field_index("time"), "time", arrow(seconds))

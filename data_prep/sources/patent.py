@@ -1,0 +1,131 @@
+"""US patents: SpikeNet's JSON lines, NBER's cite75_99 with apat63_99, or SNAP's cit-Patents dated from apat63_99."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from data_prep.parquet import arrow
+from data_prep.rules import Rule
+from data_prep.sources._layout import Column, Layout
+from data_prep.sources._source import NodeTable, ReadOptions, Source, find_parts, name_of, read_columns
+from dgl_dysign.errors import DataError
+
+SPIKENET = Layout(
+    (
+        Column("src", "integer"),
+        Column("dst", "integer"),
+        Column("time", "yyyymmdd"),
+        Column("src_original", "skip"),
+        Column("dst_original", "skip"),
+    ),
+    delimiter=",",
+    brackets=True,
+)
+NODES = Layout(
+    (Column("node", "integer"), Column("original", "integer"), Column("date", "skip"), Column("label", "integer")),
+    delimiter=",",
+    brackets=True,
+)
+CITATIONS = (Column("src", "integer"), Column("dst", "integer"))
+PATENTS = Layout(
+    tuple(
+        {0: Column("patent", "integer"), 2: Column("granted", "integer"), 10: Column("category", "integer")}.get(
+            number, Column(f"field{number + 1}", "skip")
+        )
+        for number in range(23)
+    ),
+    delimiter=",",
+    header=1,
+    quote=True,
+)
+_DAY = 86_400
+_FROM_1960 = 3653
+"""Days from 1960-01-01, where NBER's count begins, to 1970-01-01."""
+
+
+def open_source(raw: Path, read: ReadOptions) -> Source:
+    """Open whichever of the three forms a folder holds.
+
+    Parameters
+    ----------
+    raw : path
+        Folder with ``patent_edges.json`` and ``patent_nodes.json``, or with ``cite75_99.txt`` or ``cit-Patents.txt``
+        and ``apat63_99.txt``.
+    read : ReadOptions
+        How to read.
+
+    Returns
+    -------
+    Source
+        Directed from the citing patent; time is the day on which it was granted; one snapshot a year. In SpikeNet's
+        form ids are node numbers as they stand and the raw id is the patent's number; in the others nodes are the
+        patents that cite or are cited, in ascending order of their numbers.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, or at the first bad line of the patents.
+    """
+    parts = find_parts(raw, "patent_edges.json", "cite75_99.txt", "cit-Patents.txt", command="patent")
+    folder = parts[0].parent
+    dataset = name_of("patent", folder)
+    year = Rule("calendar", unit="year")
+    if parts[0].name.startswith("patent_edges"):
+        nodes = _spikenet_nodes(find_parts(folder, "patent_nodes.json", command="patent")[0], read)
+        return Source(dataset, parts, SPIKENET, year, keep_ids=True, directed=True, nodes=nodes)
+    nodes, dates = _granted(find_parts(folder, "apat63_99.txt", command="patent")[0], read)
+    if parts[0].name.startswith("cite75_99"):
+        layout = Layout(CITATIONS, delimiter=",", header=1, derive=dates)
+    else:
+        layout = Layout(CITATIONS, comment="#", derive=dates)
+    return Source(dataset, parts, layout, year, directed=True, nodes=nodes)
+
+
+def _spikenet_nodes(path: Path, read: ReadOptions) -> NodeTable:
+    file = read.open(path, NODES)
+    node, original, label = read_columns(file)
+    order = np.argsort(node, kind="stable")
+    node, original, label = node[order], original[order], label[order]
+    again = np.flatnonzero(node[1:] == node[:-1])
+    if len(again):
+        line, before = (file.line_of(int(order[i])) for i in (again[0] + 1, again[0]))
+        raise DataError(
+            f"{path}, line {line}: found node {node[again[0]]} again, expected each once (first on line {before}); "
+            "keep one of the two"
+        )
+    rejected = [(path.name, row) for row in file.rejected]
+    return NodeTable(node, label, original, sources=[file.source], rejected=rejected, file=path)
+
+
+def _granted(path: Path, read: ReadOptions) -> tuple[NodeTable, "Granted"]:
+    file = read.open(path, PATENTS)
+    patent, day, category = read_columns(file)
+    order = np.argsort(patent, kind="stable")
+    patent, day, category = patent[order], day[order], category[order]
+    rejected = [(path.name, row) for row in file.rejected]
+    nodes = NodeTable(patent, category, complete=False, sources=[file.source], rejected=rejected)
+    return nodes, Granted(path.name, patent, (day - _FROM_1960) * float(_DAY))
+
+
+@dataclass(frozen=True, eq=False)
+class Granted:
+    """Add to citations the time at which the citing patent was granted."""
+
+    file: str
+    patent: np.ndarray
+    time: np.ndarray
+    adds = ("time",)
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the batch with ``time``; raise ValueError if a citing patent has no date."""
+        src = np.from_dlpack(batch.column("src"))
+        at = np.minimum(np.searchsorted(self.patent, src), len(self.patent) - 1)
+        missing = np.flatnonzero(self.patent[at] != src)
+        if len(missing):
+            raise ValueError(f"found citing patent {src[missing[0]]}, expected one that {self.file} dates")
+        return batch.append_column("time", arrow(self.time[at]))
+
+    def __repr__(self) -> str:
+        return f"Granted({self.file}, {len(self.patent)} patents)"
