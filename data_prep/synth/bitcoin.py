@@ -25,12 +25,12 @@ def write(request: Request, output: Output) -> dict[str, Any]:
     rows: list[np.ndarray] = []
     for step in network:
         time = seconds(network, step, begin, end)
-        rows.append(np.stack([names[step.src], names[step.dst], _ratings(network, step), time]))
+        rows.append(np.stack([names[step.src], names[step.dst], ratings(network, step), time]))
     src, dst, rating, time = np.concatenate(rows, axis=1)
     when: Field
     if options["daily"]:
         # The real file holds one time a day, and lists the ratings that each node got, the best first.
-        order = np.lexsort((time, -rating, dst))
+        order = np.lexsort((network.stream(14).random(len(time)), -rating, dst))
         src, dst, rating, time = src[order], dst[order], rating[order], time[order]
         when = Integer(begin + (time - begin) // _DAY * _DAY)
     else:
@@ -41,7 +41,7 @@ def write(request: Request, output: Output) -> dict[str, Any]:
     return {"nodes": nodes, "events": request.rows}
 
 
-def _ratings(network: Network, step: Step) -> np.ndarray:
+def ratings(network: Network, step: Step) -> np.ndarray:
     """Rate members of one's own community well, and others badly now and then."""
     rng = network.stream(13, step.number)
     bad = rng.random(len(step)) < np.where(step.src_community == step.dst_community, 0.04, 0.35)

@@ -1,12 +1,15 @@
 """Generated raw files in the exact format of real ones, for tests and demonstrations without a download."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.synth.output import Output
 from data_prep.synth.published import MARKER
+from data_prep.synth.text import Choice, Integer, joined
 from dgl_dysign.data.schema import SCHEMA_VERSION
 from dgl_dysign.errors import ConfigError
 
@@ -140,15 +143,35 @@ class DblpLike:
         pairs[again] = known[rng.integers(0, len(known), len(again))]
         return rng.permutation(pairs)
 
-    def write(self, folder: Path) -> dict[str, int]:
-        """Write ``dblp.txt``, ``node2label.txt`` and ``synth.json`` (which says how they were made) to `folder`."""
+    def write(
+        self,
+        folder: Path,
+        parts: int = 1,
+        compress: str | None = None,
+        on_rows: Callable[[int], object] | None = None,
+    ) -> dict[str, int]:
+        """Write ``dblp.txt``, ``node2label.txt`` and ``synth.json`` (which says how they were made) to `folder`.
+
+        Parameters
+        ----------
+        folder : path
+            An empty folder.
+        parts, compress, on_rows
+            As in :class:`data_prep.synth.output.Output`.
+
+        Returns
+        -------
+        dict
+            Counts of nodes, events, steps and classes.
+        """
         edges, labels = self.generate()
-        times = [repr(round(step / (self.steps - 1), 6)) for step in range(self.steps)]
-        lines = [f"{src} {dst} {times[step]}\n" for src, dst, step in edges.tolist()]
-        (folder / "dblp.txt").write_text("".join(lines), newline="\n")
-        (folder / "node2label.txt").write_text(
-            "".join(f"{n} {c}\n" for n, c in enumerate(labels.tolist())), newline="\n"
-        )
+        output = Output(folder, parts, compress, on_rows)
+        src, dst, step = edges.T
+        times = [repr(round(number / (self.steps - 1), 6)) for number in range(self.steps)]
+        with output.edges("dblp.txt", len(edges)) as file:
+            file.write(joined((Integer(src), Integer(dst), Choice(times, step)), b" "), len(edges))
+        with output.table("node2label.txt", self.nodes) as file:
+            file.write(joined((Integer(np.arange(self.nodes)), Integer(labels)), b" "), self.nodes)
         made = {"schema_version": SCHEMA_VERSION, "generator": "dblp", **asdict(self)}
         (folder / MARKER).write_text(json.dumps(made, indent=2) + "\n")
         return {"nodes": self.nodes, "events": len(edges), "steps": self.steps, "classes": self.classes}

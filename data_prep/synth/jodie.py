@@ -20,7 +20,7 @@ _PERIODS = 4
 
 
 @dataclass(frozen=True)
-class _Events:
+class Events:
     """All events in order: ids from 0 for users and for items, in the order in which they appear."""
 
     network: Network
@@ -51,14 +51,15 @@ class _Events:
 
 def write(request: Request, output: Output) -> dict[str, Any]:
     """Write the edge file (and for ``dyglib`` the array of features); return the counts."""
-    events = _make(request)
+    events = make_events(request)
     _FORMS[str(request.chosen_form)](request.name, events, output)
     users, items = events.num_users, request.num_nodes - events.num_users
     counts = {"nodes": users + items, "users": users, "items": items, "events": request.rows}
     return {**counts, "positive": int(events.label.sum()), "features": events.dim}
 
 
-def _make(request: Request) -> _Events:
+def make_events(request: Request) -> Events:
+    """Draw all events."""
     options, nodes = request.format.options, request.num_nodes
     items = min(nodes - 2, request.part_of(options["items"], least=2))
     steps = min(request.format.steps, nodes - items, request.rows // 8)
@@ -79,7 +80,7 @@ def _make(request: Request) -> _Events:
     positive = min(nodes - items, request.part_of(options["positive"]))
     label = _trouble(network, src, time, np.stack(community), positive)
     user, item = _by_appearance(src), _by_appearance(dst)
-    return _Events(network, user, item, time, np.stack(community), label, nodes - items, int(options["dim"]))
+    return Events(network, user, item, time, np.stack(community), label, nodes - items, int(options["dim"]))
 
 
 def _by_appearance(ids: np.ndarray) -> np.ndarray:
@@ -113,7 +114,7 @@ def trouble_of(period: np.ndarray, communities: int) -> np.ndarray:
     return (3 * period + 1) % communities
 
 
-def _write_jodie(name: str, events: _Events, output: Output) -> None:
+def _write_jodie(name: str, events: Events, output: Output) -> None:
     with output.edges(f"{name}.csv", len(events.user), _HEADER) as file:
         done = 0
         for block in events.features():
@@ -124,7 +125,7 @@ def _write_jodie(name: str, events: _Events, output: Output) -> None:
             done = rows.stop
 
 
-def _write_dyglib(name: str, events: _Events, output: Output) -> None:
+def _write_dyglib(name: str, events: Events, output: Output) -> None:
     count = len(events.user)
     user, item, time, label = events.columns
     row = np.arange(count)
@@ -141,7 +142,7 @@ def _write_dyglib(name: str, events: _Events, output: Output) -> None:
             array.write((block / 1e6).astype("<f8").tobytes())
 
 
-def _write_tgl(name: str, events: _Events, output: Output) -> None:
+def _write_tgl(name: str, events: Events, output: Output) -> None:
     count = len(events.user)
     user, item, time, _ = events.columns
     # Training, validation and test: 70, 15 and 15 %, drawn (interpolation) or in order of time (extrapolation).

@@ -67,7 +67,8 @@ class Network:
     moves : float
         Mean number of times that a node changes its community.
     repeat, mixing : float
-        Share of events that repeat an earlier one; share of the others that ignore communities.
+        Share of events that repeat an earlier one (0 where ``ends="cite"``); share of the others that ignore
+        communities.
     tail : float
         Exponent of the Pareto distribution, above 1.
     growth : float
@@ -76,13 +77,13 @@ class Network:
     Raises
     ------
     ConfigError
-        If there are too few events for the nodes or the steps.
+        If there are too few events for the nodes or the steps, or citations shall repeat.
 
     Examples
     --------
     >>> network = Network(nodes=50, events=400, steps=4, classes=2)
     >>> [len(step) for step in network]
-    [37, 68, 130, 165]
+    [35, 67, 110, 188]
     """
 
     def __init__(
@@ -117,6 +118,8 @@ class Network:
         self.is_passive, self.arrival = self._arrivals(rng)
 
     def _check(self) -> None:
+        if self.ends == "cite" and self.repeat:
+            raise ConfigError(f"repeat: found {self.repeat}, expected 0, as sources of citations are always new")
         least = 1 if self.ends == "same" else self.steps
         if self.nodes - self.passive < least or self.passive < 1:
             raise ConfigError(

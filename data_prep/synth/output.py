@@ -9,7 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from data_prep.synth.published import choice
 from data_prep.synth.text import Field, block_rows, render
+from dgl_dysign.errors import ConfigError
+
+COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """Time stamp in archives: that of writing would give other bytes each time."""
@@ -25,9 +29,14 @@ class Output:
     parts : int, default 1
         Number of files into which the edge file is split.
     compress : str, optional
-        How the edge files are compressed.
+        How the edge files are compressed: gz, bz2, xz, zst or zip.
     on_rows : callable, optional
         Called with a number of rows of the edge file once they are written.
+
+    Raises
+    ------
+    ConfigError
+        If a compression is not known, or there are fewer rows than parts.
     """
 
     def __init__(
@@ -37,6 +46,8 @@ class Output:
         compress: str | None = None,
         on_rows: Callable[[int], object] | None = None,
     ) -> None:
+        if compress is not None:
+            choice("compress", compress, COMPRESSIONS)
         self.folder = folder
         self.parts = parts
         self.compress = compress
@@ -44,6 +55,8 @@ class Output:
 
     def edges(self, name: str, rows: int, header: bytes = b"") -> "LineFiles":
         """Open the edge file, which may be split and compressed."""
+        if not 1 <= self.parts <= rows:
+            raise ConfigError(f"parts: found {self.parts}, expected 1 to {rows}, the number of rows")
         names = [name]
         if self.parts > 1:
             stem, dot, suffix = name.rpartition(".")

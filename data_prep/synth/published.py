@@ -7,8 +7,6 @@ from dgl_dysign.errors import ConfigError
 MARKER = "synth.json"
 """Written beside generated raw files, so that they are never taken for the real ones."""
 
-COMPRESSIONS = ("gz", "bz2", "xz", "zst", "zip")
-
 _LEAST_EVENTS = 400
 """Below this some step would have no event, or some class no node."""
 
@@ -128,10 +126,8 @@ class Request:
         Equal seeds give equal bytes.
     form : str, optional
         One of the format's forms; default its first.
-    parts : int, default 1
-        Number of files into which the edge file is split.
-    compress : str, optional
-        How the edge files are compressed: gz, bz2, xz, zst or zip.
+    parts, compress
+        As in :class:`data_prep.synth.output.Output`.
 
     Raises
     ------
@@ -154,15 +150,13 @@ class Request:
     compress: str | None = None
 
     def __post_init__(self) -> None:
-        _choice("name", self.name, tuple(FORMATS))
+        choice("name", self.name, tuple(FORMATS))
         if self.scale is not None and self.events is not None:
             raise ConfigError("found both a scale and a number of events, expected one of them; leave one out")
         if self.scale is not None and not 0 < self.scale <= 1:
             raise ConfigError(f"scale: found {self.scale}, expected more than 0 and at most 1, the published size")
         if self.form is not None:
-            _choice("form", self.form, self.format.forms)
-        if self.compress is not None:
-            _choice("compress", self.compress, COMPRESSIONS)
+            choice("form", self.form, self.format.forms)
         if self.seed < 0:
             raise ConfigError(f"seed: found {self.seed}, expected 0 or more")
         if not _LEAST_EVENTS <= self.rows <= self._published_rows:
@@ -170,8 +164,6 @@ class Request:
                 f"{self.name}: found {self.rows} events to make, expected {_LEAST_EVENTS} to {self._published_rows}, "
                 "the published size; give another scale or number of events"
             )
-        if not 1 <= self.parts <= self.rows:
-            raise ConfigError(f"parts: found {self.parts}, expected 1 to {self.rows}, the number of rows")
 
     @property
     def format(self) -> Format:
@@ -211,8 +203,8 @@ class Request:
         return max(least, round(self.share * int(published)))
 
 
-def _choice(name: str, found: str, allowed: tuple[str, ...]) -> None:
+def choice(name: str, found: str, allowed: tuple[str, ...]) -> None:
+    """Raise :class:`ConfigError` if `found` is not one of `allowed`."""
     if found not in allowed:
-        raise ConfigError(
-            f"{name}: found {found!r}, expected {', '.join(allowed) or 'none, as there is one form only'}"
-        )
+        expected = ", ".join(allowed) or "none, as there is one form only"
+        raise ConfigError(f"{name}: found {found!r}, expected {expected}")

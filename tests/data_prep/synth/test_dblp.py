@@ -1,8 +1,9 @@
+import hashlib
+import json
+
 import numpy as np
 import pytest
 
-from data_prep.snapshots import arrange, first_snapshots
-from data_prep.sources import dblp
 from data_prep.synth import DblpLike
 from dgl_dysign.errors import ConfigError
 
@@ -22,12 +23,12 @@ def propagate(edges, labels, known, decay):
 
 
 @pytest.fixture(scope="module")
-def made():
+def network():
     return DblpLike().generate()
 
 
-def test_the_task_can_be_learned_but_not_completely_and_time_helps(made):
-    edges, labels = made
+def test_the_task_can_be_learned_but_not_completely_and_time_helps(network):
+    edges, labels = network
     known = np.random.default_rng(0).random(len(labels)) < 0.6
     scores = {decay: propagate(edges, labels, known, decay) for decay in (1.0, 0.85, 0.2)}
     assert 0.7 < scores[0.85] < 0.9
@@ -35,40 +36,54 @@ def test_the_task_can_be_learned_but_not_completely_and_time_helps(made):
     assert np.bincount(labels).max() / len(labels) < 0.4
 
 
-def test_degrees_are_heavy_tailed_nodes_arrive_and_events_repeat(made):
-    edges, labels = made
+def test_degrees_are_heavy_tailed_nodes_arrive_and_events_repeat(network):
+    edges, labels = network
     degree = np.bincount(edges[:, :2].ravel(), minlength=len(labels))
     assert degree.min() >= 1
     assert degree.max() > 20 * np.median(degree)
     assert (edges[:, 0] != edges[:, 1]).all()
-    events = arrange(edges[:, 0], edges[:, 1], edges[:, 2].astype(float))
-    arrivals = np.bincount(first_snapshots(events, len(labels)), minlength=12)
+    first = np.full(len(labels), 12)
+    np.minimum.at(first, edges[:, :2].ravel(), np.repeat(edges[:, 2], 2))
+    arrivals = np.bincount(first, minlength=12)
     assert (arrivals > 0).all()
     assert arrivals[-1] > arrivals[0]
     assert np.bincount(edges[:, 2]).argmax() == 11
     assert len(np.unique(edges, axis=0)) < 0.95 * len(edges)
 
 
-def test_seeds_decide_everything(made):
+def test_seeds_decide_everything(network):
     again, other = DblpLike().generate(), DblpLike(seed=1).generate()
-    assert all(np.array_equal(a, b) for a, b in zip(made, again, strict=True))
-    assert not np.array_equal(made[0], other[0])
+    assert all(np.array_equal(a, b) for a, b in zip(network, again, strict=True))
+    assert not np.array_equal(network[0], other[0])
 
 
-def test_raw_files_have_the_format_of_dblp(tmp_path, prep):
-    arguments = ("synth", "dblp", tmp_path / "raw", "--nodes", 300, "--steps", 27, "--classes", 4, "--seed", 5)
-    assert "300" in prep(*arguments)[1]
-    lines = (tmp_path / "raw" / "dblp.txt").read_text().splitlines()
+def test_raw_files_have_the_format_of_dblp(tmp_path):
+    counts = DblpLike(nodes=300, steps=27, classes=4, seed=5).write(tmp_path)
+    lines = (tmp_path / "dblp.txt").read_text().splitlines()
+    assert counts == {"nodes": 300, "events": len(lines), "steps": 27, "classes": 4}
     expected = ["0.0", "0.038462", "0.076923", "0.961538", "1.0"]
     times = list(dict.fromkeys(line.split(" ")[2] for line in lines))
     assert (len(times), [*times[:3], *times[-2:]]) == (27, expected)
-    data = dblp.read(tmp_path / "raw")
-    assert data.dataset == "dblp-generated"
-    assert data.labelled.tolist() == list(range(300))
-    before = {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()}
-    assert prep(*arguments)[0] == 2
-    assert prep(*arguments, "--overwrite", "--quiet") == (0, "", "")
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()}
+    labels = [line.split(" ") for line in (tmp_path / "node2label.txt").read_text().splitlines()]
+    assert [node for node, _ in labels] == [str(node) for node in range(300)]
+    assert {label for _, label in labels} == {"0", "1", "2", "3"}
+    assert json.loads((tmp_path / "synth.json").read_text())["generator"] == "dblp"
+
+
+def test_the_demonstration_keeps_its_data(tmp_path):
+    """Figures in the documentation were made with these bytes."""
+    DblpLike(nodes=300, steps=6, classes=3).write(tmp_path)
+    digest = hashlib.sha256((tmp_path / "dblp.txt").read_bytes() + (tmp_path / "node2label.txt").read_bytes())
+    assert digest.hexdigest()[:16] == "0d690b37e7e3550f"
+
+
+def test_parts_and_compression_are_as_in_the_other_formats(tmp_path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    DblpLike(nodes=100).write(tmp_path / "whole")
+    DblpLike(nodes=100).write(tmp_path / "parts", parts=3)
+    parts = [(tmp_path / "parts" / f"dblp-00{part}.txt").read_bytes() for part in range(3)]
+    assert b"".join(parts) == (tmp_path / "whole" / "dblp.txt").read_bytes()
 
 
 @pytest.mark.parametrize(
