@@ -43,7 +43,9 @@ class NumberSet:
 
     def ascending(self) -> np.ndarray:
         """Return the numbers in ascending order, int64."""
-        return np.concatenate([np.flatnonzero(self._small), np.unique(np.concatenate([[], *self._large])).astype("i8")])
+        # An empty list would be float64, which has no numbers of its own beyond 2^53.
+        large = np.unique(np.concatenate([np.empty(0, np.int64), *self._large]))
+        return np.concatenate([np.flatnonzero(self._small), large])
 
 
 class Names:

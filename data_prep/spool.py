@@ -133,7 +133,7 @@ class _Spool:
         self._largest = -1
         self._text = False
         self._files: dict[str, BinaryIO] = {}
-        self._columns: dict[str, tuple[str, int]] = {}
+        self._columns: dict[str, list[Any]] = {}
         self._rows = 0
         self._low, self._high, self._last, self._ascending = np.inf, -np.inf, -np.inf, True
         self._distinct = [np.empty(0)] if source.rule.needs_distinct else None
@@ -144,7 +144,8 @@ class _Spool:
             values = self._values(name, column)
             if name not in self._files:
                 self._files[name] = open(self._folder / name, "wb", buffering=0)  # noqa: SIM115 (closed in `close`)
-                self._columns[name] = values.dtype.str, values.shape[1] if values.ndim > 1 else 1
+                # A list: as it is when it comes back from JSON, since parts of two runs are compared.
+                self._columns[name] = [values.dtype.str, values.shape[1] if values.ndim > 1 else 1]
             _write(self._files[name], values)
         self._rows += batch.num_rows
 

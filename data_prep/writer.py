@@ -158,7 +158,8 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
     """Leave what a run with the same plan has done, or else remove all and note the plan."""
     text = json.dumps(plan, sort_keys=True)
     with suppress(OSError):
-        if (folder / PLAN).read_text(encoding="utf-8") == text:
+        # Without `new`, which is the first to go, the run before was killed while it cleaned up.
+        if (folder / PLAN).read_text(encoding="utf-8") == text and (folder / "new").is_dir():
             return
     for path in folder.iterdir():
         if path.is_dir():
