@@ -1,0 +1,167 @@
+"""Preparing raw files of published size, beside pyarrow merely parsing the same files.
+
+Each row is a pair of fresh processes, run in turn: ``dysign-prep`` on a generated data set, and ``pyarrow.csv.read_csv``
+(its default: all cores) on the same files. ``ratio`` compares the seconds of the command's own work with those of the
+parse; ``process_ratio`` the whole processes, start and imports included; the least of some runs counts. ``peak_mib`` is
+the greatest resident memory of the whole process. Reading back: one snapshot alone, beside a scan of the same table.
+
+    python benchmarks/preparation.py                       # a twentieth of the published sizes
+    python benchmarks/preparation.py --scale 1 --raw DIR   # the published sizes; needs 6 GB and keeps the files in DIR
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+DATA = {
+    "tmall": ([], "tmall.txt", " "),
+    "wikipedia": ([], "wikipedia.csv", ","),
+    "patent": ([], "patent_edges.json", ","),
+    "reddit": ([], "reddit.csv", ","),
+    "stack-overflow": (["--every", "1d"], "sx-stackoverflow.txt", " "),
+}
+"""Options of the preparation, the file of events, and its delimiter."""
+
+PARSE = """
+import sys, time
+from pyarrow import csv
+start = time.perf_counter()
+rows = 0
+for path, delimiter, skip in zip(*[iter(sys.argv[1:])] * 3):
+    read = csv.ReadOptions(autogenerate_column_names=True, skip_rows=int(skip))
+    parse = csv.ParseOptions(delimiter=delimiter, quote_char=False)
+    rows += csv.read_csv(path, read_options=read, parse_options=parse).num_rows
+print(time.perf_counter() - start)
+"""
+
+SNAPSHOT = """
+import sys, time
+from dgl_dysign.data import schema
+import pyarrow.dataset as ds
+folder, rows, first = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+schema.read_rows(folder, "snapshots", 0, 1)
+start = time.perf_counter()
+table = schema.read_rows(folder, "edges", first, rows)
+once = time.perf_counter() - start
+start = time.perf_counter()
+schema.read_rows(folder, "edges", first, rows)
+again = time.perf_counter() - start
+snapshot = table["snapshot"][0].as_py()
+start = time.perf_counter()
+scanned = schema.table(folder, "edges")
+import pyarrow.compute as pc
+scanned = scanned.filter(pc.equal(scanned["snapshot"], snapshot))
+scan = time.perf_counter() - start
+assert scanned.num_rows == table.num_rows == rows
+print(once, again, scan)
+"""
+
+
+def run(arguments: Sequence[str]) -> tuple[str, float, float]:
+    """Run a process; return what it printed, its seconds and its greatest resident memory in MiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(arguments[:4])} ended with status {status}")
+    return text, time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def generate(name: str, raw: Path, scale: float) -> Path:
+    """Return the raw folder of a data set, made if it is not there."""
+    if not (raw / name).exists():
+        run(["-m", "data_prep.cli", "synth", name, str(raw / name), "--scale", str(scale), "--quiet"])
+    return raw / name
+
+
+def measure(name: str, raw: Path, home: Path, runs: int) -> dict[str, Any]:
+    """Prepare and parse one data set in turn."""
+    options, edges, delimiter = DATA[name]
+    others = [path for path in sorted(raw.iterdir()) if path.name not in (edges, "synth.json")]
+    skip = "1" if name in ("wikipedia", "reddit") else "0"
+    files = [str(raw / edges), delimiter, skip]
+    for path in others:
+        files += [str(path), delimiter, "0"]
+    out = home / name
+    made: list[tuple[float, float, float]] = []
+    parsed: list[tuple[float, float, float]] = []
+    command = "edges" if name == "stack-overflow" else name
+    source = raw / edges if command == "edges" else raw
+    for _ in range(runs):
+        shutil.rmtree(out, ignore_errors=True)
+        text, process, peak = run(["-m", "data_prep.cli", command, str(source), str(out), *options, "--json"])
+        summary = json.loads(text)
+        made.append((summary["seconds"], process, peak))
+        text, process, peak = run(["-c", PARSE, *files])
+        parsed.append((float(text), process, peak))
+    seconds, process = min(m[0] for m in made), min(m[1] for m in made)
+    parse, parse_process = min(p[0] for p in parsed), min(p[1] for p in parsed)
+    return {
+        "data": f"{name}, generated",
+        "rows": summary["num_edges"],
+        "nodes": summary["num_nodes"],
+        "snapshots": summary["num_snapshots"],
+        "raw_bytes": sum(path.stat().st_size for path in raw.iterdir()),
+        "prepared_bytes": summary["bytes"],
+        "seconds": round(seconds, 3),
+        "process_seconds": round(process, 3),
+        "rows_per_second": round(summary["num_edges"] / seconds),
+        "peak_mib": round(max(m[2] for m in made)),
+        "peer": "pyarrow.csv.read_csv",
+        "peer_seconds": round(parse, 3),
+        "peer_process_seconds": round(parse_process, 3),
+        "peer_peak_mib": round(max(p[2] for p in parsed)),
+        "ratio": round(seconds / parse, 2),
+        "process_ratio": round(process / parse_process, 2),
+        "runs": runs,
+    }
+
+
+def read_back(name: str, folder: Path) -> dict[str, Any]:
+    """Read the middle snapshot of a prepared folder alone."""
+    from dgl_dysign.data import schema
+
+    snapshots = schema.table(folder, "snapshots").to_pylist()
+    middle = snapshots[len(snapshots) // 2]
+    text, _, _ = run(["-c", SNAPSHOT, str(folder), str(middle["num_rows"]), str(middle["first_row"])])
+    once, again, scan = map(float, text.split())
+    return {
+        "data": f"{name}, generated: snapshot {middle['snapshot']} read alone",
+        "rows": middle["num_rows"],
+        "milliseconds": round(1e3 * once, 2),
+        "milliseconds_again": round(1e3 * again, 2),
+        "peer": "scan of edges.parquet",
+        "peer_milliseconds": round(1e3 * scan, 1),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print one JSON line a row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=0.05, help="share of the published sizes (default: 0.05)")
+    parser.add_argument("--raw", type=Path, help="folder of generated raw data, kept (default: a temporary one)")
+    parser.add_argument("--only", nargs="+", choices=sorted(DATA), default=list(DATA), help="data sets")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each process, of which the fastest counts")
+    options = parser.parse_args(argv)
+    with TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        for name in options.only:
+            raw = generate(name, options.raw or home / "raw", options.scale)
+            print(json.dumps(measure(name, raw, home, options.runs)), flush=True)
+            if name == "patent":
+                print(json.dumps(read_back(name, home / name)), flush=True)
+            shutil.rmtree(home / name)
+
+
+if __name__ == "__main__":
+    main()
