@@ -34,6 +34,7 @@ def write_folder(
     event_labels: Sequence[tuple[int, int, int, int]] | None = None,
     rejected: Sequence[tuple[str, int, str, str]] | None = None,
     raw_ids: Sequence[str] | None = None,
+    node_features: Sequence[np.ndarray] | None = None,
     row_group: int = 2,
     **manifest: Any,
 ) -> Path:
@@ -66,6 +67,9 @@ def write_folder(
     if rejected is not None:
         columns = list(zip(*rejected, strict=True))
         _write(folder, "rejected", schema.REJECTED, dict(zip(schema.REJECTED.names, columns, strict=True)), row_group)
+    for t, rows in enumerate(node_features or ()):
+        (folder / "features").mkdir(exist_ok=True)
+        _write(folder, schema.feature_name(t), schema.feature_schema(rows.shape[1]), {"feat": list(rows)}, row_group)
     times = list(edges["time"]) or [0.0]
     values = {
         "schema_version": 1,
@@ -91,7 +95,7 @@ def write_folder(
                 "rejected": len(rejected or ()),
             }
         ],
-        "features": None,
+        "features": None if node_features is None else {"kind": "made", "dim": node_features[0].shape[1]},
         "edge_features": None if features is None else {"dim": features.shape[1]},
         "edge_weight": None if weights is None else "rating",
         "id_order": "ascending",

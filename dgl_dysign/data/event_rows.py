@@ -85,7 +85,7 @@ class EventRows:
         columns = [schema.to_numpy(table[name]) for name in names]
         for name, values in zip(names, columns, strict=True):
             if name in ("src", "dst"):
-                self._check_range("edges", name, values, self._manifest["num_nodes"])
+                schema.check_range(self._path("edges"), name, values, self._manifest["num_nodes"])
         return columns
 
     def features(self, snapshot: int) -> np.ndarray:
@@ -98,7 +98,7 @@ class EventRows:
         table = self._rows(self._labels, self._label_bounds, snapshot, names)
         columns = [schema.to_numpy(table[name]) for name in names]
         for name, values, limit in zip(names, columns, ("num_edges", "num_nodes", "num_classes"), strict=True):
-            self._check_range("labels", name, values, self._manifest[limit])
+            schema.check_range(self._path("labels"), name, values, self._manifest[limit])
         return columns
 
     def time_range(self, snapshot: int) -> tuple[float, float]:
@@ -112,8 +112,8 @@ class EventRows:
         """Column of a table of nodes as int64 of shape (num_nodes,); -1 for nodes that the table does not name."""
         table = schema.table(self._folder, name, ["node", column])
         nodes, values = (schema.to_numpy(table[key]) for key in ("node", column))
-        self._check_range(name, "node", nodes, self._manifest["num_nodes"])
-        self._check_range(name, column, values, limit, least)
+        schema.check_range(self._path(name), "node", nodes, self._manifest["num_nodes"])
+        schema.check_range(self._path(name), column, values, limit, least)
         found = np.full(self._manifest["num_nodes"], -1, np.int64)
         found[nodes] = values
         return found
@@ -122,10 +122,8 @@ class EventRows:
         first, end = int(bounds[snapshot]), int(bounds[snapshot + 1])
         return reader.read(first, end - first, list(names))
 
-    def _check_range(self, name: str, column: str, values: np.ndarray, limit: int, least: int = 0) -> None:
-        if len(values) and (values.min() < least or values.max() >= limit):
-            raise self._error(name, f"{column} {values.min()} to {values.max()}", f"{least} to {limit - 1}")
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.parquet"
 
     def _error(self, name: str, found: object, expected: object) -> DataError:
-        path = self._folder / f"{name}.parquet"
-        return DataError(f"{path}: found {found}, expected {expected}; prepare the folder again")
+        return DataError(f"{self._path(name)}: found {found}, expected {expected}; prepare the folder again")

@@ -134,6 +134,17 @@ def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any
             raise DataError(f"{path}: found {key} = {manifest[key]!r}, expected its width dim; prepare again")
     if manifest["labels"] not in _LABELS:
         raise DataError(f"{path}: found labels = {manifest['labels']!r}, expected one of {_LABELS}; prepare again")
+    names, starts = manifest["class_names"], list(manifest["id_offsets"].values())
+    if len(names) != manifest["num_classes"] or len({str(name) for name in names}) != len(names):
+        raise DataError(
+            f"{path}: found class_names {names}, expected {manifest['num_classes']} different names; prepare again"
+        )
+    whole = all(type(start) is int and 0 <= start <= manifest["num_nodes"] for start in starts)
+    if not starts or not whole or starts != sorted(starts) or starts[0] != 0:
+        raise DataError(
+            f"{path}: found id_offsets {manifest['id_offsets']}, expected the first node of each type, from 0 up; "
+            "prepare again"
+        )
     return manifest
 
 
@@ -292,6 +303,15 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
         flat = [np.from_dlpack(chunk) for chunk in chunks]
         empty = np.empty(0, column.type.to_pandas_dtype())
     return flat[0] if len(flat) == 1 else np.concatenate(flat or [empty])
+
+
+def check_range(path: Path, column: str, values: np.ndarray, limit: int, least: int = 0) -> None:
+    """Raise :class:`DataError` naming file and column if a value is outside ``least .. limit - 1``."""
+    if len(values) and (values.min() < least or values.max() >= limit):
+        raise DataError(
+            f"{path}: found {column} {values.min()} to {values.max()}, expected {least} to {limit - 1}; "
+            "prepare the folder again"
+        )
 
 
 class RowReader:

@@ -6,21 +6,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_prep.snapshots import RawData, arrange
-from data_prep.writer import write_prepared
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
+from tests.folders import write_folder
 
 
 @pytest.fixture
 def prepared(tmp_path):
     """Four nodes, five events in snapshots 0, 1 and 3 (2 is empty), features two wide."""
-    src, dst = np.array([0, 1, 2, 0, 3]), np.array([1, 2, 0, 1, 0])
-    time = np.array([0.0, 0.333333, 0.333333, 0.0, 1.0])
-    raw = RawData("tiny", src, dst, time, np.array([0, 3]), np.array([7, 3]))
-    features = (np.full((4, 2), t, dtype=np.float32) for t in range(4))
-    write_prepared(tmp_path, raw, arrange(src, dst, time), features, {"kind": "made"})
-    return tmp_path
+    events = [(0, 0, 1, 0.0, 0), (0, 0, 1, 0.0, 3), (1, 1, 2, 0.333333, 1), (1, 2, 0, 0.333333, 2), (3, 3, 0, 1.0, 4)]
+    return write_folder(
+        tmp_path / "prepared",
+        events,
+        [(step, step) for step in (0.0, 0.333333, 0.666667, 1.0)],
+        4,
+        node_labels={0: 1, 3: 0},
+        class_names=["3", "7"],
+        node_features=[np.full((4, 2), t, np.float32) for t in range(4)],
+        snapshot_rule={"kind": "grid", "origin": 0.0, "step": 1 / 3},
+    )
 
 
 def test_a_good_folder_verifies_and_reads_back(prepared):
@@ -51,11 +55,16 @@ def test_a_truncated_parquet_is_named(prepared, name, keep):
         schema.verify(prepared)
 
 
+def last_byte(path):
+    """Place of the last byte of the first sources."""
+    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
+    return (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size - 1
+
+
 def test_a_flipped_byte_in_the_data_is_found_on_reading(prepared):
     path = prepared / "edges.parquet"
-    data = bytearray(path.read_bytes())
-    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
-    data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    data, last = bytearray(path.read_bytes()), last_byte(path)
+    data[last] ^= 1
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"edges\.parquet: found a truncated or damaged file"):
         schema.table(prepared, "edges")
@@ -101,7 +110,7 @@ def test_a_manifest_that_is_missing_broken_or_short_is_refused(prepared, tmp_pat
         with pytest.raises(DataError, match=r"found no manifest\.json"):
             schema.read_manifest(folder)
     manifest = json.loads(path.read_text())
-    for key in manifest:
+    for key in manifest.keys() - {"edge_features", "edge_weight", "id_order"}:
         with pytest.raises(DataError, match=key):
             schema.write_manifest(empty, {name: value for name, value in manifest.items() if name != key})
     assert not list(empty.iterdir())
@@ -119,7 +128,7 @@ def test_a_manifest_that_is_missing_broken_or_short_is_refused(prepared, tmp_pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_edges": 6}, r"snapshots\.parquet: found row ranges that end at 5, expected 6"),
+        ({"num_edges": 6, "sources": []}, r"snapshots\.parquet: found row ranges that end at 5, expected 6"),
         ({"num_nodes": 3}, r"edges\.parquet, row 4: found src 3, expected 0 to 2"),
         ({"num_nodes": 5}, r"nodes\.parquet: found 4 rows, expected 5"),
         ({"num_snapshots": 5}, r"snapshots\.parquet: found 4 rows, expected 5"),
@@ -191,10 +200,9 @@ def test_a_reader_keeps_the_footer_and_no_file(tmp_path):
 
 def test_a_reader_finds_a_flipped_byte_and_a_file_cut_after_it_was_opened(prepared):
     reader, path = schema.RowReader(prepared, "edges"), prepared / "edges.parquet"
-    data = bytearray(path.read_bytes())
-    column = pq.ParquetFile(path).metadata.row_group(0).column(1)
-    data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
-    for bad in (data, data[: column.data_page_offset + 3]):
+    data, last = bytearray(path.read_bytes()), last_byte(path)
+    data[last] ^= 1
+    for bad in (data, data[: last - 3]):
         path.write_bytes(bad)
         with pytest.raises(DataError, match=r"edges\.parquet: found a truncated or damaged file"):
             reader.read(0, 5)

@@ -13,7 +13,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import snapshots as prep_snapshots
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError, DataError
 from tests.prepared import prepare
@@ -325,8 +324,7 @@ def test_dblp_against_its_raw_file(tmp_path, real_data):
     """Pairs, counts and ages of the whole DBLP graph, from the lines of the file."""
     src, dst, time = np.loadtxt(real_data / "dblp" / "dblp.txt", dtype=np.float64).T
     labels = np.loadtxt(real_data / "dblp" / "node2label.txt", dtype=np.int64)[:, 1]
-    rows = prep_snapshots.arrange(src.astype(np.int64), dst.astype(np.int64), time)
-    events = np.stack([rows.snapshot, rows.src, rows.dst], axis=1).tolist()
+    events = np.stack([np.rint(time * 26), src, dst], axis=1).astype(int).tolist()
     data = TemporalGraph.load(prepare(tmp_path / "dblp", events, 27, labels))
     weights = edges(data.graph(26, decay=0.8))
     assert weights == pytest.approx(expected(events, 26, decay=0.8), rel=1e-5)

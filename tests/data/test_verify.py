@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,18 +34,9 @@ def checks(folder):
     return found
 
 
-def with_features(folder, values):
-    """Add node features, one file a snapshot."""
-    (folder / "features").mkdir()
-    for t, rows in enumerate(values):
-        table = pa.table([pa.array(list(rows), pa.list_(pa.float32(), rows.shape[1]))], names=["feat"])
-        pq.write_table(table, folder / f"{schema.feature_name(t)}.parquet")
-    change_manifest(folder, files=hashes(folder), features={"kind": "made", "dim": 4})
-
-
 def test_what_was_checked_is_counted(tmp_path):
-    with_features(full_folder(tmp_path / "full"), np.zeros((3, 5, 4), np.float32))
-    assert checks(tmp_path / "full") == {
+    folder = full_folder(tmp_path / "full", node_features=list(np.zeros((3, 5, 4), np.float32)))
+    assert checks(folder) == {
         "manifest entries": 22,
         "file hashes": 9,
         "snapshot ranges": 3,
@@ -260,8 +250,8 @@ def test_empty_values_are_named(tmp_path):
 
 @pytest.mark.parametrize("bad", [np.zeros((3, 4, 4)), np.zeros((3, 5, 3)), np.full((3, 5, 4), np.nan)])
 def test_broken_node_features_are_named(tmp_path, bad):
-    folder = write_folder(tmp_path / "p")
-    with_features(folder, bad.astype(np.float32))
+    folder = write_folder(tmp_path / "p", node_features=list(bad.astype(np.float32)))
+    change_manifest(folder, features={"dim": 4})
     with pytest.raises(DataError, match=r"features/00000\.parquet(: found shape|, row 0: found a feature of nan)"):
         schema.verify(folder)
 

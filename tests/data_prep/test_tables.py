@@ -1,4 +1,6 @@
-from data_prep.tables import show_counts
+from data_prep.describe import describe
+from data_prep.tables import show_counts, show_description
+from tests.folders import full_folder
 
 
 def test_numbers_are_grouped_and_paths_come_out_whole(capsys):
@@ -8,3 +10,26 @@ def test_numbers_are_grouped_and_paths_come_out_whole(capsys):
     assert "235,769" in text
     assert "edges" in text
     assert path in "".join(character for character in text if character not in " │\n").replace("path", "", 1)
+
+
+def cells(text, start):
+    """Cells of the first row of a table that starts with a text."""
+    line = next(line for line in text.splitlines() if line.strip("│ ").startswith(start))
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_a_description_shows_labels_degrees_and_snapshots(tmp_path, capsys):
+    show_description(describe(full_folder(tmp_path / "p", dataset="wikipedia-generated")), tmp_path / "a.png")
+    text = capsys.readouterr().out
+    assert cells(text, "edges") == ["edges", "5", "157,474", "-157,469"]
+    assert cells(text, "positive events") == ["positive events", "2", "217", "-215"]
+    assert cells(text, "edge features") == ["edge features", "2", "172", "-170"]
+    assert cells(text, "labelled events")[1] == "5"
+    assert cells(text, "repeated events")[1] == "1"
+    assert cells(text, "rejected rows")[1] == "1"
+    # Users 0, 1, 2 have 2, 1, 2 events; items 3 and 4 have 4 and 1.
+    assert cells(text, "user") == ["user", "3", "0", "2", "1.667", "2", "2"]
+    assert cells(text, "item") == ["item", "2", "0", "1", "2.5", "4", "4"]
+    # snapshot, time, events, active, new, seen, positive
+    assert cells(text, "2 ") == ["2", "20", "3", "4", "2", "5", "1"]
+    assert str(tmp_path / "a.png") in text.replace("\n", "")
