@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,9 @@ from dgl_dysign.errors import ConfigError
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+# Events looked at together where a temporary array of the length of all of them is to be avoided.
+_EVENTS = 1 << 20
+
 
 class Events(NamedTuple):
     """The events of a data set, sorted by snapshot; made by :func:`checked_events`."""
@@ -23,10 +27,23 @@ class Events(NamedTuple):
     num_nodes: int
     num_snapshots: int
 
+    def first_of(self, snapshot: int) -> int:
+        """Return the row of the first event of a snapshot, or of a later one if it has none."""
+        # A needle of another type would make NumPy convert all of the haystack.
+        return int(np.searchsorted(self.snapshot, self.snapshot.dtype.type(snapshot)))
+
     def of(self, snapshot: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the end points of the events of one snapshot alone."""
-        first, last = np.searchsorted(self.snapshot, [snapshot, snapshot + 1])
-        return self.src[first:last], self.dst[first:last]
+        rows = slice(self.first_of(snapshot), self.first_of(snapshot + 1))
+        return self.src[rows], self.dst[rows]
+
+    def digest(self) -> str:
+        """Return a hash of all events, the same for every integer type that holds them."""
+        found = hashlib.sha256()
+        for column in (self.snapshot, self.src, self.dst):
+            for first in range(0, len(column), _EVENTS):
+                found.update(column[first : first + _EVENTS].astype(np.int64).data)
+        return found.hexdigest()
 
 
 class Past(NamedTuple):
@@ -45,6 +62,8 @@ class Past(NamedTuple):
 def checked_events(snapshot: ArrayLike, src: ArrayLike, dst: ArrayLike, num_nodes: int, num_snapshots: int) -> Events:
     """Return the events sorted by snapshot, or say which argument is wrong.
 
+    Arrays of int32 or int64 that are sorted by snapshot already are not copied, so that they may be memory-mapped.
+
     Parameters
     ----------
     snapshot, src, dst : array_like of int, shape (E,)
@@ -62,8 +81,10 @@ def checked_events(snapshot: ArrayLike, src: ArrayLike, dst: ArrayLike, num_node
     if not len(snapshots) == len(sources) == len(destinations):
         found = f"{len(snapshots)}, {len(sources)} and {len(destinations)}"
         raise ConfigError(f"snapshot, src and dst: got lengths {found}, expected one length")
-    order = np.argsort(snapshots, kind="stable")
-    return Events(snapshots[order], sources[order], destinations[order], num_nodes, num_snapshots)
+    if (snapshots[1:] < snapshots[:-1]).any():
+        order = np.argsort(snapshots, kind="stable")
+        snapshots, sources, destinations = snapshots[order], sources[order], destinations[order]
+    return Events(snapshots, sources, destinations, num_nodes, num_snapshots)
 
 
 def _integers(name: str, values: ArrayLike, limit: int) -> np.ndarray:
@@ -72,7 +93,7 @@ def _integers(name: str, values: ArrayLike, limit: int) -> np.ndarray:
         raise ConfigError(f"{name}: got {array.dtype} of shape {array.shape}, expected integers of shape (E,)")
     if array.size and (array.min() < 0 or array.max() >= limit):
         raise ConfigError(f"{name}: got values from {array.min()} to {array.max()}, expected 0 to {limit - 1}")
-    return array.astype(np.int64, copy=False)
+    return array if array.dtype in (np.int32, np.int64) else array.astype(np.int64)
 
 
 def check_decay(decay: float) -> None:
@@ -91,19 +112,23 @@ def adjacency_of(src: np.ndarray, dst: np.ndarray, num_nodes: int) -> csr_array:
     return coo_array((np.ones(len(rows)), (rows, columns)), shape=(num_nodes, num_nodes)).tocsr()
 
 
-def accumulate(events: Events, decay: float) -> Iterator[Past]:
-    """Yield the graph accumulated up to each snapshot, one after the other.
+def accumulate(events: Events, decay: float, start: int = 0) -> Iterator[Past]:
+    """Yield the graph accumulated up to each snapshot from ``start`` on, one after the other.
 
     The weight of a pair is the sum of ``decay ** (t - t_event)`` over its events up to t, in float64. A pair whose
     weight has sunk below the smallest float (with decay 0.7 after about 2,000 snapshots) is forgotten.
     """
-    adjacency = adjacency_of(*events.of(-1), events.num_nodes)
+    nobody = np.empty(0, dtype=np.int64)
+    adjacency = adjacency_of(nobody, nobody, events.num_nodes)
     seen = np.zeros(events.num_nodes, dtype=bool)
     for snapshot in range(events.num_snapshots):
         src, dst = events.of(snapshot)
-        adjacency = adjacency * decay + adjacency_of(src, dst, events.num_nodes)
+        # From the first event on even where the start is late: the order of the sums decides about their last bits.
+        adjacency.data *= decay
+        adjacency = adjacency + adjacency_of(src, dst, events.num_nodes)
         changed = np.zeros(events.num_nodes, dtype=bool)
         changed[src] = changed[dst] = True
         seen |= changed
-        nodes = np.flatnonzero(seen)
-        yield Past(snapshot, nodes, adjacency[nodes][:, nodes], changed[nodes])
+        if snapshot >= start:
+            nodes = np.flatnonzero(seen)
+            yield Past(snapshot, nodes, adjacency[nodes][:, nodes], changed[nodes])

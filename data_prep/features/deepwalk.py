@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from data_prep.features._checkpoint import Checkpoints, State, of_generator, set_generator
 from data_prep.features._past import Events, Past, accumulate, check_decay
 from dgl_dysign.errors import ConfigError
 
@@ -52,6 +53,8 @@ def deepwalk(
     negative: int = 5,
     rate: float = 0.025,
     progress: Callable[[float], None] | None = None,
+    start: int = 0,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield for each snapshot the skip-gram vectors of its nodes, trained on walks over the graph accumulated so far.
 
@@ -85,6 +88,10 @@ def deepwalk(
         Learning rate; it falls linearly to a hundredth within each snapshot.
     progress : callable, optional
         Called with the fraction done after each chunk of walks and after each snapshot.
+    start : int, default 0
+        First snapshot that is yielded.
+    checkpoints : Checkpoints, optional
+        Keeps what the next snapshot starts from: without it a late start computes all snapshots before, too.
 
     Yields
     ------
@@ -105,6 +112,7 @@ def deepwalk(
     yield from node2vec(
         events, dim, seed, p=1.0, q=1.0, decay=decay, walk_length=walk_length, num_walks=num_walks,
         refresh_walks=refresh_walks, window=window, negative=negative, rate=rate, progress=progress,
+        start=start, checkpoints=checkpoints,
     )  # fmt: skip
 
 
@@ -123,6 +131,8 @@ def node2vec(
     negative: int = 5,
     rate: float = 0.025,
     progress: Callable[[float], None] | None = None,
+    start: int = 0,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[np.ndarray]:
     r"""Yield for each snapshot the skip-gram vectors of its nodes, trained on biased walks.
 
@@ -132,7 +142,7 @@ def node2vec(
 
     Parameters
     ----------
-    events, dim, seed, decay, walk_length, num_walks, refresh_walks, window, negative, rate, progress
+    events, dim, seed, decay, walk_length, num_walks, refresh_walks, window, negative, rate : see :func:`deepwalk`
         As for :func:`deepwalk`.
     p : float > 0, default 1.0
         Return parameter: large values keep the walk from turning back.
@@ -158,24 +168,45 @@ def node2vec(
     options = _Options(p, q, walk_length, num_walks, refresh_walks, window, negative, rate)
     options.check()
     check_decay(decay)
-    yield from _embed(events, dim, seed, decay, options, progress)
+    run = _Run(events, dim, seed, options, start, checkpoints)
+    yield from run.snapshots(decay, progress)
 
 
-def _embed(
-    events: Events, dim: int, seed: int, decay: float, options: _Options, progress: Callable[[float], None] | None
-) -> Iterator[np.ndarray]:
-    from data_prep.features.skipgram import SkipGram
+class _Run:
+    """The model and the generator of a run, which go on from snapshot to snapshot."""
 
-    rng = np.random.default_rng(seed)
-    model = SkipGram(events.num_nodes, dim, int(rng.integers(2**63)))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for past in accumulate(events, decay):
-            for done in _learn(model, past, options, rng, pool):
-                if progress is not None:
-                    progress((past.snapshot + done) / events.num_snapshots)
-            features = np.zeros((events.num_nodes, dim), dtype=np.float32)
-            features[past.nodes] = model.center[past.nodes]
-            yield features
+    def __init__(
+        self, events: Events, dim: int, seed: int, options: _Options, start: int, checkpoints: Checkpoints | None
+    ) -> None:
+        from data_prep.features.skipgram import SkipGram
+
+        self.events, self.options, self.start, self.checkpoints = events, options, start, checkpoints
+        self.rng = np.random.default_rng(seed)
+        self.model = SkipGram(events.num_nodes, dim, int(self.rng.integers(2**63)))
+        self.first, saved = checkpoints.load(start) if checkpoints else (0, {})
+        if saved:
+            self.model.restore(saved)
+            set_generator(self.rng, saved["rng"])
+
+    def snapshots(self, decay: float, progress: Callable[[float], None] | None) -> Iterator[np.ndarray]:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for past in accumulate(self.events, decay, self.first):
+                for done in _learn(self.model, past, self.options, self.rng, pool):
+                    if progress is not None:
+                        progress((past.snapshot + done) / self.events.num_snapshots)
+                if past.snapshot >= self.start:
+                    yield self._features(past.nodes)
+                # Here the snapshot has been taken over: a checkpoint is never ahead of what was written.
+                if self.checkpoints and past.snapshot + 1 < self.events.num_snapshots:
+                    self.checkpoints.save_if_due(past.snapshot + 1, self._state)
+
+    def _features(self, seen: np.ndarray) -> np.ndarray:
+        features = np.zeros_like(self.model.center)
+        features[seen] = self.model.center[seen]
+        return features
+
+    def _state(self) -> State:
+        return {**self.model.state(), "rng": of_generator(self.rng)}
 
 
 def _learn(model: SkipGram, past: Past, options: _Options, rng: np.random.Generator, pool: Executor) -> Iterator[float]:

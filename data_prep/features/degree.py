@@ -6,14 +6,22 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data_prep.features._past import Events, accumulate
+from data_prep.features._past import Events
 
 #: What the event counts are multiplied by with each snapshot that passes: since ever, recently, and just now.
 DECAYS = (1.0, 0.9, 0.7, 0.3)
 
+# Events whose pairs are sorted together: bounds the memory, not the result.
+_PAIRS = 1 << 22
+
 
 def degree(
-    events: Events, dim: int = len(DECAYS) + 3, seed: int = 0, *, progress: Callable[[float], None] | None = None
+    events: Events,
+    dim: int = len(DECAYS) + 3,
+    seed: int = 0,
+    *,
+    progress: Callable[[float], None] | None = None,
+    start: int = 0,
 ) -> Iterator[np.ndarray]:
     r"""Yield for each snapshot seven counts and ages of each node.
 
@@ -30,6 +38,8 @@ def degree(
         Not used: the width is 7 and nothing is random.
     progress : callable, optional
         Called with the fraction done after each snapshot.
+    start : int, default 0
+        First snapshot that is yielded; those before are counted, which takes next to no time.
 
     Yields
     ------
@@ -45,20 +55,53 @@ def degree(
     [2.0, 2.0, 0.0]
     """
     counts = np.zeros((events.num_nodes, len(DECAYS)))
+    neighbours = np.zeros(events.num_nodes, dtype=np.int64)
     first = np.full(events.num_nodes, -1)
     last = np.full(events.num_nodes, -1)
-    for past in accumulate(events, 1.0):
-        src, dst = events.of(past.snapshot)
-        ends = np.concatenate([src, dst[src != dst]])
-        counts = counts * DECAYS + np.bincount(ends, minlength=events.num_nodes)[:, None]
-        last[ends] = past.snapshot
-        first[ends] = np.where(first[ends] < 0, past.snapshot, first[ends])
-        features = np.zeros((events.num_nodes, len(DECAYS) + 3), dtype=np.float32)
-        nodes = past.nodes
-        features[nodes, : len(DECAYS)] = np.log1p(counts[nodes])
-        features[nodes, -3] = np.log1p(np.diff(past.adjacency.indptr))
-        features[nodes, -2] = np.log(2 + past.snapshot - first[nodes])
-        features[nodes, -1] = np.log(2 + past.snapshot - last[nodes])
-        if progress is not None:
-            progress((past.snapshot + 1) / events.num_snapshots)
-        yield features
+    novel = _first_of_pair(events)
+    for snapshot in range(events.num_snapshots):
+        src, dst = events.of(snapshot)
+        ends = _ends(src, dst)
+        counts *= DECAYS
+        counts += np.bincount(ends, minlength=events.num_nodes)[:, None]
+        new = novel[events.first_of(snapshot) : events.first_of(snapshot + 1)]
+        neighbours += np.bincount(_ends(src[new], dst[new]), minlength=events.num_nodes)
+        last[ends] = snapshot
+        first[ends] = np.where(first[ends] < 0, snapshot, first[ends])
+        if snapshot >= start:
+            if progress is not None:
+                progress((snapshot + 1) / events.num_snapshots)
+            yield _rows(snapshot, counts, neighbours, first, last)
+
+
+def _ends(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+    return np.concatenate([src, dst[src != dst]])
+
+
+def _rows(snapshot: int, counts: np.ndarray, neighbours: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    features = np.zeros((len(counts), len(DECAYS) + 3), dtype=np.float32)
+    nodes = np.flatnonzero(last >= 0)
+    for column in range(len(DECAYS)):
+        features[nodes, column] = np.log1p(counts[nodes, column])
+    features[nodes, -3] = np.log1p(neighbours[nodes].astype(np.int32))
+    features[nodes, -2] = np.log(2 + snapshot - first[nodes])
+    features[nodes, -1] = np.log(2 + snapshot - last[nodes])
+    return features
+
+
+def _first_of_pair(events: Events) -> np.ndarray:
+    """Mark the first event of each pair of nodes, whichever way round; later events do not move the marks."""
+    found = np.zeros(len(events.src), dtype=bool)
+    groups = -(-len(found) // _PAIRS)
+    for group in range(groups):
+        starts = range(0, len(found), _PAIRS)
+        rows = np.concatenate([first + _members(events, first, groups, group) for first in starts])
+        src, dst = events.src[rows], events.dst[rows]
+        pair = np.minimum(src, dst).astype(np.int64) * events.num_nodes + np.maximum(src, dst)
+        found[rows[np.unique(pair, return_index=True)[1]]] = True
+    return found
+
+
+def _members(events: Events, first: int, groups: int, group: int) -> np.ndarray:
+    rows = slice(first, first + _PAIRS)
+    return np.flatnonzero((events.src[rows] ^ events.dst[rows]) % groups == group)  # u ^ v == v ^ u

@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 import numpy as np
 from numba import njit
 
+from data_prep.features._checkpoint import State, of_generator, set_generator
 from data_prep.features.walks import next_random, stream
 
 # Parts that the nodes are dealt into, which is also the largest number of cores at work; small graphs get fewer, so
@@ -129,6 +130,15 @@ class SkipGram:
         self._rng = np.random.default_rng(seed)
         self.center = (self._rng.random((num_nodes, dim), dtype=np.float32) - np.float32(0.5)) / np.float32(dim)
         self.context = np.zeros((num_nodes, dim), dtype=np.float32)
+
+    def state(self) -> State:
+        """Return all that decides about further training, by name."""
+        return {"center": self.center, "context": self.context, "model_rng": of_generator(self._rng)}
+
+    def restore(self, state: State) -> None:
+        """Take over what :meth:`state` returned."""
+        self.center, self.context = state["center"], state["context"]
+        set_generator(self._rng, state["model_rng"])
 
     def train(
         self, walks: np.ndarray, weight: np.ndarray, window: int, negative: int, rate: float, pool: Executor

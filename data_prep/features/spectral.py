@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.features._past import Events, accumulate, check_decay
+from data_prep.features._checkpoint import Checkpoints, State, of_generator, set_generator
+from data_prep.features._past import Events, Past, accumulate, check_decay
+from data_prep.features._proximity import LogProximity, Workers
 from dgl_dysign.errors import ConfigError
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-#: Rows worked on at a time. Fixed, so that sums are taken in one order whatever the number of cores.
-_BLOCK = 512
-
-#: log1p(x) is close to this times x on [0, 1]: largest error 0.06, mean square error 0.0007.
-_SLOPE = 0.75
+# Rows that are rotated together in float64. Fixed: the last bits of the rotation depend on it.
+_ROWS = 1 << 16
 
 
 def spectral(
@@ -31,7 +25,10 @@ def spectral(
     iterations: int = 2,
     oversample: int = 32,
     threshold: float = 1.0,
+    max_paths: int = 1 << 28,
     progress: Callable[[float], None] | None = None,
+    start: int = 0,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[np.ndarray]:
     r"""Yield for each snapshot the leading singular vectors of its log-smoothed proximity.
 
@@ -66,8 +63,15 @@ def spectral(
     threshold : float >= 0, default 1.0
         Entries of :math:`x = (P + P^2 + P^3) n / 50` up to it are taken as 0.75 x in place of log(1 + x), so that they
         need not be stored. 0 is exact, and takes the memory of the full matrix.
+    max_paths : int >= 0, default 2^28
+        Paths of two and three steps that are followed to find the larger entries, at most. A graph with more has its
+        busiest nodes left out of them, as :class:`~data_prep.features._proximity.LogProximity` says.
     progress : callable, optional
         Called with the fraction done after each snapshot.
+    start : int, default 0
+        First snapshot that is yielded.
+    checkpoints : Checkpoints, optional
+        Keeps what the next snapshot starts from: without it a late start computes all snapshots before, too.
 
     Yields
     ------
@@ -90,120 +94,82 @@ def spectral(
         raise ConfigError("decay: got none, expected one at least")
     for one in decays:
         check_decay(one)
-    _check(iterations, oversample, threshold)
-    parts = [_one_decay(events, dim, seed, one, iterations, oversample, threshold) for one in decays]
-    for snapshot, blocks in enumerate(zip(*parts, strict=True)):
+    _check(iterations, oversample, threshold, max_paths)
+    settings = _Settings(dim, iterations, oversample, threshold, max_paths)
+    tracks = [_Track(events.num_nodes, seed, settings) for _ in decays]
+    first, saved = checkpoints.load(start) if checkpoints else (0, {})
+    for index, track in enumerate(tracks if saved else ()):
+        track.restore(saved, index)
+    # All decays of a snapshot, then the next snapshot: each has its own accumulated graph.
+    for pasts in zip(*(accumulate(events, one, first) for one in decays), strict=True):
+        for track, past in zip(tracks, pasts, strict=True):
+            track.advance(past)
+        done = pasts[0].snapshot + 1
         if progress is not None:
-            progress((snapshot + 1) / events.num_snapshots)
-        yield np.concatenate(blocks, axis=1)
+            progress(done / events.num_snapshots)
+        if done > start:
+            yield np.concatenate([track.features for track in tracks], axis=1)
+        # Here the snapshot has been taken over: a checkpoint is never ahead of what was written.
+        if checkpoints and done < events.num_snapshots:
+            checkpoints.save_if_due(done, lambda: _state(tracks))
 
 
-def _one_decay(
-    events: Events, dim: int, seed: int, decay: float, iterations: int, oversample: int, threshold: float
-) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    previous = np.zeros((events.num_nodes, dim), dtype=np.float32)
-    rounds = 3 * iterations
-    for past in accumulate(events, decay):
-        if past.changed.any():
-            start = _start(previous[past.nodes], oversample, rng)
-            features = np.zeros_like(previous)
-            with _Workers() as workers:
-                found = _leading(LogProximity(past.adjacency, threshold, workers), start, dim, rounds)
-                features[past.nodes] = _align(found, previous[past.nodes])
-            previous, rounds = features, iterations
-        yield previous
-
-
-def _check(iterations: int, oversample: int, threshold: float) -> None:
+def _check(iterations: int, oversample: int, threshold: float, max_paths: int) -> None:
     if iterations < 1:
         raise ConfigError(f"iterations: got {iterations}, expected at least 1")
     if oversample < 0:
         raise ConfigError(f"oversample: got {oversample}, expected at least 0")
     if not 0 <= threshold < np.inf:
         raise ConfigError(f"threshold: got {threshold}, expected a finite number of at least 0")
+    if max_paths < 0:
+        raise ConfigError(f"max_paths: got {max_paths}, expected at least 0")
 
 
-class _Workers:
-    """Threads over fixed blocks of rows, with single-threaded BLAS inside, so that every sum has one order."""
-
-    def __enter__(self) -> _Workers:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        self._blas = threadpool_limits(limits=1, user_api="blas")
-        self._pool = ThreadPoolExecutor(os.cpu_count())
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._pool.shutdown()
-        self._blas.restore_original_limits()
-
-    def map(self, function: Callable[[slice], object], num_rows: int) -> list:
-        """Return the results of a function of a block of rows, in order."""
-        return list(self._pool.map(function, (slice(i, i + _BLOCK) for i in range(0, num_rows, _BLOCK))))
+class _Settings(NamedTuple):
+    dim: int
+    iterations: int
+    oversample: int
+    threshold: float
+    max_paths: int
 
 
-class LogProximity:
-    r"""The symmetric matrix S of :func:`spectral`, without its small entries, which act through P alone.
+class _Track:
+    """The features of one decay, from snapshot to snapshot."""
 
-    .. math:: S \approx 0.75\, c\, (P + P^2 + P^3) + C, \quad
-              C_{uv} = [x_{uv} > \mathrm{threshold}]\,(\log(1 + x_{uv}) - 0.75\, x_{uv}), \quad c = n / 50
+    def __init__(self, num_nodes: int, seed: int, settings: _Settings) -> None:
+        self.settings = settings
+        self.features = np.zeros((num_nodes, settings.dim), dtype=np.float32)
+        self._rng = np.random.default_rng(seed)
+        self._rounds = 3 * settings.iterations
 
-    Parameters
-    ----------
-    adjacency : csr_array, shape (n, n)
-        Symmetric, non-negative.
-    threshold : float
-        Largest entry that is taken as linear; 0: none, S is exact.
-    workers : _Workers
-        What runs the blocks of rows.
-    """
+    def state(self, index: int) -> State:
+        state = {"features": self.features, "rng": of_generator(self._rng), "rounds": np.array(self._rounds)}
+        return {f"{name}{index}": array for name, array in state.items()}
 
-    def __init__(self, adjacency: csr_array, threshold: float, workers: _Workers) -> None:
-        self.workers = workers
-        degree = adjacency.sum(axis=1)
-        scale = np.divide(1, np.sqrt(degree), out=np.zeros_like(degree), where=degree > 0)
-        walk = adjacency.tocoo()
-        walk.data = walk.data * scale[walk.row] * scale[walk.col]
-        self.walk = walk.tocsr().astype(np.float32)
-        self.size = np.float32(adjacency.shape[0] / 50)
-        self.correction = workers.map(self._correct(threshold), adjacency.shape[0])
+    def restore(self, state: State, index: int) -> None:
+        self.features, self._rounds = state[f"features{index}"], int(state[f"rounds{index}"])
+        set_generator(self._rng, state[f"rng{index}"])
 
-    def _correct(self, threshold: float) -> Callable[[slice], csr_array]:
-        def rows(block: slice) -> csr_array:
-            one = self.walk[block]
-            two = one @ self.walk
-            entries = (one + two + two @ self.walk) * self.size
-            x = entries.data
-            entries.data = np.where(x > threshold, np.log1p(x) - np.float32(_SLOPE) * x, np.float32(0))
-            entries.eliminate_zeros()
-            return entries
-
-        return rows
-
-    def __matmul__(self, basis: np.ndarray) -> np.ndarray:
-        """Return S times a dense (n, k) matrix."""
-        powers = basis
-        for step in range(3):
-            powers = self._times(lambda block: self.walk[block], powers)
-            if step < 2:
-                powers += basis
-        powers *= np.float32(_SLOPE) * self.size
-        powers += self._times(lambda block: self.correction[block.start // _BLOCK], basis)
-        return powers
-
-    def _times(self, rows: Callable[[slice], csr_array], basis: np.ndarray) -> np.ndarray:
-        return np.concatenate(self.workers.map(lambda block: rows(block) @ basis, len(basis)))
-
-    def gram(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return ``left.T @ right`` summed in float64 over the blocks."""
-        parts = self.workers.map(lambda rows: (left[rows].T @ right[rows]).astype(np.float64), len(left))
-        return np.sum(parts, axis=0)
+    def advance(self, past: Past) -> None:
+        if not past.changed.any():
+            return
+        dim, iterations, oversample, threshold, max_paths = self.settings
+        previous = self.features[past.nodes]
+        with Workers() as workers:
+            proximity = LogProximity(past.adjacency, threshold, max_paths, workers)
+            found = _leading(proximity, _start(previous, oversample, self._rng), dim, self._rounds)
+            _align(found, previous)
+        self.features[past.nodes] = found
+        self._rounds = iterations
 
 
-def _orthonormal(proximity: LogProximity, basis: np.ndarray) -> np.ndarray:
+def _state(tracks: Sequence[_Track]) -> State:
+    return {name: array for index, track in enumerate(tracks) for name, array in track.state(index).items()}
+
+
+def _orthonormal(workers: Workers, basis: np.ndarray) -> np.ndarray:
     # By the Gram matrix: ten times cheaper than QR for tall matrices. Directions lost to rounding are dropped.
-    values, vectors = np.linalg.eigh(proximity.gram(basis, basis))
+    values, vectors = np.linalg.eigh(workers.gram(basis, basis))
     kept = values > values[-1] * 1e-6
     return basis @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
 
@@ -211,27 +177,35 @@ def _orthonormal(proximity: LogProximity, basis: np.ndarray) -> np.ndarray:
 def _start(previous: np.ndarray, oversample: int, rng: np.random.Generator) -> np.ndarray:
     """Return the rows of the snapshot before, random rows of length about 1 for new nodes, and random columns."""
     rows, dim = previous.shape
-    start = rng.standard_normal((rows, dim + oversample), dtype=np.float32) / np.float32(np.sqrt(dim))
+    start = rng.standard_normal((rows, dim + oversample), dtype=np.float32)
+    start /= np.float32(np.sqrt(dim))
     known = previous.any(axis=1)
     start[known, :dim] = previous[known]
     return start
 
 
-def _leading(proximity: LogProximity, start: np.ndarray, dim: int, iterations: int) -> np.ndarray:
+def _leading(proximity: LogProximity, basis: np.ndarray, dim: int, iterations: int) -> np.ndarray:
     """Return |lambda|^(1/2) times the leading eigenvectors, rows scaled to length 1, by subspace iteration."""
-    basis = _orthonormal(proximity, start)
+    workers = proximity.workers
+    basis = _orthonormal(workers, basis)
     for _ in range(iterations - 1):
-        basis = _orthonormal(proximity, proximity @ basis)
-    projected = proximity.gram(basis, proximity @ basis)
+        basis = _orthonormal(workers, proximity @ basis)
+    projected = workers.gram(basis, proximity @ basis)
     values, vectors = np.linalg.eigh((projected + projected.T) / 2)
     order = np.argsort(-np.abs(values), kind="stable")[:dim]
     rows = basis @ (vectors[:, order] * np.sqrt(np.abs(values[order]))).astype(np.float32)
+    workers.map(lambda block: _to_length_one(rows[block]), len(rows))
+    return rows if len(order) == dim else np.pad(rows, [(0, 0), (0, dim - len(order))])
+
+
+def _to_length_one(rows: np.ndarray) -> None:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
-    return np.pad(rows, [(0, 0), (0, dim - rows.shape[1])])
+    rows[:] = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
 
 
-def _align(features: np.ndarray, previous: np.ndarray) -> np.ndarray:
-    """Rotate features onto the previous ones; rows of new nodes are zero there and do not pull."""
-    left, _, right = np.linalg.svd(features.T.astype(np.float64) @ previous)
-    return features @ (left @ right).astype(np.float32)
+def _align(features: np.ndarray, previous: np.ndarray) -> None:
+    """Rotate features onto the previous ones, in place; rows of new nodes are zero there and do not pull."""
+    blocks = [slice(first, first + _ROWS) for first in range(0, len(features), _ROWS)]
+    left, _, right = np.linalg.svd(sum(features[rows].T.astype(np.float64) @ previous[rows] for rows in blocks))
+    for rows in blocks:
+        features[rows] = features[rows] @ (left @ right).astype(np.float32)

@@ -65,15 +65,15 @@ def test_large_negative_eigenvalues_count_by_their_magnitude():
     # Two copies of a bipartite graph: its proximity has eigenvalues of both signs once the log is out of the way.
     from scipy.sparse import csr_array
 
-    from data_prep.features.spectral import LogProximity, _leading, _Workers
+    from data_prep.features._proximity import LogProximity, Workers
+    from data_prep.features.spectral import _leading
 
     a = np.zeros((24, 24))
     a[:12, 12:] = 1
     a += a.T
-    with _Workers() as workers:
-        proximity = LogProximity(
-            csr_array(a), 10.0, workers
-        )  # nothing is above the threshold: S = 0.75 c (P + P^2 + P^3)
+    with Workers() as workers:
+        # Nothing is above the threshold: S = 0.75 c (P + P^2 + P^3).
+        proximity = LogProximity(csr_array(a), 10.0, 1 << 28, workers)
         basis = np.random.default_rng(0).standard_normal((24, 4)).astype(np.float32)
         walk = a / 12
         dense = 0.75 * 24 / 50 * (walk + walk @ walk + walk @ walk @ walk)
