@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_prep.ids import IdMap, Unchanged, union
+from data_prep.ids import IdMap, NumberSet, Unchanged, union
 from data_prep.parquet import arrow, write_table
 from data_prep.sources._raw_file import Rejected
-from data_prep.sources._source import NodeTable, Source
+from data_prep.sources._source import NodeTable, Source, ascending_order
 from data_prep.spool import Part
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
@@ -78,8 +78,13 @@ class Nodes:
         good = (self.table.label >= 0) & self._known(node, first, allow_unknown, on_error)
         if not good.any():
             return []
-        order = np.argsort(node[good], kind="stable")
-        classes, label = np.unique(self.table.label[good][order], return_inverse=True)
+        order = ascending_order(node[good])
+        found = self.table.label[good][order]
+        # Classes are few, so a table is quicker than the sort of `np.unique`.
+        seen = NumberSet()
+        seen.add(found)
+        classes = seen.ascending()
+        label = IdMap(classes).nodes(found)
         columns = {"node": node[good][order], "label": label.astype(np.int32)}
         write_table(folder / "labels.parquet", schema.LABELS, columns)
         return [str(label) for label in classes]

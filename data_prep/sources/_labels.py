@@ -6,7 +6,7 @@ import numpy as np
 
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._raw_file import RawFile, Rejected
-from data_prep.sources._source import NodeTable, ReadOptions, read_columns
+from data_prep.sources._source import NodeTable, ReadOptions, ascending_order, read_columns
 from dgl_dysign.errors import DataError
 
 LABELS = "node2label.txt"
@@ -17,7 +17,7 @@ def read_labels(path: Path, read: ReadOptions) -> NodeTable:
     """Read labels of nodes; a node may be listed twice, but not with two labels."""
     file = read.open(path, LAYOUT)
     node, label = read_columns(file)
-    order = np.argsort(node, kind="stable")
+    order = ascending_order(node)
     node, label = node[order], label[order]
     again = np.concatenate([[False], node[1:] == node[:-1]])
     first = np.maximum.accumulate(np.where(again, 0, np.arange(len(node))))

@@ -9,7 +9,15 @@ import pyarrow as pa
 from data_prep.parquet import arrow
 from data_prep.rules import Rule
 from data_prep.sources._layout import Column, Layout
-from data_prep.sources._source import NodeTable, ReadOptions, Source, find_parts, name_of, read_columns
+from data_prep.sources._source import (
+    NodeTable,
+    ReadOptions,
+    Source,
+    ascending_order,
+    find_parts,
+    name_of,
+    read_columns,
+)
 from dgl_dysign.errors import DataError
 
 SPIKENET = Layout(
@@ -86,7 +94,7 @@ def open_source(raw: Path, read: ReadOptions) -> Source:
 def _spikenet_nodes(path: Path, read: ReadOptions) -> NodeTable:
     file = read.open(path, NODES)
     node, original, label = read_columns(file)
-    order = np.argsort(node, kind="stable")
+    order = ascending_order(node)
     node, original, label = node[order], original[order], label[order]
     again = np.flatnonzero(node[1:] == node[:-1])
     if len(again):
@@ -102,7 +110,7 @@ def _spikenet_nodes(path: Path, read: ReadOptions) -> NodeTable:
 def _granted(path: Path, read: ReadOptions) -> tuple[NodeTable, "Granted"]:
     file = read.open(path, PATENTS)
     patent, day, category = read_columns(file)
-    order = np.argsort(patent, kind="stable")
+    order = ascending_order(patent)
     patent, day, category = patent[order], day[order], category[order]
     rejected = [(path.name, row) for row in file.rejected]
     nodes = NodeTable(patent, category, complete=False, sources=[file.source], rejected=rejected)
