@@ -108,6 +108,19 @@ def prepare(source: Source, out: Path, options: Options, progress: Progress = _s
         return _Run(source, options, work, progress).all()
 
 
+class _Fraction:
+    """Advance a bar to a fraction of its length."""
+
+    def __init__(self, advance: Callable[[int], object], length: int) -> None:
+        self._advance, self._length, self._done = advance, length, 0
+
+    def __call__(self, fraction: float) -> None:
+        done = int(fraction * self._length)
+        if done > self._done:
+            self._advance(done - self._done)
+            self._done = done
+
+
 class _Run:
     def __init__(self, source: Source, options: Options, work: Path, progress: Progress) -> None:
         self.source, self.options, self.work, self.new = source, options, work, work / "new"
@@ -229,18 +242,30 @@ class _Run:
         folder = self.new / "features"
         folder.mkdir(exist_ok=True)
         start = sum(1 for path in folder.glob("*.parquet"))
-        self.check_disk(bytes_on_disk(kind, num_nodes, num_snapshots - start, **chosen))
+        size = {name: chosen.get(name) for name in ("dim", "decay")}
+        self.check_disk(bytes_on_disk(kind, num_nodes, num_snapshots - start, **size))
         edges = schema.table(self.new, "edges", ["snapshot", "src", "dst"])
-        columns = [np.concatenate([np.from_dlpack(c) for c in column.chunks]) for column in edges.columns]
-        advance = self.progress(f"{kind} features", num_snapshots)
-        advance(start)
-        made = features(kind, *columns, num_nodes, num_snapshots, start=start, state=self.work / "state", **chosen)
-        for snapshot, values in enumerate(made, start):
+        snapshot, src, dst = (np.concatenate([np.from_dlpack(c) for c in column.chunks]) for column in edges.columns)
+        del edges
+        bar = _Fraction(self.progress(f"{kind} features", 1000), 1000)
+        made = features(
+            kind,
+            snapshot,
+            src,
+            dst,
+            num_nodes,
+            num_snapshots,
+            start=start,
+            state=self.work / "state",
+            progress=bar,
+            **chosen,
+        )
+        for number, values in enumerate(made, start):
             dim = values.shape[1]
             partial = self.work / "features.partial"
             write_table(partial, schema.feature_schema(dim), {"feat": values})
-            partial.rename(self.new / f"{schema.feature_name(snapshot)}.parquet")
-            advance(1)
+            partial.rename(self.new / f"{schema.feature_name(number)}.parquet")
+            bar((number + 1) / num_snapshots)
         with schema.open_table(self.new, schema.feature_name(0)) as file:
             dim = file.schema_arrow.field("feat").type.list_size
         return {"kind": kind, **chosen, "dim": dim}
