@@ -23,3 +23,19 @@ def test_new_names_of_nodes_permute_the_rows():
     x = list(features("degree", snapshot, src, dst, 30, 4))
     y = list(features("degree", snapshot, names[src], names[dst], 30, 4))
     assert all(np.array_equal(a, b[names]) for a, b in zip(x, y, strict=True))
+
+
+def test_neighbours_are_counted_once_in_groups_of_any_size(monkeypatch):
+    rng = np.random.default_rng(0)
+    snapshot, (src, dst) = np.sort(rng.integers(0, 5, 400)), rng.integers(0, 25, (2, 400))
+    expected = []
+    for t in range(5):
+        known = [set() for _ in range(25)]
+        for u, v in zip(src[snapshot <= t], dst[snapshot <= t], strict=True):
+            known[u].add(v)
+            known[v].add(u)
+        expected.append([len(one) for one in known])
+    for size in (1 << 22, 64, 7):
+        monkeypatch.setattr("data_prep.features.degree._PAIRS", size)
+        found = [np.expm1(x[:, 4]) for x in features("degree", snapshot, src, dst, 25, 5)]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
