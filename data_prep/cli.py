@@ -1,5 +1,6 @@
 """The ``dysign-prep`` command: raw files to prepared folders, and what can be done with those."""
 
+import errno
 import json
 import sys
 import time
@@ -328,7 +329,9 @@ def main() -> None:
     try:
         app()
     except (DGLDySignError, OSError) as error:
-        print(f"dysign-prep: {error}", file=sys.stderr)
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        remedy = "; free some space and run the same command again, which goes on where this one stopped" * full
+        print(f"dysign-prep: {error}{remedy}", file=sys.stderr)
         sys.exit(2)
     except MemoryError as error:
         print(f"dysign-prep: out of memory ({error}); give a smaller --dim, or --features none", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Where the parts of a raw data set are read: in this process, in worker processes, or under Dask's scheduler."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from data_prep.spool import Part, load, spool
 from dgl_dysign.errors import BackendError, ConfigError
 
 ENGINES = ("local", "dask")
+_PATIENCE = "15s"
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,15 @@ class Engine:
         except ImportError as error:
             raise BackendError("Dask is missing; install it with `pip install dgl-dysign[dask]`") from error
         if self.scheduler:
-            return Client(self.scheduler)
+            try:
+                return Client(self.scheduler, timeout=_PATIENCE)
+            except (OSError, ValueError) as error:
+                raise ConfigError(
+                    f"--scheduler: found no scheduler at {self.scheduler} ({error}), expected a running one; start it "
+                    "with `dask scheduler`, or leave the address out"
+                ) from error
         cluster = LocalCluster(
-            n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs="error"
+            n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
         )
         return _Owned(Client(cluster), cluster)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dgl_dysign.data import schema
-from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.errors import DataError, DGLDySignError
 
 PLAN = "plan.json"
 
@@ -128,7 +128,7 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
         _sync(folder / "new")
         _replace(folder / "new", out, schema.MANIFEST)
         shutil.rmtree(folder, ignore_errors=True)
-    except (DataError, ConfigError):
+    except DGLDySignError:
         _remove(folder / "new", schema.MANIFEST)
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):

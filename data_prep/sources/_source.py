@@ -10,11 +10,9 @@ import numpy as np
 from data_prep.rules import Rule
 from data_prep.sources._layout import Layout
 from data_prep.sources._raw_file import RawFile, Rejected
+from data_prep.synth.published import MARKER
 from dgl_dysign.data.schema import sha256
 from dgl_dysign.errors import DataError
-
-GENERATED = "synth.json"
-"""Written beside generated raw files, so that they are never taken for the real ones."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ class NodeTable:
         Whether nodes without an event count as nodes of the graph.
     sources, rejected : list
         As :class:`data_prep.sources._raw_file.RawFile` gives them, (file name, rejected row) for the latter.
-    line_of : callable, optional
-        Line of an entry, for complaints; without it nodes that no event names are left out in silence.
+    lines_of : callable, optional
+        Lines of some entries, for complaints; with it nodes that no event names are refused unless they are allowed.
     file : path, optional
         The file, for complaints.
     """
@@ -58,7 +56,7 @@ class NodeTable:
     complete: bool = True
     sources: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[tuple[str, Rejected]] = field(default_factory=list)
-    line_of: Callable[[int], int] | None = None
+    lines_of: Callable[[np.ndarray], list[int]] | None = None
     file: Path | None = None
 
 
@@ -167,15 +165,15 @@ def _part_number(path: Path, name: str) -> int | None:
 
 def name_of(dataset: str, folder: Path) -> str:
     """Return the name of a data set, marked where the folder says that it was generated."""
-    return f"{dataset}-generated" if (folder / GENERATED).exists() else dataset
+    return f"{dataset}-generated" if (folder / MARKER).exists() else dataset
 
 
 def generated_source(folder: Path) -> list[dict[str, Any]]:
     """Describe ``synth.json``, so that a manifest says how generated data was made; empty for real data."""
-    path = folder / GENERATED
+    path = folder / MARKER
     if not path.exists():
         return []
-    return [{"name": GENERATED, "sha256": sha256(path), "lines": 0, "header": 0, "rows": 0, "rejected": 0}]
+    return [{"name": MARKER, "sha256": sha256(path), "lines": 0, "header": 0, "rows": 0, "rejected": 0}]
 
 
 def read_columns(file: RawFile) -> list[np.ndarray]:
@@ -183,6 +181,53 @@ def read_columns(file: RawFile) -> list[np.ndarray]:
     # Not `to_numpy`, which imports pandas: 0.3 s and 60 MB for nothing.
     batches = [[np.from_dlpack(column) for column in batch.columns] for batch in file]
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+def each_once(file: RawFile, what: str) -> tuple[list[np.ndarray], dict[str, Any], list[tuple[str, Rejected]]]:
+    """Read the number columns of a file whose first column is there once a row, ascending by that column.
+
+    Parameters
+    ----------
+    file : RawFile
+        The file.
+    what : str
+        What the first column names.
+
+    Returns
+    -------
+    tuple
+        The columns, the file's entry for the manifest, and (file name, row) of all that was refused.
+
+    Raises
+    ------
+    DataError
+        At the first row whose number was given before, unless rows are quarantined.
+    """
+    columns = read_columns(file)
+    order = ascending_order(columns[0])
+    columns = [column[order] for column in columns]
+    rejected = [(file.path.name, row) for row in file.rejected]
+    again = np.flatnonzero(columns[0][1:] == columns[0][:-1]) + 1
+    if not len(again):
+        return columns, file.source, rejected
+    if file.on_error == "stop":
+        at = again[order[again].argmin()]
+        line, before = file.lines_of(order[[at, at - 1]])
+        raise DataError(
+            f"{file.path}, line {line}: found {what} {columns[0][at]} again, expected each once (first on line "
+            f"{before}); keep one of the two, or set the later one aside with --on-error quarantine"
+        )
+    for at, line in zip(again, file.lines_of(order[again]), strict=True):
+        text = " ".join(str(column[at]) for column in columns)
+        rejected.append((file.path.name, Rejected(line, text, f"{what} {columns[0][at]} was given before")))
+    source = file.source
+    source = {**source, "rows": source["rows"] - len(again), "rejected": source["rejected"] + len(again)}
+    return [np.delete(column, again) for column in columns], source, sorted(rejected)
+
+
+def most_ids(rows: int) -> int:
+    """Return the bound of ids that are node numbers as they stand: a table of all nodes must not be almost empty."""
+    return min(2**31, max(10_000_000, 200 * rows))
 
 
 def ascending_order(values: np.ndarray) -> np.ndarray:

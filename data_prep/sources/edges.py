@@ -14,7 +14,8 @@ from data_prep.rules import Rule
 from data_prep.sources._labels import read_labels
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._open import head_lines
-from data_prep.sources._source import GENERATED, ReadOptions, Source, name_of
+from data_prep.sources._source import ReadOptions, Source, name_of
+from data_prep.synth.published import MARKER
 from dgl_dysign.errors import ConfigError, DataError
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "none": 1.0}
@@ -129,7 +130,7 @@ def open_source(
         time_unit="seconds since 1970-01-01 UTC" if unix else "as in the file",
         unix=unix,
         weight=weight,
-        nodes=None if labels is None else replace(read_labels(labels, read), complete=False),
+        nodes=None if labels is None else read_labels(labels, read),
     )
 
 
@@ -138,7 +139,7 @@ def _files(raw: Path) -> tuple[Path, ...]:
         return (raw,)
     if not raw.is_dir():
         raise DataError(f"{raw}: found no such file or folder, expected an edge list; check RAW")
-    found = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name != GENERATED]
+    found = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name != MARKER]
     if not found:
         raise DataError(f"{raw}: found no file in it, expected an edge list or its parts; check RAW")
     return tuple(sorted(found, key=lambda path: [(int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", path.name)]))
