@@ -76,7 +76,14 @@ def export(
     dest: Annotated[
         Path, typer.Argument(metavar="DEST", help="Folder to write; it must not exist.", show_default=False)
     ],
-    to: Annotated[Form, typer.Option(help="Format.", show_default=False)],
+    to: Annotated[
+        Form,
+        typer.Option(
+            help="csv: edges, nodes, labels as tables. tgl: edges.csv by time, of which 70/15/15 % are for training, "
+            "validation and testing, neighbours by time, features, labels. dyglib: ml_NAME.csv and its two .npy.",
+            show_default=False,
+        ),
+    ],
     shift_time: Annotated[
         bool,
         typer.Option(
@@ -94,11 +101,15 @@ def export(
 
     start = time.perf_counter()
     with progress(quiet or as_json) as add:
-        files = write(out, dest, to.value, shift_time=shift_time, overwrite=overwrite, progress=add)
+        made = write(out, dest, to.value, shift_time=shift_time, overwrite=overwrite, progress=add)
     seconds = round(time.perf_counter() - start, 3)
     if as_json:
-        print(json.dumps({"format": to.value, "files": files, "seconds": seconds, "path": str(dest)}))
+        keys = ("format", "dataset", "time_shift", "rows", "rounded_times")
+        print(json.dumps({**{key: made[key] for key in keys if key in made}, "seconds": seconds, "path": str(dest)}))
     elif not quiet:
         from data_prep.tables import show_counts
 
-        show_counts(f"{to.value}: rows", {**files, "seconds": seconds, "path": str(dest)})
+        show_counts(f"{made['dataset']} for {to.value}: rows", {**made["rows"], "seconds": seconds, "path": str(dest)})
+        if rounded := made.get("rounded_times"):
+            help_ = "they begin at 0 already" if shift_time else "--shift-time lets them begin at 0"
+            print(f"{rounded:,} of {made['rows']['edges.csv']:,} times are rounded by TGL's float32; {help_}.")

@@ -85,4 +85,5 @@ def _cell(name: str, value: float, unix: bool) -> str:
 
 
 def _plain(name: str) -> str:
-    return name.removeprefix("num_").replace("_", " ")
+    """Turn a key into words; names of files stay as they are."""
+    return name if "." in name else name.removeprefix("num_").replace("_", " ")
