@@ -11,7 +11,7 @@ import pyarrow as pa
 from data_prep.ids import IdMap, NumberSet, Unchanged, union
 from data_prep.parquet import arrow, write_table
 from data_prep.sources._raw_file import Rejected
-from data_prep.sources._source import NodeTable, Source, ascending_order
+from data_prep.sources._source import NodeTable, Source, ascending_order, most_ids
 from data_prep.spool import Part
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
@@ -69,7 +69,8 @@ class Nodes:
         if self.table is None:
             self._write_nodes(folder, names, kinds, first)
             return []
-        node = next(iter(self.spaces.values())).nodes(self.table.node)
+        space = next(iter(self.spaces.values()))
+        node = space.nodes(_written(self.table.node, space.is_text))
         if self.table.raw_id is not None:
             known = np.arange(self.count)
             known[node[node >= 0]] = self.table.raw_id[node >= 0]
@@ -99,9 +100,9 @@ class Nodes:
         table = self.table
         known = (node >= 0) & (first[np.maximum(node, 0)] >= 0)
         unknown = np.flatnonzero(~known)
-        if not len(unknown) or allow_unknown or table.line_of is None:
+        if not len(unknown) or allow_unknown or table.lines_of is None:
             return node >= 0
-        lines = [table.line_of(int(row)) for row in (unknown if on_error == "quarantine" else unknown[:1])]
+        lines = table.lines_of(unknown if on_error == "quarantine" else unknown[:1])
         found = f"found a label for unknown node {table.node[unknown[0]]}"
         if on_error != "quarantine":
             raise DataError(
@@ -111,31 +112,67 @@ class Nodes:
         name, reason = table.sources[0]["name"], "no event names this node"
         for line, row in zip(lines, unknown.tolist(), strict=True):
             self.rejected.append((name, Rejected(line, f"{table.node[row]} {table.label[row]}", reason)))
+        self.rejected.sort()
         self.refused = len(unknown)
         return known
 
 
-def number_nodes(source: Source, parts: list[Part]) -> Nodes:
-    """Give every raw id its node: as it stands, or in ascending order, one space after the other."""
+def number_nodes(source: Source, parts: list[Part], allow_unknown: bool = False) -> Nodes:
+    """Give every raw id its node: as it stands, or in ascending order, one space after the other.
+
+    Raises
+    ------
+    DataError
+        If ids that shall be node numbers as they stand are too far apart for a table of all nodes.
+    """
+    without_event = _without_event(source.nodes, allow_unknown)
     names = list(dict.fromkeys(source.spaces))
     rejected = [] if source.nodes is None else list(source.nodes.rejected)
     if source.keep_ids:
-        largest = max(part.facts["largest_id"] for part in parts)
-        if source.nodes is not None and source.nodes.complete:
-            largest = max(largest, int(source.nodes.node.max(initial=-1)))
+        largest = max(*(part.facts["largest_id"] for part in parts), int(without_event.max(initial=-1)))
+        _refuse_far(largest, source, parts)
         ids = Unchanged(largest + 1)
         maps = dict.fromkeys(("src", "dst"), lambda part, values: ids.nodes(values))
         return Nodes(largest + 1, {names[0]: 0}, "as in the file", maps, {names[0]: ids}, source.nodes, rejected)
     spaces: dict[str, IdMap | Unchanged] = {}
     offsets, count = {}, 0
     for name in names:
-        spaces[name] = IdMap(union([part.ids(name) for part in parts]), count)
+        known = [part.ids(name) for part in parts]
+        spaces[name] = IdMap(union([*known, _written(without_event, known[0].dtype == object)]), count)
         offsets[name] = count
         count += len(spaces[name].ids)
     text = any(ids.is_text for ids in spaces.values())
     maps = {end: _Map(spaces[space], space) for end, space in zip(("src", "dst"), source.spaces, strict=True)}
     order = "lexicographic" if text else "ascending"
     return Nodes(count, offsets, order, maps, spaces, source.nodes, rejected)
+
+
+def _without_event(table: NodeTable | None, allow_unknown: bool) -> np.ndarray:
+    """Return the ids that are nodes even if no event names them; labels that will be refused make no nodes."""
+    if table is None or not table.complete or (table.lines_of is not None and not allow_unknown):
+        return np.empty(0, np.int64)
+    return table.node
+
+
+def _written(ids: np.ndarray, as_text: bool) -> np.ndarray:
+    return np.array(list(map(str, ids.tolist())), dtype=object) if as_text else ids
+
+
+def _refuse_far(largest: int, source: Source, parts: list[Part]) -> None:
+    rows = sum(part.rows for part in parts)
+    limit = most_ids(rows)
+    if largest < limit:
+        return
+    at = next((part.facts["largest_at"] for part in parts if part.facts["largest_id"] == largest), None)
+    if at is None:
+        table = source.nodes
+        assert table is not None
+        lines = [] if table.lines_of is None else table.lines_of(np.flatnonzero(table.node == largest))
+        at = ", line ".join(map(str, [table.file, *lines]))
+    raise DataError(
+        f"{at}: found node id {largest} in a data set of {rows} events, expected ids below {limit}; correct the line, "
+        "or number the nodes 0, 1, 2, ... first"
+    )
 
 
 class _Map:

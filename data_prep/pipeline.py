@@ -133,7 +133,7 @@ class _Run:
         read = replace(self.options.read, on_bytes=self.progress("reading", size))
         self.read = self.options.engine.read(self.source, self.work / "spool", read)
         parts = self.filled()
-        nodes = number_nodes(self.source, parts)
+        nodes = number_nodes(self.source, parts, self.options.allow_unknown_labels)
         binning = self.binning(parts)
         arranged = Arrangement(parts, nodes.maps, binning, self.work / "sorted")
         facts = self.stage("edges", lambda: self.edges(arranged, nodes, binning, parts))

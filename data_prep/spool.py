@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep.ids import Names, NumberSet
-from data_prep.sources._raw_file import Rejected
-from data_prep.sources._source import ReadOptions, Source
+from data_prep.sources._raw_file import RawFile, Rejected
+from data_prep.sources._source import ReadOptions, Source, most_ids
 from dgl_dysign.errors import ConfigError
 
 DONE = "part.json"
@@ -115,7 +115,7 @@ def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Pa
         writer.close()
     rejected = [row._asdict() for row in file.rejected]
     (folder / "rejected.json").write_text(json.dumps(rejected), encoding="utf-8")
-    facts = {**writer.facts(), "source": file.source}
+    facts = {**writer.facts(file), "source": file.source}
     partial = folder / f"{DONE}.partial"
     partial.write_text(json.dumps(facts), encoding="utf-8")
     partial.rename(folder / DONE)
@@ -131,7 +131,7 @@ class _Spool:
         self._numbers = {space: NumberSet() for space in source.spaces}
         self._names = {space: Names() for space in source.spaces}
         self._keep_ids = source.keep_ids
-        self._largest = -1
+        self._largest, self._largest_row = -1, 0
         self._text = False
         self._files: dict[str, BinaryIO] = {}
         self._columns: dict[str, list[Any]] = {}
@@ -158,7 +158,7 @@ class _Spool:
             return np.from_dlpack(column.flatten()).reshape(-1, column.type.list_size)
         values = np.from_dlpack(column)
         if name in self._spaces and self._keep_ids:
-            self._largest = max(self._largest, int(values.max(initial=-1)))
+            self._see_largest(values)
         elif name in self._spaces:
             self._numbers[self._spaces[name]].add(values)
         elif name == "time":
@@ -166,6 +166,11 @@ class _Spool:
         elif name == "label":
             self._labels.update(np.unique(values).tolist())
         return values
+
+    def _see_largest(self, ids: np.ndarray) -> None:
+        largest = int(ids.max(initial=-1))
+        if largest > self._largest:
+            self._largest, self._largest_row = largest, self._rows + int(ids.argmax())
 
     def _see_times(self, time: np.ndarray) -> None:
         if not len(time):
@@ -190,7 +195,13 @@ class _Spool:
         for file in self._files.values():
             file.close()
 
-    def facts(self) -> dict[str, Any]:
+    def _far(self, file: RawFile) -> str | None:
+        """Say where the largest id stands if it may be too large."""
+        if self._largest < most_ids(self._rows):
+            return None
+        return f"{file.path}, line {file.line_of(self._largest_row)}"
+
+    def facts(self, file: RawFile) -> dict[str, Any]:
         """Write the small tables, and return what goes to ``part.json``."""
         for space in self._numbers:
             if self._text:
@@ -206,6 +217,7 @@ class _Spool:
             "columns": self._columns,
             "text": self._text,
             "largest_id": self._largest,
+            "largest_at": self._far(file),
             "ascending": bool(self._ascending),
             "labels": sorted(self._labels),
             **ends,

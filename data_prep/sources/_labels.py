@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.sources._layout import Column, Layout
-from data_prep.sources._raw_file import RawFile, Rejected
+from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable, ReadOptions, ascending_order, read_columns
 from dgl_dysign.errors import DataError
 
@@ -24,28 +24,24 @@ def read_labels(path: Path, read: ReadOptions) -> NodeTable:
     clash = np.flatnonzero(label != label[first])
     refused = [
         (path.name, Rejected(line, f"{node[i]} {label[i]}", f"label {label[first[i]]} was given before"))
-        for i, line in zip(clash, _lines(file, order[clash] if read.on_error == "quarantine" else []), strict=False)
+        for i, line in zip(clash, file.lines_of(order[clash] if read.on_error == "quarantine" else []), strict=False)
     ]
     if len(clash) and not refused:
         at = clash[np.argmin(order[clash])]
-        line, before = (file.line_of(int(order[i])) for i in (at, first[at]))
+        line, before = file.lines_of(order[[at, first[at]]])
         raise DataError(
             f"{path}, line {line}: found label {label[at]} for node {node[at]}, expected label {label[first[at]]} "
             f"as on line {before}; keep one of the two"
         )
     source = file.source
     source = {**source, "rows": source["rows"] - len(clash), "rejected": source["rejected"] + len(clash)}
-    rejected = [(path.name, row) for row in file.rejected] + refused
+    rejected = sorted([(path.name, row) for row in file.rejected] + refused)
     rows = order[~again]
     return NodeTable(
         node[~again],
         label[~again],
         sources=[source],
         rejected=rejected,
-        line_of=lambda entry: file.line_of(int(rows[entry])),
+        lines_of=lambda entries: file.lines_of(rows[entries]),
         file=path,
     )
-
-
-def _lines(file: RawFile, rows: np.ndarray | list[int]) -> list[int]:
-    return [file.line_of(int(row)) for row in rows]

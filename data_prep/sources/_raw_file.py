@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -249,12 +249,22 @@ class RawFile:
 
     def line_of(self, row: int) -> int:
         """Line number (from 1) of a good row (from 0), for messages about a row that was read without complaint."""
-        at = bisect_right(self._row_at, row) - 1
-        if not 0 <= row < self.rows:
-            raise IndexError(row)
-        if self._line_at[at]:
-            return self._line_at[at] + row - self._row_at[at]
-        return next(islice(self._row_lines(), row, None))
+        return self.lines_of([row])[0]
+
+    def lines_of(self, rows: Iterable[int]) -> list[int]:
+        """Line numbers of several good rows; the file is read again once at most."""
+        found: dict[int, int] = {}
+        rows = list(map(int, rows))
+        for row in rows:
+            if not 0 <= row < self.rows:
+                raise IndexError(row)
+            at = bisect_right(self._row_at, row) - 1
+            found[row] = self._line_at[at] and self._line_at[at] + row - self._row_at[at]
+        missing = {row for row, line in found.items() if not line}
+        if missing:
+            lines = enumerate(islice(self._row_lines(), max(missing) + 1))
+            found.update((row, line) for row, line in lines if row in missing)
+        return [found[row] for row in rows]
 
     def _row_lines(self) -> Iterator[int]:
         """Yield the line number of each good row, reading the file again."""

@@ -9,16 +9,7 @@ import pyarrow as pa
 from data_prep.parquet import arrow
 from data_prep.rules import Rule
 from data_prep.sources._layout import Column, Layout
-from data_prep.sources._source import (
-    NodeTable,
-    ReadOptions,
-    Source,
-    ascending_order,
-    find_parts,
-    name_of,
-    read_columns,
-)
-from dgl_dysign.errors import DataError
+from data_prep.sources._source import NodeTable, ReadOptions, Source, each_once, find_parts, name_of
 
 SPIKENET = Layout(
     (
@@ -92,28 +83,13 @@ def open_source(raw: Path, read: ReadOptions) -> Source:
 
 
 def _spikenet_nodes(path: Path, read: ReadOptions) -> NodeTable:
-    file = read.open(path, NODES)
-    node, original, label = read_columns(file)
-    order = ascending_order(node)
-    node, original, label = node[order], original[order], label[order]
-    again = np.flatnonzero(node[1:] == node[:-1])
-    if len(again):
-        line, before = (file.line_of(int(order[i])) for i in (again[0] + 1, again[0]))
-        raise DataError(
-            f"{path}, line {line}: found node {node[again[0]]} again, expected each once (first on line {before}); "
-            "keep one of the two"
-        )
-    rejected = [(path.name, row) for row in file.rejected]
-    return NodeTable(node, label, original, sources=[file.source], rejected=rejected, file=path)
+    (node, original, label), source, rejected = each_once(read.open(path, NODES), "node")
+    return NodeTable(node, label, original, sources=[source], rejected=rejected, file=path)
 
 
 def _granted(path: Path, read: ReadOptions) -> tuple[NodeTable, "Granted"]:
-    file = read.open(path, PATENTS)
-    patent, day, category = read_columns(file)
-    order = ascending_order(patent)
-    patent, day, category = patent[order], day[order], category[order]
-    rejected = [(path.name, row) for row in file.rejected]
-    nodes = NodeTable(patent, category, complete=False, sources=[file.source], rejected=rejected)
+    (patent, day, category), source, rejected = each_once(read.open(path, PATENTS), "patent")
+    nodes = NodeTable(patent, category, complete=False, sources=[source], rejected=rejected)
     return nodes, Granted(path.name, patent, (day - _FROM_1960) * float(_DAY))
 
 
