@@ -9,15 +9,15 @@ from data_prep.sources._dates import is_date
 from data_prep.sources._layout import Column, Layout
 
 _TO_BLANK = bytes.maketrans(b"\t\v\f\r", b"    ")
-_INTEGER = re.compile(r"[ \t]*[+-]?0*([0-9]{1,19})[ \t]*")
+_INTEGER = re.compile(r"[ \t]*([+-]?)0*([0-9]{1,19})[ \t]*")
 _NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
-_DIGITS = re.compile(r"[ \t]*0*([0-9]{8})[ \t]*")
+_DIGITS = re.compile(r"[ \t]*(\+?)0*([0-9]{8})[ \t]*")
 _ISO = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})([ T]([01][0-9]|2[0-3])(:?[0-5][0-9](:?[0-5][0-9](\.[0-9]{1,6})?)?)?"
     r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
 _LARGEST = 2**63 - 1
-_LARGEST_SINGLE = 3.4028235e38
+_PAST_SINGLE = 3.4028235677973366e38
 
 
 def split(line: bytes, layout: Layout) -> list[str]:
@@ -56,7 +56,7 @@ def explain(line: bytes, layout: Layout, width: int, dim: int) -> tuple[str, str
     if len(fields) != width:
         return f"{len(fields)} columns", f"{width} (`{layout.form}`)"
     for column, text in zip(layout.columns, fields, strict=False):
-        expected = _wrong(text, column)
+        expected = _wrong(text, column, layout.numeric)
         if expected:
             return f"{column.name} {short(text)}", expected
     return _wrong_vector(fields[len(layout.columns) :], layout, dim)
@@ -80,22 +80,23 @@ def _wrong_vector(fields: list[str], layout: Layout, dim: int) -> tuple[str, str
         if len(fields) != dim:
             return f"{len(fields)} values of feat", f"{dim}, as in the first row"
     for at, text in enumerate(fields):
-        if not _NUMBER.fullmatch(text) or not abs(float(text)) <= _LARGEST_SINGLE:
+        if not _NUMBER.fullmatch(text) or abs(float(text)) >= _PAST_SINGLE:
             return f"feat[{at}] {short(text)}", "a finite 32-bit number"
     return None
 
 
-def _wrong(text: str, column: Column) -> str | None:
-    """Return what was expected of a field that does not fit."""
+def _wrong(text: str, column: Column, plus: bool) -> str | None:
+    """Return what was expected of a field that does not fit; integers may begin with a plus sign where `plus`."""
     if column.kind == "integer":
         found = _INTEGER.fullmatch(text)
-        negative = "-" in text and found and int(found[1])
-        return None if found and not negative and int(found[1]) <= _LARGEST else "an integer from 0 up"
+        value = int(found[1] + found[2]) if found else -1
+        return None if 0 <= value <= _LARGEST and (plus or "+" not in text) else "an integer from 0 up"
     if column.kind == "number":
         return None if _NUMBER.fullmatch(text) and math.isfinite(float(text)) else "a finite number"
     if column.kind == "yyyymmdd":
         found = _DIGITS.fullmatch(text)
-        return None if found and found[1] >= "1000" and is_date(found[1], "%Y%m%d") else "a real date as yyyymmdd"
+        good = found and (plus or not found[1]) and found[2] >= "1000" and is_date(found[2], "%Y%m%d")
+        return None if good else "a real date as yyyymmdd"
     if column.kind in ("text", "date") and _has_surrogates(text):
         return "text in UTF-8"
     if column.kind == "text":

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import pyarrow as pa
@@ -139,3 +140,9 @@ class Layout:
         """The names of the columns as they stand in a line."""
         names = [column.name for column in self.columns] + ["feat"] * (self.vector is not None)
         return f"[{', '.join(names)}]" if self.brackets else self.delimiter.join(names)
+
+    @cached_property
+    def numeric(self) -> bool:
+        """Whether every field is a number that is given out; then a number may begin with a plus sign."""
+        kinds = {column.kind for column in self.columns}
+        return kinds <= {"integer", "number", "yyyymmdd"} and self.vector != "field"

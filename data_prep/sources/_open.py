@@ -1,5 +1,6 @@
 """Raw files as streams of bytes: plain or compressed, known by their first bytes; hashed on the way; bounded."""
 
+import bz2
 import hashlib
 import io
 import lzma
@@ -79,18 +80,20 @@ class _Disk(io.RawIOBase):
         super().close()
 
 
-class _Xz:
-    """Decompressed bytes of an .xz file of one or more streams; what follows a stream must be another one."""
+class _Joined:
+    """Decompressed bytes of one or more bzip2 or xz streams, one after the other, with nothing else after them.
 
-    def __init__(self, disk: _Disk):
-        self._disk = disk
-        self._tool: lzma.LZMADecompressor | None = None
+    The files of the standard library drop what they cannot read after the first stream; pyarrow stumbles over empty
+    bzip2 streams.
+    """
+
+    def __init__(self, disk: _Disk, form: str):
+        self._disk, self._form = disk, form
+        self._tool: bz2.BZ2Decompressor | lzma.LZMADecompressor | None = None
         self._left = b""
 
     def read(self, size: int) -> bytes:
-        while True:
-            if self._tool is None and not self._begin_stream():
-                return b""
+        while self._tool is not None or self._begin_stream():
             assert self._tool is not None
             if self._tool.needs_input and not self._left:
                 self._left = self._disk.read(_PIECE) or b""
@@ -102,16 +105,20 @@ class _Xz:
                 self._left, self._tool = self._tool.unused_data, None
             if piece:
                 return piece
+        return b""
 
     def _begin_stream(self) -> bool:
-        """Skip the padding between streams; False at the end."""
-        while not self._left:
-            piece = self._disk.read(_PIECE)
-            if not piece:
+        """Get ready for the next stream; False if there is none."""
+        is_xz = self._form == "xz"
+        while True:
+            # Between xz streams, zeros may stand to fill up to a multiple of four bytes.
+            self._left = self._left.lstrip(b"\0") if is_xz else self._left
+            if self._left:
+                self._tool = lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY) if is_xz else bz2.BZ2Decompressor()
+                return True
+            self._left = self._disk.read(_PIECE) or b""
+            if not self._left:
                 return False
-            self._left = piece.lstrip(b"\0")
-        self._tool = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
-        return True
 
 
 class RawStream:
@@ -143,8 +150,8 @@ class RawStream:
             self._bound = min(_LARGEST_BOUND, max(_LEAST_BOUND, _LARGEST_RATIO * self._before.st_size))
         if form == "zip":
             return _open_member(self.path, zipfile.ZipFile(self._disk)).read
-        if form == "xz":
-            return _Xz(self._disk).read
+        if form in ("bz2", "xz"):
+            return _Joined(self._disk, form).read
         return pa.CompressedInputStream(pa.PythonFile(self._disk, "r"), form).read
 
     def readinto(self, buffer: memoryview) -> int:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from data_prep.sources._block import (
+    BLANKS,
     Block,
     has_surplus_blanks,
     single_blanks,
@@ -23,7 +24,7 @@ from data_prep.sources._dates import from_digits, parse_dates
 from data_prep.sources._explain import explain, split
 from data_prep.sources._layout import Layout
 
-_SMALL = 4096
+_SMALL = 16_384
 _PIECES = 16
 _LONGEST_VECTOR = 1 << 16
 _RAW = {
@@ -34,7 +35,6 @@ _RAW = {
     "yyyymmdd": pa.int64(),
 }
 _ZONED = pa.timestamp("us", tz="UTC")
-_NUMERIC = {"integer", "number", "yyyymmdd"}
 _NO_ROWS = pa.record_batch([], names=[])
 
 
@@ -82,7 +82,8 @@ class Parser:
         self.layout, self.dim = layout, dim
         kinds = [column.kind for column in layout.columns]
         self.width = len(kinds) + {"rest": dim, "field": 1, None: 0}[layout.vector]
-        self._numeric = set(kinds) <= _NUMERIC and layout.vector != "field"
+        # Of quotes and dates, `explain` has another notion than pyarrow at times; of the rest it has the same.
+        self._explains = not layout.quote and "date" not in kinds
         self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "yyyymmdd")]
         self._read = _read_options(self.width)
         delimiters = layout.delimiter + "\t" * (layout.delimiter == " ")
@@ -124,40 +125,63 @@ class Parser:
             parsed.batches = pa.Table.from_batches(parsed.batches).combine_chunks().to_batches()
         return parsed
 
-    def _read_into(self, parsed: Parsed, block: Block, line: int) -> None:
+    def _read_into(self, parsed: Parsed, block: Block, line: int, pieces: int = _PIECES) -> None:
+        """Read a block that is `line` lines behind the first; cut it in so many pieces if it is not all good."""
         try:
             parsed.add(self._take(block))
             return
         except _Refused as error:
-            reason = error
-        pieces = block.cut(_PIECES) if block.size > _SMALL else self._guess(block)
-        if len(pieces) == 1:
+            refused = error
+        cut = block.cut(pieces)
+        if len(cut) == 1:
             text = block.tobytes().removesuffix(b"\n").removesuffix(b"\r")
-            parsed.bad.append(Bad(line, parsed.rows, text, *self._words(text, reason)))
-            return
-        for piece in pieces:
-            self._read_into(parsed, piece, line)
-            line += piece.count_lines()
+            parsed.bad.append(Bad(line, parsed.rows, text, *self._words(text, refused)))
+        elif block.size > _SMALL or not self._sort_out(parsed, block, line):
+            for piece in cut:
+                self._read_into(parsed, piece, line, pieces if block.size > _SMALL else 2)
+                line += piece.count_lines()
 
-    def _guess(self, block: Block) -> list[Block]:
-        """Cut around the lines that look bad; in two if none does."""
-        pieces: list[Block] = []
-        good = False
-        for line in block.lines():
-            is_good = explain(line.tobytes().removesuffix(b"\n"), self.layout, self.width, self.dim) is None
-            if good and is_good:
-                pieces[-1] = pieces[-1]._replace(end=line.end)
-            else:
-                pieces.append(line)
-            good = is_good
-        return pieces if len(pieces) > 1 else block.cut(2)
+    def _sort_out(self, parsed: Parsed, block: Block, line: int) -> bool:
+        """Take the lines that look good all at once; return False, and nothing is done, if there is more to it."""
+        texts = [each.tobytes().removesuffix(b"\n") for each in block.lines()]
+        said = [self._said(text) for text in texts]
+        good = [text for text, words in zip(texts, said, strict=True) if words is None]
+        if len(good) == len(texts):
+            return False
+        try:
+            batch = self._take(Block.of(b"\n".join(good))) if any(good) else _NO_ROWS
+        except _Refused:
+            return False
+        before = np.cumsum([words is None and self._is_row(text) for text, words in zip(texts, said, strict=True)])
+        if batch.num_rows != before[-1]:
+            return False
+        for at, words in enumerate(said):
+            if words:
+                parsed.bad.append(Bad(line + at, parsed.rows + int(before[at]), texts[at].removesuffix(b"\r"), *words))
+        parsed.add(batch)
+        return True
 
-    def _words(self, line: bytes, reason: _Refused) -> tuple[str, str]:
+    def _is_row(self, line: bytes) -> bool:
+        comment = self.layout.comment
+        return bool(line.strip(BLANKS)) and not (comment and line.startswith(comment.encode()))
+
+    def _said(self, line: bytes) -> tuple[str, str] | None:
+        """Return words for a line that is refused, or None if it is taken alone or not sure to be refused."""
+        words = explain(line, self.layout, self.width, self.dim) if self._is_row(line) else None
+        if words and not self._explains:
+            try:
+                self._take(Block.of(line))
+            except _Refused:
+                return words
+            return None
+        return words
+
+    def _words(self, line: bytes, refused: _Refused) -> tuple[str, str]:
         said = explain(line, self.layout, self.width, self.dim)
         if said is not None:
             return said
-        found = reason.args[0] if reason.args else "a row that cannot be read"
-        return found, reason.args[1] if len(reason.args) > 1 else f"lines of `{self.layout.form}`"
+        found = refused.args[0] if refused.args else "a row that cannot be read"
+        return found, refused.args[1] if len(refused.args) > 1 else f"lines of `{self.layout.form}`"
 
     def _take(self, block: Block) -> pa.RecordBatch:
         """Return all rows of a block; raise ``_Refused`` if one of them is bad."""
@@ -172,7 +196,7 @@ class Parser:
         tidy = Block.of(self._tidy(block))
         if not tidy.size:
             return _NO_ROWS
-        if ready is not None and tidy.size == block.size and tidy.tobytes() == block.tobytes():
+        if tidy.size == block.size and tidy.tobytes() == block.tobytes():
             raise refused
         ready = self._as_it_is(tidy)
         if ready is None:
@@ -189,7 +213,7 @@ class Parser:
         text = block.array()
         if layout.brackets:
             return without_brackets(text)
-        if layout.delimiter == " " and not self._numeric:
+        if layout.delimiter == " " and not layout.numeric:
             if block.has(b"\v") or block.has(b"\f"):
                 return None
             if any(column.kind == "skip" for column in layout.columns) and has_surplus_blanks(block):
@@ -209,7 +233,7 @@ class Parser:
         text = single_blanks(block) if layout.delimiter == " " else without_blank_lines(block.tobytes())
         if layout.brackets:
             text = b"\n".join(line.strip(b" \t\r") for line in text.split(b"\n"))
-        if self._numeric and b"+" in text:
+        if layout.numeric and b"+" in text:
             text = self._plus.sub(rb"\1", text)
         return text
 
@@ -237,7 +261,7 @@ class Parser:
 
     def _refuse_hexadecimal(self, text: np.ndarray, parse: csv.ParseOptions) -> None:
         """Refuse integers like 0x1f, which ``pyarrow.csv`` takes."""
-        if self._numeric:
+        if self.layout.numeric:
             raise _Refused
         try:
             table = _read_csv(text, self._read, parse, _convert_options(dict.fromkeys(self._integers, pa.binary())))

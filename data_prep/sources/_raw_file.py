@@ -199,7 +199,8 @@ class RawFile:
         if bad >= _MANY and bad > self.rows + row.before:
             raise DataError(
                 f"{self.path}: found {bad} bad lines of {self.rows + row.before + bad} (line {line}: found "
-                f"{row.found}, expected {row.expected}), expected lines of `{self.layout.form}`; is it the right format?"
+                f"{row.found}, expected {row.expected}), expected lines of `{self.layout.form}`; is this the right "
+                "format?"
             )
 
     def _after_header(self, stream: RawStream) -> Iterator[Block]:
