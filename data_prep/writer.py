@@ -28,9 +28,10 @@ def check_target(out: Path, overwrite: bool, marker: str = schema.MANIFEST) -> N
 
 def _is_ours(marker: Path) -> bool:
     try:
-        return "schema_version" in json.loads(marker.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(marker.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return False
+    return isinstance(found, dict) and "schema_version" in found
 
 
 @contextmanager
@@ -129,8 +130,7 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
         _replace(folder / "new", out, schema.MANIFEST)
         shutil.rmtree(folder, ignore_errors=True)
     except DGLDySignError:
-        _remove(folder / "new", schema.MANIFEST)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder, PLAN)
         with suppress(OSError):
             for parent in made:
                 parent.rmdir()
@@ -159,11 +159,12 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
     text = json.dumps(plan, sort_keys=True)
     with suppress(OSError):
         # Without `new`, which is the first to go, the run before was killed while it cleaned up.
-        if (folder / PLAN).read_text(encoding="utf-8") == text and (folder / "new").is_dir():
+        if (folder / PLAN).read_bytes() == text.encode() and (folder / "new").is_dir():
             return
+    (folder / PLAN).unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_dir():
-            _remove(path, schema.MANIFEST)
+            shutil.rmtree(path)
         else:
             path.unlink()
     (folder / "new").mkdir()
@@ -231,7 +232,7 @@ def _replace(folder: Path, out: Path, marker: str) -> None:
 
 
 def _remove(folder: Path, marker: str) -> None:
-    """Remove a folder, its manifest first: killed in between, what is left does not load."""
+    """Remove a folder, its marker first: killed in between, what is left is not taken for whole."""
     (folder / marker).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,99 +1,49 @@
+import errno
 import json
 import os
 
-import numpy as np
 import pytest
 
-from data_prep import writer
-from data_prep.snapshots import arrange
+from data_prep import pipeline, writer
+from data_prep.rules import Rule
 from data_prep.sources import dblp
+from data_prep.sources._source import ReadOptions
 from dgl_dysign.data import schema
-from dgl_dysign.errors import DataError
+from dgl_dysign.errors import BackendError, ConfigError, DataError
+from tests.data_prep.brute import contents
+
+NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
 
-def write(raw, folder, **options):
-    data = dblp.read(raw)
-    with writer.new_folder(folder) as new:
-        return writer.write_prepared(new, data, arrange(data.src, data.dst, data.time), **options)
+def prepare(raw, out, overwrite=False, rule=None):
+    return pipeline.prepare(
+        dblp.open_source(raw, ReadOptions()), out, pipeline.Options(rule or Rule("step"), overwrite=overwrite)
+    )
 
 
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def names(folder):
+    return sorted(os.listdir(folder))
 
 
-def test_every_table_holds_what_the_raw_files_say(raw, tmp_path):
-    manifest = write(raw, tmp_path / "out")
-    assert manifest == schema.verify(tmp_path / "out")
-    assert schema.table(tmp_path / "out", "edges").to_pydict() == {
-        "snapshot": [0, 0, 0, 1, 3, 3],
-        "src": [0, 1, 0, 2, 3, 1],
-        "dst": [1, 2, 1, 0, 1, 3],
-        "time": [0.0, 0.0, 0.0, 0.333333, 1.0, 1.0],
-        "edge_id": [0, 1, 2, 3, 4, 5],
-    }
-    snapshots = schema.table(tmp_path / "out", "snapshots").to_pydict()
-    assert snapshots["first_row"] == [0, 3, 4, 4]
-    assert snapshots["num_rows"] == [3, 1, 0, 2]
-    assert snapshots["time_begin"] == snapshots["time_end"]
-    np.testing.assert_allclose(snapshots["time_begin"], [0, 0.333333, 2 / 3, 1])
-    assert schema.table(tmp_path / "out", "nodes").to_pydict() == {
-        "node": [0, 1, 2, 3],
-        "raw_id": ["0", "1", "2", "3"],
-        "type": [None] * 4,
-        "first_snapshot": [0, 0, 0, 3],
-    }
-    assert schema.table(tmp_path / "out", "labels").to_pydict() == {"node": [0, 1, 3], "label": [0, 1, 1]}
-    del manifest["files"], manifest["sources"]
-    assert manifest == {
-        "schema_version": 1,
-        "dataset": "dblp",
-        "num_nodes": 4,
-        "num_edges": 6,
-        "num_snapshots": 4,
-        "num_classes": 2,
-        "class_names": ["2", "7"],
-        "labels": "node",
-        "directed": False,
-        "snapshot_rule": {"kind": "grid", "origin": 0.0, "step": 1 / 3},
-        "time_unit": "as in the file",
-        "time_range": [0.0, 1.0],
-        "id_offsets": {"node": 0},
-        "duplicate_rows": 1,
-        "rejected_rows": 0,
-        "features": None,
-        "tool_version": manifest["tool_version"],
-    }
+def cut_off(out, plan, error, found=None):
+    """Begin to write, and be cut off; `found` is told what a run before has left."""
+    with writer.work_folder(out, plan) as work:
+        if found is not None:
+            found += names(work)
+        (work / "done.json").write_text("{}")
+        (work / "new" / "table").write_text("rows")
+        raise error
 
 
-def test_features_are_written_once_a_snapshot_bit_by_bit(raw, tmp_path):
-    arrays = [np.random.default_rng(t).standard_normal((4, 3)).astype(np.float32) for t in range(4)]
-    told = []
-    options = {"feature_params": {"kind": "made", "seed": 1}, "on_snapshot": lambda: told.append(1)}
-    manifest = write(raw, tmp_path / "out", features=iter(arrays), **options)
-    assert manifest["features"] == {"kind": "made", "seed": 1, "dim": 3}
-    assert len(told) == 4
-    schema.verify(tmp_path / "out")
-    for t, array in enumerate(arrays):
-        column = schema.table(tmp_path / "out", schema.feature_name(t))["feat"].combine_chunks()
-        assert np.array_equal(column.flatten().to_numpy().reshape(4, 3), array)
+@pytest.fixture
+def home(tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
 
 
-def test_the_same_input_gives_the_same_bytes(raw, tmp_path):
-    arrays = [np.eye(4, 2, dtype=np.float32)] * 4
-    for name in ("a", "b"):
-        write(raw, tmp_path / name, features=arrays)
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
-
-
-def test_nothing_is_left_when_writing_fails(tmp_path):
-    out = tmp_path / "new" / "deep" / "out"
-    with pytest.raises(IsADirectoryError), writer.new_folder(out) as folder:
-        folder.write_text("not a file")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_is_replaced_only_when_it_is_ours_and_asked_for(raw, tmp_path):
-    out = tmp_path / "out"
+def test_a_folder_is_replaced_only_when_it_is_ours_and_asked_for(raw, home):
+    out = home / "out"
     out.mkdir()
     with pytest.raises(DataError, match="--overwrite"):
         writer.check_target(out, overwrite=False)
@@ -101,38 +51,198 @@ def test_a_folder_is_replaced_only_when_it_is_ours_and_asked_for(raw, tmp_path):
     (out / "thesis.tex").write_text("years of work")
     with pytest.raises(DataError, match=r"found no manifest\.json of ours"):
         writer.check_target(out, overwrite=True)
-    (out / "manifest.json").write_text('{"name": "a browser extension"}')
-    with pytest.raises(DataError, match=r"found no manifest\.json of ours"):
-        writer.check_target(out, overwrite=True)
-    file = tmp_path / "file"
+    for text in ('{"name": "a browser extension"}', "7", "[]", "\xff", '"schema_version"', '["schema_version"]'):
+        (out / "manifest.json").write_text(text, encoding="latin-1")
+        with pytest.raises(DataError, match=r"found no manifest\.json of ours"):
+            writer.check_target(out, overwrite=True)
+    file = home / "file"
     file.write_text("text")
-    with pytest.raises(DataError, match=r"found no manifest\.json of ours"):
-        writer.check_target(file, overwrite=True)
-    write(raw, tmp_path / "ours")
-    (tmp_path / "ours" / "old").write_text("old")
-    with writer.new_folder(tmp_path / "ours", overwrite=True) as folder:
-        (folder / "manifest.json").write_text(json.dumps({"schema_version": 1}))
-    assert os.listdir(tmp_path / "ours") == ["manifest.json"]
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    for overwrite, said in ((False, "found an existing path"), (True, r"found no manifest\.json of ours")):
+        with pytest.raises(DataError, match=said):
+            writer.check_target(file, overwrite=overwrite)
+    prepare(raw, home / "ours")
+    (home / "ours" / "old").write_text("old")
+    prepare(raw, home / "ours", overwrite=True)
+    assert not (home / "ours" / "old").exists()
+    assert names(home) == ["file", "ours", "out"]
 
 
-def test_what_a_killed_run_left_is_removed_and_what_it_moved_is_put_back(raw, tmp_path):
-    out = tmp_path / "out"
-    write(raw, tmp_path / ".out.old")
-    (tmp_path / ".out.new-1").mkdir()
-    (tmp_path / ".out.new-1" / "half").write_text("half")
-    (tmp_path / ".other.new-1").mkdir()
+def test_new_folder_takes_its_place_whole_or_vanishes_with_the_parents_it_made(home):
+    out = home / "new" / "deep" / "out"
+    with pytest.raises(IsADirectoryError), writer.new_folder(out) as folder:
+        folder.write_text("not a file")
+    assert names(home) == []
+    with writer.new_folder(out) as folder:
+        (folder / "manifest.json").write_text('{"schema_version": 1}')
+        assert not out.exists()
+    assert names(out) == ["manifest.json"]
     with pytest.raises(DataError, match="--overwrite"), writer.new_folder(out):
         pass
-    schema.verify(out)
-    assert sorted(os.listdir(tmp_path)) == [".other.new-1", "out", "raw"]
+    with writer.new_folder(out, overwrite=True) as folder:
+        (folder / "other").write_text("other")
+        assert names(out) == ["manifest.json"]
+    assert (names(out), names(out.parent)) == (["other"], ["out"])
 
 
-def test_two_runs_into_one_folder_do_not_meet(tmp_path):
-    with writer.new_folder(tmp_path / "out") as first:
+def test_new_folder_clears_up_behind_killed_runs_and_refuses_live_ones(raw, home):
+    prepare(raw, home / ".out.old")
+    for name in (".out.new-1", ".other.new-1"):
+        (home / name).mkdir()
+        (home / name / "half").write_text("half")
+    with pytest.raises(DataError, match="--overwrite"), writer.new_folder(home / "out"):
+        pass
+    schema.verify(home / "out")
+    assert names(home) == [".other.new-1", "out"]
+    with writer.new_folder(home / "b") as first:
         (first / "a").write_text("a")
-        with pytest.raises(DataError, match="another run"), writer.new_folder(tmp_path / "out"):
+        with pytest.raises(DataError, match="another run"), writer.new_folder(home / "b"):
             pass
-        with writer.new_folder(tmp_path / "other"):
+        with writer.new_folder(home / "c"):
             pass
-    assert (tmp_path / "out" / "a").exists()
+    assert names(home / "b") == ["a"]
+
+
+def test_of_two_runs_into_one_folder_the_second_is_refused(raw, home):
+    out = home / "out"
+    with writer.work_folder(out, {"plan": 1}) as work:
+        with pytest.raises(DataError, match="another run"):
+            prepare(raw, out)
+        prepare(raw, home / "other")
+        (work / "new" / "mine").write_text("mine")
+    assert names(out) == ["mine"]
+    assert names(home) == ["other", "out"]
+
+
+@pytest.mark.parametrize("error", [DataError("bad row"), ConfigError("bad option"), BackendError("no Dask")])
+def test_wrong_input_leaves_nothing_not_even_the_parents(home, error):
+    out = home / "new" / "deep" / "out"
+    with pytest.raises(type(error), match=str(error)):
+        cut_off(out, {}, error)
+    assert names(home) == []
+    (home / "kept").mkdir()
+    with pytest.raises(type(error), match=str(error)):
+        cut_off(home / "kept" / "out", {}, error)
+    assert names(home) == ["kept"]
+
+
+@pytest.mark.parametrize("error", [NO_ROOM, KeyboardInterrupt(), MemoryError()])
+def test_the_same_plan_goes_on_and_another_starts_afresh(home, error):
+    def begin(plan):
+        found = []
+        with pytest.raises(type(error)):
+            cut_off(home / "out", plan, error, found)
+        return found
+
+    assert begin({"a": 1, "b": 2}) == ["new", "plan.json"]
+    assert names(home) == [".out.work"]
+    assert begin({"b": 2, "a": 1}) == ["done.json", "new", "plan.json"]
+    assert begin({"a": 1}) == ["new", "plan.json"]
+    (home / ".out.work" / "plan.json").write_bytes(b"\xff{half")
+    assert begin({"a": 1}) == ["new", "plan.json"]
+
+
+def test_after_a_restart_of_the_machine_nothing_is_trusted(home, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        cut_off(home / "out", {}, KeyboardInterrupt())
+    monkeypatch.setattr(writer, "_boot", lambda: "another start")
+    with writer.work_folder(home / "out", {}) as work:
+        assert names(work) == ["new", "plan.json"]
+
+
+def test_killed_while_it_cleaned_up_a_run_is_not_gone_on_with(raw, home, monkeypatch):
+    """Between the result's move into place and the end of the removal, at any point of it."""
+    good = prepare(raw, home / "good")
+    real = writer.shutil.rmtree
+    monkeypatch.setattr(writer.shutil, "rmtree", lambda *_, **__: None)
+    prepare(raw, home / "out")
+    monkeypatch.setattr(writer.shutil, "rmtree", real)
+    assert names(home) == [".out.work", "good", "out"]
+    assert prepare(raw, home / "out", overwrite=True) == good
+    # Another plan begins, and is killed when it has removed some files of the first one.
+    monkeypatch.setattr(schema, "write_manifest", _raise(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(raw, home / "b")
+    monkeypatch.undo()
+
+    def some(path, **_):
+        if path.name == "new":
+            (path / "edges.parquet").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer.shutil, "rmtree", some)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(raw, home / "b", rule=Rule("count", count=2))
+    monkeypatch.undo()
+    assert prepare(raw, home / "b") == good
+    assert contents(home / "b") == contents(home / "good") == contents(home / "out")
+
+
+def _raise(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+def test_the_old_folder_stays_until_the_new_one_is_whole(raw, home, monkeypatch):
+    out = home / "out"
+    prepare(raw, out)
+    old = contents(out)
+    (raw / "dblp.txt").write_text("0 1 0.0\n3 1 2.0\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_replace", _raise(NO_ROOM))
+        with pytest.raises(OSError, match="No space"):
+            prepare(raw, out, overwrite=True)
+    assert contents(out) == old
+    # Killed with the old one moved aside and the new one not yet there.
+    out.rename(home / ".out.old")
+    (raw / "node2label.txt").write_text("bad\n")
+    with pytest.raises(DataError, match="found 1 columns"):
+        prepare(raw, out, overwrite=True)
+    (raw / "node2label.txt").write_text("0 1\n")
+    with pytest.raises(DataError, match="add --overwrite"):
+        prepare(raw, out)
+    assert contents(out) == old
+    assert prepare(raw, out, overwrite=True)["num_edges"] == 2
+    assert names(home) == ["out"]
+    # Killed with the new one there and the old one not yet removed.
+    prepare(raw, home / ".out.old")
+    with pytest.raises(DataError, match="add --overwrite"):
+        prepare(raw, out)
+    assert names(home) == ["out"]
+
+
+def test_paths_of_every_kind(raw, home, monkeypatch):
+    monkeypatch.chdir(home)
+    good = prepare(raw, writer.Path("relative"))
+    prepare(raw, writer.Path("a/b/../c/"))
+    (home / "link").symlink_to("linked")
+    prepare(raw, home / "link")
+    assert (home / "link").is_symlink()
+    assert names(home) == ["a", "link", "linked", "relative"]
+    assert names(home / "a") == ["c"]
+    for path in ("relative", "a/c", "linked"):
+        assert schema.verify(home / path) == good
+    prepare(raw, home / "link", overwrite=True)
+    assert (home / "link").is_symlink()
+    with pytest.raises(OSError, match="Not a directory"):
+        prepare(raw, home / "relative" / "edges.parquet" / "out")
+    assert contents(home / "relative") == contents(home / "linked")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_parent_that_may_not_be_written(raw, home):
+    home.chmod(0o500)
+    with pytest.raises(PermissionError):
+        prepare(raw, home / "out")
+    home.chmod(0o700)
+    assert names(home) == []
+
+
+def test_json_is_there_whole_or_not_at_all(home, monkeypatch):
+    writer.write_json(home / "a.json", {"b": 1, "a": [2]})
+    assert json.loads((home / "a.json").read_text()) == {"a": [2], "b": 1}
+    monkeypatch.setattr(writer.Path, "rename", _raise(NO_ROOM))
+    with pytest.raises(OSError, match="No space"):
+        writer.write_json(home / "a.json", {})
+    assert json.loads((home / "a.json").read_text()) == {"a": [2], "b": 1}
