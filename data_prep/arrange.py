@@ -164,7 +164,18 @@ class Repeats:
     def _close(self, chunks: list[Chunk]) -> None:
         if not chunks:
             return
-        src, dst, time = (np.concatenate([chunk[name] for chunk in chunks]) for name in ("src", "dst", "time"))
+        src, dst, time = (
+            chunks[0][name] if len(chunks) == 1 else np.concatenate([chunk[name] for chunk in chunks])
+            for name in ("src", "dst", "time")
+        )
+        if self._key == "time":
+            # Only events that share their time with a neighbour can repeat one.
+            same = time[1:] == time[:-1]
+            tied = np.concatenate([same, [False]])
+            tied[1:] |= same
+            src, dst, time = src[tied], dst[tied], time[tied]
+            if not len(time):
+                return
         group = self._groups(time)
         # Some groups at a time, so that group and pair fit in one number of 64 bits, whose sort is fast.
         pairs = self._num_nodes * self._num_nodes

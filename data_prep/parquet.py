@@ -63,13 +63,14 @@ class TableWriter:
             path,
             kind,
             version="2.6",
-            compression="zstd",
-            compression_level=1,
+            # Packed differences of ids are noise to a compressor.
+            compression={name: "none" if name in ("src", "dst") else "zstd" for name in _leaves(kind)},
+            compression_level={name: 1 for name in _leaves(kind) if name not in ("src", "dst")},
             use_dictionary=[field.name for field in kind if field.name in ("type", "file", "reason")],
             column_encoding=_encodings(kind),
             write_page_checksum=True,
-            # The least and greatest of a vector's values help no reader, and take time.
-            write_statistics=[field.name for field in kind if not pa.types.is_fixed_size_list(field.type)],
+            # Readers find a snapshot by its rows; the least and greatest values of other columns help none.
+            write_statistics=[name for name in _leaves(kind) if name in ("snapshot", "time")],
         )
 
     def write(self, columns: Mapping[str, np.ndarray | pa.Array]) -> None:
@@ -92,12 +93,19 @@ class TableWriter:
         self._file.close()
 
 
+def _leaves(kind: pa.Schema) -> dict[str, pa.DataType]:
+    """Names of the columns as Parquet has them, with the types of their values."""
+    return {
+        f"{field.name}.list.element" if pa.types.is_fixed_size_list(field.type) else field.name: (
+            field.type.value_type if pa.types.is_fixed_size_list(field.type) else field.type
+        )
+        for field in kind
+    }
+
+
 def _encodings(kind: pa.Schema) -> dict[str, str]:
     found = {}
-    for field in kind:
-        vector = pa.types.is_fixed_size_list(field.type)
-        value = field.type.value_type if vector else field.type
-        name = f"{field.name}.list.element" if vector else field.name
+    for name, value in _leaves(kind).items():
         if pa.types.is_integer(value):
             found[name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_floating(value):

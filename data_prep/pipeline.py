@@ -139,6 +139,9 @@ class _Run:
         facts = self.stage("edges", lambda: self.edges(arranged, nodes, binning, parts))
         if "feat" in parts[0].facts["columns"]:
             facts["edge_features"] = self.stage("edge_features", lambda: self.edge_features(arranged, parts))
+        if not self.options.rule.needs_order:  # to bin by order again takes all times
+            for part in parts:
+                part.forget()
         first = np.load(self.work / "first.npy")
         labels = nodes.write(self.new, first, self.options.allow_unknown_labels, self.options.read.on_error)
         if self.source.nodes is None and "label" in parts[0].facts["columns"]:

@@ -59,6 +59,11 @@ class Part:
         shape = (self.rows, width) if width > 1 or name == "feat" else (self.rows,)
         return np.memmap(self.folder / name, kind, "r", shape=shape)
 
+    def forget(self) -> None:
+        """Remove the columns, which no later stage reads: what is not on the disk yet need not go there."""
+        for name in self.facts["columns"]:
+            (self.folder / name).unlink(missing_ok=True)
+
     def chunks(self, names: list[str]) -> Iterator[dict[str, np.ndarray]]:
         """Read some columns chunk by chunk."""
         with ExitStack() as stack:
