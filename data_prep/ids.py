@@ -11,6 +11,16 @@ _TABLE_LIMIT = 1 << 26
 _PENDING = 1 << 22
 
 
+def distinct(values: np.ndarray) -> np.ndarray:
+    """Return the distinct values in ascending order; by a sort, as `np.unique`'s hash table is slow where it is large.
+
+    >>> distinct(np.array([3, 1, 3])).tolist()
+    [1, 3]
+    """
+    values = np.sort(values)
+    return values[np.concatenate([[True], values[1:] != values[:-1]])] if len(values) else values
+
+
 class NumberSet:
     """The distinct numbers seen so far, in memory that grows with their range or their count, not with the rows.
 
@@ -32,10 +42,10 @@ class NumberSet:
         if not len(values):
             return
         if values.max() >= _TABLE_LIMIT:
-            self._large.append(np.unique(values[values >= _TABLE_LIMIT]))
+            self._large.append(distinct(values[values >= _TABLE_LIMIT]))
             values = values[values < _TABLE_LIMIT]
             if sum(map(len, self._large)) > _PENDING and len(self._large) > 1:
-                self._large = [np.unique(np.concatenate(self._large))]
+                self._large = [distinct(np.concatenate(self._large))]
         most = int(values.max(initial=0))
         if most >= len(self._small):
             self._small = np.concatenate([self._small, np.zeros(max(most + 1 - len(self._small), most // 2), bool)])
@@ -44,7 +54,7 @@ class NumberSet:
     def ascending(self) -> np.ndarray:
         """Return the numbers in ascending order, int64."""
         # An empty list would be float64, which has no numbers of its own beyond 2^53.
-        large = np.unique(np.concatenate([np.empty(0, np.int64), *self._large]))
+        large = distinct(np.concatenate([np.empty(0, np.int64), *self._large]))
         return np.concatenate([np.flatnonzero(self._small), large])
 
 
@@ -147,4 +157,5 @@ def union(sets: Sequence[np.ndarray]) -> np.ndarray:
     """Merge ascending sets of numbers, or of strings, into one."""
     if sets and sets[0].dtype == object:
         return np.array(sorted(set().union(*map(list, sets))), dtype=object)
-    return np.unique(np.concatenate(sets)) if len(sets) > 1 else sets[0]
+    sets = [ids for ids in sets if len(ids)] or list(sets[:1])
+    return distinct(np.concatenate(sets)) if len(sets) > 1 else sets[0]

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from data_prep.arrange import Arrangement, Chunk, FirstSnapshots, Repeats
 from data_prep.engines import Engine
+from data_prep.ids import union
 from data_prep.nodes import Nodes, number_nodes
 from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, write_table
 from data_prep.rules import Binning, Rule, bin_times
@@ -178,7 +179,7 @@ class _Run:
         high, total = max(part.facts["high"] for part in parts), sum(part.rows for part in parts)
         distinct, kth = None, None
         if rule.needs_distinct:
-            distinct = np.unique(np.concatenate([part.distinct_times() for part in parts]))
+            distinct = union([part.distinct_times() for part in parts])
         if rule.needs_order:
             times = np.concatenate([part.column("time") for part in parts])
             times.sort()

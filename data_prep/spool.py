@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from data_prep.ids import Names, NumberSet
+from data_prep.ids import Names, NumberSet, distinct
 from data_prep.sources._raw_file import RawFile, Rejected
 from data_prep.sources._source import ReadOptions, Source, most_ids
 from dgl_dysign.errors import ConfigError
@@ -96,7 +96,7 @@ def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Pa
     number : int
         Which of its parts.
     folder : path
-        Where the columns go; what an interrupted run left there is overwritten.
+        Where the columns go, in a folder that exists; what an interrupted run left there is overwritten.
     options : ReadOptions
         How to read.
 
@@ -110,7 +110,7 @@ def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Pa
     DataError
         At the first bad row, unless rows are quarantined; or if no row is good.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # not its parents: a late worker makes no folder anew that was cleared away
     file = options.open(source.parts[number], source.layout)
     writer = _Spool(folder, source)
     try:
@@ -186,10 +186,10 @@ class _Spool:
         self._low, self._high, self._last = min(self._low, low), max(self._high, high), float(time[-1])
         if self._distinct is not None:
             # Sorted input, the usual case, needs no sort.
-            new = time[np.concatenate([[True], time[1:] != time[:-1]])] if inside else np.unique(time)
+            new = time[np.concatenate([[True], time[1:] != time[:-1]])] if inside else distinct(time)
             self._distinct.append(new)
             if sum(map(len, self._distinct)) > 2 * max(len(self._distinct[0]), 1 << 16):
-                self._distinct = [np.unique(np.concatenate(self._distinct))]
+                self._distinct = [distinct(np.concatenate(self._distinct))]
                 if len(self._distinct[0]) > _MOST_DISTINCT:
                     raise ConfigError(
                         f"one snapshot a time: found more than {_MOST_DISTINCT} distinct times; give a rule such as "
@@ -215,7 +215,7 @@ class _Spool:
             elif not self._keep_ids:
                 np.save(self._folder / f"ids-{space}.npy", self._numbers[space].ascending())
         if self._distinct is not None:
-            np.save(self._folder / "times.npy", np.unique(np.concatenate(self._distinct)))
+            np.save(self._folder / "times.npy", distinct(np.concatenate(self._distinct)))
         ends = {} if not self._rows else {"low": self._low, "high": self._high}
         return {
             "rows": self._rows,
