@@ -138,6 +138,12 @@ def describe(folder: Path, progress: Progress = _silent) -> Description:
     ------
     DataError
         If the folder cannot be read.
+
+    Examples
+    --------
+    >>> found = describe(prepared)
+    >>> found.title, found.counts()[0], int(found.snapshots["seen"][-1])
+    ('dblp (generated)', ('num_nodes', 100, 28085), 100)
     """
     manifest = schema.read_manifest(folder)
     parts = schema.table(folder, "snapshots")

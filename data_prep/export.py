@@ -54,7 +54,7 @@ def export(
     ``dyglib``: ``ml_NAME.csv`` by time, ``ml_NAME.npy`` and ``ml_NAME_node.npy``, counted from 1. An event without a
     label has 0 where no event has one, else -1; labels of nodes have no place in it.
 
-    For the two latter the weight of an event, where there is one, is its first feature, and memory for about 60 bytes
+    For the two latter the weight of an event, where there is one, is its first feature, and memory for about 90 bytes
     an event is needed.
 
     Parameters
@@ -84,6 +84,14 @@ def export(
         If the folder cannot be read, or `dest` may not be written.
     ConfigError
         If the format is unknown, or cannot hold so many features.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as home:
+    ...     made = export(prepared, Path(home) / "csv", "csv")
+    >>> made["rows"]["nodes.csv"], made["rows"]["labels.csv"]
+    (100, 100)
     """
     if form not in FORMATS:
         raise ConfigError(f"found format {form!r}, expected one of {', '.join(FORMATS)}")

@@ -169,8 +169,14 @@ class _Repeats:
             if self._filled == size:
                 whole = self._hashes[:size]
                 whole.sort()
-                self.count += int(np.count_nonzero(whole[1:] == whole[:-1]))
+                self.count += _equal_neighbours(whole)
                 self._at, self._filled = self._at + 1, 0
+
+
+def _equal_neighbours(values: np.ndarray) -> int:
+    """Count the values that equal the one before; in overlapping pieces, as all of them may be many."""
+    pieces = (values[at : at + _ROWS_AT_ONCE + 1] for at in range(0, len(values), _ROWS_AT_ONCE))
+    return sum(int(np.count_nonzero(piece[1:] == piece[:-1])) for piece in pieces)
 
 
 def _runs(bounds: np.ndarray) -> np.ndarray:

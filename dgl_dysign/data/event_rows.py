@@ -26,6 +26,13 @@ class EventRows:
     ------
     DataError
         When a table is asked for that is missing, damaged, or does not fit the manifest.
+
+    Examples
+    --------
+    >>> rows = EventRows(prepared, schema.read_manifest(prepared))
+    >>> src, edge_id = rows.columns(0, "src", "edge_id")
+    >>> len(src) == len(edge_id), edge_id[:3].tolist(), rows.time_range(0)
+    (True, [0, 1, 2], (0.0, 0.0))
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:

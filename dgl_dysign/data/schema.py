@@ -329,6 +329,14 @@ class RowReader:
     ------
     DataError
         If the file is missing, truncated, or has other columns than expected.
+
+    Examples
+    --------
+    >>> reader = RowReader(prepared, "edges")
+    >>> reader.read(5, 3, ["edge_id"])["edge_id"].to_pylist()
+    [5, 6, 7]
+    >>> sum(len(batch) for batch in reader.batches()) == len(reader)
+    True
     """
 
     def __init__(self, folder: str | os.PathLike[str], name: str, expected: pa.Schema | None = None) -> None:
@@ -360,10 +368,16 @@ class RowReader:
             return _without_nulls(rows, self.path)
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = 1 << 16) -> Iterator[pa.RecordBatch]:
-        """Read all rows, in batches of at most `rows`."""
+        """Read all rows, in batches of at most `rows`; a row group at least is in memory at a time."""
+        # Not pyarrow's iter_batches, which keeps memory of every row group that it has read until the end.
         with open_table(self._folder, self.name, self._expected, self.metadata) as file, _naming(self.path):
-            for batch in file.iter_batches(rows, columns=columns):
-                yield _without_nulls(batch, self.path)
+            begin, number = 0, len(self._ends)
+            while begin < number:
+                before = int(self._ends[begin - 1]) if begin else 0
+                end = max(begin + 1, int(np.searchsorted(self._ends, before + rows, side="right")))
+                found = file.read_row_groups(list(range(begin, end)), columns=columns).combine_chunks()
+                yield from _without_nulls(found, self.path).to_batches(rows)
+                begin = end
 
 
 def read_rows(

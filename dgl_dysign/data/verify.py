@@ -53,6 +53,13 @@ def verify(
     ------
     DataError
         At the first thing that does not fit, naming the file.
+
+    Examples
+    --------
+    >>> checks = {}
+    >>> manifest = verify(prepared, on_check=checks.__setitem__)
+    >>> manifest["num_nodes"], checks["nodes"], checks["snapshot ranges"]
+    (100, 100, 12)
     """
     checks = _Checks(Path(folder), on_check or (lambda what, count: None), progress or (lambda *_: lambda amount: None))
     return checks.run()
