@@ -65,8 +65,8 @@ print(once, again, scan)
 """
 
 
-def run(arguments: Sequence[str]) -> tuple[str, float, float]:
-    """Run a process; return what it printed, its seconds and its greatest resident memory in MiB."""
+def run(arguments: Sequence[str]) -> tuple[str, float, float, float]:
+    """Run a process; return what it printed, its seconds, its greatest resident memory in MiB and its CPU seconds."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -74,7 +74,8 @@ def run(arguments: Sequence[str]) -> tuple[str, float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(arguments[:4])} ended with status {status}")
-    return text, time.perf_counter() - start, usage.ru_maxrss / 1024
+    seconds = time.perf_counter() - start
+    return text, seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
 
 
 def generate(name: str, raw: Path, scale: float) -> Path:
@@ -93,17 +94,17 @@ def measure(name: str, raw: Path, home: Path, runs: int) -> dict[str, Any]:
     for path in others:
         files += [str(path), delimiter, "0"]
     out = home / name
-    made: list[tuple[float, float, float]] = []
-    parsed: list[tuple[float, float, float]] = []
+    made: list[tuple[float, ...]] = []
+    parsed: list[tuple[float, ...]] = []
     command = "edges" if name == "stack-overflow" else name
     source = raw / edges if command == "edges" else raw
     for _ in range(runs):
         shutil.rmtree(out, ignore_errors=True)
-        text, process, peak = run(["-m", "data_prep.cli", command, str(source), str(out), *options, "--json"])
+        text, *usage = run(["-m", "data_prep.cli", command, str(source), str(out), *options, "--json"])
         summary = json.loads(text)
-        made.append((summary["seconds"], process, peak))
-        text, process, peak = run(["-c", PARSE, *files])
-        parsed.append((float(text), process, peak))
+        made.append((summary["seconds"], *usage))
+        text, *usage = run(["-c", PARSE, *files])
+        parsed.append((float(text), *usage))
     seconds, process = min(m[0] for m in made), min(m[1] for m in made)
     parse, parse_process = min(p[0] for p in parsed), min(p[1] for p in parsed)
     return {
@@ -115,11 +116,13 @@ def measure(name: str, raw: Path, home: Path, runs: int) -> dict[str, Any]:
         "prepared_bytes": summary["bytes"],
         "seconds": round(seconds, 3),
         "process_seconds": round(process, 3),
+        "cpu_seconds": round(min(m[3] for m in made), 2),
         "rows_per_second": round(summary["num_edges"] / seconds),
         "peak_mib": round(max(m[2] for m in made)),
         "peer": "pyarrow.csv.read_csv",
         "peer_seconds": round(parse, 3),
         "peer_process_seconds": round(parse_process, 3),
+        "peer_cpu_seconds": round(min(p[3] for p in parsed), 2),
         "peer_peak_mib": round(max(p[2] for p in parsed)),
         "ratio": round(seconds / parse, 2),
         "process_ratio": round(process / parse_process, 2),
@@ -133,7 +136,7 @@ def read_back(name: str, folder: Path) -> dict[str, Any]:
 
     snapshots = schema.table(folder, "snapshots").to_pylist()
     middle = snapshots[len(snapshots) // 2]
-    text, _, _ = run(["-c", SNAPSHOT, str(folder), str(middle["num_rows"]), str(middle["first_row"])])
+    text, *_ = run(["-c", SNAPSHOT, str(folder), str(middle["num_rows"]), str(middle["first_row"])])
     once, again, scan = map(float, text.split())
     return {
         "data": f"{name}, generated: snapshot {middle['snapshot']} read alone",

@@ -17,6 +17,7 @@ from data_prep.engines import Engine
 from data_prep.ids import union
 from data_prep.nodes import Nodes, number_nodes
 from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, write_table
+from data_prep.progress import Add
 from data_prep.rules import Binning, Rule, bin_times
 from data_prep.sources._source import ReadOptions, Source, generated_source
 from data_prep.spool import Part
@@ -25,11 +26,9 @@ from dgl_dysign import __version__
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
 
-Progress = Callable[[str, int], Callable[[int], object]]
 
-
-def _silent(text: str, total: int) -> Callable[[int], object]:
-    return lambda amount: None
+def _silent(text: str, total: int, unit: str = "") -> Callable[..., None]:
+    return lambda amount=1: None
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Options:
         }
 
 
-def prepare(source: Source, out: Path, options: Options, progress: Progress = _silent) -> dict[str, Any]:
+def prepare(source: Source, out: Path, options: Options, progress: Add = _silent) -> dict[str, Any]:
     """Write a prepared folder.
 
     Parameters
@@ -123,7 +122,7 @@ class _Fraction:
 
 
 class _Run:
-    def __init__(self, source: Source, options: Options, work: Path, progress: Progress) -> None:
+    def __init__(self, source: Source, options: Options, work: Path, progress: Add) -> None:
         self.source, self.options, self.work, self.new = source, options, work, work / "new"
         self.progress = progress
 
@@ -131,7 +130,7 @@ class _Run:
         if (self.new / schema.MANIFEST).exists():
             return schema.read_manifest(self.new)
         size = sum(path.stat().st_size for path in self.source.parts)
-        read = replace(self.options.read, on_bytes=self.progress("reading", size))
+        read = replace(self.options.read, on_bytes=self.progress("reading", size, "B"))
         self.read = self.options.engine.read(self.source, self.work / "spool", read)
         parts = self.filled()
         nodes = number_nodes(self.source, parts, self.options.allow_unknown_labels)
@@ -196,7 +195,7 @@ class _Run:
         repeats = Repeats(nodes.count, arranged.is_sorted)
         counts = np.zeros(binning.num_snapshots, np.int64)
         classes = np.array(self.classes(parts))
-        advance = self.progress("writing events", sum(part.rows for part in parts))
+        advance = self.progress("writing events", sum(part.rows for part in parts), "rows")
 
         def observed() -> Iterator[Chunk]:
             for chunk in arranged.chunks():
@@ -229,7 +228,7 @@ class _Run:
 
     def edge_features(self, arranged: Arrangement, parts: list[Part]) -> dict[str, Any]:
         dim = parts[0].facts["columns"]["feat"][1]
-        advance = self.progress("writing edge features", sum(part.rows for part in parts))
+        advance = self.progress("writing edge features", sum(part.rows for part in parts), "rows")
         with TableWriter(self.new / "edge_features.parquet", schema.feature_schema(dim)) as table:
             for values in ahead(arranged.features(4 * rows_a_group(dim))):
                 table.write({"feat": values})

@@ -9,8 +9,20 @@ from typing import Protocol
 class Add(Protocol):
     """Adds a bar and gives the function that advances it."""
 
-    def __call__(self, text: str, total: int) -> Callable[..., None]:
-        """Return ``advance(amount=1)`` of a new bar up to `total`."""
+    def __call__(self, text: str, total: int, unit: str = ...) -> Callable[..., None]:
+        """Return ``advance(amount=1)`` of a new bar up to `total`; `unit` stands behind its rate."""
+
+
+def rate(speed: float, unit: str = "") -> str:
+    """Write a rate a second in three digits.
+
+    >>> rate(2_791_000, "rows"), rate(0.25)
+    ('2.79 M rows/s', '0.25/s')
+    """
+    for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if speed >= size:
+            return f"{speed / size:.3g} {letter}{' ' * (unit not in ('', 'B'))}{unit}/s"
+    return f"{speed:.3g}{' ' * bool(unit)}{unit}/s"
 
 
 @contextmanager
@@ -34,16 +46,30 @@ def progress(quiet: bool) -> Iterator[Add]:
     ...     advance(3)
     """
     if quiet or not sys.stderr.isatty():
-        yield lambda text, total: lambda amount=1: None
+        yield lambda text, total, unit="": lambda amount=1: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
 
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(show_speed=True), TimeRemainingColumn()
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else rate(speed, task.fields["unit"]), style="progress.data.speed")
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Rate(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
 
-        def add(text: str, total: int) -> Callable[..., None]:
-            task = bars.add_task(text, total=total)
+        def add(text: str, total: int, unit: str = "") -> Callable[..., None]:
+            task = bars.add_task(text, total=total, unit=unit)
             return lambda amount=1: bars.advance(task, amount)
 
         yield add

@@ -23,3 +23,4 @@ def test_a_bar_with_rate_goes_to_the_terminal_on_stderr(monkeypatch, capsys):
     assert output == ""
     assert "reading" in errors
     assert "100%" in errors
+    assert "/s" in errors
