@@ -75,10 +75,14 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         path, partial = self.folder / f"{snapshot:05d}.npz", self.folder / f"{snapshot:05d}.partial"
         arrays: dict[str, Any] = {"key": np.array(self.key), **state}
-        with open(partial, "wb") as stream:
-            np.savez(stream, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with open(partial, "wb") as stream:
+                np.savez(stream, **arrays)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except BaseException:
+            partial.unlink(missing_ok=True)  # on a full disk it would be in the way
+            raise
         partial.replace(path)
         for old in {*self.folder.glob("[0-9]*.npz"), *self.folder.glob("[0-9]*.partial")} - {path, self._newest}:
             old.unlink()

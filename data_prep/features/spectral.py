@@ -65,7 +65,10 @@ def spectral(
         need not be stored. 0 is exact, and takes the memory of the full matrix.
     max_paths : int >= 0, default 2^28
         Paths of two and three steps that are followed to find the larger entries, at most. A graph with more has its
-        busiest nodes left out of them, as :class:`~data_prep.features._proximity.LogProximity` says.
+        busiest nodes left out of them, as :class:`~data_prep.features._proximity.LogProximity` says. DBLP has 195
+        million and is not touched; with limits of 30 and 3 million, a logistic regression and nearest neighbours
+        classified it within 0.7 points of Macro-F1, with a limit of 0 within 1.3 (spread over splits: 0.5), and 12,214
+        patents within 0.4 with any limit.
     progress : callable, optional
         Called with the fraction done after each snapshot.
     start : int, default 0

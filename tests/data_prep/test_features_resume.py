@@ -159,6 +159,21 @@ def test_a_foreign_checkpoint_counts_as_absent_and_goes_with_the_first_of_ours(c
     assert [path.name for path in tmp_path.iterdir()] == ["00001.npz"]
 
 
+def test_a_failed_save_leaves_the_older_checkpoint_and_no_rubbish(tmp_path, monkeypatch):
+    kept = Checkpoints(tmp_path, "key")
+    kept.save(1, {"x": np.arange(3)})
+
+    def full(stream, **arrays):
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        kept.save(2, {"x": np.arange(3)})
+    assert [path.name for path in tmp_path.iterdir()] == ["00001.npz"]
+    assert Checkpoints(tmp_path, "key").load(5)[0] == 1
+
+
 def test_little_work_is_not_saved(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(_checkpoint, "_EVERY", 20.0)
     assert_same(run("deepwalk", state=tmp_path / "state"), whole["deepwalk"])
