@@ -1,10 +1,15 @@
 """Where the parts of a raw data set are read: in this process, in worker processes, or under Dask's scheduler."""
 
 import logging
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from data_prep.sources._source import ReadOptions, Source
@@ -13,6 +18,7 @@ from dgl_dysign.errors import BackendError, ConfigError
 
 ENGINES = ("local", "dask")
 _PATIENCE = "15s"
+_DIED = "a worker process died, perhaps for want of memory; run the same command again, with fewer --workers"
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,10 @@ class Engine:
             At the first bad row of the first bad part.
         BackendError
             If Dask is not installed.
+        ChildProcessError
+            If a worker process dies.
         """
+        home.mkdir(parents=True, exist_ok=True)
         folders = [home / f"part-{number:05d}" for number in range(len(source.parts))]
         done = [load(folder) for folder in folders]
         missing = [number for number, part in enumerate(done) if part is None]
@@ -69,8 +78,9 @@ class Engine:
                 for number in missing:
                     done[number] = spool(source, number, folders[number], options)
             else:
-                quiet = replace(options, on_bytes=None)
-                results = [submit(spool, source, number, folders[number], quiet) for number in missing]
+                # Nothing that a worker has no use for, nor can be sent to it.
+                edges, quiet = replace(source, nodes=None), replace(options, on_bytes=None)
+                results = [submit(spool, edges, number, folders[number], quiet) for number in missing]
                 for number, result in zip(missing, results, strict=True):
                     done[number] = result.result()
                     advance(source.parts[number].stat().st_size)
@@ -81,17 +91,24 @@ class Engine:
         if not tasks or (self.name == "local" and self.workers == 1):
             yield None
         elif self.name == "local":
-            from concurrent.futures import ProcessPoolExecutor
-            from multiprocessing import get_context
-
             # Spawned, not forked: pyarrow's threads do not survive a fork.
-            with ProcessPoolExecutor(min(self.workers, tasks), get_context("spawn")) as pool:
-                yield pool.submit
-                pool.shutdown(cancel_futures=True)
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(min(self.workers, tasks), context, _end_with_parent) as pool:
+                try:
+                    yield pool.submit
+                except BrokenExecutor as error:
+                    raise ChildProcessError(_DIED) from error
+                finally:
+                    pool.shutdown(cancel_futures=True)
         else:
             with self._client() as client:
-                # Dask would otherwise take an equal call of an earlier run for this one.
-                yield lambda *call: client.submit(*call, pure=False)
+                from distributed.scheduler import KilledWorker
+
+                try:
+                    # Dask would otherwise take an equal call of an earlier run for this one.
+                    yield lambda *call: client.submit(*call, pure=False)
+                except KilledWorker as error:
+                    raise ChildProcessError(_DIED) from error
 
     def _client(self) -> Any:
         try:
@@ -110,6 +127,19 @@ class Engine:
             n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
         )
         return _Owned(Client(cluster), cluster)
+
+
+def _end_with_parent() -> None:
+    """Let a worker end with the process that started it, even if that is killed; otherwise it would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # at an interrupt one message is enough
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 class _Owned:

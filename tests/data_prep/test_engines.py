@@ -1,0 +1,204 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import psutil
+import pytest
+
+from data_prep import engines, pipeline, spool
+from data_prep.engines import Engine
+from data_prep.rules import Rule
+from data_prep.sources import dblp
+from data_prep.sources._source import ReadOptions
+from dgl_dysign.errors import BackendError, ConfigError, DataError
+from tests.data_prep.brute import contents
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Four parts, of which the first is by far the longest."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for number, rows in enumerate([40_000, 3, 500, 1]):
+        lines = (f"{row % 97} {(row * 7 + number) % 89} {row % 5 + number}.5\n" for row in range(rows))
+        (raw / f"dblp-{number}.txt").write_text("".join(lines))
+    (raw / "node2label.txt").write_text("0 1\n")
+    return raw
+
+
+def prepare(raw, out, engine, on_error="stop", progress=pipeline._silent):
+    read = ReadOptions(on_error)
+    source = dblp.open_source(raw, read)
+    return pipeline.prepare(source, out, pipeline.Options(Rule("step"), read, engine), progress)
+
+
+ENGINES = [pytest.param(Engine("local", 2), id="local"), pytest.param(Engine("dask", 2), id="dask")]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    if request.param.name == "dask":
+        pytest.importorskip("distributed", reason="Dask is not installed (extra dask)")
+    return request.param
+
+
+def test_worker_processes_give_the_bytes_of_this_process(parts, tmp_path, engine):
+    with open(parts / "dblp-2.txt", "a") as file:
+        file.write("bad row\n")
+    told, bars = Counter(), {}
+
+    def progress(text, total, unit=""):
+        bars[text] = total
+        return lambda amount: told.update({text: amount})
+
+    prepare(parts, tmp_path / "out", engine, "quarantine", progress)
+    assert bars["reading"] == sum(path.stat().st_size for path in parts.glob("dblp-*"))
+    assert told == bars
+    prepare(parts, tmp_path / "here", Engine(), "quarantine")
+    assert contents(tmp_path / "out") == contents(tmp_path / "here")
+
+
+def test_the_first_bad_part_is_named_whichever_ends_first(parts, tmp_path, engine):
+    with open(parts / "dblp-0.txt", "a") as file:
+        file.write("1 2\n")
+    (parts / "dblp-1.txt").write_text("bad\n")
+    with pytest.raises(DataError, match=r"dblp-0\.txt, line 40001: found 2 columns"):
+        prepare(parts, tmp_path / "out", engine)
+    assert os.listdir(tmp_path) == ["raw"]
+
+
+def test_a_part_that_is_there_whole_is_not_read_again(parts, tmp_path, monkeypatch):
+    good = prepare(parts, tmp_path / "good", Engine())
+    read = []
+
+    def counting(source, number, *rest):
+        if number == stop:
+            raise KeyboardInterrupt
+        read.append(number)
+        return spool.spool(source, number, *rest)
+
+    monkeypatch.setattr(engines, "spool", counting)
+    for stop, expected in ((2, [0, 1]), (3, [2]), (None, [3])):
+        read.clear()
+        if stop is None:
+            assert prepare(parts, tmp_path / "out", Engine()) == good
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                prepare(parts, tmp_path / "out", Engine())
+        assert read == expected
+    assert contents(tmp_path / "out") == contents(tmp_path / "good")
+
+
+def test_a_part_that_changed_in_between_is_read_again_with_all_others(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "number_nodes", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prepare(parts, tmp_path / "out", Engine())
+    monkeypatch.undo()
+    (parts / "dblp-3.txt").write_text("1 2 99.5\n")
+    prepare(parts, tmp_path / "out", Engine())
+    prepare(parts, tmp_path / "good", Engine())
+    assert contents(tmp_path / "out") == contents(tmp_path / "good")
+
+
+def test_after_a_bad_part_no_others_are_begun(tmp_path):
+    for number in range(60):
+        text = "bad\n" if number == 0 else "1 2 0.5\n" * 20_000
+        (tmp_path / f"dblp-{number}.txt").write_text(text)
+    (tmp_path / "node2label.txt").write_text("1 1\n")
+    source = dblp.open_source(tmp_path, ReadOptions())
+    with pytest.raises(DataError, match=r"dblp-0\.txt, line 1"):
+        Engine("local", 2).read(source, tmp_path / "spool", ReadOptions())
+    assert len(list(tmp_path.glob("spool/*/part.json"))) < 30
+
+
+def test_a_worker_that_dies_is_one_error_and_nothing_done_is_lost(parts, tmp_path):
+    killed = "import os; os.kill(os.getpid(), 9)"
+    raw = parts / "dblp-9.txt"
+    raw.write_text("1 2 0.5\n")
+    program = f"""
+import sys
+from pathlib import Path
+from data_prep import engines, pipeline
+from data_prep.rules import Rule
+from data_prep.sources import dblp
+from data_prep.sources._source import ReadOptions
+class Deadly(ReadOptions):
+    def open(self, path, layout):
+        if path.name == "dblp-9.txt":
+            {killed}
+        return super().open(path, layout)
+if __name__ == "__main__":
+    source = dblp.open_source(Path({str(parts)!r}), ReadOptions())
+    options = pipeline.Options(Rule("step"), Deadly(), engines.Engine("local", 2))
+    try:
+        pipeline.prepare(source, Path({str(tmp_path / "out")!r}), options)
+    except OSError as error:
+        print(error)
+"""
+    (tmp_path / "program.py").write_text(program)
+    found = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=60)
+    assert found.stdout.startswith("a worker process died"), found.stderr
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / ".out.work" / "spool" / "part-00000" / "part.json").exists()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_workers_end_with_the_process_that_started_them(tmp_path, number, status):
+    lines = "".join(f"{row % 977} {row % 89} {row}.5\n" for row in range(200_000))
+    for part in range(12):
+        (tmp_path / f"dblp-{part:02}.txt").write_text(lines)
+    (tmp_path / "node2label.txt").write_text("1 1\n")
+    command = [sys.executable, "-m", "data_prep.cli", "dblp", tmp_path, tmp_path / "out", "--workers", "2", "-q"]
+    with subprocess.Popen([*command, "--features", "none"], stderr=subprocess.PIPE, text=True) as process:
+        own = psutil.Process(process.pid)
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob(".out.work/spool/*/part.json")) and time.monotonic() < until:
+            time.sleep(0.02)
+        workers = own.children(recursive=True)
+        assert workers
+        process.send_signal(number)
+        assert process.wait(30) == status
+        assert not psutil.wait_procs(workers, timeout=30)[1]
+        errors = process.stderr.read()
+    if number == signal.SIGINT:
+        assert errors == "dysign-prep: interrupted; the same command goes on where this one stopped\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_running_scheduler_is_used_and_stays(parts, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed (extra dask)")
+    with (
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        prepare(parts, tmp_path / "out", Engine("dask", scheduler=client.scheduler.address))
+        (parts / "dblp-3.txt").write_text("bad\n")
+        with pytest.raises(DataError, match=r"dblp-3\.txt, line 1"):
+            prepare(parts, tmp_path / "other", Engine("dask", scheduler=client.scheduler.address))
+        assert client.submit(lambda: 1).result() == 1
+    assert sorted(os.listdir(tmp_path)) == ["out", "raw"]
+
+
+def test_wrong_engines_are_refused(parts, tmp_path, monkeypatch):
+    for arguments, said in (
+        (("spark",), "--engine: found spark"),
+        (("local", 0), "--workers: found 0"),
+        (("local", 1, "tcp://host:1"), "--scheduler: found an address without Dask"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            Engine(*arguments)
+    monkeypatch.setattr(engines, "_PATIENCE", "0.2s")
+    pytest.importorskip("distributed", reason="Dask is not installed (extra dask)")
+    with pytest.raises(ConfigError, match="--scheduler: found no scheduler at"):
+        prepare(parts, tmp_path / "out", Engine("dask", scheduler="tcp://127.0.0.1:9"))
+    assert os.listdir(tmp_path) == ["raw"]
+
+
+def test_without_dask_its_extra_is_named_and_nothing_is_left(parts, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(BackendError, match=r"pip install dgl-dysign\[dask\]"):
+        prepare(parts, tmp_path / "new" / "out", Engine("dask"))
+    assert os.listdir(tmp_path) == ["raw"]
