@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from data_prep.parquet import arrow
+from data_prep.parquet import arrow, strings
 from data_prep.writer import new_folder
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
@@ -195,13 +195,6 @@ def _inverse(order: np.ndarray) -> np.ndarray:
     return place
 
 
-def _strings(values: list[str]) -> pa.Array:
-    """Make an Arrow column of text; ``pa.array`` would import pandas."""
-    texts = [value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, texts)]).astype(np.int32)
-    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts)))
-
-
 class _CsvFile:
     """A CSV file written batch by batch; only what needs quotes has them, and floats come back as they were."""
 
@@ -245,7 +238,7 @@ def _write_csv(data: _Prepared, new: Path, progress: Progress) -> dict[str, Any]
         rows["edges.csv"] = file.rows
     if data.manifest["labels"]:
         kind = schema.EVENT_LABELS if data.manifest["labels"] == "event" else schema.LABELS
-        classes = _strings([str(name) for name in data.manifest["class_names"]])
+        classes = strings([str(name) for name in data.manifest["class_names"]])
         with _CsvFile(new / "labels.csv", [*kind.names, "class"]) as file:
             for batch in schema.RowReader(data.folder, "labels", kind).batches(kind.names):
                 label = schema.to_numpy(batch["label"])

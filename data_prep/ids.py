@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from data_prep.parquet import arrow
+from data_prep.parquet import arrow, strings
 
 _TABLE_LIMIT = 1 << 26
 _PENDING = 1 << 22
@@ -130,7 +130,7 @@ class IdMap:
 
     def raw(self) -> pa.Array:
         """Return the raw ids as strings."""
-        return pa.array(list(self.ids), pa.string()) if self.is_text else arrow(self.ids).cast(pa.string())
+        return strings(self.ids) if self.is_text else arrow(self.ids).cast(pa.string())
 
 
 class Unchanged:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep.ids import IdMap, NumberSet, Unchanged, union
-from data_prep.parquet import arrow, write_table
+from data_prep.parquet import arrow, strings, write_table
 from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable, Source, ascending_order, most_ids
 from data_prep.spool import Part
@@ -64,7 +64,7 @@ class Nodes:
         raw = [ids.raw() for ids in self.spaces.values()]
         kinds = [pa.nulls(self.count, pa.string())]
         if len(self.spaces) > 1:
-            kinds = [pa.repeat(pa.scalar(space), len(ids)) for space, ids in zip(self.spaces, raw, strict=True)]
+            kinds = [strings([space] * len(ids)) for space, ids in zip(self.spaces, raw, strict=True)]
         names = pa.concat_arrays(raw)
         if self.table is None:
             self._write_nodes(folder, names, kinds, first)

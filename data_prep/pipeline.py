@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from data_prep.arrange import Arrangement, Chunk, FirstSnapshots, Repeats
 from data_prep.engines import Engine
 from data_prep.ids import union
 from data_prep.nodes import Nodes, number_nodes
-from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, write_table
+from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, strings, write_table
 from data_prep.progress import Add
 from data_prep.rules import Binning, Rule, bin_times
 from data_prep.sources._source import ReadOptions, Source, generated_source
@@ -104,6 +103,7 @@ def prepare(source: Source, out: Path, options: Options, progress: Add = _silent
         If a file or an option is wrong; nothing is left behind then. Any other end, such as an interrupt or a full
         disk, leaves what is done beside `out`, and the same call goes on from there.
     """
+    source = replace(source, rule=options.rule)
     with work_folder(out, options.plan(source), options.overwrite) as work:
         return _Run(source, options, work, progress).all()
 
@@ -283,10 +283,10 @@ class _Run:
 
     def write_rejected(self, rejected: list[tuple[str, Any]]) -> None:
         columns = {
-            "file": pa.array([name for name, _ in rejected], pa.string()),
+            "file": strings(name for name, _ in rejected),
             "line": arrow(np.array([row.line for _, row in rejected], np.int64)),
-            "text": pa.array([row.text for _, row in rejected], pa.string()),
-            "reason": pa.array([row.reason for _, row in rejected], pa.string()),
+            "text": strings(row.text for _, row in rejected),
+            "reason": strings(row.reason for _, row in rejected),
         }
         write_table(self.new / "rejected.parquet", schema.REJECTED, columns)
 
