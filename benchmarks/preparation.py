@@ -1,9 +1,10 @@
 """Preparing raw files of published size, beside pyarrow merely parsing the same files.
 
 Each row is a pair of fresh processes, run in turn: ``dysign-prep`` on a generated data set, and
-``pyarrow.csv.read_csv`` (its default: all cores) on the same files. ``ratio`` compares the seconds of the command's own work with those of the
-parse; ``process_ratio`` the whole processes, start and imports included; the least of some runs counts. ``peak_mib`` is
-the greatest resident memory of the whole process. Reading back: one snapshot alone, beside a scan of the same table.
+``pyarrow.csv.read_csv`` (its default: all cores) on the same files. ``ratio`` compares the seconds of the command's own
+work with those of the parse; ``process_ratio`` the whole processes, start and imports included; the least of some runs
+counts. ``peak_mib`` is the greatest resident memory of the whole process. Reading back: one snapshot alone, beside a
+scan of the same table.
 
     python benchmarks/preparation.py                       # a twentieth of the published sizes
     python benchmarks/preparation.py --scale 1 --raw DIR   # the published sizes; needs 6 GB and keeps the files in DIR
