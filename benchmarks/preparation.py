@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -149,6 +149,29 @@ def read_back(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def engines(raw: Path, home: Path, scale: float) -> Iterator[dict[str, Any]]:
+    """Prepare eight parts in this process, in two worker processes, and on two workers of Dask."""
+    parts = raw / "stack-overflow-parts"
+    if not parts.exists():
+        size = ["--scale", str(scale), "--parts", "8", "--quiet"]
+        run(["-m", "data_prep.cli", "synth", "stack-overflow", str(parts), *size])
+    folders = set()
+    for chosen in ([], ["--workers", "2"], ["--engine", "dask", "--workers", "2"]):
+        out = home / "parts"
+        shutil.rmtree(out, ignore_errors=True)
+        text, _, peak, _ = run(["-m", "data_prep.cli", "edges", str(parts), str(out), *chosen, "--json"])
+        summary = json.loads(text)
+        folders.add(json.dumps(json.loads((out / "manifest.json").read_text())["files"], sort_keys=True))
+        yield {
+            "data": "stack-overflow, generated, 8 parts",
+            "engine": " ".join(chosen) or "local",
+            "rows": summary["num_edges"],
+            "seconds": summary["seconds"],
+            "peak_mib": round(peak),
+            "same_bytes": len(folders) == 1,
+        }
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print one JSON line a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -165,6 +188,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             if name == "patent":
                 print(json.dumps(read_back(name, home / name)), flush=True)
             shutil.rmtree(home / name)
+        if "stack-overflow" in options.only:
+            for row in engines(options.raw or home / "raw", home, options.scale / 4):
+                print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
