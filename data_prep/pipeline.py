@@ -18,7 +18,7 @@ from data_prep.nodes import Nodes, number_nodes
 from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, strings, write_table
 from data_prep.progress import Add
 from data_prep.rules import Binning, Rule, bin_times
-from data_prep.sources._source import ReadOptions, Source, generated_source
+from data_prep.sources._source import ReadOptions, Source, other_sources
 from data_prep.spool import Part
 from data_prep.writer import work_folder, write_json
 from dgl_dysign import __version__
@@ -62,7 +62,8 @@ class Options:
 
     def plan(self, source: Source) -> dict[str, Any]:
         """Describe all that the result depends on, so that a later run knows whether it may go on."""
-        files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in source.parts]
+        paths = [*source.parts, *source.beside]
+        files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
         nodes = [] if source.nodes is None else source.nodes.sources
         return {
             "version": __version__,
@@ -322,7 +323,7 @@ class _Run:
             "id_order": nodes.order,
             "duplicate_rows": facts["duplicate_rows"],
             "rejected_rows": rejected,
-            "sources": sources + generated_source(self.source.parts[0].parent),
+            "sources": sources + other_sources(self.source),
             "edge_weight": self.source.weight,
             "edge_features": facts.get("edge_features"),
             "features": features,

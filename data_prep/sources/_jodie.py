@@ -1,13 +1,16 @@
 """User-item interactions as JODIE, TGN / DyGLib and TGL share them."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.lib.format import open_memmap
 
 from data_prep.parquet import arrow
 from data_prep.rules import Rule
+from data_prep.sources._explain import short
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._source import ReadOptions, Source, find_parts, name_of
 from dgl_dysign.errors import DataError
@@ -46,8 +49,9 @@ def open_interactions(raw: Path, name: str, read: ReadOptions) -> Source:
     """
     parts = find_parts(raw, f"{name}.csv", f"ml_{name}.csv", "edges.csv", command=name)
     folder, first = parts[0].parent, parts[0].name
+    features = folder / f"ml_{name}.npy"
     if first.startswith("ml_"):
-        layout = Layout(DYGLIB, delimiter=",", header=1, derive=_dyglib(folder / f"ml_{name}.npy"))
+        layout = Layout(DYGLIB, delimiter=",", header=1, derive=_dyglib(features))
     elif first.startswith("edges"):
         layout = Layout(TGL, delimiter=",", header=1)
     else:
@@ -60,16 +64,20 @@ def open_interactions(raw: Path, name: str, read: ReadOptions) -> Source:
         spaces=("user", "item"),
         time_unit="seconds from the first event",
         unix=False,
+        beside=(features,) if first.startswith("ml_") else (),
     )
 
 
 def _dyglib(path: Path) -> "DyGLibColumns":
     try:
-        features = np.load(path, mmap_mode="r", allow_pickle=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of how old the file is
+            features = open_memmap(path, mode="r")
     except FileNotFoundError:
         raise DataError(f"{path}: found no such file, expected the edges' features; put it beside the csv") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: found no array ({error}), expected one of NumPy; download it again") from None
+    except Exception as error:  # a damaged header is met by whatever error NumPy's parsing of it comes upon
+        said = short(" ".join(str(error).split()) or type(error).__name__)
+        raise DataError(f"{path}: found no array ({said}), expected one of NumPy; download it again") from None
     if features.ndim != 2 or features.dtype.kind != "f" or not features.shape[1]:
         raise DataError(f"{path}: found {features.dtype} of shape {features.shape}, expected floats (rows, width)")
     return DyGLibColumns(path, *features.shape)
@@ -94,7 +102,8 @@ class DyGLibColumns:
         far = np.flatnonzero(index >= self.rows)
         if len(far):
             raise ValueError(f"found idx {index[far[0]]}, expected a row of {self.path.name}, below {self.rows}")
-        values = np.load(self.path, mmap_mode="r")[index].astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is told below
+            values = open_memmap(self.path, mode="r")[index].astype(np.float32)
         if not np.isfinite(values).all():
             bad = int(index[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]])
             raise ValueError(f"found a feature in row {bad} of {self.path.name} that is not finite, expected numbers")

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -89,6 +90,8 @@ class Source:
         Name of the column of weights.
     nodes : NodeTable, optional
         Labels of nodes and the like.
+    beside : tuple of path
+        Other files that the batches are made of.
     """
 
     dataset: str
@@ -102,6 +105,7 @@ class Source:
     unix: bool = True
     weight: str | None = None
     nodes: NodeTable | None = None
+    beside: tuple[Path, ...] = ()
 
     @property
     def columns(self) -> frozenset[str]:
@@ -141,25 +145,46 @@ def find_parts(raw: Path, *names: str, command: str) -> tuple[Path, ...]:
     if not raw.is_dir():
         raise DataError(f"{raw}: found no such file or folder, expected {names[0]}; check RAW of dysign-prep {command}")
     for name in names:
-        stem, dot, suffix = name.partition(".")
-        whole = sorted(path for path in raw.glob(f"{name}*") if path.name[len(name) :] in _SUFFIXES)
-        parts = [path for path in raw.glob(f"{stem}-*{dot}{suffix}*") if _part_number(path, name) is not None]
-        if len(whole) > 1 or (whole and parts):
-            found = ", ".join(path.name for path in [*whole, *sorted(parts)][:3])
-            raise DataError(f"{raw}: found {found}, expected one of them; keep one, or name the file itself as RAW")
-        if whole or parts:
-            return tuple(whole or sorted(parts, key=lambda path: (_part_number(path, name), path.name)))
+        if parts := parts_named(raw, name):
+            return parts
     found = ", ".join(sorted(path.name for path in raw.iterdir())[:5]) or "an empty folder"
     raise DataError(f"{raw}: found {found}, expected {' or '.join(names)}; check RAW of dysign-prep {command}")
 
 
-_SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
+def parts_named(raw: Path, name: str) -> tuple[Path, ...]:
+    """Return the file of a folder that has this name, or its parts in order; none if there is no such file.
+
+    Raises
+    ------
+    DataError
+        If there is more than one copy of the file, or of a part.
+    """
+    stem, dot, suffix = name.partition(".")
+    whole = sorted(path for path in raw.glob(f"{name}*") if path.name[len(name) :] in SUFFIXES)
+    parts = [path for path in raw.glob(f"{stem}-*{dot}{suffix}*") if _part_number(path, name) is not None]
+    if len(whole) > 1 or (whole and parts):
+        refuse_copies(raw, [*whole, *sorted(parts)][:3])
+    parts.sort(key=lambda path: (_part_number(path, name), path.name))
+    for one, other in pairwise(parts):
+        if _part_number(one, name) == _part_number(other, name):
+            refuse_copies(raw, [one, other])
+    return tuple(whole or parts)
+
+
+def refuse_copies(raw: Path, copies: list[Path]) -> NoReturn:
+    """Raise DataError: events must not be read twice."""
+    found = ", ".join(path.name for path in copies)
+    raise DataError(f"{raw}: found {found}, expected one of them; keep one, or name the file itself as RAW")
+
+
+SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
+"""What names of compressed files end with."""
 
 
 def _part_number(path: Path, name: str) -> int | None:
     stem, _, suffix = name.partition(".")
     middle, _, rest = path.name.removeprefix(f"{stem}-").partition(".")
-    fits = middle.isdigit() and rest.startswith(suffix) and rest[len(suffix) :] in _SUFFIXES
+    fits = middle.isdecimal() and rest.startswith(suffix) and rest[len(suffix) :] in SUFFIXES
     return int(middle) if fits else None
 
 
@@ -168,12 +193,12 @@ def name_of(dataset: str, folder: Path) -> str:
     return f"{dataset}-generated" if (folder / MARKER).exists() else dataset
 
 
-def generated_source(folder: Path) -> list[dict[str, Any]]:
-    """Describe ``synth.json``, so that a manifest says how generated data was made; empty for real data."""
-    path = folder / MARKER
-    if not path.exists():
-        return []
-    return [{"name": MARKER, "sha256": sha256(path), "lines": 0, "header": 0, "rows": 0, "rejected": 0}]
+def other_sources(source: Source) -> list[dict[str, Any]]:
+    """Describe the files without events for the manifest; ``synth.json`` too, which says how data was generated."""
+    marker = source.parts[0].parent / MARKER
+    files = [*source.beside, *([marker] if marker.exists() else [])]
+    counts = {"lines": 0, "header": 0, "rows": 0, "rejected": 0}
+    return [{"name": path.name, "sha256": sha256(path), **counts} for path in files]
 
 
 def read_columns(file: RawFile) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from data_prep.rules import Rule
 from data_prep.sources._labels import LABELS, read_labels
 from data_prep.sources._layout import Column, Layout
-from data_prep.sources._source import ReadOptions, Source, find_parts, name_of
+from data_prep.sources._source import ReadOptions, Source, name_of, parts_named
 from dgl_dysign.errors import DataError
 
 EDGES = "dblp.txt"
@@ -54,13 +54,10 @@ def open_steps(parts: tuple[Path, ...], labels: Path, dataset: str, read: ReadOp
 def _find(raw: Path) -> tuple[Path, ...]:
     if not raw.is_dir():
         raise DataError(f"{raw}: found no such folder, expected one with {EDGES} and {LABELS}; check RAW")
-    try:
-        return find_parts(raw, EDGES, command="dblp")
-    except DataError:
-        found = sorted(path for path in raw.glob("*.txt") if path.name != LABELS)
-        if len(found) == 1:
-            return tuple(found)
-        names = ", ".join(path.name for path in found) or "no edge file"
-        raise DataError(
-            f"{raw}: found {names}, expected {EDGES} or one other .txt file beside {LABELS}; check RAW"
-        ) from None
+    if parts := parts_named(raw, EDGES):
+        return parts
+    found = sorted(path for path in raw.glob("*.txt") if path.name != LABELS)
+    if len(found) == 1:
+        return tuple(found)
+    names = ", ".join(path.name for path in found) or "no edge file"
+    raise DataError(f"{raw}: found {names}, expected {EDGES} or one other .txt file beside {LABELS}; check RAW")

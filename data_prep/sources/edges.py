@@ -11,15 +11,17 @@ import pyarrow as pa
 
 from data_prep.parquet import arrow
 from data_prep.rules import Rule
+from data_prep.sources._explain import short
 from data_prep.sources._labels import read_labels
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._open import head_lines
-from data_prep.sources._source import ReadOptions, Source, name_of
+from data_prep.sources._source import SUFFIXES, ReadOptions, Source, name_of, refuse_copies
 from data_prep.synth.published import MARKER
 from dgl_dysign.errors import ConfigError, DataError
 
-UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "none": 1.0}
-"""Units of time that a file may count in since 1970; ``none``: times are steps or of no known origin."""
+_SHOWN = 12
+UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
+"""Units of time that a file may count in since 1970, how many a second; ``none``: steps, or no known origin."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Form:
             raise ConfigError(f"--time-unit: found {self.time_unit}, expected one of {', '.join(UNITS)}")
 
 
-BITCOIN = Form(time="4", weight="3", delimiter=",", header=False)
+BITCOIN = Form(time="4", weight="3", delimiter=",", header=False, ids="integer")
+UNIX = Form(ids="integer")
 HYPERLINKS = Form(
     "SOURCE_SUBREDDIT", "TARGET_SUBREDDIT", "TIMESTAMP", "LINK_SENTIMENT", None, "PROPERTIES", "\t", True, "text"
 )
@@ -81,9 +84,9 @@ KNOWN = {
     "soc-sign-bitcoinalpha": ("bitcoin-alpha", BITCOIN),
     "soc-redditHyperlinks-body": ("reddit-body", HYPERLINKS),
     "soc-redditHyperlinks-title": ("reddit-title", HYPERLINKS),
-    "CollegeMsg": ("college-msg", Form()),
-    "wiki-talk-temporal": ("wiki-talk", Form()),
-    "sx-stackoverflow": ("stack-overflow", Form()),
+    "CollegeMsg": ("college-msg", UNIX),
+    "wiki-talk-temporal": ("wiki-talk", UNIX),
+    "sx-stackoverflow": ("stack-overflow", UNIX),
 }
 """Data sets that are known by their file's name: what they are called, and how they are written."""
 
@@ -115,10 +118,14 @@ def open_source(
     DataError
         If there is no such file, or its first rows do not fit the form.
     """
-    parts = _files(raw)
+    parts = _files(raw, labels)
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
     name, known = KNOWN.get(stem, (stem, Form()))
     form = replace(known, **(given or {}))
+    if form.label and labels:
+        raise ConfigError(
+            f"found --label {form.label} of events and --labels {labels} of nodes, expected one; leave one out"
+        )
     layout, weight = _layout(parts[0], form, read)
     unix = form.time_unit != "none"
     return Source(
@@ -134,20 +141,27 @@ def open_source(
     )
 
 
-def _files(raw: Path) -> tuple[Path, ...]:
+def _files(raw: Path, labels: Path | None) -> tuple[Path, ...]:
     if raw.is_file():
         return (raw,)
     if not raw.is_dir():
         raise DataError(f"{raw}: found no such file or folder, expected an edge list; check RAW")
-    found = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name != MARKER]
+    not_parts = {MARKER, labels.name if labels and labels.resolve().parent == raw.resolve() else ""}
+    found = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name not in not_parts]
     if not found:
         raise DataError(f"{raw}: found no file in it, expected an edge list or its parts; check RAW")
-    return tuple(sorted(found, key=lambda path: [(int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", path.name)]))
+    found.sort(key=lambda path: [(int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", path.name)])
+    files: dict[str, Path] = {}
+    for path in found:
+        bare = path.stem if path.suffix in SUFFIXES[1:] else path.name
+        if files.setdefault(bare, path) != path:
+            refuse_copies(raw, [files[bare], path])
+    return tuple(found)
 
 
 def _layout(path: Path, form: Form, read: ReadOptions) -> tuple[Layout, str | None]:
     columns = [form.src, form.dst, form.time, form.weight, form.label, form.edge_features]
-    by_name = [column for column in columns if column and not column.isdigit()]
+    by_name = [column for column in columns if column and not column.isdecimal()]
     has_header = bool(by_name) if form.header is None else form.header
     if by_name and not has_header:
         raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
@@ -193,15 +207,15 @@ def _fields(line: str, delimiter: str) -> list[str]:
 def _index(path: Path, column: str | None, header: list[str], width: int) -> int:
     if column is None:
         return None  # type: ignore[return-value]
-    if column in header:
-        return header.index(column)
-    if not column.isdigit():
-        raise DataError(f"{path}, line 1: found columns {', '.join(header)}, expected {column}; name one of them")
-    if not 1 <= int(column) <= width:
+    if column not in header and not column.isdecimal():
+        found = ", ".join(map(short, header[:_SHOWN])) + ", ..." * (len(header) > _SHOWN)
+        raise DataError(f"{path}, line 1: found columns {found}, expected {column}; name one of them")
+    place = header.index(column) if column in header else int(column) - 1
+    if not 0 <= place < width:
         raise DataError(
             f"{path}: found {width} columns in row 1, expected column {column}; name another column or --delimiter"
         )
-    return int(column) - 1
+    return place
 
 
 def _is_number(text: str) -> bool:
@@ -220,5 +234,5 @@ class Scaled:
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the batch with ``time`` in seconds."""
-        seconds = np.multiply(np.from_dlpack(batch.column("time")), UNITS[self.unit])
+        seconds = np.true_divide(np.from_dlpack(batch.column("time")), UNITS[self.unit])
         return batch.set_column(batch.schema.get_field_index("time"), "time", arrow(seconds))

@@ -1,0 +1,35 @@
+import pytest
+
+from data_prep import pipeline
+from data_prep.sources._source import ReadOptions
+from tests.data_prep import brute
+
+
+@pytest.fixture
+def rows():
+    """Read the parts of a source: column -> values."""
+
+    def read(source, on_error="stop"):
+        columns = {}
+        for part in source.parts:
+            for batch in ReadOptions(on_error).open(part, source.layout):
+                for name, values in batch.to_pydict().items():
+                    columns.setdefault(name, []).extend(values)
+        return columns
+
+    return read
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Prepare a source: (manifest, tables as lists of rows)."""
+    number = 0
+
+    def prepare(source, on_error="stop", **options):
+        nonlocal number
+        number += 1
+        out = tmp_path / f"out{number}"
+        chosen = pipeline.Options(options.pop("rule", source.rule), ReadOptions(on_error), **options)
+        return pipeline.prepare(source, out, chosen), brute.found(out)
+
+    return prepare
