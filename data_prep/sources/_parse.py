@@ -34,6 +34,7 @@ _RAW = {
     "date": pa.timestamp("us"),
     "yyyymmdd": pa.int64(),
 }
+_AROUND_ARRAY = re.compile(rb"^[ \t]+|[ \t]+(?=\r?$)", re.MULTILINE)
 _ZONED = pa.timestamp("us", tz="UTC")
 _NO_ROWS = pa.record_batch([], names=[])
 
@@ -134,8 +135,8 @@ class Parser:
             refused = error
         cut = block.cut(pieces)
         if len(cut) == 1:
-            text = block.tobytes().removesuffix(b"\n").removesuffix(b"\r")
-            parsed.bad.append(Bad(line, parsed.rows, text, *self._words(text, refused)))
+            text = block.tobytes().removesuffix(b"\n")
+            parsed.bad.append(Bad(line, parsed.rows, text.removesuffix(b"\r"), *self._words(text, refused)))
         elif block.size > _SMALL or not self._sort_out(parsed, block, line):
             for piece in cut:
                 self._read_into(parsed, piece, line, pieces if block.size > _SMALL else 2)
@@ -149,7 +150,7 @@ class Parser:
         if len(good) == len(texts):
             return False
         try:
-            batch = self._take(Block.of(b"\n".join(good))) if any(good) else _NO_ROWS
+            batch = self._take(Block.of(b"\n".join(good)))
         except _Refused:
             return False
         before = np.cumsum([words is None and self._is_row(text) for text, words in zip(texts, said, strict=True)])
@@ -185,6 +186,8 @@ class Parser:
 
     def _take(self, block: Block) -> pa.RecordBatch:
         """Return all rows of a block; raise ``_Refused`` if one of them is bad."""
+        if not block.size:
+            return _NO_ROWS
         ready = self._as_it_is(block)
         if ready is not None:
             try:
@@ -232,7 +235,7 @@ class Parser:
             return b""
         text = single_blanks(block) if layout.delimiter == " " else without_blank_lines(block.tobytes())
         if layout.brackets:
-            text = b"\n".join(line.strip(b" \t\r") for line in text.split(b"\n"))
+            text = _AROUND_ARRAY.sub(b"", text)
         if layout.numeric and b"+" in text:
             text = self._plus.sub(rb"\1", text)
         return text

@@ -218,7 +218,7 @@ class RawFile:
                 yield block
 
     def _blocks(self, stream: RawStream) -> Iterator[Block]:
-        """Yield blocks that end at a line end; only the last may lack one."""
+        """Yield blocks that end at a line end; only the last may lack one. Whole lines come before an error."""
         rest, mark, wanted, end = b"", MARK, 0, 0
         while end == wanted:
             # A line longer than a block is read on in steps that grow with it.
@@ -226,14 +226,16 @@ class RawFile:
             buffer = self._buffer(wanted)
             buffer[:kept] = rest
             with memoryview(buffer) as view:
-                end = _fill(stream, view[:wanted], kept)
+                end, error = _fill(stream, view[:wanted], kept)
             first = buffer.find(b"\n", kept, end)
             self._refuse_long(end if first < 0 else first)
-            cut = buffer.rfind(b"\n", kept, end) + 1 if end == wanted else end
+            cut = buffer.rfind(b"\n", kept, end) + 1 if error or end == wanted else end
             rest = bytes(memoryview(buffer)[cut:end])
             if cut:
                 yield Block(buffer, len(mark) if buffer.startswith(mark, 0, cut) else 0, cut)
                 mark = b""
+            if error:
+                raise error
 
     def _buffer(self, size: int) -> bytearray:
         """Return a buffer, one in use before if it can be: new memory costs as much as a tenth of the parsing."""
@@ -281,11 +283,14 @@ class RawFile:
                         yield line
 
 
-def _fill(stream: RawStream, buffer: memoryview, kept: int) -> int:
-    """Fill a buffer after its first `kept` bytes; return where what was read ends."""
-    while kept < len(buffer) and (size := stream.readinto(buffer[kept:])):
-        kept += size
-    return kept
+def _fill(stream: RawStream, buffer: memoryview, kept: int) -> tuple[int, DataError | None]:
+    """Fill a buffer after its first `kept` bytes; return where what was read ends, and the error that ended it."""
+    try:
+        while kept < len(buffer) and (size := stream.readinto(buffer[kept:])):
+            kept += size
+    except DataError as error:
+        return kept, error
+    return kept, None
 
 
 def _done(result: Parsed | DataError) -> "Future[Parsed]":

@@ -19,6 +19,7 @@ def seconds(date):
 
 
 @given(st.lists(DATES, max_size=20))
+@settings(deadline=None)
 def test_digits_of_real_dates(dates):
     value = np.array([date.year * 10_000 + date.month * 100 + date.day for date in dates], np.int64)
     found = from_digits(value)
@@ -27,6 +28,7 @@ def test_digits_of_real_dates(dates):
 
 
 @given(st.integers(10_000_000, 99_999_999) | st.integers(0, 2**63 - 1))
+@settings(deadline=None)
 def test_digits_are_taken_if_and_only_if_the_day_is_in_the_calendar(value):
     try:
         real = value < 10**8 and datetime.date(value // 10_000, value // 100 % 100, value % 100).year >= 1000
@@ -41,7 +43,7 @@ def test_no_days(value):
 
 
 @given(st.lists(st.tuples(st.integers(1000, 9999), st.integers(1, 13), st.integers(1, 32)), min_size=1, max_size=3))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_written_days_are_taken_if_and_only_if_they_are_in_the_calendar(days):
     texts = pa.array([f"{day:02}/{month:02}/{year}" for year, month, day in days])
     try:

@@ -1,0 +1,292 @@
+import gzip
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from data_prep.sources import _raw_file
+from data_prep.sources._layout import Column, Layout
+from data_prep.sources._raw_file import RawFile, Rejected
+from dgl_dysign.errors import DataError
+
+EDGES = Layout((Column("src", "integer"), Column("dst", "integer"), Column("time", "number")))
+CSV = Layout(EDGES.columns, delimiter=",")
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Write a file and return a RawFile of it."""
+
+    def make(data, layout=EDGES, **arguments):
+        (tmp_path / "a.txt").write_bytes(data if isinstance(data, bytes) else data.encode())
+        return RawFile(tmp_path / "a.txt", layout, **arguments)
+
+    return make
+
+
+def rows_of(file):
+    return [tuple(row.values()) for batch in file for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"0 1 0.5\n2 3 7e-06\n",
+        b"0 1 0.5\n2 3 7e-06",
+        b"0\t1\t0.5\r\n2\t3\t7e-06\r\n",
+        b"0 1\t0.5\r\n2\t 3 7e-06",
+        b"\xef\xbb\xbf0 1 0.5\n2 3 7e-06\n",
+        b"\xef\xbb\xbf\n\n  0  1\t 0.5 \n\n \t \r\n2 3 .000007\r\n\n",
+        b"000 +1 +0.5\n2 3 7.E-6\n",
+        b"\v0\f1\v0.5\n2\r3 7e-6\r",
+    ],
+)
+@pytest.mark.parametrize("block", [1, 4 << 20])
+def test_any_white_space_line_end_and_mark(raw, text, block):
+    file = raw(text, block_bytes=block)
+    assert rows_of(file) == [(0, 1, 0.5), (2, 3, 7e-06)]
+    sums = {"lines": 2, "header": 0, "rows": 2, "rejected": 0}
+    assert file.source == {"name": "a.txt", "sha256": hashlib.sha256(text).hexdigest(), **sums}
+    filled = [number for number, line in enumerate(text.split(b"\n"), 1) if line.removeprefix(b"\xef\xbb\xbf").strip()]
+    assert [file.line_of(0), file.line_of(1)] == filled
+
+
+@pytest.mark.parametrize(
+    ("line", "found", "expected"),
+    [
+        ("1 2", "2 columns in '1 2'", "3 (`src dst time`)"),
+        ("1 2 3 4", "4 columns", "3 (`src dst time`)"),
+        ("a 2 0.5", "src 'a'", "an integer from 0 up"),
+        ("1 -2 0.5", "dst '-2'", "an integer from 0 up"),
+        ("1 2.0 0.5", "dst '2.0'", "an integer from 0 up"),
+        ("1 0x2 0.5", "dst '0x2'", "an integer from 0 up"),
+        ("1 1_0 0.5", "dst '1_0'", "an integer from 0 up"),
+        ("1 ٣ 0.5", "dst '٣'", "an integer from 0 up"),
+        ("9223372036854775808 2 0.5", "src '9223372036854775808'", "an integer from 0 up"),
+        ("1 2 nan", "time 'nan'", "a finite number"),
+        ("1 2 -inf", "time '-inf'", "a finite number"),
+        ("1 2 1e999", "time '1e999'", "a finite number"),
+        ("1 2 2011-01-01", "time '2011-01-01'", "a finite number"),
+        ("1 2 0x1p3", "time '0x1p3'", "a finite number"),
+        ("1 2 ''", "time \"''\"", "a finite number"),
+        ('1 2 "0.5"', "time '\"0.5\"'", "a finite number"),
+        ("1,2,0.5", "1 columns", "3 (`src dst time`)"),
+        ("# src dst time", "4 columns", "3 (`src dst time`)"),
+        ("src dst time", "src 'src'", "an integer from 0 up"),
+        ("NA NULL 0.5", "src 'NA'", "an integer from 0 up"),
+        ("1 2 0.5\0", "time '0.5\\x00'", "a finite number"),
+        (b"1 \xff 0.5", "dst '\\\\xff'", "an integer from 0 up"),
+        ("1 2 " + "9" * 5000, f"time '{'9' * 57}...'", "a finite number"),
+        ("9" * 5000 + " 2 3", f"src '{'9' * 57}...'", "an integer from 0 up"),
+    ],
+)
+@pytest.mark.parametrize("at", [1, 4, 7000])
+def test_the_first_bad_line_is_named(raw, line, found, expected, at):
+    lines = [b"0 1 0.5"] * 7000
+    lines[at - 1] = line if isinstance(line, bytes) else line.encode()
+    file = raw(b"\n".join([*lines, b"worse", *lines]), block_bytes=30_000)
+    with pytest.raises(DataError) as caught:
+        rows_of(file)
+    message = str(caught.value)
+    assert message.startswith(f"{file.path}, line {at}: found {found}")
+    assert f"expected {expected}; correct or remove the line" in message
+    assert "\n" not in message
+
+
+class TestWholeFile:
+    @pytest.mark.parametrize("text", [b"", b"\n", b" \r\n\t\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+    def test_without_rows(self, raw, text):
+        with pytest.raises(
+            DataError, match=r"a\.txt: found no rows, expected lines of `src dst time`; is the download"
+        ):
+            rows_of(raw(text))
+
+    def test_with_a_header_only(self, raw):
+        with pytest.raises(DataError, match="found no rows, expected"):
+            rows_of(raw(b"src dst time\n", Layout(EDGES.columns, header=1)))
+
+    def test_with_bad_rows_only(self, raw):
+        with pytest.raises(DataError, match=r"found no rows \(all 2 lines are bad\), expected"):
+            rows_of(raw(b"a\n\nb\n", on_error="quarantine"))
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(DataError, match=r"none\.txt: found no such file; check RAW"):
+            rows_of(RawFile(tmp_path / "none.txt", EDGES))
+
+    def test_with_an_endless_line(self, raw, monkeypatch):
+        for data in (b"0" * (17 << 20), gzip.compress(b"1 2 3\n" + b"0" * (17 << 20))):
+            with pytest.raises(DataError, match=r"found a line of more than 16777216 bytes.*is this a text file"):
+                rows_of(raw(data))
+        monkeypatch.setattr(_raw_file, "LONGEST_LINE", 1000)
+        for block in (1, 100, 999, 5000):
+            fits, longer = b"1 2 %03d" % 5 + b" " * 993, b"1 2 %03d" % 5 + b" " * 994
+            assert len(rows_of(raw(fits + b"\n" + fits, block_bytes=block))) == 2
+            for end in (b"", b"\n", b"\n1 2 3\n"):
+                with pytest.raises(DataError, match="found a line of more than 1000 bytes"):
+                    rows_of(raw(b"1 2 3\n" + longer + end, block_bytes=block))
+
+    def test_changed_while_read(self, raw):
+        file = raw(b"1 2 3\n" * 100_000, block_bytes=1000)
+        batches = iter(file)
+        next(batches)
+        os.utime(file.path, ns=(1, 1))
+        with pytest.raises(DataError, match="found it changed while it was read"):
+            list(batches)
+
+    def test_errors_come_in_the_order_of_the_file(self, raw):
+        good, bad = b"1 2 3\n" * 50_000, b"1 2 x\n"
+        cut = gzip.compress(good + bad + os.urandom(1 << 20))[:-1000]
+        for block in (1000, 1 << 20):
+            with pytest.raises(DataError, match="line 50001: found time 'x'"):
+                rows_of(raw(cut, block_bytes=block))
+            with pytest.raises(DataError, match="line 50001: found time 'x'"):
+                rows_of(raw(good + bad + b"0" * (17 << 20), block_bytes=block))
+
+    @pytest.mark.parametrize("compress", [bytes, gzip.compress])
+    def test_max_bytes(self, raw, compress):
+        data = b"1 2 3\n" * 1000
+        assert len(rows_of(raw(compress(data), max_bytes=6000))) == 1000
+        with pytest.raises(DataError, match=r"found more than 5999 bytes .*--max-bytes"):
+            rows_of(raw(compress(data), max_bytes=5999))
+        for block in (10, 1 << 20):
+            with pytest.raises(DataError, match="line 3: found"):
+                rows_of(raw(compress(b"1 2 3\n1 2 3\n1 2 x\n" + data), max_bytes=18, block_bytes=block))
+
+
+class TestFirstLines:
+    @pytest.mark.parametrize("block", [1, 10, 1 << 20])
+    @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+    def test_header_is_skipped_whatever_it_holds(self, raw, block, mark):
+        layout = Layout(EDGES.columns, delimiter=",", header=3, comment="#")
+        file = raw(mark + b'src,"\xff\r\n\n1,2,3\n#4,5,6\n7,8,9\n', layout, block_bytes=block)
+        assert rows_of(file) == [(7, 8, 9.0)]
+        assert file.source["lines"] == 4
+        assert file.source["header"] == 3
+        assert file.line_of(0) == 5
+
+    def test_jodie_has_fewer_names_than_fields(self, raw):
+        layout = Layout((*EDGES.columns, Column("label", "integer")), delimiter=",", header=1, vector="rest")
+        features = ",".join(str(at / 4) for at in range(172))
+        file = raw(
+            f"user_id,item_id,timestamp,state_label,comma_separated_list_of_features\n0,1,0.5,1,{features}\n", layout
+        )
+        assert rows_of(file) == [(0, 1, 0.5, 1, [at / 4 for at in range(172)])]
+
+    @pytest.mark.parametrize("block", [1, 50, 1 << 20])
+    def test_the_first_good_row_says_how_long_a_vector_is(self, raw, block):
+        layout = Layout(EDGES.columns, delimiter=",", vector="rest", comment="#")
+        text = "# a\n\n1,2,x,1,2\n1,2,3\n1,2,3,4,5\n1,2,3,4\n1,2,3,4,5,6\n \n1,2,3,7,8\n"
+        file = raw(text, layout, on_error="quarantine", block_bytes=block)
+        assert rows_of(file) == [(1, 2, 3.0, [4, 5]), (1, 2, 3.0, [7, 8])]
+        assert [(row.line, row.reason) for row in file.rejected] == [
+            (3, "found time 'x', expected a finite number"),
+            (4, "found 3 columns, expected 4 (`src,dst,time,feat`)"),
+            (6, "found 4 columns, expected 5 (`src,dst,time,feat`)"),
+            (7, "found 6 columns, expected 5 (`src,dst,time,feat`)"),
+        ]
+        assert [file.line_of(0), file.line_of(1)] == [5, 9]
+        with pytest.raises(DataError, match="line 3: found time 'x'"):
+            rows_of(raw(text, layout, block_bytes=block))
+
+
+class TestRejected:
+    def test_text_is_cut_and_made_printable(self, raw):
+        file = raw(b"1 2 3\n\t \xff\xc3\xa9" + b"x" * 5000 + b"\r\n", on_error="quarantine")
+        rows_of(file)
+        assert file.rejected == [Rejected(2, "\\xffé" + "x" * 995, "found 1 columns, expected 3 (`src dst time`)")]
+
+    @pytest.mark.parametrize("block", [7, 5000, 1 << 20])
+    def test_too_many(self, raw, monkeypatch, block):
+        monkeypatch.setattr(_raw_file, "_MANY", 100)
+        good, bad = b"1 2 3\n", b"1 2\n"
+        # The 101st bad row is the first that makes more than half.
+        with pytest.raises(DataError, match=r"found 101 bad lines of 201 \(line 201: found 2 columns, .*right format"):
+            rows_of(raw(good * 100 + bad * 101 + good * 1000, on_error="quarantine", block_bytes=block))
+        file = raw(good * 100 + bad * 100 + good * 1000, on_error="quarantine", block_bytes=block)
+        assert len(rows_of(file)) == 1100
+        file = raw(bad * 99 + good * 98, on_error="quarantine", block_bytes=block)
+        assert len(rows_of(file)) == 98
+        with pytest.raises(DataError, match="found 100 bad lines of 100"):
+            rows_of(raw(bad * 100 + good * 1000, on_error="quarantine", block_bytes=block))
+
+    def test_may_be_emptied_between_batches(self, raw):
+        file = raw(b"1 2 3\nx\n4 5 6\n" * 1000, on_error="quarantine", block_bytes=500)
+        kept = []
+        for _ in file:
+            kept += file.rejected
+            file.rejected.clear()
+        kept += file.rejected
+        assert [row.line for row in kept] == list(range(2, 3001, 3))
+        assert file.source["rejected"] == 1000
+        assert [file.line_of(row) for row in (0, 1, 2, 1999)] == [1, 3, 4, 3000]
+
+
+def test_line_of_knows_only_rows(raw):
+    file = raw(b"1 2 3\n\n4 5 6\n")
+    rows_of(file)
+    for row in (-1, 2):
+        with pytest.raises(IndexError):
+            file.line_of(row)
+
+
+def test_a_file_can_be_read_again(raw):
+    file = raw(b"1 2 3\nx\n", on_error="quarantine")
+    assert rows_of(file) == rows_of(file)
+    assert len(file.rejected) == file.source["rejected"] == file.source["rows"] == 1
+
+
+def test_on_bytes_adds_up(raw):
+    told = []
+    rows_of(raw(b"1 2 3\n" * 10_000, on_bytes=told.append, block_bytes=1000))
+    assert sum(told) == 60_000
+    assert len(told) == 60
+
+
+def test_an_abandoned_iteration_leaves_no_threads(raw):
+    file = raw(b"1 2 3\n" * 100_000, block_bytes=1000)
+    before = threading.active_count()
+    batches = iter(file)
+    next(batches)
+    assert threading.active_count() > before
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_batches_do_not_share_memory_with_buffers_that_are_used_again(raw):
+    layout = Layout((Column("a", "text"), Column("b", "integer"), Column("c", "number")), vector="rest")
+    lines = [f"name{i} {i} {i / 8} {i} {i + 1}" for i in range(20_000)]
+    batches = list(raw("\n".join(lines), layout, block_bytes=2000))
+    assert len(batches) > 100
+    found = [row for batch in batches for row in batch.to_pylist()]
+    assert [(row["a"], row["b"], row["c"], *row["feat"]) for row in found] == [
+        (f"name{i}", i, i / 8, i, i + 1) for i in range(20_000)
+    ]
+
+
+def test_bad_rows_do_not_take_ages(raw):
+    lines = [b"%d %d %d" % (i, i + 1, i) if i % 10 else b"a %d 2" % i for i in range(100_000)]
+    file = raw(b"\n".join(lines), on_error="quarantine")
+    begin = time.process_time()
+    assert len(rows_of(file)) == 90_000
+    assert len(file.rejected) == 10_000
+    assert time.process_time() - begin < 10
+
+
+def test_pandas_is_not_imported(tmp_path):
+    (tmp_path / "a.txt").write_text("a 1 2013-12-31 19700102 1 2\nb x\n" * 3)
+    columns = 'Column("a", "text"), Column("b", "integer"), Column("c", "date"), Column("d", "yyyymmdd")'
+    code = f"""
+import sys
+from pathlib import Path
+from data_prep.sources._layout import Column, Layout
+from data_prep.sources._raw_file import RawFile
+file = RawFile(Path("a.txt"), Layout(({columns}), vector="rest"), on_error="quarantine")
+assert sum(batch.num_rows for batch in file) == 3
+print(*{{"pandas", "torch", "dgl"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("\n", "")
