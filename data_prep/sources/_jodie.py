@@ -90,23 +90,22 @@ class DyGLibColumns:
     path: Path
     rows: int
     width: int
-    adds = ("feat",)
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the batch with ``feat`` in place of ``idx``; raise ValueError if a row does not fit."""
         label = np.from_dlpack(batch.column("label"))
         wrong = np.flatnonzero((label != np.floor(label)) | (label < 0) | (label >= 2**31))
         if len(wrong):
-            raise ValueError(f"found label {label[wrong[0]]}, expected a whole number from 0 up")
+            raise ValueError(f"label {label[wrong[0]]}", "a whole number from 0 up")
         index = np.from_dlpack(batch.column("idx"))
         far = np.flatnonzero(index >= self.rows)
         if len(far):
-            raise ValueError(f"found idx {index[far[0]]}, expected a row of {self.path.name}, below {self.rows}")
+            raise ValueError(f"idx {index[far[0]]}", f"a row of {self.path.name}, below {self.rows}")
         with np.errstate(over="ignore"):  # what float32 cannot hold is told below
             values = open_memmap(self.path, mode="r")[index].astype(np.float32)
         if not np.isfinite(values).all():
             bad = int(index[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]])
-            raise ValueError(f"found a feature in row {bad} of {self.path.name} that is not finite, expected numbers")
+            raise ValueError(f"a feature in row {bad} of {self.path.name} beyond float32", "finite numbers")
         names = ["src", "dst", "time"]
         columns = [batch.column(name) for name in names] + [arrow(label.astype(np.int64)), arrow(values)]
         return pa.record_batch(columns, names=[*names, "label", "feat"])

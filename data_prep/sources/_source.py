@@ -107,16 +107,6 @@ class Source:
     nodes: NodeTable | None = None
     beside: tuple[Path, ...] = ()
 
-    @property
-    def columns(self) -> frozenset[str]:
-        """Names of the columns that batches hold."""
-        names = {column.name for column in self.layout.columns if column.kind != "skip"}
-        return frozenset(names | ({"feat"} if self.layout.vector else set()) | self._derived)
-
-    @property
-    def _derived(self) -> set[str]:
-        return set(getattr(self.layout.derive, "adds", ()))
-
 
 def find_parts(raw: Path, *names: str, command: str) -> tuple[Path, ...]:
     """Find an edge file by one of its names: alone, compressed, or in parts (``name-000.txt``, ``name-001.txt``, ...).

@@ -100,7 +100,6 @@ class Granted:
     file: str
     patent: np.ndarray
     time: np.ndarray
-    adds = ("time",)
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the batch with ``time``; raise ValueError if a citing patent has no date."""
@@ -108,7 +107,7 @@ class Granted:
         at = np.minimum(np.searchsorted(self.patent, src), len(self.patent) - 1)
         missing = np.flatnonzero(self.patent[at] != src)
         if len(missing):
-            raise ValueError(f"found citing patent {src[missing[0]]}, expected one that {self.file} dates")
+            raise ValueError(f"citing patent {src[missing[0]]}", f"one that {self.file} dates")
         return batch.append_column("time", arrow(self.time[at]))
 
     def __repr__(self) -> str:

@@ -82,19 +82,6 @@ def test_generated_data_says_so(tmp_path):
     assert _source.other_sources(replace(source, beside=(tmp_path / "a.npy",))) == [beside, marker]
 
 
-class Adds:
-    adds = ("time",)
-
-    def __call__(self, batch):
-        return batch
-
-
-def test_columns_of_a_source_are_those_of_its_batches():
-    columns = (Column("src", "integer"), Column("", "skip"), Column("dst", "integer"))
-    source = Source("a", (), Layout(columns, ",", vector="rest", derive=Adds()), Rule("step"))
-    assert source.columns == {"src", "dst", "feat", "time"}
-
-
 def open_pairs(path, text, on_error="stop"):
     path.write_text(text)
     return ReadOptions(on_error).open(path, PAIRS)
