@@ -1,5 +1,6 @@
 """Spooled events in the order of their snapshots, chunk by chunk."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -82,7 +83,7 @@ class Arrangement:
             free[snapshot[starts]] += sizes
             for name, values in chunk.items():
                 if name not in files:
-                    files[name] = np.memmap(self._folder / name, values.dtype, "w+", shape=(total,))
+                    files[name] = _new_column(self._folder / name, values.dtype, total)
                 files[name][place] = values[order]
         for first in range(0, total, CHUNK):
             yield {name: np.array(values[first : first + CHUNK]) for name, values in files.items()}
@@ -111,6 +112,13 @@ class Arrangement:
                 mine = owner == number
                 values[mine] = self._parts[number].column("feat")[asked[mine] - starts[number]]
             yield values
+
+
+def _new_column(path: Path, kind: np.dtype, rows: int) -> np.ndarray:
+    """Map a new file into memory, its room on the disk taken at once: a full disk would kill the process later."""
+    with open(path, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, rows * kind.itemsize)
+    return np.memmap(path, kind, "r+", shape=(rows,))
 
 
 class FirstSnapshots:
