@@ -10,7 +10,7 @@ from data_prep.sources._layout import Column, Layout
 
 _TO_BLANK = bytes.maketrans(b"\t\v\f\r", b"    ")
 _INTEGER = re.compile(r"[ \t]*([+-]?)0*([0-9]{1,19})[ \t]*")
-_NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
+_NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
 _DIGITS = re.compile(r"[ \t]*(\+?)0*([0-9]{8})[ \t]*")
 _ISO = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})([ T]([01][0-9]|2[0-3])(:?[0-5][0-9](:?[0-5][0-9](\.[0-9]{1,6})?)?)?"
@@ -65,8 +65,8 @@ def explain(line: bytes, layout: Layout, width: int, dim: int) -> tuple[str, str
 def _wrong_form(line: bytes, layout: Layout) -> tuple[str, str] | None:
     if layout.brackets:
         inside = line.strip(BLANKS)
-        if not (inside.startswith(b"[") and inside.endswith(b"]")):
-            return "no JSON array", f"`{layout.form}`"
+        if not (inside.startswith(b"[") and inside.endswith(b"]")) or b"[" in inside[1:] or b"]" in inside[:-1]:
+            return "no plain JSON array", f"`{layout.form}`"
     if b"\r" in line.removesuffix(b"\r") and layout.delimiter != " ":
         return "a carriage return inside the line", "one at its end only"
     if layout.quote and line.count(b'"') % 2:

@@ -14,6 +14,7 @@ from pyarrow import csv
 
 from data_prep.sources._block import (
     BLANKS,
+    MARK,
     Block,
     has_surplus_blanks,
     single_blanks,
@@ -34,7 +35,7 @@ _RAW = {
     "date": pa.timestamp("us"),
     "yyyymmdd": pa.int64(),
 }
-_AROUND_ARRAY = re.compile(rb"^[ \t]+|[ \t]+(?=\r?$)", re.MULTILINE)
+_AROUND_ARRAY = re.compile(rb"^[ \t]+|(?<![ \t])[ \t]+(?=\r?$)", re.MULTILINE)
 _ZONED = pa.timestamp("us", tz="UTC")
 _NO_ROWS = pa.record_batch([], names=[])
 
@@ -91,7 +92,7 @@ class Parser:
         self._parse = {sign: _parse_options(sign, layout.quote) for sign in delimiters}
         self._converts = self._conversions()
         sign = re.escape(layout.delimiter.encode())
-        self._plus = re.compile(rb"((?:^[ \t]*\[?|%s)[ \t]*)\+(?=[0-9.])" % sign, re.MULTILINE)
+        self._plus = re.compile(rb"(^[ \t]*(?:\[[ \t]*)?|%s[ \t]*)\+(?=[0-9.])" % sign, re.MULTILINE)
 
     @classmethod
     def of_first(cls, line: Block, layout: Layout) -> "Parser":
@@ -154,8 +155,6 @@ class Parser:
         except _Refused:
             return False
         before = np.cumsum([words is None and self._is_row(text) for text, words in zip(texts, said, strict=True)])
-        if batch.num_rows != before[-1]:
-            return False
         for at, words in enumerate(said):
             if words:
                 parsed.bad.append(Bad(line + at, parsed.rows + int(before[at]), texts[at].removesuffix(b"\r"), *words))
@@ -335,6 +334,9 @@ def _split_field(texts: pa.Array, dim: int) -> pa.Table:
 def _read_csv(
     text: np.ndarray, read: csv.ReadOptions, parse: csv.ParseOptions, convert: csv.ConvertOptions
 ) -> pa.Table:
+    if text[: len(MARK)].tobytes() == MARK:
+        # pyarrow drops a mark at the beginning of what it reads; here, only that of the file is one.
+        text = np.concatenate([np.frombuffer(b"\n", np.uint8), text])
     return csv.read_csv(
         pa.BufferReader(pa.py_buffer(text)), read_options=read, parse_options=parse, convert_options=convert
     )

@@ -186,6 +186,32 @@ def test_arrays(line, row):
         assert [each.line for each in parsed.bad] == ([] if row else [bad])
 
 
+@pytest.mark.parametrize("delimiter", [b" ", b","])
+def test_comments_that_would_be_rows(delimiter):
+    layout = Layout((Column("a", "text"), Column("b", "integer")), delimiter=delimiter.decode(), comment="#!")
+    parsed = Parser(layout).read(Block.of(b"#!x 1\n#!\n#y 2\n#!\r\n#!z 3".replace(b" ", delimiter)))
+    assert parsed.batches[0].to_pydict() == {"a": ["#y"], "b": [2]}
+    assert not parsed.bad
+    assert Parser(layout).read(Block.of(b"#!x 1\n#y 2\n".replace(b" ", delimiter))).rows == 1
+
+
+def test_tabs_and_spaces_are_the_same_beside_text():
+    layout = Layout((Column("a", "text"), Column("b", "text")))
+    for block in (b"x y", b"x\ty", b"x\t y", b" x y\t", b"x \t y\r\n", b"\tx\ty\t\n"):
+        assert Parser(layout).read(Block.of(block)).batches[0].to_pydict() == {"a": ["x"], "b": ["y"]}
+    for block in (b"x\ty z", b"x y\tz", b"x\ty\tz", b"x\t", b"x "):
+        assert Parser(layout).read(Block.of(block)).rows == 0
+
+
+def test_arrays_in_arrays_are_refused_even_in_fields_that_are_skipped():
+    layout = Layout((Column("a", "integer"), Column("b", "skip"), Column("c", "skip")), brackets=True)
+    parsed = Parser(layout).read(Block.of(b'[1,2,3]\n[1,[2],3]\n[1,"x",]\n[1,[2,3]]\n[1,2,3]]\n[1,2,3]\n'))
+    assert parsed.rows == 3
+    assert [(bad.line, bad.found, bad.expected) for bad in parsed.bad] == [
+        (line, "no plain JSON array", "`[a, b, c]`") for line in (1, 3, 4)
+    ]
+
+
 class TestQuotes:
     LAYOUT = Layout(
         (Column("a", "integer"), Column("b", "text"), Column("c", "skip")), delimiter=",", quote=True, comment="#"
@@ -264,6 +290,7 @@ class TestVectors:
         parsed = Parser(layout, dim=1).read(Block.of(b"a\t1\nb\t\nc\t \nd\t2\n"))
         assert parsed.batches[0].to_pydict() == {"a": ["a", "d"], "feat": [[1.0], [2.0]]}
         assert [bad.line for bad in parsed.bad] == [1, 2]
+        assert Parser(layout, dim=1).read(Block.of(b"a\t1\nb\t\n")).rows == 1
 
     @pytest.mark.parametrize("vector", ["rest", "field"])
     def test_a_row_with_a_million_fields(self, vector):
@@ -310,7 +337,9 @@ FIELDS = st.sampled_from(
         *(b"", b"9" * 19, b"9" * 20, b"\xff", b"\xc3\xa9", b" 5", b"5\t", b"5\v", b"5\r", b"\0", b'"1"', b"[1", b"1,2"),
     ]
 )
-ODDS = st.sampled_from([b",", b"\t", b" ", b"  ", b" \t", b";", b"[", b"]", b"\r", b"\v", b"\0", b'"', b"#"])
+ODDS = st.sampled_from(
+    [b",", b"\t", b" ", b"  ", b" \t", b"\xef\xbb\xbf", b";", b"[", b"]", b"\r", b"\v", b"\0", b'"', b"#"]
+)
 
 
 @st.composite

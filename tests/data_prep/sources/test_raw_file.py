@@ -192,6 +192,19 @@ class TestFirstLines:
         with pytest.raises(DataError, match="line 3: found time 'x'"):
             rows_of(raw(text, layout, block_bytes=block))
 
+    @pytest.mark.parametrize("block", [1, 10, 1 << 20])
+    def test_a_mark_is_one_at_the_beginning_only(self, raw, block):
+        mark = b"\xef\xbb\xbf"
+        file = raw(mark + b"1 2 3\n" + mark + b"4 5 6\n" + mark + mark, block_bytes=block, on_error="quarantine")
+        assert rows_of(file) == [(1, 2, 3.0)]
+        assert [row.line for row in file.rejected] == [2, 3]
+        layout = Layout((Column("a", "text"), Column("b", "integer")), delimiter=";", vector="field")
+        file = raw(mark + mark + b"x;1;0\n" + mark + b"y;2;0\nz;3;" + mark + b"0\n", layout, block_bytes=block)
+        with pytest.raises(DataError, match=r"line 3: found feat\[0\]"):
+            rows_of(file)
+        file.on_error = "quarantine"
+        assert rows_of(file) == [("\ufeffx", 1, [0]), ("\ufeffy", 2, [0])]
+
 
 class TestRejected:
     def test_text_is_cut_and_made_printable(self, raw):
