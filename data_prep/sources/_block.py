@@ -98,7 +98,9 @@ class Block(NamedTuple):
     def cut(self, pieces: int) -> "list[Block]":
         """Cut into about so many blocks of like size; only a single line stays whole."""
         bounds = {self._next(self.begin + at * self.size // pieces - 1) for at in range(1, pieces)} | {self.end}
-        ordered = sorted(bounds if len(bounds) > 1 else bounds | {self._next(self.begin)})
+        if len(bounds) == 1:  # the last line is nearly all of the block
+            bounds.add(self.data.rfind(b"\n", self.begin, self.end - 1) + 1 or self.end)
+        ordered = sorted(bounds)
         return [Block(self.data, *bound) for bound in zip([self.begin, *ordered], ordered, strict=False)]
 
     def _next(self, at: int) -> int:
