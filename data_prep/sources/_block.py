@@ -9,7 +9,9 @@ import numpy as np
 BLANKS = b" \t\v\f\r"
 MARK = b"\xef\xbb\xbf"
 _BLANK_LINE = re.compile(rb"^[ \t\v\f\r]*(?:\n|\Z)", re.MULTILINE)
-_LINE_END, _BLANK = ord("\n"), ord(" ")
+_LINE_END, _RETURN, _BLANK = ord("\n"), ord("\r"), ord(" ")
+_CACHED = 1 << 16
+"""Bytes of which several copies fit a core's cache."""
 _IS_BLANK = np.isin(np.arange(256), list(BLANKS))
 
 
@@ -138,16 +140,20 @@ def has_surplus_blanks(block: Block) -> bool:
 
 def without_brackets(text: np.ndarray) -> np.ndarray | None:
     """Return a copy with blanks for the brackets around each line; None if some line has none, or others."""
-    ends = np.flatnonzero(text == _LINE_END)
-    if not len(ends) or ends[-1] != len(text) - 1:
-        ends = np.append(ends, len(text))
-    begins = np.append(0, ends[:-1] + 1)
-    last = ends - 1
-    last -= text[last] == ord("\r")
-    if not ((text[begins] == ord("[")).all() and (text[last] == ord("]")).all()):
-        return None
-    if np.count_nonzero(text == ord("[")) != len(ends) or np.count_nonzero(text == ord("]")) != len(ends):
-        return None
-    text = text.copy()
-    text[begins] = text[last] = _BLANK
-    return text
+    if (text == _RETURN).any():
+        text = text[text != _RETURN]  # all before line ends: lone ones were refused
+    lines = np.full(len(text) + 2, _LINE_END, np.uint8)
+    lines[1:-1] = text
+    if len(text) and text[-1] == _LINE_END:
+        lines = lines[:-1]
+    # A bracket opens exactly after each line end, and closes exactly before each.
+    for at in range(1, len(lines) - 1, _CACHED):
+        part = lines[at : min(at + _CACHED, len(lines) - 1)]
+        ends = np.flatnonzero(lines[at - 1 : at + len(part) + 1] == _LINE_END)
+        begins, last = ends[ends < len(part)], ends[ends > 1] - 2
+        if np.count_nonzero(part == ord("[")) != len(begins) or np.count_nonzero(part == ord("]")) != len(last):
+            return None
+        if (part[begins] != ord("[")).any() or (part[last] != ord("]")).any():
+            return None
+        part[begins] = part[last] = _BLANK
+    return lines[1:]
