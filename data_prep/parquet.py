@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dgl_dysign.errors import DataError
+
 ROW_GROUP = 1 << 16
 _VALUES_A_GROUP = 1 << 20
 
@@ -30,8 +32,11 @@ def arrow(values: np.ndarray) -> pa.Array:
 def strings(values: Iterable[str]) -> pa.Array:
     """Make an Arrow column of text without importing pandas."""
     texts = [value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, texts)]).astype(np.int32)
-    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts)))
+    ends = np.cumsum([0, *map(len, texts)])
+    if ends[-1] >= 2**31:
+        raise DataError(f"found names of {ends[-1]} bytes together, expected less than 2 GiB; number the nodes first")
+    buffers = pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(texts))
+    return pa.StringArray.from_buffers(len(texts), *buffers)
 
 
 def rows_a_group(width: int) -> int:
@@ -76,6 +81,8 @@ class TableWriter:
             use_dictionary=[field.name for field in kind if field.name in ("type", "file", "reason")],
             column_encoding=_encodings(kind),
             write_page_checksum=True,
+            # One page a group: where pages end would depend on the pieces.
+            data_page_size=1 << 26,
             # Readers find a snapshot by its rows; the least and greatest values of other columns help none.
             write_statistics=[name for name in _leaves(kind) if name in ("snapshot", "time")],
         )

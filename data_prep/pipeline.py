@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from data_prep.arrange import Arrangement, Chunk, FirstSnapshots, Repeats
 from data_prep.engines import Engine
 from data_prep.ids import union
 from data_prep.nodes import Nodes, number_nodes
-from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, strings, write_table
+from data_prep.parquet import ROW_GROUP, TableWriter, ahead, rows_a_group, strings, write_table
 from data_prep.progress import Add
 from data_prep.rules import Binning, Rule, bin_times
 from data_prep.sources._source import ReadOptions, Source, other_sources
@@ -148,10 +149,10 @@ class _Run:
         if self.source.nodes is None and "label" in parts[0].facts["columns"]:
             labels = [str(label) for label in self.classes(parts)]
         features = self.node_features(nodes.count, binning.num_snapshots)
-        rejected = [row for part in self.read for row in part.rejected] + nodes.rejected
+        rejected = sum(part.facts["source"]["rejected"] for part in self.read) + len(nodes.rejected)
         if self.options.read.on_error == "quarantine":
-            self.write_rejected(rejected)
-        manifest = self.manifest(parts, nodes, binning, facts, labels, features, len(rejected))
+            self.write_rejected(nodes)
+        manifest = self.manifest(parts, nodes, binning, facts, labels, features, rejected)
         schema.write_manifest(self.new, manifest)
         return manifest
 
@@ -282,14 +283,17 @@ class _Run:
                 "some, or choose --features none or degree, a smaller --dim, or fewer snapshots with --merge"
             )
 
-    def write_rejected(self, rejected: list[tuple[str, Any]]) -> None:
-        columns = {
-            "file": strings(name for name, _ in rejected),
-            "line": arrow(np.array([row.line for _, row in rejected], np.int64)),
-            "text": strings(row.text for _, row in rejected),
-            "reason": strings(row.reason for _, row in rejected),
-        }
-        write_table(self.new / "rejected.parquet", schema.REJECTED, columns)
+    def write_rejected(self, nodes: Nodes) -> None:
+        rows = chain(*(part.rejected for part in self.read), nodes.rejected)
+        with TableWriter(self.new / "rejected.parquet", schema.REJECTED) as table:
+            while some := list(islice(rows, ROW_GROUP)):
+                columns = {
+                    "file": strings(name for name, _ in some),
+                    "line": np.array([row.line for _, row in some], np.int64),
+                    "text": strings(row.text for _, row in some),
+                    "reason": strings(row.reason for _, row in some),
+                }
+                table.write(columns)
 
     def manifest(
         self,

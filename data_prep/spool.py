@@ -6,10 +6,10 @@ chunk, so that memory does not grow with the data.
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from data_prep.sources._source import ReadOptions, Source, most_ids
 from dgl_dysign.errors import ConfigError
 
 DONE = "part.json"
+REJECTED = "rejected.jsonl"
 CHUNK = 1 << 17
 """Rows at once: columns of this length stay in a core's cache."""
 _MOST_DISTINCT = 5_000_000
@@ -38,10 +39,11 @@ class Part:
         return int(self.facts["rows"])
 
     @property
-    def rejected(self) -> list[tuple[str, Rejected]]:
+    def rejected(self) -> Iterator[tuple[str, Rejected]]:
         """File name and row of all that was refused."""
-        rows = json.loads((self.folder / "rejected.json").read_text(encoding="utf-8"))
-        return [(self.facts["source"]["name"], Rejected(**row)) for row in rows]
+        with open(self.folder / REJECTED, encoding="utf-8") as lines:
+            for line in lines:
+                yield self.facts["source"]["name"], Rejected(*json.loads(line))
 
     def ids(self, space: str) -> np.ndarray:
         """Distinct raw ids of a space: int64 ascending, or strings in the order of their codes."""
@@ -112,19 +114,22 @@ def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Pa
     """
     folder.mkdir(exist_ok=True)  # not its parents: a late worker makes no folder anew that was cleared away
     file = options.open(source.parts[number], source.layout)
-    writer = _Spool(folder, source)
-    try:
+    with closing(_Spool(folder, source)) as writer, open(folder / REJECTED, "w", encoding="utf-8") as rejected:
         for batch in file:
             writer.add(batch)
-    finally:
-        writer.close()
-    rejected = [row._asdict() for row in file.rejected]
-    (folder / "rejected.json").write_text(json.dumps(rejected), encoding="utf-8")
+            _set_aside(file, rejected)
+        _set_aside(file, rejected)
     facts = {**writer.facts(file), "source": file.source}
     partial = folder / f"{DONE}.partial"
     partial.write_text(json.dumps(facts), encoding="utf-8")
     partial.rename(folder / DONE)
     return Part(folder, facts)
+
+
+def _set_aside(file: RawFile, rejected: TextIO) -> None:
+    """Move bad rows to the disk: there may be nearly as many as good ones."""
+    rejected.writelines(f"{json.dumps(row)}\n" for row in file.rejected)
+    file.rejected.clear()
 
 
 class _Spool:
