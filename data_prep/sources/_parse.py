@@ -22,7 +22,7 @@ from data_prep.sources._block import (
     without_brackets,
 )
 from data_prep.sources._dates import from_digits, parse_dates
-from data_prep.sources._explain import explain, split
+from data_prep.sources._explain import explain, plain_line, split
 from data_prep.sources._layout import Layout
 
 _SMALL = 16_384
@@ -84,6 +84,7 @@ class Parser:
         self.layout, self.dim = layout, dim
         kinds = [column.kind for column in layout.columns]
         self.width = len(kinds) + {"rest": dim, "field": 1, None: 0}[layout.vector]
+        self._plain = plain_line(layout, dim)
         # Of quotes and dates, `explain` has another notion than pyarrow at times; of the rest it has the same.
         self._explains = not layout.quote and "date" not in kinds
         self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "yyyymmdd")]
@@ -145,21 +146,29 @@ class Parser:
 
     def _sort_out(self, parsed: Parsed, block: Block, line: int) -> bool:
         """Take the lines that look good all at once; return False, and nothing is done, if there is more to it."""
-        texts = [each.tobytes().removesuffix(b"\n") for each in block.lines()]
-        said = [self._said(text) for text in texts]
-        good = [text for text, words in zip(texts, said, strict=True) if words is None]
-        if len(good) == len(texts):
-            return False
-        try:
-            batch = self._take(Block.of(b"\n".join(good)))
-        except _Refused:
-            return False
-        before = np.cumsum([words is None and self._is_row(text) for text, words in zip(texts, said, strict=True)])
-        for at, words in enumerate(said):
-            if words:
-                parsed.bad.append(Bad(line + at, parsed.rows + int(before[at]), texts[at].removesuffix(b"\r"), *words))
-        parsed.add(batch)
-        return True
+        texts = block.tobytes().removesuffix(b"\n").split(b"\n")
+        for look in (self._glance, self._said):
+            said = [look(text) for text in texts]
+            good = [text for text, words in zip(texts, said, strict=True) if words is None]
+            if len(good) == len(texts):
+                continue
+            try:
+                batch = self._take(Block.of(b"\n".join(good)))
+            except _Refused:
+                continue
+            before = parsed.rows
+            for at, (text, words) in enumerate(zip(texts, said, strict=True)):
+                if words:
+                    parsed.bad.append(Bad(line + at, before, text.removesuffix(b"\r"), *words))
+                else:
+                    before += self._is_row(text)
+            parsed.add(batch)
+            return True
+        return False
+
+    def _glance(self, line: bytes) -> tuple[str, str] | None:
+        """Do as `_said`, but faster, and with no words for some bad lines."""
+        return None if self._plain.fullmatch(line) else self._said(line)
 
     def _is_row(self, line: bytes) -> bool:
         comment = self.layout.comment
