@@ -1,8 +1,13 @@
 import sys
 
 import pytest
+from hypothesis import settings
 
 from data_prep import cli
+
+# The machine may have other things to do.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 EDGES = "0 1 0.0\n1 2 0.0\n0 1 0.0\n2 0 0.333333\n3 1 1.0\n1 3 1.0\n"
 LABELS = "3 7\n0 2\n1 7\n"

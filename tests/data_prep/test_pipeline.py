@@ -11,6 +11,7 @@ from data_prep import pipeline
 from data_prep.rules import Rule
 from data_prep.sources import dblp, edges, wikipedia
 from data_prep.sources._source import ReadOptions
+from data_prep.spool import spool
 from dgl_dysign.data import schema
 from tests.data_prep import brute
 from tests.data_prep.brute import Event, contents
@@ -243,3 +244,194 @@ def test_ids_that_are_nodes_as_they_stand_and_labels_in_any_order(home, draw, la
     assert tables == expected.pop("tables")
     assert {key: manifest[key] for key in expected} == expected
     assert schema.verify(folder / "out") == manifest
+
+
+def prepare(raw, out, rule=None, **options):
+    read = ReadOptions()
+    source = dblp.open_source(raw, read)
+    return pipeline.prepare(source, out, pipeline.Options(rule or Rule("step"), read, **options))
+
+
+def test_every_table_holds_what_the_raw_files_say(raw, tmp_path):
+    manifest = prepare(raw, tmp_path / "out")
+    assert manifest == schema.verify(tmp_path / "out")
+    assert schema.table(tmp_path / "out", "edges").to_pydict() == {
+        "snapshot": [0, 0, 0, 1, 3, 3],
+        "src": [0, 1, 0, 2, 3, 1],
+        "dst": [1, 2, 1, 0, 1, 3],
+        "time": [0.0, 0.0, 0.0, 0.333333, 1.0, 1.0],
+        "edge_id": [0, 1, 2, 3, 4, 5],
+    }
+    snapshots = schema.table(tmp_path / "out", "snapshots").to_pydict()
+    assert snapshots["first_row"] == [0, 3, 4, 4]
+    assert snapshots["num_rows"] == [3, 1, 0, 2]
+    assert snapshots["time_begin"] == snapshots["time_end"]
+    assert snapshots["time_begin"] == pytest.approx([0, 0.333333, 2 / 3, 1])
+    assert schema.table(tmp_path / "out", "nodes").to_pydict() == {
+        "node": [0, 1, 2, 3],
+        "raw_id": ["0", "1", "2", "3"],
+        "type": [None] * 4,
+        "first_snapshot": [0, 0, 0, 3],
+    }
+    assert schema.table(tmp_path / "out", "labels").to_pydict() == {"node": [0, 1, 3], "label": [0, 1, 1]}
+    names = ["edges", "labels", "nodes", "snapshots"]
+    assert manifest.pop("files") == {
+        f"{name}.parquet": schema.sha256(tmp_path / f"out/{name}.parquet") for name in names
+    }
+    counts = {"dblp.txt": 6, "node2label.txt": 3}
+    assert manifest.pop("sources") == [
+        {"name": name, "sha256": schema.sha256(raw / name), "lines": rows, "header": 0, "rows": rows, "rejected": 0}
+        for name, rows in counts.items()
+    ]
+    assert manifest == {
+        "schema_version": 1,
+        "dataset": "dblp",
+        "num_nodes": 4,
+        "num_edges": 6,
+        "num_snapshots": 4,
+        "num_classes": 2,
+        "class_names": ["2", "7"],
+        "labels": "node",
+        "directed": False,
+        "snapshot_rule": {"kind": "grid", "origin": 0.0, "step": 1 / 3},
+        "time_unit": "as in the file",
+        "time_range": [0.0, 1.0],
+        "id_offsets": {"node": 0},
+        "id_order": "as in the file",
+        "duplicate_rows": 1,
+        "rejected_rows": 0,
+        "edge_weight": None,
+        "edge_features": None,
+        "features": None,
+        "tool_version": manifest["tool_version"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "counts"),
+    [
+        (Rule("step"), [3, 1, 0, 2]),
+        (Rule("step", merge=2), [4, 2]),
+        (Rule("every", width=0.25), [3, 1, 0, 0, 2]),
+        (Rule("count", count=3), [3, 1, 2]),
+        (Rule("count", count=1), [6]),
+    ],
+)
+def test_rules_decide_the_snapshots(raw, tmp_path, rule, counts):
+    manifest = prepare(raw, tmp_path / "out", rule)
+    assert [row[2] for row in brute.found(tmp_path / "out")["snapshots"]] == counts
+    assert schema.verify(tmp_path / "out")["num_snapshots"] == manifest["num_snapshots"] == len(counts)
+
+
+STAGES = {
+    "spool": "data_prep.spool._write",
+    "ids": "data_prep.spool.NumberSet.ascending",
+    "part": "data_prep.spool.Path.write_text",
+    "binning": "data_prep.pipeline.bin_times",
+    "placing": "data_prep.arrange._new_column",
+    "edges": "data_prep.parquet.TableWriter.write",
+    "stage": "data_prep.pipeline.write_json",
+    "edge features": "data_prep.pipeline._Run.edge_features",
+    "nodes": "data_prep.nodes.write_table",
+    "rejected": "data_prep.pipeline._Run.write_rejected",
+    "hashes": "data_prep.pipeline.schema.sha256",
+    "manifest": "data_prep.pipeline.schema.write_manifest",
+    "sync": "data_prep.writer._sync_one",
+    "move": "data_prep.writer._replace",
+}
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr
+)
+@pytest.mark.parametrize("stage", STAGES)
+def test_cut_off_at_any_stage_the_same_call_goes_on_to_the_same_bytes(tmp_path, monkeypatch, stage, error):
+    lines = "".join(f"{row % 7},{row * 3 % 5},{-row % 11},{row},{row / 4},{row}\n" for row in range(60))
+    raw = tmp_path / "raw.csv"
+    raw.write_text(f"{lines}bad\n")
+    form = {"weight": "4", "edge_features": "5", "time_unit": "none"}
+    good = run(raw, tmp_path / "good", **form)
+    with monkeypatch.context() as patch:
+        patch.setattr(STAGES[stage], _raise(error))
+        with pytest.raises(type(error)):
+            run(raw, tmp_path / "out", **form)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.work", "good", "raw.csv"]
+    read = []
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.engines.spool", lambda *call: read.append(call) or spool(*call))
+        assert run(raw, tmp_path / "out", **form) == good
+    assert bool(read) == (stage in ("spool", "ids", "part"))
+    assert contents(tmp_path / "out") == contents(tmp_path / "good")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["good", "out", "raw.csv"]
+
+
+def _raise(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+def test_finished_stages_are_not_done_again(raw, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.pipeline.schema.write_manifest", _raise(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(raw, tmp_path / "out")
+    edges_file = tmp_path / ".out.work" / "new" / "edges.parquet"
+    before = edges_file.stat()
+    monkeypatch.setattr("data_prep.pipeline.Arrangement.chunks", _raise(AssertionError("written again")))
+    prepare(raw, tmp_path / "out")
+    after = (tmp_path / "out" / "edges.parquet").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_another_plan_starts_afresh(raw, tmp_path, monkeypatch):
+    plans = [
+        {"rule": Rule("count", count=2)},
+        {"allow_unknown_labels": True},
+        {"read": ReadOptions("quarantine")},
+        {"read": ReadOptions(max_bytes=10**6)},
+        {"features": "degree"},
+    ]
+    for number, plan in enumerate(plans):
+        out = tmp_path / str(number)
+        with monkeypatch.context() as patch:
+            patch.setattr("data_prep.pipeline.schema.write_manifest", _raise(KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
+                prepare(raw, out)
+        read = []
+        source = dblp.open_source(raw, ReadOptions())
+        options = {"rule": Rule("step"), **plan}
+        with monkeypatch.context() as patch:
+            patch.setattr("data_prep.engines.spool", lambda *call, read=read: read.append(call) or spool(*call))
+            pipeline.prepare(source, out, pipeline.Options(**options))
+        assert len(read) == 1, plan
+
+
+def test_progress_is_told_of_every_byte_and_event(raw, tmp_path):
+    bars, told = {}, {}
+
+    def progress(text, total, unit=""):
+        bars[text] = total
+        told.setdefault(text, 0)
+
+        def advance(amount=1):
+            told[text] += amount
+
+        return advance
+
+    pipeline.prepare(dblp.open_source(raw, ReadOptions()), tmp_path / "out", pipeline.Options(Rule("step")), progress)
+    assert bars == told == {"reading": (raw / "dblp.txt").stat().st_size, "writing events": 6}
+
+
+def test_memory_stays_below_that_of_the_data(tmp_path):
+    """Columns are read in chunks, sorted in files, written in groups: 12 MB of rows in a few MB of memory."""
+    tracemalloc = pytest.importorskip("tracemalloc")
+    raw = tmp_path / "raw.csv"
+    raw.write_text("".join(f"{row % 977},{row % 89},{(row * 7919) % 100_003}\n" for row in range(300_000)))
+    with pieces_of(1 << 12, 1 << 16):
+        tracemalloc.start()
+        run(raw, tmp_path / "out", rule=Rule("every", width=1000.0), time_unit="none")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 6 << 20
