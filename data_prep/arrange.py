@@ -157,15 +157,19 @@ class Repeats:
         """Take the next chunk; what may go on in the one after it is kept."""
         last = chunk[self._key][-1]
         start = int(np.searchsorted(chunk[self._key], last))
-        names = ("src", "dst", "time", self._key)
+        rows = {
+            "pair": chunk["src"] * self._num_nodes + chunk["dst"],
+            "time": chunk["time"],
+            self._key: chunk[self._key],
+        }
         if start:
-            head = {name: chunk[name][:start] for name in names}
+            head = {name: values[:start] for name, values in rows.items()}
             self._close([*self._open, head])
             self._open = []
         elif self._open and self._open[-1][self._key][-1] != last:
             self._close(self._open)
             self._open = []
-        self._open.append({name: chunk[name][start:] for name in names})
+        self._open.append({name: values[start:] for name, values in rows.items()})
 
     def finish(self) -> int:
         """Return the count."""
@@ -176,9 +180,9 @@ class Repeats:
     def _close(self, chunks: list[Chunk]) -> None:
         if not chunks:
             return
-        src, dst, time = (
+        pair, time = (
             chunks[0][name] if len(chunks) == 1 else np.concatenate([chunk[name] for chunk in chunks])
-            for name in ("src", "dst", "time")
+            for name in ("pair", "time")
         )
         if self._key == "time":
             # Only events that share their time with a neighbour can repeat one.
@@ -186,14 +190,13 @@ class Repeats:
             tied = np.concatenate([same, [False]])
             tied[1:] |= same
             if not tied.all():
-                src, dst, time = src[tied], dst[tied], time[tied]
+                pair, time = pair[tied], time[tied]
             if not len(time):
                 return
         group = self._groups(time)
         # Some groups at a time, so that group and pair fit in one number of 64 bits, whose sort is fast.
         pairs = self._num_nodes * self._num_nodes
         at_once = max((2**63 - 1) // pairs, 1)
-        pair = src * self._num_nodes + dst
         if group.max() < at_once:
             self._count(group * pairs + pair)
             return

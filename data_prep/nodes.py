@@ -61,38 +61,39 @@ class Nodes:
 
     def write(self, folder: Path, first: np.ndarray, allow_unknown: bool, on_error: str) -> list[str]:
         """Write ``nodes.parquet`` and, where nodes have labels, ``labels.parquet``; return the names of the classes."""
-        raw = [ids.raw() for ids in self.spaces.values()]
-        kinds = [pa.nulls(self.count, pa.string())]
-        if len(self.spaces) > 1:
-            kinds = [strings([space] * len(ids)) for space, ids in zip(self.spaces, raw, strict=True)]
-        names = pa.concat_arrays(raw)
         if self.table is None:
-            self._write_nodes(folder, names, kinds, first)
+            self._write_nodes(folder, pa.concat_arrays([ids.raw() for ids in self.spaces.values()]), first)
             return []
         space = next(iter(self.spaces.values()))
         node = space.nodes(_written(self.table.node, space.is_text))
-        if self.table.raw_id is not None:
+        if self.table.raw_id is None:
+            names = space.raw()
+        else:
             known = np.arange(self.count)
             known[node[node >= 0]] = self.table.raw_id[node >= 0]
             names = arrow(known).cast(pa.string())
-        self._write_nodes(folder, names, kinds, first)
+        self._write_nodes(folder, names, first)
         good = (self.table.label >= 0) & self._known(node, first, allow_unknown, on_error)
         if not good.any():
             return []
-        order = ascending_order(node[good])
-        found = self.table.label[good][order]
+        node, found = node[good], self.table.label[good]
+        order = ascending_order(node)
+        node, found = node[order], found[order]
         # Classes are few, so a table is quicker than the sort of `np.unique`.
         seen = NumberSet()
         seen.add(found)
         classes = seen.ascending()
         label = IdMap(classes).nodes(found)
-        columns = {"node": node[good][order], "label": label.astype(np.int32)}
+        columns = {"node": node, "label": label.astype(np.int32)}
         write_table(folder / "labels.parquet", schema.LABELS, columns)
         return [str(label) for label in classes]
 
-    def _write_nodes(self, folder: Path, names: pa.Array, kinds: list[pa.Array], first: np.ndarray) -> None:
-        columns = {"node": np.arange(self.count), "raw_id": names, "type": pa.concat_arrays(kinds)}
-        write_table(folder / "nodes.parquet", schema.NODES, {**columns, "first_snapshot": first})
+    def _write_nodes(self, folder: Path, names: pa.Array, first: np.ndarray) -> None:
+        kinds = pa.nulls(self.count, pa.string())
+        if len(self.spaces) > 1:
+            kinds = strings(kind for kind, ids in self.spaces.items() for _ in range(len(ids.ids)))
+        columns = {"node": np.arange(self.count), "raw_id": names, "type": kinds, "first_snapshot": first}
+        write_table(folder / "nodes.parquet", schema.NODES, columns)
 
     def _known(self, node: np.ndarray, first: np.ndarray, allow_unknown: bool, on_error: str) -> np.ndarray:
         """Tell which labels are of nodes that an event names, and refuse the others unless they are allowed."""

@@ -219,9 +219,11 @@ def each_once(file: RawFile, what: str) -> tuple[list[np.ndarray], dict[str, Any
         At the first row whose number was given before, unless rows are quarantined.
     """
     columns = read_columns(file)
+    rejected = [(file.path.name, row) for row in file.rejected]
+    if (columns[0][1:] > columns[0][:-1]).all():
+        return columns, file.source, rejected
     order = ascending_order(columns[0])
     columns = [column[order] for column in columns]
-    rejected = [(file.path.name, row) for row in file.rejected]
     again = np.flatnonzero(columns[0][1:] == columns[0][:-1]) + 1
     if not len(again):
         return columns, file.source, rejected
