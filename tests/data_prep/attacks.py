@@ -42,8 +42,8 @@ from dgl_dysign.errors import DGLDySignError
 from tests.data_prep.brute import contents
 from tests.data_prep.raw_files import COMPRESS
 
-SECONDS = 20
-"""A run that takes longer hangs."""
+SECONDS, PATIENCE = 20, 300
+"""A run that takes more of the processor's time, or of the clock's, hangs."""
 ODD = (
     *(b"nan", b"inf", b"-1", b"-0", b"+5", b"1e999", b"1e308", b"-1e308", b"5e-324", b"7e-06", b"1_000", b"0x1F"),
     *(b"2147483648", b"4294967296", b"9007199254740993", b"9223372036854775807", b"9223372036854775808", b"1" * 400),
@@ -369,6 +369,9 @@ class Outcome:
     wrong: str = ""
 
 
+_TIMERS = (signal.SIGPROF, signal.ITIMER_PROF, SECONDS), (signal.SIGALRM, signal.ITIMER_REAL, PATIENCE)
+
+
 class _TooSlow(BaseException):
     """A run takes too long."""
 
@@ -397,7 +400,7 @@ def attack(number: int, seed: int, home: Path) -> tuple[list[str], Outcome]:
     command = [part.format(raw=raw) for part in form.command]
     path = raw / names[list(form.files).index(form.raw)] if form.raw else raw
     arguments = [command[0], str(path), str(home / "deep" / "out"), *command[1:], *_options(command[0], rng)]
-    return arguments, _run(arguments, home)
+    return arguments, run(arguments, home)
 
 
 def _compressed(data: bytes, suffix: str, rng: random.Random) -> bytes:
@@ -417,12 +420,14 @@ def _options(name: str, rng: random.Random) -> list[str]:
     return options + rng.choice(rules)
 
 
-def _run(arguments: list[str], home: Path) -> Outcome:
+def run(arguments: list[str], home: Path) -> Outcome:
+    """Run the command in this process, whose OUT is ``deep/out`` in `home`; a good OUT is removed."""
     before = sorted(os.listdir(home))
     out, said = home / "deep" / "out", io.StringIO()
     status = 0
-    signal.signal(signal.SIGALRM, _too_slow)
-    signal.alarm(SECONDS)
+    for number, timer, seconds in _TIMERS:
+        signal.signal(number, _too_slow)
+        signal.setitimer(timer, seconds)
     argv, sys.argv = sys.argv, ["dysign-prep", *arguments, "--json"]
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -432,7 +437,8 @@ def _run(arguments: list[str], home: Path) -> Outcome:
     except (Exception, _TooSlow):
         return Outcome(1, said.getvalue(), traceback.format_exc(limit=-3))
     finally:
-        signal.alarm(0)
+        for _, timer, _ in _TIMERS:
+            signal.setitimer(timer, 0)
         sys.argv = argv
     text = said.getvalue()
     try:
@@ -468,9 +474,9 @@ def attacks(runs: int, first: int = 0, seed: int = 0, keep: Path | None = None, 
     wrong, ends, slowest, start = [], Counter(), 0.0, time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="attacks-") as folder:
         for number in range(first, first + runs):
-            home, begin = Path(folder) / str(number), time.perf_counter()
+            home, begin = Path(folder) / str(number), time.process_time()
             arguments, outcome = attack(number, seed, home)
-            seconds = time.perf_counter() - begin
+            seconds = time.process_time() - begin
             slowest = max(slowest, seconds)
             ends[outcome.status] += 1
             if outcome.wrong or seconds > SECONDS / 2:

@@ -1,0 +1,65 @@
+"""A few of the attacks of attacks.py, which runs thousands of them from the command line."""
+
+import random
+import time
+
+import pytest
+
+from data_prep.sources._layout import Column, Layout
+from data_prep.sources._raw_file import RawFile
+from tests.data_prep import attacks
+
+
+@pytest.mark.parametrize("form", attacks.FORMS)
+def test_undamaged_files_are_prepared(tmp_path, form):
+    """Else the attacks would show nothing."""
+    for name, data in attacks.FORMS[form].files.items():
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        (tmp_path / "raw" / name).write_bytes(data)
+    raw = tmp_path / "raw"
+    command = [part.format(raw=raw) for part in attacks.FORMS[form].command]
+    path, out = raw / attacks.FORMS[form].raw, tmp_path / "deep" / "out"
+    arguments = [command[0], str(path), str(out), *command[1:], "--features", "none"]
+    assert attacks.run(arguments, tmp_path) == attacks.Outcome(0, "")
+
+
+def test_each_mutation_changes_something_and_can_be_done_again():
+    data = attacks.FORMS["otc"].files["soc-sign-bitcoinotc.csv"]
+    for number in range(300):
+        assert attacks.mutate(data, random.Random(number)) == attacks.mutate(data, random.Random(number))
+    changed = sum(attacks.mutate(data, random.Random(number)) != data for number in range(300))
+    assert changed > 270
+
+
+@pytest.mark.parametrize("first", range(0, 300, 60))
+def test_damaged_files_are_prepared_or_refused_in_one_line(first):
+    assert attacks.attacks(60, first, seed=2026) == []
+
+
+def test_killed_at_any_moment_the_same_command_gives_the_same_bytes(tmp_path):
+    found = attacks.kills(5, tmp_path, seed=5, rows=150_000)
+    assert found["kills"] == 5
+
+
+TRIPLE = (Column("src", "integer"), Column("dst", "integer"), Column("time", "number"))
+LAYOUTS = {
+    "1 2 3": Layout(TRIPLE),
+    "1,2,3": Layout(TRIPLE, ","),
+    "1,2,3,4": Layout(TRIPLE, ",", vector="rest"),
+    "[1, 2, 20000101]": Layout((*TRIPLE[:2], Column("time", "yyyymmdd")), brackets=True),
+}
+
+
+@pytest.mark.parametrize("junk", ["1", " ", " ,", "1,", "+1", "["])
+@pytest.mark.parametrize("row", LAYOUTS)
+def test_one_long_line_among_short_ones_takes_no_time(tmp_path, row, junk):
+    """Searching it again for each short line, or going back and forth over it, took minutes."""
+    damaged = row[:-1] + junk * (300_000 // len(junk)) + row[-1]
+    lines = [*[row] * 200, damaged, *[row] * 200, f"{row}+"]
+    (tmp_path / "raw").write_text("\n".join(lines))
+    start = time.process_time()
+    file = RawFile(tmp_path / "raw", LAYOUTS[row], on_error="quarantine")
+    rows = sum(batch.num_rows for batch in file)
+    assert time.process_time() - start < 2
+    assert rows + len(file.rejected) == 402
+    assert rows >= 400
