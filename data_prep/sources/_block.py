@@ -9,8 +9,8 @@ import numpy as np
 BLANKS = b" \t\v\f\r"
 MARK = b"\xef\xbb\xbf"
 _BLANK_LINE = re.compile(rb"^[ \t\v\f\r]*(?:\n|\Z)", re.MULTILINE)
-_LINE_END, _RETURN, _BLANK = ord("\n"), ord("\r"), ord(" ")
-_CACHED = 1 << 16
+_LINE_END, _RETURN, _BLANK, _OPEN, _CLOSE = b"\n\r []"
+_CACHED = 1 << 17
 """Bytes of which several copies fit a core's cache."""
 _IS_BLANK = np.isin(np.arange(256), list(BLANKS))
 
@@ -138,22 +138,22 @@ def has_surplus_blanks(block: Block) -> bool:
     return bool(apart[0] or (apart[1:] & apart[:-1]).any() or _IS_BLANK[text[-1]])
 
 
-def without_brackets(text: np.ndarray) -> np.ndarray | None:
-    """Return a copy with blanks for the brackets around each line; None if some line has none, or others."""
-    if (text == _RETURN).any():
+def without_brackets(block: Block) -> np.ndarray | None:
+    """Return the bytes with blanks for the brackets around each line; None if some line has none, or others."""
+    text = block.array()
+    if block.has(b"\r"):
         text = text[text != _RETURN]  # all before line ends: lone ones were refused
-    lines = np.full(len(text) + 2, _LINE_END, np.uint8)
-    lines[1:-1] = text
-    if len(text) and text[-1] == _LINE_END:
-        lines = lines[:-1]
-    # A bracket opens exactly after each line end, and closes exactly before each.
-    for at in range(1, len(lines) - 1, _CACHED):
-        part = lines[at : min(at + _CACHED, len(lines) - 1)]
-        ends = np.flatnonzero(lines[at - 1 : at + len(part) + 1] == _LINE_END)
-        begins, last = ends[ends < len(part)], ends[ends > 1] - 2
-        if np.count_nonzero(part == ord("[")) != len(begins) or np.count_nonzero(part == ord("]")) != len(last):
+    if not len(text) or text[0] != _OPEN or text[-1] not in (_CLOSE, _LINE_END):
+        return None
+    result = np.empty_like(text)
+    for at in range(0, len(text), _CACHED):
+        # A bracket opens exactly after each line end, and closes exactly before each.
+        part = text[at : at + _CACHED + 1]
+        begins, ends, breaks = part == _OPEN, part == _CLOSE, part == _LINE_END
+        if not ((begins[1:] == breaks[:-1]).all() and (ends[:-1] == breaks[1:]).all()):
             return None
-        if (part[begins] != ord("[")).any() or (part[last] != ord("]")).any():
-            return None
-        part[begins] = part[last] = _BLANK
-    return lines[1:]
+        # The bits in which brackets differ from blanks; none where there is no bracket.
+        change = begins.view(np.uint8) * np.uint8(_OPEN ^ _BLANK)
+        change |= ends.view(np.uint8) * np.uint8(_CLOSE ^ _BLANK)
+        np.bitwise_xor(part[:_CACHED], change[:_CACHED], out=result[at : at + _CACHED])
+    return result

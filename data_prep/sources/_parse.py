@@ -221,9 +221,8 @@ class Parser:
             return None
         if block.has_lone_return():
             return None
-        text = block.array()
         if layout.brackets:
-            return without_brackets(text)
+            return without_brackets(block)
         if layout.delimiter == " " and not layout.numeric:
             if block.has(b"\v") or block.has(b"\f"):
                 return None
@@ -231,7 +230,7 @@ class Parser:
                 return None
         if layout.delimiter == " " and block.has(b"\t") and block.has(b" "):
             return None
-        return text
+        return block.array()
 
     def _tidy(self, block: Block) -> bytes:
         """Return the lines without comments, blank ones, surplus blanks and plus signs."""

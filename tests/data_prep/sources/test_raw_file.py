@@ -1,10 +1,12 @@
 import gzip
 import hashlib
 import os
+import resource
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -303,3 +305,17 @@ print(*{{"pandas", "torch", "dgl"}} & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def test_memory_does_not_grow_with_the_file(raw):
+    file = raw(b"123456 234567 0.345678\n" * 2_000_000, block_bytes=1 << 18)
+    before = most = _resident()
+    for batch in file:
+        assert batch.num_rows < 20_000
+        most = max(most, _resident())
+    assert file.rows == 2_000_000
+    assert most - before < 20 << 20
+
+
+def _resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
