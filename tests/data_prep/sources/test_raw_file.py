@@ -243,6 +243,7 @@ class TestRejected:
 def test_line_of_knows_only_rows(raw):
     file = raw(b"1 2 3\n\n4 5 6\n")
     rows_of(file)
+    assert file.lines_of([1, 0, 1]) == [3, 1, 3]
     for row in (-1, 2):
         with pytest.raises(IndexError):
             file.line_of(row)
@@ -289,6 +290,16 @@ def test_bad_rows_do_not_take_ages(raw):
     assert len(rows_of(file)) == 90_000
     assert len(file.rejected) == 10_000
     assert time.process_time() - begin < 10
+
+
+@pytest.mark.parametrize("at", [0, 500, 999])
+def test_a_long_line_among_short_ones_does_not_take_ages(raw, at):
+    lines = [b"1 2 3"] * 999
+    file = raw(b"\n".join([*lines[:at], b"0" * (3 << 20), *lines[at:]]), on_error="quarantine")
+    begin = time.process_time()
+    assert len(rows_of(file)) == 999
+    assert [row.line for row in file.rejected] == [at + 1]
+    assert time.process_time() - begin < 3
 
 
 def test_pandas_is_not_imported(tmp_path):

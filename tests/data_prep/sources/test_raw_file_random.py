@@ -272,7 +272,7 @@ def test_nothing_is_lost_and_nothing_invented(tmp_path_factory, case, block, com
         "rows": len(good),
         "rejected": len(bad),
     }
-    assert [file.line_of(row) for row in range(len(good))] == [number for number, _ in good]
+    assert file.lines_of(range(len(good))) == [number for number, _ in good]
     strict = RawFile(path, layout, block_bytes=block, threads=threads)
     if bad:
         with pytest.raises(DataError, match=rf"random\.txt, line {bad[0]}: found "):
