@@ -286,16 +286,16 @@ def _prepare(
         given = {"dim": dim, "seed": seed, "decay": decay[0] if decay and len(decay) == 1 else decay or None}
         chosen = options(features.value, **given)
     read = ReadOptions(on_error.value, max_bytes)
-    with progress(quiet or as_json) as add:
-        source = open_source(read)
-        rule = parse_rule(every, snapshots, merge, source.rule)
-        engines = Engine(engine.value, workers, scheduler)
-        made = pipeline.Options(rule, read, engines, features.value, chosen, allow_unknown_labels, overwrite)
-        try:
+    try:
+        with progress(quiet or as_json) as add:
+            source = open_source(read)
+            rule = parse_rule(every, snapshots, merge, source.rule)
+            engines = Engine(engine.value, workers, scheduler)
+            made = pipeline.Options(rule, read, engines, features.value, chosen, allow_unknown_labels, overwrite)
             manifest = pipeline.prepare(source, out, made, add)
-        except KeyboardInterrupt:
-            print("dysign-prep: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-            raise SystemExit(130) from None
+    except KeyboardInterrupt:
+        print("dysign-prep: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        raise SystemExit(130) from None
     _report(out, manifest, time.perf_counter() - start, quiet, as_json)
 
 
@@ -331,7 +331,8 @@ def main() -> None:
     except (DGLDySignError, OSError) as error:
         full = getattr(error, "errno", None) == errno.ENOSPC
         remedy = "; free some space and run the same command again, which goes on where this one stopped" * full
-        print(f"dysign-prep: {error}{remedy}", file=sys.stderr)
+        said = " ".join(str(error).splitlines())  # a name may hold a line end
+        print(f"dysign-prep: {said}{remedy}", file=sys.stderr)
         sys.exit(2)
     except MemoryError as error:
         print(f"dysign-prep: out of memory ({error}); give a smaller --dim, or --features none", file=sys.stderr)

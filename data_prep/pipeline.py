@@ -21,7 +21,7 @@ from data_prep.progress import Add
 from data_prep.rules import Binning, Rule, bin_times
 from data_prep.sources._source import ReadOptions, Source, other_sources
 from data_prep.spool import Part
-from data_prep.writer import work_folder, write_json
+from data_prep.writer import work_folder, write_array, write_json
 from dgl_dysign import __version__
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
@@ -225,7 +225,7 @@ class _Run:
         write_table(
             self.new / "snapshots.parquet", schema.SNAPSHOTS, dict(zip(schema.SNAPSHOTS.names, ranges, strict=True))
         )
-        np.save(self.work / "first.npy", first.first)
+        write_array(self.work / "first.npy", first.first)
         return {"duplicate_rows": repeats.finish(), "num_edges": int(counts.sum())}
 
     def edge_features(self, arranged: Arrangement, parts: list[Part]) -> dict[str, Any]:

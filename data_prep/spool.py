@@ -17,6 +17,7 @@ import pyarrow as pa
 from data_prep.ids import Names, NumberSet, distinct
 from data_prep.sources._raw_file import RawFile, Rejected
 from data_prep.sources._source import ReadOptions, Source, most_ids
+from data_prep.writer import write_array
 from dgl_dysign.errors import ConfigError
 
 DONE = "part.json"
@@ -218,9 +219,9 @@ class _Spool:
                 names = json.dumps(self._names[space].list)
                 (self._folder / f"ids-{space}.json").write_text(names, encoding="utf-8")
             elif not self._keep_ids:
-                np.save(self._folder / f"ids-{space}.npy", self._numbers[space].ascending())
+                write_array(self._folder / f"ids-{space}.npy", self._numbers[space].ascending())
         if self._distinct is not None:
-            np.save(self._folder / "times.npy", distinct(np.concatenate(self._distinct)))
+            write_array(self._folder / "times.npy", distinct(np.concatenate(self._distinct)))
         ends = {} if not self._rows else {"low": self._low, "high": self._high}
         return {
             "rows": self._rows,

@@ -6,8 +6,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError, DGLDySignError
@@ -17,6 +20,8 @@ PLAN = "plan.json"
 
 def check_target(out: Path, overwrite: bool, marker: str = schema.MANIFEST) -> None:
     """Raise :class:`DataError` if `out` may not be written: it exists, or is a folder that this tool did not make."""
+    if not is_utf8(out):
+        raise DataError(f"{str(out)!a}: found a name that is not UTF-8; choose another OUT")
     if not out.exists():
         return
     if not overwrite:
@@ -24,6 +29,11 @@ def check_target(out: Path, overwrite: bool, marker: str = schema.MANIFEST) -> N
     if out.is_dir() and (_is_ours(out / marker) or not any(out.iterdir())):
         return
     raise DataError(f"{out}: found no {marker} of ours in it, so it is not overwritten; choose another OUT")
+
+
+def is_utf8(path: Path) -> bool:
+    """Tell whether the name of a file can be written to a manifest."""
+    return str(path) == str(path).encode("utf-8", "replace").decode()
 
 
 def _is_ours(marker: Path) -> bool:
@@ -183,6 +193,13 @@ def write_json(path: Path, value: Any) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
     partial.rename(path)
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write a ``.npy`` file; `np.save` itself does not say of a full disk that it is full."""
+    buffer = BytesIO()
+    np.save(buffer, values)
+    path.write_bytes(buffer.getbuffer())
 
 
 def _lock(folder: Path) -> int:

@@ -12,6 +12,7 @@ from data_prep.rules import Rule
 from data_prep.sources._layout import Layout
 from data_prep.sources._raw_file import RawFile, Rejected
 from data_prep.synth.published import MARKER
+from data_prep.writer import is_utf8
 from dgl_dysign.data.schema import sha256
 from dgl_dysign.errors import DataError
 
@@ -106,6 +107,11 @@ class Source:
     weight: str | None = None
     nodes: NodeTable | None = None
     beside: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        for path in (*self.parts, *self.beside):
+            if not is_utf8(path):
+                raise DataError(f"{str(path)!a}: found a name that is not UTF-8; rename the file")
 
 
 def find_parts(raw: Path, *names: str, command: str) -> tuple[Path, ...]:

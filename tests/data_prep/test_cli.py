@@ -1,47 +1,47 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import cli
-from data_prep.snapshots import arrange
+from data_prep import pipeline
+from data_prep.rules import Rule
 from data_prep.sources import dblp
-from data_prep.synth import DblpLike
-from data_prep.writer import new_folder, write_prepared
+from data_prep.sources._source import ReadOptions
 from dgl_dysign.data import schema
-from dgl_dysign.errors import DataError
+from tests.data_prep.attacks import write_large
+from tests.data_prep.brute import contents
 
 COMMAND = [sys.executable, "-m", "data_prep.cli"]
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+NONE = ("--features", "none")
 
 
 def test_a_folder_is_written_and_the_table_says_so(raw, tmp_path, prep):
-    status, text, errors = prep("dblp", raw, tmp_path / "out", "--features", "none")
+    status, text, errors = prep("dblp", raw, tmp_path / "out", *NONE)
     assert (status, errors) == (0, "")
     assert schema.verify(tmp_path / "out")["num_edges"] == 6
     assert "out" in text
     assert "duplicate rows" in text
-    status, text, _ = prep("dblp", raw, tmp_path / "out", "--features", "none", "--overwrite", "--json")
+    status, text, _ = prep("dblp", raw, tmp_path / "out", *NONE, "--overwrite", "--json")
     summary = json.loads(text)
     assert (summary["num_nodes"], summary["path"]) == (4, str(tmp_path / "out"))
-    assert prep("dblp", raw, tmp_path / "out", "--features", "none", "--overwrite", "-q") == (0, "", "")
+    assert (summary["num_edges"], summary["lines"], summary["rejected_rows"]) == (6, 9, 0)
+    assert summary["bytes"] == sum(len(data) for data in contents(tmp_path / "out").values())
+    assert prep("dblp", raw, tmp_path / "out", *NONE, "--overwrite", "-q") == (0, "", "")
 
 
 def test_features_are_described_in_the_manifest(raw, tmp_path, prep):
     assert prep("dblp", raw, tmp_path / "out", "--dim", 3, "--seed", 4, "--decay", 0.5)[0] == 0
     manifest = schema.verify(tmp_path / "out")
-    defaults = {"iterations": 2, "oversample": 32, "threshold": 1.0}
+    defaults = {"iterations": 2, "oversample": 32, "threshold": 1.0, "max_paths": 1 << 28}
     assert manifest["features"] == {"kind": "spectral", "dim": 3, "seed": 4, "decay": 0.5, **defaults}
     before = contents(tmp_path / "out")
     prep("dblp", raw, tmp_path / "out", "--dim", 3, "--seed", 4, "--decay", 0.5, "--overwrite")
@@ -49,42 +49,61 @@ def test_features_are_described_in_the_manifest(raw, tmp_path, prep):
 
 
 BAD = {
-    "missing edges": ("dblp.txt", None, "found node", "expected dblp.txt"),
-    "missing labels": ("node2label.txt", None, "node2label.txt: found no such file", "expected lines of `node label`"),
+    "missing labels": ("node2label.txt", None, "node2label.txt: found no such file", "check RAW"),
     "columns": ("dblp.txt", "0 1 0.0\n0 1\n", "dblp.txt, line 2: found 2 columns", "expected 3"),
     "label columns": ("node2label.txt", "0 1 2\n", "node2label.txt, line 1: found 3 columns", "expected 2"),
     "text": ("dblp.txt", "0 1 0.0\n0 one 0.0\n", "dblp.txt, line 2: found dst 'one'", "an integer"),
     "text as label": ("node2label.txt", "0 red\n", "node2label.txt, line 1: found label 'red'", "an integer"),
     "negative id": ("dblp.txt", "0 1 0.0\n-1 1 0.0\n", "dblp.txt, line 2: found src '-1'", "from 0 up"),
     "negative label": ("node2label.txt", "0 -1\n", "node2label.txt, line 1: found label '-1'", "from 0 up"),
-    "unknown node": ("node2label.txt", "0 1\n8 1\n", "line 2: found a label for unknown node 8", "a node of dblp.txt"),
+    "unknown node": ("node2label.txt", "0 1\n8 1\n", "line 2: found a label for unknown node 8", "an event names"),
     "two labels": ("node2label.txt", "0 1\n0 2\n", "line 2: found label 2 for node 0", "expected label 1 as on line 1"),
     "nan": ("dblp.txt", "0 1 nan\n", "dblp.txt, line 1: found time 'nan'", "a finite number"),
     "inf": ("dblp.txt", "0 1 inf\n", "dblp.txt, line 1: found time 'inf'", "a finite number"),
+    "overflow": ("dblp.txt", "0 1 1e999\n", "dblp.txt, line 1: found time '1e999'", "a finite number"),
     "empty": ("dblp.txt", "", "dblp.txt: found no rows", "expected lines of `src dst time`"),
     "empty labels": ("node2label.txt", "\n", "node2label.txt: found no rows", "expected lines of `node label`"),
     "huge id": ("dblp.txt", "0 99999999999 0.0\n", "line 1: found node id 99999999999", "expected ids below"),
     "binary": ("dblp.txt", "\0\1\2\3", "dblp.txt, line 1: found 1 columns", "expected 3"),
+    "second part": ("dblp-1.txt", "0 1 0\n", "found dblp.txt, dblp-1.txt", "expected one of them"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_ends_with_one_error_status_2_and_nothing_written(raw, tmp_path, prep, case):
     name, text, found, expected = BAD[case]
-    if case == "missing edges":
-        found = "found no edge file"
     (raw / name).unlink() if text is None else (raw / name).write_text(text)
-    status, output, errors = prep("dblp", raw, tmp_path / "deep" / "out", "--features", "none")
+    status, output, errors = prep("dblp", raw, tmp_path / "deep" / "out", *NONE)
     assert (status, output) == (2, "")
+    assert errors.startswith("dysign-prep: ")
     assert errors.count("\n") == 1
     assert found in errors
     assert expected in errors
     assert os.listdir(tmp_path) == ["raw"]
 
 
+def test_bad_rows_are_set_aside_counted_and_told(raw, tmp_path, prep):
+    with open(raw / "dblp.txt", "a") as file:
+        file.write("0 x 1.0\n\n1\n")
+    with open(raw / "node2label.txt", "a") as file:
+        file.write("8 1\n0 3\n")
+    status, text, errors = prep("dblp", raw, tmp_path / "out", *NONE, "--on-error", "quarantine", "--json")
+    assert (status, errors) == (0, "")
+    assert (json.loads(text)["rejected_rows"], json.loads(text)["lines"]) == (4, 13)
+    schema.verify(tmp_path / "out")
+    rows = schema.table(tmp_path / "out", "rejected").to_pylist()
+    assert [(row["file"], row["line"], row["text"]) for row in rows] == [
+        ("dblp.txt", 7, "0 x 1.0"), ("dblp.txt", 9, "1"), ("node2label.txt", 4, "8 1"), ("node2label.txt", 5, "0 3")
+    ]  # fmt: skip
+    assert rows[0]["reason"] == "found dst 'x', expected an integer from 0 up"
+    text = prep("dblp", raw, tmp_path / "out", *NONE, "--on-error", "quarantine", "--overwrite")[1]
+    assert "rejected rows" in text
+    assert "4" in text
+
+
 def test_folders_that_cannot_be_read_or_written_are_refused(raw, tmp_path, prep):
     def fails(*arguments):
-        status, output, errors = prep("dblp", *arguments, "--features", "none")
+        status, output, errors = prep("dblp", *arguments, *NONE)
         assert (status, output, errors.count("\n")) == (2, "", 1)
         return errors
 
@@ -93,15 +112,41 @@ def test_folders_that_cannot_be_read_or_written_are_refused(raw, tmp_path, prep)
     assert "add --overwrite" in fails(raw, raw)
     before = contents(raw)
     assert "not overwritten" in fails(raw, raw, "--overwrite")
+    assert "not overwritten" in fails(raw, raw / "dblp.txt", "--overwrite")
     assert contents(raw) == before
     assert "dblp.txt" in fails(raw, raw / "dblp.txt" / "out")
     (raw / "dblp.txt").unlink()
     (raw / "dblp.txt").mkdir()
-    assert "Is a directory" in fails(raw, tmp_path / "out")
+    assert "found no regular file" in fails(raw, tmp_path / "out")
+    assert os.listdir(tmp_path) == ["raw"]
+
+
+def test_names_that_are_no_utf_8_are_refused_in_one_line(tmp_path, prep):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv"))
+    path.write_text("1,2,3\n")
+    status, output, errors = prep("edges", path, tmp_path / "out", "--json")
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert "found a name that is not UTF-8" in errors
+    (tmp_path / "raw.csv").write_text("1,2,3\n")
+    assert prep("edges", tmp_path / "raw.csv", Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xfe")))[0] == 2
+    (tmp_path / "two\nlines").write_text("bad")
+    status, _, errors = prep("edges", tmp_path / "two\nlines", tmp_path / "out")
+    assert (status, errors.count("\n")) == (2, 1)
+    assert len(os.listdir(tmp_path)) == 3
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--features", "magic"], ["--dim", "0"], ["--seed", "-1"], ["--decay", "2"], ["--unknown"]]
+    "arguments",
+    [
+        *(["--features", "magic"], ["--dim", "0"], ["--seed", "-1"], ["--decay", "2"], ["--unknown"], ["--merge", "0"]),
+        *(
+            ["--snapshots", "0"],
+            ["--on-error", "ignore"],
+            ["--max-bytes", "0"],
+            ["--engine", "spark"],
+            ["--workers", "0"],
+        ),
+    ],
 )
 def test_wrong_options_end_with_status_2(raw, tmp_path, prep, arguments):
     status, _, errors = prep("dblp", raw, tmp_path / "out", *arguments)
@@ -110,44 +155,107 @@ def test_wrong_options_end_with_status_2(raw, tmp_path, prep, arguments):
     assert not (tmp_path / "out").exists()
 
 
-def test_running_out_of_memory_and_interrupts_leave_nothing(raw, tmp_path, prep, monkeypatch):
-    for error in (MemoryError("37 GiB"), KeyboardInterrupt()):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--every", "fortnight"], "found --every fortnight, expected step"),
+        (["--every", "1d", "--snapshots", "3"], "found --every 1d and --snapshots 3"),
+        (["--every", "month"], "not Unix seconds"),
+        (["--snapshots", "7"], "found 7 snapshots (--snapshots) for 6 events"),
+        (["--scheduler", "tcp://a:1"], "--scheduler: found an address without Dask"),
+    ],
+)
+def test_options_that_do_not_suit_end_with_one_line(raw, tmp_path, prep, arguments, said):
+    status, output, errors = prep("dblp", raw, tmp_path / "out", *NONE, *arguments)
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert said in errors
+    assert os.listdir(tmp_path) == ["raw"]
+
+
+def test_all_options_of_an_edge_list_reach_their_place(tmp_path, prep):
+    (tmp_path / "raw.csv").write_text("when;a;b;w;k;f;g\n02/01/1970;x;y;0.5;7;1;2\n01/01/1970;y;9;1.5;3;3;4\n")
+    status, text, errors = prep(
+        "edges", tmp_path / "raw.csv", tmp_path / "out", "--src", "a", "--dst", "b", "--time", "when", "--weight", "w",
+        "--label", "5", "--edge-features", "f", "--delimiter", ";", "--header", "--ids", "text", "--time-format",
+        "%d/%m/%Y", "--undirected", "--every", "day", "--json",
+    )  # fmt: skip
+    assert (status, errors) == (0, "")
+    manifest = schema.verify(tmp_path / "out")
+    assert (manifest["edge_weight"], manifest["class_names"], manifest["directed"]) == ("w", ["3", "7"], False)
+    assert manifest["edge_features"] == {"dim": 2}
+    edges = schema.table(tmp_path / "out", "edges").to_pydict()
+    assert (edges["time"], edges["weight"], edges["edge_id"]) == ([0.0, 86400.0], [1.5, 0.5], [1, 0])
+    assert json.loads(text)["num_snapshots"] == 2
+
+
+@pytest.mark.parametrize(("delimiter", "sign"), [("tab", "\t"), ("\\t", "\t"), ("\t", "\t"), (" ", " "), ("|", "|")])
+def test_delimiters_are_named_or_given(tmp_path, prep, delimiter, sign):
+    (tmp_path / "raw").write_text("1 2 3\n".replace(" ", sign))
+    options = ("--delimiter", delimiter, "--time-unit", "none", "-q")
+    assert prep("edges", tmp_path / "raw", tmp_path / "out", *options) == (0, "", "")
+
+
+def test_running_out_of_memory_room_or_patience_leaves_what_is_done(raw, tmp_path, prep, monkeypatch):
+    for error, said, status in (
+        (MemoryError("37 GiB"), "out of memory (37 GiB); give a smaller --dim", 2),
+        (KeyboardInterrupt(), "interrupted; the same command goes on where this one stopped", 130),
+        (OSError(28, "No space left on device"), "free some space and run the same command again", 2),
+    ):
 
         def fail(*_, error=error, **__):
             raise error
 
-        monkeypatch.setattr("data_prep.writer.write_prepared", fail)
-        status, _, errors = prep("dblp", raw, tmp_path / "out", "--features", "none")
-        assert status
-        assert ("smaller --dim" in errors) == isinstance(error, MemoryError)
-        assert os.listdir(tmp_path) == ["raw"]
+        with monkeypatch.context() as patch:
+            patch.setattr("data_prep.pipeline.schema.write_manifest", fail)
+            found = prep("dblp", raw, tmp_path / "out", *NONE)
+        assert found[:2] == (status, "")
+        assert said in found[2]
+        assert found[2].count("\n") == 1
+        assert sorted(os.listdir(tmp_path)) == [".out.work", "raw"]
+    assert prep("dblp", raw, tmp_path / "out", *NONE, "-q") == (0, "", "")
+    assert sorted(os.listdir(tmp_path)) == ["out", "raw"]
+
+
+def test_an_interrupt_while_labels_are_read_is_an_interrupt_too(raw, tmp_path, prep, monkeypatch):
+    def fail(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("data_prep.sources.dblp.read_labels", fail)
+    status, output, errors = prep("dblp", raw, tmp_path / "out", *NONE)
+    assert (status, output, errors.count("\n")) == (130, "", 1)
+    assert "interrupted" in errors
+    assert os.listdir(tmp_path) == ["raw"]
 
 
 def test_help_starts_without_the_heavy_packages():
     heavy = "{'pandas', 'torch', 'dgl', 'sklearn', 'numba', 'scipy', 'pyarrow', 'numpy', 'matplotlib'}"
     program = f"import sys, data_prep.cli; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
-    for arguments in ([], ["dblp"], ["describe"], ["synth"], ["synth", "dblp"]):
-        found = subprocess.run([*COMMAND, *arguments, "--help"], capture_output=True, text=True)
-        assert found.returncode == 0
-        assert "Example" in found.stdout or arguments in ([], ["synth"])
 
 
-def test_preparing_imports_no_pandas(raw, tmp_path):
-    arguments = ["dblp", str(raw), str(tmp_path / "out"), "--features", "none", "-q"]
+@pytest.mark.parametrize(
+    "command", ["", "dblp", "tmall", "patent", "wikipedia", "reddit", "edges", "describe", "verify", "export", "synth"]
+)
+def test_every_command_has_help_with_an_example(prep, command):
+    status, output, errors = prep(*command.split(), "--help")
+    assert (status, errors) == (0, "")
+    assert "Example" in output or command in ("", "synth")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_preparing_imports_no_pandas(raw, tmp_path, workers):
+    (raw / "dblp.txt").rename(raw / "dblp-0.txt")
+    (raw / "dblp-1.txt").write_text("0 1 9.5\n")
+    arguments = ["dblp", str(raw), str(tmp_path / "out"), *NONE, "-q", "--workers", str(workers)]
     program = (
-        f"import sys, data_prep.cli as c; sys.argv[1:] = {arguments}\n"
-        "try: c.main()\nfinally: print(sorted({'pandas', 'torch', 'dgl'} & set(sys.modules)))"
+        f"import sys, data_prep.cli as c\n"
+        "if __name__ == '__main__':\n"
+        f"    sys.argv[1:] = {arguments}\n"
+        "    try: c.main()\n    finally: print(sorted({'pandas', 'torch', 'dgl'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
-
-
-def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch, capsys):
-    for terminal, quiet in ((True, False), (True, True), (False, False)):
-        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
-        with cli._progress(quiet) as progress:
-            progress("reading", 10)(10)
-        assert ("reading" in capsys.readouterr().err) == (terminal and not quiet)
+    (tmp_path / "program.py").write_text(program)
+    found = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True)
+    assert (found.stdout, found.stderr) == ("[]\n", "")
 
 
 @given(
@@ -156,7 +264,7 @@ def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch, capsys):
     st.booleans(),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 def test_white_space_and_line_ends_change_no_byte(tmp_path_factory, rows, seed, mark, end):
     folder, rng = tmp_path_factory.mktemp("any"), random.Random(seed)
     lines = [(src, dst, f"{step / 6:.6f}") for src, dst, step in rows]
@@ -172,9 +280,8 @@ def test_white_space_and_line_ends_change_no_byte(tmp_path_factory, rows, seed, 
             if name == "wild":
                 text = "\ufeff" * mark + (text if end else text.rstrip())
             (raw / file).write_bytes(text.encode())
-        data = dblp.read(raw)
-        with new_folder(folder / f"{name}-out") as out:
-            write_prepared(out, data, arrange(data.src, data.dst, data.time))
+        source = dblp.open_source(raw, ReadOptions())
+        pipeline.prepare(source, folder / f"{name}-out", pipeline.Options(Rule("step")))
     plain, wild = contents(folder / "plain-out"), contents(folder / "wild-out")
     for found in (plain, wild):
         manifest = json.loads(found.pop("manifest.json"))
@@ -186,51 +293,54 @@ def test_white_space_and_line_ends_change_no_byte(tmp_path_factory, rows, seed, 
     assert edges["edge_id"].to_pylist() == order
     found = zip(*(edges[name].to_pylist() for name in ("src", "dst", "time")), strict=True)
     assert list(found) == [(lines[row][0], lines[row][1], float(lines[row][2])) for row in order]
+    shutil.rmtree(folder)
 
 
-def test_kill_9_at_any_moment_leaves_nothing_that_loads(tmp_path):
-    raw, out = tmp_path / "raw", tmp_path / "home" / "out"
-    raw.mkdir()
-    DblpLike(nodes=3000).write(raw)
-    command = [*COMMAND, "dblp", str(raw), str(out), "--features", "degree", "-q"]
-    start = time.perf_counter()
-    subprocess.run(command, check=True)
-    whole, good = time.perf_counter() - start, contents(out)
-    killed = 0
-    for moment in np.linspace(0.4, 1.02, 12):
-        overwrite = ["--overwrite"] if out.exists() else []
-        process = subprocess.Popen([*command, *overwrite])
-        try:
-            process.wait(moment * whole)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            killed += 1
-        for folder in (tmp_path / "home").iterdir():
-            try:
-                schema.read_manifest(folder)
-            except DataError:
-                assert folder != out
-            else:
-                assert contents(folder) == good
-    assert killed
-    subprocess.run([*command, *(["--overwrite"] if out.exists() else [])], check=True)
-    assert contents(out) == good
-    assert os.listdir(out.parent) == ["out"]
+def test_interrupted_from_the_keyboard_it_says_so_and_goes_on(tmp_path):
+    write_large(tmp_path / "raw", 600_000)
+    command = [*COMMAND, "edges", tmp_path / "raw", tmp_path / "out", "-q"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 60
+        while not (tmp_path / ".out.work" / "plan.json").exists() and time.monotonic() < until:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == "dysign-prep: interrupted; the same command goes on where this one stopped\n"
+    subprocess.run(command, check=True, timeout=60)
+    assert sorted(os.listdir(tmp_path)) == ["out", "raw"]
 
 
-@pytest.mark.real
-def test_real_dblp(real_data, tmp_path, prep):
-    for name in ("a", "b"):
-        assert prep("dblp", real_data / "dblp", tmp_path / name, "--features", "none", "-q") == (0, "", "")
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    manifest = schema.verify(tmp_path / "a")
-    keys = ("num_nodes", "num_edges", "num_snapshots", "num_classes", "duplicate_rows")
-    assert [manifest[key] for key in keys] == [28085, 235769, 27, 10, 24464]
-    assert manifest["snapshot_rule"]["kind"] == "grid"
-    edges = schema.table(tmp_path / "a", "edges")
-    assert edges["edge_id"].to_pylist() == list(range(235769))
-    counts = schema.table(tmp_path / "a", "snapshots")["num_rows"].to_pylist()
-    assert counts[:3] + counts[-2:] == [856, 996, 1593, 24740, 25549]
-    late = schema.table(tmp_path / "a", "nodes")["first_snapshot"].to_numpy() >= 25
-    assert late.sum() == 2698
+FULL_DISK = """
+mount -t tmpfs -o size=1m none "$1" || exit 99
+for size in 2 4 6 8 10 12 14 16 64; do
+    mount -o remount,size=${size}m "$1"
+    "$2" -m data_prep.cli edges "$3" "$1/out" --weight 4 --edge-features 5 --every 1d -q
+    status=$?
+    echo "$status $(ls -A "$1")"
+    [ $status = 0 ] && break
+done
+cp -r "$1/out" "$4"
+"""
+
+
+def test_on_a_full_disk_it_says_so_and_goes_on_where_there_is_room(tmp_path):
+    if not shutil.which("unshare"):
+        pytest.skip("no unshare to mount a small disk with")
+    write_large(tmp_path / "raw", 150_000)
+    (tmp_path / "disk").mkdir()
+    paths = [tmp_path / "disk", sys.executable, tmp_path / "raw", tmp_path / "copy"]
+    found = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", FULL_DISK, "sh", *paths], capture_output=True, text=True, timeout=120
+    )
+    if found.returncode == 99 or "unshare" in found.stderr:
+        pytest.skip(f"no small disk can be mounted here: {found.stderr.strip()}")
+    *full, last = found.stdout.splitlines()
+    assert (set(full), last) == ({"2 .out.work"}, "0 out")
+    assert len(full) > 2
+    for line in found.stderr.splitlines():
+        assert "No space left on device" in line
+        assert line.endswith("free some space and run the same command again, which goes on where this one stopped")
+    assert found.stderr.count("\n") == len(full)
+    subprocess.run([*COMMAND, "edges", paths[2], tmp_path / "out", "--weight", "4", "--edge-features", "5",
+                    "--every", "1d", "-q"], check=True)  # fmt: skip
+    assert contents(tmp_path / "copy") == contents(tmp_path / "out")
