@@ -186,14 +186,15 @@ class _Spool:
     def _see_times(self, time: np.ndarray) -> None:
         if not len(time):
             return
-        low, high = float(time.min()), float(time.max())
+        # Plus zero: which of 0.0 and -0.0 is the least depends on the chunks.
+        low, high = float(time.min()) + 0.0, float(time.max()) + 0.0
         inside = not (time[1:] < time[:-1]).any()
         self._ascending &= inside and time[0] >= self._last
         self._low, self._high, self._last = min(self._low, low), max(self._high, high), float(time[-1])
         if self._distinct is not None:
             # Sorted input, the usual case, needs no sort.
             new = time[np.concatenate([[True], time[1:] != time[:-1]])] if inside else distinct(time)
-            self._distinct.append(new)
+            self._distinct.append(new + 0.0)
             if sum(map(len, self._distinct)) > 2 * max(len(self._distinct[0]), 1 << 16):
                 self._distinct = [distinct(np.concatenate(self._distinct))]
                 if len(self._distinct[0]) > _MOST_DISTINCT:

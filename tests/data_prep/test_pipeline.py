@@ -169,6 +169,17 @@ def test_numbers_in_any_order_and_any_pieces_among_any_bad_rows(home, draw, widt
     same_but_for_sources(folder / "out", folder / "whole")
 
 
+@pytest.mark.parametrize("rule", [Rule("step"), Rule("every", width=1.0), Rule("count", count=1)])
+@pytest.mark.parametrize("times", [["0.0", "-0.0", "0.0"], ["-0.0", "0.0"], ["1", "-0.0", "0"], ["-1", "0", "-0.0"]])
+def test_whether_zero_is_negative_is_no_matter(tmp_path, times, rule):
+    raw = tmp_path / "raw.csv"
+    raw.write_text("".join(f"1,2,{time}\n" for time in times))
+    for chunk in (1, 2, 100):
+        with pieces_of(chunk, 1 if chunk == 1 else 1 << 20):
+            run(raw, tmp_path / str(chunk), rule=rule, time_unit="none")
+    assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "100")
+
+
 @given(draws(NAMES, bad=["1", "1;2", ";2;3", "a;b;nan", "a;b;1;2"]), WIDTHS)
 @FAST
 def test_names_in_any_order_and_any_pieces_among_any_bad_rows(home, draw, width):
