@@ -310,6 +310,23 @@ def test_interrupted_from_the_keyboard_it_says_so_and_goes_on(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["out", "raw"]
 
 
+def test_of_two_commands_into_one_folder_one_is_refused(tmp_path):
+    write_large(tmp_path / "raw", 300_000)
+    command = [*COMMAND, "edges", tmp_path / "raw", tmp_path / "out", "-q"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
+        until = time.monotonic() + 60
+        while not (tmp_path / ".out.work" / "plan.json").exists() and time.monotonic() < until:
+            time.sleep(0.005)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert first.wait(60) == 0
+        assert first.stderr.read() == ""
+    assert second.returncode == 2
+    assert second.stderr.count("\n") == 1
+    assert "found another run writing it" in second.stderr or "add --overwrite" in second.stderr
+    schema.verify(tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["out", "raw"]
+
+
 FULL_DISK = """
 mount -t tmpfs -o size=1m none "$1" || exit 99
 for size in 2 4 6 8 10 12 14 16 64; do
