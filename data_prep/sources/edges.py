@@ -235,4 +235,5 @@ class Scaled:
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the batch with ``time`` in seconds."""
         seconds = np.true_divide(np.from_dlpack(batch.column("time")), UNITS[self.unit])
-        return batch.set_column(batch.schema.get_field_index("time"), "time", arrow(seconds))
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        return pa.record_batch({**columns, "time": arrow(seconds)})

@@ -108,7 +108,7 @@ class Granted:
         missing = np.flatnonzero(self.patent[at] != src)
         if len(missing):
             raise ValueError(f"citing patent {src[missing[0]]}", f"one that {self.file} dates")
-        return batch.append_column("time", arrow(self.time[at]))
+        return pa.record_batch([*batch.columns, arrow(self.time[at])], names=[*batch.schema.names, "time"])
 
     def __repr__(self) -> str:
         return f"Granted({self.file}, {len(self.patent)} patents)"
