@@ -35,8 +35,7 @@ def prepare(
     also: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Return the tables and the counts that a prepared folder of `events` must hold; nodes `also` there have labels."""
-    low = Fraction(repr(min(float(event.time) for event in events)))
-    snapshot = [floor((Fraction(repr(float(event.time))) - low) / Fraction(repr(width))) for event in events]
+    snapshot = [_snapshot(float(event.time), min(float(event.time) for event in events), width) for event in events]
     nodes, types, raw_ids = _nodes(events, spaces, keep_ids, also)
     pairs = (("src", spaces[0]), ("dst", spaces[1]))
     order = sorted(range(len(events)), key=lambda row: (snapshot[row], row))
@@ -71,6 +70,15 @@ def prepare(
         "class_names": [str(name) for name in names],
         "id_offsets": {space: min(nodes[space].values(), default=0) for space in dict.fromkeys(spaces)},
     }
+
+
+def _snapshot(time: float, low: float, width: float) -> int:
+    """Number of the last boundary at or before `time`; boundaries are decimal numbers, rounded to float64 once."""
+    origin, step = Fraction(repr(low)), Fraction(repr(width))
+    number = floor((Fraction(repr(time)) - origin) / step)
+    while float(origin + (number + 1) * step) <= time:
+        number += 1
+    return number
 
 
 def _nodes(

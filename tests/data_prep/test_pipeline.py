@@ -157,6 +157,7 @@ WIDTHS = st.sampled_from([0.5, 1.0, 7.25])
 @given(draws(), WIDTHS, st.sampled_from(",\t;| "))
 @example(Draw((Event(2**53 + 1, 2**53, "1"), Event(2**53, 2**63 - 1, "0"))), 1.0, ",")
 @example(Draw((Event(0, 1, "5"), Event(0, 1, "5"), Event(0, 1, "1")), cuts=(1,)), 1.0, ",")
+@example(Draw((Event(0, 1, "19.3"), Event(0, 1, "0.30000000000000004"))), 0.5, ",")
 @FAST
 def test_numbers_in_any_order_and_any_pieces_among_any_bad_rows(home, draw, width, delimiter):
     form = {"delimiter": delimiter, "ids": "integer", "header": False, "time_unit": "none"}
