@@ -12,6 +12,7 @@ from dgl_dysign.errors import ConfigError
 
 Kind = Literal["integer", "number", "text", "date", "yyyymmdd", "skip"]
 
+_SHOWN = 24
 TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
     "number": pa.float64(),
@@ -137,8 +138,9 @@ class Layout:
 
     @property
     def form(self) -> str:
-        """The names of the columns as they stand in a line."""
+        """The names of the columns as they stand in a line, some of them where there are many."""
         names = [column.name for column in self.columns] + ["feat"] * (self.vector is not None)
+        names[_SHOWN:] = ["..."] * (len(names) > _SHOWN)
         return f"[{', '.join(names)}]" if self.brackets else self.delimiter.join(names)
 
     @cached_property

@@ -20,6 +20,7 @@ from data_prep.synth.published import MARKER
 from dgl_dysign.errors import ConfigError, DataError
 
 _SHOWN = 12
+_MOST_COLUMNS = 10_000
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
 """Units of time that a file may count in since 1970, how many a second; ``none``: steps, or no known origin."""
 
@@ -188,6 +189,11 @@ def _layout(path: Path, form: Form, read: ReadOptions) -> tuple[Layout, str | No
     if vector is not None and vector < max(p for p in given if p != vector):
         raise ConfigError(f"found edge features from column {form.edge_features}, expected all other columns before it")
     width = len(row) if vector is None else vector
+    if width > _MOST_COLUMNS:
+        raise DataError(
+            f"{path}: found {len(row)} columns in row 1, expected at most {_MOST_COLUMNS}; correct the line, or give "
+            "another --delimiter, or the first column of features with --edge-features"
+        )
     layout = Layout(
         tuple(kinds.get(place, Column(f"column{place + 1}", "skip")) for place in range(width)),
         delimiter=delimiter,

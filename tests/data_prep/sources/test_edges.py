@@ -74,6 +74,7 @@ def test_weights_keep_the_name_of_their_column(source):
         ("a,b,c\n1,2,3\n", {"src": "from"}, r"mine\.csv, line 1: found columns 'a', 'b', 'c', expected from"),
         ("1,2,3\n", {"src": "4"}, r"found 3 columns in row 1, expected column 4"),
         ("1,2,3\n", {"src": "0"}, r"found 3 columns in row 1, expected column 0"),
+        ("1" + ",1" * 10_000, {}, r"mine\.csv: found 10001 columns in row 1, expected at most 10000"),
         ("a,b,c\n1\n", {"src": "b", "dst": "a", "time": "c"}, r"found 1 columns in row 1, expected column b"),
         ("", {}, r"mine\.csv: found no rows, expected lines of 1 2 3"),
         ("src,dst,time\n", {"header": True}, r"found no rows"),
@@ -267,6 +268,11 @@ def test_labels_of_nodes(source, made, tmp_path, text):
     manifest, tables = made(quarantined, "quarantine")
     assert (manifest["num_nodes"], tables["labels"]) == (3, [(2, 0)])
     assert tables["rejected"] == [("labels.txt", 2, "5 4", "no event names this node")]
+
+
+def test_a_message_names_some_of_many_columns(source, rows):
+    with pytest.raises(DataError, match=r"expected 200 \(`src,dst,time,column4,.*,column24,\.\.\.`\)"):
+        rows(source(",".join("1" * 200) + "\n1,2\n"))
 
 
 def test_labels_of_nodes_that_are_named(source, made, tmp_path):
