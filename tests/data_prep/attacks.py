@@ -528,7 +528,8 @@ def kills(
         whole, good = min(whole, time.perf_counter() - start), contents(out)
         shutil.rmtree(out)
     ends: Counter[str] = Counter()
-    for number in range(count):
+    killed = 0
+    while killed < count:
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         moment = rng.uniform(0.1, 1.1) * whole
         try:
@@ -538,19 +539,20 @@ def kills(
         assert process.stderr is not None
         _, said = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), said.decode()
+        killed += process.returncode != 0
         ends["ended before the kill" if process.returncode == 0 else _stage(out)] += 1
         if out.exists():
-            assert contents(out) == good, f"kill {number} at {moment:.3f} s: OUT is there, but not whole"
+            assert contents(out) == good, f"kill {killed} at {moment:.3f} s: OUT is there, but not whole"
         # Every other time the command is killed again before it is let through.
         if out.exists() or rng.random() < 0.5:
             if not out.exists():
                 subprocess.run(command, check=True)
-            assert contents(out) == good, f"kill {number} at {moment:.3f} s: other bytes after going on"
+            assert contents(out) == good, f"kill {killed} at {moment:.3f} s: other bytes after going on"
             shutil.rmtree(out)
             if process.returncode == 0 or rng.random() < 0.5:
                 shutil.rmtree(out.parent)
         if progress:
-            print(f"kill {number + 1} at {moment:.3f} s of {whole:.3f}: {dict(ends)}", flush=True)
+            print(f"kill {killed} at {moment:.3f} s of {whole:.3f}: {dict(ends)}", flush=True)
     if not out.exists():
         subprocess.run(command, check=True)
     assert contents(out) == good
