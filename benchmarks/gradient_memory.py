@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
-# No torch at the top: a child inherits its parent's high-water mark when it is started.
 MODES = ("implicit", "one-step", "trace", "bptt")
 
 
@@ -37,6 +35,7 @@ def measure(mode: str, latency: int, nodes: int, edges: int, dim: int) -> dict[s
 
     from dgl_dysign._dgl import dgl
     from dgl_dysign.nn import EquilibriumSpikingConv
+    from dgl_dysign.training.memory import peak_rss_bytes
 
     torch.manual_seed(0)
     src, dst = torch.randint(nodes, (2, edges))
@@ -54,11 +53,11 @@ def measure(mode: str, latency: int, nodes: int, edges: int, dim: int) -> dict[s
         adjoint_tol=None,
     )
     optimiser = torch.optim.AdamW(conv.parameters())
-    before, started = _peak_bytes(), time.process_time()
+    before, started = peak_rss_bytes(), time.process_time()
     rate, _ = conv(graph, feat)
     (rate * direction).sum().backward()
     optimiser.step()
-    seconds, peak = time.process_time() - started, _peak_bytes()
+    seconds, peak = time.process_time() - started, peak_rss_bytes()
     return {
         "benchmark": "gradient_memory",
         "gradient": mode,
@@ -70,11 +69,6 @@ def measure(mode: str, latency: int, nodes: int, edges: int, dim: int) -> dict[s
         "step_bytes": peak - before,
         "cpu_seconds": round(seconds, 3),
     }
-
-
-def _peak_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _row_in_fresh_process(*numbers: object) -> str:
