@@ -8,26 +8,27 @@ import pytest
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._raw_file import RawFile
 from tests.data_prep import attacks
+from tests.data_prep.damage import FORMS, mutate
 
 
-@pytest.mark.parametrize("form", attacks.FORMS)
+@pytest.mark.parametrize("form", FORMS)
 def test_undamaged_files_are_prepared(tmp_path, form):
     """Else the attacks would show nothing."""
-    for name, data in attacks.FORMS[form].files.items():
+    for name, data in FORMS[form].files.items():
         (tmp_path / "raw").mkdir(exist_ok=True)
         (tmp_path / "raw" / name).write_bytes(data)
     raw = tmp_path / "raw"
-    command = [part.format(raw=raw) for part in attacks.FORMS[form].command]
-    path, out = raw / attacks.FORMS[form].raw, tmp_path / "deep" / "out"
+    command = [part.format(raw=raw) for part in FORMS[form].command]
+    path, out = raw / FORMS[form].raw, tmp_path / "deep" / "out"
     arguments = [command[0], str(path), str(out), *command[1:], "--features", "none"]
     assert attacks.run(arguments, tmp_path) == attacks.Outcome(0, "")
 
 
 def test_each_mutation_changes_something_and_can_be_done_again():
-    data = attacks.FORMS["otc"].files["soc-sign-bitcoinotc.csv"]
+    data = FORMS["otc"].files["soc-sign-bitcoinotc.csv"]
     for number in range(300):
-        assert attacks.mutate(data, random.Random(number)) == attacks.mutate(data, random.Random(number))
-    changed = sum(attacks.mutate(data, random.Random(number)) != data for number in range(300))
+        assert mutate(data, random.Random(number)) == mutate(data, random.Random(number))
+    changed = sum(mutate(data, random.Random(number)) != data for number in range(300))
     assert changed > 270
 
 
