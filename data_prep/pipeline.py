@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -127,10 +127,15 @@ class _Run:
     def __init__(self, source: Source, options: Options, work: Path, progress: Add) -> None:
         self.source, self.options, self.work, self.new = source, options, work, work / "new"
         self.progress = progress
+        self.hashes: dict[str, Future[str]] = {}
 
     def all(self) -> dict[str, Any]:
         if (self.new / schema.MANIFEST).exists():
             return schema.read_manifest(self.new)
+        with ThreadPoolExecutor(2) as self.pool:
+            return self.stages()
+
+    def stages(self) -> dict[str, Any]:
         size = sum(path.stat().st_size for path in self.source.parts)
         read = replace(self.options.read, on_bytes=self.progress("reading", size, "B"))
         self.read = self.options.engine.read(self.source, self.work / "spool", read)
@@ -139,8 +144,10 @@ class _Run:
         binning = self.binning(parts)
         arranged = Arrangement(parts, nodes.maps, binning, self.work / "sorted")
         facts = self.stage("edges", lambda: self.edges(arranged, nodes, binning, parts))
+        self.hash("edges.parquet")
         if "feat" in parts[0].facts["columns"]:
             facts["edge_features"] = self.stage("edge_features", lambda: self.edge_features(arranged, parts))
+            self.hash("edge_features.parquet")
         if not self.options.rule.needs_order:  # to bin by order again takes all times
             for part in parts:
                 part.forget()
@@ -155,6 +162,12 @@ class _Run:
         manifest = self.manifest(parts, nodes, binning, facts, labels, features, rejected)
         schema.write_manifest(self.new, manifest)
         return manifest
+
+    def hash(self, name: str) -> "Future[str]":
+        """Start to hash a file that is whole, beside what comes next; once a file."""
+        if name not in self.hashes:
+            self.hashes[name] = self.pool.submit(schema.sha256, self.new / name)
+        return self.hashes[name]
 
     def filled(self) -> list[Part]:
         """Return the parts that hold events; they must be of one form."""
@@ -305,9 +318,8 @@ class _Run:
         features: dict[str, Any] | None,
         rejected: int,
     ) -> dict[str, Any]:
-        files = sorted(path for path in self.new.rglob("*.parquet"))
-        with ThreadPoolExecutor(2) as pool:
-            hashes = pool.map(schema.sha256, files)
+        names = sorted(str(path.relative_to(self.new)) for path in self.new.rglob("*.parquet"))
+        hashes = {name: self.hash(name) for name in names}
         event_labels = self.source.nodes is None and "label" in parts[0].facts["columns"]
         sources = [part.facts["source"] for part in self.read] + nodes.sources
         return {
@@ -331,6 +343,6 @@ class _Run:
             "edge_weight": self.source.weight,
             "edge_features": facts.get("edge_features"),
             "features": features,
-            "files": {str(path.relative_to(self.new)): found for path, found in zip(files, hashes, strict=True)},
+            "files": {name: found.result() for name, found in hashes.items()},
             "tool_version": __version__,
         }
