@@ -244,7 +244,7 @@ def _replace(folder: Path, out: Path, marker: str) -> None:
     if out.exists():
         out.rename(_aside(out))
     folder.rename(out)
-    _sync_one(out.parent)
+    sync_file(out.parent)
     _remove(_aside(out), marker)
 
 
@@ -256,10 +256,11 @@ def _remove(folder: Path, marker: str) -> None:
 
 def _sync(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
-        _sync_one(path)
+        sync_file(path)
 
 
-def _sync_one(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Wait until a file, or what a folder lists, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
