@@ -21,7 +21,7 @@ from data_prep.progress import Add
 from data_prep.rules import Binning, Rule, bin_times
 from data_prep.sources._source import ReadOptions, Source, other_sources
 from data_prep.spool import Part
-from data_prep.writer import work_folder, write_array, write_json
+from data_prep.writer import sync_file, work_folder, write_array, write_json
 from dgl_dysign import __version__
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
@@ -123,6 +123,12 @@ class _Fraction:
             self._done = done
 
 
+def _settle(path: Path) -> str:
+    found = schema.sha256(path)
+    sync_file(path)
+    return found
+
+
 class _Run:
     def __init__(self, source: Source, options: Options, work: Path, progress: Add) -> None:
         self.source, self.options, self.work, self.new = source, options, work, work / "new"
@@ -164,9 +170,9 @@ class _Run:
         return manifest
 
     def hash(self, name: str) -> "Future[str]":
-        """Start to hash a file that is whole, beside what comes next; once a file."""
+        """Start to hash a file that is whole, and to bring it to the disk, beside what comes next; once a file."""
         if name not in self.hashes:
-            self.hashes[name] = self.pool.submit(schema.sha256, self.new / name)
+            self.hashes[name] = self.pool.submit(_settle, self.new / name)
         return self.hashes[name]
 
     def filled(self) -> list[Part]:

@@ -119,7 +119,7 @@ STAGES = {
     "rejected": "data_prep.pipeline._Run.write_rejected",
     "hashes": "data_prep.pipeline.schema.sha256",
     "manifest": "data_prep.pipeline.schema.write_manifest",
-    "sync": "data_prep.writer._sync_one",
+    "sync": "data_prep.writer.sync_file",
     "move": "data_prep.writer._replace",
 }
 
