@@ -38,7 +38,9 @@ def split(line: bytes, layout: Layout) -> list[str]:
 def plain_line(layout: Layout, dim: int) -> re.Pattern[bytes]:
     """Return a pattern of lines that look good at a glance, to save most of them from `explain`."""
     mark = re.escape(layout.delimiter.encode())
-    other = rb'[^%s\r"]' % (b" \t" if layout.delimiter == " " else mark)
+    # Blanks and brackets belong to one part of the pattern only: a run of them has one way to be read, not n * n.
+    blanks = rb" \t\[\]" if layout.brackets or layout.delimiter == " " else b""
+    other = rb'[^%s%s\r"]' % (mark, blanks)
     between = rb"[ \t]+" if layout.delimiter == " " else rb" *%s *" % mark if layout.brackets else mark
     number = rb"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
     kinds = {"integer": rb"[0-9]{1,18}", "number": number, "yyyymmdd": rb"[12][0-9]{7}", "skip": other + b"*"}

@@ -330,3 +330,11 @@ def test_memory_does_not_grow_with_the_file(raw):
 
 def _resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_a_long_run_of_blanks_in_an_array_does_not_hang(raw):
+    text = "[0, 1, 2]\n[0, 1" + " " * 20_000 + "\n[0," + " " * 20_000 + "1, 2]\n"
+    columns = Column("src", "integer"), Column("dst", "integer"), Column("other", "skip")
+    file = raw(text, Layout(columns, brackets=True), on_error="quarantine")
+    assert [row for batch in file for row in batch.to_pylist()] == [{"src": 0, "dst": 1}] * 2
+    assert [row.line for row in file.rejected] == [2]
