@@ -43,7 +43,8 @@ def plain_line(layout: Layout, dim: int) -> re.Pattern[bytes]:
     other = rb'[^%s%s\r"]' % (mark, blanks)
     between = rb"[ \t]+" if layout.delimiter == " " else rb" *%s *" % mark if layout.brackets else mark
     number = rb"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
-    kinds = {"integer": rb"[0-9]{1,18}", "number": number, "yyyymmdd": rb"[12][0-9]{7}", "skip": other + b"*"}
+    skip = other + (b"+" if blanks else b"*")
+    kinds = {"integer": rb"[0-9]{1,18}", "number": number, "yyyymmdd": rb"[12][0-9]{7}", "skip": skip}
     fields = [kinds.get(column.kind, other + b"+") for column in layout.columns]
     if layout.vector:
         again = b"," if layout.vector == "field" else mark

@@ -14,6 +14,7 @@ Each run depends on the seed and its own number alone, so that one can be looked
 import argparse
 import bz2
 import contextlib
+import faulthandler
 import gzip
 import io
 import json
@@ -160,7 +161,10 @@ def attacks(runs: int, first: int = 0, seed: int = 0, keep: Path | None = None, 
     with tempfile.TemporaryDirectory(prefix="attacks-") as folder:
         for number in range(first, first + runs):
             home, begin = Path(folder) / str(number), time.process_time()
+            # What hangs where no signal reaches it ends all, and leaves the data set where it is.
+            faulthandler.dump_traceback_later(PATIENCE + 30, exit=True, file=sys.__stderr__)
             arguments, outcome = attack(number, seed, home)
+            faulthandler.cancel_dump_traceback_later()
             seconds = time.process_time() - begin
             slowest = max(slowest, seconds)
             ends[outcome.status] += 1
