@@ -128,10 +128,16 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
         If `out` may not be written, or another run is writing it.
     """
     out = out.resolve()
-    _restore(out, schema.MANIFEST)
+    folder = out.parent / f".{out.name}.work"
+    if _aside(out).exists():
+        # Only a killed run's: one that is alive may be about to put its own folder there.
+        lock = _lock_work(folder, out)
+        _restore(out, schema.MANIFEST)
+        with suppress(OSError):
+            folder.rmdir()  # it stays if there is something to go on with
+        os.close(lock)
     check_target(out, overwrite)
     made = [parent for parent in out.parents if not parent.exists()]
-    folder = out.parent / f".{out.name}.work"
     lock = _lock_work(folder, out)
     try:
         _begin(folder, {**plan, "boot": _boot()})

@@ -212,6 +212,18 @@ def test_the_old_folder_stays_until_the_new_one_is_whole(raw, home, monkeypatch)
     assert names(home) == ["out"]
 
 
+def test_a_folder_that_a_live_run_has_moved_aside_is_left_to_it(raw, home):
+    prepare(raw, home / ".out.old")
+    with writer.work_folder(home / "other", {}):
+        (home / ".other.work").rename(home / ".out.work")  # as if that run wrote `out`
+        with pytest.raises(DataError, match="another run"):
+            prepare(raw, home / "out", overwrite=True)
+        assert names(home) == [".out.old", ".out.work"]
+        (home / ".out.work").rename(home / ".other.work")
+    assert prepare(raw, home / "out", overwrite=True)["num_edges"] == 6
+    assert names(home) == ["other", "out"]
+
+
 def test_paths_of_every_kind(raw, home, monkeypatch):
     monkeypatch.chdir(home)
     good = prepare(raw, writer.Path("relative"))
