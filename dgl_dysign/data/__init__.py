@@ -1,18 +1,25 @@
 """Reading prepared folders: :class:`TemporalGraph`, splits, and the schema that ``data_prep`` writes by.
 
-Names load on first use, so that :mod:`dgl_dysign.data.schema` can be had without PyTorch and DGL.
+Names load on first use, so that :mod:`dgl_dysign.data.schema` can be had without PyTorch and DGL. A function that has the
+name of its module, :func:`dgl_dysign.data.snapshot_edges.snapshot_edges`, is imported from there.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges
     from dgl_dysign.data.splits import stratified_split
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
-_HOMES = {"TemporalGraph": "temporal_graph", "stratified_split": "splits"}
+_HOMES = {
+    "SnapshotEdges": "snapshot_edges",
+    "TemporalGraph": "temporal_graph",
+    "distinct_edges": "snapshot_edges",
+    "stratified_split": "splits",
+}
 
-__all__ = ["TemporalGraph", "stratified_split"]
+__all__ = ["SnapshotEdges", "TemporalGraph", "distinct_edges", "stratified_split"]
 
 
 def __getattr__(name: str) -> Any:
