@@ -1,7 +1,7 @@
 """Reading prepared folders: :class:`TemporalGraph`, splits, and the schema that ``data_prep`` writes by.
 
-Names load on first use, so that :mod:`dgl_dysign.data.schema` can be had without PyTorch and DGL. A function that has the
-name of its module, :func:`dgl_dysign.data.snapshot_edges.snapshot_edges`, is imported from there.
+Names load on first use, so that :mod:`dgl_dysign.data.schema` can be had without PyTorch and DGL. A function
+that has the name of its module, :func:`dgl_dysign.data.snapshot_edges.snapshot_edges`, is imported from there.
 """
 
 from importlib import import_module

@@ -169,10 +169,10 @@ def distinct_edges(
     if weights is not None:
         total = np.add.reduceat(weights[order], first) if rows else np.empty(0)
         mean = torch.from_numpy(total / count)
-    columns = (
-        torch.from_numpy(np.ascontiguousarray(part)) for part in (begin[last], end[last], ids[last], times[last])
+    pairs = [torch.from_numpy(part[last]) for part in (begin, end, ids, times)]  # indexing has copied
+    return SnapshotEdges(
+        int(snapshot), pairs[0], pairs[1], pairs[2], pairs[3], torch.from_numpy(count), mean, int(num_nodes), directed
     )
-    return SnapshotEdges(int(snapshot), *columns, torch.from_numpy(count), mean, int(num_nodes), bool(directed))
 
 
 def _column(values: Any, kind: type) -> np.ndarray:
