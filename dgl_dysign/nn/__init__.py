@@ -1,12 +1,15 @@
-"""Drop-in modules: spiking neurons, encoders and spiking graph convolutions, ``forward(graph, feat, ...)``."""
+"""Drop-in modules: neurons, encoders, spiking and influence-weighted convolutions, ``forward(graph, feat, ...)``."""
 
 from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder
 from dgl_dysign.nn.constant_encoder import ConstantEncoder
 from dgl_dysign.nn.equilibrium_spiking_conv import EquilibriumSpikingConv
 from dgl_dysign.nn.equilibrium_state import EquilibriumState
+from dgl_dysign.nn.influence_conv import InfluenceConv
+from dgl_dysign.nn.influence_mixer import InfluenceMixer
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
 from dgl_dysign.nn.spiking_graph_conv import SpikingGraphConv
+from dgl_dysign.nn.time_encoding import TimeEncoding
 
 __all__ = [
     "LIF",
@@ -14,6 +17,9 @@ __all__ = [
     "ConstantEncoder",
     "EquilibriumSpikingConv",
     "EquilibriumState",
+    "InfluenceConv",
+    "InfluenceMixer",
     "SpectralBound",
     "SpikingGraphConv",
+    "TimeEncoding",
 ]

@@ -1,0 +1,260 @@
+"""Convolutions whose messages are weighed by temporal influence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.nn._influence import TimeAwareFilter, check_feature, check_finite, edge_shares, edge_softmax, join
+from dgl_dysign.nn.time_encoding import TimeEncoding
+from dgl_dysign.ops import aggregate
+from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
+
+AGGREGATORS = ("gcn", "sage", "gat", "gin")
+
+
+class InfluenceConv(nn.Module):
+    r"""Message passing over the neighbours of a store, with the scores normalised to sum to one at each node.
+
+    UnderGS (technical report), influence-weighted aggregation. With the score :math:`I_{uv}` of the edge u -> v, the
+    edge's features e, its age and the time encoding :math:`\phi`,
+
+    .. math:: w_{uv} = I_{uv} \Big/ \sum_k |I_{kv}|, \qquad m_{uv} = [x_u \,\Vert\, e_{uv} \,\Vert\, \phi(a_{uv})]
+
+    =========  ===================================================================================================
+    ``gcn``    :math:`W \sum_u w_{uv} m_{uv} + b`
+    ``sage``   :math:`W \max_u w_{uv}\,\mathrm{relu}(P m_{uv} + p) + b`, the maximum taken for each feature
+    ``gat``    :math:`\sum_u \alpha_{uv} V m_{uv}` with
+               :math:`\alpha_{uv} = \mathrm{softmax}_u\, (Q x_v)^T w_{uv} K m_{uv} / \sqrt{d}`, for each head
+    ``gin``    :math:`\mathrm{MLP}((1 + \epsilon) x_v + \sum_u w_{uv} M m_{uv})`
+    =========  ===================================================================================================
+
+    Where a node has no neighbours, or all their scores are zero, the sum, maximum or attention is zero. In training
+    each neighbour of age above zero is left out with probability ``filter_ratio``, before scores are normalised.
+
+    Parameters
+    ----------
+    in_feats, out_feats : int
+        Width of the nodes' features, and of the result.
+    aggregator : {"gcn", "sage", "gat", "gin"}, default "gcn"
+        One of those above.
+    edge_feats, time_feats : int, default 0
+        Width of the edges' features and of the time encoding; 0: none.
+    filter_ratio : float, default 0
+        Share of historical neighbours left out in training, in [0, 1).
+    num_heads : int, default 1
+        Heads of ``gat``; they share ``out_feats``.
+    time_scale : float or "paper", default 100
+        See `TimeEncoding`.
+
+    Shapes
+    ------
+    feat ``(N_src, in_feats)``, or a pair with ``(N_dst, in_feats)`` -> ``(N_dst, out_feats)``.
+
+    Raises
+    ------
+    ConfigError
+        For an argument outside its range.
+    GraphError
+        For shapes that do not fit the graph, scores that are not finite, and ages that are needed and missing. It is a
+        ``DGLError`` too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign._dgl import dgl
+    >>> from dgl_dysign.nn import InfluenceConv
+    >>> graph = dgl.graph(([0, 1], [2, 2]))
+    >>> conv = InfluenceConv(1, 1)
+    >>> _ = torch.nn.init.ones_(conv.fc.weight)
+    >>> conv(graph, torch.tensor([[1.0], [5.0], [9.0]]), torch.tensor([3.0, 1.0])).detach()
+    tensor([[0.],
+            [0.],
+            [2.]])
+    """
+
+    def __init__(
+        self,
+        in_feats: int,
+        out_feats: int,
+        aggregator: str = "gcn",
+        edge_feats: int = 0,
+        time_feats: int = 0,
+        filter_ratio: float = 0.0,
+        num_heads: int = 1,
+        time_scale: float | str = 100.0,
+    ) -> None:
+        super().__init__()
+        check_choice("aggregator", aggregator, AGGREGATORS)
+        if min(in_feats, out_feats) < 1 or min(edge_feats, time_feats) < 0:
+            raise ConfigError(
+                f"widths must be at least 1 (0 for edges and times), but got {(in_feats, out_feats)}, "
+                f"edge_feats={edge_feats}, time_feats={time_feats}"
+            )
+        if num_heads < 1 or out_feats % num_heads:
+            raise ConfigError(f"num_heads must divide out_feats={out_feats}, but got {num_heads}")
+        self.in_feats, self.out_feats, self.aggregator, self.num_heads = in_feats, out_feats, aggregator, num_heads
+        self.edge_feats, self.time_feats = edge_feats, time_feats
+        self.filter = TimeAwareFilter(filter_ratio)
+        self.time = TimeEncoding(time_feats, time_scale) if time_feats else None
+        width = in_feats + edge_feats + time_feats
+        if aggregator == "gcn":
+            self.fc = nn.Linear(width, out_feats)
+        elif aggregator == "sage":
+            self.fc_pool, self.fc = nn.Linear(width, width), nn.Linear(width, out_feats)
+        elif aggregator == "gat":
+            self.fc_query, self.fc_key = nn.Linear(in_feats, out_feats), nn.Linear(width, out_feats)
+            self.fc_value = nn.Linear(width, out_feats)
+        else:
+            self.eps = nn.Parameter(torch.zeros(()))
+            self.fc_message = nn.Linear(width, in_feats, bias=False)
+            self.mlp = nn.Sequential(nn.Linear(in_feats, out_feats), nn.ReLU(), nn.Linear(out_feats, out_feats))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights uniformly by Glorot's rule, set biases and eps to zero, and begin the time encoding anew."""
+        for part in self.modules():
+            if isinstance(part, nn.Linear):
+                nn.init.xavier_uniform_(part.weight)
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
+        if self.time is not None:
+            self.time.reset_parameters()
+        if self.aggregator == "gin":
+            nn.init.zeros_(self.eps)
+
+    def forward(
+        self,
+        graph: Any,
+        feat: Tensor | tuple[Tensor, Tensor],
+        influence: Tensor | None = None,
+        age: Tensor | None = None,
+        edge_feat: Tensor | None = None,
+    ) -> Tensor:
+        """Return the aggregated and transformed messages.
+
+        Parameters
+        ----------
+        graph : DGLGraph
+            A graph or block with one type of edges, such as ``store.block(nodes, now)``. Nothing is left on it. It may
+            lie on the CPU while the features lie elsewhere.
+        feat : Tensor or pair of Tensor
+            Features of the source nodes, or of both sides. Of a block the first rows are the destinations.
+        influence : Tensor, optional
+            Scores, ``(E,)`` or ``(E, 1)``: the edge weight. Default: ``graph.edata["influence"]``, and where there is
+            none every edge counts once.
+        age : Tensor, optional
+            Ages of the edges in snapshots, ``(E,)``. Default: ``graph.edata["age"]``.
+        edge_feat : Tensor, optional
+            ``(E, edge_feats)``.
+
+        Returns
+        -------
+        Tensor
+            ``(N_dst, out_feats)``.
+        """
+        source, target = self._ends(graph, feat)
+        check_feature("edge_feat", edge_feat, (graph.num_edges(),), self.edge_feats)
+        src, dst = (end.to(source.device).long() for end in graph.edges(order="eid"))
+        weight = self._score(graph, influence, source)
+        age = self._age(graph, age, source)
+        keep = None if age is None else self.filter(age)
+        if keep is not None:
+            weight = weight * keep
+        share = edge_shares(weight, dst, graph.num_dst_nodes())
+        extra = join(edge_feat, None if self.time is None else self.time(age), source)
+        if self.aggregator in ("gcn", "gin"):
+            return self._sum(graph, source, target, dst, share, extra)
+        # Neighbours without a score are no neighbours: a maximum or a softmax would hear them still.
+        heard = (share != 0).nonzero()[:, 0]
+        src, dst, share = src[heard], dst[heard], share[heard]
+        extra = None if extra is None else extra[heard]
+        reduce = self._pool if self.aggregator == "sage" else self._attend
+        return reduce(source, target, src, dst, share, extra)
+
+    def _sum(
+        self, graph: Any, source: Tensor, target: Tensor, dst: Tensor, share: Tensor, extra: Tensor | None
+    ) -> Tensor:
+        layer = self.fc if self.aggregator == "gcn" else self.fc_message
+        to_feat, to_extra = layer.weight[:, : self.in_feats], layer.weight[:, self.in_feats :]
+        if self.in_feats > layer.out_features:  # the narrower side is aggregated
+            out = aggregate(graph, functional.linear(source, to_feat), share, norm="none")
+        else:
+            out = functional.linear(aggregate(graph, source, share, norm="none"), to_feat)
+        if extra is not None:
+            gathered = extra.new_zeros(len(out), extra.shape[1]).index_add(0, dst, extra * share[:, None])
+            out = out + functional.linear(gathered, to_extra)
+        if self.aggregator == "gcn":
+            return out + layer.bias
+        mixed: Tensor = self.mlp((1 + self.eps) * target + out)
+        return mixed
+
+    def _pool(
+        self, source: Tensor, target: Tensor, src: Tensor, dst: Tensor, share: Tensor, extra: Tensor | None
+    ) -> Tensor:
+        message = self._message(self.fc_pool, source, src, extra).relu() * share[:, None]
+        pooled = message.new_zeros(len(target), message.shape[1]).scatter_reduce(
+            0, dst[:, None].expand_as(message), message, "amax", include_self=False
+        )
+        out: Tensor = self.fc(pooled)
+        return out
+
+    def _attend(
+        self, source: Tensor, target: Tensor, src: Tensor, dst: Tensor, share: Tensor, extra: Tensor | None
+    ) -> Tensor:
+        shape = self.num_heads, self.out_feats // self.num_heads
+        key = self._message(self.fc_key, source, src, extra) * share[:, None]
+        logits = (self.fc_query(target)[dst] * key).unflatten(1, shape).sum(-1) / shape[1] ** 0.5
+        attention = edge_softmax(logits, dst, len(target))
+        value = self._message(self.fc_value, source, src, extra).unflatten(1, shape) * attention[..., None]
+        return value.new_zeros(len(target), self.out_feats).index_add(0, dst, value.flatten(1))
+
+    def _message(self, layer: nn.Linear, source: Tensor, src: Tensor, extra: Tensor | None) -> Tensor:
+        """Return the layer's value at each message; nodes are multiplied once, not once for each of their edges."""
+        out = functional.linear(source, layer.weight[:, : self.in_feats], layer.bias)[src]
+        return out if extra is None else out + functional.linear(extra, layer.weight[:, self.in_feats :])
+
+    def _ends(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        check_one_edge_type(graph)
+        num_dst = graph.num_dst_nodes()
+        source, target = feat if isinstance(feat, tuple) else (feat, feat[:num_dst])
+        check_rows(graph, source)
+        if source.dim() != 2 or source.shape[1] != self.in_feats or tuple(target.shape) != (num_dst, self.in_feats):
+            raise DGLGraphError(
+                f"feat must have shapes ({graph.num_src_nodes()}, {self.in_feats}) and ({num_dst}, {self.in_feats}), "
+                f"but has {tuple(source.shape)} and {tuple(target.shape)}"
+            )
+        return source, target
+
+    def _score(self, graph: Any, influence: Tensor | None, like: Tensor) -> Tensor:
+        if influence is None:
+            influence = graph.edata.get("influence")
+        if influence is None:
+            return like.new_ones(graph.num_edges())
+        influence = edge_vector(graph, influence).to(device=like.device, dtype=like.dtype)
+        check_finite(influence)
+        return influence
+
+    def _age(self, graph: Any, age: Tensor | None, like: Tensor) -> Tensor | None:
+        if self.time is None and self.filter.filter_ratio == 0:
+            return None
+        if age is None:
+            age = graph.edata.get("age")
+        if age is None or age.shape != (graph.num_edges(),):
+            found = "there is none" if age is None else f"its shape is {tuple(age.shape)}"
+            raise DGLGraphError(
+                f"time_feats and filter_ratio need the age of each of the {graph.num_edges()} edges, but {found}: "
+                f"pass age, or set graph.edata['age']"
+            )
+        return age.to(like.device)
+
+    def extra_repr(self) -> str:
+        """Describe the layer in one line."""
+        return (
+            f"{self.in_feats}, {self.out_feats}, aggregator={self.aggregator!r}, edge_feats={self.edge_feats}, "
+            f"time_feats={self.time_feats}, num_heads={self.num_heads}"
+        )
