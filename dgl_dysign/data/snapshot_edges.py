@@ -58,7 +58,7 @@ class SnapshotEdges:
 
     def to(self, device: torch.device | str) -> SnapshotEdges:
         """Return the same edges with all tensors on a device."""
-        moved = {
+        moved: dict[str, Any] = {
             field.name: value.to(device)
             for field in dataclasses.fields(self)
             if isinstance(value := getattr(self, field.name), Tensor)

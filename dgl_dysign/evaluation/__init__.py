@@ -1,5 +1,25 @@
 """Scores and protocols."""
 
 from dgl_dysign.evaluation.f1 import confusion, f1_scores, mean_std
+from dgl_dysign.evaluation.link_scores import LinkScores
+from dgl_dysign.evaluation.links import LinkModel, evaluate_links, split_snapshots
+from dgl_dysign.evaluation.negatives import LinkQueries, NegativeSampler, ReleasedSampler
+from dgl_dysign.evaluation.ranking import auc, average_precision, hits, mrr, tie_aware_rank
 
-__all__ = ["confusion", "f1_scores", "mean_std"]
+__all__ = [
+    "LinkModel",
+    "LinkQueries",
+    "LinkScores",
+    "NegativeSampler",
+    "ReleasedSampler",
+    "auc",
+    "average_precision",
+    "confusion",
+    "evaluate_links",
+    "f1_scores",
+    "hits",
+    "mean_std",
+    "mrr",
+    "split_snapshots",
+    "tie_aware_rank",
+]

@@ -2,6 +2,15 @@
 
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.label_propagation import masked_label_features, propagate_labels, smooth_predictions
+from dgl_dysign.models.link_reference import (
+    CommonNeighbours,
+    DestinationRecency,
+    EdgeBank,
+    PreferentialAttachment,
+    RandomLinks,
+    RecentDegree,
+    link_reference_models,
+)
 from dgl_dysign.models.logistic_regression import LogisticRegression
 from dgl_dysign.models.majority import majority_class
 from dgl_dysign.models.relu_network import ReLUNetwork
@@ -9,11 +18,18 @@ from dgl_dysign.models.snapshot import Snapshot, load_snapshots, spread
 from dgl_dysign.models.snapshot_gcn import SnapshotGCN
 
 __all__ = [
+    "CommonNeighbours",
+    "DestinationRecency",
     "DySIGN",
+    "EdgeBank",
     "LogisticRegression",
+    "PreferentialAttachment",
+    "RandomLinks",
     "ReLUNetwork",
+    "RecentDegree",
     "Snapshot",
     "SnapshotGCN",
+    "link_reference_models",
     "load_snapshots",
     "majority_class",
     "masked_label_features",

@@ -1,0 +1,179 @@
+"""When and how often each ordered node pair was met, and whom each node met: a hash table that grows with the pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_EMPTY = -1
+
+
+class PairLog:
+    """Remembers ordered node pairs; adding and looking up cost what they are given, whatever the past holds.
+
+    Open addressing with linear probing over ``src * num_nodes + dst``; the destinations of a source form a chain, from
+    the newest on.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes N; memory is O(N + pairs).
+
+    Attributes
+    ----------
+    last, count : numpy.ndarray
+        Last snapshot and number of additions of each pair, by the number that :meth:`find` gives; int64.
+    degree : numpy.ndarray
+        Number of distinct destinations of each node, int64 ``(N,)``.
+
+    Examples
+    --------
+    >>> log = PairLog(3)
+    >>> log.add(4, np.array([0, 0]), np.array([1, 2]))
+    >>> log.find(np.array([0, 1]), np.array([2, 0]))
+    array([ 1, -1])
+    >>> log.last[1], log.degree, log.destinations(np.array([0, 1]))
+    (np.int64(4), array([2, 0, 0]), (array([0, 0]), array([2, 1])))
+    """
+
+    def __init__(self, num_nodes: int) -> None:
+        self.num_nodes = num_nodes
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.size = 0
+        self._table = np.full(16, _EMPTY, np.int64)  # place -> number of the pair
+        self._key, self.last, self.count, self._next = (np.zeros(8, np.int64) for _ in range(4))
+        self._head = np.full(self.num_nodes, _EMPTY, np.int64)
+        self.degree = np.zeros(self.num_nodes, np.int64)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def add(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> None:
+        """Note the pairs of a snapshot; one given twice counts twice."""
+        self._reserve(self.size + len(src))
+        columns = (self._key, self.last, self.count, self._next)
+        self.size = _add(self._table, *columns, self._head, self.degree, self.size, snapshot, src, dst, self.num_nodes)
+
+    def find(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        """Return the number of each pair, or -1, in the shape of `src` and `dst`, which broadcast."""
+        keys = src * self.num_nodes + dst
+        return _find(self._table, self._key, keys.reshape(-1)).reshape(keys.shape)
+
+    def destinations(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return all destinations of some nodes: the row of `nodes` each belongs to, and the destination."""
+        row = np.repeat(np.arange(len(nodes)), self.degree[nodes])
+        return row, _chains(self._head, self._next, self._key, nodes, len(row), self.num_nodes)
+
+    def common(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        """Count the destinations that source ``(E,)`` and candidate ``(E, C)`` have in common; int64 ``(E, C)``."""
+        return _common(self._head, self._next, self._key, src, dst, self.num_nodes)
+
+    def _reserve(self, size: int) -> None:
+        if size > len(self._key):
+            more = max(size, 2 * len(self._key)) - len(self._key)
+            self._key, self.last, self.count, self._next = (
+                np.concatenate([column, np.zeros(more, np.int64)])
+                for column in (self._key, self.last, self.count, self._next)
+            )
+        if 2 * size > len(self._table):
+            self._table = np.full(1 << (4 * size - 1).bit_length(), _EMPTY, np.int64)
+            _place(self._table, self._key[: self.size])
+
+
+@njit(cache=True, nogil=True)
+def _start(key: int, mask: int) -> int:
+    # The middle bits of a wrapping product with an odd number depend on all lower bits of the key (Fibonacci hashing).
+    return ((key * -7046029254386353131) >> 20) & mask
+
+
+@njit(cache=True, nogil=True)
+def _place(table: np.ndarray, keys: np.ndarray) -> None:
+    mask = len(table) - 1
+    for number in range(len(keys)):
+        at = _start(keys[number], mask)
+        while table[at] >= 0:
+            at = (at + 1) & mask
+        table[at] = number
+
+
+@njit(cache=True, nogil=True)
+def _add(
+    table: np.ndarray,
+    known: np.ndarray,
+    last: np.ndarray,
+    count: np.ndarray,
+    following: np.ndarray,
+    head: np.ndarray,
+    degree: np.ndarray,
+    size: int,
+    snapshot: int,
+    src: np.ndarray,
+    dst: np.ndarray,
+    num_nodes: int,
+) -> int:
+    mask = len(table) - 1
+    for i in range(len(src)):
+        key = src[i] * num_nodes + dst[i]
+        at = _start(key, mask)
+        while table[at] >= 0 and known[table[at]] != key:
+            at = (at + 1) & mask
+        number = table[at]
+        if number < 0:
+            number = table[at] = size
+            known[number] = key
+            following[number] = head[src[i]]
+            head[src[i]] = number
+            degree[src[i]] += 1
+            size += 1
+        last[number] = snapshot
+        count[number] += 1
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _find(table: np.ndarray, known: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    mask = len(table) - 1
+    found = np.empty(len(keys), np.int64)
+    for i in range(len(keys)):
+        at = _start(keys[i], mask)
+        while table[at] >= 0 and known[table[at]] != keys[i]:
+            at = (at + 1) & mask
+        found[i] = table[at]
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _chains(
+    head: np.ndarray, following: np.ndarray, known: np.ndarray, nodes: np.ndarray, total: int, num_nodes: int
+) -> np.ndarray:
+    found = np.empty(total, np.int64)
+    at = 0
+    for i in range(len(nodes)):
+        number = head[nodes[i]]
+        while number >= 0:
+            found[at] = known[number] % num_nodes
+            number = following[number]
+            at += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _common(
+    head: np.ndarray, following: np.ndarray, known: np.ndarray, src: np.ndarray, dst: np.ndarray, num_nodes: int
+) -> np.ndarray:
+    mark = np.full(num_nodes, -1, np.int64)
+    shared = np.zeros(dst.shape, np.int64)
+    for i in range(len(src)):
+        number = head[src[i]]
+        while number >= 0:
+            mark[known[number] % num_nodes] = i
+            number = following[number]
+        for j in range(dst.shape[1]):
+            number = head[dst[i, j]]
+            while number >= 0:
+                shared[i, j] += mark[known[number] % num_nodes] == i
+                number = following[number]
+    return shared

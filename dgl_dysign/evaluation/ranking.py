@@ -1,0 +1,126 @@
+"""Scores of ranking and of telling true links from drawn ones; equal scores are never broken in the model's favour."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgl_dysign.errors import ConfigError, DataError
+
+
+def tie_aware_rank(scores: Tensor) -> Tensor:
+    r"""Return the rank of the first column among all, with equal scores shared evenly.
+
+    .. math:: rank = 1 + \#\{q : s_q > s_0\} + \#\{q : s_q = s_0\} / 2
+
+    over the other columns :math:`q`: the mean of the best and the worst place that equal scores allow.
+
+    Parameters
+    ----------
+    scores : Tensor
+        ``(E, 1 + Q)``; column 0 belongs to the true link; higher is better.
+
+    Returns
+    -------
+    Tensor
+        float64 ``(E,)``, from 1 to Q + 1.
+
+    Raises
+    ------
+    ConfigError
+        If the shape is another.
+    DataError
+        If a score is NaN.
+
+    Examples
+    --------
+    >>> tie_aware_rank(torch.tensor([[0.5, 0.9, 0.1], [1.0, 1.0, 1.0]]))
+    tensor([2., 2.], dtype=torch.float64)
+    """
+    if scores.dim() != 2 or not scores.shape[1]:
+        raise ConfigError(f"found scores of shape {tuple(scores.shape)}, expected (edges, 1 + negatives)")
+    if bool(torch.isnan(scores).any()):
+        raise DataError("found NaN among the scores, expected numbers: look for a division by zero in the model")
+    true, others = scores[:, :1], scores[:, 1:]
+    return 1 + (others > true).sum(1).double() + (others == true).sum(1).double() / 2
+
+
+def mrr(ranks: Tensor) -> float:
+    """Return the mean of 1 / rank; NaN for no rank at all.
+
+    Examples
+    --------
+    >>> mrr(torch.tensor([1.0, 4.0]))
+    0.625
+    """
+    return float((1 / ranks.double()).mean())
+
+
+def hits(ranks: Tensor, k: int) -> float:
+    """Return the share of ranks up to `k`; NaN for no rank at all.
+
+    Examples
+    --------
+    >>> hits(torch.tensor([1.0, 3.5, 4.0]), 3)
+    0.3333333333333333
+    """
+    return float((ranks <= k).double().mean())
+
+
+def auc(positive: Tensor, negative: Tensor) -> float:
+    """Return the chance that a positive's score is above a negative's, equal scores counting one half.
+
+    Parameters
+    ----------
+    positive, negative : Tensor
+        Scores in any shape; all positives are compared with all negatives.
+
+    Returns
+    -------
+    float
+        In 0 .. 1, the area under the ROC curve; NaN where either is empty.
+
+    Examples
+    --------
+    >>> auc(torch.tensor([0.9, 0.5]), torch.tensor([0.5, 0.1, 0.2]))
+    0.9166666666666666
+    """
+    true, drawn = _flat(positive), np.sort(_flat(negative))
+    if not len(true) or not len(drawn):
+        return float("nan")
+    below, not_above = (np.searchsorted(drawn, true, side=side) for side in ("left", "right"))
+    return float((below + not_above).mean() / 2 / len(drawn))
+
+
+def average_precision(positive: Tensor, negative: Tensor) -> float:
+    """Return the mean, over positives, of the precision among the scores not below theirs.
+
+    Positives and negatives of one score are taken in together, as scikit-learn does, so that their order is of no
+    account.
+
+    Parameters
+    ----------
+    positive, negative : Tensor
+        Scores in any shape.
+
+    Returns
+    -------
+    float
+        In 0 .. 1; a constant scorer gets the share of positives; NaN where there is no positive.
+
+    Examples
+    --------
+    >>> average_precision(torch.tensor([0.9, 0.5]), torch.tensor([0.5, 0.1, 0.2]))
+    0.8333333333333333
+    """
+    true, drawn = np.sort(_flat(positive)), np.sort(_flat(negative))
+    if not len(true):
+        return float("nan")
+    caught = len(true) - np.searchsorted(true, true, side="left")
+    wrong = len(drawn) - np.searchsorted(drawn, true, side="left")
+    return float((caught / (caught + wrong)).mean())
+
+
+def _flat(scores: Tensor) -> np.ndarray:
+    return scores.detach().cpu().reshape(-1).numpy()

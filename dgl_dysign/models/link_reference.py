@@ -1,0 +1,323 @@
+"""Counting models of links: the rows that every table of link figures shows, because a learned model must beat them.
+
+Each fulfils :class:`dgl_dysign.evaluation.LinkModel`, learns nothing, is deterministic, and costs O(edges of the
+snapshot) to observe.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgl_dysign.data.pair_log import PairLog
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import ConfigError
+
+_ENDS = ("both", "dst")
+
+
+class RandomLinks:
+    """Score each (snapshot, source, candidate) by a number in 0 .. 1 that looks random but is always the same.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes.
+    seed : int, default 0
+        Other seeds give other numbers.
+
+    Examples
+    --------
+    >>> model = RandomLinks(4, seed=1)
+    >>> model.score(7, torch.tensor([0]), torch.tensor([[1, 2, 3]])).shape
+    torch.Size([1, 3])
+    """
+
+    def __init__(self, num_nodes: int, seed: int = 0) -> None:
+        self.num_nodes = num_nodes
+        self.seed = seed
+
+    def reset(self) -> None:
+        """Do nothing: there is no state."""
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Do nothing: the past is of no account."""
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return float64 scores ``(E, C)``."""
+        begin, end = _arrays(src, dst)
+        salt = _mix(np.array([snapshot], np.uint64) + _mix(np.array([self.seed], np.uint64)))
+        mixed = _mix(_mix(begin.astype(np.uint64) + salt)[:, None] + end.astype(np.uint64))
+        return torch.from_numpy((mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+
+class EdgeBank:
+    """Score 1 for pairs that were met before, 0 for others (Poursafaei et al., 2022).
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes.
+    directed : bool, default True
+        Whether only the same direction counts; data without a direction has none to tell apart.
+    window : int, optional
+        Only meetings of the last `window` snapshots count; default: all.
+
+    Raises
+    ------
+    ConfigError
+        If `window` is below 1.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import distinct_edges
+    >>> model = EdgeBank(3)
+    >>> model.observe(distinct_edges(0, [0], [1], num_nodes=3))
+    >>> model.score(1, torch.tensor([0, 1]), torch.tensor([[1, 2], [0, 2]]))
+    tensor([[1., 0.],
+            [0., 0.]], dtype=torch.float64)
+    """
+
+    def __init__(self, num_nodes: int, directed: bool = True, window: int | None = None) -> None:
+        if window is not None and window < 1:
+            raise ConfigError(f"window={window}: expected at least 1 snapshot, or None for all")
+        self.directed = directed
+        self.window = window
+        self._log = PairLog(num_nodes)
+        self._ordered = directed
+
+    def reset(self) -> None:
+        """Forget all pairs."""
+        self._log.reset()
+        self._ordered = self.directed
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Remember the pairs of a snapshot."""
+        self._ordered = self.directed and edges.directed
+        self._log.add(edges.snapshot, *self._pair(*_arrays(edges.src, edges.dst)))
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return float64 scores ``(E, C)``, each 0 or 1."""
+        begin, end = _arrays(src, dst)
+        number = self._log.find(*self._pair(np.broadcast_to(begin[:, None], end.shape), end))
+        met = number >= 0
+        if self.window is not None:
+            met &= self._log.last[number] >= snapshot - self.window
+        return torch.from_numpy(met.astype(np.float64))
+
+    def _pair(self, src: np.ndarray, dst: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return (src, dst) if self._ordered else (np.minimum(src, dst), np.maximum(src, dst))
+
+
+class RecentDegree:
+    r"""Score a candidate by its edges, each weighted by the decay to the power of its age.
+
+    .. math:: s(d) = \sum_{e \ni d} \gamma^{t - t_e}
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes.
+    decay : float, default 0.9
+        The decay :math:`\gamma` a snapshot, in (0, 1].
+    ends : {"both", "dst"}
+        Whether all edges of the candidate count, or only those of which it is the destination. Edges without a
+        direction always count at both ends.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import distinct_edges
+    >>> model = RecentDegree(3, decay=0.5)
+    >>> model.observe(distinct_edges(0, [0, 0], [1, 2], num_nodes=3))
+    >>> model.score(1, torch.tensor([0]), torch.tensor([[0, 1]]))
+    tensor([[1.0000, 0.5000]], dtype=torch.float64)
+    """
+
+    def __init__(self, num_nodes: int, decay: float = 0.9, ends: str = "both") -> None:
+        if not 0 < decay <= 1 or ends not in _ENDS:
+            raise ConfigError(f"decay={decay}, ends={ends!r}: expected a decay in (0, 1], ends one of {_ENDS}")
+        self.num_nodes = num_nodes
+        self.decay = decay
+        self.ends = ends
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all edges."""
+        self._value = np.zeros(self.num_nodes)
+        self._at = np.zeros(self.num_nodes, np.int64)  # the snapshot for which the value holds
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Count the edges of a snapshot."""
+        nodes, counts = np.unique(_touched(edges, self.ends), return_counts=True)
+        self._value[nodes] = self._degree(edges.snapshot, nodes) + counts
+        self._at[nodes] = edges.snapshot
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return float64 scores ``(E, C)``."""
+        return torch.from_numpy(self._degree(snapshot, _arrays(src, dst)[1]))
+
+    def _degree(self, snapshot: int, nodes: np.ndarray) -> np.ndarray:
+        return self._value[nodes] * self.decay ** (snapshot - self._at[nodes])
+
+
+class PreferentialAttachment(RecentDegree):
+    """Score a pair by the product of both ends' numbers of past edges.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes.
+    ends : {"both", "dst"}
+        As in :class:`RecentDegree`, for the candidate; of the source all edges count.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import distinct_edges
+    >>> model = PreferentialAttachment(3)
+    >>> model.observe(distinct_edges(0, [0, 0], [1, 2], num_nodes=3))
+    >>> model.score(1, torch.tensor([0]), torch.tensor([[0, 1]]))
+    tensor([[4., 2.]], dtype=torch.float64)
+    """
+
+    def __init__(self, num_nodes: int, ends: str = "both") -> None:
+        self._sources = RecentDegree(num_nodes, decay=1.0)
+        super().__init__(num_nodes, decay=1.0, ends=ends)
+
+    def reset(self) -> None:
+        """Forget all edges."""
+        super().reset()
+        self._sources.reset()
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Count the edges of a snapshot."""
+        super().observe(edges)
+        self._sources.observe(edges)
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return float64 scores ``(E, C)``."""
+        return super().score(snapshot, src, dst) * self._sources.score(snapshot, src, src[:, None])
+
+
+class DestinationRecency:
+    """Score a candidate by the snapshot in which it was last seen: the later, the higher.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes.
+    ends : {"both", "dst"}
+        As in :class:`RecentDegree`.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import distinct_edges
+    >>> model = DestinationRecency(3)
+    >>> model.observe(distinct_edges(3, [0], [1], num_nodes=3))
+    >>> model.score(5, torch.tensor([0]), torch.tensor([[1, 2]]))
+    tensor([[0.5000, 0.0000]], dtype=torch.float64)
+    """
+
+    def __init__(self, num_nodes: int, ends: str = "both") -> None:
+        if ends not in _ENDS:
+            raise ConfigError(f"ends={ends!r}: expected one of {_ENDS}")
+        self.num_nodes = num_nodes
+        self.ends = ends
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all nodes."""
+        self._last = np.full(self.num_nodes, -1, np.int64)
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Note who is there in a snapshot."""
+        self._last[_touched(edges, self.ends)] = edges.snapshot
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return float64 scores ``(E, C)``: 1 / snapshots since, 0 for a node never seen."""
+        last = self._last[_arrays(src, dst)[1]]
+        # A leaking protocol asks about a snapshot that was observed already: that counts as age 1/2.
+        return torch.from_numpy(np.where(last < 0, 0.0, 1 / np.maximum(snapshot - last, 0.5)))
+
+
+class CommonNeighbours:
+    """Score a pair by the number of nodes that both met before, in either direction.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import distinct_edges
+    >>> model = CommonNeighbours(4)
+    >>> model.observe(distinct_edges(0, [0, 2, 3], [1, 1, 0], num_nodes=4))
+    >>> model.score(1, torch.tensor([0]), torch.tensor([[2, 3]]))
+    tensor([[1., 0.]], dtype=torch.float64)
+    """
+
+    def __init__(self, num_nodes: int) -> None:
+        self._log = PairLog(num_nodes)
+
+    def reset(self) -> None:
+        """Forget all pairs."""
+        self._log.reset()
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Remember the pairs of a snapshot."""
+        src, dst = _arrays(edges.src, edges.dst)
+        other = src != dst
+        src, dst = src[other], dst[other]
+        self._log.add(edges.snapshot, np.concatenate([src, dst]), np.concatenate([dst, src]))
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return float64 scores ``(E, C)``."""
+        return torch.from_numpy(self._log.common(*_arrays(src, dst)).astype(np.float64))
+
+
+def link_reference_models(num_nodes: int, seed: int = 0, window: int = 8) -> dict[str, object]:
+    """Return every counting model by the name of its row.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes.
+    seed : int, default 0
+        Of the random row.
+    window : int, default 8
+        Snapshots that the windowed EdgeBank remembers.
+    """
+    return {
+        "random": RandomLinks(num_nodes, seed),
+        "edgebank": EdgeBank(num_nodes),
+        "edgebank-undirected": EdgeBank(num_nodes, directed=False),
+        "edgebank-window": EdgeBank(num_nodes, directed=False, window=window),
+        "preferential-attachment": PreferentialAttachment(num_nodes),
+        "common-neighbours": CommonNeighbours(num_nodes),
+        "destination-recency": DestinationRecency(num_nodes),
+        "recent-degree": RecentDegree(num_nodes),
+    }
+
+
+def _arrays(src: Tensor, dst: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    return src.cpu().numpy(), dst.cpu().numpy()
+
+
+def _touched(edges: SnapshotEdges, ends: str) -> np.ndarray:
+    """Return the nodes whose count goes up, once for each time it does."""
+    src, dst = _arrays(edges.src, edges.dst)
+    return dst if ends == "dst" and edges.directed else np.concatenate([src, dst])
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """Scramble 64-bit numbers one by one (SplitMix64)."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
