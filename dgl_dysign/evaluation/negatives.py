@@ -145,10 +145,14 @@ class NegativeSampler:
         return LinkQueries(
             edges.snapshot,
             torch.from_numpy(src),
-            torch.from_numpy(np.column_stack([dst, drawn])),
-            torch.from_numpy(self._seen[src] & self._seen[dst]),
+            torch.from_numpy(np.c_[dst, drawn]),
+            torch.from_numpy(self.warm(src, dst)),
             int(np.count_nonzero(~asked)),
         )
+
+    def warm(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        """Tell of which pairs both ends were seen."""
+        return self._seen[src] & self._seen[dst]
 
     def _check(self, edges: SnapshotEdges) -> None:
         if edges.snapshot <= self.snapshot:
@@ -236,23 +240,20 @@ class ReleasedSampler:
 
     def draw(self, edges: SnapshotEdges) -> LinkQueries:
         """Return the queries of a snapshot; changes nothing."""
-        honest = self._sampler.draw(edges)
-        src, dst = _ends(edges)
-        loop = src == dst
-        src, dst = src[~loop], dst[~loop]
-        seen = self._sampler._seen
+        src, dst = _without_loops(*_ends(edges))
         generator = np.random.default_rng(self._sampler.seed)
         drawn = generator.choice(self._destinations, (len(src), self._sampler.num_negatives))
-        return LinkQueries(
-            honest.snapshot,
-            torch.from_numpy(src),
-            torch.from_numpy(np.column_stack([dst, drawn])),
-            torch.from_numpy(seen[src] & seen[dst]),
-        )
+        warm = self._sampler.warm(src, dst)
+        return LinkQueries(edges.snapshot, *(torch.from_numpy(part) for part in (src, np.c_[dst, drawn], warm)))
 
 
 def _ends(edges: SnapshotEdges) -> tuple[np.ndarray, np.ndarray]:
     return edges.src.cpu().numpy(), edges.dst.cpu().numpy()
+
+
+def _without_loops(src: np.ndarray, dst: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    other = src != dst
+    return src[other], dst[other]
 
 
 def _keys(src: np.ndarray, dst: np.ndarray, edges: SnapshotEdges) -> np.ndarray:
@@ -267,8 +268,7 @@ def _queried(
     src: np.ndarray, dst: np.ndarray, edges: SnapshotEdges, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return source and true destination of the edges to be asked about."""
-    loop = src == dst
-    src, dst = src[~loop], dst[~loop]
+    src, dst = _without_loops(src, dst)
     if not edges.directed:
         turned = generator.random(len(src)) < 0.5
         src, dst = np.where(turned, dst, src), np.where(turned, src, dst)
