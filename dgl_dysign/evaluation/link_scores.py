@@ -74,12 +74,12 @@ class LinkScores:
     @property
     def rank(self) -> Tensor:
         """Rank of every scored edge, float64."""
-        return torch.cat(self._ranks)
+        return torch.cat([torch.empty(0, dtype=torch.float64), *self._ranks])
 
     @property
     def warm(self) -> Tensor:
         """Whether each scored edge is warm."""
-        return torch.cat(self._warm)
+        return torch.cat([torch.empty(0, dtype=torch.bool), *self._warm])
 
     @property
     def mrr(self) -> float:
