@@ -2,6 +2,7 @@
 
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.label_propagation import masked_label_features, propagate_labels, smooth_predictions
+from dgl_dysign.models.link_head import LinkHead, link_loss
 from dgl_dysign.models.link_reference import (
     CommonNeighbours,
     DestinationRecency,
@@ -16,12 +17,16 @@ from dgl_dysign.models.majority import majority_class
 from dgl_dysign.models.relu_network import ReLUNetwork
 from dgl_dysign.models.snapshot import Snapshot, load_snapshots, spread
 from dgl_dysign.models.snapshot_gcn import SnapshotGCN
+from dgl_dysign.models.spiking_undergs import SpikingUnderGS, store_graph
+from dgl_dysign.models.undergs import PRESETS, UnderGS, preset_store
 
 __all__ = [
+    "PRESETS",
     "CommonNeighbours",
     "DestinationRecency",
     "DySIGN",
     "EdgeBank",
+    "LinkHead",
     "LogisticRegression",
     "PreferentialAttachment",
     "RandomLinks",
@@ -29,11 +34,16 @@ __all__ = [
     "RecentDegree",
     "Snapshot",
     "SnapshotGCN",
+    "SpikingUnderGS",
+    "UnderGS",
+    "link_loss",
     "link_reference_models",
     "load_snapshots",
     "majority_class",
     "masked_label_features",
+    "preset_store",
     "propagate_labels",
     "smooth_predictions",
     "spread",
+    "store_graph",
 ]

@@ -3,6 +3,17 @@
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.fit import FitConfig, fit
 from dgl_dysign.training.full_batch import full_batch_gradient
+from dgl_dysign.training.late_snapshot import LateStep, SnapshotBatch, late_snapshot_step, snapshot_batches
 from dgl_dysign.training.run_folder import RunFolder
 
-__all__ = ["EquilibriumCache", "FitConfig", "RunFolder", "fit", "full_batch_gradient"]
+__all__ = [
+    "EquilibriumCache",
+    "FitConfig",
+    "LateStep",
+    "RunFolder",
+    "SnapshotBatch",
+    "fit",
+    "full_batch_gradient",
+    "late_snapshot_step",
+    "snapshot_batches",
+]

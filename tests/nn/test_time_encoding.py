@@ -19,8 +19,8 @@ def test_values():
     for row in range(2):
         for column in range(2):
             for i in range(3):
-                angle = float(encoding.frequency[i]) * int(age[row, column]) + float(encoding.phase[i])
-                assert float(found[row, column, i]) == pytest.approx(math.cos(angle))
+                angle = encoding.frequency[i].item() * age[row, column].item() + encoding.phase[i].item()
+                assert found[row, column, i].item() == pytest.approx(math.cos(angle))
 
 
 def test_the_papers_frequencies_are_fixed_and_flat():

@@ -1,0 +1,123 @@
+"""Scores of pairs from the vectors of their ends, and the loss of one true pair among others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dgl_dysign.errors import ConfigError
+
+LOSSES = ("softmax", "bce")
+
+
+class LinkHead(nn.Module):
+    r"""Score pairs by a network with one hidden layer.
+
+    .. math:: y = v^T \mathrm{relu}(S z_s + D z_d + P (z_s \odot z_d) + F f_{sd} + b) \;(+\; c)
+
+    which is the network on the concatenation, of which only the part that differs between candidates is computed for
+    each of them.
+
+    Parameters
+    ----------
+    feats : int
+        Width of the vectors.
+    hidden_feats : int, default 64
+        Width of the hidden layer.
+    pair_feats : int, default 0
+        Width of the pairs' own features; 0: none.
+    dropout : float, default 0
+        Of the hidden layer.
+    bias : bool, default True
+        Whether c is there. A softmax over candidates is blind to it.
+
+    Shapes
+    ------
+    z_src ``(E, feats)`` or ``(E, 1, feats)``, z_dst ``(E, C, feats)``, pair_feat ``(E, C, pair_feats)`` -> ``(E, C)``;
+    without C all through for single pairs.
+
+    Raises
+    ------
+    ConfigError
+        If shapes do not fit, or features of pairs are missing or not expected.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.models import LinkHead
+    >>> LinkHead(8)(torch.randn(5, 8), torch.randn(5, 3, 8)).shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(
+        self, feats: int, hidden_feats: int = 64, pair_feats: int = 0, dropout: float = 0.0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.feats, self.pair_feats = feats, pair_feats
+        self.src, self.dst = nn.Linear(feats, hidden_feats), nn.Linear(feats, hidden_feats, bias=False)
+        self.product = nn.Linear(feats, hidden_feats, bias=False)
+        self.pair = nn.Linear(pair_feats, hidden_feats, bias=False) if pair_feats else None
+        self.out = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_feats, 1, bias=bias))
+
+    def forward(self, z_src: Tensor, z_dst: Tensor, pair_feat: Tensor | None = None) -> Tensor:
+        """Return the scores."""
+        if z_src.dim() == z_dst.dim() - 1:
+            z_src = z_src.unsqueeze(-2)
+        self._check(z_src, z_dst, pair_feat)
+        hidden = self.src(z_src) + self.dst(z_dst) + self.product(z_src * z_dst)
+        if self.pair is not None and pair_feat is not None:
+            hidden = hidden + self.pair(pair_feat)
+        scores: Tensor = self.out(hidden)[..., 0]
+        return scores
+
+    def _check(self, z_src: Tensor, z_dst: Tensor, pair_feat: Tensor | None) -> None:
+        shapes = tuple(z_src.shape), tuple(z_dst.shape)
+        if z_src.dim() != z_dst.dim() or z_src.shape[:1] != z_dst.shape[:1] or {s[-1] for s in shapes} != {self.feats}:
+            raise ConfigError(
+                f"expected vectors (E, {self.feats}) of sources and (E, C, {self.feats}) of candidates, "
+                f"but got shapes {shapes[0]} and {shapes[1]}"
+            )
+        if (pair_feat is not None) != (self.pair_feats > 0):
+            raise ConfigError(
+                f"pair_feat: this head was made with pair_feats={self.pair_feats}, but got "
+                f"{'none' if pair_feat is None else 'some'}"
+            )
+        if pair_feat is not None and tuple(pair_feat.shape) != (*shapes[1][:-1], self.pair_feats):
+            raise ConfigError(
+                f"pair_feat must have shape {(*shapes[1][:-1], self.pair_feats)}, but has {tuple(pair_feat.shape)}"
+            )
+
+
+def link_loss(logits: Tensor, kind: str = "softmax") -> Tensor:
+    r"""Return the mean loss of true pairs, each beside its negatives.
+
+    .. math:: \text{softmax:}\; -\log \frac{e^{y_0}}{\sum_{c \ge 0} e^{y_c}}, \qquad
+              \text{bce:}\; \log(1 + e^{-y_0}) + \frac 1Q \sum_{c \ge 1} \log(1 + e^{y_c})
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(E, 1 + Q)``; column 0 is the true pair.
+    kind : {"softmax", "bce"}, default "softmax"
+        Choice of one among the candidates, or a decision on each alone.
+
+    Raises
+    ------
+    ConfigError
+        For another kind, or without a negative.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.models import link_loss
+    >>> link_loss(torch.tensor([[0.0, 0.0, 0.0, 0.0]])), link_loss(torch.tensor([[9.0, -9.0]]), "bce")
+    (tensor(1.3863), tensor(0.0002))
+    """
+    if kind not in LOSSES:
+        raise ConfigError(f"kind must be one of {', '.join(map(repr, LOSSES))}, but got {kind!r}")
+    if logits.dim() != 2 or logits.shape[1] < 2:
+        raise ConfigError(f"logits must have shape (E, 1 + Q) with Q >= 1, but have {tuple(logits.shape)}")
+    if kind == "softmax":
+        return functional.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
+    return functional.softplus(-logits[:, 0]).mean() + functional.softplus(logits[:, 1:]).mean()

@@ -1,0 +1,199 @@
+"""Late-snapshot gradient aggregation: many batches, one optimiser step for each snapshot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.errors import ConfigError
+
+
+class Batch(Protocol):
+    """Part of a snapshot: any object with the snapshot's index and a length."""
+
+    @property
+    def snapshot(self) -> int:
+        """Index of the snapshot to which all of its rows belong."""
+
+    def __len__(self) -> int:
+        """Return the number of rows over which its loss is the mean."""
+
+
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
+
+
+@dataclass(frozen=True)
+class SnapshotBatch:
+    """Some rows of a snapshot's tensors.
+
+    Parameters
+    ----------
+    snapshot : int
+        Index of the snapshot.
+    tensors : tuple of Tensor
+        All with the same number of rows.
+    """
+
+    snapshot: int
+    tensors: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+
+def snapshot_batches(snapshot: int, batch_size: int, *tensors: Tensor) -> list[SnapshotBatch]:
+    """Cut the rows of one snapshot into batches, without copies.
+
+    Parameters
+    ----------
+    snapshot : int
+        Index of the snapshot.
+    batch_size : int
+        Rows in a batch; the last may have fewer.
+    *tensors : Tensor
+        All with the same number of rows.
+
+    Raises
+    ------
+    ConfigError
+        If the numbers of rows differ, or the batch size is below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.training import snapshot_batches
+    >>> [len(batch) for batch in snapshot_batches(3, 4, torch.arange(10))]
+    [4, 4, 2]
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, but got {batch_size}")
+    rows = [len(tensor) for tensor in tensors]
+    if len(set(rows)) != 1:
+        raise ConfigError(f"expected tensors with one number of rows, but got {rows}")
+    parts = zip(*(tensor.split(batch_size) for tensor in tensors), strict=True)
+    return [SnapshotBatch(snapshot, part) for part in parts if len(part[0])]
+
+
+class LateStep(NamedTuple):
+    """What one step did.
+
+    Parameters
+    ----------
+    loss : float
+        Mean over all rows; nan without rows.
+    rows, batches : int
+        How many there were.
+    grad_norm : float
+        Norm of the gradient before clipping; nan where it was not asked for.
+    """
+
+    loss: float
+    rows: int
+    batches: int
+    grad_norm: float
+
+
+def late_snapshot_step(
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[AnyBatch],
+    loss_of_batch: Callable[[AnyBatch], Tensor],
+    max_grad_norm: float | None = None,
+) -> LateStep:
+    r"""Accumulate the gradients of a snapshot's batches, then take one optimiser step.
+
+    UnderGS (technical report), late-snapshot gradient aggregation. With :math:`\ell_b` the mean loss of the
+    :math:`n_b` rows of batch b,
+
+    .. math:: g = \frac{1}{\sum_b n_b} \sum_b n_b \nabla \ell_b
+
+    which is the gradient of the mean loss of the whole snapshot, up to rounding, while no more than one batch is held:
+    each batch's tape is freed before the next begins, and ``batches`` may be a generator. Losses must not depend on
+    what else is in the batch (as batch normalisation makes them).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Its parameters' old gradients are dropped. Without batches it takes no step.
+    batches : iterable of batch
+        All of one snapshot, see `snapshot_batches`.
+    loss_of_batch : callable
+        The mean loss over a batch's rows.
+    max_grad_norm : float, optional
+        Clip the norm of the snapshot's gradient to this.
+
+    Returns
+    -------
+    LateStep
+        The mean loss and what went into it.
+
+    Raises
+    ------
+    ConfigError
+        If batches are of two snapshots, one is empty, or a loss or the gradient is not finite. No step is taken then,
+        and no gradient left behind.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.training import late_snapshot_step, snapshot_batches
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.zeros_(model.weight)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    >>> batches = snapshot_batches(0, 2, torch.tensor([[1.0], [2.0], [6.0]]))
+    >>> late_snapshot_step(optimizer, batches, lambda batch: -model(batch.tensors[0]).mean()).rows
+    3
+    >>> model.weight.item()
+    3.0
+    """
+    optimizer.zero_grad(set_to_none=True)
+    try:
+        step = _accumulate(batches, loss_of_batch)
+        if step.rows:
+            norm = _finish(optimizer, step.rows, max_grad_norm)
+            step = step._replace(grad_norm=norm)
+            optimizer.step()
+    finally:  # gradients are for one step: neither an error nor the next loop may find them
+        optimizer.zero_grad(set_to_none=True)
+    return step
+
+
+def _accumulate(batches: Iterable[AnyBatch], loss_of_batch: Callable[[AnyBatch], Tensor]) -> LateStep:
+    total, rows, count, snapshot = 0.0, 0, 0, None
+    for batch in batches:
+        snapshot = batch.snapshot if snapshot is None else snapshot
+        if batch.snapshot != snapshot:
+            raise ConfigError(
+                f"batch {count} is of snapshot {batch.snapshot}, the batches before it of snapshot {snapshot}: weights "
+                f"are held fixed within a snapshot, so take one late_snapshot_step for each"
+            )
+        if len(batch) < 1:
+            raise ConfigError(f"batch {count} of snapshot {snapshot} is empty: leave it out")
+        # A sum at first: how many rows there are is known only at the end.
+        loss = loss_of_batch(batch) * len(batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise ConfigError(
+                f"the loss of batch {count} of snapshot {snapshot} is {value / len(batch)}: look for NaN in its "
+                f"features, or lower the learning rate"
+            )
+        loss.backward()
+        total, rows, count = total + value, rows + len(batch), count + 1
+    return LateStep(total / rows if rows else math.nan, rows, count, math.nan)
+
+
+def _finish(optimizer: torch.optim.Optimizer, rows: int, max_grad_norm: float | None) -> float:
+    """Turn the sum of gradients into their mean, and clip it."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    for parameter in parameters:
+        parameter.grad.div_(rows)
+    if max_grad_norm is None:
+        return math.nan
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm))
+    if not math.isfinite(norm):
+        raise ConfigError(f"the norm of the gradient is {norm}: lower the learning rate, or look for infinities")
+    return norm
