@@ -1,0 +1,138 @@
+"""The edges of one snapshot on their way into the store: checks, and one edge for each distinct pair."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgl_dysign.errors import DataError
+
+
+class Edges(NamedTuple):
+    """Columns of one snapshot's edges, each ``(E,)``: int64, `weight` float64; None where there is no such column."""
+
+    src: Tensor
+    dst: Tensor
+    edge_id: Tensor | None
+    weight: Tensor | None
+    edge_type: Tensor | None
+
+
+def to_ids(values: Any, name: str, device: torch.device) -> Tensor:
+    """Return whole numbers as an int64 vector.
+
+    Raises
+    ------
+    DataError
+        If they are no whole numbers, or no vector.
+    """
+    if not isinstance(values, Tensor):
+        values = torch.from_numpy(np.asarray(values)) if len(values) else torch.empty(0, dtype=torch.int64)
+    if values.dtype != torch.int64 and (
+        values.is_floating_point() or values.is_complex() or values.dtype == torch.bool
+    ):
+        raise DataError(f"found {name} of type {values.dtype}, expected whole numbers: convert it with {name}.long()")
+    if values.dim() != 1:
+        raise DataError(f"found {name} of shape {tuple(values.shape)}, expected a vector: one number for each edge")
+    return values.to(device, torch.int64)
+
+
+def to_edges(src: Any, dst: Any, edge_id: Any, weight: Any, edge_type: Any, device: torch.device) -> Edges:
+    """Return the columns as tensors of equal length.
+
+    Raises
+    ------
+    DataError
+        If the type, the shape or the length of one is wrong.
+    """
+    ids = {"src": src, "dst": dst, "edge_id": edge_id, "edge_type": edge_type}
+    columns = {name: None if value is None else to_ids(value, name, device) for name, value in ids.items()}
+    if weight is not None:
+        weight = torch.as_tensor(weight).to(device, torch.float64)
+    rows = {name: tuple(c.shape) for name, c in (columns | {"weight": weight}).items() if c is not None}
+    if len(set(rows.values())) > 1:
+        raise DataError(f"found columns of shapes {rows}, expected one value for each edge in all of them")
+    begin, end = columns["src"], columns["dst"]
+    assert begin is not None
+    assert end is not None
+    return Edges(begin, end, columns["edge_id"], weight, columns["edge_type"])
+
+
+def check_nodes(nodes: Tensor, name: str, num_nodes: int) -> None:
+    """Raise ``DataError`` unless all ids are nodes.
+
+    Raises
+    ------
+    DataError
+        Naming the first id that is none.
+    """
+    _check(nodes, (nodes < 0) | (nodes >= num_nodes), name, f"a node from 0 to {num_nodes - 1}", "map ids to 0 .. N-1")
+
+
+def check_edges(edges: Edges, num_nodes: int, num_edge_types: int | None) -> None:
+    """Raise ``DataError`` unless every value is in its range.
+
+    Raises
+    ------
+    DataError
+        Naming the first value that is not, and its row.
+    """
+    check_nodes(edges.src, "src", num_nodes)
+    check_nodes(edges.dst, "dst", num_nodes)
+    if edges.edge_id is not None:
+        _check(edges.edge_id, edges.edge_id < 0, "edge_id", "0 or more", "number the events from 0")
+    if edges.weight is not None:
+        wrong = ~((edges.weight > 0) & edges.weight.isfinite())
+        _check(edges.weight, wrong, "weight", "a finite number above 0", "leave such edges out, or shift the weights")
+    if edges.edge_type is not None:
+        types = num_edge_types or 0
+        wrong = (edges.edge_type < 0) | (edges.edge_type >= types)
+        _check(
+            edges.edge_type, wrong, "edge_type", f"a type from 0 to {types - 1}", "give the store more num_edge_types"
+        )
+
+
+def _check(values: Tensor, wrong: Tensor, name: str, expected: str, remedy: str) -> None:
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise DataError(f"found {name} {values[row].item()} in row {row}, expected {expected}: {remedy}")
+
+
+def lexsort(*columns: Tensor) -> Tensor:
+    """Return the order of rows that ascends by the last column, among equals by the one before, and so on."""
+    order = torch.argsort(columns[0], stable=True)
+    for column in columns[1:]:
+        order = order[torch.argsort(column[order], stable=True)]
+    return order
+
+
+def starts(*columns: Tensor) -> Tensor:
+    """Return where a row differs from the row above in any column (bool); the first row always does."""
+    new = torch.zeros_like(columns[0], dtype=torch.bool)
+    for column in columns:
+        new[1:] |= column[1:] != column[:-1]
+    new[:1] = True
+    return new
+
+
+def distinct(edges: Edges, directed: bool, next_edge_id: int) -> Edges:
+    """Keep one edge for each distinct pair (and type), ascending; its last event speaks for it.
+
+    The last event is that of the largest edge id and, among equals, of the largest weight. Without ids the pairs are
+    numbered from `next_edge_id` in ascending order, which does not depend on the order of the events.
+    """
+    src, dst = edges.src, edges.dst
+    if not directed:
+        src, dst = torch.minimum(src, dst), torch.maximum(src, dst)
+    pair = [column for column in (edges.edge_type, dst, src) if column is not None]
+    order = lexsort(*[column for column in (edges.weight, edges.edge_id) if column is not None], *pair)
+    new = starts(*[column[order] for column in pair])
+    last = order[torch.cat([new[1:], new.new_ones(min(1, len(new)))])]
+    src, dst = src[last], dst[last]
+    number = next_edge_id + torch.arange(len(src), device=src.device)
+    edge_id = number if edges.edge_id is None else edges.edge_id[last]
+    weight, kind = (None if column is None else column[last] for column in (edges.weight, edges.edge_type))
+    return Edges(src, dst, edge_id, weight, kind)

@@ -1,0 +1,163 @@
+"""Insertion of a snapshot in PyTorch alone: on any device, all nodes at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.store._edges import Edges, lexsort, starts
+from dgl_dysign.store._rank import (
+    EDGE,
+    EMPTY,
+    HOP_STEP,
+    KEY,
+    SCORE_UNIT,
+    TIE,
+    TO_KEY,
+    TYPE,
+    RankScale,
+    hop_of,
+    node_of,
+    pack_tie,
+)
+
+
+class Candidates(NamedTuple):
+    """Entries that nodes may keep: `row` says which active node, `entry` (C, width) is what it would keep."""
+
+    row: Tensor
+    entry: Tensor
+
+
+class Plan(NamedTuple):
+    """What an insertion knows about the store."""
+
+    scale: RankScale
+    num_hops: int
+    num_neighbors: int
+    types: int
+    sections: int
+    direction: str
+
+
+def merge(slots: Tensor, edges: Edges, active: Tensor, base: Tensor, snapshot: int, plan: Plan) -> Tensor:
+    """Return the new rows of the active nodes.
+
+    Parameters
+    ----------
+    slots : Tensor
+        The store before, int64 ``(N, sections * K, width)``; only read.
+    edges : Edges
+        The distinct edges; their ends count in `active`.
+    active : Tensor
+        The nodes of the snapshot, ascending.
+    base : Tensor
+        log2 of their importances, as `quantise` gives them.
+    snapshot : int
+        The snapshot's number.
+    plan : Plan
+        The store's settings.
+
+    Returns
+    -------
+    Tensor
+        int64 ``(active, sections * K, width)``.
+    """
+    width, old = slots.shape[2], slots[active]
+    direct = _direct(edges, active, base, snapshot, plan, width)
+    parts = [_used(torch.arange(len(active), device=active.device), old), direct]
+    if plan.num_hops > 1:
+        parts += _further(slots, direct, active, plan)
+    row, entry = (torch.cat(part) for part in zip(*parts, strict=True))
+    # A node that is full has K entries above its last key already: nothing below it can enter.
+    section = _section(entry, plan)
+    least = old[:, plan.num_neighbors - 1 :: plan.num_neighbors, KEY]
+    keep = entry[:, KEY] >= least[row, section]
+    row, entry, section = row[keep], entry[keep], section[keep]
+    chosen, place = _best(row * plan.sections + section, entry, plan.num_neighbors)
+    out = torch.full_like(old, -1)
+    out[:, :, KEY] = EMPTY
+    out[row[chosen], section[chosen] * plan.num_neighbors + place] = entry[chosen]
+    return out
+
+
+def _direct(edges: Edges, active: Tensor, base: Tensor, snapshot: int, plan: Plan, width: int) -> Candidates:
+    """Return the direct neighbours of each active node."""
+    ways = {"out": [(edges.src, edges.dst)], "in": [(edges.dst, edges.src)]}
+    chosen = ways.get(plan.direction, ways["out"] + ways["in"])
+    row, other = (torch.cat(ends) for ends in zip(*chosen, strict=True))
+    edge, kind, weight = (
+        None if column is None else column.repeat(len(chosen))
+        for column in (edges.edge_id, edges.edge_type, edges.weight)
+    )
+    assert edge is not None
+    units = base[other]
+    if weight is not None:
+        units = units + (weight.log2() * SCORE_UNIT).round().long()
+    columns = [(units << TO_KEY) + plan.scale.start(snapshot), pack_tie(snapshot, 1, active[other]), edge]
+    if width > TYPE:
+        assert kind is not None
+        columns.append(kind)
+    proper = row != other
+    return Candidates(row[proper], torch.stack(columns, dim=1)[proper])
+
+
+def _further(slots: Tensor, direct: Candidates, active: Tensor, plan: Plan) -> list[Candidates]:
+    """Return what each node meets through its direct neighbours: their entries of before, and their other neighbours.
+
+    Of the latter no node needs more than the best K of any one neighbour, beside the edges that lead back to it.
+    """
+    other = torch.searchsorted(active, node_of(direct.entry[:, TIE]))
+    pair = torch.unique(torch.stack([direct.row, other]), dim=1)
+    row, through = pair[0], pair[1]
+    group = direct.row * plan.sections + _section(direct.entry, plan)
+    # Up to two edges of each type lead from a neighbour back to the node.
+    chosen, _ = _best(group, direct.entry, plan.num_neighbors + 2 * plan.types // plan.sections)
+    near = Candidates(direct.row[chosen], direct.entry[chosen])
+    count = torch.bincount(near.row, minlength=len(active))
+    begin = count.cumsum(0) - count
+    order = torch.argsort(near.row, stable=True)
+    repeat = count[through]
+    step = torch.arange(int(repeat.sum()), device=row.device) - (repeat.cumsum(0) - repeat).repeat_interleave(repeat)
+    at = order[begin[through].repeat_interleave(repeat) + step]
+    return [
+        _one_hop_further(Candidates(row.repeat_interleave(repeat), near.entry[at]), active, plan),
+        _one_hop_further(_used(row, slots[active[through]]), active, plan),
+    ]
+
+
+def _one_hop_further(found: Candidates, active: Tensor, plan: Plan) -> Candidates:
+    """Return the entries as seen from one hop further away, without those too far and those of the node itself."""
+    entry = found.entry.clone()
+    entry[:, KEY] += plan.scale.hop
+    entry[:, TIE] -= HOP_STEP
+    keep = (hop_of(found.entry[:, TIE]) < plan.num_hops) & (node_of(entry[:, TIE]) != active[found.row])
+    return Candidates(found.row[keep], entry[keep])
+
+
+def _used(row: Tensor, lists: Tensor) -> Candidates:
+    """Return the entries of some lists, without the empty slots."""
+    used = lists[:, :, KEY] != EMPTY
+    return Candidates(row.repeat_interleave(used.sum(1)), lists[used])
+
+
+def _section(entry: Tensor, plan: Plan) -> Tensor:
+    """Return in which part of a node's list each entry lies."""
+    return torch.zeros_like(entry[:, KEY]) if plan.sections == 1 else entry[:, TYPE]
+
+
+def _best(group: Tensor, entry: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the best `count` entries of each group, each (neighbour, edge) once, and their places in the group."""
+    rank = lexsort(*[~column for column in reversed(entry.unbind(1))])  # ~ turns the order and cannot overflow
+    group, entry = group[rank], entry[rank]
+    same = (group, node_of(entry[:, TIE]), entry[:, EDGE])
+    order = lexsort(*reversed(same))  # stable: the best of each (neighbour, edge) stays first
+    first = order[starts(*[column[order] for column in same])].sort().values
+    rank, group = rank[first], group[first]
+    order = torch.argsort(group, stable=True)
+    rank, group = rank[order], group[order]
+    number = torch.arange(len(group), device=group.device)
+    place = number - torch.cummax(torch.where(starts(group), number, 0), 0).values
+    return rank[place < count], place[place < count]

@@ -1,0 +1,405 @@
+"""The temporal-cohesive neighbour store: K temporal neighbours a node, in tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.errors import ConfigError, GraphError
+from dgl_dysign.store import _insert_torch, _rank
+from dgl_dysign.store._edges import Edges, check_edges, check_nodes, distinct, to_edges, to_ids
+from dgl_dysign.store._settings import check_choice, check_node_type, check_sizes, whole
+from dgl_dysign.store.importance import IMPORTANCES, Importance, call_importance, check_importance, log2_cohesion
+from dgl_dysign.store.influence import check_decays
+from dgl_dysign.store.neighbors import Neighbors, neighbor_block, read_torch
+
+if TYPE_CHECKING:
+    from dgl_dysign._dgl import dgl
+
+DIRECTIONS = ("both", "in", "out")
+BACKENDS = ("auto", "compiled", "torch")
+_COLUMNS = (*[torch.int64] * 4, *[torch.float32] * 2, torch.int64)  # of Neighbors
+_NONE, _NO_WEIGHT = np.empty(0, np.int64), np.empty(0)
+
+
+class NeighborStore(nn.Module):
+    r"""K temporal neighbours of highest influence for every node, kept up to date snapshot by snapshot (UnderGS).
+
+    .. math:: I_{ij}(t) = C_j(t') \, \alpha_1^{l - 1} \, \alpha_2^{t - t'}
+
+    is the score of neighbour j that entered at snapshot t' over l hops (times the edge's weight, where there are
+    weights). `insert` offers to each node of the snapshot what it held, its direct neighbours and, one hop further,
+    what those held before and their other direct neighbours; never the node itself. Of one (neighbour, edge) the best
+    score counts; of all, the best K stay. Ties go to the later snapshot, the lower hop, the smaller neighbour id, the
+    larger edge id, so that the lists depend neither on the order of the edges nor, ties aside, on the names of the
+    nodes. Importances that differ by less than a millionth count as tied.
+
+    It holds no parameters: a buffer that moves with ``.to()`` and is saved by ``state_dict()``.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes N, below 2^31.
+    num_neighbors : int, default 16
+        Slots a node, K.
+    num_hops : {1, 2, 3}, default 2
+        Longest path.
+    hop_decay, snapshot_decay : float, default 0.1 and 0.05
+        Factors per further hop and per snapshot of age, in (0, 1).
+    importance : str or callable, default "cohesion"
+        C: a name of ``store.importance`` (``"cohesion"``, ``"degree"``, ``"core"``, ``"uniform"``), at the cost of the
+        snapshot's own nodes; or any ``importance(src, dst, num_nodes) -> (num_nodes,)``, given its distinct edges.
+    direction : {"both", "in", "out"}, default "both"
+        Which ends a node keeps: with ``"out"`` the destinations of its edges, with ``"in"`` the sources.
+    device : torch.device, optional
+        Where the entries lie.
+    directed : bool, default True
+        If not, (u, v) and (v, u) are one edge of the snapshot; with direction a reciprocal pair is two edges.
+    num_edge_types : int, optional
+        Number of edge types; every `insert` then needs `edge_type`. Equal pairs of different types are different edges.
+    slots_per_type : bool, default False
+        Keep K neighbours for *each* type of edge.
+    node_type : Tensor, optional
+        Type of every node, int64 ``(N,)``; looked up by `node_types`.
+    backend : {"auto", "compiled", "torch"}, default "auto"
+        ``"compiled"`` is Numba on one core of the CPU, ``"torch"`` runs on any device; both give the same entries.
+        ``"auto"`` takes the first on the CPU; `active_backend` says which one runs.
+
+    Shapes
+    ------
+    slots : int64 ``(N, K, 3)``; ``(N, K, 4)`` with types, and types * K slots with `slots_per_type`.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is out of range, or two exclude each other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.store import NeighborStore
+    >>> store = NeighborStore(num_nodes=4, num_neighbors=2)
+    >>> store.insert(0, src=[0, 1], dst=[1, 2])
+    >>> store.insert(2, src=[2], dst=[3])
+    >>> found = store.neighbors([0, 3], now=3)
+    >>> found.node
+    tensor([[1, 2],
+            [2, 1]])
+    >>> found.hop, found.age
+    (tensor([[1, 2],
+            [1, 2]]), tensor([[3., 3.],
+            [1., 3.]]))
+    """
+
+    slots: Tensor
+    node_type: Tensor | None
+
+    def __init__(
+        self,
+        num_nodes: int,
+        num_neighbors: int = 16,
+        num_hops: int = 2,
+        hop_decay: float = 0.1,
+        snapshot_decay: float = 0.05,
+        importance: str | Importance = "cohesion",
+        direction: str = "both",
+        device: torch.device | str | None = None,
+        *,
+        directed: bool = True,
+        num_edge_types: int | None = None,
+        slots_per_type: bool = False,
+        node_type: Tensor | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        check_sizes(num_nodes, num_neighbors, num_hops, num_edge_types, slots_per_type)
+        check_decays(hop_decay, snapshot_decay)
+        check_importance(importance)
+        check_choice("direction", direction, DIRECTIONS)
+        check_choice("backend", backend, BACKENDS)
+        if not directed and direction != "both":
+            raise ConfigError(f"direction={direction!r} needs directed=True: without direction a node keeps both ends")
+        self.num_nodes, self.num_neighbors, self.num_hops = int(num_nodes), int(num_neighbors), int(num_hops)
+        self.hop_decay, self.snapshot_decay = float(hop_decay), float(snapshot_decay)
+        self.importance, self.direction, self.directed, self.backend = importance, direction, bool(directed), backend
+        self.num_edge_types, self.slots_per_type = num_edge_types, bool(slots_per_type)
+        self._scale = _rank.RankScale.of(self.hop_decay, self.snapshot_decay)
+        sections = num_edge_types if slots_per_type and num_edge_types else 1
+        self._plan = _insert_torch.Plan(
+            self._scale, self.num_hops, self.num_neighbors, num_edge_types or 1, sections, direction
+        )
+        width = _rank.TYPE if num_edge_types is None else _rank.TYPE + 1
+        slots = torch.empty(self.num_nodes, sections * self.num_neighbors, width, dtype=torch.int64, device=device)
+        self.register_buffer("slots", slots)
+        self.register_buffer("node_type", check_node_type(node_type, self.num_nodes, slots.device))
+        self.reset()
+
+    def reset(self) -> None:
+        """Empty the store; time begins anew."""
+        self.slots.fill_(-1)
+        self.slots[:, :, _rank.KEY] = _rank.EMPTY
+        self._snapshot, self._next_edge_id = -1, 0
+
+    @property
+    def snapshot(self) -> int:
+        """The last snapshot inserted; -1: none."""
+        return self._snapshot
+
+    @property
+    def active_backend(self) -> str:
+        """What runs where the store lies now: ``"compiled"`` or ``"torch"``."""
+        if self.backend == "auto":
+            return "compiled" if self.slots.device.type == "cpu" else "torch"
+        return self.backend
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the entries and node types: N * K * 24 bytes, and 8 a slot and a node more with types."""
+        return sum(buffer.numel() * buffer.element_size() for buffer in self.buffers())
+
+    def insert(
+        self,
+        snapshot: Any,
+        src: Any = None,
+        dst: Any = None,
+        edge_id: Any = None,
+        weight: Any = None,
+        edge_type: Any = None,
+    ) -> None:
+        """Insert the edges of one snapshot; where that fails, the store is as before.
+
+        Parameters
+        ----------
+        snapshot : int or SnapshotEdges
+            The snapshot's number, above that of the last one inserted; gaps are allowed. A ``data.SnapshotEdges``
+            brings its own `src`, `dst` and `edge_id`; its weights, which may be negative, are not used by themselves.
+        src, dst : array-like of int
+            Ends of the edges, ``(E,)``. Of repeated edges the one of the largest edge id (then weight) counts.
+        edge_id : array-like of int, optional
+            Ids, 0 or more; default: one number after another for the distinct edges, ascending by ends.
+        weight : array-like of float, optional
+            Weights, finite and above 0, with which importance and score are multiplied (core, uniform and a callable's
+            importance are not).
+        edge_type : array-like of int, optional
+            Types, 0 .. num_edge_types - 1.
+
+        Raises
+        ------
+        ConfigError
+            If the snapshot is not after the last one.
+        DataError
+            If columns differ in length or a value is out of range.
+        GraphError
+            If undirected edges meet a store of one direction.
+        """
+        if hasattr(snapshot, "edge_id"):
+            if not snapshot.directed and self.direction != "both":
+                raise GraphError(
+                    f"found undirected edges, but direction={self.direction!r}: use direction='both', or directed edges"
+                )
+            snapshot, src, dst, edge_id = snapshot.snapshot, snapshot.src, snapshot.dst, snapshot.edge_id
+        if src is None or dst is None:
+            raise ConfigError("found no src and dst, expected insert(snapshot, src, dst) or insert(SnapshotEdges)")
+        start = self._check_snapshot(snapshot)
+        self._check_types(edge_type)
+        edges = to_edges(src, dst, edge_id, weight, edge_type, self.slots.device)
+        last = (self._insert_compiled if self.active_backend == "compiled" else self._insert_torch)(
+            edges, int(snapshot), start
+        )
+        self._snapshot, self._next_edge_id = int(snapshot), max(self._next_edge_id, last + 1)
+
+    def _insert_torch(self, edges: Edges, snapshot: int, start: int) -> int:
+        """Insert and return the largest edge id."""
+        check_edges(edges, self.num_nodes, self.num_edge_types)
+        edges = distinct(edges, self.directed, self._next_edge_id)
+        if not len(edges.src):
+            return -1
+        active, base, edges = self._importances(edges)
+        self.slots[active] = _insert_torch.merge(self.slots, edges, active, base, snapshot, self._plan)
+        assert edges.edge_id is not None
+        return int(edges.edge_id.max())
+
+    def _importances(self, edges: Edges) -> tuple[Tensor, Tensor, Edges]:
+        """Return the snapshot's nodes, their importances, and the edges in the numbers of these nodes."""
+        active, local = torch.unique(torch.cat([edges.src, edges.dst]), return_inverse=True)
+        src, dst = local.chunk(2)
+        if callable(self.importance):
+            score = call_importance(self.importance, edges.src, edges.dst, self.num_nodes)[active].log2()
+        elif self.importance == "cohesion":
+            score = log2_cohesion(src, dst, len(active), edges.weight)
+        else:
+            score = IMPORTANCES[self.importance](src, dst, len(active), edges.weight).log2()
+        return active, _rank.quantise(score), edges._replace(src=src, dst=dst)
+
+    def _insert_compiled(self, edges: Edges, snapshot: int, start: int) -> int:
+        """Insert and return the largest edge id."""
+        from dgl_dysign.store import _insert_compiled as compiled
+
+        self._check_on_cpu()
+        kind, given = compiled.GIVEN, (_NONE, _NONE)
+        if not callable(self.importance):
+            kind = compiled.KINDS.get(self.importance, compiled.GIVEN)
+        if kind == compiled.GIVEN or edges.edge_id is None:
+            check_edges(edges, self.num_nodes, self.num_edge_types)
+            edges = distinct(edges, self.directed, self._next_edge_id)
+            if kind == compiled.GIVEN:
+                active, base, _ = self._importances(edges)
+                given = active.numpy(), base.numpy()
+        src, dst, edge_id, weight, kinds = (None if column is None else column.numpy() for column in edges)
+        last = compiled.insert(
+            self.slots.numpy(), src, dst, edge_id, _NO_WEIGHT if weight is None else weight,
+            _NONE if kinds is None else kinds, self.directed, self._plan.types, self._plan.sections, kind, *given,
+            start, snapshot, self._scale.hop, self.num_hops, compiled.WAYS[self.direction],
+        )  # fmt: skip
+        if last == compiled.REFUSED:
+            check_edges(edges, self.num_nodes, self.num_edge_types)
+        return int(last)
+
+    def neighbors(self, nodes: Any, now: int) -> Neighbors:
+        """Return the neighbours of some nodes, in descending order of influence.
+
+        Parameters
+        ----------
+        nodes : array-like of int
+            The nodes, ``(R,)``; repeated ones are answered repeatedly.
+        now : int
+            The snapshot to which scores are aged, not before the last one inserted. To score snapshot t honestly, ask
+            with ``now=t`` before t is inserted.
+
+        Returns
+        -------
+        Neighbors
+            Tensors ``(R, K)`` on the store's device.
+
+        Raises
+        ------
+        ConfigError
+            If `now` is before the store's time.
+        DataError
+            If an id is no node.
+        """
+        now = whole(now, "now")
+        if now < self._snapshot:
+            raise ConfigError(
+                f"found now={now}, but the store already holds snapshot {self._snapshot}: ask before inserting, or "
+                f"reset() and insert again up to {now}"
+            )
+        self._scale.start(now)
+        ids = to_ids(nodes, "nodes", self.slots.device)
+        if self.active_backend == "compiled" and self._plan.sections == 1:
+            return self._read_compiled(ids, now)
+        check_nodes(ids, "nodes", self.num_nodes)
+        return read_torch(self.slots[ids], now, self._scale, self._plan.sections)
+
+    def _read_compiled(self, nodes: Tensor, now: int) -> Neighbors:
+        from dgl_dysign.store import _read_compiled as compiled
+
+        self._check_on_cpu()
+        shape = len(nodes), self.slots.shape[1]
+        columns = [torch.empty(shape, dtype=kind) for kind in _COLUMNS]
+        views = [column.numpy() for column in columns]
+        if not compiled.read(self.slots.numpy(), nodes.numpy(), now, self._scale.snapshot, *views):
+            check_nodes(nodes, "nodes", self.num_nodes)
+        return Neighbors(*columns)
+
+    def block(self, nodes: Any, now: int) -> dgl.DGLGraph:
+        """Return the neighbours of some nodes as a DGL block, for any DGL convolution that takes edge weights.
+
+        Parameters
+        ----------
+        nodes : array-like of int
+            The nodes, ``(R,)``.
+        now : int
+            As for `neighbors`.
+
+        Returns
+        -------
+        dgl.DGLGraph
+            Destination nodes are `nodes`; source nodes are `nodes` and then the neighbours that are not among them,
+            their ids in ``srcdata[dgl.NID]``. ``edata`` has ``influence`` and ``age`` (float32), ``edge_id``, ``hop``
+            and ``type`` (int64), each ``(edges,)``. It lies on the store's device, or on the CPU where this DGL has no
+            CUDA.
+
+        Raises
+        ------
+        ConfigError, DataError
+            As for `neighbors`.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from dgl_dysign._dgl import dgl
+        >>> from dgl_dysign.store import NeighborStore
+        >>> store = NeighborStore(num_nodes=5)
+        >>> store.insert(0, src=[0, 3], dst=[1, 1])
+        >>> block = store.block([1, 0], now=1)
+        >>> block.srcdata[dgl.NID], block.num_edges()
+        (tensor([1, 0, 3]), 4)
+        """
+        ids = to_ids(nodes, "nodes", self.slots.device)
+        return neighbor_block(ids, self.neighbors(ids, now))
+
+    def node_types(self, nodes: Tensor) -> Tensor:
+        """Return the types of nodes, such as those of ``Neighbors.node``; -1 where there is no neighbour.
+
+        Raises
+        ------
+        ConfigError
+            If the store was made without `node_type`.
+        """
+        if self.node_type is None:
+            raise ConfigError("this store has no node types: give node_type when it is made")
+        return torch.where(nodes < 0, -1, self.node_type[nodes.clamp(min=0)])
+
+    def _check_snapshot(self, snapshot: Any) -> int:
+        """Return what the snapshot adds to its keys."""
+        number = whole(snapshot, "snapshot")
+        if number <= self._snapshot or number < 0:
+            raise ConfigError(
+                f"found snapshot {number}, but the store already holds snapshot {self._snapshot} and cannot go back in "
+                f"time: insert later ones, or reset() and begin anew"
+                if number >= 0
+                else f"found snapshot {number}, expected 0 or more"
+            )
+        return self._scale.start(number)
+
+    def _check_types(self, edge_type: Any) -> None:
+        if (edge_type is None) != (self.num_edge_types is None):
+            raise ConfigError(
+                f"found {'no ' if edge_type is None else ''}edge_type, but num_edge_types={self.num_edge_types}: "
+                f"give both or neither"
+            )
+
+    def _check_on_cpu(self) -> None:
+        if self.slots.device.type != "cpu":
+            raise ConfigError(
+                f"backend='compiled' needs the store on the CPU, but it is on {self.slots.device}: use backend='auto'"
+            )
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("num_hops", "hop_decay", "snapshot_decay", "direction", "directed", "num_edge_types", "slots_per_type")
+        importance = "callable" if callable(self.importance) else self.importance
+        return {name: getattr(self, name) for name in names} | {"importance": importance}
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what ``state_dict`` saves beside the entries: the time, and the settings they were made with."""
+        return {"snapshot": self._snapshot, "next_edge_id": self._next_edge_id, "settings": self._settings()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take the time from a ``state_dict``."""
+        self._snapshot, self._next_edge_id = int(state["snapshot"]), int(state["next_edge_id"])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        found = state_dict.get(f"{prefix}_extra_state", {}).get("settings", self._settings())
+        for name, value in self._settings().items():
+            if found.get(name) != value:
+                raise ConfigError(f"the saved store has {name}={found.get(name)!r}, this one {value!r}: make it alike")
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def extra_repr(self) -> str:
+        """Return the settings, as ``repr`` shows them."""
+        names = ("num_nodes", "num_neighbors", "num_hops", "hop_decay", "snapshot_decay", "direction", "active_backend")
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)

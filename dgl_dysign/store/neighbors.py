@@ -1,0 +1,131 @@
+"""What the store answers: the neighbours of some nodes, as tensors of one row a node and one column a slot."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.store._edges import lexsort
+from dgl_dysign.store._rank import EMPTY, RankScale, hop_of, influence_of, node_of, snapshot_of
+
+if TYPE_CHECKING:
+    from dgl_dysign._dgl import dgl
+
+
+class Neighbors(NamedTuple):
+    """Temporal neighbours of R nodes, each row in descending order of influence.
+
+    Parameters
+    ----------
+    node : Tensor
+        The neighbours, int64 ``(R, K)``; -1 in a slot without one.
+    edge_id : Tensor
+        Edge over which each was met, int64; -1: none.
+    snapshot : Tensor
+        When, int64; -1: none.
+    hop : Tensor
+        Length of the path, int64; 0: none.
+    influence : Tensor
+        Score aged to the time that was asked for, float32, not normalised; 0: none. It is held at float32's smallest
+        normal number, so that the neighbours of a node that was silent for long still share its attention.
+    age : Tensor
+        Snapshots since, float32; 0: none.
+    type : Tensor
+        Type of the edge, int64; -1: none, or a store without types.
+    """
+
+    node: Tensor
+    edge_id: Tensor
+    snapshot: Tensor
+    hop: Tensor
+    influence: Tensor
+    age: Tensor
+    type: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """Whether there is a neighbour, bool ``(R, K)``."""
+        return self.node >= 0
+
+
+def read_torch(lists: Tensor, now: int, scale: RankScale, sections: int) -> Neighbors:
+    """Return rows of the store as neighbours; lists in several sections are put in one order."""
+    if sections > 1:
+        rows = lists.flatten(0, 1)
+        row = torch.arange(len(lists), device=lists.device).repeat_interleave(lists.shape[1])
+        lists = rows[lexsort(*[~column for column in reversed(rows.unbind(1))], row)].view(lists.shape)
+    key, tie, edge_id, *kind = lists.unbind(2)
+    used = key != EMPTY
+    snapshot = torch.where(used, snapshot_of(tie), -1)
+    return Neighbors(
+        node=torch.where(used, node_of(tie), -1),
+        edge_id=edge_id.clone(),
+        snapshot=snapshot,
+        hop=torch.where(used, hop_of(tie), 0),
+        influence=influence_of(key, now, scale),
+        age=torch.where(used, now - snapshot, 0).float(),
+        type=kind[0].clone() if kind else torch.full_like(edge_id, -1),
+    )
+
+
+@functools.cache
+def _dgl_device(device: torch.device) -> torch.device:
+    """Return the device if this DGL can keep a graph there, else the CPU."""
+    from dgl_dysign._dgl import dgl
+
+    try:
+        dgl.graph((torch.zeros(1, dtype=torch.int64, device=device),) * 2)
+    except dgl.DGLError:  # a DGL without CUDA
+        return torch.device("cpu")
+    return device
+
+
+def neighbor_block(nodes: Tensor, found: Neighbors) -> dgl.DGLGraph:
+    """Return neighbours as a DGL block: an edge from each neighbour to the node that keeps it.
+
+    Parameters
+    ----------
+    nodes : Tensor
+        The nodes that were asked for, int64 ``(R,)``: the destination nodes, repeated ones included.
+    found : Neighbors
+        Their neighbours.
+
+    Returns
+    -------
+    dgl.DGLGraph
+        The source nodes are `nodes`, then the neighbours that are not among them, ascending; ids in ``dgl.NID``. It
+        lies beside `nodes` or, where this DGL cannot keep it there, on the CPU.
+    """
+    from dgl_dysign._dgl import dgl
+
+    device = _dgl_device(nodes.device)
+    rows, slots = found.mask.nonzero(as_tuple=True)
+    ids, order = torch.unique(nodes, return_inverse=True)
+    first = torch.full_like(ids, len(nodes)).scatter_reduce(
+        0, order, torch.arange(len(nodes), device=nodes.device), "amin"
+    )
+    src, new = _place(found.node[rows, slots], ids, first, len(nodes))
+    block = dgl.create_block(
+        (src.to(device), rows.to(device)), num_src_nodes=len(nodes) + len(new), num_dst_nodes=len(nodes)
+    )
+    block.srcdata[dgl.NID] = torch.cat([nodes, new]).to(device)
+    block.dstdata[dgl.NID] = nodes.to(device)
+    values: dict[str, Any] = found._asdict()
+    for name in ("influence", "age", "edge_id", "hop", "type"):
+        block.edata[name] = values[name][rows, slots].to(device)
+    return block
+
+
+def _place(neighbor: Tensor, ids: Tensor, first: Tensor, start: int) -> tuple[Tensor, Tensor]:
+    """Return the neighbours' numbers (the row that asks for the same node, else from `start`) and the new ids."""
+    if not len(ids):
+        return neighbor, neighbor
+    at = torch.searchsorted(ids, neighbor).clamp(max=len(ids) - 1)
+    known = ids[at] == neighbor
+    new, number = torch.unique(neighbor[~known], return_inverse=True)
+    place = first[at]
+    place[~known] = start + number
+    return place, new
