@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 from dgl_dysign.data.pair_log import PairLog
@@ -13,7 +14,6 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 
 _AMONG = ("nodes", "destinations")
-_CHUNK = 1 << 22  # past destinations looked at in one go
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -199,17 +199,13 @@ class NegativeSampler:
     ) -> None:
         """Overwrite the first columns with past destinations, drawn without repetition."""
         assert self._met is not None
+        sources, row_source = np.unique(src, return_inverse=True)
+        source, past = self._met.destinations(sources)
+        keep = ~self._refused(sources[source], past, taken)
+        number = np.bincount(source[keep], minlength=len(sources))
         most = round(self.historical * self.num_negatives)
-        steps = np.cumsum(self._met.degree[src]) // _CHUNK
-        for rows in np.split(np.arange(len(src)), np.flatnonzero(np.diff(steps)) + 1):
-            row, past = self._met.destinations(src[rows])
-            keep = ~self._refused(src[rows][row], past, taken)
-            row, past = row[keep], past[keep]
-            order = np.lexsort((generator.random(len(row)), row))
-            row, past = row[order], past[order]
-            place = np.arange(len(row)) - np.searchsorted(row, row)
-            first = place < most
-            drawn[rows[row[first]], place[first]] = past[first]
+        uniform = generator.random((len(src), most))
+        _shuffle(drawn, past[keep], np.cumsum(number) - number, number, row_source, uniform)
 
 
 class ReleasedSampler:
@@ -244,7 +240,8 @@ class ReleasedSampler:
         generator = np.random.default_rng(self._sampler.seed)
         drawn = generator.choice(self._destinations, (len(src), self._sampler.num_negatives))
         warm = self._sampler.warm(src, dst)
-        return LinkQueries(edges.snapshot, *(torch.from_numpy(part) for part in (src, np.c_[dst, drawn], warm)))
+        source, candidates = torch.from_numpy(src), torch.from_numpy(np.c_[dst, drawn])
+        return LinkQueries(edges.snapshot, source, candidates, torch.from_numpy(warm))
 
 
 def _ends(edges: SnapshotEdges) -> tuple[np.ndarray, np.ndarray]:
@@ -281,3 +278,24 @@ def _member(keys: np.ndarray, taken: np.ndarray) -> np.ndarray:
         return np.zeros(keys.shape, bool)
     place = np.minimum(np.searchsorted(taken, keys), len(taken) - 1)
     return taken[place] == keys
+
+
+@njit(cache=True, nogil=True)
+def _shuffle(
+    drawn: np.ndarray,
+    pool: np.ndarray,
+    first: np.ndarray,
+    number: np.ndarray,
+    row_source: np.ndarray,
+    uniform: np.ndarray,
+) -> None:
+    """Write the beginning of a shuffle of its source's part of the pool into the first columns of each row.
+
+    A part stays as the last row left it: a shuffle is as random from any order.
+    """
+    for row in range(len(row_source)):
+        begin, size = first[row_source[row]], number[row_source[row]]
+        for column in range(min(size, uniform.shape[1])):
+            at, other = begin + column, begin + column + int(uniform[row, column] * (size - column))
+            pool[at], pool[other] = pool[other], pool[at]
+            drawn[row, column] = pool[at]

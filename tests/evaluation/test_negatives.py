@@ -119,15 +119,17 @@ def test_the_end_of_an_undirected_edge_that_is_kept_does_not_tell():
     assert abs(ordered / total - 0.5) < 0.06
 
 
-def test_historical_negatives_in_pieces_are_the_same_kind(monkeypatch):
-    monkeypatch.setattr("dgl_dysign.evaluation.negatives._CHUNK", 4)
-    history = generated()
-    sampler = _observed(history[:25], num_nodes=60, num_negatives=4, historical=1.0)
-    met = {(u, v) for part in history[:25] for u, v in _pairs(part)} - _pairs(history[25])
-    queries = sampler.draw(history[25])
-    for s, row in zip(queries.src.tolist(), queries.dst.tolist(), strict=True):
-        known = sum((s, v) in met for v in set(range(60)) - {s})
-        assert sum((s, v) in met for v in set(row[1:])) >= min(known, 4)
+def test_every_past_destination_is_as_likely_as_another():
+    past = distinct_edges(0, [0] * 9, range(1, 10), num_nodes=12)
+    sampler = NegativeSampler(12, num_negatives=4, historical=0.5, seed=1)
+    counts = torch.zeros(12)
+    sampler.observe(past)
+    for t in range(1, 4001):  # nodes 9 and 11 are no candidates, 1 .. 8 are
+        row = sampler.draw(distinct_edges(t, [0, 0], [9, 11], num_nodes=12)).dst[0, 1:3]
+        assert row[0] != row[1]
+        counts[row] += 1
+    assert counts[1:9].sum() == counts.sum() == 8000
+    assert (counts[1:9] / 1000 - 1).abs().max() < 0.15
 
 
 def test_released_negatives_know_the_future_and_are_flagged_by_their_name():
