@@ -30,7 +30,9 @@ class LinkScores:
 
     All figures are in 0 .. 1. The headline is over *warm* edges, whose ends were both seen before: the mean over the
     snapshots that have at least one. *Pooled* is the mean over edges, so that a snapshot weighs what it holds; scores
-    of different snapshots are never compared with each other, in AUC and average precision either.
+    of different snapshots are never compared with each other, in AUC and average precision either. ``auc`` compares all
+    true links of a snapshot with all negatives of it, ``list_auc`` each true link with its own negatives alone, so that
+    a term of the source, such as its degree in preferential attachment, is of no account there.
 
     Parameters
     ----------
@@ -104,7 +106,9 @@ class LinkScores:
     def by_snapshot(self, warm: bool = True) -> dict[str, np.ndarray]:
         """Return the figures of each snapshot that has such an edge: ``snapshot``, ``edges``, ``mrr``, ``auc``, ..."""
         rows = self._rows[warm]
-        names = rows[0] if rows else ("snapshot", "edges", "mrr", *(f"hits@{k}" for k in _HITS), "auc", "ap")
+        names = (
+            rows[0] if rows else ("snapshot", "edges", "mrr", *(f"hits@{k}" for k in _HITS), "auc", "list_auc", "ap")
+        )
         return {name: np.array([row[name] for row in rows]) for name in names}
 
     def summary(self, warm: bool = True) -> dict[str, float]:
@@ -148,5 +152,6 @@ def _figures(ranks: Tensor, scores: Tensor) -> dict[str, float]:
         "mrr": mrr(ranks),
         **{f"hits@{k}": hits(ranks, k) for k in _HITS},
         "auc": auc(true, drawn),
+        "list_auc": 1 - (float(ranks.mean()) - 1) / drawn.shape[1],
         "ap": average_precision(true, drawn),
     }

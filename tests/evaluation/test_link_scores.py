@@ -33,6 +33,9 @@ def test_mean_over_snapshots_and_over_edges():
     assert warm["hits@3"] == warm["hits@10"] == 1
     # Snapshot 3: 9 beats 4 of 4 negatives, 1 beats one, ties with one; snapshot 5: all tie.
     assert scores.auc == pytest.approx(((4 + 1.5) / 8 + 0.5) / 2)
+    # Each list alone: 1 and 1/2, then 1/2.
+    assert warm["list_auc"] == pytest.approx((0.75 + 0.5) / 2)
+    assert warm["list_auc_pooled"] == pytest.approx(2 / 3)
     assert scores.ap == pytest.approx(((1 + 2 / 5) / 2 + 1 / 3) / 2)
     cold = scores.summary(warm=False)
     assert (cold["edges"], cold["snapshots"], cold["mrr"]) == (1, 1, pytest.approx(1 / 3))
