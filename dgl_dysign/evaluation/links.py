@@ -33,7 +33,8 @@ class LinkModel(Protocol):
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Score sources ``(E,)`` with candidates ``(E, C)`` at a snapshot, floating point ``(E, C)``, higher: likelier.
 
-        Never changes the state, and knows nothing but what was observed.
+        Never changes the state, and knows nothing but what was observed. The ids are on the CPU; scores may be on any
+        device.
         """
 
 

@@ -6,6 +6,8 @@ snapshot) to observe.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,9 @@ from torch import Tensor
 from dgl_dysign.data.pair_log import PairLog
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dgl_dysign.evaluation.links import LinkModel
 
 _ENDS = ("both", "dst")
 
@@ -281,7 +286,7 @@ class CommonNeighbours:
         return torch.from_numpy(self._log.common(*_arrays(src, dst)).astype(np.float64))
 
 
-def link_reference_models(num_nodes: int, seed: int = 0, window: int = 8) -> dict[str, object]:
+def link_reference_models(num_nodes: int, seed: int = 0, window: int = 8) -> dict[str, LinkModel]:
     """Return every counting model by the name of its row.
 
     Parameters
@@ -292,6 +297,16 @@ def link_reference_models(num_nodes: int, seed: int = 0, window: int = 8) -> dic
         Of the random row.
     window : int, default 8
         Snapshots that the windowed EdgeBank remembers.
+
+    Returns
+    -------
+    dict
+        Fresh models, for :func:`dgl_dysign.evaluation.evaluate_links`.
+
+    Examples
+    --------
+    >>> list(link_reference_models(4))[-3:]
+    ['common-neighbours', 'destination-recency', 'recent-degree']
     """
     return {
         "random": RandomLinks(num_nodes, seed),
