@@ -9,7 +9,7 @@ from dgl_dysign.models import DestinationRecency, link_reference_models
 
 pytestmark = pytest.mark.real
 
-#: Mean over snapshots and pooled MRR of warm test edges, in %, from an earlier, independent program; a standard deviation
+#: Mean over snapshots and pooled MRR of warm test edges, in %, from an earlier, independent program; the deviation
 #: over draws is about 1. Its test range has 793 warm edges, ours 778: how it cut the weeks is not known.
 _KNOWN = {
     "random": (4.9, 5.0),
