@@ -72,7 +72,7 @@ def check_nodes(nodes: Tensor, name: str, num_nodes: int) -> None:
     _check(nodes, (nodes < 0) | (nodes >= num_nodes), name, f"a node from 0 to {num_nodes - 1}", "map ids to 0 .. N-1")
 
 
-def check_edges(edges: Edges, num_nodes: int, num_edge_types: int | None) -> None:
+def check_edges(edges: Edges, num_nodes: int, num_edge_types: int) -> None:
     """Raise ``DataError`` unless every value is in its range.
 
     Raises

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dgl_dysign.store._edges import Edges, lexsort, starts
+from dgl_dysign.store._edges import Edges, check_edges, distinct, lexsort, starts
+from dgl_dysign.store._plan import Plan
 from dgl_dysign.store._rank import (
     EDGE,
     EMPTY,
@@ -17,11 +18,11 @@ from dgl_dysign.store._rank import (
     TIE,
     TO_KEY,
     TYPE,
-    RankScale,
     hop_of,
     node_of,
     pack_tie,
 )
+from dgl_dysign.store.importance import importance_units
 
 
 class Candidates(NamedTuple):
@@ -31,15 +32,37 @@ class Candidates(NamedTuple):
     entry: Tensor
 
 
-class Plan(NamedTuple):
-    """What an insertion knows about the store."""
+def insert_torch(slots: Tensor, edges: Edges, snapshot: int, next_edge_id: int, plan: Plan) -> int:
+    """Insert one snapshot into `slots` and return its largest edge id; -1: no edges.
 
-    scale: RankScale
-    num_hops: int
-    num_neighbors: int
-    types: int
-    sections: int
-    direction: str
+    Parameters
+    ----------
+    slots : Tensor
+        The store, int64 ``(N, sections * K, width)``.
+    edges : Edges
+        The events of the snapshot.
+    snapshot : int
+        The snapshot's number.
+    next_edge_id : int
+        Where edges without an id begin to count.
+    plan : Plan
+        The store's settings.
+
+    Raises
+    ------
+    DataError
+        If a value is out of range; nothing is changed then.
+    """
+    check_edges(edges, len(slots), plan.types)
+    edges = distinct(edges, plan.directed, next_edge_id)
+    if not len(edges.src):
+        return -1
+    active, local = torch.unique(torch.cat([edges.src, edges.dst]), return_inverse=True)
+    src, dst = local.chunk(2)
+    base = importance_units(plan.importance, src, dst, active, len(slots), edges.weight)
+    slots[active] = merge(slots, edges._replace(src=src, dst=dst), active, base, snapshot, plan)
+    assert edges.edge_id is not None
+    return int(edges.edge_id.max())
 
 
 def merge(slots: Tensor, edges: Edges, active: Tensor, base: Tensor, snapshot: int, plan: Plan) -> Tensor:

@@ -38,7 +38,7 @@ TO_KEY = 12
 KEY_UNIT = SCORE_UNIT << TO_KEY
 NO_IMPORTANCE = -(1 << 50)
 """Stands for log2(0): below every positive importance, whatever the times of both."""
-_LIMIT = 1 << 47  # log2 of an importance lies within -2^27 .. 2^27: a hub would need 10^8 edges to get there
+LIMIT = 1 << 47  # log2 of an importance lies within -2^27 .. 2^27: a hub would need 10^8 edges to get there
 NOTHING = -(1 << 61)
 """A key below this is of importance 0."""
 LEAST_EXPONENT, MOST_EXPONENT = -126.0, 127.0
@@ -74,7 +74,7 @@ class RankScale(NamedTuple):
 
 def quantise(log2_importance: Tensor) -> Tensor:
     """Round log2 of importances (float64) to whole units; minus infinity becomes `NO_IMPORTANCE`."""
-    units = (log2_importance.clamp(min=-(2.0**27)) * SCORE_UNIT).round().clamp(-_LIMIT, _LIMIT).long()
+    units = (log2_importance.clamp(min=-(2.0**27)) * SCORE_UNIT).round().clamp(-LIMIT, LIMIT).long()
     return torch.where(log2_importance == -math.inf, NO_IMPORTANCE, units)
 
 

@@ -12,28 +12,37 @@ _EMPTY, _NODE_MASK, _KEY_UNIT = _rank.EMPTY, _rank.NODE_MASK, float(_rank.KEY_UN
 _LEAST, _MOST, _NOTHING = _rank.LEAST_EXPONENT, _rank.MOST_EXPONENT, _rank.NOTHING
 
 
-@njit(cache=True)
-def read(
-    slots: Array, nodes: Array, now: int, decay: int, node: Array, edge_id: Array, snapshot: Array, hop: Array,
-    influence: Array, age: Array, kind: Array,
-) -> bool:  # fmt: skip
-    """Write the lists of some nodes into the columns of `Neighbors`; return whether all ids were in range."""
+@njit(cache=True, nogil=True)
+def read(slots: Array, nodes: Array, now: int, decay: int, whole: Array, real: Array) -> bool:
+    """Write the lists of some nodes as columns of `Neighbors`; return whether all ids were in range.
+
+    Parameters
+    ----------
+    slots : int64 (N, K, width)
+        The store.
+    nodes : int64 (R,)
+        The nodes.
+    now, decay : int
+        Time, and what a snapshot of age adds to a key.
+    whole : int64 (5, R, K)
+        For node, edge id, snapshot, hop and type.
+    real : float32 (2, R, K)
+        For influence and age.
+    """
+    num_nodes, size, width = slots.shape
     for row in range(len(nodes)):
-        if not 0 <= nodes[row] < len(slots):
+        node = nodes[row]
+        if node < 0 or node >= num_nodes:
             return False
-        for at in range(slots.shape[1]):
-            key, tie = slots[nodes[row], at, 0], slots[nodes[row], at, 1]
-            if key == _EMPTY:
-                node[row, at] = edge_id[row, at] = snapshot[row, at] = kind[row, at] = -1
-                hop[row, at] = 0
-                influence[row, at] = age[row, at] = 0
-                continue
-            node[row, at] = _NODE_MASK - (tie & _NODE_MASK)
-            edge_id[row, at] = slots[nodes[row], at, 2]
-            snapshot[row, at] = tie >> 33
-            hop[row, at] = 3 - ((tie >> 31) & 3)
-            age[row, at] = now - (tie >> 33)
-            units = (key + now * decay) / _KEY_UNIT
-            influence[row, at] = 0.0 if key < _NOTHING else np.exp2(min(max(units, _LEAST), _MOST))
-            kind[row, at] = slots[nodes[row], at, 3] if slots.shape[2] > 3 else -1
+        for at in range(size):
+            key, tie = slots[node, at, 0], slots[node, at, 1]  # an unused slot has -1 in all columns but the key
+            used = key != _EMPTY
+            whole[0, row, at] = _NODE_MASK - (tie & _NODE_MASK) if used else -1
+            whole[1, row, at] = slots[node, at, 2]
+            whole[2, row, at] = tie >> 33
+            whole[3, row, at] = 3 - ((tie >> 31) & 3)
+            whole[4, row, at] = slots[node, at, 3] if width > 3 else -1
+            score = np.exp2(min(max((key + now * decay) / _KEY_UNIT, _LEAST), _MOST))
+            real[0, row, at] = score if key >= _NOTHING else 0.0
+            real[1, row, at] = now - (tie >> 33) if used else 0
     return True

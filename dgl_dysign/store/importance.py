@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.store._rank import quantise
 
 Importance = Callable[[Tensor, Tensor, int], Tensor]
 """``importance(src, dst, num_nodes)`` gives one number a node, not negative, from the distinct edges of a snapshot."""
@@ -183,3 +184,28 @@ def call_importance(importance: Importance, src: Tensor, dst: Tensor, num_nodes:
             f"correct the callable, for example with nan_to_num and clamp(min=0)"
         )
     return value
+
+
+def importance_units(
+    importance: str | Importance, src: Tensor, dst: Tensor, active: Tensor, num_nodes: int, weight: Tensor | None
+) -> Tensor:
+    """Return log2 of the importances of a snapshot's nodes, in whole units.
+
+    Parameters
+    ----------
+    importance : str or callable
+        A name of `IMPORTANCES`, or a user's.
+    src, dst : Tensor
+        Ends of the distinct edges as numbers of `active`, int64 ``(E,)``.
+    active : Tensor
+        The nodes of the snapshot, int64 ``(n,)``.
+    num_nodes : int
+        Number of all nodes, for a user's importance.
+    weight : Tensor, optional
+        Weights of the edges.
+    """
+    if not isinstance(importance, str):
+        return quantise(call_importance(importance, active[src], active[dst], num_nodes)[active].log2())
+    if importance == "cohesion":
+        return quantise(log2_cohesion(src, dst, len(active), weight))
+    return quantise(IMPORTANCES[importance](src, dst, len(active), weight).log2())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError, GraphError
-from dgl_dysign.store import _insert_torch, _rank
-from dgl_dysign.store._edges import Edges, check_edges, check_nodes, distinct, to_edges, to_ids
+from dgl_dysign.store import _rank
+from dgl_dysign.store._edges import check_nodes, to_edges, to_ids
+from dgl_dysign.store._insert_torch import insert_torch
+from dgl_dysign.store._plan import Plan
 from dgl_dysign.store._settings import check_choice, check_node_type, check_sizes, whole
-from dgl_dysign.store.importance import IMPORTANCES, Importance, call_importance, check_importance, log2_cohesion
+from dgl_dysign.store.importance import Importance, check_importance
 from dgl_dysign.store.influence import check_decays
 from dgl_dysign.store.neighbors import Neighbors, neighbor_block, read_torch
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("both", "in", "out")
 BACKENDS = ("auto", "compiled", "torch")
-_COLUMNS = (*[torch.int64] * 4, *[torch.float32] * 2, torch.int64)  # of Neighbors
-_NONE, _NO_WEIGHT = np.empty(0, np.int64), np.empty(0)
 
 
 class NeighborStore(nn.Module):
@@ -126,11 +125,11 @@ class NeighborStore(nn.Module):
         self.hop_decay, self.snapshot_decay = float(hop_decay), float(snapshot_decay)
         self.importance, self.direction, self.directed, self.backend = importance, direction, bool(directed), backend
         self.num_edge_types, self.slots_per_type = num_edge_types, bool(slots_per_type)
-        self._scale = _rank.RankScale.of(self.hop_decay, self.snapshot_decay)
         sections = num_edge_types if slots_per_type and num_edge_types else 1
-        self._plan = _insert_torch.Plan(
-            self._scale, self.num_hops, self.num_neighbors, num_edge_types or 1, sections, direction
-        )
+        self._plan = Plan(
+            importance, _rank.RankScale.of(self.hop_decay, self.snapshot_decay), self.num_hops, self.num_neighbors,
+            num_edge_types or 1, sections, direction, self.directed,
+        )  # fmt: skip
         width = _rank.TYPE if num_edge_types is None else _rank.TYPE + 1
         slots = torch.empty(self.num_nodes, sections * self.num_neighbors, width, dtype=torch.int64, device=device)
         self.register_buffer("slots", slots)
@@ -203,60 +202,18 @@ class NeighborStore(nn.Module):
             snapshot, src, dst, edge_id = snapshot.snapshot, snapshot.src, snapshot.dst, snapshot.edge_id
         if src is None or dst is None:
             raise ConfigError("found no src and dst, expected insert(snapshot, src, dst) or insert(SnapshotEdges)")
-        start = self._check_snapshot(snapshot)
+        number = self._check_snapshot(snapshot)
         self._check_types(edge_type)
         edges = to_edges(src, dst, edge_id, weight, edge_type, self.slots.device)
-        last = (self._insert_compiled if self.active_backend == "compiled" else self._insert_torch)(
-            edges, int(snapshot), start
-        )
-        self._snapshot, self._next_edge_id = int(snapshot), max(self._next_edge_id, last + 1)
+        insert = self._compiled_insert() if self.active_backend == "compiled" else insert_torch
+        last = insert(self.slots, edges, number, self._next_edge_id, self._plan)
+        self._snapshot, self._next_edge_id = number, max(self._next_edge_id, last + 1)
 
-    def _insert_torch(self, edges: Edges, snapshot: int, start: int) -> int:
-        """Insert and return the largest edge id."""
-        check_edges(edges, self.num_nodes, self.num_edge_types)
-        edges = distinct(edges, self.directed, self._next_edge_id)
-        if not len(edges.src):
-            return -1
-        active, base, edges = self._importances(edges)
-        self.slots[active] = _insert_torch.merge(self.slots, edges, active, base, snapshot, self._plan)
-        assert edges.edge_id is not None
-        return int(edges.edge_id.max())
-
-    def _importances(self, edges: Edges) -> tuple[Tensor, Tensor, Edges]:
-        """Return the snapshot's nodes, their importances, and the edges in the numbers of these nodes."""
-        active, local = torch.unique(torch.cat([edges.src, edges.dst]), return_inverse=True)
-        src, dst = local.chunk(2)
-        if callable(self.importance):
-            score = call_importance(self.importance, edges.src, edges.dst, self.num_nodes)[active].log2()
-        elif self.importance == "cohesion":
-            score = log2_cohesion(src, dst, len(active), edges.weight)
-        else:
-            score = IMPORTANCES[self.importance](src, dst, len(active), edges.weight).log2()
-        return active, _rank.quantise(score), edges._replace(src=src, dst=dst)
-
-    def _insert_compiled(self, edges: Edges, snapshot: int, start: int) -> int:
-        """Insert and return the largest edge id."""
-        from dgl_dysign.store import _insert_compiled as compiled
+    def _compiled_insert(self) -> Any:
+        from dgl_dysign.store._insert_compiled import insert_compiled
 
         self._check_on_cpu()
-        kind, given = compiled.GIVEN, (_NONE, _NONE)
-        if not callable(self.importance):
-            kind = compiled.KINDS.get(self.importance, compiled.GIVEN)
-        if kind == compiled.GIVEN or edges.edge_id is None:
-            check_edges(edges, self.num_nodes, self.num_edge_types)
-            edges = distinct(edges, self.directed, self._next_edge_id)
-            if kind == compiled.GIVEN:
-                active, base, _ = self._importances(edges)
-                given = active.numpy(), base.numpy()
-        src, dst, edge_id, weight, kinds = (None if column is None else column.numpy() for column in edges)
-        last = compiled.insert(
-            self.slots.numpy(), src, dst, edge_id, _NO_WEIGHT if weight is None else weight,
-            _NONE if kinds is None else kinds, self.directed, self._plan.types, self._plan.sections, kind, *given,
-            start, snapshot, self._scale.hop, self.num_hops, compiled.WAYS[self.direction],
-        )  # fmt: skip
-        if last == compiled.REFUSED:
-            check_edges(edges, self.num_nodes, self.num_edge_types)
-        return int(last)
+        return insert_compiled
 
     def neighbors(self, nodes: Any, now: int) -> Neighbors:
         """Return the neighbours of some nodes, in descending order of influence.
@@ -287,23 +244,26 @@ class NeighborStore(nn.Module):
                 f"found now={now}, but the store already holds snapshot {self._snapshot}: ask before inserting, or "
                 f"reset() and insert again up to {now}"
             )
-        self._scale.start(now)
+        self._plan.scale.start(now)
         ids = to_ids(nodes, "nodes", self.slots.device)
         if self.active_backend == "compiled" and self._plan.sections == 1:
             return self._read_compiled(ids, now)
         check_nodes(ids, "nodes", self.num_nodes)
-        return read_torch(self.slots[ids], now, self._scale, self._plan.sections)
+        return read_torch(self.slots[ids], now, self._plan.scale, self._plan.sections)
 
     def _read_compiled(self, nodes: Tensor, now: int) -> Neighbors:
         from dgl_dysign.store import _read_compiled as compiled
 
         self._check_on_cpu()
         shape = len(nodes), self.slots.shape[1]
-        columns = [torch.empty(shape, dtype=kind) for kind in _COLUMNS]
-        views = [column.numpy() for column in columns]
-        if not compiled.read(self.slots.numpy(), nodes.numpy(), now, self._scale.snapshot, *views):
+        whole, real = torch.empty(5, *shape, dtype=torch.int64), torch.empty(2, *shape, dtype=torch.float32)
+        if not compiled.read(
+            self.slots.numpy(), nodes.numpy(), now, self._plan.scale.snapshot, whole.numpy(), real.numpy()
+        ):
             check_nodes(nodes, "nodes", self.num_nodes)
-        return Neighbors(*columns)
+        node, edge_id, snapshot, hop, kind = whole.unbind()
+        influence, age = real.unbind()
+        return Neighbors(node, edge_id, snapshot, hop, influence, age, kind)
 
     def block(self, nodes: Any, now: int) -> dgl.DGLGraph:
         """Return the neighbours of some nodes as a DGL block, for any DGL convolution that takes edge weights.
@@ -355,7 +315,6 @@ class NeighborStore(nn.Module):
         return torch.where(nodes < 0, -1, self.node_type[nodes.clamp(min=0)])
 
     def _check_snapshot(self, snapshot: Any) -> int:
-        """Return what the snapshot adds to its keys."""
         number = whole(snapshot, "snapshot")
         if number <= self._snapshot or number < 0:
             raise ConfigError(
@@ -364,7 +323,8 @@ class NeighborStore(nn.Module):
                 if number >= 0
                 else f"found snapshot {number}, expected 0 or more"
             )
-        return self._scale.start(number)
+        self._plan.scale.start(number)  # refuses what is too large
+        return number
 
     def _check_types(self, edge_type: Any) -> None:
         if (edge_type is None) != (self.num_edge_types is None):

@@ -1,4 +1,4 @@
-"""The store of the reference, written down with dictionaries and nothing to gain speed: what the real one must equal."""
+"""The store of the reference, written down with dictionaries and without haste: what the real one must equal."""
 
 import math
 from collections import defaultdict
@@ -75,7 +75,8 @@ class DictionaryStore:
             pair = (u, v) if self.directed else (min(u, v), max(u, v))
             event = (-1 if edge_id is None else edge_id[row], 1.0 if weight is None else weight[row])
             kind = 0 if edge_type is None else edge_type[row]
-            events[*pair, kind] = max(event, events.get((*pair, kind), event))
+            name = (*pair, kind)
+            events[name] = max(event, events.get(name, event))
         edges = []
         for number, (pair, (edge, w)) in enumerate(sorted(events.items())):
             edges.append((*pair, edge if edge_id is not None else self.next_edge_id + number, w))

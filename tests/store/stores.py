@@ -8,6 +8,7 @@ from dgl_dysign.store import NeighborStore
 from tests.store.dictionary_store import DictionaryStore
 
 NUM_NODES, NUM_TYPES = 9, 3
+EITHER = st.booleans()
 
 settings = st.fixed_dictionaries(
     {
@@ -22,7 +23,7 @@ settings = st.fixed_dictionaries(
 
 
 @st.composite
-def streams(draw, ids=st.booleans(), weights=st.booleans(), types=st.booleans(), most=14):
+def streams(draw, ids=EITHER, weights=EITHER, types=EITHER, most=14):
     """Draw snapshots as arguments of ``insert``: with gaps, empty ones, self-loops, repeats, hubs and reused ids."""
     has_ids, has_weights, has_types = draw(ids), draw(weights), draw(types)
     hub = draw(st.booleans())
