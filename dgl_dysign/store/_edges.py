@@ -37,7 +37,7 @@ def to_ids(values: Any, name: str, device: torch.device) -> Tensor:
         raise DataError(f"found {name} of type {values.dtype}, expected whole numbers: convert it with {name}.long()")
     if values.dim() != 1:
         raise DataError(f"found {name} of shape {tuple(values.shape)}, expected a vector: one number for each edge")
-    return values.to(device, torch.int64)
+    return values.to(device, torch.int64).contiguous()
 
 
 def to_edges(src: Any, dst: Any, edge_id: Any, weight: Any, edge_type: Any, device: torch.device) -> Edges:
@@ -51,7 +51,7 @@ def to_edges(src: Any, dst: Any, edge_id: Any, weight: Any, edge_type: Any, devi
     ids = {"src": src, "dst": dst, "edge_id": edge_id, "edge_type": edge_type}
     columns = {name: None if value is None else to_ids(value, name, device) for name, value in ids.items()}
     if weight is not None:
-        weight = torch.as_tensor(weight).to(device, torch.float64)
+        weight = torch.as_tensor(weight).detach().to(device, torch.float64).contiguous()
     rows = {name: tuple(c.shape) for name, c in (columns | {"weight": weight}).items() if c is not None}
     if len(set(rows.values())) > 1:
         raise DataError(f"found columns of shapes {rows}, expected one value for each edge in all of them")
