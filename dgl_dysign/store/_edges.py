@@ -48,17 +48,17 @@ def to_edges(src: Any, dst: Any, edge_id: Any, weight: Any, edge_type: Any, devi
     DataError
         If the type, the shape or the length of one is wrong.
     """
-    ids = {"src": src, "dst": dst, "edge_id": edge_id, "edge_type": edge_type}
-    columns = {name: None if value is None else to_ids(value, name, device) for name, value in ids.items()}
-    if weight is not None:
-        weight = torch.as_tensor(weight).detach().to(device, torch.float64).contiguous()
-    rows = {name: tuple(c.shape) for name, c in (columns | {"weight": weight}).items() if c is not None}
-    if len(set(rows.values())) > 1:
-        raise DataError(f"found columns of shapes {rows}, expected one value for each edge in all of them")
-    begin, end = columns["src"], columns["dst"]
-    assert begin is not None
-    assert end is not None
-    return Edges(begin, end, columns["edge_id"], weight, columns["edge_type"])
+    columns = Edges(
+        to_ids(src, "src", device),
+        to_ids(dst, "dst", device),
+        None if edge_id is None else to_ids(edge_id, "edge_id", device),
+        None if weight is None else torch.as_tensor(weight).detach().to(device, torch.float64).contiguous(),
+        None if edge_type is None else to_ids(edge_type, "edge_type", device),
+    )
+    shapes = {name: tuple(column.shape) for name, column in columns._asdict().items() if column is not None}
+    if len(set(shapes.values())) > 1:
+        raise DataError(f"found columns of shapes {shapes}, expected one value for each edge in all of them")
+    return columns
 
 
 def check_nodes(nodes: Tensor, name: str, num_nodes: int) -> None:

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numba import njit
+from torch import Tensor
 
 from dgl_dysign.store import _rank
+from dgl_dysign.store._edges import check_nodes
+from dgl_dysign.store.neighbors import Neighbors
 
 Array = np.ndarray
 _EMPTY, _NODE_MASK, _KEY_UNIT = _rank.EMPTY, _rank.NODE_MASK, float(_rank.KEY_UNIT)
 _LEAST, _MOST, _NOTHING = _rank.LEAST_EXPONENT, _rank.MOST_EXPONENT, _rank.NOTHING
 
 
+def read_compiled(slots: Tensor, nodes: Tensor, now: int, decay: int) -> Neighbors:
+    """Return the lists of some nodes.
+
+    Raises
+    ------
+    DataError
+        If an id is no node.
+    """
+    shape = len(nodes), slots.shape[1]
+    whole, real = torch.empty(5, *shape, dtype=torch.int64), torch.empty(2, *shape, dtype=torch.float32)
+    if not _read(slots.numpy(), nodes.numpy(), now, decay, whole.numpy(), real.numpy()):
+        check_nodes(nodes, "nodes", len(slots))
+    node, edge_id, snapshot, hop, kind = whole.unbind()
+    influence, age = real.unbind()
+    return Neighbors(node, edge_id, snapshot, hop, influence, age, kind)
+
+
 @njit(cache=True, nogil=True)
-def read(slots: Array, nodes: Array, now: int, decay: int, whole: Array, real: Array) -> bool:
+def _read(slots: Array, nodes: Array, now: int, decay: int, whole: Array, real: Array) -> bool:
     """Write the lists of some nodes as columns of `Neighbors`; return whether all ids were in range.
 
     Parameters

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,29 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("both", "in", "out")
 BACKENDS = ("auto", "compiled", "torch")
+
+
+class _Clock:
+    """How far a store is; apart from the module, whose attributes take microseconds to set."""
+
+    snapshot = -1
+    next_edge_id = 0
+
+
+class _Compiled(NamedTuple):
+    insert: Callable[..., int]
+    read: Callable[..., Neighbors]
+
+
+@functools.cache
+def _compiled(device: torch.device) -> _Compiled:
+    """Return the compiled functions, at whose first use Numba is imported."""
+    if device.type != "cpu":
+        raise ConfigError(f"backend='compiled' needs the store on the CPU, but it is on {device}: use backend='auto'")
+    from dgl_dysign.store._insert_compiled import insert_compiled
+    from dgl_dysign.store._read_compiled import read_compiled
+
+    return _Compiled(insert_compiled, read_compiled)
 
 
 class NeighborStore(nn.Module):
@@ -134,25 +159,24 @@ class NeighborStore(nn.Module):
         slots = torch.empty(self.num_nodes, sections * self.num_neighbors, width, dtype=torch.int64, device=device)
         self.register_buffer("slots", slots)
         self.register_buffer("node_type", check_node_type(node_type, self.num_nodes, slots.device))
+        self._clock = _Clock()
         self.reset()
 
     def reset(self) -> None:
         """Empty the store; time begins anew."""
         self.slots.fill_(-1)
         self.slots[:, :, _rank.KEY] = _rank.EMPTY
-        self._snapshot, self._next_edge_id = -1, 0
+        self._clock.snapshot, self._clock.next_edge_id = -1, 0
 
     @property
     def snapshot(self) -> int:
         """The last snapshot inserted; -1: none."""
-        return self._snapshot
+        return self._clock.snapshot
 
     @property
     def active_backend(self) -> str:
         """What runs where the store lies now: ``"compiled"`` or ``"torch"``."""
-        if self.backend == "auto":
-            return "compiled" if self.slots.device.type == "cpu" else "torch"
-        return self.backend
+        return "compiled" if self._is_compiled(self.slots) else "torch"
 
     @property
     def num_bytes(self) -> int:
@@ -204,16 +228,11 @@ class NeighborStore(nn.Module):
             raise ConfigError("found no src and dst, expected insert(snapshot, src, dst) or insert(SnapshotEdges)")
         number = self._check_snapshot(snapshot)
         self._check_types(edge_type)
-        edges = to_edges(src, dst, edge_id, weight, edge_type, self.slots.device)
-        insert = self._compiled_insert() if self.active_backend == "compiled" else insert_torch
-        last = insert(self.slots, edges, number, self._next_edge_id, self._plan)
-        self._snapshot, self._next_edge_id = number, max(self._next_edge_id, last + 1)
-
-    def _compiled_insert(self) -> Any:
-        from dgl_dysign.store._insert_compiled import insert_compiled
-
-        self._check_on_cpu()
-        return insert_compiled
+        slots = self.slots
+        edges = to_edges(src, dst, edge_id, weight, edge_type, slots.device)
+        insert = _compiled(slots.device).insert if self._is_compiled(slots) else insert_torch
+        last = insert(slots, edges, number, self._clock.next_edge_id, self._plan)
+        self._clock.snapshot, self._clock.next_edge_id = number, max(self._clock.next_edge_id, last + 1)
 
     def neighbors(self, nodes: Any, now: int) -> Neighbors:
         """Return the neighbours of some nodes, in descending order of influence.
@@ -239,31 +258,18 @@ class NeighborStore(nn.Module):
             If an id is no node.
         """
         now = whole(now, "now")
-        if now < self._snapshot:
+        if now < self._clock.snapshot:
             raise ConfigError(
-                f"found now={now}, but the store already holds snapshot {self._snapshot}: ask before inserting, or "
+                f"found now={now}, but the store already holds snapshot {self.snapshot}: ask before inserting, or "
                 f"reset() and insert again up to {now}"
             )
         self._plan.scale.start(now)
-        ids = to_ids(nodes, "nodes", self.slots.device)
-        if self.active_backend == "compiled" and self._plan.sections == 1:
-            return self._read_compiled(ids, now)
+        slots = self.slots
+        ids = to_ids(nodes, "nodes", slots.device)
+        if self._is_compiled(slots) and self._plan.sections == 1:
+            return _compiled(slots.device).read(slots, ids, now, self._plan.scale.snapshot)
         check_nodes(ids, "nodes", self.num_nodes)
-        return read_torch(self.slots[ids], now, self._plan.scale, self._plan.sections)
-
-    def _read_compiled(self, nodes: Tensor, now: int) -> Neighbors:
-        from dgl_dysign.store import _read_compiled as compiled
-
-        self._check_on_cpu()
-        shape = len(nodes), self.slots.shape[1]
-        whole, real = torch.empty(5, *shape, dtype=torch.int64), torch.empty(2, *shape, dtype=torch.float32)
-        if not compiled.read(
-            self.slots.numpy(), nodes.numpy(), now, self._plan.scale.snapshot, whole.numpy(), real.numpy()
-        ):
-            check_nodes(nodes, "nodes", self.num_nodes)
-        node, edge_id, snapshot, hop, kind = whole.unbind()
-        influence, age = real.unbind()
-        return Neighbors(node, edge_id, snapshot, hop, influence, age, kind)
+        return read_torch(slots[ids], now, self._plan.scale, self._plan.sections)
 
     def block(self, nodes: Any, now: int) -> dgl.DGLGraph:
         """Return the neighbours of some nodes as a DGL block, for any DGL convolution that takes edge weights.
@@ -316,12 +322,12 @@ class NeighborStore(nn.Module):
 
     def _check_snapshot(self, snapshot: Any) -> int:
         number = whole(snapshot, "snapshot")
-        if number <= self._snapshot or number < 0:
+        if number < 0:
+            raise ConfigError(f"found snapshot {number}, expected 0 or more")
+        if number <= self._clock.snapshot:
             raise ConfigError(
-                f"found snapshot {number}, but the store already holds snapshot {self._snapshot} and cannot go back in "
+                f"found snapshot {number}, but the store already holds snapshot {self.snapshot} and cannot go back in "
                 f"time: insert later ones, or reset() and begin anew"
-                if number >= 0
-                else f"found snapshot {number}, expected 0 or more"
             )
         self._plan.scale.start(number)  # refuses what is too large
         return number
@@ -333,11 +339,8 @@ class NeighborStore(nn.Module):
                 f"give both or neither"
             )
 
-    def _check_on_cpu(self) -> None:
-        if self.slots.device.type != "cpu":
-            raise ConfigError(
-                f"backend='compiled' needs the store on the CPU, but it is on {self.slots.device}: use backend='auto'"
-            )
+    def _is_compiled(self, slots: Tensor) -> bool:
+        return self.backend == "compiled" or (self.backend == "auto" and slots.device.type == "cpu")
 
     def _settings(self) -> dict[str, Any]:
         names = ("num_hops", "hop_decay", "snapshot_decay", "direction", "directed", "num_edge_types", "slots_per_type")
@@ -346,11 +349,15 @@ class NeighborStore(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return what ``state_dict`` saves beside the entries: the time, and the settings they were made with."""
-        return {"snapshot": self._snapshot, "next_edge_id": self._next_edge_id, "settings": self._settings()}
+        return {
+            "snapshot": self._clock.snapshot,
+            "next_edge_id": self._clock.next_edge_id,
+            "settings": self._settings(),
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take the time from a ``state_dict``."""
-        self._snapshot, self._next_edge_id = int(state["snapshot"]), int(state["next_edge_id"])
+        self._clock.snapshot, self._clock.next_edge_id = int(state["snapshot"]), int(state["next_edge_id"])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         found = state_dict.get(f"{prefix}_extra_state", {}).get("settings", self._settings())
