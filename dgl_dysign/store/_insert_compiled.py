@@ -159,6 +159,7 @@ def _merge(
     new = np.empty((len(active) * size, width), np.int64)
     met = np.full(len(active), -1, np.int64)
     used = np.empty(sections, np.int64)
+    plain = sections == 1 and width == 3
     for node in range(len(active)):
         if first[node] == first[node + 1]:
             continue
@@ -172,8 +173,12 @@ def _merge(
                 if met[near] != node:
                     met[near] = node
                     _take(new, to, used, places, entry, first[near], first[near + 1], hop_decay, 3, itself, not fresh)
-        for low in range(active[node] * size, (active[node] + 1) * size, places):
-            _take(new, to, used, places, old, low, low + places, 0, 3, -1, not fresh)
+        low = active[node] * size
+        if fresh and plain and (used[0] == 0 or new[to + used[0] - 1, 0] > old[low, 0]):
+            _append(new, to, used, places, old, low)
+        else:
+            for part in range(low, low + size, places):
+                _take(new, to, used, places, old, part, part + places, 0, 3, -1, not fresh)
         if num_hops > 1:
             for at in range(first[node], first[node + 1]):
                 near = other[at]
@@ -266,6 +271,17 @@ def _take(
         best[spot, 0], best[spot, 1], best[spot, 2] = key, tie, edge
         if typed:
             best[spot, 3] = kind
+
+
+@njit(cache=True, nogil=True)
+def _append(best: Array, to: int, used: Array, places: int, source: Array, low: int) -> None:
+    """Put the entries of a list, as far as there is room, behind those of a new one: they are all new and below."""
+    at = used[0]
+    while at < places and source[low, 0] != _EMPTY:
+        best[to + at, 0], best[to + at, 1], best[to + at, 2] = source[low, 0], source[low, 1], source[low, 2]
+        at += 1
+        low += 1
+    used[0] = at
 
 
 @njit(cache=True, nogil=True)
