@@ -93,8 +93,7 @@ def _direct(
             first[end[row] + 1] += (ways & _IN) != 0
     for node in range(len(active)):
         first[node + 1] += first[node]
-    total = first[len(active)]
-    key, edge, near = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.int64)
+    other, entry = np.empty(first[-1], np.int64), np.empty((first[-1], 4), np.int64)
     cursor = first[:-1].copy()
     for row in range(len(begin)):
         if begin[row] == end[row]:
@@ -102,39 +101,53 @@ def _direct(
         extra = np.int64(np.rint(math.log2(weight[row]) * _SCORE_UNIT)) if len(weight) else 0
         for way in (_OUT, _IN):
             if ways & way:
-                node, neighbor = (begin[row], end[row]) if way == _OUT else (end[row], begin[row])
+                node, near = (begin[row], end[row]) if way == _OUT else (end[row], begin[row])
                 at = cursor[node]
                 cursor[node] += 1
-                key[at] = ((base[neighbor] + extra) << _TO_KEY) + start
-                edge[at], near[at] = row, neighbor
-    order = _descending(key, first)
-    other, entry = np.empty(total, np.int64), np.empty((total, 4), np.int64)
-    for at in range(total):
-        row, neighbor = edge[order[at]], near[order[at]]
-        other[at] = neighbor
-        entry[at, 0] = key[order[at]]
-        entry[at, 1] = (snapshot << 33) + 2 * _HOP_STEP + _NODE_MASK - active[neighbor]
-        entry[at, 2] = edge_id[row]
-        entry[at, 3] = edge_type[row] if len(edge_type) else 0
-    return first, other, entry
+                other[at] = near
+                entry[at, 0] = ((base[near] + extra) << _TO_KEY) + start
+                entry[at, 1] = (snapshot << 33) + 2 * _HOP_STEP + _NODE_MASK - active[near]
+                entry[at, 2] = edge_id[row]
+                entry[at, 3] = edge_type[row] if len(edge_type) else 0
+    order = _descending(entry, first)
+    return first, other[order], entry[order]
 
 
 @njit(cache=True, nogil=True)
-def _descending(key: Array, first: Array) -> Array:
-    """Return the order that sorts each list by descending key."""
-    order = np.arange(len(key))
+def _descending(entry: Array, first: Array) -> Array:
+    """Return the order in which the entries of each list descend."""
+    order = np.arange(len(entry))
     for node in range(len(first) - 1):
         low, high = first[node], first[node + 1]
         if high - low > _SHORT:
-            order[low:high] = low + np.argsort(-key[low:high])
+            for column in range(3, -1, -1):
+                key = ~entry[order[low:high], column]  # ~ turns the order
+                order[low:high] = order[low:high][np.argsort(key, kind="mergesort")]
             continue
         for at in range(low + 1, high):
             moved, spot = order[at], at
-            while spot > low and key[order[spot - 1]] < key[moved]:
-                order[spot] = order[spot - 1]
+            key, tie, edge, kind = entry[moved, 0], entry[moved, 1], entry[moved, 2], entry[moved, 3]
+            while spot > low:
+                above = order[spot - 1]
+                row = entry[above, 0], entry[above, 1], entry[above, 2], entry[above, 3]
+                if not _better(key, tie, edge, kind, row[0], row[1], row[2], row[3]):
+                    break
+                order[spot] = above
                 spot -= 1
             order[spot] = moved
     return order
+
+
+@njit(cache=True, nogil=True)
+def _better(
+    key: int, tie: int, edge: int, kind: int, other_key: int, other_tie: int, other_edge: int, other_kind: int
+) -> bool:
+    """Tell whether one entry outranks another."""
+    if key != other_key:
+        return key > other_key
+    if tie != other_tie:
+        return tie > other_tie
+    return edge > other_edge or (edge == other_edge and kind > other_kind)
 
 
 @njit(cache=True, nogil=True)
@@ -157,49 +170,44 @@ def _merge(
     places = size // sections
     old = slots.reshape((len(slots) * size, width))
     new = np.empty((len(active) * size, width), np.int64)
-    met = np.full(len(active), -1, np.int64)
+    met, through = np.full(len(active), -1, np.int64), np.empty(len(active), np.int64)
     used = np.empty(sections, np.int64)
-    plain = sections == 1 and width == 3
     for node in range(len(active)):
-        if first[node] == first[node + 1]:
+        begin, end = first[node], first[node + 1]
+        if begin == end:
             continue
         used[:] = 0
         itself, to = _NODE_MASK - active[node], node * size
+        count = _different(other, begin, end, met, node, through) if num_hops > 1 else 0
         # The best first, so that most of the rest need only a look.
-        _take(new, to, used, places, entry, first[node], first[node + 1], 0, 3, -1, not fresh)
-        if num_hops > 1:
-            for at in range(first[node], first[node + 1]):
-                near = other[at]
-                if met[near] != node:
-                    met[near] = node
-                    _take(new, to, used, places, entry, first[near], first[near + 1], hop_decay, 3, itself, not fresh)
+        _take(new, to, used, places, entry, begin, end, 0, 3, -1, not fresh)
+        for at in range(count):
+            begin, end = first[through[at]], first[through[at] + 1]
+            _take(new, to, used, places, entry, begin, end, hop_decay, 3, itself, not fresh)
         low = active[node] * size
-        if fresh and plain and (used[0] == 0 or new[to + used[0] - 1, 0] > old[low, 0]):
+        if fresh and sections == 1 and width == 3 and (used[0] == 0 or new[to + used[0] - 1, 0] > old[low, 0]):
             _append(new, to, used, places, old, low)
         else:
             for part in range(low, low + size, places):
                 _take(new, to, used, places, old, part, part + places, 0, 3, -1, not fresh)
-        if num_hops > 1:
-            for at in range(first[node], first[node + 1]):
-                near = other[at]
-                if met[near] == node:
-                    met[near] = -1  # each neighbour once, also over several edges
-                    for low in range(active[near] * size, (active[near] + 1) * size, places):
-                        _take(
-                            new,
-                            to,
-                            used,
-                            places,
-                            old,
-                            low,
-                            low + places,
-                            hop_decay,
-                            num_hops - 1,
-                            itself,
-                            True,
-                        )
+        for at in range(count):
+            low = active[through[at]] * size
+            for part in range(low, low + size, places):
+                _take(new, to, used, places, old, part, part + places, hop_decay, num_hops - 1, itself, True)
         _clear(new, to, used, places)
     return new.reshape((len(active), size, width))
+
+
+@njit(cache=True, nogil=True)
+def _different(other: Array, low: int, high: int, met: Array, node: int, through: Array) -> int:
+    """Write each of a node's direct neighbours once, also those over several edges; return how many there are."""
+    count = 0
+    for at in range(low, high):
+        if met[other[at]] != node:
+            met[other[at]] = node
+            through[count] = other[at]
+            count += 1
+    return count
 
 
 # A function for one entry would be called a million times, each with atomic counts of references to its arrays: those
@@ -225,6 +233,7 @@ def _take(
         Whether a (neighbour, edge) may be there already.
     """
     typed = best.shape[1] > 3
+    step = _HOP_STEP if added else 0
     for at in range(low, high):
         key, tie, edge = source[at, 0], source[at, 1], source[at, 2]
         kind = source[at, 3] if typed else 0
@@ -235,32 +244,28 @@ def _take(
         start = to + section * places
         stop = start + used[section]
         full = used[section] == places
-        if full and key < best[stop - 1, 0]:
-            if len(used) == 1:
-                break  # those that follow are no better
-            continue
-        if 3 - ((tie >> 31) & 3) > most_hops or (tie & _NODE_MASK) == itself:
-            continue
-        tie -= _HOP_STEP if added else 0
-        spot = stop
-        while spot > start and best[spot - 1, 0] <= key:
-            below = spot - 1
-            if best[below, 0] == key and (
-                best[below, 1] > tie
-                or (best[below, 1] == tie and best[below, 2] > edge)
-                or (best[below, 1] == tie and best[below, 2] == edge and (not typed or best[below, 3] >= kind))
-            ):
-                break
-            spot = below
-        last = stop
+        tie -= step
         if full:
-            last = stop - 1
+            row = best[stop - 1, 0], best[stop - 1, 1], best[stop - 1, 2], best[stop - 1, 3] if typed else 0
+            if not _better(key, tie, edge, kind, row[0], row[1], row[2], row[3]):
+                if len(used) == 1:
+                    break  # those that follow are no better
+                continue
+        if 3 - (((tie + step) >> 31) & 3) > most_hops or (tie & _NODE_MASK) == itself:
+            continue
+        spot = stop - 1 if full else stop
+        last = spot
+        while spot > start:
+            row = best[spot - 1, 0], best[spot - 1, 1], best[spot - 1, 2], best[spot - 1, 3] if typed else 0
+            if not _better(key, tie, edge, kind, row[0], row[1], row[2], row[3]):
+                break
+            spot -= 1
         if check:
             for twin in range(start, stop):
                 if best[twin, 2] == edge and ((best[twin, 1] ^ tie) & _NODE_MASK) == 0:
                     last = twin
                     break
-        if last < spot:  # its like is better, or all are
+        if last < spot:  # its like is better
             continue
         if last == stop:
             used[section] += 1
