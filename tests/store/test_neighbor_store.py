@@ -304,3 +304,14 @@ def test_moves_to_a_gpu_and_back():
     assert torch.equal(store.slots, moved.slots.cpu())
     for left, right in zip(store.neighbors([0, 3], 4), moved.neighbors([0, 3], 4), strict=True):
         torch.testing.assert_close(left, right.cpu(), rtol=1e-6, atol=0)
+
+
+def test_a_star_of_equal_leaves_costs_its_edges_and_not_their_square():
+    """Each leaf ties with all others: 100,000 leaves take a second, and would take a day if all were compared."""
+    leaves = 100_000
+    store = NeighborStore(leaves + 1)
+    for snapshot in range(2):
+        store.insert(snapshot, [0] * leaves, range(1, leaves + 1))
+    found = store.neighbors([leaves], now=1)
+    assert found.node[0].tolist() == [*range(1, 17)]
+    assert found.hop[0].tolist() == [2] * 16
