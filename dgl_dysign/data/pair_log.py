@@ -62,6 +62,10 @@ class PairLog:
         keys = src * self.num_nodes + dst
         return _find(self._table, self._key, keys.reshape(-1)).reshape(keys.shape)
 
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return sources and destinations of all pairs, in the order of their numbers."""
+        return self._key[: self.size] // self.num_nodes, self._key[: self.size] % self.num_nodes
+
     def destinations(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return all destinations of some nodes: the row of `nodes` each belongs to, and the destination."""
         row = np.repeat(np.arange(len(nodes)), self.degree[nodes])

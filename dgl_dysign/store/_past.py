@@ -1,0 +1,142 @@
+"""What is remembered of the edges observed so far: sums of each node, times of each pair, decayed adjacencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from dgl_dysign.data.pair_log import PairLog
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import ConfigError
+
+DECAYS = (0.3, 0.7, 0.9, 0.97, 1.0)
+NEVER = 400.0  # snapshots since an event that never happened
+SUMS = (
+    "out", "in", "active",  # number of edges, and of snapshots with one
+    "out_weight", "in_weight", "in_sign", "out_pos", "out_neg", "in_pos", "in_neg",
+    "out_silence", "out_degree", "in_silence", "in_degree",  # of the partner, just before each edge
+)  # fmt: skip
+
+
+class Past:
+    """Sums, times and edges of snapshots 0 .. ``snapshot``; grows by `add` alone.
+
+    Undirected edges count once in either direction.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes N.
+    begins : sequence of float, optional
+        Time at which each snapshot begins; default: its number.
+    """
+
+    def __init__(self, num_nodes: int, begins: Sequence[float] | None = None) -> None:
+        self.num_nodes = num_nodes
+        self._begins = None if begins is None else np.asarray(begins, np.float64)
+        self._width = 1.0 if self._begins is None or len(self._begins) < 2 else float(np.diff(self._begins).mean())
+        self.snapshot = -1
+        self.sums = {decay: np.zeros((len(SUMS), num_nodes)) for decay in DECAYS}
+        self.first = np.full(num_nodes, np.inf)
+        self.last_out, self.last_in = np.full(num_nodes, -np.inf), np.full(num_nodes, -np.inf)
+        self.pairs = PairLog(num_nodes)
+        self._pair_time, self._pair_weight = np.zeros(0), np.zeros(0)
+        self._parts: list[tuple[np.ndarray, ...]] = []
+        self._events: tuple[np.ndarray, ...] | None = None
+
+    def now(self, snapshot: int) -> float:
+        """Return when a snapshot begins, in snapshots."""
+        if self._begins is None:
+            return float(snapshot)
+        return float(self._begins[snapshot] / self._width)
+
+    def add(self, edges: SnapshotEdges) -> None:
+        """Take in the next snapshot."""
+        t = edges.snapshot
+        if t <= self.snapshot:
+            raise ConfigError(
+                f"snapshot {t} comes after snapshot {self.snapshot} was observed: reset, or go on in order"
+            )
+        src, dst = edges.src.numpy(), edges.dst.numpy()
+        weight = np.ones(len(src)) if edges.weight is None else edges.weight.numpy()
+        time = np.full(len(src), float(t)) if self._begins is None else edges.time.numpy() / self._width
+        if not edges.directed:
+            src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
+            weight, time = np.tile(weight, 2), np.tile(time, 2)
+        self._add_sums(t, src, dst, weight)
+        self._add_times(t, src, dst, time, weight)
+        self.snapshot = t
+        self._parts.append((src, dst, np.full(len(src), t), weight))
+        self._events = None
+
+    def _add_sums(self, t: int, src: np.ndarray, dst: np.ndarray, weight: np.ndarray) -> None:
+        silence, degree = self.recency(t, np.maximum(self.last_out, self.last_in)), np.log1p(self.total("out", "in"))
+        ends = {"out": src, "in": dst}
+        values = {
+            "out": np.ones(len(src)), "in": np.ones(len(src)), "out_weight": weight, "in_weight": weight,
+            "in_sign": np.sign(weight), "out_pos": weight > 0, "out_neg": weight <= 0, "in_pos": weight > 0,
+            "in_neg": weight <= 0, "out_silence": silence[dst], "out_degree": degree[dst],
+            "in_silence": silence[src], "in_degree": degree[src],
+        }  # fmt: skip
+        new = np.zeros((len(SUMS), self.num_nodes))
+        for name, value in values.items():
+            new[SUMS.index(name)] = np.bincount(ends[name.split("_")[0]], value, self.num_nodes)
+        new[SUMS.index("active")] = (new[0] + new[1]) > 0
+        for decay, sums in self.sums.items():
+            sums *= decay ** (t - self.snapshot)
+            sums += new
+
+    def _add_times(self, t: int, src: np.ndarray, dst: np.ndarray, time: np.ndarray, weight: np.ndarray) -> None:
+        np.minimum.at(self.first, src, time)
+        np.minimum.at(self.first, dst, time)
+        np.maximum.at(self.last_out, src, time)
+        np.maximum.at(self.last_in, dst, time)
+        self.pairs.add(t, src, dst)
+        grown = len(self.pairs) - len(self._pair_time)
+        self._pair_time = np.concatenate([self._pair_time, np.zeros(grown)])
+        self._pair_weight = np.concatenate([self._pair_weight, np.zeros(grown)])
+        number = self.pairs.find(src, dst)
+        self._pair_time[number], self._pair_weight[number] = time, weight
+
+    def sum(self, name: str, decay: float, t: int) -> np.ndarray:
+        """Return a sum of every node in which the edges of the snapshot before t count fully, ``(N,)``."""
+        return self.sums[decay][SUMS.index(name)] * decay ** (t - 1 - self.snapshot)
+
+    def total(self, *names: str) -> np.ndarray:
+        """Return the sum of some sums without decay."""
+        return sum((self.sums[1.0][SUMS.index(name)] for name in names), np.zeros(self.num_nodes))
+
+    def since(self, t: int, last: np.ndarray) -> np.ndarray:
+        """Return how long ago, in snapshots before the beginning of t; `NEVER` at most."""
+        return np.clip(self.now(t) - last, 0.0, NEVER)
+
+    def recency(self, t: int, last: np.ndarray) -> np.ndarray:
+        """Return the same on a log scale that resolves an eighth of a snapshot."""
+        return np.log1p(8 * self.since(t, last))
+
+    def pair(self, src: np.ndarray, dst: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return time (-inf: never) and weight (0) of each pair's last event."""
+        number = self.pairs.find(src, dst)
+        if not len(self.pairs):
+            return np.full(number.shape, -np.inf), np.zeros(number.shape)
+        met = number >= 0
+        return np.where(met, self._pair_time[number], -np.inf), np.where(met, self._pair_weight[number], 0.0)
+
+    @property
+    def events(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Sources, destinations, snapshots and weights of all edges."""
+        if self._events is None:
+            empty = (np.zeros(0, np.int64),) * 3 + (np.zeros(0),)
+            self._events = tuple(np.concatenate(column) for column in zip(empty, *self._parts, strict=True))
+        return self._events  # type: ignore[return-value]
+
+    def matrix(self, decay: float, t: int, sign: int = 0) -> sp.csr_matrix:
+        r"""Return the adjacency ``(N, N)``, :math:`\gamma^{t - 1 - t'}` for each edge; only edges of one sign if given."""
+        src, dst, snapshot, weight = self.events
+        if sign:
+            keep = (weight > 0) == (sign > 0)
+            src, dst, snapshot = src[keep], dst[keep], snapshot[keep]
+        aged = (decay ** (t - 1.0 - snapshot)).astype(np.float32)
+        return sp.csr_matrix((aged, (src, dst)), shape=(self.num_nodes, self.num_nodes))
