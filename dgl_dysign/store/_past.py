@@ -133,7 +133,7 @@ class Past:
         return self._events  # type: ignore[return-value]
 
     def matrix(self, decay: float, t: int, sign: int = 0) -> sp.csr_matrix:
-        r"""Return the adjacency ``(N, N)``, :math:`\gamma^{t - 1 - t'}` for each edge; only edges of one sign if given."""
+        r"""Return the adjacency ``(N, N)``, :math:`\gamma^{t - 1 - t'}` of all edges, or those of one sign."""
         src, dst, snapshot, weight = self.events
         if sign:
             keep = (weight > 0) == (sign > 0)
