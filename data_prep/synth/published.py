@@ -107,6 +107,13 @@ FORMATS: dict[str, Format] = {
             "file": "soc-redditHyperlinks-body.tsv", "dim": 86, "begin": 1_388_507_958, "end": 1_493_571_501,
         },
     ),
+    "reddit-title": Format(
+        "Reddit hyperlinks (title): two subreddits by name, post, written date, sentiment, 86 properties.",
+        "hyperlinks", 54_075, 571_927, 64, 0.05,
+        options={
+            "file": "soc-redditHyperlinks-title.tsv", "dim": 86, "begin": 1_388_507_958, "end": 1_493_571_501,
+        },
+    ),
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ PUBLISHED = {
     "wiki-talk": (1_140_149, 7_833_140),
     "stack-overflow": (2_601_977, 63_497_050),
     "reddit-hyperlinks": (35_776, 286_561),
+    "reddit-title": (54_075, 571_927),
 }
 
 
