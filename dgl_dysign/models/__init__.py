@@ -12,6 +12,7 @@ from dgl_dysign.models.link_reference import (
     RecentDegree,
     link_reference_models,
 )
+from dgl_dysign.models.link_scorer import LinkScorer
 from dgl_dysign.models.logistic_regression import LogisticRegression
 from dgl_dysign.models.majority import majority_class
 from dgl_dysign.models.relu_network import ReLUNetwork
@@ -27,6 +28,7 @@ __all__ = [
     "DySIGN",
     "EdgeBank",
     "LinkHead",
+    "LinkScorer",
     "LogisticRegression",
     "PreferentialAttachment",
     "RandomLinks",

@@ -9,28 +9,41 @@ from torch.nn import functional
 from dgl_dysign.errors import ConfigError
 
 LOSSES = ("softmax", "bce")
+_CLIP = 5.0  # deviations from the mean beyond which features are cut
+_CONSTANT = 1e-6  # deviation below which a feature says nothing
 
 
 class LinkHead(nn.Module):
-    r"""Score pairs by a network with one hidden layer.
+    r"""Score pairs by their ends' vectors and, where there are any, by features of the pair.
 
-    .. math:: y = v^T \mathrm{relu}(S z_s + D z_d + P (z_s \odot z_d) + F f_{sd} + b) \;(+\; c)
+    .. math:: y = v^T \mathrm{relu}(S z_s + D z_d + P (z_s \odot z_d) + b) \;(+\; c) \;+\;
+                  \mathrm{MLP}\!\left(\mathrm{clamp}\!\left(\frac{f_{sd} - \mu}{\sigma}, -5, 5\right)\right)
 
-    which is the network on the concatenation, of which only the part that differs between candidates is computed for
-    each of them.
+    The first is the network on the concatenation, of which only the part that differs between candidates is computed
+    for each of them. The MLP has two hidden layers. The two meet in the sum alone: joined earlier, the vectors, which
+    overfit, took from what the features give.
 
     Parameters
     ----------
     feats : int
         Width of the vectors.
     hidden_feats : int, default 64
-        Width of the hidden layer.
+        Width of the hidden layer over vectors.
     pair_feats : int, default 0
         Width of the pairs' own features; 0: none.
     dropout : float, default 0
         Of the hidden layer.
     bias : bool, default True
         Whether c is there. A softmax over candidates is blind to it.
+    pair_hidden : int, default 96
+        Width of the hidden layers over features.
+    pair_dropout, pair_input_dropout : float, default 0.3 and 0.1
+        Of these layers, and of the features.
+
+    Attributes
+    ----------
+    pair_mean, pair_deviation : Tensor
+        The buffers :math:`\mu` and :math:`\sigma`, 0 and 1 until `standardise` sets them.
 
     Shapes
     ------
@@ -50,25 +63,53 @@ class LinkHead(nn.Module):
     torch.Size([5, 3])
     """
 
+    pair_mean: Tensor
+    pair_deviation: Tensor
+
     def __init__(
-        self, feats: int, hidden_feats: int = 64, pair_feats: int = 0, dropout: float = 0.0, bias: bool = True
+        self,
+        feats: int,
+        hidden_feats: int = 64,
+        pair_feats: int = 0,
+        dropout: float = 0.0,
+        bias: bool = True,
+        pair_hidden: int = 96,
+        pair_dropout: float = 0.3,
+        pair_input_dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.feats, self.pair_feats = feats, pair_feats
         self.src, self.dst = nn.Linear(feats, hidden_feats), nn.Linear(feats, hidden_feats, bias=False)
         self.product = nn.Linear(feats, hidden_feats, bias=False)
-        self.pair = nn.Linear(pair_feats, hidden_feats, bias=False) if pair_feats else None
         self.out = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_feats, 1, bias=bias))
+        self.register_buffer("pair_mean", torch.zeros(pair_feats))
+        self.register_buffer("pair_deviation", torch.ones(pair_feats))
+        self.pair = None
+        if pair_feats:
+            layers: list[nn.Module] = [nn.Dropout(pair_input_dropout)]
+            for width in (pair_feats, pair_hidden):
+                layers += [nn.Linear(width, pair_hidden), nn.SiLU(), nn.Dropout(pair_dropout)]
+            self.pair = nn.Sequential(*layers, nn.Linear(pair_hidden, 1, bias=False))
+
+    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take over mean and deviation ``(pair_feats,)`` of the features; columns that do not vary count as zero."""
+        if tuple(mean.shape) != (self.pair_feats,) or tuple(deviation.shape) != (self.pair_feats,):
+            raise ConfigError(
+                f"expected mean and deviation of shape ({self.pair_feats},), but got {tuple(mean.shape)} and "
+                f"{tuple(deviation.shape)}"
+            )
+        self.pair_mean.copy_(mean)
+        self.pair_deviation.copy_(torch.where(deviation > _CONSTANT, deviation, torch.inf))
 
     def forward(self, z_src: Tensor, z_dst: Tensor, pair_feat: Tensor | None = None) -> Tensor:
         """Return the scores."""
         if z_src.dim() == z_dst.dim() - 1:
             z_src = z_src.unsqueeze(-2)
         self._check(z_src, z_dst, pair_feat)
-        hidden = self.src(z_src) + self.dst(z_dst) + self.product(z_src * z_dst)
+        scores: Tensor = self.out(self.src(z_src) + self.dst(z_dst) + self.product(z_src * z_dst))[..., 0]
         if self.pair is not None and pair_feat is not None:
-            hidden = hidden + self.pair(pair_feat)
-        scores: Tensor = self.out(hidden)[..., 0]
+            standard = ((pair_feat - self.pair_mean) / self.pair_deviation).clamp(-_CLIP, _CLIP)
+            scores = scores + self.pair(standard)[..., 0]
         return scores
 
     def _check(self, z_src: Tensor, z_dst: Tensor, pair_feat: Tensor | None) -> None:

@@ -16,24 +16,39 @@ def vectors(*shape, seed=1):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("pair_feats", [0, 3])
-def test_is_the_network_on_the_concatenation(pair_feats):
-    head, src, dst = made(pair_feats=pair_feats), vectors(5, 4), vectors(5, 2, 4, seed=2)
-    pair = vectors(5, 2, 3, seed=3) if pair_feats else None
-    weight = [head.src.weight, head.dst.weight, head.product.weight] + ([head.pair.weight] if pair_feats else [])
-    found = head(src, dst, pair)
+def test_is_the_network_on_the_concatenation():
+    head, src, dst = made(), vectors(5, 4), vectors(5, 2, 4, seed=2)
+    weight = torch.cat([head.src.weight, head.dst.weight, head.product.weight], 1)
+    found = head(src, dst)
     for e in range(5):
         for c in range(2):
-            parts = [src[e], dst[e, c], src[e] * dst[e, c]] + ([pair[e, c]] if pair_feats else [])
-            hidden = (torch.cat(weight, 1) @ torch.cat(parts) + head.src.bias).relu()
+            hidden = (weight @ torch.cat([src[e], dst[e, c], src[e] * dst[e, c]]) + head.src.bias).relu()
             torch.testing.assert_close(found[e, c], head.out[-1](hidden)[0])
-    torch.testing.assert_close(head(src[:, None], dst, pair), found)
-    single = head(src, dst[:, 1], None if pair is None else pair[:, 1])
-    torch.testing.assert_close(single, found[:, 1])
+    torch.testing.assert_close(head(src[:, None], dst), found)
+    torch.testing.assert_close(head(src, dst[:, 1]), found[:, 1])
+
+
+def test_features_of_the_pair_are_standardised_cut_and_added():
+    head, src, dst, pair = made(pair_feats=3).eval(), vectors(5, 4), vectors(5, 2, 4, seed=2), vectors(5, 2, 3, seed=3)
+    mean, deviation = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([2.0, 1e-3, 0.0])
+    head.standardise(mean, deviation)
+    alone = made(pair_feats=3).eval()
+    alone.load_state_dict(head.state_dict())
+    alone.pair = None
+    standard = torch.stack(
+        [(pair[..., 0] - 1) / 2, ((pair[..., 1] + 2) / 1e-3).clamp(-5, 5), torch.zeros(5, 2).double()], dim=-1
+    )
+    first, second, last = (layer for layer in head.pair if isinstance(layer, torch.nn.Linear))
+    silu = torch.nn.functional.silu
+    by_hand = last(silu(second(silu(first(standard)))))[..., 0]
+    assert by_hand.abs().min() > 1e-4
+    torch.testing.assert_close(head(src, dst, pair) - alone(src, dst, pair), by_hand)
+    torch.testing.assert_close(head(src, dst[:, 1], pair[:, 1]), head(src, dst, pair)[:, 1])
+    assert {"pair_mean", "pair_deviation"} <= head.state_dict().keys()
 
 
 def test_gradients():
-    head, src, dst, pair = made(pair_feats=3), vectors(5, 4), vectors(5, 2, 4), vectors(5, 2, 3)
+    head, src, dst, pair = made(pair_feats=3).eval(), vectors(5, 4), vectors(5, 2, 4), vectors(5, 2, 3)
     src.requires_grad_()
     assert torch.autograd.gradcheck(lambda x: head(x, dst, pair), (src,))
     # A softmax is blind to a constant: that head is made without one, so that each parameter learns.
@@ -59,6 +74,8 @@ def test_errors():
         head(vectors(5, 4), vectors(5, 2, 4))
     with pytest.raises(ConfigError, match=r"pair_feat must have shape \(5, 2, 3\)"):
         head(vectors(5, 4), vectors(5, 2, 4), vectors(5, 1, 3))
+    with pytest.raises(ConfigError, match=r"mean and deviation of shape \(3,\), but got \(2,\) and \(3,\)"):
+        head.standardise(torch.zeros(2), torch.ones(3))
     for src, dst in (((5, 3), (5, 2, 3)), ((4, 4), (5, 2, 4)), ((5, 2, 4), (5, 4))):
         with pytest.raises(ConfigError, match="expected vectors"):
             head(vectors(*src), vectors(*dst), vectors(5, 2, 3))

@@ -1,0 +1,149 @@
+"""A learned link model: embeddings from a store of neighbours, and features of the pair, in one head."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.models.spiking_undergs import SpikingUnderGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dgl_dysign.data.snapshot_edges import SnapshotEdges
+    from dgl_dysign.models._inputs import Features
+    from dgl_dysign.models.undergs import UnderGS
+    from dgl_dysign.store import NeighborStore
+
+_PAIRS = 1 << 17  # candidates whose features are held at once while scoring: 100 MB at 200 columns
+_NODES = 1 << 14  # nodes that are embedded at once while scoring
+
+
+class PairFeatures(Protocol):
+    """What a scorer asks of features of pairs; `dgl_dysign.store.LinkFeatures` gives it."""
+
+    names: tuple[str, ...]
+
+    def reset(self) -> None:
+        """Forget what was observed."""
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take in the next snapshot."""
+
+    def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return ``(E, C, F)`` for sources ``(E,)`` and candidates ``(E, C)``, from what was observed."""
+
+
+class LinkScorer:
+    """Scores links with `UnderGS` or `SpikingUnderGS` from a store, and features of pairs, that it keeps up to date.
+
+    Fulfils :class:`dgl_dysign.evaluation.LinkModel`; `dgl_dysign.training.fit_links` trains its model.
+
+    Parameters
+    ----------
+    model : UnderGS or SpikingUnderGS
+        Made with ``pair_feats`` equal to the number of columns of `features`.
+    store : NeighborStore
+        Emptied by `reset`; on the device of the model.
+    features : LinkFeatures, optional
+        Of pairs. Needed where the model was made for some.
+    node_feat, edge_feat : Tensor or callable, optional
+        As for ``model.embed``.
+
+    Raises
+    ------
+    ConfigError
+        If features do not fit the model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.data import distinct_edges
+    >>> from dgl_dysign.models import LinkScorer, UnderGS
+    >>> model = UnderGS(5, hidden_feats=8)
+    >>> scorer = LinkScorer(model, model.store())
+    >>> scorer.observe(distinct_edges(0, [0, 1], [1, 2], num_nodes=5))
+    >>> scorer.score(1, torch.tensor([0, 2]), torch.tensor([[1, 3, 4], [0, 1, 3]])).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        model: UnderGS | SpikingUnderGS,
+        store: NeighborStore,
+        features: PairFeatures | None = None,
+        *,
+        node_feat: Features | None = None,
+        edge_feat: Features | None = None,
+    ) -> None:
+        expected, found = model.link_head.pair_feats, 0 if features is None else len(features.names)
+        if expected != found:
+            raise ConfigError(
+                f"the model was made with pair_feats={expected}, but features has {found} columns: make it with "
+                f"pair_feats={found}"
+            )
+        self.model, self.store, self.features = model, store, features
+        self._extra: dict[str, Any] = {"node_feat": node_feat}
+        if not isinstance(model, SpikingUnderGS):
+            self._extra["edge_feat"] = edge_feat
+        elif edge_feat is not None:
+            raise ConfigError("SpikingUnderGS takes no features of edges: leave edge_feat out")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def reset(self) -> None:
+        """Empty the store and the features; weights stay."""
+        self.store.reset()
+        if self.features is not None:
+            self.features.reset()
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Insert a snapshot into the store, and let the features see it."""
+        self.store.insert(edges)
+        if self.features is not None:
+            self.features.observe(edges)
+
+    def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
+        z = self.model.embed(self.store, torch.cat([src[:, None], dst], dim=1), snapshot, **self._extra)
+        return self._head(snapshot, src, dst, z[:, 0], z[:, 1:])
+
+    @torch.no_grad()
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return scores ``(E, C)``; nothing changes, and no more than a part of the candidates is held at once."""
+        with _evaluating(self.model):
+            nodes, place = torch.unique(torch.cat([src[:, None], dst], dim=1), return_inverse=True)
+            z = self._embedded(snapshot, nodes)
+            rows = max(1, _PAIRS // max(1, dst.shape[1]))
+            parts = []
+            for s, d, at in zip(src.split(rows), dst.split(rows), place.to(z.device).split(rows), strict=True):
+                parts.append(self._head(snapshot, s, d, z[at[:, 0]], z[at[:, 1:]]))
+            return torch.cat(parts) if parts else torch.zeros(dst.shape)
+
+    def _embedded(self, snapshot: int, nodes: Tensor) -> Tensor:
+        # An equilibrium is one of all nodes; elsewhere a node's embedding does not depend on the others asked for.
+        size = max(1, len(nodes)) if isinstance(self.model, SpikingUnderGS) else _NODES
+        return torch.cat([self.model.embed(self.store, part, snapshot, **self._extra) for part in nodes.split(size)])
+
+    def _head(self, snapshot: int, src: Tensor, dst: Tensor, z_src: Tensor, z_dst: Tensor) -> Tensor:
+        if self.features is None:
+            return self.model.link(z_src, z_dst)
+        return self.model.link(z_src, z_dst, self.features.features(snapshot, src, dst).to(z_dst))
+
+
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Put a model into evaluation for a while."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
