@@ -156,3 +156,44 @@ def ablation(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
     figure.suptitle(title)
     figure.tight_layout()
     return _save(figure, path)
+
+
+def study(
+    rows: Sequence[Mapping[str, Any]], lines: Mapping[str, str], bars: tuple[str, str] | None, title: str, path: Path
+) -> Path:
+    """Draw what one setting does.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        An object for each value of the setting, in order: ``value`` and figures with ``mean`` and ``std``. Where a
+        figure has ``noise``, that of its difference from the row of comparison, this is its spread.
+    lines : mapping of str to str
+        Names of lines, and the figures that they draw.
+    bars : tuple of str, optional
+        Name of another figure and its key, drawn as bars on a scale of its own.
+    title : str
+        Title.
+    path : Path
+        Where the PNG goes.
+    """
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(max(5, 0.7 * len(rows) + 2), 4))
+    at = range(len(rows))
+    if bars is not None:
+        beside = axis.twinx()
+        beside.bar(at, [row[bars[1]]["mean"] for row in rows], width=0.5, color="tab:gray", alpha=0.3)
+        beside.set(ylabel=bars[0])
+        axis.set_zorder(beside.get_zorder() + 1)  # lines before bars
+        axis.patch.set_visible(False)
+    for place, (name, key) in enumerate(lines.items()):
+        shifted = [x + 0.08 * (place - (len(lines) - 1) / 2) for x in at]  # spreads that do not hide each other
+        spread = [row[key].get("noise", row[key]["std"]) for row in rows]
+        axis.errorbar(shifted, [row[key]["mean"] for row in rows], yerr=spread, fmt="o-", capsize=3, label=name)
+    axis.set(xticks=at, title=title)
+    names = [row["value"] for row in rows]
+    upright = max(map(len, names)) <= 6
+    axis.set_xticklabels(names, rotation=0 if upright else 40, ha="center" if upright else "right")
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(fontsize=8)
+    return _save(figure, path)
