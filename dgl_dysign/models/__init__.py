@@ -2,6 +2,7 @@
 
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.label_propagation import masked_label_features, propagate_labels, smooth_predictions
+from dgl_dysign.models.link_counts import CountLinks
 from dgl_dysign.models.link_head import LinkHead, link_loss
 from dgl_dysign.models.link_reference import (
     CommonNeighbours,
@@ -24,6 +25,7 @@ from dgl_dysign.models.undergs import PRESETS, UnderGS, preset_store
 __all__ = [
     "PRESETS",
     "CommonNeighbours",
+    "CountLinks",
     "DestinationRecency",
     "DySIGN",
     "EdgeBank",

@@ -1,6 +1,7 @@
 """Loops, checkpoints and run folders."""
 
 from dgl_dysign.training.cached_features import CachedFeatures
+from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.fit import FitConfig, fit
 from dgl_dysign.training.full_batch import full_batch_gradient
@@ -19,6 +20,7 @@ __all__ = [
     "RunFolder",
     "SnapshotBatch",
     "fit",
+    "fit_counts",
     "fit_links",
     "full_batch_gradient",
     "late_snapshot_step",

@@ -225,9 +225,9 @@ class _Training:
             if edges.snapshot in self.train:
                 batches = self._batches(edges)
                 rows[edges.snapshot] = sum(map(len, batches))
-                for batch in batches if features is not None else ():
-                    src, dst = batch.tensors
-                    moments.add(features.features(edges.snapshot, src, dst))
+                for batch in batches:
+                    if features is not None:
+                        moments.add(features.features(edges.snapshot, *batch.tensors))
         if not any(rows.values()):
             raise ConfigError(f"no warm edge in the training snapshots {self.train[0]} to {self.train[-1]}")
         if features is not None:

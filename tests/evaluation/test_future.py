@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dgl_dysign.evaluation import LinkModel, NegativeSampler, evaluate_links
 from dgl_dysign.models import EdgeBank, PreferentialAttachment, RecentDegree, link_reference_models
+from tests.evaluation.learned_models import counting, undergs
 from tests.evaluation.link_cases import HISTORIES, NUM_NODES, snapshots
 
 FACTORIES: dict[str, Callable[[int], LinkModel]] = {
@@ -19,6 +20,14 @@ FACTORIES: dict[str, Callable[[int], LinkModel]] = {
     "edgebank-window-1": lambda n: EdgeBank(n, window=1),
     "preferential-attachment-dst": lambda n: PreferentialAttachment(n, ends="dst"),
     "recent-degree-dst": lambda n: RecentDegree(n, decay=0.3, ends="dst"),
+    "undergs": undergs,
+    "undergs-cached": lambda n: undergs(n, cached=True),
+    "undergs-no-counts": lambda n: undergs(n, features=False),
+    "undergs-paper": lambda n: undergs(n, features=False, preset="paper"),
+    "undergs-mixer": lambda n: undergs(n, features=False, aggregator="mixer"),
+    "spiking-undergs": lambda n: undergs(n, spiking=True),
+    "logistic-regression": lambda n: counting(n, "logistic"),
+    "boosted-trees": lambda n: counting(n, "trees"),
 }
 
 _SRC = torch.arange(NUM_NODES)
