@@ -33,6 +33,14 @@ def variants(mean=70.0):
     ]
 
 
+def studied(mean=70.0):
+    figures = {
+        "mrr": {"mean": mean, "std": 1.0, "runs": 3, "noise": 2.0},
+        "seconds": {"mean": 9.0, "std": 0.0, "runs": 3},
+    }
+    return [{"value": name, **figures} for name in ("1", "2", "all but one")]
+
+
 SPIKES = (RANDOM.random((5, 3, 16)) < 0.3).astype(np.float32)
 PICTURES = {
     "learning_curves": (
@@ -54,6 +62,10 @@ PICTURES = {
     "confusion_matrix": (
         lambda path: plots.confusion_matrix(np.array([[5, 1], [0, 0]]), ["p", "q"], "title", path),
         lambda path: plots.confusion_matrix(np.array([[1, 5], [0, 0]]), ["p", "q"], "title", path),
+    ),
+    "study": (
+        lambda path: plots.study(studied(), {"mrr": "mrr"}, ("seconds", "seconds"), "title", path),
+        lambda path: plots.study(studied(30.0), {"mrr": "mrr"}, None, "title", path),
     ),
     "score_bars": (
         lambda path: plots.score_bars(rows(), "macro_f1", "title", path),
