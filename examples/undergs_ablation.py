@@ -10,7 +10,8 @@ study's reference row is taken snapshot by snapshot on the same negatives, with 
 called noise. Of many rows some still stand out by chance; with one seed, what training owes to chance is not in it.
 
 Of the technical report: modules (table 5), hops (figure 4), neighbors (6), filter_ratio (5), hop_decay (2),
-snapshot_decay (3), history (7), pipeline (table 6); `counts` and `counts_and_embeddings` are of this project.
+snapshot_decay (3), history (7), pipeline (table 6). Of this project: `presets`, the values in which the report and this
+project's default differ, changed one at a time; `counts` and `counts_and_embeddings`, what features of pairs give.
 
 Honest scoring changes what some of them mean. The report's current snapshot is the one that is scored: here every
 neighbour in the store is historical, so that the time-aware filter is a dropout of neighbours, and a history of 0
@@ -35,14 +36,16 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import ConfigError, DGLDySignError
+from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
 from dgl_dysign.evaluation import mean_std
+from dgl_dysign.models import PRESETS
 from dgl_dysign.training import LinkFitConfig, RunFolder, plots
 from dgl_dysign.training.link_studies import LinkSettings, LinkTask, fit_and_score, pipeline
 from dgl_dysign.training.memory import return_freed_memory
 
 NO_DECAY = 1 - 1e-6
 BATCH_SIZES = (64, 256, None)
+FORMATS = ("edges", "wikipedia", "reddit", "dblp", "tmall", "patent")
 MRR = {"validation": "val_mrr", "test": "mrr"}
 TRAINING, OLD = ("CPU s of training", "cpu_seconds"), ("% of neighbours older than a snapshot", "historical_share")
 BESIDE = {"hops": TRAINING, "neighbors": TRAINING, "history": OLD, "pipeline": ("MB held for a batch", "tape_mb")}
@@ -71,11 +74,18 @@ def studies(base: LinkSettings, families: tuple[str, ...]) -> dict[str, Study]:
         "no path decay": replace(base, hop_decay=NO_DECAY),
         **kinds,
     }
+    other = LinkSettings.base("no-counts" if base.loss == "bce" else "paper", ())
+    unlike = {name: getattr(other, name) for name in asdict(PRESETS["paper"])}
+    unlike = {name: value for name, value in unlike.items() if value != getattr(base, name)}
+    presets = {f"{name} {value}": replace(base, **{name: value}) for name, value in unlike.items()}
     history = {"all" if h is None else str(h): replace(base, history=h) for h in (0, 1, 3, 5, None)}
     decays = (0.005, 0.01, 0.05, 0.1, 0.5)
     batches = {"whole" if b is None else str(b): base for b in BATCH_SIZES}
     return {
         "modules": Study("one module changed", "full", modules),
+        "presets": Study(
+            "one value of the other preset", "base", {"base": base, **presets, "all": replace(base, **unlike)}
+        ),
         "hops": grid("num_hops", "longest path L", 1, 2, 3),
         "filter_ratio": grid("filter_ratio", "share of neighbours that training hides", 0.1, 0.3, 0.5, 0.7, 0.9),
         "neighbors": grid("num_neighbors", "neighbours a node, K", 2, 4, 8, 16, 32),
@@ -208,7 +218,7 @@ def draw(summary: Sequence[Mapping[str, Any]], name: str, study: Study, dataset:
 
 
 def open_data(args: argparse.Namespace) -> TemporalGraph:
-    """Return the prepared data; raw data is prepared first, beside the run folder, in calendar weeks."""
+    """Return the prepared data; raw data is prepared first, beside the run folder."""
     if args.raw is None:
         return TemporalGraph.load(args.prepared)
     from data_prep.cli import app
@@ -216,7 +226,8 @@ def open_data(args: argparse.Namespace) -> TemporalGraph:
     made = args.run_dir.with_name(f"{args.run_dir.name}-prepared")
     if not (args.resume and made.exists()):
         options = ["--overwrite"] if args.overwrite else []
-        app(["edges", str(args.raw), str(made), "--quiet", *options], standalone_mode=False)
+        if app([args.format, str(args.raw), str(made), "--quiet", *options], standalone_mode=False):
+            raise DataError(f"{args.raw} could not be prepared as {args.format}")
     return TemporalGraph.load(made)
 
 
@@ -225,7 +236,8 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = found.add_mutually_exclusive_group(required=True)
     source.add_argument("prepared", type=Path, nargs="?", help="folder written by dysign-prep")
-    source.add_argument("--raw", type=Path, help="edge list to prepare first, as dysign-prep edges does")
+    source.add_argument("--raw", type=Path, help="raw files to prepare first, beside the run folder")
+    found.add_argument("--format", choices=FORMATS, default="edges", help="what --raw holds (default edges)")
     found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
     found.add_argument("--base", choices=("paper", "default", "no-counts"), default="default", help="what is varied")
     found.add_argument("--studies", nargs="+", metavar="NAME", help="which, see above (default: all)")

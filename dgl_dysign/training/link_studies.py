@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,12 +32,10 @@ class LinkSettings:
 
     Parameters
     ----------
-    preset : str
-        Of `UnderGS`: what is not named here.
     importance, snapshot_decay, hop_decay, num_hops, num_neighbors
         Of the store.
-    filter_ratio : float
-        Of the model.
+    filter_ratio, embedding_dropout, time_scale, mass, loss
+        Of the model, see `dgl_dysign.models.UnderGS`.
     history : int, optional
         Snapshots that the store is made of; None: all.
     families : tuple of str
@@ -46,10 +44,13 @@ class LinkSettings:
         Whether the scorer sees vectors of the store's neighbours.
     """
 
-    preset: str
     importance: str
     snapshot_decay: float
     filter_ratio: float
+    embedding_dropout: float
+    time_scale: float | str
+    mass: bool
+    loss: str
     hop_decay: float = 0.1
     num_hops: int = 2
     num_neighbors: int = 16
@@ -60,10 +61,8 @@ class LinkSettings:
     @classmethod
     def base(cls, name: str, families: tuple[str, ...]) -> LinkSettings:
         """Return ``paper``, ``no-counts`` (the preset ``default`` alone) or ``default`` (with features of pairs)."""
-        preset = "paper" if name == "paper" else "default"
-        chosen = PRESETS[preset]
-        seen = families if name == "default" else ()
-        return cls(preset, chosen.importance, chosen.snapshot_decay, chosen.filter_ratio, families=seen)
+        chosen = PRESETS["paper" if name == "paper" else "default"]
+        return cls(**asdict(chosen), families=families if name == "default" else ())
 
     def key(self, base: LinkSettings) -> str:
         """Return what differs from a base, as the name of a file."""
@@ -142,15 +141,12 @@ class LinkTask:
         """Return a scorer with weights as the seed draws them."""
         features = Families(self.shared, settings.families) if settings.families else None
         kind = UnderGS if settings.embeddings else CountsOnly
+        names = ("num_neighbors", "filter_ratio", "embedding_dropout", "time_scale", "mass")
+        options: dict[str, Any] = {name: getattr(settings, name) for name in names}
+        options["preset"] = next(name for name, preset in PRESETS.items() if preset.loss == settings.loss)
         with torch.random.fork_rng([]):
             torch.manual_seed(self.seed)
-            model = kind(
-                self.num_nodes,
-                preset=settings.preset,
-                num_neighbors=settings.num_neighbors,
-                filter_ratio=settings.filter_ratio,
-                pair_feats=len(features.names) if features else 0,
-            )
+            model = kind(self.num_nodes, pair_feats=len(features.names) if features else 0, **options)
         return LinkScorer(model, self.store(settings), features)
 
     def store(self, settings: LinkSettings) -> NeighborStore:

@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -100,13 +100,16 @@ def test_values_differ_from_the_base_in_their_ingredient_alone(name):
         changed = {
             field for s in made.values.values() for field, value in asdict(s).items() if value != getattr(base, field)
         }
-        if study != "modules":
+        if study not in ("modules", "presets"):
             assert len(changed) == 1 or changed <= free.get(study, set()), study
         assert made.reference in made.values
         if study not in free:
             assert made.values[made.reference] == base
-    singly = known["modules"].values.values()
+    whole = known["presets"].values.pop("all")
+    singly = [*known["modules"].values.values(), *known["presets"].values.values()]
     assert all(sum(v != getattr(base, f) for f, v in asdict(s).items()) <= 1 for s in singly)
+    other = LinkSettings.base("paper" if name != "paper" else "no-counts", ())
+    assert whole == replace(other, families=base.families)
     assert list(known["counts"].values) == [
         "+ activity", "+ pair", "all", "all but activity", "all but pair", "all but walks",
     ]  # fmt: skip
