@@ -63,3 +63,11 @@ def load_checkpoint(
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: the checkpoint cannot be used ({reason}); delete it to train anew") from error
+
+
+def resume(
+    path: Path | None, parts: Mapping[str, Any], asked: Mapping[str, Any], device: torch.device
+) -> list[dict[str, float]]:
+    """Do the same, and return the ``history`` that was written; empty without a file."""
+    state = load_checkpoint(path, parts, asked, device)
+    return [] if state is None else state["history"]

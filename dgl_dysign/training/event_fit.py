@@ -18,8 +18,8 @@ from dgl_dysign.evaluation.ranking import auc, average_precision
 from dgl_dysign.models.event_counts import EventCounts
 from dgl_dysign.models.event_undergs import EventUnderGS
 from dgl_dysign.store import NeighborStore
+from dgl_dysign.training.checkpoint import resume, save_checkpoint
 from dgl_dysign.training.event_task import EventTask, SnapshotEvents
-from dgl_dysign.training.fit import _resume, _save
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
 
 LOSSES = ("plain", "weighted")
@@ -109,7 +109,7 @@ def fit_events(
     device = model.offset.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        history = _resume(checkpoint, parts, asked, device)
+        history = resume(checkpoint, parts, asked, device)
         spent, started = history[-1]["cpu_seconds"] if history else 0.0, time.process_time()
         for epoch in range(len(history), config.epochs):
             loss, logits = _epoch(model, store, task, config, optimizer, schedule)
@@ -118,7 +118,7 @@ def fit_events(
                 best.load_state_dict(model.state_dict())
             history.append({**record, "cpu_seconds": spent + time.process_time() - started})
             if checkpoint is not None:
-                _save(checkpoint, parts, {"history": history, "asked": asked}, device)
+                save_checkpoint(checkpoint, parts, {"history": history, "asked": asked}, device)
             if on_epoch is not None:
                 on_epoch(history[-1])
     model.load_state_dict(best.state_dict())

@@ -103,8 +103,8 @@ class EventTask:
     ) -> None:
         if data.manifest["labels"] != "event" or data.num_classes != 2:
             raise DataError(
-                f"{data.folder}: found {data.manifest['labels'] or 'no'} labels of {data.num_classes} classes, expected "
-                f"two classes of events; prepare Wikipedia or Reddit with dysign-prep"
+                f"{data.folder}: found {data.manifest['labels'] or 'no'} labels of {data.num_classes} classes, "
+                f"expected two classes of events; prepare Wikipedia or Reddit with dysign-prep"
             )
         self.device = torch.device(device)
         self.num_nodes, self.num_snapshots = data.num_nodes, data.num_snapshots

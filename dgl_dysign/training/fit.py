@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.training.checkpoint import resume, save_checkpoint
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 
 Logits = Callable[[Tensor], Tensor]
@@ -105,7 +105,7 @@ def fit(
     devices = [train.device] if train.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        history = _resume(checkpoint, parts, asked, train.device)
+        history = resume(checkpoint, parts, asked, train.device)
         if cache is not None and not history:
             cache.refresh(2)
         spent, started = history[-1]["cpu_seconds"] if history else 0.0, time.process_time()
@@ -115,7 +115,7 @@ def fit(
             record = {"epoch": epoch, "loss": loss, "val_accuracy": _accuracy(model, give, labels, val), "gap": gap}
             history.append({**record, "cpu_seconds": spent + time.process_time() - started})
             if checkpoint is not None and (epoch + 1) % config.checkpoint_every == 0:
-                _save(checkpoint, parts, {"history": history, "asked": asked}, train.device)
+                save_checkpoint(checkpoint, parts, {"history": history, "asked": asked}, train.device)
             if on_epoch is not None:
                 on_epoch(history[-1])
     model.eval()
@@ -142,37 +142,3 @@ def _epoch(
 def _accuracy(model: nn.Module, logits: Logits, labels: Tensor, nodes: Tensor) -> float:
     model.eval()
     return float((logits(nodes).argmax(1) == labels[nodes]).float().mean()) if len(nodes) else float("nan")
-
-
-def _save(path: Path, parts: dict[str, Any], record: dict[str, Any], device: torch.device) -> None:
-    state = {**record, **{name: part.state_dict() for name, part in parts.items()}}
-    state["random"] = torch.get_rng_state()
-    if device.type == "cuda":
-        state["cuda_random"] = torch.cuda.get_rng_state(device)
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _resume(
-    path: Path | None, parts: dict[str, Any], asked: dict[str, Any], device: torch.device
-) -> list[dict[str, float]]:
-    """Load a checkpoint, if there is one, and return its history."""
-    if path is None or not path.exists():
-        return []
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        if state["asked"] != asked:
-            raise ValueError(f"it was made with {state['asked']}, but {asked} was asked")
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
-        torch.set_rng_state(state["random"])
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_random"], device)
-        return state["history"]
-    except Exception as error:  # torch raises many kinds for a damaged file
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: the checkpoint cannot be used ({reason}); delete it to train anew") from error
