@@ -87,9 +87,9 @@ class LinkScorer:
                 f"pair_feats={found}"
             )
         self.model, self.store, self.features = model, store, features
-        self._extra: dict[str, Any] = {"node_feat": node_feat}
+        self.extra: dict[str, Any] = {"node_feat": node_feat}
         if not isinstance(model, SpikingUnderGS):
-            self._extra["edge_feat"] = edge_feat
+            self.extra["edge_feat"] = edge_feat
         elif edge_feat is not None:
             raise ConfigError("SpikingUnderGS takes no features of edges: leave edge_feat out")
 
@@ -112,7 +112,7 @@ class LinkScorer:
 
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
-        z = self.model.embed(self.store, torch.cat([src[:, None], dst], dim=1), snapshot, **self._extra)
+        z = self.model.embed(self.store, torch.cat([src[:, None], dst], dim=1), snapshot, **self.extra)
         return self._head(snapshot, src, dst, z[:, 0], z[:, 1:])
 
     @torch.no_grad()
@@ -130,7 +130,7 @@ class LinkScorer:
     def _embedded(self, snapshot: int, nodes: Tensor) -> Tensor:
         # An equilibrium is one of all nodes; elsewhere a node's embedding does not depend on the others asked for.
         size = max(1, len(nodes)) if isinstance(self.model, SpikingUnderGS) else _NODES
-        return torch.cat([self.model.embed(self.store, part, snapshot, **self._extra) for part in nodes.split(size)])
+        return torch.cat([self.model.embed(self.store, part, snapshot, **self.extra) for part in nodes.split(size)])
 
     def _head(self, snapshot: int, src: Tensor, dst: Tensor, z_src: Tensor, z_dst: Tensor) -> Tensor:
         if self.features is None:

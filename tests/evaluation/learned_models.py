@@ -2,10 +2,11 @@
 
 import functools
 
-import numpy as np
+import pytest
 import torch
 
 from dgl_dysign.models import CountLinks, LinkScorer, SpikingUnderGS, UnderGS
+from dgl_dysign.models.link_counts import TREES
 from dgl_dysign.store import LinkFeatures
 from dgl_dysign.training import CachedFeatures
 
@@ -38,8 +39,7 @@ def _classifier(kind, width):
     generator = torch.Generator().manual_seed(0)
     feat = 3 * torch.rand(300, 2, width, generator=generator)
     feat[:, 0] += torch.rand(300, width, generator=generator)
-    model.fit(feat, torch.ones(300))
-    if kind == "trees":
-        model._classifier.set_params(max_iter=20)  # hundreds of trees are slow to ask a thousand times
-        model._classifier.fit(feat.reshape(-1, width).numpy(), np.tile([1, 0], 300))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TREES, "max_iter", 20)  # hundreds of trees are slow to ask a thousand times
+        model.fit(feat, torch.ones(300))
     return model._classifier

@@ -1,5 +1,6 @@
 """Logistic regression and trees on counts: they find what tells true links, and score it so."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,20 @@ def test_a_row_of_weight_zero_teaches_nothing(kind):
     low, high = torch.tensor([[[0.5, 0.2]]]), torch.tensor([[[0.5, 1.5]]])
     decide = model._classifier.decision_function
     assert decide(high[0].numpy()) > decide(low[0].numpy())
+
+
+def test_bins_keep_the_order_and_few_values_apart():
+    generator = np.random.default_rng(0)
+    feat = np.stack([generator.normal(size=5000), generator.integers(0, 2, 5000), np.zeros(5000)], 1).astype(np.float32)
+    feat[0, 2] = 1  # one in 5000
+    bins = link_counts._Bins()
+    found = bins.fit_transform(feat)
+    assert [len(np.unique(column)) for column in found.T] == [255, 2, 2]
+    assert np.bincount(found[:, 0].astype(int)).max() <= 21  # of 5000 / 255
+    order = feat[:, 0].argsort()
+    assert (np.diff(found[order, 0]) >= 0).all()
+    beyond = bins.transform(np.array([[-9, -9, -9], [9, 9, 9]], np.float32))
+    assert beyond.tolist() == [[0, 0, 0], [254, 1, 1]]
 
 
 def test_the_counts_are_columns_of_the_features():

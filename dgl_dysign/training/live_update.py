@@ -1,0 +1,83 @@
+"""Live update: a link scorer that trains on each snapshot after it has been scored on it."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.evaluation import NegativeSampler
+from dgl_dysign.models.link_head import link_loss
+from dgl_dysign.models.link_scorer import LinkScorer
+from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
+from dgl_dysign.training.link_fit import LinkFitConfig
+
+
+class LiveLinkScorer(LinkScorer):
+    """A trained scorer whose weights go on learning, for the protocol ``live-update`` (ROLAND, KDD 2022).
+
+    Parameters
+    ----------
+    scorer : LinkScorer
+        Trained by `fit_links`. Its model is copied and stays as it is; its store and features are shared.
+    config : LinkFitConfig, optional
+        Of which negatives, ``batch_size`` and ``weight_decay`` count.
+    seed : int, default 0
+        Of negatives and dropout.
+    steps : int, default 2
+        Optimiser steps on each snapshot.
+    lr : float, default 1e-4
+        Of AdamW.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        scorer: LinkScorer,
+        config: LinkFitConfig | None = None,
+        seed: int = 0,
+        steps: int = 2,
+        lr: float = 1e-4,
+    ) -> None:
+        if steps < 1 or not lr > 0:
+            raise ConfigError(f"steps={steps}, lr={lr}: expected at least 1 step, and a rate above 0")
+        super().__init__(copy.deepcopy(scorer.model), scorer.store, scorer.features, **scorer.extra)
+        self.config, self.seed, self.steps, self.lr = config or LinkFitConfig(), seed, steps, lr
+        self._trained = scorer.model.state_dict()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past, and what was learned from it since the weights were given."""
+        super().reset()
+        self.model.load_state_dict(self._trained)
+        c = self.config
+        self._sampler = NegativeSampler(self.model.num_nodes, c.num_negatives, c.historical, self.seed, c.among)
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.AdamW(trained, self.lr, weight_decay=c.weight_decay)
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take a snapshot into the state."""
+        super().observe(edges)
+        self._sampler.observe(edges)
+
+    def update(self, edges: SnapshotEdges) -> None:
+        """Train on the warm edges of a snapshot that is not observed yet."""
+        queries = self._sampler.draw(edges)
+        src, dst = queries.src[queries.warm], queries.dst[queries.warm]
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self.seed * 1_000_003 + edges.snapshot)
+            self.model.train()
+            for _ in range(self.steps if len(src) else 0):
+                batches = snapshot_batches(edges.snapshot, self.config.batch_size, src, dst)
+                late_snapshot_step(self._optimizer, batches, self._loss)
+        self.model.eval()
+
+    def _loss(self, batch: SnapshotBatch) -> Tensor:
+        return link_loss(self.logits(batch.snapshot, *batch.tensors), self.model.loss)

@@ -1,0 +1,178 @@
+"""The example from its command line: figures, pictures, errors, and runs that are killed."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from dgl_dysign.models.link_counts import TREES
+from dgl_dysign.training.link_rows import COUNTING, REFERENCES
+from tests.generated import generated_links
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "undergs_link_prediction.py"
+SMALL = ["--hidden", "8", "--num-neighbors", "4", "--epochs", "2", "--seeds", "1", "--num-negatives", "20", "--quiet"]
+PICTURES = ("scores.png", "learning_curves.png", "over_time.png")
+MEASURED = ("cpu_seconds", "peak_rss_bytes")
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("undergs_link_prediction", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+example = load()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_trees():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TREES, "max_iter", 5)
+        yield
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return generated_links(tmp_path_factory.mktemp("prepared"), 400)
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tmp_path_factory):
+    """Return the folder of a run with two seeds and two shares of historical negatives."""
+    run = tmp_path_factory.mktemp("runs") / "all"
+    options = [*SMALL, "--seeds", "2", "--historical", "0", "0.5", "--rows", "undergs", "--aggregators", "mixer"]
+    assert example.main([str(prepared), "--run-dir", str(run), *options]) == 0
+    return run
+
+
+def summary(run):
+    return json.loads((run / "summary.json").read_text())
+
+
+def figures(run):
+    return [{key: value for key, value in row.items() if key not in MEASURED} for row in summary(run)]
+
+
+def test_the_summary_has_one_object_a_row_and_share(finished):
+    found = summary(finished)
+    rows = [*REFERENCES, *COUNTING, "undergs", "undergs-mixer"]
+    assert [(row["historical"], row["row"]) for row in found] == [(share, row) for share in (0.0, 0.5) for row in rows]
+    for row in found:
+        for score in ("mrr", "mrr_pooled", "auc", "ap", "hits@1", "hits@3", "hits@10", "val_mrr"):
+            assert row[score].keys() == {"mean", "std", "runs"}
+            assert 0 <= row[score]["mean"] <= 100
+            assert row[score]["runs"] == 2
+        assert row["protocol"].startswith("honest")
+        assert row["cpu_seconds"] > 0
+        assert row["peak_rss_bytes"] > 1 << 20
+    pairs = [(a["mrr"]["mean"], b["mrr"]["mean"]) for a, b in zip(found[::2], found[1::2], strict=True)]
+    assert all(a != b for a, b in pairs)
+    for picture in PICTURES:
+        assert (finished / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_unit_is_a_line_and_means_are_theirs(finished):
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 * (len(REFERENCES) + len(COUNTING) + 2)
+    runs = [line["figures"][1]["mrr"] for line in lines if line["row"] == "undergs"]
+    (row,) = (row for row in summary(finished) if row["row"] == "undergs" and row["historical"] == 0.5)
+    assert row["mrr"]["mean"] == pytest.approx(sum(runs) / 2)
+    assert not list((finished / "checkpoints").iterdir())
+
+
+def test_killed_and_resumed_ends_with_the_same_figures(prepared, tmp_path, monkeypatch, finished):
+    """Killed in the first epoch of one learned row, and then between its training and the next."""
+    options = [str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL, "--rows", "undergs", "undergs-no-counts"]
+    assert example.main([str(prepared), "--run-dir", str(tmp_path / "whole"), *options[3:]]) == 0
+    fit, count = example.LinkRows.model, []
+
+    def kill_in_training(task, row, checkpoint, tell):
+        def told(epoch):
+            if row.startswith("undergs"):
+                raise Killed
+            tell(epoch)
+
+        return fit(task, row, checkpoint, told)
+
+    def kill_after_training(task, row, checkpoint, tell):
+        made = fit(task, row, checkpoint, tell)
+        if row == "undergs":
+            count.append(len(made[1]))
+            raise Killed
+        return made
+
+    for again, killer in enumerate((kill_in_training, kill_after_training)):
+        monkeypatch.setattr(example.LinkRows, "model", killer)
+        with pytest.raises(Killed):
+            example.main([*options, *["--resume"][: 1 if again else 0]])
+    monkeypatch.undo()
+    assert example.main([*options, "--resume"]) == 0
+    assert figures(tmp_path / "run") == figures(tmp_path / "whole")
+    assert count == [2]
+
+
+def test_raw_files_are_prepared_first(tmp_path, prepared, monkeypatch):
+    monkeypatch.setattr(example, "COUNTING", ())  # by weeks there are hundreds of snapshots
+    raw = prepared.with_name("raw-links")
+    options = ["--raw", str(raw), "--run-dir", str(tmp_path / "run"), *SMALL, "--rows", "undergs-no-counts"]
+    assert example.main(options) == 0
+    assert (tmp_path / "run-prepared" / "manifest.json").is_file()
+    assert example.main([*options, "--resume"]) == 0
+
+
+def test_the_leaking_protocol_says_so_everywhere(prepared, finished, tmp_path, capsys, monkeypatch):
+    titles = []
+    for name in ("link_bars", "link_curves", "link_over_time"):
+        monkeypatch.setattr(example, name, lambda *a, **_: titles.append(a[-2]) or a[-1])
+    options = [*SMALL, "--rows", "undergs-no-counts", "--protocol", "undergs-released"]
+    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *options]) == 0
+    assert capsys.readouterr().out.count("LEAKS") >= 2
+    assert all("LEAKS" in title for title in titles)
+    assert len(titles) == 3
+    found = summary(tmp_path / "run")
+    assert all("LEAKS" in row["protocol"] for row in found)
+    leaking, fair = (next(r for r in rows if r["row"] == "destination-recency") for rows in (found, summary(finished)))
+    assert leaking["auc"]["mean"] > fair["auc"]["mean"] + 5
+
+
+def test_live_update_moves_learned_rows_only(prepared, tmp_path):
+    found = {}
+    for protocol in ("honest", "live-update"):
+        run = tmp_path / protocol
+        options = [*SMALL, "--rows", "undergs-no-counts", "--protocol", protocol]
+        assert example.main([str(prepared), "--run-dir", str(run), *options]) == 0
+        found[protocol] = {row["row"]: row["mrr"]["mean"] for row in summary(run)}
+    moved = [row for row, value in found["honest"].items() if found["live-update"][row] != value]
+    assert moved == ["undergs-no-counts"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--historical", "1.5"], "--historical must lie in 0 .. 1"),
+        (["--device", "cuda:77"], "pass --device cpu"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--num-neighbors", "0"], "num_neighbors"),
+        (["--snapshot-decay", "2"], "snapshot_decay"),
+        (["--importance", "fame"], "importance"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(prepared, tmp_path, capsys, options, text):
+    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL, *options]) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_there_is_not_overwritten_unasked(prepared, finished, capsys):
+    assert example.main([str(prepared), "--run-dir", str(finished), *SMALL]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert example.main([str(prepared.parent / "none"), "--run-dir", str(finished), *SMALL]) == 2
