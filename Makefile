@@ -48,14 +48,17 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/dysign-doctor
 	touch $@
 
-demo: $(STAMP) ## raw files -> prepared folder -> trained Dy-SIGN, figures and pictures (RAW= NODES= SEEDS=)
+demo: $(STAMP) ## raw files -> prepared folders -> Dy-SIGN and UnderGS, figures and pictures (RAW= NODES= SEEDS=)
 	@raw="$(RAW)"
 	if [ -z "$$raw" ]; then
 	    raw=$(DEMO)/raw
 	    $(BIN)/dysign-prep synth dblp "$$raw" --nodes $(NODES) --overwrite
 	fi
 	$(BIN)/dysign-prep dblp "$$raw" $(DEMO)/prepared --overwrite
-	$(BIN)/python examples/dysign_node_classification.py $(DEMO)/prepared --run-dir $(DEMO)/run --seeds $(SEEDS)
+	$(BIN)/python examples/dysign_node_classification.py $(DEMO)/prepared --run-dir $(DEMO)/run --seeds $(SEEDS) --overwrite
+	$(BIN)/dysign-prep synth bitcoin-otc $(DEMO)/raw-links --events 6000 --overwrite
+	$(BIN)/python examples/undergs_link_prediction.py --raw $(DEMO)/raw-links --run-dir $(DEMO)/run-links \
+	    --seeds $(SEEDS) --overwrite --rows recent-degree common-neighbours boosted-trees undergs-no-counts undergs
 
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP) ## run the whole test suite (real data: DYSIGN_DATA, default ../shared/data)

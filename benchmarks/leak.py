@@ -4,13 +4,14 @@ That code inserts the edges of a snapshot into its store and scores them afterwa
 with no parameters, "when was this destination last seen?", is then all but perfect. Each JSON line is one row under one
 protocol (AUC and MRR per snapshot, in %, warm edges of the test snapshots, mean over seeds); ``--picture`` draws them.
 
-    python benchmarks/leak.py PREPARED --picture leak.png      # a directed data set, such as Bitcoin-OTC by weeks
+    python benchmarks/leak.py PREPARED --picture leak.png      # such as Bitcoin-OTC by weeks; without: generated
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,15 @@ def measure(data: TemporalGraph, seeds: int, epochs: int) -> list[dict[str, Any]
     ]
 
 
+def generated(home: Path) -> Path:
+    """Prepare generated ratings by weeks."""
+    from data_prep.cli import app
+
+    app(["synth", "bitcoin-otc", str(home / "raw"), "--events", "6000", "--quiet"], standalone_mode=False)
+    app(["edges", str(home / "raw"), str(home / "prepared"), "--quiet"], standalone_mode=False)
+    return home / "prepared"
+
+
 def draw(rows: Sequence[dict[str, Any]], dataset: str, path: Path) -> None:
     """Draw AUC and MRR of every row, with the leak and without."""
     from matplotlib.figure import Figure
@@ -111,13 +121,14 @@ def draw(rows: Sequence[dict[str, Any]], dataset: str, path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the rows, and draw them if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("prepared", type=Path, help="folder written by dysign-prep")
+    parser.add_argument("prepared", type=Path, nargs="?", help="folder written by dysign-prep (default: generated)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--picture", type=Path, help="PNG file to draw")
     args = parser.parse_args(argv)
-    data = TemporalGraph.load(args.prepared)
-    rows = measure(data, args.seeds, args.epochs)
+    with tempfile.TemporaryDirectory() as home:
+        data = TemporalGraph.load(args.prepared or generated(Path(home)))
+        rows = measure(data, args.seeds, args.epochs)
     for row in rows:
         print(json.dumps({"benchmark": "leak", "dataset": data.manifest["dataset"], **row}))
     if args.picture is not None:
