@@ -42,6 +42,14 @@ class LinkSettings:
         Of `LinkFeatures`.
     embeddings : bool
         Whether the scorer sees vectors of the store's neighbours.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from dgl_dysign.training.link_studies import LinkSettings
+    >>> base = LinkSettings.base("paper", families=("pair", "walks"))
+    >>> base.snapshot_decay, replace(base, num_hops=1, history=5).key(base)
+    (0.05, 'num_hops=1,history=5')
     """
 
     importance: str
@@ -72,7 +80,30 @@ class LinkSettings:
 
 
 class RecentStore(NeighborStore):
-    """A store that is made of the last snapshots alone, anew whenever one comes."""
+    """A store that is made of the last snapshots alone, anew whenever one comes.
+
+    UnderGS (technical report), figure 7. Hiding what is old when the full store is read would be another thing: the
+    slots of hidden entries stay empty, though newer ones had to make room for them.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes.
+    history : int
+        Snapshots to keep, empty ones among them; 0: no neighbour at all.
+    **options
+        Of `NeighborStore`.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import distinct_edges
+    >>> from dgl_dysign.training.link_studies import RecentStore
+    >>> store = RecentStore(4, history=1, num_neighbors=2)
+    >>> for snapshot, dst in enumerate([1, 2, 3]):
+    ...     store.insert(distinct_edges(snapshot, [0], [dst], num_nodes=4))
+    >>> store.neighbors([0], now=3).node
+    tensor([[ 3, -1]])
+    """
 
     def __init__(self, num_nodes: int, history: int, **options: Any) -> None:
         super().__init__(num_nodes, **options)
@@ -123,7 +154,15 @@ class Families:
 
 
 class LinkTask:
-    """The data, its split by time, and the features that all models of a seed share."""
+    """The data, its split by time, and the features that all models of a seed share.
+
+    Parameters
+    ----------
+    data : TemporalGraph
+        The data.
+    epochs : int
+        Passes over the training snapshots, see `LinkFitConfig`.
+    """
 
     def __init__(self, data: TemporalGraph, epochs: int) -> None:
         self.data, self.num_nodes = data, data.num_nodes
@@ -159,7 +198,11 @@ class LinkTask:
 
 
 def fit_and_score(task: LinkTask, settings: LinkSettings) -> dict[str, Any]:
-    """Train one model; return its figures on validation and test snapshots."""
+    """Train one model under the honest protocol; return its figures on validation and test snapshots.
+
+    ``scores`` has the figures in %, those of validation as ``val_...``, and what training took; ``by_snapshot`` the MRR
+    of each snapshot.
+    """
     scorer = task.scorer(settings)
     epochs = fit_links(task.edges, scorer, task.split, task.config, task.seed)
     found: dict[str, Any] = {"cpu_seconds": epochs[-1]["cpu_seconds"], "epochs": len(epochs)}
