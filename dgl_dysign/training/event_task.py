@@ -102,9 +102,10 @@ class EventTask:
         device: torch.device | str = "cpu",
     ) -> None:
         if data.manifest["labels"] != "event" or data.num_classes != 2:
+            kind = data.manifest["labels"] or "no"
             raise DataError(
-                f"{data.folder}: found {data.manifest['labels'] or 'no'} labels of {data.num_classes} classes, "
-                f"expected two classes of events; prepare Wikipedia or Reddit with dysign-prep"
+                f"{data.folder}: found {kind} labels of {data.num_classes} classes, expected two classes of events; "
+                f"prepare Wikipedia or Reddit with dysign-prep"
             )
         self.device = torch.device(device)
         self.num_nodes, self.num_snapshots = data.num_nodes, data.num_snapshots
@@ -177,7 +178,9 @@ def _read(data: TemporalGraph) -> list[SnapshotEvents]:
         src, dst, time, edge_id = data.events(t)
         labelled, _, label = data.event_labels(t)
         order = edge_id.argsort()
-        place = order[torch.searchsorted(edge_id[order], labelled)] if len(labelled) else labelled
+        place = order[torch.searchsorted(edge_id[order], labelled).clamp(max=max(len(order) - 1, 0))]
+        if not torch.equal(edge_id[place], labelled):
+            raise DataError(f"{data.folder}: found labels of events that snapshot {t} does not have; prepare it again")
         labels = torch.full_like(src, -1)
         labels[place] = label
         found.append(SnapshotEvents(t, src, dst, edge_id, snapshot_time(time, t, *data.time_range(t)), labels, first))
