@@ -33,7 +33,7 @@ from dgl_dysign.evaluation import mean_std
 from dgl_dysign.training import RunFolder, plots
 from dgl_dysign.training.event_fit import LOSSES, EventFitConfig
 from dgl_dysign.training.event_plots import event_bars, event_curves, event_learning
-from dgl_dysign.training.event_rows import EVENT_ROWS, SCORES, EventSettings, event_scores
+from dgl_dysign.training.event_rows import EVENT_ROWS, SCORES, EventSettings, event_scores, make_undergs
 from dgl_dysign.training.event_task import PARTS, SPLITS, EventTask
 from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
 
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     source = found.add_mutually_exclusive_group(required=True)
     source.add_argument("prepared", type=Path, nargs="?", help="folder written by dysign-prep, with labels of events")
     source.add_argument("--raw", type=Path, help="raw files to prepare first, beside the run folder")
-    found.add_argument("--dataset", choices=("wikipedia", "reddit"), default="wikipedia", help="what --raw holds")
+    found.add_argument("--format", choices=("wikipedia", "reddit"), default="wikipedia", help="what --raw holds")
     found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
     found.add_argument("--seeds", type=int, default=3, help="models of each row (default 3)")
     found.add_argument("--rows", nargs="+", choices=EVENT_ROWS, default=list(EVENT_ROWS), metavar="ROW")
@@ -63,16 +63,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def prepare(args: argparse.Namespace) -> Path:
-    """Return the prepared folder; with ``--raw`` make it, unless it is there."""
+    """Return the prepared folder; with ``--raw`` make it first, beside the run folder."""
     if args.raw is None:
         return args.prepared
     from data_prep.cli import app  # only who prepares needs it
 
     out = args.run_dir.with_name(f"{args.run_dir.name}-prepared")
-    if not (out / "manifest.json").exists():
-        status = app([args.dataset, str(args.raw), str(out), "--quiet"], standalone_mode=False)
-        if status:
-            raise DataError(f"{args.raw} could not be prepared")
+    if not (args.resume and out.exists()):
+        options = ["--overwrite"] if args.overwrite else []
+        if app([args.format, str(args.raw), str(out), "--quiet", *options], standalone_mode=False):
+            raise DataError(f"{args.raw} could not be prepared as {args.format}")
     return out
 
 
@@ -203,6 +203,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         "settings": asdict(settings),
         "device": args.device,
     }
+    make_undergs(task, settings, 0)  # settings that do not fit are refused before anything is written
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
     records, scores = run_units(task, settings, folder, args.seeds, list(dict.fromkeys(args.rows)), args.quiet)
     summary = summarise(records, describe(task, data, args.split))

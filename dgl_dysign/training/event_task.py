@@ -132,7 +132,7 @@ class EventTask:
                 raise DataError(
                     f"{data.folder}: found {positive} positive labels among the {len(rows)} of the {part} snapshots "
                     f"({self.ranges[part].start} to {self.ranges[part].stop - 1}), expected both labels; "
-                    f"split by positives"
+                    f"take other shares, or split by positives"
                 )
 
     def _standardise(self) -> None:

@@ -77,5 +77,7 @@ def _scale(feat: Tensor, active: Tensor) -> Tensor:
     for block in feat.split(64, dim=1):  # in place: a copy of wide features would be the largest thing in memory
         seen = block[active]
         if len(seen):
-            block.sub_(seen.mean(0)).div_(seen.std(0, correction=0).clamp(min=1e-6)).mul_(active[:, None])
+            # A constant column becomes zero: the rounding of its mean would be divided by next to nothing.
+            size = seen.std(0, correction=0).masked_fill(seen.amax(0) == seen.amin(0), torch.inf)
+            block.sub_(seen.mean(0)).div_(size.clamp(min=1e-6)).mul_(active[:, None])
     return feat

@@ -1,0 +1,197 @@
+"""The example on labels of events from its command line: figures, pictures, errors, and runs that are killed."""
+
+import importlib.util
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from data_prep.cli import app
+from dgl_dysign.training.event_rows import EVENT_ROWS, SCORES
+from dgl_dysign.training.event_task import EventTask
+from tests.training.event_cases import stream, write
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "undergs_node_classification.py"
+SMALL = ["--hidden", "8", "--neighbors", "4", "--epochs", "2", "--quiet"]
+FEW = ["--rows", "few-events", "boosted-trees", "undergs", "--seeds", "1", *SMALL]
+MEASURED = ("cpu_seconds", "peak_rss_bytes")
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("undergs_node_classification", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+example = load()
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("prepared") / "data", stream(each=24)).folder
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "all"
+    assert example.main([str(prepared), "--run-dir", str(run), "--seeds", "2", *SMALL]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory):
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert example.main([str(prepared), "--run-dir", str(run), *FEW]) == 0
+    return run
+
+
+def summary(run):
+    return json.loads((run / "summary.json").read_text())
+
+
+def figures(run):
+    return [{key: value for key, value in row.items() if key not in MEASURED} for row in summary(run)]
+
+
+def test_the_summary_has_one_object_a_row(finished, prepared):
+    task = EventTask(example.TemporalGraph.load(prepared))
+    found = summary(finished)
+    assert [row["row"] for row in found] == list(EVENT_ROWS)
+    for row in found:
+        for score in SCORES:
+            assert row[score].keys() == row[f"val_{score}"].keys() == {"mean", "std", "runs"}
+            assert 0 <= row[score]["mean"] <= 100
+            assert row[score]["runs"] == 2
+        assert row["generated"] is False
+        assert row["test_events"] == len(task.parts["test"])
+        assert row["test_label_rate"] == pytest.approx(100 * row["test_positives"] / row["test_events"])
+    no = found[0]
+    assert no["auc"] == {"mean": 50, "std": 0, "runs": 2}
+    assert no["accuracy"]["mean"] == pytest.approx(100 - no["test_label_rate"])
+    assert no["ap"]["mean"] == pytest.approx(no["test_label_rate"])
+
+
+def test_units_hold_the_figures_of_their_scores(finished, prepared):
+    task = EventTask(example.TemporalGraph.load(prepared))
+    true = task.label[task.parts["test"]].numpy()
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 * len(EVENT_ROWS)
+    for line in lines:
+        scores = np.load(finished / "checkpoints" / f"{line['key']}.scores.npy")
+        assert line["auc"] == pytest.approx(100 * roc_auc_score(true, scores))
+        assert len(line["history"]) == (2 if line["row"].startswith("undergs") else 0)
+
+
+def test_pictures_table_and_leftovers(finished, prepared, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    capsys.readouterr()
+    assert example.main([str(prepared), "--run-dir", str(run), "--resume", "--seeds", "2", *SMALL]) == 0
+    printed = capsys.readouterr().out
+    assert str(run / "summary.json") in printed
+    assert "positives, split by snapshots" in printed
+    assert figures(run) == figures(finished)
+    names = {"scores", "precision_recall", "roc", "learning_curves"}
+    assert {f.stem for f in run.glob("*.png")} == names
+    assert not list(run.rglob("*.tmp"))
+    assert not list((run / "checkpoints").glob("*.pt"))
+
+
+def test_generated_reddit_is_prepared_and_says_so(tmp_path, capsys):
+    raw, run = tmp_path / "raw", tmp_path / "run"
+    app(["synth", "reddit", str(raw), "--events", "20000", "--quiet"], standalone_mode=False)
+    argv = ["--raw", str(raw), "--format", "reddit", "--run-dir", str(run), "--rows", "few-events", "boosted-trees"]
+    refused(argv, "expected both labels; .*split by positives", capsys)
+    argv += ["--split", "positives", "--resume", "--quiet"]
+    assert example.main(argv) == 0
+    assert "reddit (generated data)" in capsys.readouterr().out
+    assert (tmp_path / "run-prepared" / "manifest.json").exists()
+    for row in summary(run):
+        assert row["generated"] is True
+        assert row["split"] == "positives"
+        assert min(row[f"{part}_positives"] for part in ("train", "val", "test")) >= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--device", "toaster"], "--device toaster cannot be used here"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--epochs", "0"], "epochs"),
+        (["--neighbors", "0"], "num_neighbors"),
+        (["--train", "0.95"], "train=0.95"),
+        (["--split", "events", "--train", "1"], "train=1.0"),
+    ],
+)
+def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
+    refused([str(prepared), "--run-dir", str(tmp_path / "run"), *options], text, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_folders_that_cannot_be_used(prepared, undisturbed, tmp_path, capsys):
+    refused([str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
+    refused(["--raw", str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
+    refused([str(prepared), "--run-dir", str(undisturbed)], "--resume .*--overwrite", capsys)
+    refused([str(prepared), "--run-dir", str(undisturbed), "--resume", "--hidden", "5"], "settings=", capsys)
+    app(["synth", "dblp", str(tmp_path / "raw"), "--nodes", "100", "--quiet"], standalone_mode=False)
+    app(
+        ["dblp", str(tmp_path / "raw"), str(tmp_path / "nodes"), "--features", "none", "--quiet"], standalone_mode=False
+    )
+    refused([str(tmp_path / "nodes"), "--run-dir", str(tmp_path / "run")], "expected two classes of events", capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def refused(argv, text, capsys):
+    """Check that a command line ends with status 2 and one line that matches."""
+    capsys.readouterr()
+    assert example.main([*argv, "--quiet"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("undergs_node_classification: ")
+    assert printed.err.count("\n") == 1
+    assert re.search(text, printed.err), printed.err
+
+
+def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(example, "run_unit", interrupt)
+    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *FEW]) == 130
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_killed_at_any_file_it_ends_with_the_same_figures(prepared, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(example, "draw", lambda *_: [])
+    replace, moment = Path.replace, 0
+    while True:
+        moment += 1
+        run, count = tmp_path / str(moment), 0
+
+        def dying(self, target, moment=moment):
+            nonlocal count
+            count += 1
+            if count == moment:
+                raise Killed
+            return replace(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", dying)
+            try:
+                example.main([str(prepared), "--run-dir", str(run), *FEW])
+                break  # there is no such moment: the run is over
+            except Killed:
+                pass
+        assert example.main([str(prepared), "--run-dir", str(run), *FEW, "--resume"]) == 0
+        assert figures(run) == figures(undisturbed), moment
+        shutil.rmtree(run)
+    assert moment > 10  # config, list, three units and their lists, two checkpoints, summary
