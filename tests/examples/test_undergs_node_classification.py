@@ -108,7 +108,7 @@ def test_pictures_table_and_leftovers(finished, prepared, tmp_path, capsys):
 
 def test_generated_reddit_is_prepared_and_says_so(tmp_path, capsys):
     raw, run = tmp_path / "raw", tmp_path / "run"
-    app(["synth", "reddit", str(raw), "--events", "20000", "--quiet"], standalone_mode=False)
+    app(["synth", "reddit", str(raw), "--scale", "0.03", "--quiet"], standalone_mode=False)
     argv = ["--raw", str(raw), "--format", "reddit", "--run-dir", str(run), "--rows", "few-events", "boosted-trees"]
     refused(argv, "expected both labels; .*split by positives", capsys)
     argv += ["--split", "positives", "--resume", "--quiet"]
