@@ -50,7 +50,8 @@ class Past:
         """Return when a snapshot begins, in snapshots."""
         if self._begins is None:
             return float(snapshot)
-        return float(self._begins[snapshot] / self._width)
+        last = len(self._begins) - 1  # later ones are expected at the mean width
+        return float(self._begins[min(snapshot, last)] / self._width) + max(0, snapshot - last)
 
     def add(self, edges: SnapshotEdges) -> None:
         """Take in the next snapshot."""

@@ -96,12 +96,8 @@ class LinkRows:
 
     @cached_property
     def features(self) -> CachedFeatures:
-        """Features of pairs, up to one snapshot after the last."""
-        ranges = [self.data.time_range(t) for t in range(self.data.num_snapshots)]
-        begins = [*(begin for begin, _ in ranges), ranges[-1][1]]
-        families = LinkFeatures.of(self.data).families
-        features = LinkFeatures(self.data.num_nodes, begins, families)
-        return CachedFeatures(features, self.settings.training.cache_bytes)
+        """Features of pairs."""
+        return CachedFeatures(LinkFeatures.of(self.data), self.settings.training.cache_bytes)
 
     @cached_property
     def edges(self) -> Sequence[SnapshotEdges]:

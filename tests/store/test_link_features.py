@@ -190,3 +190,10 @@ def test_time_goes_on(past):
         features.observe(past[2])
     with pytest.raises(ConfigError, match="ask before you observe"):
         features.features(4, *all_pairs())
+
+
+def test_what_comes_after_the_last_snapshot_can_be_asked(past):
+    last = column(observed(past), "activity/dst_recency_any", T)
+    later = column(observed(past), "activity/dst_recency_any", T + 2)
+    known = last < np.log1p(8 * 300)
+    np.testing.assert_allclose(np.expm1(later[known]), np.expm1(last[known]) + 16, rtol=1e-5)
