@@ -7,7 +7,8 @@
 Every study is a table and a picture. Snapshot t is scored from the state at the end of t - 1: warm edges, 100
 negatives. Validation and test figures both stand there: choose by the first, report the second. The difference from the
 study's reference row is taken snapshot by snapshot on the same negatives, with two standard errors; below them it is
-called noise. Of many rows some still stand out by chance; with one seed, what training owes to chance is not in it.
+called noise. Of many rows some still stand out by chance. With one seed, what training owes to chance is not in it, and
+the verdict says so: believe it no more than a guess.
 
 Of the technical report: modules (table 5), hops (figure 4), neighbors (6), filter_ratio (5), hop_decay (2),
 snapshot_decay (3), history (7), pipeline (table 6). Of this project: `presets`, the values in which the report and this
@@ -180,10 +181,11 @@ def compare(
 
 def verdict(row: Mapping[str, Any]) -> str:
     """Say whether the differences stand out of the noise."""
+    once = " (one seed)" if row["mrr"]["runs"] == 1 else ""
     clear = {row[key]["delta"] > 0 for key in ("val_mrr", "mrr") if abs(row[key]["delta"]) > row[key]["noise"]}
     if not clear:
         return "within noise"
-    return "mixed" if len(clear) == 2 else "better" if clear.pop() else "worse"
+    return ("mixed" if len(clear) == 2 else "better" if clear.pop() else "worse") + once
 
 
 def show(summary: Sequence[Mapping[str, Any]], name: str, study: Study, console: Console) -> None:

@@ -141,8 +141,10 @@ def test_a_difference_is_taken_snapshot_by_snapshot():
     ],
 )
 def test_verdicts(val, test, expected):
-    row = {key: {"delta": d, "noise": n} for key, (d, n) in (("val_mrr", val), ("mrr", test))}
+    row = {key: {"delta": d, "noise": n, "runs": 3} for key, (d, n) in (("val_mrr", val), ("mrr", test))}
     assert example.verdict(row) == expected
+    row["mrr"]["runs"] = 1  # noise of training is not seen
+    assert example.verdict(row) == expected + (" (one seed)" if expected != "within noise" else "")
 
 
 def test_bad_input_is_one_clear_error(prepared, tmp_path, capsys):
