@@ -28,6 +28,7 @@ def event_curves(true: np.ndarray, scores: Mapping[str, np.ndarray], title: str,
     """
     plt, rate = _pyplot(), 100 * true.mean()
     figure, axis = plt.subplots(figsize=(7, 5))
+    axis.set_prop_cycle(color=plt.get_cmap("tab20").colors)  # more rows than the usual colours
     for name, found in scores.items():
         precision, recall, _ = precision_recall_curve(true, found)
         axis.step(100 * recall[:-1], 100 * precision[:-1], where="post", label=name)  # the last point is of no event
@@ -36,6 +37,7 @@ def event_curves(true: np.ndarray, scores: Mapping[str, np.ndarray], title: str,
     axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     drawn = [_save(figure, folder / "precision_recall.png")]
     figure, axis = plt.subplots(figsize=(7, 5))
+    axis.set_prop_cycle(color=plt.get_cmap("tab20").colors)  # more rows than the usual colours
     for name, found in scores.items():
         wrong, right, _ = roc_curve(true, found)
         axis.plot(100 * wrong, 100 * right, label=name)
