@@ -39,7 +39,8 @@ def look_up(name: str, source: Features | None, ids: Tensor, width: int, device:
         raise ConfigError(f"{name}: this model was made with {name}s={width}, but got {found}")
     if source is None:
         return None
-        raise ConfigError(f"{name}: an entry of the store has no id (-1): give edge_id to store.insert")
+    if len(ids) and int(ids.min()) < 0:
+        raise ConfigError(f"{name}: features of id {int(ids.min())} were asked for, expected ids from 0")
     if isinstance(source, Tensor):
         if len(ids) and int(ids.max()) >= len(source):
             raise ConfigError(f"{name} has {len(source)} rows, but id {int(ids.max())} was asked for")
