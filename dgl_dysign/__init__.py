@@ -11,7 +11,7 @@ from dgl_dysign import _dgl
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("data", "errors", "evaluation", "models", "nn", "ops", "store", "training")
+_SUBMODULES = ("adapters", "data", "errors", "evaluation", "models", "nn", "ops", "report", "store", "training")
 
 __all__ = [*_SUBMODULES, "__version__"]
 
