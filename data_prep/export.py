@@ -1,34 +1,20 @@
 """Prepared folders in formats of others: CSV tables, the files of TGL, and those of DyGLib and TGN."""
 
-import json
-import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
+from data_prep import export_files as files
+from data_prep.export_files import CsvFile, Progress, SortedEvents
 from data_prep.parquet import arrow, strings
-from data_prep.writer import new_folder
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
 
 FORMATS = ("csv", "tgl", "dyglib")
-MARKER = "export.json"
-"""Written beside the files, so that a later export may replace them; says how they were made."""
-
-Progress = Callable[[str, int], Callable[[int], object]]
-_ROWS_AT_ONCE = 1 << 16
 _VALUES_AT_ONCE = 1 << 22
-_DYGLIB_WIDTH = 172
-_SHARES = (0.70, 0.85)
-
-
-def _silent(text: str, total: int) -> Callable[[int], object]:
-    return lambda amount: None
 
 
 def export(
@@ -38,7 +24,7 @@ def export(
     *,
     shift_time: bool = False,
     overwrite: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = files.silent,
 ) -> dict[str, Any]:
     """Write a prepared folder in another format.
 
@@ -75,7 +61,7 @@ def export(
     Returns
     -------
     dict
-        What stands in :data:`MARKER`: among others ``rows``, the number of rows of each file, and for ``tgl``
+        What stands in ``export.json``, beside the files: among others ``rows``, the number of rows of each file, and for ``tgl``
         ``rounded_times``, the number of events whose time float32 cannot hold.
 
     Raises
@@ -97,17 +83,11 @@ def export(
         raise ConfigError(f"found format {form!r}, expected one of {', '.join(FORMATS)}")
     manifest = schema.read_manifest(folder)
     data = _Prepared(Path(folder), manifest, manifest["time_range"][0] if shift_time else 0.0)
-    write = {"csv": _write_csv, "tgl": _write_tgl, "dyglib": _write_dyglib}[form]
-    with new_folder(dest, overwrite, marker=MARKER) as new:
-        made = {
-            "schema_version": schema.SCHEMA_VERSION,
-            "format": form,
-            "dataset": manifest["dataset"],
-            "time_shift": data.shift,
-            **write(data, new, progress),
-        }
-        (new / MARKER).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-    return made
+    facts = {"format": form, "dataset": manifest["dataset"], "time_shift": data.shift}
+    if form == "csv":
+        return files.write_marked(dest, lambda new: _write_csv(data, new, progress), facts, overwrite)
+    write = {"tgl": files.write_tgl, "dyglib": files.write_dyglib}[form]
+    return files.write_marked(dest, lambda new: write(data.by_time(), new, progress), facts, overwrite)
 
 
 class _Prepared:
@@ -133,7 +113,11 @@ class _Prepared:
 
     def chunks(self, *names: str) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """Yield the first row and the columns of some events at a time; ``feat`` is one of them."""
-        rows = min(_ROWS_AT_ONCE, max(1, _VALUES_AT_ONCE // max(self.dim, 1))) if "feat" in names else _ROWS_AT_ONCE
+        rows = (
+            min(files.ROWS_AT_ONCE, max(1, _VALUES_AT_ONCE // max(self.dim, 1)))
+            if "feat" in names
+            else files.ROWS_AT_ONCE
+        )
         columns = [name for name in names if name != "feat"]
         for first in range(0, self.num_edges, rows):
             count = min(rows, self.num_edges - first)
@@ -188,6 +172,32 @@ class _Prepared:
         schema.check_range(path, "label", label, self.manifest["num_classes"])
         return _inverse(numbers)[edge_id], node, label
 
+    def by_time(self) -> SortedEvents:
+        """Sort the events by time, in file order where times are equal."""
+        time, labels = self.column("time"), self.manifest["labels"]
+        order = np.argsort(time, kind="stable")
+        place = _inverse(order)  # where each event of `edges.parquet` is among the sorted ones
+        event_labels = None
+        if labels == "event":
+            row, node, label = self.event_labels()
+            event_labels = place[row], node, label
+        offsets = list(self.manifest["id_offsets"].values())
+        return SortedEvents(
+            self.manifest["dataset"],
+            self.column("src")[order],
+            self.column("dst")[order],
+            time[order],
+            self.num_nodes,
+            self.manifest["directed"],
+            self.width,
+            lambda into: self.copy_features(into, place),
+            self.weighted,
+            event_labels,
+            self.node_labels() if labels == "node" else None,
+            time_unit=self.manifest["time_unit"],
+            node_offset=offsets[1] if len(offsets) == 2 else None,
+        )
+
 
 def _inverse(order: np.ndarray) -> np.ndarray:
     place = np.empty_like(order)
@@ -195,39 +205,17 @@ def _inverse(order: np.ndarray) -> np.ndarray:
     return place
 
 
-class _CsvFile:
-    """A CSV file written batch by batch; only what needs quotes has them, and floats come back as they were."""
-
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
-        self._stream = open(path, "wb")  # noqa: SIM115 (closed in `__exit__`)
-        self._stream.write((",".join(names) + "\n").encode())
-        self._options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
-        self.rows = 0
-
-    def write(self, *columns: np.ndarray | pa.Array) -> None:
-        arrays = [arrow(column) if isinstance(column, np.ndarray) else column for column in columns]
-        batch = pa.record_batch(arrays, names=[str(number) for number in range(len(arrays))])
-        pa.csv.write_csv(batch, self._stream, self._options)
-        self.rows += len(batch)
-
-    def __enter__(self) -> "_CsvFile":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stream.close()
-
-
 def _write_csv(data: _Prepared, new: Path, progress: Progress) -> dict[str, Any]:
     nodes = schema.table(data.folder, "nodes")
     raw, rows = nodes["raw_id"].combine_chunks(), {}
-    with _CsvFile(new / "nodes.csv", schema.NODES.names) as file:
-        for batch in nodes.to_batches(_ROWS_AT_ONCE):
+    with CsvFile(new / "nodes.csv", schema.NODES.names) as file:
+        for batch in nodes.to_batches(files.ROWS_AT_ONCE):
             file.write(*(batch[name] for name in schema.NODES.names))
         rows["nodes.csv"] = file.rows
     names = ["edge_id", "snapshot", "time", "src", "dst", *["weight"] * data.weighted]
     header = [*names[:5], "src_raw", "dst_raw", *names[5:], *(f"feat_{column}" for column in range(data.dim))]
     advance = progress("writing events", data.num_edges)
-    with _CsvFile(new / "edges.csv", header) as file:
+    with CsvFile(new / "edges.csv", header) as file:
         for _, found in data.chunks(*names, "feat"):
             columns: list[Any] = [found[name] for name in names[:5]]
             columns += [raw.take(arrow(found[end])) for end in ("src", "dst")]
@@ -239,134 +227,10 @@ def _write_csv(data: _Prepared, new: Path, progress: Progress) -> dict[str, Any]
     if data.manifest["labels"]:
         kind = schema.EVENT_LABELS if data.manifest["labels"] == "event" else schema.LABELS
         classes = strings([str(name) for name in data.manifest["class_names"]])
-        with _CsvFile(new / "labels.csv", [*kind.names, "class"]) as file:
+        with CsvFile(new / "labels.csv", [*kind.names, "class"]) as file:
             for batch in schema.RowReader(data.folder, "labels", kind).batches(kind.names):
                 label = schema.to_numpy(batch["label"])
                 schema.check_range(data.folder / "labels.parquet", "label", label, len(classes))
                 file.write(*batch.columns, classes.take(batch["label"]))
             rows["labels.csv"] = file.rows
-    return {"rows": rows}
-
-
-class _ByTime:
-    """Events sorted by time, in file order where times are equal."""
-
-    def __init__(self, data: _Prepared) -> None:
-        time = data.column("time")
-        order = np.argsort(time, kind="stable")
-        self.src, self.dst, self.time = data.column("src")[order], data.column("dst")[order], time[order]
-        self.place = _inverse(order)
-        """Where each event of ``edges.parquet`` is among the sorted ones."""
-
-    def rolls(self) -> np.ndarray:
-        """0 for training, 1 for validation, 2 for testing: up to 70 % and 85 % of the times."""
-        ends = np.quantile(self.time, _SHARES) if len(self.time) else np.zeros(2)
-        return np.searchsorted(ends, self.time, side="left").astype(np.int64)
-
-    def pieces(self) -> Iterator[slice]:
-        """Cut the events into rows to write at once."""
-        for first in range(0, len(self.time), _ROWS_AT_ONCE):
-            yield slice(first, min(first + _ROWS_AT_ONCE, len(self.time)))
-
-
-def _write_tgl(data: _Prepared, new: Path, progress: Progress) -> dict[str, Any]:
-    events = _ByTime(data)
-    roll, rows = events.rolls(), {}
-    advance = progress("writing events", data.num_edges)
-    with _CsvFile(new / "edges.csv", ["", "src", "dst", "time", "int_roll", "ext_roll"]) as file:
-        for piece in events.pieces():
-            number = np.arange(piece.start, piece.stop)
-            ends = events.src[piece], events.dst[piece]
-            file.write(number, *ends, events.time[piece], roll[piece], roll[piece])
-            advance(len(number))
-        rows["edges.csv"] = file.rows
-    for name, keep in (("ext_full", slice(None)), ("int_train", roll == 0)):
-        rows[f"{name}.npz"] = _write_neighbours(new / f"{name}.npz", events, keep, data)
-    # No event is left to the extrapolation alone (int_roll 3), so that both full graphs are the same.
-    shutil.copyfile(new / "ext_full.npz", new / "int_full.npz")
-    rows["int_full.npz"] = rows["ext_full.npz"]
-    if data.width and data.num_edges:
-        rows[_write_tgl_features(data, new, events.place)] = data.num_edges
-    if data.manifest["labels"]:
-        rows["labels.csv"] = _write_tgl_labels(data, new / "labels.csv", events, roll)
-    rounded = int(np.count_nonzero(events.time.astype(np.float32) != events.time))
-    return {"rows": rows, "rounded_times": rounded}
-
-
-def _write_neighbours(path: Path, events: _ByTime, keep: Any, data: _Prepared) -> int:
-    """Write the neighbours of each node by time, with the number of the event, as TGL's T-CSR."""
-    src, dst, time = events.src[keep], events.dst[keep], events.time[keep]
-    number = np.arange(len(events.time))[keep]
-    if not data.manifest["directed"]:
-        src, dst = np.stack([src, dst], 1).ravel(), np.stack([dst, src], 1).ravel()
-        time, number = time.repeat(2), number.repeat(2)
-    order = np.argsort(src, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(src, minlength=data.num_nodes))])
-    np.savez(path, indptr=indptr, indices=dst[order], ts=time[order], eid=number[order])
-    return len(order)
-
-
-def _write_tgl_features(data: _Prepared, new: Path, place: np.ndarray) -> str:
-    path = new / "edge_features.npy"
-    values = np.lib.format.open_memmap(path, "w+", np.float32, (data.num_edges, data.width))
-    data.copy_features(values, place)
-    try:
-        import torch
-    except ImportError:
-        values.flush()
-        return path.name
-    torch.save(torch.from_numpy(values), new / "edge_features.pt")
-    path.unlink()
-    return "edge_features.pt"
-
-
-def _write_tgl_labels(data: _Prepared, path: Path, events: _ByTime, roll: np.ndarray) -> int:
-    if data.manifest["labels"] == "event":
-        row, node, label = data.event_labels()
-        at = events.place[row]
-    else:
-        node, label = data.node_labels()
-        last = np.full(data.num_nodes, -1)
-        for ends in (events.src, events.dst):
-            np.maximum.at(last, ends, np.arange(len(ends)))
-        at = last[node]
-        node, label, at = node[at >= 0], label[at >= 0], at[at >= 0]
-    order = np.argsort(at, kind="stable")
-    node, label, at = node[order], label[order], at[order]
-    with _CsvFile(path, ["", "node", "time", "label", "ext_roll"]) as file:
-        file.write(np.arange(len(node)), node, events.time[at], label, roll[at])
-    return len(node)
-
-
-def _write_dyglib(data: _Prepared, new: Path, progress: Progress) -> dict[str, Any]:
-    if data.width > _DYGLIB_WIDTH:
-        raise ConfigError(
-            f"{data.folder}: found {data.width} features an event, expected at most {_DYGLIB_WIDTH}, which is all that "
-            "DyGLib takes; export --to tgl or csv"
-        )
-    name = "ml_" + re.sub(r"[^\w.-]+", "_", str(data.manifest["dataset"]))
-    events, rows = _ByTime(data), {}
-    label = np.zeros(data.num_edges)
-    if data.manifest["labels"] == "event":
-        row, _, classes = data.event_labels()
-        label.fill(-1)
-        label[events.place[row]] = classes
-    advance = progress("writing events", data.num_edges)
-    with _CsvFile(new / f"{name}.csv", ["", "u", "i", "ts", "label", "idx"]) as file:
-        for piece in events.pieces():
-            number = np.arange(piece.start, piece.stop)
-            ends = events.src[piece] + 1, events.dst[piece] + 1
-            file.write(number, *ends, events.time[piece], label[piece], number + 1)
-            advance(len(number))
-        rows[f"{name}.csv"] = file.rows
-    for path, shape in (
-        (new / f"{name}.npy", (data.num_edges + 1, data.width or 1)),
-        (new / f"{name}_node.npy", (data.num_nodes + 1, _DYGLIB_WIDTH)),
-    ):
-        # Mapped, zeros cost neither memory nor, on most disks, space.
-        values = np.lib.format.open_memmap(path, "w+", np.float64, shape)
-        if data.width and not path.name.endswith("_node.npy"):
-            data.copy_features(values[1:], events.place)
-        values.flush()
-        rows[path.name] = shape[0]
     return {"rows": rows}

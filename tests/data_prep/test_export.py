@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep import export as module
+from data_prep import export_files
 from data_prep.export import export
 from dgl_dysign.errors import ConfigError, DataError
 from tests.folders import EVENT_LABELS, EVENTS, FEATURES, RANGES, WEIGHTS, change_table, full_folder, write_folder
@@ -86,7 +87,7 @@ def test_csv_floats_come_back_to_the_last_bit(tmp_path_factory, values, at_once)
     features = np.array(feat, np.float32)[:, None]
     folder = write_folder(home / "p", events, RANGES[:1], 2, weights=weight, features=features)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_ROWS_AT_ONCE", at_once)
+        patch.setattr(export_files, "ROWS_AT_ONCE", at_once)
         export(folder, home / "out", "csv")
     edges = pd.read_csv(home / "out" / "edges.csv", dtype=str)  # older pandas round the last bit of floats
     assert [float(text) for text in edges["time"]] == list(time)
@@ -228,7 +229,7 @@ def test_any_order_of_times(tmp_path_factory, rows, at_once, directed):
     folder = write_folder(home / "p", events, RANGES, 6, features=features, event_labels=labels, directed=directed)
     expected = sorted(numbered, key=lambda event: event[3])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_ROWS_AT_ONCE", at_once)
+        patch.setattr(export_files, "ROWS_AT_ONCE", at_once)
         patch.setitem(sys.modules, "torch", None)
         export(folder, home / "tgl", "tgl")
         export(folder, home / "dyglib", "dyglib")
