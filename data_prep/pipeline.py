@@ -146,7 +146,7 @@ class _Run:
         read = replace(self.options.read, on_bytes=self.progress("reading", size, "B"))
         self.read = self.options.engine.read(self.source, self.work / "spool", read)
         parts = self.filled()
-        nodes = number_nodes(self.source, parts, self.options.allow_unknown_labels)
+        nodes = self.nodes(parts)
         binning = self.binning(parts)
         arranged = Arrangement(parts, nodes.maps, binning, self.work / "sorted")
         facts = self.stage("edges", lambda: self.edges(arranged, nodes, binning, parts))
@@ -194,6 +194,9 @@ class _Run:
             write_json(path, run())
         return json.loads(path.read_text(encoding="utf-8"))
 
+    def nodes(self, parts: list[Part]) -> Nodes:
+        return number_nodes(self.source, parts, self.options.allow_unknown_labels)
+
     def binning(self, parts: list[Part]) -> Binning:
         rule, low = self.options.rule, min(part.facts["low"] for part in parts)
         high, total = max(part.facts["high"] for part in parts), sum(part.rows for part in parts)
@@ -225,18 +228,21 @@ class _Run:
                 counts[:] += np.bincount(chunk["snapshot"], minlength=len(counts))
                 if "label" in chunk:
                     chunk["node"] = chunk["src"]
-                    chunk["label"] = np.searchsorted(classes, chunk["label"]).astype(np.int32)
+                    label = np.where(chunk["label"] < 0, -1, np.searchsorted(classes, chunk["label"]))
+                    chunk["label"] = label.astype(np.int32)
                 yield chunk
 
         columns = parts[0].facts["columns"]
         kind = schema.WEIGHTED_EDGES if "weight" in columns else schema.EDGES
         with ExitStack() as files:
-            tables = [files.enter_context(TableWriter(self.new / "edges.parquet", kind))]
+            edges = files.enter_context(TableWriter(self.new / "edges.parquet", kind))
             if "label" in columns:
-                tables.append(files.enter_context(TableWriter(self.new / "labels.parquet", schema.EVENT_LABELS)))
+                labels = files.enter_context(TableWriter(self.new / "labels.parquet", schema.EVENT_LABELS))
             for chunk in ahead(observed()):
-                for table in tables:
-                    table.write(chunk)
+                edges.write(chunk)
+                if "label" in chunk:
+                    known = chunk["label"] >= 0
+                    labels.write({name: chunk[name][known] for name in schema.EVENT_LABELS.names})
                 advance(len(chunk["src"]))
         starts = np.cumsum(counts) - counts
         number = np.arange(len(counts), dtype=np.int32)

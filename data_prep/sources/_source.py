@@ -191,8 +191,8 @@ def name_of(dataset: str, folder: Path) -> str:
 
 def other_sources(source: Source) -> list[dict[str, Any]]:
     """Describe the files without events for the manifest; ``synth.json`` too, which says how data was generated."""
-    marker = source.parts[0].parent / MARKER
-    files = [*source.beside, *([marker] if marker.exists() else [])]
+    markers = [path.parent / MARKER for path in source.parts[:1]]
+    files = [*source.beside, *(marker for marker in markers if marker.exists())]
     counts = {"lines": 0, "header": 0, "rows": 0, "rejected": 0}
     return [{"name": path.name, "sha256": sha256(path), **counts} for path in files]
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dgl_dysign.data import schema
+from dgl_dysign.adapters._arrays import exact
 from dgl_dysign.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from data_prep.rules import Rule
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
 _KINDS: dict[str, tuple[Any, str]] = {
@@ -34,55 +35,6 @@ EVENT_FIELDS = tuple(name for name, (_, shape) in _KINDS.items() if shape[0] == 
 _SNAPSHOTS = ("snapshot", "snapshot_begin", "snapshot_end")
 OPTIONAL_FIELDS = ("edge_feat", "edge_weight", "edge_type", "event_label", "node_label", "node_feat", "snapshot")
 """Names of the fields that may be None; ``snapshot`` stands for its ranges as well."""
-
-
-def exact(name: str, values: Any, kind: Any) -> np.ndarray:
-    """Return values as an array of another type, if every one of them stays what it is.
-
-    Parameters
-    ----------
-    name : str
-        What they are, for the message.
-    values : array_like
-        Numbers, such as an array or a tensor on the CPU.
-    kind : dtype
-        The type.
-
-    Returns
-    -------
-    numpy.ndarray
-        The same numbers.
-
-    Raises
-    ------
-    DataError
-        If a number would change, or these are no numbers.
-
-    Examples
-    --------
-    >>> exact("time", [1, 2], np.float64)
-    array([1., 2.])
-    >>> exact("src", [0.5], np.int64)
-    Traceback (most recent call last):
-    dgl_dysign.errors.DataError: src: found 0.5, expected numbers that int64 holds exactly; round them yourself first
-    """
-    found, kind = np.asarray(values), np.dtype(kind)
-    if found.dtype == kind:
-        return found
-    if found.dtype.kind not in "biuf":
-        raise DataError(f"{name}: found values of type {found.dtype}, expected numbers that {kind} holds exactly")
-    with np.errstate(invalid="ignore", over="ignore"):
-        made = found.astype(kind)
-        # Back in the first type: int64 against float64 would be compared as float64.
-        changed = (made.astype(found.dtype) != found) & ~((made != made) & (found != found))
-        if kind.kind in "iu":
-            # Out of range a cast gives the nearest bound, or another number that comes back right by chance.
-            low, high = np.iinfo(kind).min, np.iinfo(kind).max
-            changed |= (found < low) | (found > high if found.dtype.kind != "f" else found >= float(high))
-    if changed.any():
-        value = found[changed].flat[0].item()
-        raise DataError(f"{name}: found {value}, expected numbers that {kind} holds exactly; round them yourself first")
-    return made
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,7 +61,7 @@ class EventStream:
     edge_type : numpy.ndarray, optional
         Relation of each event, int64 of shape (E,), from 0 up.
     event_label : numpy.ndarray, optional
-        Class of what happens to `src` at the event, int64 of shape (E,); -1: none.
+        Class of what happens to `src` at the event, int64 of shape (E,); -1: none. None where all are -1, as below.
     node_label : numpy.ndarray, optional
         Class of each node, int64 of shape (N,); -1: none.
     node_feat : numpy.ndarray, optional
@@ -172,6 +124,10 @@ class EventStream:
         for name in ("num_nodes", "node_offset"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, int(getattr(self, name)))
+        for name in ("event_label", "node_label"):
+            values = getattr(self, name)
+            if values is not None and (values == -1).all():
+                object.__setattr__(self, name, None)
         self._check_values()
         self._check_snapshots()
 
@@ -184,8 +140,8 @@ class EventStream:
 
     def _check_shape(self, name: str, array: np.ndarray, shape: str) -> None:
         rows = {"E": len(self.src), "N": self.num_nodes, "T": array.shape[0] if array.ndim else 0}[shape[0]]
-        if array.ndim != len(shape) or len(array) != rows:
-            wanted = f"({rows}, width)" if len(shape) == 2 else f"({rows},)"
+        if array.ndim != len(shape) or len(array) != rows or 0 in array.shape[1:]:
+            wanted = f"({rows}, width from 1 up)" if len(shape) == 2 else f"({rows},)"
             raise DataError(f"{name}: found shape {array.shape}, expected {wanted}; one row an event or node")
 
     def _refuse(self, name: str, bad: np.ndarray, expected: str) -> None:
@@ -280,7 +236,7 @@ class EventStream:
         columns.update(arrays)
         for name in EVENT_FIELDS:
             if columns.get(name) is not None:
-                values = np.asarray(columns[name])
+                values = exact(name, columns[name], _KINDS[name][0])
                 if len(values) != len(order):
                     raise DataError(f"{name}: found {len(values)} rows, expected {len(order)}, one an event")
                 columns[name] = values[order]
@@ -379,66 +335,66 @@ class EventStream:
         >>> stream.num_nodes, stream.num_snapshots, len(stream) == len(stream.in_raw_order()["src"])
         (100, 12, True)
         """
-        folder = Path(getattr(data, "folder", data))  # type: ignore[arg-type]
-        manifest = schema.read_manifest(folder)
-        expected = schema.EDGES if manifest.get("edge_weight") is None else schema.WEIGHTED_EDGES
-        rows = _columns(folder, "edges", expected)
-        if "weight" in rows:
-            rows["edge_weight"] = rows.pop("weight")
-        if manifest.get("edge_features"):
-            rows["edge_feat"] = _columns(folder, "edge_features")["feat"]
-        ranges, offsets = _columns(folder, "snapshots", schema.SNAPSHOTS), list(manifest["id_offsets"].values())
-        if len(offsets) > 2:
-            raise DataError(
-                f"{folder}: found {len(offsets)} types of nodes, expected one or two; adapters know no more"
-            )
-        return cls.from_rows(
-            num_nodes=manifest["num_nodes"],
-            **rows,
-            **_labels(folder, manifest, rows["edge_id"]),
-            node_feat=_node_features(folder, manifest, node_features),
-            snapshot_begin=ranges["time_begin"],
-            snapshot_end=ranges["time_end"],
-            directed=manifest["directed"],
-            name=manifest["dataset"],
-            time_unit=manifest["time_unit"],
-            node_offset=offsets[1] if len(offsets) == 2 else None,
-        )
+        from dgl_dysign.adapters._folders import read_folder
+
+        return read_folder(data, node_features)
+
+    def prepare(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        rule: "Rule | None" = None,
+        features: str = "none",
+        feature_options: Mapping[str, Any] | None = None,
+        types: tuple[str, str] = ("user", "item"),
+        overwrite: bool = False,
+    ) -> dict[str, Any]:
+        """Write a prepared folder, as ``dysign-prep`` does of raw files.
+
+        ``EventStream.of(folder)`` gives this stream back, with its snapshots, empty ones included.
+
+        Parameters
+        ----------
+        folder : path
+            The folder to write.
+        rule : data_prep.rules.Rule, optional
+            How times become snapshots; default: the stream's own, or one a distinct time where it has none.
+        features : str, default "none"
+            Kind of node features to make, one of :data:`data_prep.features.KINDS`.
+        feature_options : mapping, optional
+            Their options, such as ``{"dim": 64}``.
+        types : tuple of str
+            Names of the two types of nodes, where there are two.
+        overwrite : bool, default False
+            Replace an existing prepared folder.
+
+        Returns
+        -------
+        dict
+            The manifest.
+
+        Raises
+        ------
+        ConfigError
+            If a folder cannot hold what the stream has: edge types, node features, labels of events and of nodes.
+        DataError
+            If there is no event, or `folder` may not be written.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> stream = EventStream.of(prepared, node_features="drop")
+        >>> with TemporaryDirectory() as home:
+        ...     manifest = stream.prepare(Path(home) / "again", features="degree")
+        ...     EventStream.of(Path(home) / "again", node_features="drop").equals(stream)
+        True
+        """
+        from dgl_dysign.adapters._folders import write_folder
+
+        return write_folder(self, Path(folder), rule, features, feature_options, types, overwrite)
 
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
     return type(one) is type(other) and bool(one == other)
-
-
-def _columns(folder: Path, name: str, expected: Any = None) -> dict[str, np.ndarray]:
-    table = schema.table(folder, name, None if expected is None else expected.names, expected)
-    return {column: schema.to_numpy(table[column]) for column in table.column_names}
-
-
-def _labels(folder: Path, manifest: Mapping[str, Any], edge_id: np.ndarray) -> dict[str, np.ndarray]:
-    """Give the labels of the events, in the order of `edge_id`, or those of the nodes."""
-    if manifest["labels"] is None:
-        return {}
-    event = manifest["labels"] == "event"
-    rows = _columns(folder, "labels", schema.EVENT_LABELS if event else schema.LABELS)
-    number, key = (len(edge_id), "edge_id") if event else (manifest["num_nodes"], "node")
-    schema.check_range(folder / "labels.parquet", key, rows[key], number)
-    label = np.full(number, -1)
-    label[rows[key]] = rows["label"]
-    return {"event_label": label[edge_id]} if event else {"node_label": label}
-
-
-def _node_features(folder: Path, manifest: Mapping[str, Any], chosen: str | None) -> np.ndarray | None:
-    if chosen not in (None, "drop", "last"):
-        raise ConfigError(f"node_features: found {chosen!r}, expected 'drop', 'last' or None")
-    if manifest["features"] is None or chosen == "drop":
-        return None
-    if chosen is None:
-        raise ConfigError(
-            f"{folder}: found node features ({manifest['features']['kind']}) of each snapshot, expected none, as a "
-            "stream has one table for all times; choose node_features='drop' (they are made of the events, and can be "
-            "made again), or 'last' for those of the last snapshot"
-        )
-    return _columns(folder, schema.feature_name(manifest["num_snapshots"] - 1))["feat"]
