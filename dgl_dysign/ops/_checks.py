@@ -45,7 +45,7 @@ def check_one_edge_type(graph: Any) -> None:
         )
 
 
-def check_rows(graph: Any, feat: torch.Tensor, what: str = "feat") -> None:
+def check_rows(graph: Any, feat: Any, what: str = "feat") -> None:
     """Raise ``GraphError`` unless ``feat`` has one floating-point row for each source node.
 
     Raises
@@ -53,12 +53,12 @@ def check_rows(graph: Any, feat: torch.Tensor, what: str = "feat") -> None:
     GraphError
         Naming the number of rows, or the type, that was got and what was expected.
     """
-    if feat.dim() == 0 or feat.shape[0] != graph.num_src_nodes():
+    if len(feat.shape) == 0 or feat.shape[0] != graph.num_src_nodes():
         raise DGLGraphError(
             f"{what} must have one row for each of the {graph.num_src_nodes()} source nodes, "
             f"but has shape {tuple(feat.shape)}"
         )
-    if not feat.is_floating_point():
+    if isinstance(feat, torch.Tensor) and not feat.is_floating_point():
         raise DGLGraphError(f"{what} must be floating-point, but is {feat.dtype}; convert it with {what}.float()")
 
 

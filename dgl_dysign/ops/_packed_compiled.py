@@ -1,0 +1,163 @@
+"""Loops over bit-packed spikes, compiled: 64 features are one machine word, and one vector mask.
+
+Numba offers no type for a vector of bits, so the innermost step is written as LLVM's instructions: a word of spikes is
+the mask under which 64 counters, or 64 sums, are added to. Counters are bytes: they hold `MOST` neighbours, after which
+the caller adds up what it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+MOST = 255
+_WIDTH = 64
+_INT64 = ir.IntType(64)
+
+
+def _vector(kind: Any) -> Any:
+    return ir.VectorType(kind, _WIDTH)
+
+
+_MASK, _BYTES, _FLOATS = _vector(ir.IntType(1)), _vector(ir.IntType(8)), _vector(ir.FloatType())
+
+
+@intrinsic
+def _address(typingctx: Any, array: Any, offset: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        held = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+        return builder.gep(held.data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, offset), codegen
+
+
+def _splat(builder: Any, value: Any) -> Any:
+    none = ir.Constant(_FLOATS, ir.Undefined)
+    one = builder.insert_element(none, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, none, ir.Constant(_vector(ir.IntType(32)), [0] * _WIDTH))
+
+
+def _summer(num_words: int, weighted: bool) -> Callable[..., None]:
+    """Return what sums ``num_words`` words of some neighbours, all in registers, and stores 64 floats for each."""
+    kind = _FLOATS if weighted else _BYTES
+
+    def add(builder: Any, total: Any, word: Any, weight: Any) -> None:
+        mask, before = builder.bitcast(word, _MASK), builder.load(total)
+        if weighted:
+            after = builder.select(mask, builder.fadd(before, weight), before)
+        else:
+            after = builder.add(before, builder.zext(mask, _BYTES))
+        builder.store(after, total)
+
+    @intrinsic
+    def sums(
+        typingctx: Any, words: Any, columns: Any, weights: Any, begin: Any, end: Any, stride: Any, out: Any
+    ) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            words_at, columns_at, weights_at, first, last, row_words, out_at = args
+            totals = [cgutils.alloca_once(builder, kind) for _ in range(num_words)]
+            for total in totals:
+                builder.store(ir.Constant(kind, None), total)
+            with cgutils.for_range(builder, builder.sub(last, first)) as loop:
+                edge = builder.add(first, loop.index)
+                column = builder.load(builder.gep(columns_at, [edge]))
+                column = column if column.type == _INT64 else builder.sext(column, _INT64)
+                row = builder.gep(words_at, [builder.mul(column, row_words)])
+                weight = _splat(builder, builder.load(builder.gep(weights_at, [edge]))) if weighted else None
+                for place, total in enumerate(totals):
+                    add(builder, total, builder.load(builder.gep(row, [ir.Constant(_INT64, place)])), weight)
+            vectors = builder.bitcast(out_at, _FLOATS.as_pointer())
+            for place, total in enumerate(totals):
+                found = builder.load(total)
+                found = found if weighted else builder.uitofp(found, _FLOATS)
+                builder.store(found, builder.gep(vectors, [ir.Constant(_INT64, place)])).align = 4
+            return context.get_dummy_value()
+
+        return types.void(words, columns, weights, begin, end, stride, out), codegen
+
+    return sums
+
+
+def _row_sums(weighted: bool) -> Callable[..., None]:
+    """Return the loop over some rows; without weights it takes no more than `MOST` neighbours of each."""
+    sum8, sum4, sum2, sum1 = (_summer(num_words, weighted) for num_words in (8, 4, 2, 1))
+
+    @numba.njit(nogil=True, cache=True)
+    def run(begins, ends, columns, weights, words, out):  # type: ignore[no-untyped-def]
+        width = words.shape[1]
+        stride, at = np.int64(width), _address(columns, 0)
+        heavy = _address(weights, 0)
+        for row in range(len(begins)):
+            begin, end = np.int64(begins[row]), np.int64(ends[row])
+            word, place = 0, row * width * 64
+            while width - word >= 8:
+                sum8(_address(words, word), at, heavy, begin, end, stride, _address(out, place + 64 * word))
+                word += 8
+            if width - word >= 4:
+                sum4(_address(words, word), at, heavy, begin, end, stride, _address(out, place + 64 * word))
+                word += 4
+            if width - word >= 2:
+                sum2(_address(words, word), at, heavy, begin, end, stride, _address(out, place + 64 * word))
+                word += 2
+            if width - word >= 1:
+                sum1(_address(words, word), at, heavy, begin, end, stride, _address(out, place + 64 * word))
+
+    return run
+
+
+count_rows, weigh_rows = _row_sums(False), _row_sums(True)
+
+
+@intrinsic
+def _at_least(typingctx: Any, values: Any, threshold: Any) -> Any:
+    """Return the word whose bits say which of 64 floats reach a threshold."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        found = builder.load(builder.bitcast(args[0], _FLOATS.as_pointer()), align=4)
+        return builder.bitcast(builder.fcmp_ordered(">=", found, _splat(builder, args[1])), _INT64)
+
+    return types.int64(values, threshold), codegen
+
+
+@numba.njit(nogil=True, cache=True)
+def pack_rows(values, threshold, words):  # type: ignore[no-untyped-def]
+    """Set the bits of the values that reach the threshold."""
+    rows, size = values.shape
+    full = size // 64
+    for row in range(rows):
+        for word in range(full):
+            words[row, word] = _at_least(_address(values, row * size + 64 * word), threshold)
+        if size % 64:
+            last = np.int64(0)
+            for bit in range(size % 64):
+                last |= np.int64(values[row, 64 * full + bit] >= threshold) << bit
+            words[row, full] = last
+
+
+@numba.njit(nogil=True, cache=True)
+def fire_rows(current, membrane, total, leak, threshold, words):  # type: ignore[no-untyped-def]
+    """Charge, fire and reset neurons, add to their leaky sums and set the bits of those that fired: one pass."""
+    rows, size = membrane.shape
+    for row in range(rows):
+        for begin in range(0, size, 64):
+            end = min(begin + 64, size)
+            for place in range(begin, end):
+                membrane[row, place] = leak * membrane[row, place] + current[row, place]
+            if end - begin == 64:
+                fired = _at_least(_address(membrane, row * size + begin), threshold)
+            else:
+                fired = np.int64(0)
+                for place in range(begin, end):
+                    fired |= np.int64(membrane[row, place] >= threshold) << (place - begin)
+            for place in range(begin, end):
+                spike = np.float32(membrane[row, place] >= threshold)
+                membrane[row, place] -= threshold * spike
+                total[row, place] = leak * total[row, place] + spike
+            words[row, begin // 64] = fired

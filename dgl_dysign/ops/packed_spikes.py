@@ -1,0 +1,168 @@
+"""Spikes at one bit each, and the sums over neighbours that read them so."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops.csr import Layout, operator
+
+_WORD = 64
+_EDGES_A_THREAD = 1 << 14  # below that a thread costs more than it saves
+
+
+@dataclass(frozen=True)
+class PackedSpikes:
+    """Binary features, 64 to a machine word: a 32nd of the memory of float32.
+
+    Bit b of word w is feature ``64 w + b``; bits beyond the last feature are zero.
+
+    Parameters
+    ----------
+    words : Tensor
+        int64, ``(N, *, ceil(size / 64))``.
+    size : int
+        Number of features.
+
+    Raises
+    ------
+    ConfigError
+        If the words do not fit the size, or are not int64.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.ops import PackedSpikes
+    >>> spikes = PackedSpikes.pack(torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    >>> spikes.words, spikes.nbytes
+    (tensor([[6],
+            [1]]), 16)
+    >>> spikes.unpack()
+    tensor([[0., 1., 1.],
+            [1., 0., 0.]])
+    """
+
+    words: Tensor
+    size: int
+
+    def __post_init__(self) -> None:
+        expected = -(-self.size // _WORD)
+        if self.words.dtype != torch.int64 or self.words.dim() < 2 or self.words.shape[-1] != expected:
+            raise ConfigError(
+                f"expected int64 words of shape (N, *, {expected}) for {self.size} features, "
+                f"but got {self.words.dtype} of shape {tuple(self.words.shape)}"
+            )
+
+    @classmethod
+    def pack(cls, values: Tensor, threshold: float = 0.5) -> PackedSpikes:
+        """Keep of ``values`` ``(N, *, size)`` which of them reach the threshold; NaN does not."""
+        size = values.shape[-1]
+        flat = values.reshape(-1, size)
+        if values.device.type == "cpu" and values.dtype == torch.float32:
+            from dgl_dysign.ops._packed_compiled import pack_rows  # Numba is slow to import
+
+            words = torch.empty(len(flat), -(-size // _WORD), dtype=torch.int64)
+            pack_rows(flat.detach().contiguous().numpy(), np.float32(threshold), words.numpy())
+        else:
+            bits = torch.nn.functional.pad((flat >= threshold).long(), (0, -size % _WORD))
+            places = torch.arange(_WORD, device=flat.device)
+            words = (bits.reshape(len(flat), -1, _WORD) << places).sum(-1)
+        return cls(words.reshape(*values.shape[:-1], -1), size)
+
+    def unpack(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return the spikes as numbers 0 and 1, ``(N, *, size)``."""
+        bits = self.words[..., None] >> torch.arange(_WORD, device=self.words.device) & 1
+        return bits.flatten(-2)[..., : self.size].to(dtype)
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of what is packed, ``(N, *, size)``."""
+        return torch.Size((*self.words.shape[:-1], self.size))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the words are."""
+        return self.words.device
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.words.numel() * self.words.element_size()
+
+
+def packed_sum(graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None) -> Tensor:
+    r"""Sum the spikes of in-neighbours, on the CPU, reading bits.
+
+    .. math:: h_v = \sum_{u \to v} w_{uv} s_u
+
+    Without weights the sums are counts, exact to 2^24 neighbours. With weights every sum adds up in the order of the
+    product of `aggregate`, and so gives the same bits. As many threads run as PyTorch has.
+
+    Parameters
+    ----------
+    graph : DGLGraph
+        A graph or block with one type of edges.
+    spikes : PackedSpikes
+        ``(N_src, *, size)``.
+    edge_weight : Tensor, optional
+        ``(E,)`` or ``(E, 1)``; it gets no gradient here.
+
+    Returns
+    -------
+    Tensor
+        float32, ``(N_dst, *, size)``.
+    """
+    from dgl_dysign.ops._packed_compiled import weigh_rows
+
+    weight = None if edge_weight is None else edge_weight.detach()
+    summed = operator(graph, weight, torch.float32, torch.device("cpu"))
+    layout = summed.layout
+    words = spikes.words.reshape(len(spikes.words), -1).contiguous()
+    if weight is None:
+        out = _counts(layout, words)
+    else:
+        out = _sums(weigh_rows, layout.indptr[:-1], layout.indptr[1:], layout.indices, words, summed.matrix.values())
+    shape = (*spikes.shape[1:-1], spikes.words.shape[-1] * _WORD)
+    return out.reshape(len(out), *shape)[..., : spikes.size]
+
+
+def _counts(layout: Layout, words: Tensor) -> Tensor:
+    from dgl_dysign.ops._packed_compiled import MOST, count_rows
+
+    begins, ends = layout.indptr[:-1], layout.indptr[1:]
+    capped = torch.minimum(ends, begins + MOST)
+    out = _sums(count_rows, begins, capped, layout.indices, words)
+    while bool((capped < ends).any()):  # the neighbours beyond what a byte counts
+        rows = torch.nonzero(capped < ends)[:, 0]
+        begins, capped = capped, torch.minimum(ends, capped + MOST)
+        out.index_add_(0, rows, _sums(count_rows, begins[rows], capped[rows], layout.indices, words))
+    return out
+
+
+def _sums(
+    kernel: Any, begins: Tensor, ends: Tensor, columns: Tensor, words: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Sum the words of ``columns[begin:end]`` for each row; each thread has rows with about as many edges."""
+    out = torch.empty(len(begins), words.shape[1] * _WORD)
+    weights = out[:0, 0] if weights is None else weights
+    arrays = [x.numpy() for x in (begins, ends, columns, weights, words, out)]
+
+    def work(first: int, last: int) -> None:
+        kernel(arrays[0][first:last], arrays[1][first:last], *arrays[2:5], arrays[5][first:last])
+
+    edges = (ends - begins).cumsum(0)
+    threads = min(torch.get_num_threads(), 1 + int(edges[-1] if len(edges) else 0) // _EDGES_A_THREAD)
+    if threads == 1:
+        work(0, len(begins))
+        return out
+    shares = torch.linspace(0, int(edges[-1]), threads + 1)[1:-1].to(edges.dtype)
+    cuts = [0, *torch.searchsorted(edges, shares).tolist(), len(begins)]
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, cuts[:-1], cuts[1:]))
+    return out

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dgl_dysign import ops
+from dgl_dysign._dgl import dgl
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.nn import LIF
+from dgl_dysign.ops import PackedSpikes, aggregate
+from dgl_dysign.ops._packed_compiled import MOST, fire_rows
+
+
+@st.composite
+def spiking_graphs(draw):
+    num_nodes, num_edges = draw(st.integers(1, 12)), draw(st.integers(0, 60))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    src, dst = (torch.randint(num_nodes, (num_edges,), generator=generator) for _ in range(2))
+    shape = (num_nodes, *draw(st.sampled_from([(), (1,), (3,)])), draw(st.sampled_from([1, 63, 64, 65, 130, 700])))
+    spikes = (torch.rand(shape, generator=generator) < draw(st.floats(0, 1))).float()
+    graph = dgl.graph((src, dst), num_nodes=num_nodes, idtype=draw(st.sampled_from([torch.int32, torch.int64])))
+    return graph, spikes, torch.rand(num_edges, generator=generator)
+
+
+@settings(max_examples=60, deadline=None)
+@given(spiking_graphs(), st.sampled_from(ops.NORMS), st.booleans())
+def test_packed_sums_are_those_of_floats(case, norm, weighted):
+    graph, spikes, weight = case
+    weight = weight if weighted else None
+    packed = PackedSpikes.pack(spikes)
+    found = aggregate(graph, packed, weight, norm)
+    assert ops.backend() == "packed"
+    exact = aggregate(graph, spikes.double(), None if weight is None else weight.double(), norm)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-6)
+    if norm in ("none", "right"):  # the same bits as the float path
+        assert torch.equal(found, aggregate(graph, packed, weight, norm, kernels="torch-csr"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(spiking_graphs())
+def test_packing_keeps_every_spike_and_nothing_else(case):
+    _, spikes, _ = case
+    packed = PackedSpikes.pack(spikes)
+    assert packed.shape == spikes.shape
+    assert packed.nbytes == spikes[..., 0].numel() * 8 * -(-spikes.shape[-1] // 64)
+    assert torch.equal(packed.unpack(), spikes)
+    assert torch.equal(PackedSpikes.pack(spikes.double()).words, packed.words)  # the path of other types and devices
+    numpy = np.packbits(spikes.reshape(-1, spikes.shape[-1]).numpy() > 0, axis=1, bitorder="little")
+    assert packed.words.reshape(-1).numpy().tobytes().startswith(numpy[0].tobytes())
+
+
+def test_more_neighbours_than_a_byte_counts():
+    num = 3 * MOST + 7
+    graph = dgl.graph((torch.arange(num), torch.zeros(num, dtype=torch.int64)), num_nodes=num)
+    spikes = torch.ones(num, 70)
+    spikes[::2, 3] = 0
+    counts = aggregate(graph, PackedSpikes.pack(spikes), norm="none")
+    assert counts[0, 0] == num
+    assert counts[0, 3] == num // 2
+    assert not counts[1:].any()
+
+
+def test_several_threads_give_the_bits_of_one():
+    generator = torch.Generator().manual_seed(0)
+    src, dst = (torch.randint(500, (80_000,), generator=generator) for _ in range(2))
+    graph, weight = dgl.graph((src, dst), num_nodes=500), torch.rand(80_000, generator=generator)
+    packed = PackedSpikes.pack((torch.rand(500, 200, generator=generator) < 0.2).float())
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            found.append((aggregate(graph, packed), aggregate(graph, packed, weight)))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("size", [1, 64, 130])
+@pytest.mark.parametrize("leak", [1.0, 0.9])
+def test_one_pass_fires_as_the_neuron_does(size, leak):
+    generator = torch.Generator().manual_seed(size)
+    current, membrane, total = (2 * torch.rand(9, size, generator=generator) for _ in range(3))
+    spikes, after = LIF(1.5, leak)(current, membrane)
+    summed = total * leak + spikes
+    words = torch.empty(9, -(-size // 64), dtype=torch.int64)
+    arrays = (current.numpy(), membrane.numpy(), total.numpy())
+    fire_rows(*arrays, np.float32(leak), np.float32(1.5), words.numpy())
+    assert torch.equal(PackedSpikes(words, size).unpack(), spikes)
+    torch.testing.assert_close(membrane, after, rtol=0, atol=3e-7)  # the neuron rounds once where it adds and scales
+    assert torch.equal(total, summed)
+
+
+def test_blocks_and_what_is_refused():
+    block = dgl.to_block(dgl.graph(([0, 1, 2], [3, 3, 0])), dst_nodes=[3, 0])
+    spikes = torch.eye(block.num_src_nodes(), 5)
+    assert torch.equal(aggregate(block, PackedSpikes.pack(spikes), norm="none"), aggregate(block, spikes, norm="none"))
+    with pytest.raises(ConfigError, match=r"PackedSpikes\.pack"):
+        aggregate(block, spikes, kernels="packed")
+    with pytest.raises(ConfigError, match=r"int64 words of shape \(N, \*, 2\) for 65 features"):
+        PackedSpikes(torch.zeros(3, 1, dtype=torch.int64), 65)
+    with pytest.raises(ops._checks.DGLGraphError, match="one row for each of the 4 source nodes"):
+        aggregate(block, PackedSpikes.pack(spikes[:2]))
