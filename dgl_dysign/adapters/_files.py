@@ -1,0 +1,217 @@
+"""What the file formats share: events for their writers, the marker beside the files, CSV by the header's names."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dgl_dysign.adapters._arrays import exact
+from dgl_dysign.adapters._fields import check_kept
+from dgl_dysign.adapters.event_stream import EventStream
+from dgl_dysign.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from data_prep.export_files import SortedEvents
+
+
+def sorted_events(
+    form: str, stream: EventStream, holds: tuple[str, ...], weight_as_feature: bool, lose: Any, shift_time: bool
+) -> tuple["SortedEvents", float]:
+    """Give a stream to the writers of TGL's and DyGLib's files, unless the files would lose something.
+
+    Parameters
+    ----------
+    form : str
+        What the format is called.
+    stream : EventStream
+        The stream.
+    holds : tuple of str
+        Optional fields that the format holds, weights aside.
+    weight_as_feature : bool
+        Whether weights become the first feature.
+    lose : collection of str
+        As for :func:`check_kept`.
+    shift_time : bool
+        Let times begin at 0.
+
+    Returns
+    -------
+    tuple of SortedEvents and float
+        The events, and what was taken from their times.
+
+    Raises
+    ------
+    ConfigError
+        If something would be lost.
+    DataError
+        If there is no event.
+    """
+    from data_prep.export_files import SortedEvents
+
+    if stream.edge_weight is not None and not weight_as_feature:
+        raise ConfigError(
+            f"{form}: found weights of events, expected none, as the format has features only; make them the first "
+            "feature with weight_as_feature=True, or leave them out with stream.without('edge_weight')"
+        )
+    stream.check_holds(form, ("edge_feat", "edge_weight", *holds))
+    check_kept(form, stream, lose)
+    if not len(stream):
+        raise DataError(f"{form}: found no event, expected one or more; such files cannot be read back")
+    shift = float(stream.time[0]) if shift_time else 0.0
+    if ((stream.time - shift) + shift != stream.time).any():
+        raise ConfigError(
+            f"{form}: found times that shift_time=True would change in their last digits, expected none; write them "
+            "unshifted, or round them first with dgl_dysign.adapters.times.retimed(stream, floor=True)"
+        )
+    weight, feat = stream.edge_weight, stream.edge_feat
+    if feat is not None and not feat.shape[1]:
+        raise ConfigError(f"{form}: found features of width 0; leave them out with stream.without('edge_feat')")
+    parts = ([] if weight is None else [weight[:, None]]) + ([] if feat is None else [feat])
+
+    def copy(into: np.ndarray) -> None:
+        start = 0
+        for part in parts:
+            into[:, start : start + part.shape[1]] = exact("edge_weight or edge_feat", part, into.dtype)
+            start += part.shape[1]
+
+    def labelled(label: np.ndarray | None) -> np.ndarray:
+        return np.empty(0, np.int64) if label is None else np.flatnonzero(label >= 0)
+
+    event, node = labelled(stream.event_label), labelled(stream.node_label)
+    events = SortedEvents(
+        stream.name,
+        stream.src,
+        stream.dst,
+        stream.time - shift,
+        stream.num_nodes,
+        stream.directed,
+        sum(part.shape[1] for part in parts),
+        copy,
+        weight is not None,
+        None if stream.event_label is None else (event, stream.src[event], stream.event_label[event]),
+        None if stream.node_label is None else (node, stream.node_label[node]),
+        stream.node_feat,
+        stream.time_unit,
+        stream.node_offset,
+    )
+    return events, shift
+
+
+def read_marker(folder: Path) -> dict[str, Any]:
+    """Read what ``export.json`` says beside files of ours; empty where there is none.
+
+    Raises
+    ------
+    DataError
+        If it is damaged.
+    """
+    path = folder / "export.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        about = found.get("about", {})
+        return {**about, "dataset": found["dataset"], "shift": float(found["time_shift"]), "rows": found["rows"]}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{path}: found no description of an export ({error}), expected one; export again, or remove it and say "
+            "what is needed by options"
+        ) from None
+
+
+def check_rows(folder: Path, marker: Mapping[str, Any], name: str, rows: int) -> None:
+    """Raise DataError where the marker was written beside other files."""
+    told = marker.get("rows", {}).get(name, rows)
+    if told != rows:
+        raise DataError(
+            f"{folder / name}: found {rows} rows, expected {told}, as export.json says; export again, or remove "
+            "export.json if the files are your own"
+        )
+
+
+def header_of(path: Path) -> list[str]:
+    """Return the names in the first line of a CSV file; none if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return [name.strip() for name in stream.readline().removeprefix("\ufeff").rstrip("\r\n").split(",")]
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def read_csv(path: Path, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Read some columns of a CSV file, found by the names in its header, with ``data_prep``'s own reader.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    kinds : mapping
+        ``"integer"`` (int64, from 0 up) or ``"number"`` (finite float64) by name of column.
+
+    Returns
+    -------
+    dict
+        The columns.
+
+    Raises
+    ------
+    DataError
+        Naming file and line, if a column is missing or a value is of another kind.
+    """
+    from data_prep.sources._layout import Column, Layout
+    from data_prep.sources._source import ReadOptions, read_columns
+
+    header = header_of(path)
+    missing = [name for name in kinds if name not in header]
+    if missing:
+        raise DataError(f"{path}: found columns {', '.join(header)}, expected {missing[0]} among them; see its format")
+    columns: list[Any] = [Column(name, kinds[name]) if name in kinds else Column("", "skip") for name in header]  # type: ignore[arg-type]
+    names = [name for name in header if name in kinds]
+    with open(path, "rb") as stream:
+        stream.readline()
+        if not stream.read(1 << 12).strip():  # a table of nothing, which the reader of raw files refuses
+            return {name: np.empty(0, np.int64 if kinds[name] == "integer" else np.float64) for name in names}
+    layout = Layout(tuple(columns), delimiter=",", header=1)
+    return dict(zip(names, read_columns(ReadOptions().open(path, layout)), strict=True))
+
+
+def read_array(path: Path, rows: int | None, what: str) -> np.ndarray:
+    """Read a table of floats, a ``.npy`` file or a tensor of PyTorch, without running anything that is in it.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or has another number of rows.
+    """
+    try:
+        if path.suffix == ".pt":
+            import torch
+
+            values = torch.load(path, map_location="cpu", weights_only=True).numpy()
+        else:
+            values = np.load(path, allow_pickle=False)
+    except Exception as error:  # a damaged file is met by whatever error its reading comes upon
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path}: found no table of numbers ({said}), expected {what}; write it again") from None
+    if values.ndim != 2 or len(values) != (len(values) if rows is None else rows) or values.dtype.kind not in "fiub":
+        raise DataError(
+            f"{path}: found {values.dtype} of shape {values.shape}, expected {what}: one row an event or node"
+        )
+    return values
+
+
+def as_folder(form: str, path: Any) -> Path:
+    """Return a path; raise ConfigError if there is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"{form}: found {type(path).__name__} as path, expected the folder of the files")
+    return Path(path)
+
+
+def with_weight(table: np.ndarray | None, first_is_weight: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Split a table of features into weights, if its first column is that, and the other features."""
+    if table is None or not first_is_weight:
+        return None, table
+    return table[:, 0].astype(np.float64), table[:, 1:] if table.shape[1] > 1 else None

@@ -1,0 +1,194 @@
+"""The files of DyGLib (and TGN): ``ml_NAME.csv``, ``ml_NAME.npy`` and ``ml_NAME_node.npy``."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dgl_dysign.adapters._arrays import exact
+from dgl_dysign.adapters._fields import as_float32, stream_of
+from dgl_dysign.adapters._files import (
+    as_folder,
+    check_rows,
+    header_of,
+    read_array,
+    read_csv,
+    read_marker,
+    sorted_events,
+    with_weight,
+)
+from dgl_dysign.adapters.event_stream import EventStream
+from dgl_dysign.errors import DataError
+
+_FORM = "DyGLib"
+_HEADER = ["", "u", "i", "ts", "label", "idx"]
+_KINDS = {"u": "integer", "i": "integer", "ts": "number", "label": "number", "idx": "integer"}
+
+
+class Adapter:
+    """Converts folders of DyGLib's files to a stream and back.
+
+    ``ml_NAME.csv`` (``,u,i,ts,label,idx``) by time, nodes and ``idx`` counted from 1; ``ml_NAME.npy`` with the features
+    of event ``idx`` in row ``idx``, and ``ml_NAME_node.npy`` with those of node ``u`` in row ``u``, row 0 all zeros,
+    float64, at most 172 wide. Where there are no features the tables hold zeros, where there are no labels the column
+    does. Beside them ``export.json`` says what DyGLib does not ask for: name, direction, unit of time, sides, and
+    whether zeros are features.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> stream = EventStream.from_rows([0, 1], [2, 2], [0.5, 3], num_nodes=4, edge_weight=[0.1, -1], name="mine")
+    >>> with TemporaryDirectory() as home:
+    ...     folder = Adapter().from_events(stream, Path(home) / "mine", weight_as_feature=True)
+    ...     sorted(path.name for path in folder.iterdir()), Adapter().to_events(folder).equals(stream)
+    (['export.json', 'ml_mine.csv', 'ml_mine.npy', 'ml_mine_node.npy'], True)
+    """
+
+    name = "dyglib"
+    extra = None
+
+    def matches(self, obj: Any) -> bool:
+        """Tell whether this is a folder with one ``ml_NAME.csv`` of DyGLib, or that file."""
+        try:
+            return any(header_of(path) == _HEADER for path in _tables(Path(obj)))
+        except TypeError:
+            return False
+
+    def to_events(
+        self,
+        obj: Any,
+        *,
+        zeros: bool | None = None,
+        weight_as_feature: bool | None = None,
+        round_features: bool = False,
+        **given: Any,
+    ) -> EventStream:
+        """Read the files.
+
+        Parameters
+        ----------
+        obj : path
+            The folder, or its ``ml_NAME.csv``.
+        zeros : bool, optional
+            Whether features and labels that are all 0 count as such; default: as ``export.json`` says, else not, as
+            they stand for none.
+        weight_as_feature : bool, optional
+            Whether the first feature is the weight; default: as ``export.json`` says, else not.
+        round_features : bool, default False
+            Round features to float32. The files have float64, mostly read from decimal fractions.
+        **given
+            Fields of the stream that go before those of the files, such as ``edge_id``, ``directed``, ``name``,
+            ``time_unit``, ``node_offset``, ``snapshot_begin`` and ``snapshot_end``.
+
+        Returns
+        -------
+        EventStream
+            The events, nodes counted from 0; a shift of time that ``export.json`` tells is undone.
+
+        Raises
+        ------
+        DataError
+            If a file is missing or damaged, naming it and the line, or a value is out of range.
+        """
+        path = _table(as_folder(_FORM, obj))
+        marker, rows = read_marker(path.parent), read_csv(path, _KINDS)
+        check_rows(path.parent, marker, path.name, len(rows["u"]))
+        edges = read_array(path.with_suffix(".npy"), None, "features of events")
+        nodes = read_array(path.with_name(f"{path.stem}_node.npy"), None, "features of nodes")
+        _check_ids(path, rows, len(edges), len(nodes))
+        first = bool(marker.get("weight_is_first_feature")) if weight_as_feature is None else weight_as_feature
+        weight, feat = with_weight(edges[rows["idx"]], first)
+
+        def wanted(values: np.ndarray | None, told: bool | None) -> bool:
+            told = told if zeros is None else zeros
+            return values is not None and bool(values.any() if told is None else told)
+
+        labels = None if "labels" not in marker else marker["labels"] == "event"
+        tables = {
+            "edge_feat": feat if wanted(feat, marker.get("edge_features")) else None,
+            "node_feat": nodes[1:] if wanted(nodes[1:], marker.get("node_features")) else None,
+        }
+        columns = {
+            "src": rows["u"] - 1,
+            "dst": rows["i"] - 1,
+            "time": rows["ts"] + marker.get("shift", 0.0),
+            "num_nodes": len(nodes) - 1,
+            "edge_weight": weight,
+            "event_label": exact(f"{path}, label", rows["label"], np.int64) if wanted(rows["label"], labels) else None,
+            **{name: None if x is None else as_float32(name, x, round_features) for name, x in tables.items()},
+            "name": marker.get("dataset", path.stem.removeprefix("ml_")),
+            **{name: marker.get(name) for name in ("directed", "time_unit", "node_offset")},
+        }
+        return stream_of(_FORM, columns, given)
+
+    def from_events(
+        self,
+        stream: EventStream,
+        path: Any,
+        *,
+        shift_time: bool = False,
+        weight_as_feature: bool = False,
+        lose: Collection[str] = (),
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the files.
+
+        Parameters
+        ----------
+        stream : EventStream
+            The stream; its name becomes that of the files, with other signs than letters, digits, ``.`` and ``-`` as
+            ``_``.
+        path : path
+            The folder; it is there whole or not at all.
+        shift_time : bool, default False
+            Write times from 0 at the first event.
+        weight_as_feature : bool, default False
+            Make weights the first feature.
+        lose : collection of str
+            ``"edge_id"``, if the order of the raw rows may be lost.
+        overwrite : bool, default False
+            Replace a folder that was exported before.
+
+        Returns
+        -------
+        path
+            The folder.
+
+        Raises
+        ------
+        ConfigError
+            If the stream holds what DyGLib cannot.
+        DataError
+            If `path` may not be written, or there is no event.
+        """
+        from data_prep.export_files import write_dyglib, write_marked
+
+        folder = as_folder(_FORM, path)
+        events, shift = sorted_events(_FORM, stream, ("event_label", "node_feat"), weight_as_feature, lose, shift_time)
+        facts = {"format": "dyglib", "dataset": stream.name, "time_shift": shift}
+        write_marked(folder, lambda new: write_dyglib(events, new), facts, overwrite)
+        return folder
+
+
+def _tables(path: Path) -> list[Path]:
+    return sorted(path.glob("ml_*.csv")) if path.is_dir() else [path]
+
+
+def _table(path: Path) -> Path:
+    found = [table for table in _tables(path) if header_of(table) == _HEADER]
+    if len(found) != 1:
+        names = ", ".join(table.name for table in found) or "none"
+        raise DataError(
+            f"{path}: found {names}, expected one ml_NAME.csv with columns {','.join(_HEADER)}; name the file itself"
+        )
+    return found[0]
+
+
+def _check_ids(path: Path, rows: dict[str, np.ndarray], edges: int, nodes: int) -> None:
+    for name, limit in (("u", nodes), ("i", nodes), ("idx", edges)):
+        least, most = rows[name].min(initial=1), rows[name].max(initial=1)
+        if least < 1 or most >= limit:
+            raise DataError(
+                f"{path}: found {name} {least} to {most}, expected 1 to {limit - 1}: a row of the table of features"
+            )
