@@ -20,15 +20,14 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from dgl_dysign.data import TemporalGraph, stratified_split
-from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import confusion, f1_scores, mean_std
 from dgl_dysign.models import DySIGN, Snapshot, load_snapshots
-from dgl_dysign.training import FitConfig, RunFolder, plots
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
+from dgl_dysign.training import FitConfig, RunFolder, command, plots
+from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
 
 PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 2
@@ -42,8 +41,7 @@ Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("prepared", type=Path, help="folder written by dysign-prep, with node features and labels")
-    found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
+    command.add_data_options(found, "folder written by dysign-prep, with node features and labels", formats=())
     found.add_argument("--train-ratio", type=float, nargs="+", default=[0.4, 0.6, 0.8], metavar="R")
     found.add_argument("--seeds", type=int, default=3, help="models for each split (default 3)")
     found.add_argument("--splits", type=int, default=1, help="splits, with random states 42, 43, ... (default 1)")
@@ -54,10 +52,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--latency", type=int, default=8, help="steps of the spiking simulation")
     found.add_argument("--coupling", action="store_true", help="let a snapshot's rates enter the next one's current")
     found.add_argument("--epochs", type=int, default=FitConfig.epochs)
-    found.add_argument("--device", default="cpu", help="cpu, cuda, cuda:0, ...")
-    found.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    found.add_argument("--overwrite", action="store_true", help="begin the run in --run-dir anew")
-    found.add_argument("--quiet", action="store_true", help="no progress bar")
+    command.add_run_options(found)
     return found
 
 
@@ -77,14 +72,10 @@ def settings_of(args: argparse.Namespace) -> NodeSettings:
     )
 
 
-def open_data(path: Path, device: str) -> TemporalGraph:
+def open_data(args: argparse.Namespace) -> TemporalGraph:
     """Open the prepared folder and check that it and the device can be used."""
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--device {device} cannot be used here ({reason}); pass --device cpu") from error
-    data = TemporalGraph.load(path)
+    command.check_device(args.device)
+    data, path = command.open_prepared(args), args.prepared
     if data.feature_dim is None:
         raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
     if data.num_classes < 2 or not bool((data.labels >= 0).any()):
@@ -241,8 +232,7 @@ def show(summary: Sequence[dict[str, Any]], dataset: str, console: Console) -> N
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Do what the command line asks for."""
-    return_freed_memory()
-    data, settings = open_data(args.prepared, args.device), settings_of(args)
+    data, settings = open_data(args), settings_of(args)
     if args.seeds < 1 or args.splits < 1:
         raise ConfigError(f"--seeds and --splits must be at least 1, but got {args.seeds} and {args.splits}")
     ratios, rows = sorted(set(args.train_ratio)), list(dict.fromkeys(args.rows))
@@ -258,13 +248,12 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     }
     plots.require_matplotlib()  # now rather than after the training
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
-    records = run_units(task, folder, parts, args.seeds, rows, args.quiet or not sys.stderr.isatty())
+    records = run_units(task, folder, parts, args.seeds, rows, args.quiet)
     summary = summarise(records)
     folder.write_json("summary.json", summary)
-    drawn, console = draw(task, folder, records, summary), Console()
-    show(summary, data.manifest["dataset"], console)
-    for path in (folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn):
-        console.print(str(path), soft_wrap=True, highlight=False)
+    drawn = draw(task, folder, records, summary)
+    show(summary, data.manifest["dataset"], Console())
+    print(folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn, sep="\n")
     return summary
 
 
@@ -273,7 +262,7 @@ def run_units(
 ) -> list[dict[str, Any]]:
     """Train and score every row on every split with every seed."""
     records = []
-    with Progress(console=Console(stderr=True), disable=quiet) as progress:
+    with command.progress_bar(quiet) as progress:
         bar = progress.add_task("training", total=len(parts) * seeds * len(rows))
         for ((ratio, split), nodes), seed, row in product(parts.items(), range(seeds), rows):
             task.split(*nodes, seed=seed)  # anew for each row: label features are part of its cost
@@ -288,16 +277,7 @@ def run_units(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    args = parser().parse_args(argv)
-    try:
-        run(args)
-    except (DGLDySignError, OSError) as error:
-        print(f"dysign_node_classification: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted; go on with: --run-dir {args.run_dir} --resume", file=sys.stderr)
-        return 130
-    return 0
+    return command.run_command("dysign_node_classification", run, parser().parse_args(argv))
 
 
 if __name__ == "__main__":

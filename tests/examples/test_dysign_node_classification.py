@@ -1,15 +1,12 @@
 """The example from its command line: figures, pictures, errors, and runs that are killed."""
 
-import importlib.util
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,26 +14,22 @@ import torch
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.models import majority_class
 from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
+from tests.examples.runs import (
+    FOLDER,
+    figures,
+    histories,
+    interrupted,
+    killed_at_every_file,
+    load,
+    refused,
+    summary,
+    units,
+)
 from tests.generated import generated
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "dysign_node_classification.py"
 SMALL = ["--hidden", "16", "--latency", "4", "--quiet", "--seeds", "1"]
 USUAL = [*SMALL, "--epochs", "15", "--snapshots", "2", "--coupling"]
-MEASURED = ("cpu_seconds", "peak_rss_bytes")
-
-
-def load():
-    spec = importlib.util.spec_from_file_location("dysign_node_classification", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load()
-
-
-class Killed(BaseException):
-    """What no `except Exception` catches."""
+example = load("dysign_node_classification")
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +44,6 @@ def finished(prepared, tmp_path_factory):
     options = ["--train-ratio", "0.4", "0.8", *USUAL, "--seeds", "2"]
     assert example.main([str(prepared), "--run-dir", str(run), *options]) == 0
     return run
-
-
-def summary(run):
-    return json.loads((run / "summary.json").read_text())
-
-
-def figures(run):
-    return [{key: value for key, value in row.items() if key not in MEASURED} for row in summary(run)]
 
 
 def test_the_summary_has_one_object_a_row_and_ratio(finished):
@@ -77,7 +62,7 @@ def test_the_summary_has_one_object_a_row_and_ratio(finished):
 
 
 def test_every_unit_is_a_line_and_means_are_theirs(finished):
-    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    lines = units(finished)
     assert len(lines) == 2 * 2 * len(ROWS)
     assert len({line["key"] for line in lines}) == len(lines)
     for row in summary(finished):
@@ -184,7 +169,7 @@ def bare(home, name):
     ],
 )
 def test_prepared_folders_that_cannot_be_used(tmp_path, capsys, name, text):
-    refused([str(bare(tmp_path, name)), "--run-dir", str(tmp_path / "run")], text, capsys)
+    refused(example, [str(bare(tmp_path, name)), "--run-dir", str(tmp_path / "run")], text, capsys)
     assert not (tmp_path / "run").exists()
 
 
@@ -206,30 +191,19 @@ def test_prepared_folders_that_cannot_be_used(tmp_path, capsys, name, text):
     ],
 )
 def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
-    refused([str(prepared), "--run-dir", str(tmp_path / "run"), *options], text, capsys)
+    refused(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *options], text, capsys)
     assert not (tmp_path / "run").exists()
 
 
 def test_run_folders_that_cannot_be_used(prepared, finished, tmp_path, capsys):
     before = {f: f.stat().st_mtime_ns for f in finished.rglob("*")}
-    refused([str(prepared), "--run-dir", str(finished)], "--resume .*--overwrite", capsys)
-    refused([str(prepared), "--run-dir", str(finished), "--resume", "--hidden", "5"], "settings=", capsys)
-    refused([str(prepared), "--run-dir", str(prepared), "--overwrite"], "is no run folder", capsys)
+    refused(example, [str(prepared), "--run-dir", str(finished)], "--resume .*--overwrite", capsys)
+    refused(example, [str(prepared), "--run-dir", str(finished), "--resume", "--hidden", "5"], "settings=", capsys)
+    refused(example, [str(prepared), "--run-dir", str(prepared), "--overwrite"], "is no run folder", capsys)
     (tmp_path / "file").touch()
-    refused([str(prepared), "--run-dir", str(tmp_path / "file" / "run")], "file", capsys)
+    refused(example, [str(prepared), "--run-dir", str(tmp_path / "file" / "run")], "file", capsys)
     assert {f: f.stat().st_mtime_ns for f in finished.rglob("*")} == before
     TemporalGraph.load(prepared)
-
-
-def refused(argv, text, capsys):
-    """Check that a command line ends with status 2 and one line that matches."""
-    capsys.readouterr()
-    assert example.main([*argv, "--quiet"]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("dysign_node_classification: ")
-    assert printed.err.count("\n") == 1
-    assert re.search(text, printed.err), printed.err
 
 
 def test_rows_that_do_not_exist(prepared, tmp_path):
@@ -239,12 +213,7 @@ def test_rows_that_do_not_exist(prepared, tmp_path):
 
 
 def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(example, "run_unit", interrupt)
-    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL]) == 130
-    assert "--resume" in capsys.readouterr().err
+    interrupted(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL], "run_unit", capsys, monkeypatch)
 
 
 KILLED = ["--rows", "majority", "dysign", "--train-ratio", "0.4", "--epochs", "11", *SMALL]
@@ -259,39 +228,13 @@ def undisturbed(prepared, tmp_path_factory):
 
 def test_killed_at_any_file_it_ends_with_the_same_figures(prepared, undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(example, "draw", lambda *_: [])  # the pictures take most of the time
-    replace, moment = Path.replace, 0
-    while True:
-        moment += 1
-        run, count = tmp_path / str(moment), 0
-
-        def dying(self, target, moment=moment):
-            nonlocal count
-            count += 1
-            if count == moment:
-                raise Killed
-            return replace(self, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", dying)
-            try:
-                example.main([str(prepared), "--run-dir", str(run), *KILLED])
-                break  # there is no such moment: the run is over
-            except Killed:
-                pass
-        assert example.main([str(prepared), "--run-dir", str(run), *KILLED, "--resume"]) == 0
-        assert figures(run) == figures(undisturbed), moment
-        assert histories(run) == histories(undisturbed), moment
-    assert moment > 8  # config, list, two units and their lists, two checkpoints, summary
-
-
-def histories(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [[{k: v for k, v in epoch.items() if k != "cpu_seconds"} for epoch in line["history"]] for line in lines]
+    files = killed_at_every_file(example, [str(prepared), *KILLED], undisturbed, tmp_path, monkeypatch)
+    assert files >= 8  # config, list, two units and their lists, two checkpoints, summary
 
 
 def test_sigkill_twice_and_resume(prepared, undisturbed, tmp_path):
-    run, environment = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])}
-    command = [sys.executable, str(SCRIPT), str(prepared), "--run-dir", str(run), *KILLED, "--resume"]
+    run, environment = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(FOLDER.parent)}
+    command = [sys.executable, example.__file__, str(prepared), "--run-dir", str(run), *KILLED, "--resume"]
     for sign in ("config.json", "checkpoints/*.pt"):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         while not list(run.glob(sign)) and process.poll() is None:

@@ -1,0 +1,104 @@
+"""Examples as modules, their command lines, and runs of them that are stopped and resumed."""
+
+import importlib.util
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / "examples"
+MEASURED = ("cpu_seconds", "peak_rss_bytes")
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches."""
+
+
+def load(name):
+    """Return the example of a name as a module."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+def summary(run):
+    """Return what a run found."""
+    return json.loads((run / "summary.json").read_text())
+
+
+def units(run):
+    """Return the records of a run's units."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def figures(run):
+    """Return what a run found, without time and memory: the same for the same command line."""
+    return [{key: value for key, value in row.items() if key not in MEASURED} for row in summary(run)]
+
+
+def histories(run):
+    """Return the epochs of a run's units, without time."""
+    return [
+        [{k: v for k, v in epoch.items() if k != "cpu_seconds"} for epoch in unit["history"]] for unit in units(run)
+    ]
+
+
+def written(run):
+    """Return when each unit of a run was written."""
+    return {file.name: file.stat().st_mtime_ns for file in (run / "units").iterdir()}
+
+
+def refused(example, argv, text, capsys):
+    """Check that a command line ends with status 2 and one line that matches."""
+    capsys.readouterr()
+    assert example.main([str(word) for word in argv]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"{example.__name__}: ")
+    assert printed.err.count("\n") == 1
+    assert re.search(text, printed.err), printed.err
+
+
+def interrupted(example, argv, work, capsys, monkeypatch):
+    """Check that Ctrl-C in the function `work` of an example ends it with status 130 and says how to go on."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(example, work, interrupt)
+        assert example.main(argv) == 130
+    assert re.fullmatch(r"interrupted; go on with: --run-dir \S+ --resume\n", capsys.readouterr().err)
+
+
+def killed_at_every_file(example, argv, whole, home, monkeypatch):
+    """Kill a command line as it is about to finish its first file, its second, ..., and resume it each time.
+
+    Check that it ends as `whole`, the run folder of the same command line left alone. Return the number of files.
+    """
+    replace, moment = Path.replace, 0
+    while True:
+        moment += 1
+        run, count = home / str(moment), 0
+
+        def dying(self, target, moment=moment):
+            nonlocal count
+            count += 1
+            if count == moment:
+                raise Killed
+            return replace(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", dying)
+            try:
+                example.main([*argv, "--run-dir", str(run)])
+                return moment - 1  # there is no such moment: the run is over
+            except Killed:
+                pass
+        assert example.main([*argv, "--run-dir", str(run), "--resume"]) == 0
+        assert figures(run) == figures(whole), moment
+        assert histories(run) == histories(whole), moment
+        shutil.rmtree(run)
