@@ -15,20 +15,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from dgl_dysign.data import TemporalGraph, stratified_split
-from dgl_dysign.errors import DataError, DGLDySignError
+from dgl_dysign.data import stratified_split
+from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import f1_scores, mean_std
 from dgl_dysign.models import DySIGN
-from dgl_dysign.training import FitConfig, RunFolder, plots
-from dgl_dysign.training.memory import return_freed_memory
+from dgl_dysign.training import FitConfig, RunFolder, command, plots
 from dgl_dysign.training.node_rows import NodeSettings, NodeTask, dysign
 
 LATENCIES = (1, 2, 4, 8, 16, 32)
@@ -116,28 +113,28 @@ def _score_by_neuron(task: NodeTask, model: DySIGN) -> dict[str, dict[str, Any]]
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("prepared", type=Path, help="folder written by dysign-prep, with node features and labels")
-    found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
+    command.add_data_options(found, "folder written by dysign-prep, with node features and labels", formats=())
     found.add_argument("--train-ratio", type=float, default=0.4)
     found.add_argument("--seeds", type=int, default=3)
     found.add_argument("--groups", nargs="+", help="only groups whose name begins so (default: all)")
     found.add_argument("--hidden", type=int, default=NodeSettings.hidden, help="neurons")
     found.add_argument("--epochs", type=int, default=FitConfig.epochs)
-    found.add_argument("--device", default="cpu")
-    found.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    found.add_argument("--overwrite", action="store_true", help="begin the run in --run-dir anew")
+    command.add_run_options(found, device="", quiet=None)
     return found
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Do what the command line asks for."""
-    return_freed_memory()
-    data = TemporalGraph.load(args.prepared)
+    if args.seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, but got {args.seeds}")
+    command.check_device(args.device)
+    data = command.open_prepared(args)
     if data.feature_dim is None or data.num_classes < 2:
         raise DataError(f"{args.prepared}: needs node features and labels of two classes at least; prepare it again")
     recipe = NodeSettings().feature_only
     recipe = replace(recipe, training=replace(recipe.training, epochs=args.epochs))
     base = NodeSettings(hidden=args.hidden, feature_only=recipe)
+    parts = stratified_split(data.labels, args.train_ratio, 42)
     task = NodeTask(data, base, args.device)
     config = {"settings": asdict(base), "train_ratio": args.train_ratio, "files": data.manifest["files"]}
     plots.require_matplotlib()  # now rather than after the training
@@ -145,8 +142,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     wanted = tuple(args.groups or ("",))
     groups = {name: v for name, v in variants(base, data.num_snapshots).items() if name.startswith(wanted)}
     spiking = any(name.startswith(wanted) for name in ("latency", "leak, in evaluation only"))
-    parts = stratified_split(data.labels, args.train_ratio, 42)
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with command.progress_bar() as progress:
         bar = progress.add_task("", total=args.seeds * (sum(map(len, groups.values())) + spiking))
         for seed in range(args.seeds):
             task.split(*parts, seed=seed)
@@ -208,13 +204,7 @@ def show(summary: Sequence[dict[str, Any]], console: Console) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    args = parser().parse_args(argv)
-    try:
-        run(args)
-    except DGLDySignError as error:
-        print(f"dysign_ablation: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command.run_command("dysign_ablation", run, parser().parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,15 @@
 """The ablation from its command line, and that its variants are what their names say."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.training.node_rows import NodeSettings, NodeTask
+from tests.examples.runs import interrupted, load, refused, summary, written
 from tests.generated import generated
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "dysign_ablation.py"
-
-
-def load():
-    spec = importlib.util.spec_from_file_location("dysign_ablation", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load()
+example = load("dysign_ablation")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +20,7 @@ def prepared(tmp_path_factory):
 def test_groups_of_a_run_and_its_extension_by_resume(prepared, tmp_path):
     run = [str(prepared), "--run-dir", str(tmp_path / "run"), "--hidden", "8", "--epochs", "3", "--seeds", "1"]
     assert example.main([*run, "--groups", "latency", "feedback"]) == 0
-    first = json.loads((tmp_path / "run" / "summary.json").read_text())
+    first = summary(tmp_path / "run")
     assert {row["variant"] for row in first if row["group"] == "feedback"} == {
         "over the graph",
         "within each node",
@@ -43,13 +32,11 @@ def test_groups_of_a_run_and_its_extension_by_resume(prepared, tmp_path):
     ]
     assert all(row["macro_f1"]["runs"] == 1 for row in first)
     assert (tmp_path / "run" / "ablation.png").stat().st_size > 10_000
-    made = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "units").iterdir()}
+    made = written(tmp_path / "run")
     assert example.main([*run, "--groups", "latency", "feedback", "decay", "--resume"]) == 0
-    second = json.loads((tmp_path / "run" / "summary.json").read_text())
+    second = summary(tmp_path / "run")
     assert {row["group"] for row in second} == {row["group"] for row in first} | {"decay"}
-    assert all(
-        f.stat().st_mtime_ns == made.get(f.name, f.stat().st_mtime_ns) for f in (tmp_path / "run/units").iterdir()
-    )
+    assert made.items() <= written(tmp_path / "run").items()
 
 
 def test_variants_of_a_group_differ_in_nothing_but_their_ingredient():
@@ -75,6 +62,28 @@ def test_a_leak_changes_the_spikes_it_is_scored_with(prepared):
 
 def test_a_folder_without_features_is_refused(tmp_path, capsys):
     bare = generated(tmp_path, features="none")
-    assert example.main([str(bare), "--run-dir", str(tmp_path / "run")]) == 2
-    assert "needs node features" in capsys.readouterr().err
+    refused(example, [str(bare), "--run-dir", str(tmp_path / "run")], "needs node features", capsys)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--device", "toaster"], "--device toaster cannot be used here"),
+        (["--train-ratio", "1.5"], "train_ratio=1.5"),
+    ],
+)
+def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
+    refused(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *options], text, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_folders_that_cannot_be_used(prepared, tmp_path, capsys):
+    refused(example, [str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
+    (tmp_path / "file").touch()
+    refused(example, [str(prepared), "--run-dir", str(tmp_path / "file" / "run")], "file", capsys)
+
+
+def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
+    interrupted(example, [str(prepared), "--run-dir", str(tmp_path / "run")], "units", capsys, monkeypatch)
