@@ -33,20 +33,16 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.models import PRESETS
-from dgl_dysign.training import LinkFitConfig, RunFolder, plots
+from dgl_dysign.training import LinkFitConfig, RunFolder, command, plots
 from dgl_dysign.training.link_studies import LinkSettings, LinkTask, fit_and_score, pipeline
-from dgl_dysign.training.memory import return_freed_memory
 
 NO_DECAY = 1 - 1e-6
 BATCH_SIZES = (64, 256, None)
-FORMATS = ("edges", "wikipedia", "reddit", "dblp", "tmall", "patent")
 MRR = {"validation": "val_mrr", "test": "mrr"}
 TRAINING, OLD = ("CPU s of training", "cpu_seconds"), ("% of neighbours older than a snapshot", "historical_share")
 BESIDE = {"hops": TRAINING, "neighbors": TRAINING, "history": OLD, "pipeline": ("MB held for a batch", "tape_mb")}
@@ -134,7 +130,7 @@ def run_units(
 ) -> Records:
     """Do what is not done yet, a seed after the other; return the records by study, value and seed."""
     records: Records = {name: {value: {} for value in study.values} for name, study in chosen.items()}
-    with Progress(console=Console(stderr=True), disable=quiet) as progress:
+    with command.progress_bar(quiet) as progress:
         bar = progress.add_task("", total=seeds * sum(len(study.values) for study in chosen.values()))
         for seed in range(seeds):
             task.begin(seed)
@@ -219,44 +215,23 @@ def draw(summary: Sequence[Mapping[str, Any]], name: str, study: Study, dataset:
     return plots.study(rows, lines, BESIDE.get(name), title, folder / f"{name}.png")
 
 
-def open_data(args: argparse.Namespace) -> TemporalGraph:
-    """Return the prepared data; raw data is prepared first, beside the run folder."""
-    if args.raw is None:
-        return TemporalGraph.load(args.prepared)
-    from data_prep.cli import app
-
-    made = args.run_dir.with_name(f"{args.run_dir.name}-prepared")
-    if not (args.resume and made.exists()):
-        options = ["--overwrite"] if args.overwrite else []
-        if app([args.format, str(args.raw), str(made), "--quiet", *options], standalone_mode=False):
-            raise DataError(f"{args.raw} could not be prepared as {args.format}")
-    return TemporalGraph.load(made)
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = found.add_mutually_exclusive_group(required=True)
-    source.add_argument("prepared", type=Path, nargs="?", help="folder written by dysign-prep")
-    source.add_argument("--raw", type=Path, help="raw files to prepare first, beside the run folder")
-    found.add_argument("--format", choices=FORMATS, default="edges", help="what --raw holds (default edges)")
-    found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
+    command.add_data_options(found)
     found.add_argument("--base", choices=("paper", "default", "no-counts"), default="default", help="what is varied")
     found.add_argument("--studies", nargs="+", metavar="NAME", help="which, see above (default: all)")
     found.add_argument("--seeds", type=int, default=3)
     found.add_argument("--epochs", type=int, default=LinkFitConfig.epochs)
-    found.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    found.add_argument("--overwrite", action="store_true", help="begin the run in --run-dir anew")
-    found.add_argument("--quiet", action="store_true", help="show no progress")
+    command.add_run_options(found, device=None, quiet="show no progress")
     return found
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Do what the command line asks for."""
-    return_freed_memory()
     if args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, but got {args.seeds}")
-    data = open_data(args)
+    data = command.open_prepared(args)
     task = LinkTask(data, args.epochs)
     base = LinkSettings.base(args.base, task.families)
     known = studies(base, task.families)
@@ -268,30 +243,20 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     # Not the studies and seeds: a run may be resumed with more of them.
     config = {"base": asdict(base), "fit": asdict(task.config), "files": data.manifest["files"]}
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
-    records = run_units(task, folder, base, chosen, args.seeds, args.quiet or not sys.stderr.isatty())
+    records = run_units(task, folder, base, chosen, args.seeds, args.quiet)
     summary = summarise(records, chosen)
     console = Console(width=None if sys.stdout.isatty() else 120)
     folder.write_json("summary.json", summary)
     for name, study in chosen.items():
         show(summary, name, study, console)
-        picture = draw(summary, name, study, data.manifest["dataset"], folder.path)
-        console.print(str(picture), soft_wrap=True, highlight=False)
-    console.print(str(folder.path / "summary.json"), soft_wrap=True, highlight=False)
+        print(draw(summary, name, study, data.manifest["dataset"], folder.path))
+    print(folder.path / "summary.json")
     return summary
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    args = parser().parse_args(argv)
-    try:
-        run(args)
-    except (DGLDySignError, OSError) as error:
-        print(f"undergs_ablation: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted; go on with: --run-dir {args.run_dir} --resume", file=sys.stderr)
-        return 130
-    return 0
+    return command.run_command("undergs_ablation", run, parser().parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -1,29 +1,15 @@
 """The ablation of UnderGS from its command line: studies, resuming, and what it calls noise."""
 
-import importlib.util
-import json
-import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 
 from data_prep.cli import app
 from dgl_dysign.training.link_studies import LinkSettings
+from tests.examples.runs import figures, load, refused, summary, written
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "undergs_ablation.py"
 FAMILIES = ("activity", "pair", "walks")
-
-
-def load():
-    spec = importlib.util.spec_from_file_location("undergs_ablation", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load()
+example = load("undergs_ablation")
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +20,25 @@ def prepared(tmp_path_factory):
     return raw.parent / "prepared"
 
 
-def ask(prepared, folder, *more):
-    options = ["--run-dir", str(folder), "--seeds", "1", "--epochs", "1", "--base", "no-counts", "--quiet", *more]
-    return example.main([str(prepared), *options])
+def words(prepared, folder, *more):
+    options = ["--seeds", "1", "--epochs", "1", "--base", "no-counts", "--quiet"]
+    return [str(prepared), "--run-dir", str(folder), *options, *more]
 
 
-def read(folder):
-    return json.loads((folder / "summary.json").read_text())
+def ask(*given):
+    return example.main(words(*given))
 
 
 def test_studies_share_units_and_a_run_is_extended(prepared, tmp_path):
     run = tmp_path / "run"
     assert ask(prepared, run, "--studies", "history") == 0
-    first = read(run)
+    first = summary(run)
     assert [row["value"] for row in first] == ["0", "1", "3", "5", "all"]
     assert first[0]["historical_share"]["mean"] == 0 < first[-1]["historical_share"]["mean"]
-    made = {file.name: file.stat().st_mtime_ns for file in (run / "units").iterdir()}
+    made = written(run)
     assert ask(prepared, run, "--studies", "hops", "history", "pipeline", "--resume") == 0
-    second = {row["row"]: row for row in read(run)}
-    now = {file.name: file.stat().st_mtime_ns for file in (run / "units").iterdir()}
+    second = {row["row"]: row for row in summary(run)}
+    now = written(run)
     assert made.items() <= now.items()
     assert len(now) == len(made) + 2 + 3  # two hops is the base, which was there
     assert second["hops: 2"]["mrr"] == second["history: all"]["mrr"]
@@ -77,9 +63,7 @@ def test_killed_and_resumed_ends_with_the_same_figures(prepared, tmp_path, monke
         assert ask(prepared, tmp_path / "part", *options) == 130
     assert not (tmp_path / "part" / "summary.json").exists()
     assert ask(prepared, tmp_path / "part", *options, "--resume") == 0
-    for left, right in zip(read(tmp_path / "part"), read(tmp_path / "whole"), strict=True):
-        left.pop("cpu_seconds"), right.pop("cpu_seconds")
-        assert left == right
+    assert figures(tmp_path / "part") == figures(tmp_path / "whole")
 
 
 def test_raw_data_is_prepared_beside_the_run(tmp_path):
@@ -88,7 +72,7 @@ def test_raw_data_is_prepared_beside_the_run(tmp_path):
     run = ["--raw", str(raw), "--run-dir", str(tmp_path / "run"), "--seeds", "1", "--epochs", "1", "--quiet"]
     assert example.main([*run, "--studies", "pipeline", "--base", "paper"]) == 0
     assert (tmp_path / "run-prepared" / "manifest.json").exists()
-    assert [row["value"] for row in read(tmp_path / "run")] == ["64", "256", "whole"]
+    assert [row["value"] for row in summary(tmp_path / "run")] == ["64", "256", "whole"]
 
 
 @pytest.mark.parametrize("name", ["paper", "no-counts", "default"])
@@ -148,13 +132,13 @@ def test_verdicts(val, test, expected):
 
 
 def test_bad_input_is_one_clear_error(prepared, tmp_path, capsys):
-    assert ask(prepared, tmp_path / "run", "--studies", "hopps") == 2
-    assert "'hopps'" in capsys.readouterr().err
-    assert ask(prepared, tmp_path / "run", "--seeds", "0") == 2
-    assert ask(tmp_path / "none", tmp_path / "run") == 2
+    run = tmp_path / "run"
+    refused(example, words(prepared, run, "--studies", "hopps"), "'hopps'", capsys)
+    refused(example, words(prepared, run, "--seeds", "0"), "--seeds must be at least 1", capsys)
+    refused(example, words(tmp_path / "none", run), "none", capsys)
     assert not (tmp_path / "run").exists()
     with pytest.raises(SystemExit):  # neither prepared nor raw
         example.main(["--run-dir", str(tmp_path / "run")])
     assert ask(prepared, tmp_path / "run", "--studies", "pipeline") == 0
-    assert ask(prepared, tmp_path / "run", "--studies", "pipeline", "--resume", "--base", "paper") == 2
-    assert "was made with base=" in capsys.readouterr().err
+    again = words(prepared, run, "--studies", "pipeline", "--resume", "--base", "paper")
+    refused(example, again, "was made with base=", capsys)
