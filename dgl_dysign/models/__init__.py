@@ -16,6 +16,8 @@ from dgl_dysign.models.link_reference import (
 from dgl_dysign.models.link_scorer import LinkScorer
 from dgl_dysign.models.logistic_regression import LogisticRegression
 from dgl_dysign.models.majority import majority_class
+from dgl_dysign.models.node_inputs import LabelInputs, NodeInputs
+from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.models.relu_network import ReLUNetwork
 from dgl_dysign.models.snapshot import Snapshot, load_snapshots, spread
 from dgl_dysign.models.snapshot_gcn import SnapshotGCN
@@ -29,10 +31,13 @@ __all__ = [
     "DestinationRecency",
     "DySIGN",
     "EdgeBank",
+    "LabelInputs",
     "LinkHead",
     "LinkScorer",
     "LogisticRegression",
+    "NodeInputs",
     "PreferentialAttachment",
+    "Pretrained",
     "RandomLinks",
     "ReLUNetwork",
     "RecentDegree",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.models.node_inputs import NodeInputs
+from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.models.snapshot import Snapshot
 from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
 
+if TYPE_CHECKING:
+    from dgl_dysign.data import TemporalGraph
 
-class DySIGN(nn.Module):
+
+class DySIGN(Pretrained):
     r"""Snapshots in, class scores of all nodes out.
 
     Dy-SIGN (AAAI 2024), equation 11. The same layer group solves each snapshot, and the read-out adds up over them,
@@ -115,6 +120,15 @@ class DySIGN(nn.Module):
         if self.label_conv is not None and self.label_readout is not None:
             self.label_conv.reset_parameters()
             nn.init.normal_(self.label_readout, std=0.01)
+
+    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+        """Return the arguments that a model must have been made with to read some data in some way."""
+        labels, classes = inputs.labels, data.num_classes
+        return {
+            "in_feats": len(inputs.hops) * (data.feature_dim or 0),
+            "num_classes": classes,
+            "label_feats": 0 if labels is None else len(labels.decays) * len(labels.steps) * (classes + 1),
+        }
 
     def rates(
         self, snapshots: Iterable[Snapshot], simulate: bool | None = None

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.models import _model_folder, _scorer_folder
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
+from dgl_dysign.models.undergs import UnderGS
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from dgl_dysign.data import TemporalGraph
     from dgl_dysign.data.snapshot_edges import SnapshotEdges
     from dgl_dysign.models._inputs import Features
-    from dgl_dysign.models.undergs import UnderGS
     from dgl_dysign.store import NeighborStore
 
 _PAIRS = 1 << 17  # candidates whose features are held at once while scoring: 100 MB at 200 columns
@@ -109,6 +114,108 @@ class LinkScorer:
         self.store.insert(edges)
         if self.features is not None:
             self.features.observe(edges)
+
+    def catch_up(self, data: TemporalGraph, snapshot: int) -> None:
+        """Observe what lies before a snapshot, and nothing else: then `score` may be asked about it.
+
+        Where more was observed already, everything is observed anew from the first snapshot on.
+
+        Parameters
+        ----------
+        data : TemporalGraph
+            The data.
+        snapshot : int
+            0 .. ``data.num_snapshots``: the last is the one that comes after the data.
+
+        Raises
+        ------
+        ConfigError
+            If `snapshot` is out of range.
+        DataError
+            If the data is of another shape than that which the model was made for, or a file is damaged.
+        """
+        if not 0 <= snapshot <= data.num_snapshots:
+            raise ConfigError(f"snapshot {snapshot}: expected 0 to {data.num_snapshots}, the one after the data's last")
+        self.model.check_data(data)
+        if self.store.snapshot >= snapshot:
+            self.reset()
+        for t in range(self.store.snapshot + 1, snapshot):
+            self.observe(snapshot_edges(data, t))
+
+    def save_pretrained(
+        self, folder: str | os.PathLike[str], data: TemporalGraph | None = None, *, overwrite: bool = False
+    ) -> Path:
+        """Save model, store and what the store holds as a folder, which appears whole or not at all.
+
+        Features of nodes and edges are data: they are given again when the scorer is loaded.
+
+        Parameters
+        ----------
+        folder : path
+            A new one.
+        data : TemporalGraph, optional
+            What the scorer was trained on; default: what it was loaded with.
+        overwrite : bool, default False
+            Replace a model folder that is there.
+
+        Raises
+        ------
+        ConfigError
+            As for `Pretrained.save_pretrained`.
+        """
+        _model_folder.check_target(folder, overwrite)
+        self.model.describe(data)
+        return _model_folder.write_folder(folder, *_scorer_folder.scorer_parts(self), overwrite)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        data: TemporalGraph | None = None,
+        features: PairFeatures | None = None,
+        *,
+        node_feat: Features | None = None,
+        edge_feat: Features | None = None,
+        device: torch.device | str = "cpu",
+    ) -> LinkScorer:
+        """Make the scorer of a folder.
+
+        Parameters
+        ----------
+        folder : path
+            As `save_pretrained` wrote it.
+        data : TemporalGraph, optional
+            What it shall predict: the data of its training, or that with later snapshots and more nodes. Needed where
+            it sees `LinkFeatures`. What was observed is taken from the folder where the data is the very same (or none
+            is given); otherwise it is empty, and `catch_up` observes the data from the first snapshot on.
+        features : PairFeatures, optional
+            Where it was trained on other features of pairs than `LinkFeatures`: these, empty.
+        node_feat, edge_feat : Tensor or callable, optional
+            As when it was made.
+        device : device, default "cpu"
+            Where model and store go.
+
+        Raises
+        ------
+        ConfigError
+            If data or features are needed, or are not those of the training.
+        DataError
+            As for `Pretrained.from_pretrained`.
+        """
+        config = _model_folder.read_config(folder, "LinkScorer")
+        tensors = _model_folder.read_tensors(folder, config)
+        model: Any = _scorer_folder.restored_model(folder, config, tensors, (UnderGS, SpikingUnderGS))
+        store = _scorer_folder.restored_store(folder, config, tensors)
+        if data is not None:
+            model, same = model.fitted(data), model.is_of(data)
+            store = store if same else _scorer_folder.empty_store(store, model.num_nodes)
+        found = _scorer_folder.restored_features(config["arguments"]["features"], data, features)
+        if found is not None and data is not None:
+            for t in range(store.snapshot + 1):
+                found.observe(snapshot_edges(data, t))
+        extra: dict[str, Any] = {"node_feat": node_feat, "edge_feat": edge_feat}
+        _scorer_folder.check_extra(config["arguments"], extra)
+        return cls(model.to(device), store.to(device), found, **extra)
 
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""

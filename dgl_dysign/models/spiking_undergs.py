@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,13 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.models._inputs import Features, look_up
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.link_head import LinkHead
+from dgl_dysign.models.node_inputs import NodeInputs
 from dgl_dysign.models.snapshot import Snapshot
 from dgl_dysign.models.undergs import get_preset, preset_store
 from dgl_dysign.store import NeighborStore
+
+if TYPE_CHECKING:
+    from dgl_dysign.data import TemporalGraph
 
 
 def store_graph(store: NeighborStore, now: int, nodes: Tensor | None = None, symmetric: bool = False) -> Any:
@@ -191,6 +195,12 @@ class SpikingUnderGS(DySIGN):
             for layer in part.modules() if name in ("table", "link_head") else ():
                 if isinstance(layer, nn.Linear | nn.Embedding):
                     layer.reset_parameters()
+
+    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+        """Return the arguments that a model must have been made with to read some data in some way."""
+        means = len(inputs.hops) if self.table is None else 1
+        width = (data.feature_dim or 0) * means * bool(self.node_feats)
+        return {"node_feats": width, "num_classes": data.num_classes}
 
     def store(self, **options: Any) -> NeighborStore:
         """Return an empty store as the preset wants it; options are those of `NeighborStore`."""

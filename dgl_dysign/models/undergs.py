@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,14 @@ from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models._inputs import Features, NodeInput, look_up
 from dgl_dysign.models.link_head import LinkHead
+from dgl_dysign.models.node_inputs import NodeInputs
+from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.nn import InfluenceConv, InfluenceMixer
 from dgl_dysign.nn.influence_conv import AGGREGATORS
 from dgl_dysign.store import NeighborStore
+
+if TYPE_CHECKING:
+    from dgl_dysign.data import TemporalGraph
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def preset_store(num_nodes: int, preset: str = "default", **options: Any) -> Nei
     )
 
 
-class UnderGS(nn.Module):
+class UnderGS(Pretrained):
     r"""Embed nodes from the neighbours that a store keeps for them, and score links and classes.
 
     UnderGS (technical report). With x a learned vector for each node (and a linear map of its features), the store's
@@ -208,6 +213,10 @@ class UnderGS(nn.Module):
         heads = [self.join, self.link_head] + ([] if self.class_head is None else [self.class_head])
         for layer in (layer for head in heads for layer in head.modules() if isinstance(layer, nn.Linear)):
             layer.reset_parameters()
+
+    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+        """Return the arguments that a model must have been made with to read some data in some way."""
+        return {"node_feats": (data.feature_dim or 0) * bool(self.node_feats), "num_classes": data.num_classes}
 
     def store(self, **options: Any) -> NeighborStore:
         """Return an empty store as the preset wants it; options are those of `NeighborStore`."""
