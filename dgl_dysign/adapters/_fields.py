@@ -51,7 +51,7 @@ def stream_of(form: str, columns: Mapping[str, Any], given: Mapping[str, Any]) -
     return EventStream.from_rows(**found)
 
 
-def check_kept(form: str, stream: EventStream, lose: Collection[str], counts_nodes: bool = False) -> None:
+def check_kept(form: str, stream: EventStream, lose: Collection[str], holds: tuple[str, ...] = ()) -> None:
     """Refuse to lose the rows of events in the raw data, or nodes after the last one that has an event.
 
     Parameters
@@ -62,8 +62,8 @@ def check_kept(form: str, stream: EventStream, lose: Collection[str], counts_nod
         The stream.
     lose : collection of str
         What may be lost: ``"edge_id"``, ``"num_nodes"``.
-    counts_nodes : bool, default False
-        Whether the format has no place for the number of nodes.
+    holds : tuple of str
+        Those of them that the format has a place for.
 
     Raises
     ------
@@ -74,13 +74,14 @@ def check_kept(form: str, stream: EventStream, lose: Collection[str], counts_nod
     unknown = [name for name in lose if name not in _LOSABLE]
     if unknown:
         raise ConfigError(f"{form}: found lose={unknown[0]!r}, expected some of {', '.join(map(repr, _LOSABLE))}")
-    if "edge_id" not in lose and (np.diff(stream.edge_id) < 0).any():
+    kept = {*lose, *holds}
+    if "edge_id" not in kept and (np.diff(stream.edge_id) < 0).any():
         raise ConfigError(
             f"{form}: found raw rows (edge_id) in another order than time, expected 0, 1, 2, ..., as the format has no "
             "place for them; add lose=['edge_id'], and give edge_id=stream.edge_id when you read it back"
         )
     last = max(stream.src.max(initial=-1), stream.dst.max(initial=-1))
-    if counts_nodes and "num_nodes" not in lose and stream.num_nodes > last + 1:
+    if "num_nodes" not in kept and stream.num_nodes > last + 1:
         raise ConfigError(
             f"{form}: found {stream.num_nodes} nodes, expected {last + 1}, as the format counts the nodes by their "
             f"events; add lose=['num_nodes'], and give num_nodes={stream.num_nodes} when you read it back"

@@ -57,7 +57,7 @@ def sorted_events(
             "feature with weight_as_feature=True, or leave them out with stream.without('edge_weight')"
         )
     stream.check_holds(form, ("edge_feat", "edge_weight", *holds))
-    check_kept(form, stream, lose)
+    check_kept(form, stream, lose, holds=("num_nodes",))
     if not len(stream):
         raise DataError(f"{form}: found no event, expected one or more; such files cannot be read back")
     shift = float(stream.time[0]) if shift_time else 0.0

@@ -105,7 +105,7 @@ class Adapter:
             If the stream holds what TGB cannot.
         """
         stream.check_holds(_FORM, ("edge_feat", "edge_weight", "edge_type", "event_label"))
-        check_kept(_FORM, stream, ("edge_id", *lose), counts_nodes=True)
+        check_kept(_FORM, stream, lose, holds=("edge_id",))
         weight, feat = stream.edge_weight, stream.edge_feat
         data = {
             "sources": stream.src.copy(),

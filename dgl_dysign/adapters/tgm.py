@@ -67,8 +67,8 @@ class Adapter:
         """
         if obj.node_x_mask is not None:
             raise ConfigError(
-                f"{_FORM}: found node_x, features of nodes that change, expected static ones (static_node_x), as a stream "
-                "has no others; leave it out with dataclasses.replace(data, ...)"
+                f"{_FORM}: found node_x, features of nodes that change, expected static ones (static_node_x), as a "
+                "stream has no others; leave it out with dataclasses.replace(data, ...)"
             )
         time, edges = obj.time.numpy(), obj.edge_mask.numpy()
         src, dst = obj.edge_index.numpy().T
@@ -113,7 +113,7 @@ class Adapter:
             If there is no TGM; it names the extra.
         """
         stream.check_holds(_FORM, ("edge_feat", "edge_type", "event_label", "node_label", "node_feat"))
-        check_kept(_FORM, stream, lose)
+        check_kept(_FORM, stream, lose, holds=("num_nodes",))
         _check_bounds(stream)
         time = whole_times(_FORM, stream, 0, INT32 - 1)
         if time_delta is None:
@@ -184,8 +184,8 @@ def _labels(stream: EventStream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     silent = node[last[node] < 0]
     if len(silent):
         raise DataError(
-            f"{_FORM}: found a label of node {silent[0]}, expected none of a node without an event, as TGM has labels at "
-            "times only; leave such labels out"
+            f"{_FORM}: found a label of node {silent[0]}, expected none of a node without an event, as TGM has labels "
+            "at times only; leave such labels out"
         )
     node = node[np.argsort(last[node], kind="stable")]
     return last[node], node, stream.node_label[node]
@@ -206,8 +206,8 @@ def _nodes(data: Any, src: np.ndarray, dst: np.ndarray) -> dict[str, Any]:
     sides = 0 < middle < len(kinds) and src.max() < middle <= dst.min()
     if middle < len(kinds) and not sides:
         raise ConfigError(
-            f"{_FORM}: found node_type with two types, and events within one of them, expected events from the first to "
-            "the second; leave them out with dataclasses.replace(data, node_type=None)"
+            f"{_FORM}: found node_type with two types, and events within one of them, expected events from the first "
+            "to the second; leave them out with dataclasses.replace(data, node_type=None)"
         )
     return {"num_nodes": max(sizes), "node_offset": middle if sides else None}
 
