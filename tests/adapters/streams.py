@@ -11,19 +11,18 @@ from dgl_dysign.adapters.event_stream import OPTIONAL_FIELDS
 
 
 def example(*fields: str, whole: bool = True, bipartite: bool = False, raw_order: bool = True) -> EventStream:
-    """Make eight events of seven nodes, with some of the optional fields (default: none).
+    """Make eight events of seven nodes, with some of the optional fields (default: with none).
 
     Nodes 2 and 6 have no event; the event 1 -> 1 (not if bipartite) is a self-loop, 0 -> 4 at 3 is there twice, times
     3 and 9 are ties, and of the snapshots [0, 3), [3, 6), [6, 9), [9, 12) the third is empty.
     """
     rng = np.random.default_rng(0)
-    src, dst = np.array([0, 0, 1, 0, 1, 3, 3, 0]), np.array([4, 4, 1, 5, 5, 4, 5, 4])
+    src = np.array([0, 0, 1, 0, 1, 3, 3, 0])
+    dst = np.array([4, 4, 5 if bipartite else 1, 4, 5, 4, 5, 4])
     time = np.array([0, 3, 3, 3, 5, 9, 9, 11.0])
-    dst[1:4] = 4, 4, 4
-    dst[2], src[2] = (5, 1) if bipartite else (1, 1)
     order = np.arange(8) if raw_order else np.array([5, 0, 6, 1, 4, 2, 7, 3])
     node_label = np.array([0, 2, -1, 1, -1, 0, -1])
-    columns = {
+    columns: dict[str, np.ndarray] = {
         "edge_feat": rng.normal(size=(8, 3)).astype(np.float32),
         "edge_weight": rng.normal(size=8),
         "edge_type": rng.integers(0, 3, 8),
@@ -74,9 +73,10 @@ def streams(
     count, nodes = draw(st.integers(least, 8)), draw(st.integers(2, 6))
     middle = draw(st.integers(1, nodes - 1)) if bipartite and draw(st.booleans()) else None
     ends = st.tuples(st.integers(0, (middle or nodes) - 1), st.integers(middle or 0, nodes - 1))
-    pairs = np.array(draw(st.lists(ends, min_size=count, max_size=count)), np.int64).reshape(-1, 2)
+    pairs = draw(st.lists(ends, min_size=count, max_size=count))
+    src, dst = np.array(pairs, np.int64).reshape(-1, 2).T
     times = draw(st.lists(st.integers(0, 6), min_size=count, max_size=count))
-    time = np.array(times if raw_order is False else sorted(times), np.float64) + (0 if whole else 0.1)
+    time = np.array(times if not raw_order else sorted(times), np.float64) + (0 if whole else 0.1)
     rng = np.random.default_rng(draw(st.integers(0, 9)))
     columns: dict[str, Any] = {
         "edge_feat": rng.normal(size=(count, draw(st.integers(1, 3)))).astype(np.float32),
@@ -94,5 +94,5 @@ def streams(
         given |= {"snapshot_begin": begin, "snapshot_end": np.append(begin[1:], 7.5)}
     directed = draw(st.booleans())
     return EventStream.from_rows(
-        *pairs.T, time, num_nodes=nodes, directed=directed, name="drawn", time_unit="steps", node_offset=middle, **given
+        src, dst, time, num_nodes=nodes, directed=directed, name="drawn", time_unit="steps", node_offset=middle, **given
     )
