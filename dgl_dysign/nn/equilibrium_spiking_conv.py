@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.nn._autocast import full_precision
+from dgl_dysign.nn._equilibrium_checks import check_call, check_counts
 from dgl_dysign.nn._simulation import ConstantInput, DrawnInput
 from dgl_dysign.nn._snapshot import Snapshot, gather
 from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder, check_probabilities
@@ -17,7 +19,7 @@ from dgl_dysign.nn.equilibrium_state import EquilibriumState
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
 from dgl_dysign.ops import Solver, SolverInfo, get_solver, symmetric_norm
-from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_rows
+from dgl_dysign.ops._checks import DGLGraphError, check_choice
 from dgl_dysign.ops.spikes import Spiking
 
 GRADIENTS = ("implicit", "one-step", "trace", "bptt")
@@ -87,6 +89,9 @@ class EquilibriumSpikingConv(nn.Module):
         Initial spread of the input, initial bias, and norm of W, all in units of the threshold.
     allow_growth : bool, default False
         Accept a leak above 1, whose rates have no equilibrium.
+    return_state : bool, default True
+        Return the state beside the rates. Without it the layer returns what DGL's do, and so goes into
+        ``dgl.nn.Sequential`` and ``dgl.nn.HeteroGraphConv``.
 
     Attributes
     ----------
@@ -145,19 +150,20 @@ class EquilibriumSpikingConv(nn.Module):
         bias_init: float = 0.5,
         feedback_gain: float = 0.5,
         allow_growth: bool = False,
+        return_state: bool = True,
     ) -> None:
         super().__init__()
         check_choice("gradient", gradient, GRADIENTS)
         check_choice("encoding", encoding, ENCODINGS)
-        _check_counts(in_feats=in_feats, out_feats=out_feats, num_layers=num_layers, latency=latency)
-        _check_counts(least=0, compensation_hops=compensation_hops, feedback_hops=feedback_hops)
+        check_counts(in_feats=in_feats, out_feats=out_feats, num_layers=num_layers, latency=latency)
+        check_counts(least=0, compensation_hops=compensation_hops, feedback_hops=feedback_hops)
         if not 0 < max_norm < 1:
             raise ConfigError(f"max_norm must lie in (0, 1), or no equilibrium is guaranteed, but got {max_norm}")
         self.in_feats, self.out_feats, self.num_layers, self.latency = in_feats, out_feats, num_layers, latency
         self.gradient, self.max_norm, self.encoding = gradient, max_norm, encoding
         self.compensation, self.compensation_hops = compensation, compensation_hops
         self.feedback, self.feedback_hops = feedback, feedback_hops
-        self.simulate = self._simulates(simulate)
+        self.simulate, self.return_state = self._simulates(simulate), return_state
         self.solver, self.max_iter, self.tol = get_solver(solver), max_iter, tol
         self.adjoint_max_iter, self.adjoint_tol = adjoint_max_iter, adjoint_tol
         self.on_adjoint: Callable[[SolverInfo], None] | None = None
@@ -205,14 +211,17 @@ class EquilibriumSpikingConv(nn.Module):
         room = self.max_norm * self.lif.threshold**self.num_layers
         return [self.feedback_weight * (room / norm).clamp(max=1.0), *above]
 
+    @full_precision
     def inject(self, graph: Any, feat: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """Aggregate the features, ``compensation_hops`` times; it has no parameters, so it can be done once for all."""
         return gather(graph, feat, symmetric_norm(graph, edge_weight, feat.dtype), self.compensation_hops)
 
+    @full_precision
     def messages(self, graph: Any, rate: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """Aggregate rates, ``feedback_hops`` times, as `respond` takes them."""
         return gather(graph, rate, symmetric_norm(graph, edge_weight, rate.dtype), self.feedback_hops)
 
+    @full_precision
     def respond(self, messages: Tensor | None, injected: Tensor, current: Tensor | None = None) -> Tensor:
         r"""Return the rates of some nodes under messages that are held fixed: a mini-batch without a graph.
 
@@ -245,10 +254,11 @@ class EquilibriumSpikingConv(nn.Module):
             potential = torch.addmm(potential, messages, weight.t())
         return functional.hardtanh(potential / self.lif.threshold, 0.0, 1.0)
 
+    @full_precision
     def forward(
         self,
         graph: Any,
-        feat: Tensor | None,
+        feat: Tensor | tuple[Tensor, Tensor] | None,
         state: EquilibriumState | None = None,
         edge_weight: Tensor | None = None,
         current: Tensor | None = None,
@@ -256,7 +266,7 @@ class EquilibriumSpikingConv(nn.Module):
         *,
         injected: Tensor | None = None,
         simulate: bool | None = None,
-    ) -> tuple[Tensor, EquilibriumState]:
+    ) -> tuple[Tensor, EquilibriumState] | Tensor:
         """Return the firing rates on one snapshot, and the state to carry to the next.
 
         Parameters
@@ -264,8 +274,9 @@ class EquilibriumSpikingConv(nn.Module):
         graph : DGLGraph
             All N nodes of the snapshot; undirected graphs as pairs of edges. On a directed graph messages follow the
             edges, and the bound on the contraction holds as well (see `dgl_dysign.ops.symmetric_norm`).
-        feat : Tensor or None
-            ``(N, in_feats)``; None if ``injected`` is given.
+        feat : Tensor, pair of Tensor or None
+            ``(N, in_feats)``; None if ``injected`` is given. Of a pair, as ``dgl.nn.HeteroGraphConv`` passes it, the
+            first is taken: on a graph that is not bipartite both are features of the same nodes.
         state : EquilibriumState, optional
             What the last call returned; at first potentials start at half the threshold.
         edge_weight : Tensor, optional
@@ -284,11 +295,12 @@ class EquilibriumSpikingConv(nn.Module):
         rate : Tensor
             ``(N, out_feats)``, in [0, 1].
         state : EquilibriumState
-            Without gradient. ``state.info`` has the number of solver steps (of the simulation: ``latency``) and the
-            relative gap to the equilibrium.
+            Without gradient; not returned with ``return_state=False``. ``state.info`` has the number of solver steps
+            (of the simulation: ``latency``) and the relative gap to the equilibrium.
         """
         simulated = self._simulates(self.simulate if simulate is None else simulate)
-        given = self._check(graph, feat, injected, state, active)
+        feat = feat[0] if isinstance(feat, tuple) else feat
+        given = check_call(self, graph, feat, injected, state, active)
         weight = symmetric_norm(graph, edge_weight, given.dtype)
         base = self._current(None, graph.num_nodes(), current)
         above: list[Tensor] = list(self.biases[1:])
@@ -297,7 +309,8 @@ class EquilibriumSpikingConv(nn.Module):
             base, *above = (x.expand_as(base).masked_fill(silent, _SILENT * self.lif.threshold) for x in (base, *above))
         snapshot = Snapshot(self, graph, weight, above, active)
         entry = self._entry(graph, weight, feat, injected, base, simulated)
-        return snapshot.simulated(entry, state) if simulated else snapshot.solved(entry, state)
+        rate, after = snapshot.simulated(entry, state) if simulated else snapshot.solved(entry, state)
+        return (rate, after) if self.return_state else rate
 
     def _entry(
         self, graph: Any, weight: Tensor, feat: Tensor | None, injected: Tensor | None, base: Tensor, simulated: bool
@@ -339,41 +352,6 @@ class EquilibriumSpikingConv(nn.Module):
             raise DGLGraphError(f"current must have shape {(rows, self.out_feats)}, but has {tuple(current.shape)}")
         return base + current
 
-    def _check(
-        self,
-        graph: Any,
-        feat: Tensor | None,
-        injected: Tensor | None,
-        state: EquilibriumState | None,
-        active: Tensor | None,
-    ) -> Tensor:
-        """Raise unless all arguments fit each other; return the features."""
-        if graph.is_block or not graph.is_homogeneous:
-            raise DGLGraphError(
-                "an equilibrium needs the rates of every node, but this graph is a block or bipartite: its source "
-                "nodes are not its destination nodes. Use the subgraph that the nodes induce (dgl.node_subgraph), or "
-                "cache the equilibrium of the whole graph and call respond() on rows of it"
-            )
-        given = feat if injected is None else injected
-        if given is None:
-            raise ConfigError("one of feat and injected must be given, but both are None")
-        check_rows(graph, given)
-        if given.dim() != 2 or given.shape[1] != self.in_feats:
-            raise DGLGraphError(f"feat must have shape (N, {self.in_feats}), but has {tuple(given.shape)}")
-        size = (graph.num_nodes(), self.out_feats)
-        if state is not None:
-            found = [tuple(x.shape) for x in (*state.membrane, state.rate)]
-            if found != [size] * (self.num_layers + 1):
-                raise DGLGraphError(
-                    f"state must have {self.num_layers} membranes and a rate of shape {size}, but has {found}; "
-                    f"gather the rows of a subgraph with state.rows(nodes)"
-                )
-        if active is not None and (active.dtype != torch.bool or active.shape != size[:1]):
-            raise DGLGraphError(
-                f"active must be a bool mask of shape {size[:1]}, but is {active.dtype} of {tuple(active.shape)}"
-            )
-        return given
-
     def extra_repr(self) -> str:
         """Describe the layer in one line."""
         return (
@@ -382,9 +360,3 @@ class EquilibriumSpikingConv(nn.Module):
             f"compensation_hops={self.compensation_hops}, feedback={self.feedback}, "
             f"feedback_hops={self.feedback_hops}, encoding={self.encoding!r}, simulate={self.simulate}"
         )
-
-
-def _check_counts(least: int = 1, **counts: int) -> None:
-    for name, count in counts.items():
-        if count < least:
-            raise ConfigError(f"{name} must be at least {least}, but got {count}")

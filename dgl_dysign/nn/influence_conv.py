@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.nn._autocast import full_precision
 from dgl_dysign.nn._influence import TimeAwareFilter, check_feature, check_finite, edge_shares, edge_softmax, join
 from dgl_dysign.nn.time_encoding import TimeEncoding
 from dgl_dysign.ops import aggregate
@@ -38,8 +39,11 @@ class InfluenceConv(nn.Module):
 
     Parameters
     ----------
-    in_feats, out_feats : int
-        Width of the nodes' features, and of the result.
+    in_feats : int or pair of int
+        Width of the nodes' features or, as in ``dgl.nn.SAGEConv``, those of source and destination nodes; ``gcn`` and
+        ``sage`` do not use the latter.
+    out_feats : int
+        Width of the result.
     aggregator : {"gcn", "sage", "gat", "gin"}, default "gcn"
         One of those above.
     edge_feats, time_feats : int, default 0
@@ -53,7 +57,7 @@ class InfluenceConv(nn.Module):
 
     Shapes
     ------
-    feat ``(N_src, in_feats)``, or a pair with ``(N_dst, in_feats)`` -> ``(N_dst, out_feats)``.
+    feat ``(N_src, in_feats)``, or a pair with ``(N_dst, dst_feats)`` -> ``(N_dst, out_feats)``.
 
     Raises
     ------
@@ -79,7 +83,7 @@ class InfluenceConv(nn.Module):
 
     def __init__(
         self,
-        in_feats: int,
+        in_feats: int | tuple[int, int],
         out_feats: int,
         aggregator: str = "gcn",
         edge_feats: int = 0,
@@ -90,29 +94,31 @@ class InfluenceConv(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("aggregator", aggregator, AGGREGATORS)
-        if min(in_feats, out_feats) < 1 or min(edge_feats, time_feats) < 0:
+        src_feats, dst_feats = in_feats if isinstance(in_feats, tuple) else (in_feats, in_feats)
+        if min(src_feats, dst_feats, out_feats) < 1 or min(edge_feats, time_feats) < 0:
             raise ConfigError(
                 f"widths must be at least 1 (0 for edges and times), but got {(in_feats, out_feats)}, "
                 f"edge_feats={edge_feats}, time_feats={time_feats}"
             )
         if num_heads < 1 or out_feats % num_heads:
             raise ConfigError(f"num_heads must divide out_feats={out_feats}, but got {num_heads}")
-        self.in_feats, self.out_feats, self.aggregator, self.num_heads = in_feats, out_feats, aggregator, num_heads
+        self.in_feats, self.dst_feats, self.out_feats = src_feats, dst_feats, out_feats
+        self.aggregator, self.num_heads = aggregator, num_heads
         self.edge_feats, self.time_feats = edge_feats, time_feats
         self.filter = TimeAwareFilter(filter_ratio)
         self.time = TimeEncoding(time_feats, time_scale) if time_feats else None
-        width = in_feats + edge_feats + time_feats
+        width = src_feats + edge_feats + time_feats
         if aggregator == "gcn":
             self.fc = nn.Linear(width, out_feats)
         elif aggregator == "sage":
             self.fc_pool, self.fc = nn.Linear(width, width), nn.Linear(width, out_feats)
         elif aggregator == "gat":
-            self.fc_query, self.fc_key = nn.Linear(in_feats, out_feats), nn.Linear(width, out_feats)
+            self.fc_query, self.fc_key = nn.Linear(dst_feats, out_feats), nn.Linear(width, out_feats)
             self.fc_value = nn.Linear(width, out_feats)
         else:
             self.eps = nn.Parameter(torch.zeros(()))
-            self.fc_message = nn.Linear(width, in_feats, bias=False)
-            self.mlp = nn.Sequential(nn.Linear(in_feats, out_feats), nn.ReLU(), nn.Linear(out_feats, out_feats))
+            self.fc_message = nn.Linear(width, dst_feats, bias=False)
+            self.mlp = nn.Sequential(nn.Linear(dst_feats, out_feats), nn.ReLU(), nn.Linear(out_feats, out_feats))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -127,11 +133,12 @@ class InfluenceConv(nn.Module):
         if self.aggregator == "gin":
             nn.init.zeros_(self.eps)
 
+    @full_precision
     def forward(
         self,
         graph: Any,
         feat: Tensor | tuple[Tensor, Tensor],
-        influence: Tensor | None = None,
+        edge_weight: Tensor | None = None,
         age: Tensor | None = None,
         edge_feat: Tensor | None = None,
     ) -> Tensor:
@@ -144,8 +151,8 @@ class InfluenceConv(nn.Module):
             lie on the CPU while the features lie elsewhere.
         feat : Tensor or pair of Tensor
             Features of the source nodes, or of both sides. Of a block the first rows are the destinations.
-        influence : Tensor, optional
-            Scores, ``(E,)`` or ``(E, 1)``: the edge weight. Default: ``graph.edata["influence"]``, and where there is
+        edge_weight : Tensor, optional
+            Scores I, ``(E,)`` or ``(E, 1)``. Default: ``graph.edata["influence"]``, and where there is
             none every edge counts once.
         age : Tensor, optional
             Ages of the edges in snapshots, ``(E,)``. Default: ``graph.edata["age"]``.
@@ -160,7 +167,7 @@ class InfluenceConv(nn.Module):
         source, target = self._ends(graph, feat)
         check_feature("edge_feat", edge_feat, (graph.num_edges(),), self.edge_feats)
         src, dst = (end.to(source.device).long() for end in graph.edges(order="eid"))
-        weight = self._score(graph, influence, source)
+        weight = self._score(graph, edge_weight, source)
         age = self._age(graph, age, source)
         keep = None if age is None else self.filter(age)
         if keep is not None:
@@ -219,23 +226,35 @@ class InfluenceConv(nn.Module):
         return out if extra is None else out + functional.linear(extra, layer.weight[:, self.in_feats :])
 
     def _ends(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the features of both sides; of the second only the rows count where the aggregator does not use it."""
         check_one_edge_type(graph)
-        num_dst = graph.num_dst_nodes()
-        source, target = feat if isinstance(feat, tuple) else (feat, feat[:num_dst])
-        check_rows(graph, source)
-        if source.dim() != 2 or source.shape[1] != self.in_feats or tuple(target.shape) != (num_dst, self.in_feats):
+        num_dst, uses_both = graph.num_dst_nodes(), self.aggregator in ("gat", "gin")
+        if isinstance(feat, tuple):
+            source, target = feat
+        elif not uses_both:
+            source, target = feat, feat.new_empty(num_dst, self.dst_feats)
+        elif graph.is_block or graph.is_homogeneous:
+            source, target = feat, feat[:num_dst]
+        else:
             raise DGLGraphError(
-                f"feat must have shapes ({graph.num_src_nodes()}, {self.in_feats}) and ({num_dst}, {self.in_feats}), "
+                f"aggregator={self.aggregator!r} uses the features of destination nodes as well, which on a bipartite "
+                f"graph are not among those of source nodes: pass a pair, (source features, destination features)"
+            )
+        check_rows(graph, source)
+        width = self.dst_feats if uses_both else target.shape[-1]
+        if source.shape[1:] != (self.in_feats,) or target.shape != (num_dst, width):
+            raise DGLGraphError(
+                f"feat must have shapes ({graph.num_src_nodes()}, {self.in_feats}) and ({num_dst}, {self.dst_feats}), "
                 f"but has {tuple(source.shape)} and {tuple(target.shape)}"
             )
         return source, target
 
-    def _score(self, graph: Any, influence: Tensor | None, like: Tensor) -> Tensor:
-        if influence is None:
-            influence = graph.edata.get("influence")
-        if influence is None:
+    def _score(self, graph: Any, edge_weight: Tensor | None, like: Tensor) -> Tensor:
+        if edge_weight is None:
+            edge_weight = graph.edata.get("influence")
+        if edge_weight is None:
             return like.new_ones(graph.num_edges())
-        influence = edge_vector(graph, influence).to(device=like.device, dtype=like.dtype)
+        influence = edge_vector(graph, edge_weight).to(device=like.device, dtype=like.dtype)
         check_finite(influence)
         return influence
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.nn._autocast import full_precision
 from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.ops import NORMS, aggregate
-from dgl_dysign.ops._checks import DGLConfigError, DGLGraphError, check_choice, check_rows
+from dgl_dysign.ops._checks import DGLConfigError, DGLGraphError, check_choice, check_one_edge_type, check_rows
 from dgl_dysign.ops.spikes import Spiking
 
 ENCODINGS = ("constant", "bernoulli")
@@ -95,8 +96,8 @@ class SpikingGraphConv(nn.Module):
         super().__init__()
         check_choice("norm", norm, NORMS)
         check_choice("encoding", encoding, ENCODINGS)
-        if latency < 1:
-            raise ConfigError(f"latency must be at least 1, but got {latency}")
+        if isinstance(latency, str) or latency < 1:  # GraphConv has its norm in this place
+            raise ConfigError(f"latency must be at least 1, but got {latency!r}; a norm is passed by name, norm=...")
         self.in_feats, self.out_feats, self.latency, self.norm = in_feats, out_feats, latency, norm
         self.encoding, self._allow_zero_in_degree = encoding, allow_zero_in_degree
         self.lif = LIF(threshold, leak, surrogate, reset, allow_growth)
@@ -115,6 +116,7 @@ class SpikingGraphConv(nn.Module):
         """Accept nodes without incoming edges, or refuse them."""
         self._allow_zero_in_degree = set_value
 
+    @full_precision
     def forward(
         self,
         graph: Any,
@@ -173,6 +175,7 @@ class SpikingGraphConv(nn.Module):
         return self.weight if weight is None else weight
 
     def _check(self, graph: Any, feat: Tensor) -> None:
+        check_one_edge_type(graph)
         check_rows(graph, feat)
         if feat.shape[-1] != self.in_feats:
             raise DGLGraphError(f"feat must have {self.in_feats} features, but has shape {tuple(feat.shape)}")

@@ -1,0 +1,242 @@
+"""DGL's conventions, held by every convolution on every kind of graph; DGL's own ``test_nn.py`` is the model."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+
+from dgl_dysign._dgl import dgl
+from dgl_dysign.errors import ConfigError, GraphError
+from dgl_dysign.nn import EquilibriumSpikingConv, InfluenceConv, SpikingGraphConv
+from tests.nn.dgl_convs import ANYWHERE, CONVS, EQUILIBRIUM, USES_BOTH_SIDES, call, features, inputs, make
+from tests.nn.graph_cases import cases, directed_path, graph_of, random_graph, social
+
+# An equilibrium needs every node's rate: its layers run where source nodes are destination nodes.
+ON = [(conv, case) for conv in CONVS for case in cases(*([] if conv in ANYWHERE else ["homogeneous"]))]
+
+
+def on(rows):
+    """Run a test on pairs of a convolution and a case."""
+    rows = [pytest.param(conv, *case.values, id=f"{conv}-{case.id}") for conv, case in rows]
+    return pytest.mark.parametrize(("conv", "name", "idtype"), rows)
+
+
+@on(ON)
+def test_one_row_a_destination_node_and_gradients(conv, name, idtype):
+    graph, conv = graph_of(name, idtype), make(conv)
+    data = graph.srcdata, graph.dstdata, graph.edata
+    kept, feat = [set(frame) for frame in data], inputs(conv, graph)
+    leaves = [part.requires_grad_() for part in (feat if isinstance(feat, tuple) else (feat,))]
+    out = call(conv, graph, feat)
+    assert out.shape == (graph.num_dst_nodes(), 4)
+    assert out.dtype == torch.float32
+    out.square().sum().backward()
+    for leaf in (*conv.parameters(), *leaves):
+        assert leaf.grad is not None
+        assert torch.isfinite(leaf.grad).all()
+    assert [set(frame) for frame in data] == kept
+    assert torch.equal(call(conv, graph.long() if idtype == torch.int32 else graph.int(), feat), out)
+
+
+@on(ON)
+def test_edge_weight(conv, name, idtype):
+    graph, conv = graph_of(name, idtype), make(conv)
+    feat, size = inputs(conv, graph), graph.num_edges()
+    weight = (torch.rand(size) + 0.5).requires_grad_()
+    out = call(conv, graph, feat, edge_weight=weight)
+    assert torch.equal(call(conv, graph, feat, edge_weight=weight[:, None]), out)
+    out.square().sum().backward()
+    assert torch.isfinite(weight.grad).all()
+    torch.testing.assert_close(call(conv, graph, feat, edge_weight=torch.ones(size)), call(conv, graph, feat))
+    # Edges of weight zero are no edges.
+    if graph.is_homogeneous and not graph.is_block:
+        bare = dgl.graph(([], []), num_nodes=graph.num_nodes())
+    else:
+        bare = dgl.create_block(([], []), graph.num_src_nodes(), graph.num_dst_nodes())
+    torch.testing.assert_close(call(conv, graph, feat, edge_weight=torch.zeros(size)), call(conv, bare, feat))
+    with pytest.raises(dgl.DGLError, match="edge_weight must have shape"):
+        conv(graph, feat, edge_weight=torch.ones(size + 1))
+
+
+@on(ON)
+def test_a_pair_of_features(conv, name, idtype):
+    graph, conv = graph_of(name, idtype), make(conv)
+    feat = inputs(conv, graph)
+    if not isinstance(feat, tuple):
+        target = feat[: graph.num_dst_nodes()] if graph.is_block or graph.is_homogeneous else None
+        both = feat, features(graph.num_dst_nodes()) if target is None else target
+        assert torch.equal(call(conv, graph, both), call(conv, graph, feat))
+
+
+@on([(conv, case) for conv in USES_BOTH_SIDES for case in cases()])
+def test_a_pair_of_widths(conv, name, idtype):
+    graph, conv = graph_of(name, idtype), make(conv, (5, 3))
+    both = features(graph.num_src_nodes()), features(graph.num_dst_nodes(), 3)
+    assert conv(graph, both).shape == (graph.num_dst_nodes(), 4)
+    with pytest.raises(GraphError, match="feat must have shapes"):
+        conv(graph, (both[0], features(graph.num_dst_nodes(), 5)))
+
+
+@on([(conv, case) for conv in USES_BOTH_SIDES for case in cases("bipartite")])
+def test_one_tensor_is_not_taken_for_both_sides_of_a_bipartite_graph(conv, name, idtype):
+    graph = graph_of(name, idtype)
+    with pytest.raises(dgl.DGLError, match="pass a pair"):
+        make(conv)(graph, features(graph.num_src_nodes()))
+
+
+@on([(conv, case) for conv in EQUILIBRIUM for case in (*cases("block"), *cases("bipartite"))])
+def test_an_equilibrium_on_a_block_names_the_way_out(conv, name, idtype):
+    graph = graph_of(name, idtype)
+    with pytest.raises(dgl.DGLError, match=r"block or bipartite.*dgl\.node_subgraph.*EquilibriumCache.*respond"):
+        make(conv)(graph, features(graph.num_src_nodes()))
+
+
+@on([("spiking", case) for case in cases()])
+def test_silent_nodes_are_refused_as_graph_conv_refuses_them(conv, name, idtype):
+    graph, conv = graph_of(name, idtype), SpikingGraphConv(5, 4)
+    feat, theirs = inputs(conv, graph), dgl.nn.GraphConv(5, 4)
+    if not bool((graph.in_degrees() == 0).any()):
+        assert conv(graph, feat).shape == theirs(graph, feat).shape
+        return
+    for layer in (conv, theirs):
+        with pytest.raises(dgl.DGLError, match="allow_zero_in_degree"):
+            layer(graph, feat)
+        layer.set_allow_zero_in_degree(True)
+    assert conv(graph, feat).shape == theirs(graph, feat).shape
+
+
+@pytest.mark.parametrize("conv", ANYWHERE[:1] + ANYWHERE[2:])
+@pytest.mark.parametrize("nodes", [[3, 0, 5], [19], list(range(20))], ids=len)
+def test_a_block_gives_the_rows_of_the_whole_graph(conv, nodes):
+    graph, feat, nodes = random_graph(), features(20), torch.tensor(nodes)
+    conv = make(conv, norm="right") if conv == "spiking" else make(conv)
+    block = dgl.to_block(dgl.in_subgraph(graph, nodes), nodes)
+    found = conv(block, feat[block.srcdata[dgl.NID]])
+    torch.testing.assert_close(found, conv(graph, feat)[nodes])
+
+
+@pytest.mark.parametrize("conv", CONVS)
+def test_direction_of_messages(conv):
+    conv, feat = make(conv), features(4)
+    before = call(conv, directed_path(), feat)
+    feat[0] = 1 - feat[0]
+    moved = (call(conv, directed_path(), feat) - before).abs().amax(1) > 0
+    assert moved[1]
+    assert not moved[2:].any() or isinstance(conv, EquilibriumSpikingConv)  # whose feedback goes on along the path
+
+
+@pytest.mark.parametrize("conv", CONVS)
+def test_copies_pickles_and_files(conv, tmp_path):
+    conv, graph, feat = make(conv).train(), random_graph(), features(20)
+    call(conv, graph, feat).sum().backward()  # what a step leaves behind travels too
+    conv.eval()
+    expected = call(conv, graph, feat)
+    torch.save(conv, tmp_path / "whole.pt")
+    torch.save(conv.state_dict(), tmp_path / "state.pt")
+    state = make_like(conv)
+    state.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for other in (
+        copy.deepcopy(conv),
+        pickle.loads(pickle.dumps(conv)),
+        torch.load(tmp_path / "whole.pt", weights_only=False),
+        state.eval(),
+    ):
+        assert torch.equal(call(other, graph, feat), expected)
+        assert repr(other) == repr(conv)
+
+
+def make_like(conv):
+    """Return another layer of the same kind with other weights."""
+    other = copy.deepcopy(conv)
+    other.reset_parameters()
+    return other
+
+
+@pytest.mark.parametrize("conv", CONVS)
+@pytest.mark.parametrize("half", [False, True], ids=["float-in", "half-in"])
+@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+def test_autocast(conv, half, idtype):
+    """Under autocast a layer computes what it computes without, and hands gradients to float32 parameters."""
+    graph, feat, conv = random_graph().astype(idtype), features(20), make(conv)
+    feat = feat.bfloat16() if half else feat
+    weight = torch.rand(graph.num_edges())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = call(conv, graph, feat, edge_weight=weight)
+    out.square().sum().backward()
+    assert torch.equal(out, call(conv, graph, feat.float(), edge_weight=weight))
+    assert all(p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in conv.parameters())
+
+
+@pytest.mark.parametrize("conv", CONVS)
+def test_sequential(conv):
+    graph, feat = random_graph(), features(20)
+    layers = make(conv), make(conv, 4, 4), torch.nn.Linear(4, 3)
+    model = dgl.nn.Sequential(*layers[:2])
+    out = layers[2](call(model, graph, feat))
+    torch.manual_seed(1)
+    assert torch.equal(out, layers[2](layers[1](graph, layers[0](graph, feat))))
+    out.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    graphs = [random_graph(), dgl.add_self_loop(random_graph())]
+    assert call(model, graphs, feat).shape == (20, 4)
+
+
+@pytest.mark.parametrize("conv", ANYWHERE)
+@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("as_block", [False, True], ids=["graph", "block"])
+@pytest.mark.parametrize("aggregate", ["sum", "mean", "stack"])
+def test_hetero_graph_conv(conv, idtype, as_block, aggregate):
+    graph = social().astype(idtype)
+    graph = dgl.to_block(graph) if as_block else graph
+    model = dgl.nn.HeteroGraphConv({kind: make(conv) for kind in graph.etypes}, aggregate=aggregate)
+    ones = {"follows": {"edge_weight": torch.ones(4)}}
+    feat = {kind: features(graph.num_src_nodes(kind)) for kind in ("user", "game")}
+    out = call(model, graph, feat)
+    rows = {
+        "user": (3, 2, 4) if aggregate == "stack" else (3, 4),
+        "game": (2, 1, 4) if aggregate == "stack" else (2, 4),
+    }
+    assert {kind: tuple(value.shape) for kind, value in out.items()} == rows
+    weighted = call(model, graph, feat, mod_kwargs=ones)
+    for kind, value in out.items():
+        torch.testing.assert_close(weighted[kind], value)
+    sum(value.sum() for value in out.values()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("conv", EQUILIBRIUM)
+def test_hetero_graph_conv_with_an_equilibrium_within_one_type(conv):
+    graph = social()
+    kinds = {"follows": make(conv), "plays": make("influence-gcn"), "made by": make("spiking")}
+    out = dgl.nn.HeteroGraphConv(kinds)(graph, {"user": features(3), "game": features(2)})
+    expected = kinds["follows"](graph["follows"], features(3))
+    expected = expected + kinds["made by"](graph["made by"], (features(2), features(3)))
+    torch.testing.assert_close(out["user"], expected)
+
+
+@pytest.mark.parametrize("name", ["spiking", "influence-gcn", "equilibrium-implicit"])
+def test_several_types_of_edges_are_refused(name):
+    with pytest.raises(dgl.DGLError, match=r"one type of edges.*graph\[etype\]"):
+        make(name)(social(), features(3))
+
+
+def test_what_dgl_has_in_another_place():
+    """Arguments that stand where DGL's layers have others are refused with the name to pass them by."""
+    graph, feat = random_graph(), features(20)
+    with pytest.raises(ConfigError, match=r"latency .* 'both'.*norm=\.\.\."):
+        SpikingGraphConv(5, 4, "both")
+    with pytest.raises(ConfigError, match=r"state must be an EquilibriumState.*Tensor.*edge_weight=\.\.\."):
+        EquilibriumSpikingConv(5, 4)(graph, feat, torch.ones(graph.num_edges()))
+    with pytest.raises(ConfigError, match="aggregator must be one of"):
+        InfluenceConv(5, 4, "mean")
+
+
+def test_files_written_by_a_step_are_small():
+    """Nothing of a graph or a tape is saved with a layer."""
+    conv, buffer = make("equilibrium-implicit"), io.BytesIO()
+    conv(random_graph(), features(20)).sum().backward()
+    conv.zero_grad(set_to_none=True)
+    torch.save(conv, buffer)
+    assert buffer.tell() < 40_000
