@@ -22,16 +22,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
-from dgl_dysign.training import LinkFitConfig, RunFolder, plots
+from dgl_dysign.training import LinkFitConfig, RunFolder, command, plots
 from dgl_dysign.training.link_plots import link_bars, link_curves, link_over_time
 from dgl_dysign.training.link_rows import (
     AGGREGATORS,
@@ -43,9 +40,8 @@ from dgl_dysign.training.link_rows import (
     LinkRowSettings,
     with_training,
 )
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
+from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
 
-FORMATS = ("edges", "wikipedia", "reddit", "dblp", "tmall", "patent")
 SCORES = (*FIGURES, "mrr_pooled")
 OVER_TIME = ("undergs", "undergs-no-counts", "undergs-paper", "boosted-trees", "recent-degree")
 
@@ -53,11 +49,7 @@ OVER_TIME = ("undergs", "undergs-no-counts", "undergs-paper", "boosted-trees", "
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = found.add_mutually_exclusive_group(required=True)
-    source.add_argument("prepared", type=Path, nargs="?", help="folder written by dysign-prep")
-    source.add_argument("--raw", type=Path, help="raw files to prepare first, beside the run folder")
-    found.add_argument("--format", choices=FORMATS, default="edges", help="what --raw holds (default edges)")
-    found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
+    command.add_data_options(found)
     found.add_argument("--rows", nargs="+", choices=LINK_ROWS, metavar="ROW", help=", ".join(LINK_ROWS))
     found.add_argument("--aggregators", nargs="+", choices=AGGREGATORS, default=[], help="rows undergs-NAME to add")
     found.add_argument("--seeds", type=int, default=3, help="of weights and negatives (default 3)")
@@ -78,10 +70,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--batch-size", type=int, default=LinkFitConfig.batch_size)
     found.add_argument("--lr", type=float, default=LinkFitConfig.lr)
     found.add_argument("--num-negatives", type=int, default=LinkRowSettings.num_negatives, help="in evaluation")
-    found.add_argument("--device", default="cpu", help="cpu, cuda, cuda:0, ...")
-    found.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    found.add_argument("--overwrite", action="store_true", help="begin the run in --run-dir anew")
-    found.add_argument("--quiet", action="store_true", help="no progress bar")
+    command.add_run_options(found)
     return found
 
 
@@ -105,25 +94,6 @@ def rows_of(args: argparse.Namespace) -> list[str]:
     usual = ("undergs-paper", "undergs-no-counts", "undergs")
     asked = {*REFERENCES, *COUNTING, *(args.rows or usual), *(f"undergs-{name}" for name in args.aggregators)}
     return [row for row in LINK_ROWS if row in asked]
-
-
-def open_data(args: argparse.Namespace) -> TemporalGraph:
-    """Return the prepared data; with --raw it is made first, beside the run folder."""
-    try:
-        torch.empty(0, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--device {args.device} cannot be used here ({reason}); pass --device cpu") from error
-    if args.raw is None:
-        return TemporalGraph.load(args.prepared)
-    from data_prep.cli import app
-
-    made = args.run_dir.with_name(f"{args.run_dir.name}-prepared")
-    if not (args.resume and made.exists()):
-        options = ["--overwrite"] if args.overwrite else []
-        if app([args.format, str(args.raw), str(made), "--quiet", *options], standalone_mode=False):
-            raise DataError(f"{args.raw} could not be prepared as {args.format}")
-    return TemporalGraph.load(made)
 
 
 def run_unit(task: LinkRows, folder: RunFolder, row: str, args: argparse.Namespace, key: str, tell: Any) -> Any:
@@ -160,7 +130,7 @@ def run_unit(task: LinkRows, folder: RunFolder, row: str, args: argparse.Namespa
 def run_units(task: LinkRows, folder: RunFolder, rows: Sequence[str], args: argparse.Namespace) -> list[dict[str, Any]]:
     """Train and score every row with every seed."""
     records = []
-    with Progress(console=Console(stderr=True), disable=args.quiet or not sys.stderr.isatty()) as progress:
+    with command.progress_bar(args.quiet) as progress:
         bar = progress.add_task("", total=args.seeds * len(rows))
         for seed, row in product(range(args.seeds), rows):
             if seed != task.seed:
@@ -236,14 +206,14 @@ def show(summary: Sequence[dict[str, Any]], dataset: str, console: Console) -> N
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Do what the command line asks for."""
-    return_freed_memory()
     if args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, but got {args.seeds}")
     if not all(0 <= share <= 1 for share in args.historical):
         raise ConfigError(f"--historical must lie in 0 .. 1, but got {args.historical}")
     rows = rows_of(args)
     plots.require_matplotlib()  # now rather than after the training
-    data, settings = open_data(args), settings_of(args)
+    command.check_device(args.device)
+    data, settings = command.open_prepared(args), settings_of(args)
     task = LinkRows(data, settings, args.device)
     for row in rows:
         if row not in (*REFERENCES, *COUNTING):
@@ -263,23 +233,13 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     leaks = ": LEAKS, for reproduction only" if "LEAKS" in PROTOCOLS[args.protocol] else ""
     show(summary, dataset + leaks, console)
     drawn = draw(folder, records, summary, f"{dataset}, {args.protocol}{leaks}")
-    for path in (folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn):
-        console.print(str(path), soft_wrap=True, highlight=False)
+    print(folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn, sep="\n")
     return summary
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    args = parser().parse_args(argv)
-    try:
-        run(args)
-    except (DGLDySignError, OSError) as error:
-        print(f"undergs_link_prediction: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted; go on with: --run-dir {args.run_dir} --resume", file=sys.stderr)
-        return 130
-    return 0
+    return command.run_command("undergs_link_prediction", run, parser().parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -1,29 +1,15 @@
 """The example from its command line: figures, pictures, errors, and runs that are killed."""
 
-import importlib.util
-import json
-from pathlib import Path
-
 import pytest
 
 from dgl_dysign.models.link_counts import TREES
 from dgl_dysign.training.link_rows import COUNTING, REFERENCES
+from tests.examples.runs import Killed, figures, interrupted, load, refused, summary, units
 from tests.generated import generated_links
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "undergs_link_prediction.py"
 SMALL = ["--hidden", "8", "--num-neighbors", "4", "--epochs", "2", "--seeds", "1", "--num-negatives", "20", "--quiet"]
 PICTURES = ("scores.png", "learning_curves.png", "over_time.png")
-MEASURED = ("cpu_seconds", "peak_rss_bytes")
-
-
-def load():
-    spec = importlib.util.spec_from_file_location("undergs_link_prediction", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load()
+example = load("undergs_link_prediction")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,10 +17,6 @@ def few_trees():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TREES, "max_iter", 5)
         yield
-
-
-class Killed(BaseException):
-    """What no `except Exception` catches."""
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +31,6 @@ def finished(prepared, tmp_path_factory):
     options = [*SMALL, "--seeds", "2", "--historical", "0", "0.5", "--rows", "undergs", "--aggregators", "mixer"]
     assert example.main([str(prepared), "--run-dir", str(run), *options]) == 0
     return run
-
-
-def summary(run):
-    return json.loads((run / "summary.json").read_text())
-
-
-def figures(run):
-    return [{key: value for key, value in row.items() if key not in MEASURED} for row in summary(run)]
 
 
 def test_the_summary_has_one_object_a_row_and_share(finished):
@@ -78,7 +52,7 @@ def test_the_summary_has_one_object_a_row_and_share(finished):
 
 
 def test_every_unit_is_a_line_and_means_are_theirs(finished):
-    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    lines = units(finished)
     assert len(lines) == 2 * (len(REFERENCES) + len(COUNTING) + 2)
     runs = [line["figures"][1]["mrr"] for line in lines if line["row"] == "undergs"]
     (row,) = (row for row in summary(finished) if row["row"] == "undergs" and row["historical"] == 0.5)
@@ -165,14 +139,14 @@ def test_live_update_moves_learned_rows_only(prepared, tmp_path):
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(prepared, tmp_path, capsys, options, text):
-    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL, *options]) == 2
-    error = capsys.readouterr().err
-    assert text in error
-    assert error.count("\n") == 1
+    refused(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL, *options], text, capsys)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_is_there_is_not_overwritten_unasked(prepared, finished, capsys):
-    assert example.main([str(prepared), "--run-dir", str(finished), *SMALL]) == 2
-    assert "--resume" in capsys.readouterr().err
-    assert example.main([str(prepared.parent / "none"), "--run-dir", str(finished), *SMALL]) == 2
+    refused(example, [str(prepared), "--run-dir", str(finished), *SMALL], "--resume", capsys)
+    refused(example, [str(prepared.parent / "none"), "--run-dir", str(finished), *SMALL], "none", capsys)
+
+
+def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
+    interrupted(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL], "run_unit", capsys, monkeypatch)
