@@ -22,30 +22,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
-from dgl_dysign.training import RunFolder, plots
+from dgl_dysign.training import RunFolder, command, plots
 from dgl_dysign.training.event_fit import LOSSES, EventFitConfig
 from dgl_dysign.training.event_plots import event_bars, event_curves, event_learning
 from dgl_dysign.training.event_rows import EVENT_ROWS, SCORES, EventSettings, event_scores, make_undergs
 from dgl_dysign.training.event_task import PARTS, SPLITS, EventTask
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
+from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = found.add_mutually_exclusive_group(required=True)
-    source.add_argument("prepared", type=Path, nargs="?", help="folder written by dysign-prep, with labels of events")
-    source.add_argument("--raw", type=Path, help="raw files to prepare first, beside the run folder")
-    found.add_argument("--format", choices=("wikipedia", "reddit"), default="wikipedia", help="what --raw holds")
-    found.add_argument("--run-dir", type=Path, required=True, help="folder to write figures and pictures to")
+    prepared, formats = "folder written by dysign-prep, with labels of events", ("wikipedia", "reddit")
+    command.add_data_options(found, prepared, formats, format_help="what --raw holds")
     found.add_argument("--seeds", type=int, default=3, help="models of each row (default 3)")
     found.add_argument("--rows", nargs="+", choices=EVENT_ROWS, default=list(EVENT_ROWS), metavar="ROW")
     found.add_argument("--train", type=float, default=0.7, help="share for training (default 0.7)")
@@ -55,41 +50,14 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--loss", choices=LOSSES, default=EventFitConfig.loss, help="weigh both labels the same or not")
     found.add_argument("--hidden", type=int, default=EventSettings.hidden, help="width of UnderGS")
     found.add_argument("--neighbors", type=int, default=EventSettings.num_neighbors, help="slots of the store")
-    found.add_argument("--device", default="cpu", help="cpu, cuda, cuda:0, ...")
-    found.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    found.add_argument("--overwrite", action="store_true", help="begin the run in --run-dir anew")
-    found.add_argument("--quiet", action="store_true", help="no progress bar")
+    command.add_run_options(found)
     return found
-
-
-def prepare(args: argparse.Namespace) -> Path:
-    """Return the prepared folder; with ``--raw`` make it first, beside the run folder."""
-    if args.raw is None:
-        return args.prepared
-    from data_prep.cli import app  # only who prepares needs it
-
-    out = args.run_dir.with_name(f"{args.run_dir.name}-prepared")
-    if not (args.resume and out.exists()):
-        options = ["--overwrite"] if args.overwrite else []
-        if app([args.format, str(args.raw), str(out), "--quiet", *options], standalone_mode=False):
-            raise DataError(f"{args.raw} could not be prepared as {args.format}")
-    return out
 
 
 def settings_of(args: argparse.Namespace) -> EventSettings:
     """Return the settings that the command line asks for."""
     training = EventFitConfig(epochs=args.epochs, loss=args.loss)
     return EventSettings(hidden=args.hidden, num_neighbors=args.neighbors, training=training)
-
-
-def open_task(args: argparse.Namespace, data: TemporalGraph) -> EventTask:
-    """Read the events, and check that the device can be used."""
-    try:
-        torch.empty(0, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--device {args.device} cannot be used here ({reason}); pass --device cpu") from error
-    return EventTask(data, args.train, args.val, args.split, args.device)
 
 
 def run_unit(
@@ -189,13 +157,13 @@ def draw(
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Do what the command line asks for."""
-    return_freed_memory()
     if args.seeds < 1:
         raise ConfigError(f"--seeds must be at least 1, but got {args.seeds}")
     settings = settings_of(args)
     plots.require_matplotlib()  # now rather than after the training
-    data = TemporalGraph.load(prepare(args))
-    task = open_task(args, data)
+    command.check_device(args.device)
+    data = command.open_prepared(args)
+    task = EventTask(data, args.train, args.val, args.split, args.device)
     # Not the rows and seeds: a run may be resumed with more of them.
     config = {
         "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "files")},
@@ -208,10 +176,9 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     records, scores = run_units(task, settings, folder, args.seeds, list(dict.fromkeys(args.rows)), args.quiet)
     summary = summarise(records, describe(task, data, args.split))
     folder.write_json("summary.json", summary)
-    drawn, console = draw(task, folder, summary, records, scores), Console()
-    show(summary, console)
-    for path in (folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn):
-        console.print(str(path), soft_wrap=True, highlight=False)
+    drawn = draw(task, folder, summary, records, scores)
+    show(summary, Console())
+    print(folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn, sep="\n")
     return summary
 
 
@@ -221,7 +188,7 @@ def run_units(
     """Train and score every row with every seed; return the records, and the first seed's scores of test events."""
     records: list[dict[str, Any]] = []
     scores: dict[str, np.ndarray] = {}
-    with Progress(console=Console(stderr=True), disable=quiet or not sys.stderr.isatty()) as progress:
+    with command.progress_bar(quiet) as progress:
         bar = progress.add_task("training", total=seeds * len(rows))
         for seed, row in product(range(seeds), rows):
             progress.update(bar, description=f"seed {seed}: {row}")
@@ -234,16 +201,7 @@ def run_units(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    args = parser().parse_args(argv)
-    try:
-        run(args)
-    except (DGLDySignError, OSError) as error:
-        print(f"undergs_node_classification: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted; go on with: --run-dir {args.run_dir} --resume", file=sys.stderr)
-        return 130
-    return 0
+    return command.run_command("undergs_node_classification", run, parser().parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,6 @@
 """The example on labels of events from its command line: figures, pictures, errors, and runs that are killed."""
 
-import importlib.util
-import json
-import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,26 +9,12 @@ from sklearn.metrics import roc_auc_score
 from data_prep.cli import app
 from dgl_dysign.training.event_rows import EVENT_ROWS, SCORES
 from dgl_dysign.training.event_task import EventTask
+from tests.examples.runs import figures, interrupted, killed_at_every_file, load, refused, summary, units
 from tests.training.event_cases import stream, write
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "undergs_node_classification.py"
 SMALL = ["--hidden", "8", "--neighbors", "4", "--epochs", "2", "--quiet"]
 FEW = ["--rows", "few-events", "boosted-trees", "undergs", "--seeds", "1", *SMALL]
-MEASURED = ("cpu_seconds", "peak_rss_bytes")
-
-
-def load():
-    spec = importlib.util.spec_from_file_location("undergs_node_classification", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load()
-
-
-class Killed(BaseException):
-    """What no `except Exception` catches."""
+example = load("undergs_node_classification")
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +34,6 @@ def undisturbed(prepared, tmp_path_factory):
     run = tmp_path_factory.mktemp("undisturbed") / "run"
     assert example.main([str(prepared), "--run-dir", str(run), *FEW]) == 0
     return run
-
-
-def summary(run):
-    return json.loads((run / "summary.json").read_text())
-
-
-def figures(run):
-    return [{key: value for key, value in row.items() if key not in MEASURED} for row in summary(run)]
 
 
 def test_the_summary_has_one_object_a_row(finished, prepared):
@@ -83,7 +57,7 @@ def test_the_summary_has_one_object_a_row(finished, prepared):
 def test_units_hold_the_figures_of_their_scores(finished, prepared):
     task = EventTask(example.TemporalGraph.load(prepared))
     true = task.label[task.parts["test"]].numpy()
-    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    lines = units(finished)
     assert len(lines) == 2 * len(EVENT_ROWS)
     for line in lines:
         scores = np.load(finished / "checkpoints" / f"{line['key']}.scores.npy")
@@ -110,7 +84,7 @@ def test_generated_reddit_is_prepared_and_says_so(tmp_path, capsys):
     raw, run = tmp_path / "raw", tmp_path / "run"
     app(["synth", "reddit", str(raw), "--scale", "0.03", "--quiet"], standalone_mode=False)
     argv = ["--raw", str(raw), "--format", "reddit", "--run-dir", str(run), "--rows", "few-events", "boosted-trees"]
-    refused(argv, "expected both labels; .*split by positives", capsys)
+    refused(example, argv, "expected both labels; .*split by positives", capsys)
     argv += ["--split", "positives", "--resume", "--quiet"]
     assert example.main(argv) == 0
     assert "reddit (generated data)" in capsys.readouterr().out
@@ -133,65 +107,30 @@ def test_generated_reddit_is_prepared_and_says_so(tmp_path, capsys):
     ],
 )
 def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
-    refused([str(prepared), "--run-dir", str(tmp_path / "run"), *options], text, capsys)
+    refused(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *options], text, capsys)
     assert not (tmp_path / "run").exists()
 
 
 def test_folders_that_cannot_be_used(prepared, undisturbed, tmp_path, capsys):
-    refused([str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
-    refused(["--raw", str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
-    refused([str(prepared), "--run-dir", str(undisturbed)], "--resume .*--overwrite", capsys)
-    refused([str(prepared), "--run-dir", str(undisturbed), "--resume", "--hidden", "5"], "settings=", capsys)
+    refused(example, [str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
+    refused(example, ["--raw", str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
+    refused(example, [str(prepared), "--run-dir", str(undisturbed)], "--resume .*--overwrite", capsys)
+    refused(example, [str(prepared), "--run-dir", str(undisturbed), "--resume", "--hidden", "5"], "settings=", capsys)
     app(["synth", "dblp", str(tmp_path / "raw"), "--nodes", "100", "--quiet"], standalone_mode=False)
     app(
         ["dblp", str(tmp_path / "raw"), str(tmp_path / "nodes"), "--features", "none", "--quiet"], standalone_mode=False
     )
-    refused([str(tmp_path / "nodes"), "--run-dir", str(tmp_path / "run")], "expected two classes of events", capsys)
+    refused(
+        example, [str(tmp_path / "nodes"), "--run-dir", str(tmp_path / "run")], "expected two classes of events", capsys
+    )
     assert not (tmp_path / "run").exists()
 
 
-def refused(argv, text, capsys):
-    """Check that a command line ends with status 2 and one line that matches."""
-    capsys.readouterr()
-    assert example.main([*argv, "--quiet"]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("undergs_node_classification: ")
-    assert printed.err.count("\n") == 1
-    assert re.search(text, printed.err), printed.err
-
-
 def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(example, "run_unit", interrupt)
-    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *FEW]) == 130
-    assert "--resume" in capsys.readouterr().err
+    interrupted(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *FEW], "run_unit", capsys, monkeypatch)
 
 
 def test_killed_at_any_file_it_ends_with_the_same_figures(prepared, undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(example, "draw", lambda *_: [])
-    replace, moment = Path.replace, 0
-    while True:
-        moment += 1
-        run, count = tmp_path / str(moment), 0
-
-        def dying(self, target, moment=moment):
-            nonlocal count
-            count += 1
-            if count == moment:
-                raise Killed
-            return replace(self, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", dying)
-            try:
-                example.main([str(prepared), "--run-dir", str(run), *FEW])
-                break  # there is no such moment: the run is over
-            except Killed:
-                pass
-        assert example.main([str(prepared), "--run-dir", str(run), *FEW, "--resume"]) == 0
-        assert figures(run) == figures(undisturbed), moment
-        shutil.rmtree(run)
-    assert moment > 10  # config, list, three units and their lists, two checkpoints, summary
+    files = killed_at_every_file(example, [str(prepared), *FEW], undisturbed, tmp_path, monkeypatch)
+    assert files >= 10  # config, list, three units and their lists, two checkpoints, summary
