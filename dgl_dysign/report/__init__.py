@@ -1,0 +1,1 @@
+"""Reports: run folders in, one page that opens offline out; the command is ``dysign-report``."""

@@ -1,0 +1,197 @@
+"""The page: tables and charts of all runs in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import Any
+
+from dgl_dysign import __version__
+from dgl_dysign.errors import BackendError
+from dgl_dysign.report import charts, inside, tables
+from dgl_dysign.report.charts import Chart, Choice
+from dgl_dysign.report.runs import KINDS, Run
+
+
+def require_extra() -> None:
+    """Raise unless the packages that a report needs are there, without importing them.
+
+    Raises
+    ------
+    BackendError
+        Naming the extra.
+    """
+    missing = [name for name in ("plotly", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise BackendError(f"reports need {' and '.join(missing)}: pip install 'dgl-dysign[report]'")
+
+
+def page(runs: Sequence[Run], title: str = "Dy-SIGN report") -> str:
+    """Return the HTML of a report.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        As `dgl_dysign.report.runs.read_runs` gives them.
+    title : str, default "Dy-SIGN report"
+        Heading of the page.
+
+    Raises
+    ------
+    BackendError
+        If plotly or jinja2 is missing.
+    """
+    require_extra()
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    drawn = _Drawn()
+    groups = [_group(kind, [run for run in runs if run.kind == kind], drawn) for kind in KINDS]
+    sections = [_section(run, place, drawn) for place, run in enumerate(runs)]
+    template = Environment(autoescape=True, trim_blocks=True).from_string(_text("page.html"))
+    return template.render(
+        title=title,
+        version=__version__,
+        overview=tables.overview(runs),
+        groups=[group for group in groups if group is not None],
+        runs=sections,
+        css=Markup(_text("page.css")),
+        js=Markup(_text("page.js")),
+        charts=Markup(_json(drawn.charts)),
+        plotly=_plotly(),
+    )
+
+
+def _text(name: str) -> str:
+    return files("dgl_dysign.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    """Return plotly.js, packed: a third of its size, and every browser of the last years unpacks it."""
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 6, mtime=0)).decode()
+
+
+def _json(value: Any) -> str:
+    """Return JSON that may stand in a script element."""
+    return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+class _Drawn:
+    """The charts of the page, numbered: the template gets places, the script gets pictures."""
+
+    def __init__(self) -> None:
+        self.charts: list[dict[str, Any]] = []
+
+    def add(self, chart: Chart) -> dict[str, Any]:
+        name = f"chart{len(self.charts)}"
+        options = [list(dict.fromkeys(choice.at[k] for choice in chart.choices)) for k in range(len(chart.choosers))]
+        facets = [k for k, found in enumerate(options) if len(found) > 1]
+        self.charts.append(
+            {
+                "id": name,
+                "height": chart.height,
+                "note": chart.note,
+                "facets": facets,
+                "choices": [{"at": c.at, "data": c.data, "layout": c.layout} for c in chart.choices],
+            }
+        )
+        fixed = [found[0] for found in options if len(found) == 1 and found[0]]
+        note = f"{'; '.join(fixed)}. {chart.note}" if fixed else chart.note
+        note = note[:1].upper() + note[1:]
+        return {
+            "id": name,
+            "title": chart.title,
+            "note": note,
+            "height": chart.height,
+            "warnings": chart.warnings,
+            "choosers": [(chart.choosers[k].capitalize(), options[k]) for k in facets],
+        }
+
+
+def _group(kind: str, runs: Sequence[Run], drawn: _Drawn) -> dict[str, Any] | None:
+    """Return the section that holds runs of one kind side by side; None for fewer than two."""
+    if len(runs) < 2:
+        return None
+    found = [chart for chart in (charts.compared(runs), _together(runs)) if chart is not None]
+    return {
+        "id": f"side-{kind}",
+        "title": f"Side by side: {KINDS[kind]}",
+        "table": tables.side_by_side(runs),
+        "charts": [drawn.add(chart) for chart in found],
+        "differences": tables.differences(runs),
+    }
+
+
+def _together(runs: Sequence[Run]) -> Chart | None:
+    """Return the learning curves of all runs under one chooser."""
+    pictures = [
+        Choice((chart.title, run.name, *choice.at), choice.data, choice.layout)
+        for run in runs
+        for chart in charts.learning(run)
+        for choice in chart.choices
+    ]
+    if not pictures:
+        return None
+    note = "The curves of each run, one at a time; axes are those of the run."
+    warnings = [f"{run.name}: {warning}" for run in runs for warning in run.warnings]
+    return Chart("Learning curves", note, pictures, ("curve", "run", "condition"), 330, warnings)
+
+
+def _section(run: Run, place: int, drawn: _Drawn) -> dict[str, Any]:
+    found = [tables.figures(run, group) for group in tables.groups_of(run.results)]
+    return {
+        "id": f"run-{place}",
+        "name": run.name,
+        "warnings": run.warnings,
+        "about": _about(run),
+        "tables": [replace(table, title=f"Figures: {table.title}") for table in found],
+        "charts": [drawn.add(chart) for chart in _charts(run)],
+        "missing": _missing(run),
+        "settings": tables.settings(run),
+        "versions": tables.versions(run),
+    }
+
+
+def _charts(run: Run) -> Iterator[Chart]:
+    for chart in (charts.scores(run), charts.over_time(run)):
+        if chart is not None:
+            yield chart
+    yield from charts.learning(run)
+    yield from inside.inside(run)
+    matrix = charts.confusion(run)
+    if matrix is not None:
+        yield matrix
+
+
+def _about(run: Run) -> str:
+    data = f"{run.dataset} (generated data)" if run.generated else run.dataset
+    units = len({result.key for result in run.results})
+    state = f"unfinished ({run.unfinished})" if run.unfinished else "finished"
+    return f"Data: {data}. Task: {KINDS[run.kind]}. {units} units; the run is {state}. Folder: {run.path}"
+
+
+def _missing(run: Run) -> str:
+    if run.diagnostics or run.kind not in ("node", "link", "event"):
+        return ""
+    return (
+        "This run has no diagnostics: firing rates, spikes, solver and store contents were not recorded. Runs of the "
+        "examples of this version record them."
+    )

@@ -1,0 +1,265 @@
+"""Reading run folders for a report: what is there, in one form whatever made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dgl_dysign.errors import ConfigError, DataError
+
+_DIAGNOSTICS = 1  # schema of training.diagnostics
+_GENERATED = "-generated"
+KINDS = {
+    "node": "classes of nodes",
+    "link": "links",
+    "event": "labels of events",
+    "study": "study of settings",
+    "other": "other",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trained model, scored in one way.
+
+    Parameters
+    ----------
+    row, group : str
+        What was trained, and under which condition (share for training, kind of negatives); a table has both.
+    key : str
+        Of the unit.
+    protocol : str
+        How it was scored, in words; empty where the run does not say.
+    test, val : dict
+        Figures on test and on validation.
+    history : list
+        Records of epochs.
+    over_time : dict
+        Of link runs: ``val`` and ``test``, each with ``snapshot`` and ``mrr``.
+    confusion : list or None
+        Counts on test, true classes in rows.
+    cost : dict
+        ``cpu_seconds`` and ``peak_rss_bytes``, where they were measured.
+    """
+
+    row: str
+    group: str
+    key: str
+    protocol: str
+    test: dict[str, float]
+    val: dict[str, float]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    over_time: dict[str, Any] = field(default_factory=dict)
+    confusion: list[list[int]] | None = None
+    cost: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    name : str
+        How the report calls it.
+    kind : str
+        One of `KINDS`.
+    dataset : str
+        Name of the data set, without the mark of generated data.
+    generated : bool
+        Whether the data is generated.
+    config, versions : dict
+        As the run wrote them.
+    results : list of Result
+        Of all finished units.
+    diagnostics : dict
+        By key of the unit, see `dgl_dysign.training.diagnostics`.
+    under_way : list of str
+        Keys of units that have a checkpoint and are not finished.
+    summarised : bool
+        Whether the run came to its end once.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    dataset: str
+    generated: bool
+    config: dict[str, Any]
+    versions: dict[str, Any]
+    results: list[Result]
+    diagnostics: dict[str, dict[str, Any]]
+    under_way: list[str]
+    summarised: bool
+
+    @property
+    def unfinished(self) -> str:
+        """What is not done, in words; empty for a finished run."""
+        parts = [] if self.summarised else ["it has no summary"]
+        if self.under_way:
+            parts.append(f"under way: {', '.join(self.under_way)}")
+        return "; ".join(parts)
+
+    @property
+    def leaks(self) -> bool:
+        """Whether models saw what they were asked about."""
+        return any("LEAKS" in result.protocol for result in self.results) or self.config.get("protocol") == (
+            "undergs-released"
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What has to stand beside every figure of the run."""
+        found = ["leaking protocol: for reproduction only, never a result"] if self.leaks else []
+        found += ["generated data"] if self.generated else []
+        return found + (["unfinished run"] if self.unfinished else [])
+
+
+def read_runs(paths: list[Path]) -> Iterator[Run]:
+    """Read run folders one after the other.
+
+    Raises
+    ------
+    ConfigError
+        If one is no run folder, or named twice.
+    DataError
+        If a file in it is damaged; names the file.
+    """
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        real = path.resolve()
+        if real in seen:
+            raise ConfigError(f"{path} and {seen[real]} are the same run; name each run once")
+        seen[real] = path
+        if not (path / "config.json").is_file():
+            what = "does not exist" if not path.exists() else "has no config.json" if path.is_dir() else "is a file"
+            raise ConfigError(f"{path} {what}; expected the folder of a run (the --run-dir of an example)")
+    names = _names(list(seen))
+    for path, name in zip(paths, names, strict=True):
+        yield _read_run(path, name)
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """Return the folders' names, with as many parents as it takes to tell them apart."""
+    depth = 1
+    while True:
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+        depth += 1
+
+
+def _read_run(path: Path, name: str) -> Run:
+    made = _object(path / "config.json")
+    config, versions = made.get("config"), made.get("versions")
+    if not isinstance(config, dict) or not isinstance(versions, dict):
+        raise ConfigError(f"{path} is no run folder: its config.json has no config and versions")
+    units = {file.stem: (file, _object(file)) for file in sorted((path / "units").glob("*.json"))}
+    results, kind = [], "other"
+    for key, (file, record) in units.items():
+        try:
+            kind, found = _results(key, record)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{file}: not the record of a unit ({type(error).__name__}: {error}); delete it and resume the run"
+            ) from error
+        results += found
+    prepared = config.get("prepared")
+    dataset = str(prepared.get("dataset", "")) if isinstance(prepared, dict) else ""
+    return Run(
+        path,
+        name,
+        kind,
+        dataset.removesuffix(_GENERATED) or "not recorded",
+        dataset.endswith(_GENERATED),
+        config,
+        versions,
+        results,
+        _diagnostics(path),
+        sorted(_under_way(path, set(units))),
+        (path / "summary.json").is_file(),
+    )
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """Read a JSON object; what JSON has no number for becomes None."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{file}: found a JSON {type(found).__name__}, expected an object; delete it and resume")
+    return found
+
+
+def _diagnostics(path: Path) -> dict[str, dict[str, Any]]:
+    found = {}
+    for file in sorted((path / "diagnostics").glob("*.json")):
+        record = _object(file)
+        if record.get("schema") != _DIAGNOSTICS:
+            raise DataError(
+                f"{file}: found schema {record.get('schema')!r}, expected {_DIAGNOSTICS}; it was written by another "
+                f"version: delete it, or report with that version"
+            )
+        found[file.stem] = record
+    return found
+
+
+def _under_way(path: Path, finished: set[str]) -> Iterator[str]:
+    for file in (path / "checkpoints").glob("*.pt"):
+        if not file.name.endswith(".model.pt") and file.stem not in finished:
+            yield file.stem
+
+
+def _results(key: str, record: Mapping[str, Any]) -> tuple[str, list[Result]]:
+    """Return the kind of a unit's run and what the unit has to say."""
+    cost = {name: float(record[name]) for name in ("cpu_seconds", "peak_rss_bytes") if name in record}
+    history = list(record.get("history") or [])
+    if "figures" in record:
+        return "link", [_link(key, record, figures, history, cost) for figures in record["figures"]]
+    if "train_ratio" in record:
+        group = f"{100 * record['train_ratio']:.0f} % for training"
+        protocol, counts = str(record["protocol"]), record.get("confusion")
+        found = Result(record["row"], group, key, protocol, *_scores(record), history, {}, counts, cost)
+        return "node", [found]
+    if "recall_at_1pct" in record:
+        return "event", [Result(record["row"], "", key, "", *_scores(record), history, {}, None, cost)]
+    if isinstance(record.get("scores"), dict):
+        return "study", list(_study(key, record["scores"], record))
+    return "other", [Result(str(record.get("row", key)), "", key, "", *_scores(record), history, {}, None, cost)]
+
+
+def _link(key: str, record: Mapping[str, Any], figures: Mapping[str, Any], history: Any, cost: Any) -> Result:
+    group = f"{100 * figures['historical']:.0f} % historical negatives"
+    over_time = {"val": figures["val_by_snapshot"], "test": figures["by_snapshot"]}
+    test, val = _scores(figures)
+    return Result(record["row"], group, key, str(figures["protocol"]), test, val, history, over_time, None, cost)
+
+
+def _study(key: str, scores: Mapping[str, Any], record: Mapping[str, Any]) -> Iterator[Result]:
+    """Yield the variants of an ablation: named in one unit as group|variant, or one a unit."""
+    nested = {name: found for name, found in scores.items() if isinstance(found, dict)}
+    for name, found in nested.items():
+        group, _, variant = name.partition("|")
+        yield Result(variant or name, group, key, "", *_scores(found))
+    if not nested:
+        yield Result(str(record.get("key", key)), "", key, "", *_scores(scores))
+
+
+_NOT_SCORES = ("seed", "split", "train_ratio", "historical", "cpu_seconds", "peak_rss_bytes", "decay")
+
+
+def _scores(record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the figures of a record: those on test, and those on validation."""
+    numbers = {
+        name: float(value)
+        for name, value in record.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in _NOT_SCORES
+    }
+    val = {name.removeprefix("val_"): value for name, value in numbers.items() if name.startswith("val_")}
+    return {name: value for name, value in numbers.items() if not name.startswith("val_")}, val

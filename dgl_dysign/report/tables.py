@@ -1,0 +1,233 @@
+"""Tables of a report: figures with their spread, runs side by side, what differs between their settings."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dgl_dysign.report.runs import KINDS, Result, Run
+
+#: Name and unit of the figures that are known; the first one that a run has is its headline.
+SCORES = {
+    "macro_f1": "Macro-F1",
+    "mrr": "MRR",
+    "auc": "AUC",
+    "micro_f1": "Micro-F1",
+    "macro_f1_at_equilibrium": "Macro-F1 at the equilibrium",
+    "micro_f1_at_equilibrium": "Micro-F1 at the equilibrium",
+    "hits@1": "Hits@1",
+    "hits@3": "Hits@3",
+    "hits@10": "Hits@10",
+    "list_auc": "AUC within lists",
+    "ap": "average precision",
+    "mrr_pooled": "MRR, pooled",
+    "cold_mrr": "MRR of cold edges",
+    "accuracy": "accuracy",
+    "recall_at_1pct": "found in the top 1 %",
+}
+_COLUMNS = 5  # figures beside each other in a table
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean of a figure over runs, its sample deviation (None for one run) and how many runs there were."""
+
+    mean: float
+    deviation: float | None
+    runs: int
+
+    def __str__(self) -> str:
+        digits = 2 if abs(self.mean) < 10 else 1
+        if self.deviation is None:
+            return f"{self.mean:.{digits}f}"
+        return f"{self.mean:.{digits}f} ± {self.deviation:.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the page shows it: texts; the first cell of a row is its head.
+
+    Parameters
+    ----------
+    title, note : str
+        What it shows, and what has to be said about it.
+    head : list of str
+        Of the columns.
+    rows : list of list of str
+        As long as the head.
+    warnings : list of str
+        Shown beside the title.
+    """
+
+    title: str
+    note: str
+    head: list[str]
+    rows: list[list[str]]
+    warnings: list[str]
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return mean, sample deviation and number of some values.
+
+    Examples
+    --------
+    >>> str(spread([70.0, 72.0])), str(spread([70.0]))
+    ('71.0 ± 1.4', '70.0')
+    """
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.fmean(values), deviation, len(values))
+
+
+def score_names(results: Sequence[Result]) -> list[str]:
+    """Return the figures that results have, headline first; of unknown ones only where no known one is there."""
+    there = {name: None for result in results for name in result.test}
+    return [name for name in SCORES if name in there] or list(there)
+
+
+def score_label(name: str) -> str:
+    """Return how a figure is called, with its unit where that is known."""
+    return f"{SCORES[name]} in %" if name in SCORES else name.replace("_", " ")
+
+
+def groups_of(results: Iterable[Result]) -> list[str]:
+    """Return the groups, in the order of their first result."""
+    return list(dict.fromkeys(result.group for result in results))
+
+
+def rows_of(results: Sequence[Result]) -> list[str]:
+    """Return the rows, best on validation first; as they come where there is no validation."""
+    rows = list(dict.fromkeys(result.row for result in results))
+    headline = next(iter(score_names(results)), "")
+    val = {row: [r.val[headline] for r in results if r.row == row and headline in r.val] for row in rows}
+    return sorted(rows, key=lambda row: -statistics.fmean(val[row])) if rows and all(val.values()) else rows
+
+
+def of(results: Iterable[Result], row: str, group: str) -> list[Result]:
+    """Return the results of a row in a group."""
+    return [result for result in results if result.row == row and result.group == group]
+
+
+def spread_note(results: Sequence[Result]) -> str:
+    """Say over how many runs figures are averaged."""
+    counts = sorted({len(of(results, row, group)) for row, group in {(r.row, r.group) for r in results}})
+    if not counts:
+        return "No unit is finished yet."
+    if counts == [1]:
+        return "One seed: one run of each row, so there is no spread, and differences may be chance."
+    span = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    once = " A row with one run has no spread." if counts[0] == 1 else ""
+    return f"Mean ± sample standard deviation over {span} runs (seeds, and splits where there are several).{once}"
+
+
+def figures(run: Run, group: str) -> Table:
+    """Return the figures of a run's rows in one group: test, then validation, then cost."""
+    results = [result for result in run.results if result.group == group]
+    names = score_names(results)[:_COLUMNS]
+    val = [name for name in names[:1] if any(name in result.val for result in results)]
+    protocols = {result.protocol for result in results} - {""}
+    head = ["row", *(["protocol"] if len(protocols) > 1 else []), "runs"]
+    head += [f"test {score_label(name)}" for name in names] + [f"validation {score_label(name)}" for name in val]
+    costs = [name for name in ("cpu_seconds", "peak_rss_bytes") if any(name in result.cost for result in results)]
+    head += [{"cpu_seconds": "CPU s", "peak_rss_bytes": "peak MiB"}[name] for name in costs]
+    rows = []
+    for row in rows_of(results):
+        chosen = of(results, row, group)
+        cells = [row, *([chosen[0].protocol.split(":")[0]] if len(protocols) > 1 else []), str(len(chosen))]
+        cells += [_cell([r.test[name] for r in chosen if name in r.test]) for name in names]
+        cells += [_cell([r.val[name] for r in chosen if name in r.val]) for name in val]
+        rows.append(cells + [_cost(name, chosen) for name in costs])
+    protocol = f" Protocol: {protocols.pop()}." if len(protocols) == 1 else ""
+    return Table(group or "All rows", spread_note(results) + protocol, head, rows, run.warnings)
+
+
+def _cell(values: Sequence[float]) -> str:
+    return str(spread(values)) if values else "-"
+
+
+def _cost(name: str, results: Sequence[Result]) -> str:
+    values = [result.cost[name] for result in results if name in result.cost]
+    if not values:
+        return "-"
+    if name == "cpu_seconds":
+        mean = statistics.fmean(values)
+        return f"{mean:.0f}" if mean >= 10 else f"{mean:.1f}" if mean >= 0.1 else "below 0.1"
+    return f"{max(values) / 2**20:.0f}"
+
+
+def overview(runs: Sequence[Run]) -> Table:
+    """Return one line a run."""
+    rows = []
+    for run in runs:
+        units = len({result.key for result in run.results})
+        rows.append(
+            [
+                run.name,
+                run.dataset + (" (generated data)" if run.generated else ""),
+                KINDS[run.kind],
+                f"unfinished: {run.unfinished}" if run.unfinished else "finished",
+                str(len(rows_of(run.results))),
+                str(units),
+                "LEAKS: for reproduction only, never a result" if run.leaks else "no leak declared",
+            ]
+        )
+    return Table("", "", ["run", "data", "task", "state", "rows", "trained models", "protocol"], rows, [])
+
+
+def side_by_side(runs: Sequence[Run]) -> Table:
+    """Return the headline of runs of one kind beside each other, a column a run and group."""
+    results = [result for run in runs for result in run.results]
+    names = score_names(results)
+    columns = [(run, group) for run in runs for group in groups_of(run.results)]
+    rows = []
+    for row in rows_of(results):
+        cells = [
+            [r.test[names[0]] for r in of(run.results, row, group) if names[0] in r.test] for run, group in columns
+        ]
+        rows.append([row, *(f"{_cell(values)}{_runs(values)}" for values in cells)])
+    head = ["row", *(_column(run, group) for run, group in columns)]
+    note = (
+        "Mean ± sample standard deviation over the runs in brackets; (1) is one run, without spread. "
+        "Runs on different data, splits or protocols are not comparable with each other."
+    )
+    return Table(f"Test {score_label(names[0])}" if names else "Figures", note, head, rows, [])
+
+
+def _runs(values: Sequence[float]) -> str:
+    return f" ({len(values)})" if values else ""
+
+
+def _column(run: Run, group: str) -> str:
+    marks = f" [{'; '.join(run.warnings)}]" if run.warnings else ""
+    return f"{run.name}: {run.dataset}{', ' + group if group else ''}{marks}"
+
+
+def settings(run: Run) -> Table:
+    """Return a run's config, an entry a line."""
+    return Table("Config", f"From {run.path}/config.json.", ["setting", "value"], _lines(run.config), [])
+
+
+def versions(run: Run) -> Table:
+    """Return the versions that a run was made with."""
+    return Table("Versions", "", ["package", "version"], _lines(run.versions), [])
+
+
+def differences(runs: Sequence[Run]) -> Table:
+    """Return the settings and versions in which runs differ."""
+    flat = [dict(_lines({**run.config, "versions": run.versions})) for run in runs]
+    keys = [key for key in {key: None for found in flat for key in found} if not key.startswith("prepared.files")]
+    rows = [[key, *(found.get(key, "-") for found in flat)] for key in keys]
+    rows = [row for row in rows if len(set(row[1:])) > 1]
+    return Table("Settings that differ", "", ["setting", *(run.name for run in runs)], rows, [])
+
+
+def _lines(value: Any, name: str = "") -> list[list[str]]:
+    """Flatten a JSON value to lines of name and text; lists of plain values stay on one line."""
+    if isinstance(value, dict) and value:
+        return [line for key, item in value.items() for line in _lines(item, f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return [line for place, item in enumerate(value) for line in _lines(item, f"{name}[{place}]")]
+    if isinstance(value, list):
+        return [[name, ", ".join(map(str, value)) or "none"]]
+    return [[name, "not set" if value is None or value == {} else str(value)]]

@@ -1,0 +1,347 @@
+"""What a trained row did inside: firing rates, spikes, solver, store, confusion; one JSON file beside its unit."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.data import TemporalGraph
+from dgl_dysign.data.snapshot_edges import snapshot_edges
+from dgl_dysign.evaluation import LinkModel, confusion
+from dgl_dysign.models import DySIGN, LinkScorer, Snapshot, SpikingUnderGS, load_snapshots, preset_store, spread
+from dgl_dysign.store import NeighborStore
+from dgl_dysign.training.event_rows import EVENT_ROWS, EventSettings, best_threshold, make_undergs
+from dgl_dysign.training.event_task import EventTask
+from dgl_dysign.training.link_rows import LinkRows
+from dgl_dysign.training.node_task import NodeTask, Outcome
+from dgl_dysign.training.run_folder import RunFolder
+from dgl_dysign.training.store_inputs import fill_store, store_snapshots
+
+#: Of the files; a report refuses what it does not know.
+SCHEMA = 1
+RASTER_NODES, RASTER_NEURONS = 6, 64
+STORE_NODES, STORE_SNAPSHOTS = 8, 40
+SPIKING_SNAPSHOTS = 16  # a simulation and a solve each, and features read for it
+
+Read = Callable[[int], Snapshot]
+
+
+def save_diagnostics(folder: RunFolder, key: str, found: Mapping[str, Any]) -> Path:
+    """Write ``diagnostics/<key>.json`` into a run folder, whole or not at all.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Of the run.
+    key : str
+        Of the unit; call it before `RunFolder.save_unit`, so that a finished unit has its diagnostics.
+    found : mapping
+        What `node_diagnostics`, `link_diagnostics` or `event_diagnostics` returned.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = RunFolder(Path(tempfile.mkdtemp()) / "run", {})
+    >>> save_diagnostics(folder, "seed0-undergs", {"row": "undergs"}).name
+    'seed0-undergs.json'
+    """
+    (folder.path / "diagnostics").mkdir(exist_ok=True)
+    name = f"diagnostics/{key}.json"
+    folder.write_json(name, {"schema": SCHEMA, "unit": key, **found})
+    return folder.path / name
+
+
+def node_diagnostics(task: NodeTask, row: str, outcome: Outcome) -> dict[str, Any]:
+    """Return what a row of a node-classification table did.
+
+    Parameters
+    ----------
+    task : NodeTask
+        With its split and seed.
+    row : str
+        Its name.
+    outcome : Outcome
+        What its training gave.
+
+    Returns
+    -------
+    dict
+        ``row``, ``confusion`` (test nodes) and, for a spiking model, ``firing``, ``solver`` and ``spikes``; for the
+        rows that read a store, ``store``.
+    """
+    predicted, data = outcome.probabilities.argmax(1), task.data
+    counts = confusion(task.labels, predicted, task.test, task.num_classes)
+    found: dict[str, Any] = {"row": row, "confusion": [_confusion("test nodes", counts.tolist(), data.class_names)]}
+    store = None
+    if row in ("undergs", "spiking-undergs"):
+        store = preset_store(data.num_nodes, **{"directed": data.directed, **task.settings.store})
+    if isinstance(outcome.model, DySIGN):
+        nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
+        indices = _some(data.num_snapshots, SPIKING_SNAPSHOTS)
+        found |= spiking_diagnostics(outcome.model, _node_reader(task, store), indices, nodes)
+    if store is not None:
+        found["store"] = store_contents(store, data)
+    return found
+
+
+def _node_reader(task: NodeTask, store: NeighborStore | None) -> Read:
+    s, data = task.settings, task.data
+    if store is None:
+        return lambda t: load_snapshots(data, [t], s.decay, s.hops, s.scaling, task.device)[0]
+    return lambda t: store_snapshots(data, store, [t], hops=s.hops, device=task.device)[0]
+
+
+def link_diagnostics(task: LinkRows, model: LinkModel) -> dict[str, Any]:
+    """Return what a row of a link table did: ``store`` for learned rows, and for spiking ones what neurons did.
+
+    Parameters
+    ----------
+    task : LinkRows
+        With its seed.
+    model : LinkModel
+        As trained; what it has observed is not changed.
+    """
+    if not isinstance(model, LinkScorer):
+        return {}
+    data, store, network = task.data, copy.deepcopy(model.store), model.model
+    found: dict[str, Any] = {}
+    if isinstance(network, SpikingUnderGS):
+        store.reset()
+        indices = _some(data.num_snapshots, SPIKING_SNAPSHOTS)
+        nodes = torch.tensor(busy_nodes(data, RASTER_NODES)[0])
+        found = spiking_diagnostics(
+            network, lambda t: network.snapshot(fill_store(store, data, t), t + 1), indices, nodes
+        )
+    return {**found, "store": store_contents(store, data)}
+
+
+def event_diagnostics(
+    task: EventTask, data: TemporalGraph, settings: EventSettings, row: str, scores: Tensor
+) -> dict[str, Any]:
+    """Return what a row of a table about labels of events did.
+
+    Parameters
+    ----------
+    task : EventTask
+        The events.
+    data : TemporalGraph
+        The data that they are of.
+    settings : EventSettings
+        Of all rows.
+    row : str
+        Its name.
+    scores : Tensor
+        Of all events, ``(E,)``.
+
+    Returns
+    -------
+    dict
+        ``row``, ``confusion`` (test events; called positive by the threshold that was most often right on validation,
+        and as the 1 % with the highest scores) and, for the rows of UnderGS, ``store``.
+    """
+    test, val = task.parts["test"], task.parts["val"]
+    true, rated = (task.label[test] == 1).long(), scores[test].double()
+    threshold = best_threshold(scores[val].double(), task.label[val] == 1)
+    top = torch.zeros_like(true)
+    top[rated.argsort(descending=True, stable=True)[: max(1, round(0.01 * len(test)))]] = 1
+    rules = {"threshold chosen on validation": (rated >= threshold).long(), "the 1 % with the highest scores": top}
+    every, names = torch.arange(len(true)), tuple(data.class_names)
+    found: dict[str, Any] = {
+        "row": row,
+        "confusion": [
+            _confusion(f"test events, {rule}", confusion(true, called, every, 2).tolist(), names)
+            for rule, called in rules.items()
+        ],
+    }
+    if row.startswith("undergs"):
+        _, store = make_undergs(task, settings, 0, **getattr(EVENT_ROWS[row], "keywords", {}))
+        found["store"] = store_contents(store, data)
+    return found
+
+
+def _confusion(about: str, counts: list[list[int]], classes: Iterable[str]) -> dict[str, Any]:
+    return {"about": about, "classes": list(classes), "counts": counts}
+
+
+@torch.no_grad()
+def spiking_diagnostics(model: DySIGN, read: Read, indices: Sequence[int], nodes: Tensor) -> dict[str, Any]:
+    """Return what the neurons of a trained model did, each snapshot by itself (without the current of ``coupling``).
+
+    Parameters
+    ----------
+    model : DySIGN
+        In evaluation mode.
+    read : callable
+        Returns the `Snapshot` of an index; asked in order.
+    indices : sequence of int
+        Which snapshots, in order of time.
+    nodes : Tensor
+        Of which the spikes at the last of them are kept.
+
+    Returns
+    -------
+    dict
+        ``firing``: for each snapshot the number of active nodes, the mean rate, and the shares of their neurons by
+        rate, one bin for each number of spikes. ``solver`` (absent for a leak above 1): steps, relative gap, whether
+        the tolerance was met, the gaps of all steps, and the gap of the simulated rates. ``spikes``: for each node and
+        step of the latency the neurons that fired.
+    """
+    firing: dict[str, list[Any]] = {name: [] for name in ("snapshot", "active", "mean", "shares")}
+    solver: dict[str, list[Any]] = {name: [] for name in ("snapshot", "steps", "gap", "converged", "trace", "spiking")}
+    spikes = None
+    for index in indices:
+        snapshot = read(index)
+        if index == indices[-1]:
+            spikes = {"snapshot": index, **_raster(model, snapshot, nodes)}
+        snapshot = _active_part(snapshot)
+        ((rate, state),) = model.rates([snapshot], simulate=True)
+        firing["snapshot"].append(index)
+        firing["active"].append(len(rate))
+        firing["mean"].append(_short(float(rate.mean())) if len(rate) else 0.0)
+        share = torch.histc(rate, model.conv.latency + 1, 0, 1) / max(rate.numel(), 1)
+        firing["shares"].append([_short(value) for value in share.tolist()])
+        if model.conv.lif.leak <= 1 and state.info is not None:
+            _add_solver(solver, model, snapshot, index, state.info.gap)
+        del snapshot
+        gc.collect()  # DGL's graphs lie in cycles: without this those of many snapshots pile up
+    found: dict[str, Any] = {"firing": firing, "spikes": spikes}
+    if solver["snapshot"]:
+        found["solver"] = {"tol": model.conv.tol, "max_iter": model.conv.max_iter, **solver}
+    return found
+
+
+def _active_part(whole: Snapshot) -> Snapshot:
+    """Return the subgraph of the active nodes: the others are silent, and most of the work early on."""
+    nodes = whole.active.nonzero().flatten()
+    whole.graph.edata["weight"] = whole.edge_weight.cpu()
+    graph = whole.graph.subgraph(nodes.cpu())
+    return Snapshot(graph, graph.edata.pop("weight").to(whole.feat), whole.feat[nodes], whole.active[nodes])
+
+
+def _add_solver(solver: dict[str, list[Any]], model: DySIGN, snapshot: Snapshot, index: int, spiking: float) -> None:
+    ((_, state),) = model.rates([snapshot], simulate=False)
+    info = state.info
+    if info is not None:
+        for name, value in (
+            ("snapshot", index),
+            ("steps", info.steps),
+            ("gap", _short(info.gap)),
+            ("converged", info.converged),
+            ("trace", [_short(gap) for gap in info.trace]),
+            ("spiking", _short(spiking)),
+        ):
+            solver[name].append(value)
+
+
+def _raster(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> dict[str, Any]:
+    spikes = spikes_of(model, snapshot, nodes)[:, :, :RASTER_NEURONS]
+    fired = [[step.nonzero().flatten().tolist() for step in spikes[:, place]] for place in range(len(nodes))]
+    found = [{"node": int(node), "fired": steps} for node, steps in zip(nodes, fired, strict=True)]
+    return {"latency": len(spikes), "neurons": spikes.shape[2], "nodes": found}
+
+
+@torch.no_grad()
+def spikes_of(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> Tensor:
+    """Return the spikes of some nodes at a snapshot, ``(latency, nodes, neurons)``, of the last layer."""
+    lif = model.conv.lif
+    seen: list[Tensor] = []
+
+    def recorded(x: Tensor) -> Tensor:
+        fired = spiking(x)
+        seen.append(fired[nodes])
+        return fired
+
+    spiking, lif.spiking = lif.spiking, recorded
+    try:
+        for _ in model.rates([snapshot], simulate=True):
+            pass
+    finally:
+        lif.spiking = spiking
+    return torch.stack(seen[model.conv.num_layers - 1 :: model.conv.num_layers])
+
+
+def store_contents(store: NeighborStore, data: TemporalGraph, nodes: Sequence[int] | None = None) -> dict[str, Any]:
+    """Return what a store holds for some nodes after some snapshots, aged to the beginning of the next one.
+
+    Parameters
+    ----------
+    store : NeighborStore
+        Emptied, and filled with the data's snapshots.
+    data : TemporalGraph
+        The data.
+    nodes : sequence of int, optional
+        Default: `STORE_NODES` of them, from the busiest to those with few events, see `busy_nodes`.
+
+    Returns
+    -------
+    dict
+        ``slots`` (K), ``snapshot`` (at most `STORE_SNAPSHOTS`, evenly spaced, the last included) and ``nodes``: for
+        each its id, its number of events and, for each snapshot, ``neighbor``, ``influence``, ``hop`` and ``age``.
+    """
+    chosen, counts = busy_nodes(data, STORE_NODES) if nodes is None else (list(nodes), _events(data))
+    entries: list[list[dict[str, list[Any]]]] = [[] for _ in chosen]
+    indices = _some(data.num_snapshots, STORE_SNAPSHOTS)
+    store.reset()
+    for t in indices:
+        found = fill_store(store, data, t).neighbors(chosen, t + 1)
+        for place, kept in enumerate(found.mask):
+            entries[place].append(
+                {
+                    "neighbor": found.node[place][kept].tolist(),
+                    "influence": [_short(value) for value in found.influence[place][kept].tolist()],
+                    "hop": found.hop[place][kept].tolist(),
+                    "age": [int(age) for age in found.age[place][kept].tolist()],
+                }
+            )
+    store.reset()
+    return {
+        "slots": store.num_neighbors,
+        "snapshot": list(indices),
+        "nodes": [
+            {"node": node, "events": int(counts[node]), "held": held}
+            for node, held in zip(chosen, entries, strict=True)
+        ],
+    }
+
+
+def busy_nodes(data: TemporalGraph, count: int) -> tuple[list[int], Tensor]:
+    """Return nodes at evenly spaced orders of magnitude of rank by number of events, and all nodes' numbers of events.
+
+    The first is the busiest, the last the one with the fewest events (at least one); ties go to the smaller id.
+    """
+    counts = _events(data)
+    order = counts.argsort(descending=True, stable=True)[: int((counts > 0).sum())]
+    if not len(order):
+        return [], counts
+    ranks = torch.logspace(0, torch.log10(torch.tensor(float(len(order)))).item(), count).round().long() - 1
+    return order[ranks.clamp(0, len(order) - 1).unique()].tolist(), counts
+
+
+def _events(data: TemporalGraph) -> Tensor:
+    counts = torch.zeros(data.num_nodes, dtype=torch.int64)
+    for t in range(data.num_snapshots):
+        edges = snapshot_edges(data, t)
+        for ends in (edges.src, edges.dst):
+            counts.index_add_(0, ends, edges.count)
+    return counts
+
+
+def _some(num_snapshots: int, count: int) -> list[int]:
+    return spread(num_snapshots, min(num_snapshots, count))
+
+
+def _short(value: float) -> float | None:
+    """Round to 4 digits that count: a file for people, not for further work. JSON knows no infinity."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None

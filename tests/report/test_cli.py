@@ -1,0 +1,128 @@
+"""The command: one file, whole or not at all, and one clear error."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from dgl_dysign.report import cli, page
+from dgl_dysign.report.cli import main
+from tests.report.run_folders import event_run, link_run, node_run, study_run
+
+pytest.importorskip("jinja2")
+pytest.importorskip("plotly")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Leave the large script out where no browser reads it."""
+    monkeypatch.setattr(page, "_plotly", lambda: "AAAA")
+
+
+def test_the_page_has_everything_of_all_runs(tmp_path, capsys):
+    runs = [node_run(tmp_path / "a"), link_run(tmp_path / "b"), event_run(tmp_path / "c"), study_run(tmp_path / "d")]
+    out = tmp_path / "r.html"
+    assert main([*map(str, runs), "-o", str(out), "--title", "A & <B>"]) == 0
+    text = out.read_text()
+    assert "<title>A &amp; &lt;B&gt;</title>" in text
+    for title in (
+        "Runs at a glance", "Figures", "Training loss", "MRR over time", "Firing rates over snapshots", "Spike raster",
+        "Equilibrium gap and solver steps", "Contents of the neighbour store", "Confusion matrix", "Config", "Versions",
+    ):  # fmt: skip
+        assert title in text
+    drawn = json.loads(re.search(r'id="charts">(.*?)</script>', text, re.S)[1])
+    assert len(drawn) == text.count('role="img"')
+    assert len(set(re.findall(r'id="([^"]+)"', text))) == len(re.findall(r'id="([^"]+)"', text))
+    assert "http" not in re.sub(r"http-equiv", "", text)
+    assert [file.name for file in tmp_path.iterdir() if "tmp" in file.name] == []
+    assert str(out) in capsys.readouterr().out
+
+
+def test_names_from_runs_cannot_leave_their_place(tmp_path):
+    path = node_run(tmp_path / "a", dataset="</script><img src=x>")
+    assert main([str(path), "-o", str(tmp_path / "r.html"), "--quiet"]) == 0
+    text = (tmp_path / "r.html").read_text()
+    assert "<img" not in text
+    assert text.count("</script>") == 3
+
+
+def test_warnings_stand_beside_every_figure(tmp_path):
+    main([str(link_run(tmp_path / "a")), "-o", str(tmp_path / "r.html"), "--quiet"])
+    text = (tmp_path / "r.html").read_text()
+    heads = re.findall(r"<h3[^>]*>.*?</h3>", text)
+    assert len(heads) > 5
+    for head in heads:
+        if re.sub("<[^>]+>", "", head) not in ("Config", "Versions"):
+            assert "leaking protocol" in head
+            assert "generated data" in head
+
+
+def test_runs_of_one_kind_stand_side_by_side(tmp_path):
+    runs = [node_run(tmp_path / "a"), node_run(tmp_path / "b", hidden=16), link_run(tmp_path / "c")]
+    main([*map(str, runs), "-o", str(tmp_path / "r.html"), "--quiet"])
+    text = (tmp_path / "r.html").read_text()
+    assert re.findall(r"Side by side: [a-z ]+(?=</h2>)", text) == ["Side by side: classes of nodes"]
+    assert "settings.hidden" in text
+
+
+def test_a_file_that_is_there_is_kept_unless_told(tmp_path, capsys):
+    run, out = node_run(tmp_path / "a"), tmp_path / "r.html"
+    out.write_text("mine")
+    assert main([str(run), "-o", str(out)]) == 2
+    assert "is there; pass --overwrite" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert main([str(run), "-o", str(out), "--overwrite", "--quiet"]) == 0
+    assert out.read_text() != "mine"
+
+
+@pytest.mark.parametrize(("name", "message"), [(".", "is a folder"), ("no/r.html", "does not exist")])
+def test_an_output_that_cannot_be_is_refused(tmp_path, capsys, name, message):
+    assert main([str(node_run(tmp_path / "a")), "-o", str(tmp_path / name)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nothing_is_left_of_a_page_that_fails(tmp_path, monkeypatch, capsys):
+    run = node_run(tmp_path / "a")
+
+    def full(_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(cli.os, "fsync", full)
+    assert main([str(run), "-o", str(tmp_path / "r.html")]) == 2
+    assert "disk full" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_damaged_run_is_one_error_and_no_page(tmp_path, capsys):
+    run = node_run(tmp_path / "a")
+    (run / "diagnostics" / "0.4-split0-seed0-dysign.json").write_text('{"schema": 1, "firing": {"shares": 3}}')
+    assert main([str(run), "-o", str(tmp_path / "r.html"), "--quiet"]) == 2
+    assert "0.4-split0-seed0-dysign.json: firing is not as this version writes it" in capsys.readouterr().err
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_run_without_a_finished_unit_is_shown(tmp_path):
+    run = event_run(tmp_path / "a")
+    (run / "units" / "seed0-undergs.json").unlink()
+    assert main([str(run), "-o", str(tmp_path / "r.html"), "--quiet"]) == 0
+    assert "unfinished" in (tmp_path / "r.html").read_text()
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(page, "find_spec", lambda name: None)
+    assert main([str(node_run(tmp_path / "a")), "-o", str(tmp_path / "r.html")]) == 2
+    assert "reports need plotly and jinja2: pip install 'dgl-dysign[report]'" in capsys.readouterr().err
+
+
+def test_help_shows_examples_and_imports_little(capsys):
+    code = (
+        "import sys; from dgl_dysign.report.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'dgl', 'plotly', 'jinja2', 'numpy'} & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0, found.stderr
+    assert "dysign-report runs/otc runs/alpha -o links.html" in found.stdout

@@ -1,0 +1,80 @@
+"""Tables of the report: means and spread, and what is said about them."""
+
+from dgl_dysign.report import tables
+from dgl_dysign.report.runs import read_runs
+from tests.report.run_folders import HONEST, event_run, link_run, node_run, study_run
+
+
+def one(path):
+    (run,) = read_runs([path])
+    return run
+
+
+def test_figures_have_mean_and_sample_deviation_over_seeds(tmp_path):
+    table = tables.figures(one(node_run(tmp_path / "a")), "40 % for training")
+    assert table.head == [
+        "row", "runs", "test Macro-F1 in %", "test Micro-F1 in %", "validation Macro-F1 in %", "CPU s", "peak MiB",
+    ]  # fmt: skip
+    assert table.rows == [  # the best on validation first
+        ["dysign", "2", "72.0 ± 1.4", "75.0 ± 0.0", "61.0 ± 0.0", "12", "1024"],
+        ["relu-network", "2", "71.0 ± 1.4", "75.0 ± 0.0", "60.0 ± 0.0", "12", "1024"],
+    ]
+    assert table.note.startswith("Mean ± sample standard deviation over 2 runs")
+    assert "Protocol: feature-only" in table.note
+
+
+def test_one_seed_has_no_spread_and_says_so(tmp_path):
+    table = tables.figures(one(link_run(tmp_path / "a")), "50 % historical negatives")
+    assert table.rows[0][:4] == ["undergs", "1", "60.0", "90.0"]
+    assert table.note.startswith("One seed: one run of each row, so there is no spread")
+    assert "LEAKS" in table.note
+    assert table.warnings == ["leaking protocol: for reproduction only, never a result", "generated data"]
+
+
+def test_rows_with_other_numbers_of_runs_are_counted(tmp_path):
+    path = node_run(tmp_path / "a")
+    (path / "units" / "0.4-split0-seed1-dysign.json").unlink()
+    table = tables.figures(one(path), "40 % for training")
+    assert [row[:3] for row in table.rows] == [["dysign", "1", "71.0"], ["relu-network", "2", "71.0 ± 1.4"]]
+    assert "over 1 to 2 runs" in table.note
+
+
+def test_runs_stand_side_by_side_with_their_marks(tmp_path):
+    runs = list(read_runs([link_run(tmp_path / "a", "bitcoin-otc", HONEST, 2), link_run(tmp_path / "b")]))
+    table = tables.side_by_side(runs)
+    assert table.title == "Test MRR in %"
+    assert table.rows[0] == ["undergs", "60.5 ± 0.7 (2)", "60.5 ± 0.7 (2)", "60.0 (1)", "60.0 (1)"]
+    assert "leaking" not in table.head[1]
+    assert "leaking protocol" in table.head[3]
+    assert "generated data" in table.head[3]
+
+
+def test_only_settings_that_differ_are_listed(tmp_path):
+    runs = list(read_runs([node_run(tmp_path / "a"), node_run(tmp_path / "b", hidden=16)]))
+    assert tables.differences(runs).rows == [["settings.hidden", "8", "16"]]
+    assert tables.differences(runs[:1] * 2).rows == []
+
+
+def test_the_overview_says_what_each_run_is(tmp_path):
+    paths = [event_run(tmp_path / "a"), study_run(tmp_path / "b"), link_run(tmp_path / "c")]
+    rows = tables.overview(list(read_runs(paths))).rows
+    assert rows[0][:4] == [
+        "a",
+        "wikipedia",
+        "labels of events",
+        "unfinished: it has no summary; under way: seed1-undergs",
+    ]
+    assert rows[1][:6] == ["b", "not recorded", "study of settings", "finished", "2", "2"]
+    assert rows[2][1:3] == ["bitcoin-otc (generated data)", "links"]
+    assert rows[2][6].startswith("LEAKS")
+
+
+def test_small_figures_keep_their_digits():
+    assert str(tables.spread([0.123, 0.125])) == "0.12 ± 0.00"
+    assert str(tables.spread([88.04])) == "88.0"
+
+
+def test_config_is_flat_and_whole(tmp_path):
+    table = tables.settings(one(node_run(tmp_path / "a")))
+    assert ["prepared.files.edges.parquet", "ab" * 32] in table.rows
+    assert ["settings.hidden", "8"] in table.rows
