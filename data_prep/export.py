@@ -61,8 +61,8 @@ def export(
     Returns
     -------
     dict
-        What stands in ``export.json``, beside the files: among others ``rows``, the number of rows of each file, and for ``tgl``
-        ``rounded_times``, the number of events whose time float32 cannot hold.
+        What stands in ``export.json``, beside the files: among others ``rows``, the number of rows of each file, and
+        for ``tgl`` ``rounded_times``, the number of events whose time float32 cannot hold.
 
     Raises
     ------

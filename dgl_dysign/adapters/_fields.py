@@ -114,7 +114,7 @@ def whole_times(form: str, stream: EventStream, low: int | None = None, high: in
     how = "dgl_dysign.adapters.times.retimed(stream, shift=..., scale=..., floor=True)"
     if len(broken):
         raise ConfigError(
-            f"{form}: found the time {stream.time[broken[0]]!r}, expected whole numbers; scale the times or round them "
+            f"{form}: found the time {stream.time[broken[0]]}, expected whole numbers; scale the times or round them "
             f"down: {how}"
         )
     low, high = -(2**53) if low is None else low, 2**53 if high is None else high

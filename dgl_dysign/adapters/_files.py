@@ -67,8 +67,6 @@ def sorted_events(
             "unshifted, or round them first with dgl_dysign.adapters.times.retimed(stream, floor=True)"
         )
     weight, feat = stream.edge_weight, stream.edge_feat
-    if feat is not None and not feat.shape[1]:
-        raise ConfigError(f"{form}: found features of width 0; leave them out with stream.without('edge_feat')")
     parts = ([] if weight is None else [weight[:, None]]) + ([] if feat is None else [feat])
 
     def copy(into: np.ndarray) -> None:

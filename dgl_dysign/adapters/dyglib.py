@@ -187,8 +187,9 @@ def _table(path: Path) -> Path:
 
 def _check_ids(path: Path, rows: dict[str, np.ndarray], edges: int, nodes: int) -> None:
     for name, limit in (("u", nodes), ("i", nodes), ("idx", edges)):
-        least, most = rows[name].min(initial=1), rows[name].max(initial=1)
-        if least < 1 or most >= limit:
+        values = rows[name]
+        if len(values) and (values.min() < 1 or values.max() >= limit):
             raise DataError(
-                f"{path}: found {name} {least} to {most}, expected 1 to {limit - 1}: a row of the table of features"
+                f"{path}: found {name} {values.min()} to {values.max()}, expected 1 to {limit - 1}: a row of the table "
+                "of features"
             )

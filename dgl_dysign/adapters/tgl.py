@@ -173,7 +173,7 @@ class Adapter:
         rounded = np.flatnonzero(events.time.astype(np.float32) != events.time)
         if len(rounded) and not round_times:
             raise ConfigError(
-                f"{_FORM}: found {len(rounded)} times that float32 does not hold, such as {events.time[rounded[0]]!r}, "
+                f"{_FORM}: found {len(rounded)} times that float32 does not hold, such as {events.time[rounded[0]]}, "
                 "expected none, as TGL's sampler counts in float32; let times begin at 0 with shift_time=True, or "
                 "accept it with round_times=True: the files have them as they are"
             )

@@ -12,6 +12,7 @@ from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.adapters.tgb import Adapter
 from dgl_dysign.errors import ConfigError, DataError
 from tests.adapters.given import RANGES, rest
+from tests.adapters.real import wikipedia
 from tests.adapters.streams import example, streams
 
 HELD = ("edge_feat", "edge_weight", "edge_type", "event_label")
@@ -123,16 +124,6 @@ def test_a_data_set_brings_its_name_and_features_of_nodes():
     dataset.node_type = np.zeros(6)
     with pytest.raises(ConfigError, match=r"found node_type, .*pass dataset\.full_data"):
         Adapter().to_events(dataset)
-
-
-def wikipedia(real_data, home) -> EventStream:
-    """Return the events of the real Wikipedia, by way of a prepared folder; its one feature is 0 in every row."""
-    from data_prep.cli import app
-
-    if not (real_data / "wikipedia").is_dir():
-        pytest.skip(f"no Wikipedia in {real_data}")
-    app(["wikipedia", str(real_data / "wikipedia"), str(home / "prepared"), "--quiet"], standalone_mode=False)
-    return EventStream.of(home / "prepared")
 
 
 @pytest.mark.real
