@@ -1,0 +1,105 @@
+"""Every Python and shell block of README.md and docs/*.md runs, page by page, in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.blocks import PAGES, ROOT, SHELL, Block, blocks_of, give, given_to
+
+ALL = [block for page in PAGES for block in blocks_of(page)]
+LEFT_OUT = [block for block in ALL if block.kind == "not run"]
+LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("given")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_run(page: Path, home: Path, folder: Path) -> None:
+    blocks = blocks_of(page)
+    if not any(block.runs for block in blocks):
+        pytest.skip("no block to run")
+    for name in given_to(page):
+        give(name, home, folder)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    printed = ""
+    for block in blocks:
+        if block.kind == "file":
+            (folder / block.value).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.value).write_text(block.text, encoding="utf-8")
+        elif block.kind == "output":
+            same = doctest.OutputChecker().check_output(block.text, printed, LOOSE)
+            assert same, f"{block}: expected\n{block.text}got\n{printed}"
+        elif block.runs:
+            printed = _python(block, names) if block.language == "python" else _shell(block, folder)
+
+
+def _python(block: Block, names: dict[str, Any]) -> str:
+    code = compile("\n" * (block.line - 1) + block.text, str(block.page), "exec")
+    said = None
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            exec(code, names)
+        except Exception as error:
+            if block.kind != "fails":
+                raise AssertionError(f"{block}: {type(error).__name__}: {error}") from error
+            said = str(error)
+    if block.kind == "fails":
+        assert said is not None, f"{block}: expected an error that says {block.value!r}"
+        assert block.value in said, f"{block}: {said}"
+    return out.getvalue()
+
+
+def _shell(block: Block, folder: Path) -> str:
+    commands = [line.split("#")[0].strip() for line in block.text.splitlines()]
+    if all(not line or line.startswith("make ") for line in commands):  # they are run as such, and run these tests
+        targets = (ROOT / "Makefile").read_text(encoding="utf-8")
+        for line in filter(None, commands):
+            assert f"\n{line.split()[1]}:" in targets, f"{block}: no such target: {line}"
+        return ""
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], cwd=folder, capture_output=True, text=True)
+    if block.kind == "fails":
+        assert done.returncode, f"{block}: expected it to fail"
+        assert block.value in " ".join(done.stderr.split()), f"{block}: {done.stderr}"
+        return done.stderr
+    assert done.returncode == 0, f"{block}: exit status {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def test_what_is_left_out_is_little_and_says_why(record_property: Any) -> None:
+    run = [block for block in ALL if block.runs]
+    record_property("blocks", f"{len(run)} run, {len(LEFT_OUT)} left out")
+    for block in LEFT_OUT:
+        assert len(block.value.split()) > 2, f"{block}: say why it is not run"
+    assert len(LEFT_OUT) <= 8, [str(block) for block in LEFT_OUT]
+    assert len(run) > 40
+
+
+def test_every_block_says_its_language() -> None:
+    known = {"python", *SHELL, "text", "json", "csv", "diff", "bibtex", "toml"}
+    assert {block.language for block in ALL} <= known
+    for page in PAGES:
+        fences = sum(line.startswith("```") and "{" not in line for line in page.read_text().splitlines())
+        sphinx = sum(line.startswith("```{") for line in page.read_text().splitlines())
+        assert fences - sphinx == 2 * len(blocks_of(page)), f"{page.name}: a fence without a language or an end"
