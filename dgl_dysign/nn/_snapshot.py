@@ -12,17 +12,17 @@ from torch import Tensor
 from dgl_dysign.nn._layers import LayerMap, TraceMap
 from dgl_dysign.nn._simulation import Input, Simulated, simulate
 from dgl_dysign.nn.equilibrium_state import EquilibriumState
-from dgl_dysign.ops import SolverInfo, aggregate, equilibrium
+from dgl_dysign.ops import PackedSpikes, SolverInfo, aggregate, equilibrium
 
 if TYPE_CHECKING:
     from dgl_dysign.nn.equilibrium_spiking_conv import EquilibriumSpikingConv
 
 
-def gather(graph: Any, feat: Tensor, weight: Tensor, hops: int) -> Tensor:
+def gather(graph: Any, feat: Tensor | PackedSpikes, weight: Tensor, hops: int) -> Tensor:
     """Aggregate ``hops`` times with normalised edge weights."""
     for _ in range(hops):
         feat = aggregate(graph, feat, weight, norm="none")
-    return feat
+    return feat.unpack() if isinstance(feat, PackedSpikes) else feat
 
 
 class Snapshot:
@@ -55,7 +55,7 @@ class Snapshot:
         self.hops = [conv.feedback_hops] + [1] * (conv.num_layers - 1)
         self.layers = LayerMap(conv.num_layers, conv.feedback, self.hops, self._propagate)
 
-    def _propagate(self, feat: Tensor, hops: int, edge_weight: Tensor | None) -> Tensor:
+    def _propagate(self, feat: Tensor | PackedSpikes, hops: int, edge_weight: Tensor | None) -> Tensor:
         return gather(self.graph, feat, self.edge_weight if edge_weight is None else edge_weight, hops)
 
     def _inputs(self, first: Tensor) -> list[Tensor]:
@@ -124,6 +124,7 @@ class Snapshot:
             lambda spikes, layer: self._propagate(spikes, self.hops[layer], None),
             membranes,
             with_slopes,
+            packed=conv.backend == "packed",
         )
 
     def _state(self, rates: Sequence[Tensor], rate: Tensor, info: SolverInfo) -> EquilibriumState:

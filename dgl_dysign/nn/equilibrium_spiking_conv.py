@@ -24,6 +24,7 @@ from dgl_dysign.ops.spikes import Spiking
 
 GRADIENTS = ("implicit", "one-step", "trace", "bptt")
 ENCODINGS = ("constant", "bernoulli")
+BACKENDS = ("packed", "float")
 _SILENT = -1e6  # a current, in thresholds, that nothing lifts: it keeps inactive nodes silent, and finite
 
 
@@ -89,6 +90,9 @@ class EquilibriumSpikingConv(nn.Module):
         Initial spread of the input, initial bias, and norm of W, all in units of the threshold.
     allow_growth : bool, default False
         Accept a leak above 1, whose rates have no equilibrium.
+    backend : {"packed", "float"}, default "packed"
+        How the simulation moves spikes over the graph: at one bit each, or as float32; the rates are the same.
+        ``packed`` is for float32 on the CPU, without a tape and with a surrogate of ours; elsewhere they are floats.
     return_state : bool, default True
         Return the state beside the rates. Without it the layer returns what DGL's do, and so goes into
         ``dgl.nn.Sequential`` and ``dgl.nn.HeteroGraphConv``.
@@ -150,17 +154,19 @@ class EquilibriumSpikingConv(nn.Module):
         bias_init: float = 0.5,
         feedback_gain: float = 0.5,
         allow_growth: bool = False,
+        backend: str = "packed",
         return_state: bool = True,
     ) -> None:
         super().__init__()
         check_choice("gradient", gradient, GRADIENTS)
         check_choice("encoding", encoding, ENCODINGS)
+        check_choice("backend", backend, BACKENDS)
         check_counts(in_feats=in_feats, out_feats=out_feats, num_layers=num_layers, latency=latency)
         check_counts(least=0, compensation_hops=compensation_hops, feedback_hops=feedback_hops)
         if not 0 < max_norm < 1:
             raise ConfigError(f"max_norm must lie in (0, 1), or no equilibrium is guaranteed, but got {max_norm}")
         self.in_feats, self.out_feats, self.num_layers, self.latency = in_feats, out_feats, num_layers, latency
-        self.gradient, self.max_norm, self.encoding = gradient, max_norm, encoding
+        self.gradient, self.max_norm, self.encoding, self.backend = gradient, max_norm, encoding, backend
         self.compensation, self.compensation_hops = compensation, compensation_hops
         self.feedback, self.feedback_hops = feedback, feedback_hops
         self.simulate, self.return_state = self._simulates(simulate), return_state
@@ -358,5 +364,6 @@ class EquilibriumSpikingConv(nn.Module):
             f"{self.in_feats}, {self.out_feats}, num_layers={self.num_layers}, latency={self.latency}, "
             f"gradient={self.gradient!r}, max_norm={self.max_norm}, compensation={self.compensation}, "
             f"compensation_hops={self.compensation_hops}, feedback={self.feedback}, "
-            f"feedback_hops={self.feedback_hops}, encoding={self.encoding!r}, simulate={self.simulate}"
+            f"feedback_hops={self.feedback_hops}, encoding={self.encoding!r}, simulate={self.simulate}, "
+            f"backend={self.backend!r}"
         )

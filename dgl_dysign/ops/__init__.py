@@ -11,7 +11,7 @@ from dgl_dysign.ops.fixed_point import (
     get_solver,
 )
 from dgl_dysign.ops.implicit import equilibrium, solve_adjoint
-from dgl_dysign.ops.packed_spikes import PackedSpikes
+from dgl_dysign.ops.packed_spikes import PackedSpikes, fire_packed
 from dgl_dysign.ops.spikes import SURROGATES, Surrogate, get_surrogate, slope
 from dgl_dysign.ops.symmetric_norm import symmetric_norm
 
@@ -29,6 +29,7 @@ __all__ = [
     "anderson",
     "backend",
     "equilibrium",
+    "fire_packed",
     "fixed_point",
     "get_solver",
     "get_surrogate",

@@ -143,13 +143,14 @@ def pack_rows(values, threshold, words):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True)
 def fire_rows(current, membrane, total, leak, threshold, words):  # type: ignore[no-untyped-def]
-    """Charge, fire and reset neurons, add to their leaky sums and set the bits of those that fired: one pass."""
+    """Charge (unless ``current`` is None), fire and reset neurons, add to leaky sums, pack what fired: in one pass."""
     rows, size = membrane.shape
     for row in range(rows):
         for begin in range(0, size, 64):
             end = min(begin + 64, size)
-            for place in range(begin, end):
-                membrane[row, place] = leak * membrane[row, place] + current[row, place]
+            if current is not None:
+                for place in range(begin, end):
+                    membrane[row, place] = leak * membrane[row, place] + current[row, place]
             if end - begin == 64:
                 fired = _at_least(_address(membrane, row * size + begin), threshold)
             else:

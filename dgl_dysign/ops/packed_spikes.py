@@ -96,6 +96,30 @@ class PackedSpikes:
         return self.words.numel() * self.words.element_size()
 
 
+def fire_packed(
+    potential: Tensor, total: Tensor, threshold: float, leak: float, current: Tensor | None = None
+) -> PackedSpikes:
+    """Let neurons fire, in place and in one pass: float32 on the CPU, the numbers of `dgl_dysign.nn.LIF`.
+
+    Parameters
+    ----------
+    potential : Tensor
+        ``(N, d)``; charged already or, with ``current``, that of the step before. It ends as that after firing.
+    total : Tensor
+        ``(N, d)``; sum of the spikes so far, which leaks before the new ones are added.
+    threshold, leak : float
+        Those of the neuron.
+    current : Tensor, optional
+        What enters the neurons, ``(N, d)`` or broadcast to it.
+    """
+    from dgl_dysign.ops._packed_compiled import fire_rows
+
+    words = torch.empty(len(potential), -(-potential.shape[1] // _WORD), dtype=torch.int64)
+    enters = None if current is None else current.detach().expand_as(potential).contiguous().numpy()
+    fire_rows(enters, potential.numpy(), total.numpy(), np.float32(leak), np.float32(threshold), words.numpy())
+    return PackedSpikes(words, potential.shape[1])
+
+
 def packed_sum(graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None) -> Tensor:
     r"""Sum the spikes of in-neighbours, on the CPU, reading bits.
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import hardtanh
 
+from dgl_dysign import ops
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
@@ -145,6 +146,51 @@ def test_rates_tend_to_the_equilibrium_as_one_over_latency():
     assert found[128][0] < found[4][0] / 20
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient": "trace"},
+        {"gradient": "trace", "num_layers": 2, "leak": 0.9, "threshold": 1.3},
+        {"simulate": True, "feedback_hops": 2},
+        {"simulate": True, "feedback_hops": 0},
+        {"simulate": True, "encoding": "bernoulli", "num_layers": 3},
+    ],
+    ids=str,
+)
+def test_packed_spikes_give_the_bits_of_floats(options):
+    graph, weight = undirected()
+    weight, found = weight.float(), {}
+    for backend in ("packed", "float"):
+        torch.manual_seed(0)
+        conv = EquilibriumSpikingConv(5, 70, backend=backend, **options)  # one whole word of neurons, and a part
+        rate, state = conv(graph, features().float(), edge_weight=weight)
+        rate.sum().backward()
+        with torch.no_grad():
+            later, _ = conv(graph, features().float(), state, edge_weight=weight)
+        assert 0.05 < rate.mean() < 0.95
+        found[backend] = rate, later, *(parameter.grad for parameter in conv.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(found["packed"], found["float"], strict=True))
+
+
+def test_the_packed_path_is_taken_where_it_can_be(monkeypatch):
+    graph, _ = undirected()
+    seen = []
+    real = ops.fire_packed
+    monkeypatch.setattr("dgl_dysign.nn._simulation.fire_packed", lambda *args: seen.append(1) or real(*args))
+    for options, taken in (
+        ({}, True),
+        ({"backend": "float"}, False),
+        ({"gradient": "bptt"}, False),
+        ({"surrogate": ops.Surrogate("arctan").__call__}, False),
+    ):
+        seen.clear()
+        conv = EquilibriumSpikingConv(5, 6, **{"gradient": "trace", **options})
+        conv(graph, features().float())
+        assert bool(seen) == taken, options
+    conv.double()(graph, features())
+    assert not seen
+
+
 def test_leak_leaves_a_floor():
     found = gaps_to_equilibrium(0.8)
     assert found[128][0] == pytest.approx(found[32][0], rel=0.1)
@@ -267,6 +313,7 @@ def test_blocks_and_bipartite_graphs_are_refused():
     [
         ({"gradient": "exact"}, "'implicit', 'one-step', 'trace', 'bptt', but got 'exact'"),
         ({"encoding": "rank"}, "encoding"),
+        ({"backend": "bits"}, "'packed', 'float', but got 'bits'"),
         ({"max_norm": 1.0}, "max_norm"),
         ({"num_layers": 0}, "num_layers"),
         ({"compensation_hops": -1}, "compensation_hops"),

@@ -9,7 +9,7 @@ from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.nn import LIF
 from dgl_dysign.ops import PackedSpikes, aggregate
-from dgl_dysign.ops._packed_compiled import MOST, fire_rows
+from dgl_dysign.ops._packed_compiled import MOST
 
 
 @st.composite
@@ -86,10 +86,11 @@ def test_one_pass_fires_as_the_neuron_does(size, leak):
     current, membrane, total = (2 * torch.rand(9, size, generator=generator) for _ in range(3))
     spikes, after = LIF(1.5, leak)(current, membrane)
     summed = total * leak + spikes
-    words = torch.empty(9, -(-size // 64), dtype=torch.int64)
-    arrays = (current.numpy(), membrane.numpy(), total.numpy())
-    fire_rows(*arrays, np.float32(leak), np.float32(1.5), words.numpy())
-    assert torch.equal(PackedSpikes(words, size).unpack(), spikes)
+    charged, counted = LIF(1.5, leak).charge(current, membrane), total.clone()
+    assert torch.equal(ops.fire_packed(charged, counted, 1.5, leak).unpack(), spikes)
+    assert torch.equal(counted, summed)
+    assert torch.equal(charged, after)
+    assert torch.equal(ops.fire_packed(membrane, total, 1.5, leak, current).unpack(), spikes)
     torch.testing.assert_close(membrane, after, rtol=0, atol=3e-7)  # the neuron rounds once where it adds and scales
     assert torch.equal(total, summed)
 
