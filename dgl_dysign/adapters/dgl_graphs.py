@@ -312,11 +312,12 @@ def _graph(stream: EventStream, first: int, end: int, names: Mapping[str, str]) 
 def _write_labels(stream: EventStream, form: str) -> dict[str, Any]:
     import torch
 
-    labels = {name: torch.tensor(int(getattr(stream, name))) for name in _NUMBERS if getattr(stream, name) is not None}
-    # DGL keeps tensors only.
+    # DGL's files keep tensors only, and of those without a dimension not the value.
+    numbers = {name: getattr(stream, name) for name in _NUMBERS}
+    labels = {name: torch.tensor([int(value)]) for name, value in numbers.items() if value is not None}
     labels |= {name: torch.tensor(list(getattr(stream, name).encode()), dtype=torch.uint8) for name in _TEXTS}
     if form != "events":
-        labels["cumulative"] = torch.tensor(int(form == "cumulative"))
+        labels["cumulative"] = torch.tensor([int(form == "cumulative")])
     for name in _RANGES:
         if getattr(stream, name) is not None:
             labels[name] = torch.from_numpy(getattr(stream, name).copy())
