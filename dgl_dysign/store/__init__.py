@@ -9,10 +9,12 @@ from dgl_dysign.store.neighbor_store import NeighborStore
 from dgl_dysign.store.neighbors import Neighbors
 
 if TYPE_CHECKING:
+    from dgl_dysign.store.influence_sampler import InfluenceSampler
     from dgl_dysign.store.link_features import LinkFeatures
 
 __all__ = [
     "IMPORTANCES",
+    "InfluenceSampler",
     "LinkFeatures",
     "NeighborStore",
     "Neighbors",
@@ -23,8 +25,11 @@ __all__ = [
     "uniform",
 ]
 
+# Imported on first use: a store by itself needs neither DGL nor prepared folders.
+_LATER = {"InfluenceSampler": "influence_sampler", "LinkFeatures": "link_features"}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "LinkFeatures":
-        return import_module("dgl_dysign.store.link_features").LinkFeatures
+    if name in _LATER:
+        return getattr(import_module(f"dgl_dysign.store.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
