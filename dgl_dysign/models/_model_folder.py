@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -43,10 +42,10 @@ def as_json(what: str, value: Any) -> Any:
     """
     try:
         return json.loads(json.dumps(value, allow_nan=False, default=lambda number: number.item()))
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, RuntimeError):
         raise ConfigError(
-            f"{what}={value!r} cannot be saved: a model folder holds numbers, names and lists only, no code; save "
-            f"model.state_dict() instead, or make the model with a value that has a name"
+            f"{what}={value!r} cannot be saved: a folder holds finite numbers, names and lists, no code: make the "
+            f"model with a value that has a name, or save model.state_dict() instead"
         ) from None
 
 
@@ -65,11 +64,12 @@ def write_folder(
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=target.parent))
     try:
-        whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        _write(made / WEIGHTS, safetensors.torch.save(whole, {"format": "pt"}))
+        _write_tensors(made / WEIGHTS, tensors)
         head = {"format": FORMAT, "format_version": FORMAT_VERSION, "dgl_dysign": __version__}
         files = {"files": {WEIGHTS: schema.sha256(made / WEIGHTS)}}
-        _write(made / CONFIG, (json.dumps({**head, **config, **files}, indent=2) + "\n").encode())
+        (made / CONFIG).write_text(json.dumps({**head, **config, **files}, indent=2) + "\n", encoding="utf-8")
+        for path in (made / WEIGHTS, made / CONFIG, made):
+            _sync(path)
         made.chmod(0o755)  # temporary folders are for their maker alone
         _replace(made, target)
     finally:
@@ -96,11 +96,20 @@ def _is_model(folder: Path) -> bool:
     return isinstance(found, dict) and found.get("format") == FORMAT
 
 
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        safetensors.torch.save_file(whole, path, {"format": "pt"})
+    except SafetensorError as error:  # such as a full disk
+        raise DataError(f"{path}: cannot be written ({error}); free some space, or name another folder") from error
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _replace(made: Path, target: Path) -> None:
@@ -110,15 +119,11 @@ def _replace(made: Path, target: Path) -> None:
         target.rename(aside)
     try:
         made.rename(target)
-    except OSError:
+    except BaseException:
         if aside.exists():
             aside.rename(target)
         raise
-    parent = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
+    _sync(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -180,19 +185,19 @@ def read_tensors(folder: str | os.PathLike[str], config: Mapping[str, Any]) -> d
     DataError
         If it is missing, or its bytes are not those that were written with the config.
     """
-    path = Path(folder) / WEIGHTS
+    path, expected = Path(folder) / WEIGHTS, str(config["files"].get(WEIGHTS))
     try:
-        content = path.read_bytes()
+        digest = schema.sha256(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); save the model again") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != config["files"].get(WEIGHTS):
+    if digest != expected:
         raise DataError(
-            f"{path}: found SHA-256 {digest[:12]}..., but {CONFIG} says {str(config['files'].get(WEIGHTS))[:12]}...: "
-            f"the file is damaged or belongs to another model; copy the folder again, or save the model again"
+            f"{path}: found SHA-256 {digest[:12]}..., but {CONFIG} says {expected[:12]}...: the file is damaged or "
+            f"belongs to another model; copy the folder again, or save the model again"
         )
     try:
-        return safetensors.torch.load(content)
+        # Copies: the tensors of safetensors may be a view of the file.
+        return {name: value.clone() for name, value in safetensors.torch.load_file(path).items()}
     except (SafetensorError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); save the model again") from error
 

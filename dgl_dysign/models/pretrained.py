@@ -139,7 +139,10 @@ class Pretrained(nn.Module):
             given = {"num_nodes": data.num_nodes, **({} if inputs is None else self.given(inputs, data))}
             for name, value in self.arguments().items():
                 if given.get(name, value) != value:
-                    raise ConfigError(f"the model was made with {name}={value}, but data and inputs give {given[name]}")
+                    raise ConfigError(
+                        f"the model was made with {name}={value}, but data and inputs give {given[name]}: pass those "
+                        f"that it was trained with"
+                    )
             self.card = _data_card.data_card(data)
             by_node = self._tables() or (inputs is not None and inputs.labels is not None)
             self.node_names = _data_card.node_names(data) if by_node else None

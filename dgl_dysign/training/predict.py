@@ -75,7 +75,7 @@ def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None =
     torch.Size([100, 6])
     """
     if not isinstance(model, DySIGN | UnderGS):
-        raise ConfigError(f"predict knows DySIGN, UnderGS and SpikingUnderGS, but got {type(model).__name__}")
+        raise ConfigError(f"expected a DySIGN, UnderGS or SpikingUnderGS, but got {type(model).__name__}")
     inputs = model.node_inputs
     if inputs is None:
         raise ConfigError(

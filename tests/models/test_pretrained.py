@@ -252,6 +252,16 @@ def test_data_of_another_shape_is_refused(change, said, data, tmp_path):
         predict(model, other)
 
 
+def test_the_step_of_a_grid_is_compared_up_to_the_rounding_of_times(tmp_path):
+    def grid(name, step):
+        return folder(tmp_path / name, snapshot_rule={"kind": "grid", "origin": 0.0, "step": step})
+
+    saved = dysign().save_pretrained(tmp_path / "model", grid("a", 1 / 11), INPUTS)
+    DySIGN.from_pretrained(saved, grid("b", 0.0909091))
+    with pytest.raises(DataError, match=r"'step': 0.0833.*prepare it with the rule that the model knows"):
+        DySIGN.from_pretrained(saved, grid("c", 1 / 12))
+
+
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [

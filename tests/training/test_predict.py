@@ -60,7 +60,7 @@ def test_only_models_of_ours_can_be_asked(data):
     task = NodeTask(data, settings())
     with pytest.raises(ConfigError, match="expected a row whose model can be saved, such as 'dysign', but got 'logi"):
         task_inputs(task, "logistic-regression")
-    with pytest.raises(ConfigError, match="predict knows DySIGN, UnderGS and SpikingUnderGS, but got Logistic"):
+    with pytest.raises(ConfigError, match="expected a DySIGN, UnderGS or SpikingUnderGS, but got Logistic"):
         predict(LogisticRegression(4, 2), data)
 
 
