@@ -85,7 +85,7 @@ def scores(run: Run) -> Chart | None:
     if not choices:
         return None
     height = 110 + 26 * max(len(choice.data[0]["y"]) for choice in choices)
-    note = f"Test figures. {spread_note(run.results)} Rings are single runs. The axis does not begin at zero."
+    note = f"Test figures. {spread_note(run.results)} Rings are single runs. The axis need not begin at zero."
     return Chart("Figures", note, choices, ("figure", "condition"), height, run.warnings)
 
 
@@ -140,7 +140,7 @@ def compared(runs: Sequence[Run]) -> Chart | None:
     if not choices:
         return None
     note = (
-        "Mean ± sample standard deviation over runs; a dot without a bar is one run. The axis does not begin at zero."
+        "Mean ± sample standard deviation over runs; a dot without a bar is one run. The axis need not begin at zero."
     )
     return Chart("Figures side by side", note, choices, ("figure",), 110 + 26 * len(rows_of(results)), warnings)
 
@@ -162,7 +162,7 @@ def learning(run: Run) -> Iterator[Chart]:
     for name, label, factor, log in (
         ("loss", "training loss", 1, False),
         *((name, label, 100, False) for name, label in _VALIDATION.items()),
-        ("gap", "relative gap of the cached equilibrium", 1, True),
+        ("gap", "gap of the cached equilibrium", 1, True),
     ):
         choices = []
         for group in groups:
@@ -310,5 +310,5 @@ def _matrix(counts: list[list[int]], names: Sequence[str] | None) -> tuple[list[
     }  # fmt: skip
     if len(counts) <= 14:
         heat |= {"texttemplate": "%{z:.0f}", "textfont": {"size": 11}}
-    same = {"type": "category"}
+    same = {"type": "category", "showgrid": False}
     return [heat], {"xaxis": axis("predicted", **same), "yaxis": axis("true", **same, autorange="reversed")}

@@ -61,12 +61,14 @@ def _rates(found: dict[str, Any]) -> Iterator[Picture]:
     shares = [[100 * (value or 0) for value in line] for line in found["shares"]]
     bins = len(shares[0])
     by_rate = [[line[k] for line in shares] for k in range(bins)]
+    ticks = {-2: "≤ 0.01", -1: "0.1", 0: "1", 1: "10", 2: "100"}
+    low = math.floor(math.log10(max(0.01, min(value for line in by_rate for value in line))))
     heat = {
         "type": "heatmap", "x": found["snapshot"], "y": [round(k / max(bins - 1, 1), 3) for k in range(bins)],
         "z": [[math.log10(max(value, 0.01)) for value in line] for line in by_rate], "customdata": by_rate,
-        "zmin": -2, "zmax": 2, "colorscale": "Viridis",
+        "zmin": low, "zmax": 2, "colorscale": "Viridis",
         "colorbar": {
-            "tickvals": [-2, -1, 0, 1, 2], "ticktext": ["≤ 0.01", "0.1", "1", "10", "100"], "thickness": 12,
+            "tickvals": list(ticks), "ticktext": list(ticks.values()), "thickness": 12,
             "title": {"text": "% of<br>neurons"}, "len": 0.7, "y": 0.65,
         },
         "hovertemplate": "snapshot %{x}, rate %{y}: %{customdata:.2f} % of neurons<extra></extra>",
@@ -96,7 +98,10 @@ def raster(run: Run) -> Chart | None:
 
 def _spikes(found: dict[str, Any]) -> Iterator[Picture]:
     steps, neurons = list(range(1, found["latency"] + 1)), list(range(found["neurons"]))
-    layout = {"xaxis": axis("latency step", dtick=1 if len(steps) < 20 else 5), "yaxis": axis("neuron")}
+    layout = {
+        "xaxis": axis("latency step", dtick=1 if len(steps) < 20 else 5, showgrid=False),
+        "yaxis": axis("neuron", showgrid=False),
+    }
     for node in found["nodes"]:
         cells = {
             "type": "heatmap", "x": steps, "y": neurons,

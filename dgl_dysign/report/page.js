@@ -21,6 +21,7 @@ function dressed(chart, choice, width) {
     showlegend: lines > 0,
     legend: { orientation: "h", x: 0, xanchor: "left", xref: "container", y: 0, yanchor: "bottom", yref: "container" },
     hoverlabel: { align: "left" },
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", // a finger scrolls the page
     ...choice.layout,
   };
   for (const key of Object.keys(layout)) {

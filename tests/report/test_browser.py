@@ -154,7 +154,7 @@ def test_the_node_chooser_changes_the_picture(opened):
 
 
 def test_a_choice_without_a_picture_takes_the_other_choosers_along(opened):
-    gap, long = "Relative gap of the cached equilibrium", "b-with-quite-a-long-name-of-its-own"
+    gap, long = "Gap of the cached equilibrium", "b-with-quite-a-long-name-of-its-own"
     choose(opened, "Learning curves", 0, gap)
     assert gap in picture(opened, "Learning curves")["label"]
     choose(opened, "Learning curves", 1, long)  # without a gap: its network has no equilibrium

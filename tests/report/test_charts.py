@@ -27,14 +27,12 @@ def test_dots_are_single_runs_and_their_mean(tmp_path):
 
 def test_learning_curves_are_means_with_a_band_as_far_as_all_runs_came(tmp_path):
     found = {chart.title: chart for chart in charts.learning(one(node_run(tmp_path / "a")))}
-    assert list(found) == ["Training loss", "Validation accuracy in %", "Relative gap of the cached equilibrium"]
+    assert list(found) == ["Training loss", "Validation accuracy in %", "Gap of the cached equilibrium"]
     band, line = found["Validation accuracy in %"].choices[0].data[:2]
     assert line["x"] == [1, 2, 3]
     assert line["y"] == pytest.approx([55, 65, 75])
     assert band["y"] == pytest.approx([60, 70, 80, 70, 60, 50])
-    assert [trace["name"] for trace in found["Relative gap of the cached equilibrium"].choices[0].data[1:]] == [
-        "dysign"
-    ]
+    assert [trace["name"] for trace in found["Gap of the cached equilibrium"].choices[0].data[1:]] == ["dysign"]
 
 
 def test_a_unit_with_two_kinds_of_negatives_was_trained_once(tmp_path):
