@@ -8,30 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.training.plots import _pyplot, _save
+from dgl_dysign.training.plots import _pyplot, _save, score_bars
 
 
 def link_bars(rows: Sequence[Mapping[str, Any]], score: str, title: str, path: Path) -> Path:
     """Draw the mean of a score for each row, a group of bars a share of historical negatives, with the spread."""
-    plt = _pyplot()
-    names = list(dict.fromkeys(row["row"] for row in rows))
-    groups = sorted({row["historical"] for row in rows})
-    figure, axis = plt.subplots(figsize=(9, 0.4 * len(names) + 1.5))
-    height = 0.8 / len(groups)
-    for place, group in enumerate(groups):
-        chosen = {row["row"]: row[score] for row in rows if row["historical"] == group}
-        at = [k + (place - (len(groups) - 1) / 2) * height for k, name in enumerate(names) if name in chosen]
-        means = [chosen[name]["mean"] for name in names if name in chosen]
-        spread = [chosen[name]["std"] for name in names if name in chosen]
-        bars = axis.barh(at, means, height, xerr=spread, label=f"{100 * group:.0f} % historical negatives")
-        axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=3)
-    axis.set(yticks=range(len(names)), xlabel=f"{score.replace('_', ', ')} in %", title=title)
-    axis.set_yticklabels(names)
-    axis.margins(x=0.1)
-    axis.invert_yaxis()
-    if len(groups) > 1:
-        axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    return _save(figure, path)
+    return score_bars(rows, score, title, path, by="historical", group="historical negatives")
 
 
 def link_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], title: str, path: Path) -> Path:

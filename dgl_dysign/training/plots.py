@@ -55,7 +55,7 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path
     return _save(figure, path)
 
 
-def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path) -> Path:
+def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path, snapshots: Sequence[int] | None = None) -> Path:
     """Draw the distribution of firing rates over snapshots.
 
     Parameters
@@ -66,15 +66,19 @@ def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path) -> Path:
         Number of nodes seen so far, for each snapshot.
     path : Path
         Where the PNG goes.
+    snapshots : sequence of int, optional
+        Which ones, evenly spaced; default: all from the first on.
     """
     plt = _pyplot()
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, height_ratios=[3, 1])
-    extent = (-0.5, len(rates) - 0.5, 0, 1)
+    at = list(range(len(rates)) if snapshots is None else snapshots)
+    half = (at[-1] - at[0]) / max(len(at) - 1, 1) / 2 or 0.5
+    extent = (at[0] - half, at[-1] + half, 0, 1)
     # On a log scale: most neurons are silent or fire at every step, and the others would not be seen beside them.
     image = top.imshow(100 * rates.T.clip(1e-3), origin="lower", aspect="auto", extent=extent, cmap="magma", norm="log")
     figure.colorbar(image, ax=[top, bottom], label="% of neurons of active nodes")
     top.set(ylabel="firing rate", title="Firing rates over snapshots")
-    bottom.bar(range(len(active)), active, color="tab:gray")
+    bottom.bar(at, active, width=1.6 * half, color="tab:gray")
     bottom.set(xlabel="snapshot", ylabel="active nodes")
     return _save(figure, path)
 
@@ -109,27 +113,33 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path:
     return _save(figure, path)
 
 
-def score_bars(rows: Sequence[Mapping[str, Any]], score: str, title: str, path: Path) -> Path:
-    """Draw the mean of a score for each row, a group of bars a training ratio, with the spread over runs."""
+def score_bars(
+    rows: Sequence[Mapping[str, Any]],
+    score: str,
+    title: str,
+    path: Path,
+    by: str = "train_ratio",
+    group: str = "for training",
+) -> Path:
+    """Draw the mean of a score for each row, a group of bars for each share that ``by`` names, with the spread."""
     plt = _pyplot()
     names = list(dict.fromkeys(row["row"] for row in rows))
-    ratios = sorted({row["train_ratio"] for row in rows})
+    shares = sorted({row[by] for row in rows})
     figure, axis = plt.subplots(figsize=(9, 0.45 * len(names) + 1.5))
-    height = 0.8 / len(ratios)
-    for place, ratio in enumerate(ratios):
-        chosen = {row["row"]: row[score] for row in rows if row["train_ratio"] == ratio}
-        found = [(k, chosen[name]) for k, name in enumerate(names) if name in chosen]
-        axis.barh(
-            [k + (place - (len(ratios) - 1) / 2) * height for k, _ in found],
-            [value["mean"] for _, value in found],
-            height,
-            xerr=[value["std"] for _, value in found],
-            label=f"{100 * ratio:.0f} % for training",
-        )
-    axis.set(yticks=range(len(names)), xlabel=f"{score} in %", title=title)
+    height = 0.8 / len(shares)
+    for place, share in enumerate(shares):
+        chosen = {row["row"]: row[score] for row in rows if row[by] == share}
+        found = [(k + (place - (len(shares) - 1) / 2) * height, chosen[n]) for k, n in enumerate(names) if n in chosen]
+        means, spread = ([value[key] for _, value in found] for key in ("mean", "std"))
+        label = f"{100 * share:.0f} % {group}"
+        bars = axis.barh([at for at, _ in found], means, height, xerr=spread, label=label)
+        axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=3)
+    axis.set(yticks=range(len(names)), xlabel=f"{score.replace('_', ', ')} in %", title=title)
     axis.set_yticklabels(names)
+    axis.margins(x=0.1)
     axis.invert_yaxis()
-    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    if len(shares) > 1:
+        axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return _save(figure, path)
 
 

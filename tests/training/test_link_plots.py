@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from dgl_dysign.training import link_plots
+from dgl_dysign.training import link_plots, plots
 
 ROWS = [
     {"row": name, "historical": share, "mrr": {"mean": mean + share, "std": 1.0, "runs": 2}}
@@ -17,7 +17,8 @@ ROWS = [
 def kept(monkeypatch):
     """Keep figures instead of writing them."""
     figures = []
-    monkeypatch.setattr(link_plots, "_save", lambda figure, path: figures.append(figure) or path)
+    for module in (plots, link_plots):
+        monkeypatch.setattr(module, "_save", lambda figure, path: figures.append(figure) or path)
     yield figures
     plt.close("all")
 
