@@ -134,8 +134,8 @@ def header_of(path: Path) -> list[str]:
     """Return the names in the first line of a CSV file; none if it cannot be read."""
     try:
         with open(path, encoding="utf-8") as stream:
-            return [name.strip() for name in stream.readline().removeprefix("\ufeff").rstrip("\r\n").split(",")]
-    except (OSError, UnicodeDecodeError):
+            return [name.strip() for name in stream.readline(1 << 16).removeprefix("\ufeff").rstrip("\r\n").split(",")]
+    except (OSError, ValueError):  # no file, no text, or no path at all
         return []
 
 

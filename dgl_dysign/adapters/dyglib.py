@@ -52,7 +52,7 @@ class Adapter:
         """Tell whether this is a folder with one ``ml_NAME.csv`` of DyGLib, or that file."""
         try:
             return any(header_of(path) == _HEADER for path in _tables(Path(obj)))
-        except TypeError:
+        except (TypeError, OSError, ValueError):  # no path
             return False
 
     def to_events(

@@ -51,7 +51,7 @@ class Adapter:
         """Tell whether this is a folder with TGL's ``edges.csv``."""
         try:
             return header_of(Path(obj) / "edges.csv")[:4] == ["", *_ENDS]
-        except TypeError:
+        except TypeError:  # no path
             return False
 
     def to_events(

@@ -34,7 +34,7 @@ def test_files_and_their_values(tmp_path):
     assert nodes[1:].tolist() == stream.node_feat.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(streams("edge_feat", "edge_weight", "event_label", "node_feat", "snapshot", raw_order=False, whole=False))
 def test_round_trip(tmp_path_factory, stream):
     path = tmp_path_factory.mktemp("dyglib") / "D"
@@ -134,8 +134,8 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     (folder / "ml_b.csv").write_bytes((folder / "ml_a.csv").read_bytes())
     with pytest.raises(DataError, match=r"found ml_a\.csv, ml_b\.csv, expected one ml_NAME\.csv"):
         Adapter().to_events(folder)
-    assert not Adapter().matches(tmp_path)
-    assert not Adapter().matches(None)
+    for other in (tmp_path, None, "\0", "x" * 300, tmp_path / "none.csv", folder / "ml_wiki.npy"):
+        assert not Adapter().matches(other)
 
 
 def test_what_dysign_prep_exports_is_read_back(tmp_path):

@@ -172,7 +172,7 @@ def test_the_same_figures_as_pytgbs_evaluator(seed, values):
     assert theirs == pytest.approx(ours, rel=1e-6)  # TGB's means are of float32
 
 
-def test_pytgbs_evaluator_brings_its_own_k_and_its_sampler_is_taken():
+def test_pytgbs_evaluator_brings_its_own_k_and_its_sampler_is_taken(tmp_path):
     evaluate = pytest.importorskip("tgb.linkproppred.evaluate")
     from tgb.linkproppred.negative_sampler import NegativeEdgeSampler
 
@@ -183,6 +183,9 @@ def test_pytgbs_evaluator_brings_its_own_k_and_its_sampler_is_taken():
     with pytest.raises(ConfigError, match=r"found no negatives of 'test', .*load_test_ns\(\)"):
         evaluate_tgb(model, STREAM, sampler)
     sampler.eval_set["val"] = {key: np.array(nodes) for key, nodes in NEGATIVES.items()}
+    write_negatives(tmp_path / "ns.pkl", NEGATIVES)
+    sampler.load_eval_set(str(tmp_path / "ns.pkl"), "test")
+    assert sampler.query_batch(np.array([3]), np.array([5]), np.array([9])) == [[6, 0, 4]]
     assert evaluate_tgb(model, STREAM, sampler, split="val") == evaluate_tgb(model, STREAM, NEGATIVES)
 
 

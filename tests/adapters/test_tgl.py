@@ -41,7 +41,7 @@ def test_files_and_their_values(tmp_path):
         assert (len(full["indptr"]) - 1, len(full["indices"])) == (7, 16)  # undirected: every event twice
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(streams("edge_feat", "edge_weight", "node_feat", "snapshot", raw_order=False))
 def test_round_trip(tmp_path_factory, stream):
     stream, path = in_float32(stream), tmp_path_factory.mktemp("tgl") / "T"
@@ -164,8 +164,8 @@ def test_the_columns_are_found_by_their_names(tmp_path):
     (folder / "edges.csv").write_text(",src,dst,time\n0,1,x,3\n")
     with pytest.raises(DataError, match=r"edges\.csv, line 2: found dst 'x'"):
         Adapter().to_events(folder)
-    assert not Adapter().matches(tmp_path / "none")
-    assert not Adapter().matches(3)
+    for other in (tmp_path / "none", 3, "\0", "x" * 300, tmp_path):
+        assert not Adapter().matches(other)
 
 
 @pytest.mark.parametrize("name", ["ext_full.npz", "edge_features.pt", "export.json"])

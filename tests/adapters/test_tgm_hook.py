@@ -150,6 +150,7 @@ def test_in_tgms_manager_after_the_hook_of_negatives():
     assert (second.nbr_nids[0][0] == -1).all()
     assert second.nbr_nids[0][5].tolist() == [0, -1, -1]
     assert third.nbr_edge_x[0].shape == (6, 3, 3)
+    assert str(second).startswith("DGBatch(")
     manager.reset_state()
     with manager.activate("train"):
         again = list(batches)
@@ -190,3 +191,14 @@ def test_it_gives_what_tgms_own_hook_gives():
         assert (one.shape, one.dtype) == (other.shape, other.dtype), name
     assert ours.seed_nids[0].equal(theirs.seed_nids[0])
     assert set(hooks.RecencyNeighborHook.produces) <= InfluenceTopKHook.produces | {"seed_node_nbr_mask"}
+
+
+def test_tgms_deduplication_finds_the_neighbours():
+    hooks = pytest.importorskip("tgm.hooks")
+    manager, batches = loader(
+        [hooks.DeduplicationHook(), InfluenceTopKHook(NeighborStore(7, 3))], example(), batch_size=4
+    )
+    with manager.activate("train"):
+        _, second = list(batches)
+    met = {*second.edge_src.tolist(), *second.edge_dst.tolist(), *second.nbr_nids[0].flatten().tolist()} - {-1}
+    assert second.unique_nids.tolist() == sorted(met)
