@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class Arrays:
         First node of the second type, where all events go from one type to another.
     types : tuple of str
         Names of the two types.
+    raw_id : pyarrow.Array, optional
+        Names of the nodes, and `id_order` the order that they are in; default: their numbers.
+    class_names : tuple of str, optional
+        Names of the classes, of the largest one at least; default: their numbers.
     binning : Binning, optional
         The snapshots; default: made by the options' rule.
     dataset, directed, time_unit, unix
@@ -56,6 +60,9 @@ class Arrays:
     node_label: np.ndarray | None = None
     second: int | None = None
     types: tuple[str, str] = ("user", "item")
+    raw_id: pa.Array | None = None
+    id_order: str = "as in the file"
+    class_names: tuple[str, ...] = ()
     binning: Binning | None = None
     dataset: str = "events"
     directed: bool = True
@@ -73,9 +80,16 @@ class Arrays:
                 f"labels: found class {self.num_classes - 1}, expected numbers below {_MOST_CLASSES}; number the "
                 "classes 0, 1, 2, ... first"
             )
+        if self.class_names and len(self.class_names) < self.num_classes:
+            raise DataError(f"labels: found {self.num_classes} classes, expected {len(self.class_names)}, as are named")
         for name in ("weight", "feat"):
             if name in self.columns and not np.isfinite(self.columns[name]).all():
                 raise DataError(f"events: found nan or inf among {name}, expected finite numbers; replace them first")
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; none without labels."""
+        return list(self.class_names or map(str, range(self.num_classes))) if self.num_classes else []
 
     @property
     def num_classes(self) -> int:
@@ -85,7 +99,11 @@ class Arrays:
 
     def digest(self) -> str:
         """SHA-256 of all that the arrays hold."""
-        digest = hashlib.sha256(repr((sorted(self.columns), self.num_nodes, self.second, self.types)).encode())
+        digest = hashlib.sha256(
+            repr((sorted(self.columns), self.num_nodes, self.second, self.types, self.id_order, self.classes)).encode()
+        )
+        if self.raw_id is not None:
+            digest.update(repr(self.raw_id.to_pylist()).encode())
         ranges = [] if self.binning is None else [self.binning.begin, self.binning.end]
         for values in (*(self.columns[name] for name in sorted(self.columns)), self.node_label, *ranges):
             if values is not None:
@@ -210,6 +228,9 @@ class _Run(pipeline._Run):
     def nodes(self, parts: list[Part]) -> Nodes:
         return _GivenNodes.of(self.arrays)
 
+    def class_names(self, parts: list[Part]) -> list[str]:
+        return self.arrays.classes
+
     def binning(self, parts: list[Part]) -> Binning:
         return self.arrays.binning or super().binning(parts)
 
@@ -217,6 +238,8 @@ class _Run(pipeline._Run):
 @dataclass
 class _GivenNodes(Nodes):
     label: np.ndarray | None = None
+    names: pa.Array | None = None
+    classes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, arrays: Arrays) -> "_GivenNodes":
@@ -227,13 +250,26 @@ class _GivenNodes(Nodes):
             name: IdMap(numbers[ends[at] : ends[at + 1]], ends[at]) for at, name in enumerate(offsets)
         }
         maps = dict.fromkeys(("src", "dst"), lambda part, values: values)
-        return cls(count, offsets, "as in the file", maps, spaces, None, label=arrays.node_label)
+        return cls(
+            count,
+            offsets,
+            arrays.id_order,
+            maps,
+            spaces,
+            None,
+            label=arrays.node_label,
+            names=arrays.raw_id,
+            classes=arrays.classes,
+        )
 
     def write(self, folder: Path, first: np.ndarray, allow_unknown: bool, on_error: str) -> list[str]:
-        self._write_nodes(folder, pa.concat_arrays([ids.raw() for ids in self.spaces.values()]), first)
+        names = self.names
+        if names is None:
+            names = pa.concat_arrays([ids.raw() for ids in self.spaces.values()])
+        self._write_nodes(folder, names, first)
         if self.label is None or not (self.label >= 0).any():
             return []
         node = np.flatnonzero(self.label >= 0)
         columns = {"node": node, "label": self.label[node].astype(np.int32)}
         write_table(folder / "labels.parquet", schema.LABELS, columns)
-        return [str(label) for label in range(int(self.label.max()) + 1)]
+        return self.classes

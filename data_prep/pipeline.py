@@ -160,7 +160,7 @@ class _Run:
         first = np.load(self.work / "first.npy")
         labels = nodes.write(self.new, first, self.options.allow_unknown_labels, self.options.read.on_error)
         if self.source.nodes is None and "label" in parts[0].facts["columns"]:
-            labels = [str(label) for label in self.classes(parts)]
+            labels = self.class_names(parts)
         features = self.node_features(nodes.count, binning.num_snapshots)
         rejected = sum(part.facts["source"]["rejected"] for part in self.read) + len(nodes.rejected)
         if self.options.read.on_error == "quarantine":
@@ -212,6 +212,9 @@ class _Run:
     @staticmethod
     def classes(parts: list[Part]) -> list[int]:
         return sorted({label for part in parts for label in part.facts["labels"]})
+
+    def class_names(self, parts: list[Part]) -> list[str]:
+        return [str(label) for label in self.classes(parts)]
 
     def edges(self, arranged: Arrangement, nodes: Nodes, binning: Binning, parts: list[Part]) -> dict[str, Any]:
         """Write edges, snapshots and event labels in one pass."""

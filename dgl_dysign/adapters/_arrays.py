@@ -50,7 +50,7 @@ def exact(name: str, values: Any, kind: Any) -> np.ndarray:
         if kind.kind in "iu":
             # Out of range a cast gives the nearest bound, or another number that comes back right by chance.
             low, high = np.iinfo(kind).min, np.iinfo(kind).max
-            changed |= (found < low) | (found > high if found.dtype.kind != "f" else found >= float(high))
+            changed |= (found < low) | (found > high if found.dtype.kind != "f" else found >= float(high) + 1)
     if changed.any():
         value = found[changed].flat[0].item()
         raise DataError(f"{name}: found {value}, expected numbers that {kind} holds exactly; round them yourself first")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def write_folder(
     rule: "Rule | None",
     features: str,
     feature_options: Mapping[str, Any] | None,
-    types: tuple[str, str],
+    names_of: str | os.PathLike[str] | None,
     overwrite: bool,
 ) -> dict[str, Any]:
     """Do the work of :meth:`EventStream.prepare`."""
@@ -105,16 +106,35 @@ def write_folder(
         stream.num_nodes,
         stream.node_label,
         stream.node_offset,
-        types,
         binning=None if rule else _binning(stream),
         dataset=stream.name,
         directed=stream.directed,
         time_unit=stream.time_unit,
         unix=stream.time_unit.startswith("seconds since 1970"),
     )
+    if names_of is not None:
+        arrays = replace(arrays, **_names(stream, Path(names_of)))
     chosen = options(features, **dict(feature_options or {}))
     made = Options(rule or Rule("step"), features=features, feature_options=chosen, overwrite=overwrite)
     return prepare_arrays(arrays, folder, made)
+
+
+def _names(stream: EventStream, folder: Path) -> dict[str, Any]:
+    """Read the names of nodes, types and classes of a folder with the same nodes."""
+    manifest = schema.read_manifest(folder)
+    offsets = [0] if stream.node_offset is None else [0, stream.node_offset]
+    found = manifest["num_nodes"], list(manifest["id_offsets"].values())
+    if found != (stream.num_nodes, offsets):
+        raise DataError(
+            f"{folder}: found {found[0]} nodes, types from {found[1]}, expected {stream.num_nodes} and {offsets}, as "
+            "in the stream; name the folder that the stream was read from"
+        )
+    names = {
+        "raw_id": schema.table(folder, "nodes", ["raw_id"])["raw_id"].combine_chunks(),
+        "id_order": manifest.get("id_order") or "as in the file",
+        "class_names": tuple(manifest["class_names"]),
+    }
+    return names if stream.node_offset is None else {**names, "types": tuple(manifest["id_offsets"])}
 
 
 def _binning(stream: EventStream) -> "Binning | None":

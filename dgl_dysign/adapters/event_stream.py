@@ -172,8 +172,7 @@ class EventStream:
             self._refuse("edge_weight", ~np.isfinite(self.edge_weight), "finite numbers")
 
     def _check_snapshots(self) -> None:
-        given = [name for name in _SNAPSHOTS if getattr(self, name) is not None]
-        if given and len(given) < 3:
+        if 0 < len(given := [name for name in _SNAPSHOTS if getattr(self, name) is not None]) < 3:
             raise DataError(f"snapshots: found {' and '.join(given)} alone, expected {', '.join(_SNAPSHOTS)} or none")
         if self.snapshot is None or self.snapshot_begin is None or self.snapshot_end is None:
             return
@@ -306,8 +305,8 @@ class EventStream:
     ) -> "EventStream":
         """Read a prepared folder.
 
-        Names of nodes and classes stay in the folder: the stream has its numbers. A folder has node features for each
-        snapshot, made of the events; a stream has one table for all times.
+        Names of nodes and classes stay in the folder (see `names_of` of :meth:`prepare`): the stream has its numbers. A
+        folder has node features for each snapshot, made of the events; a stream has one table for all times.
 
         Parameters
         ----------
@@ -346,7 +345,7 @@ class EventStream:
         rule: "Rule | None" = None,
         features: str = "none",
         feature_options: Mapping[str, Any] | None = None,
-        types: tuple[str, str] = ("user", "item"),
+        names_of: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
     ) -> dict[str, Any]:
         """Write a prepared folder, as ``dysign-prep`` does of raw files.
@@ -363,8 +362,9 @@ class EventStream:
             Kind of node features to make, one of :data:`data_prep.features.KINDS`.
         feature_options : mapping, optional
             Their options, such as ``{"dim": 64}``.
-        types : tuple of str
-            Names of the two types of nodes, where there are two.
+        names_of : path, optional
+            A prepared folder of the same nodes, from which names of nodes, of their types and of classes are taken;
+            default: their numbers, and ``user`` and ``item`` where there are two types.
         overwrite : bool, default False
             Replace an existing prepared folder.
 
@@ -378,7 +378,7 @@ class EventStream:
         ConfigError
             If a folder cannot hold what the stream has: edge types, node features, labels of events and of nodes.
         DataError
-            If there is no event, or `folder` may not be written.
+            If there is no event, `folder` may not be written, or `names_of` has other nodes.
 
         Examples
         --------
@@ -391,7 +391,7 @@ class EventStream:
         """
         from dgl_dysign.adapters._folders import write_folder
 
-        return write_folder(self, Path(folder), rule, features, feature_options, types, overwrite)
+        return write_folder(self, Path(folder), rule, features, feature_options, names_of, overwrite)
 
 
 def _same(one: Any, other: Any) -> bool:

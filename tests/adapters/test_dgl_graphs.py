@@ -198,6 +198,7 @@ def test_wikipedia_through_a_file_and_back(real_data, tmp_path):
         pytest.skip(f"no wikipedia/ in {real_data}")
     app(["wikipedia", str(raw), str(tmp_path / "a"), "--every", "1h", "--quiet"], standalone_mode=False)
     Adapter().from_events(EventStream.of(tmp_path / "a"), form="snapshots", path=tmp_path / "wikipedia.bin")
-    adapters.to_events(tmp_path / "wikipedia.bin").prepare(tmp_path / "b")
-    names = ["edge_features.parquet", "edges.parquet", "labels.parquet", "snapshots.parquet"]
+    adapters.to_events(tmp_path / "wikipedia.bin").prepare(tmp_path / "b", names_of=tmp_path / "a")
+    names = sorted(path.name for path in (tmp_path / "a").glob("*.parquet"))
+    assert names == [f"{name}.parquet" for name in ("edge_features", "edges", "labels", "nodes", "snapshots")]
     assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", names, shallow=False) == (names, [], [])

@@ -64,6 +64,7 @@ def test_a_number_that_would_change_is_refused(values, kind):
 
 def test_numbers_that_stay_are_kept():
     assert exact("x", [1.0, -3.0], np.int64).tolist() == [1, -3]
+    assert exact("x", [2.0**31 - 1, -(2.0**31)], np.int32).tolist() == [2**31 - 1, -(2**31)]
     assert np.isnan(exact("x", [float("nan"), float("inf")], np.float32)[0])
     assert exact("x", torch.tensor([1.5], requires_grad=True), np.float64).tolist() == [1.5]
 
@@ -137,11 +138,11 @@ def test_a_prepared_folder_gives_the_stream_back(stream, tmp_path):
 @pytest.mark.parametrize("bipartite", [False, True])
 def test_a_folder_is_read_by_temporal_graph(tmp_path, labels, bipartite):
     stream = example("edge_feat", "edge_weight", labels, "snapshot", bipartite=bipartite, raw_order=False, whole=False)
-    manifest = stream.prepare(tmp_path / "out", features="degree", types=("writer", "page"))
+    manifest = stream.prepare(tmp_path / "out", features="degree")
     schema.verify(tmp_path / "out")
     data = TemporalGraph.load(tmp_path / "out")
     assert (data.num_nodes, data.num_snapshots, data.num_classes, data.directed) == (7, 4, 3, bipartite)
-    assert manifest["id_offsets"] == ({"writer": 0, "page": 4} if bipartite else {"node": 0})
+    assert manifest["id_offsets"] == ({"user": 0, "item": 4} if bipartite else {"node": 0})
     assert [len(data.events(t)[0]) for t in range(4)] == [1, 4, 0, 3]
     assert data.feature_dim == 7
     for t in range(4):
@@ -175,11 +176,34 @@ def test_a_folder_comes_back_byte_for_byte(tmp_path, prepared_example, rule):
     raw = prepared_example.parent / "raw"
     app(["dblp", str(raw), str(tmp_path / "a"), *rule, "--features", "degree", "--quiet"], standalone_mode=False)
     stream = EventStream.of(tmp_path / "a", node_features="drop")
-    stream.prepare(tmp_path / "b", features="degree")
+    stream.prepare(tmp_path / "b", features="degree", names_of=tmp_path / "a")
     schema.verify(tmp_path / "b")
     names = sorted(str(path.relative_to(tmp_path / "a")) for path in (tmp_path / "a").rglob("*.parquet"))
+    again = schema.read_manifest(tmp_path / "b")
+    assert {name for name, value in schema.read_manifest(tmp_path / "a").items() if again[name] != value} == {
+        "snapshot_rule",
+        "sources",
+    }
     assert {"edges.parquet", "snapshots.parquet", "labels.parquet", "features/00000.parquet"} <= set(names)
     assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", names, shallow=False) == (names, [], [])
+
+
+def test_names_come_from_another_folder_of_the_same_nodes(tmp_path):
+    rows = [("zoe", "tea", 1, 7), ("al", "pie", 2, 5), ("zoe", "pie", 2, 7)]
+    (tmp_path / "raw.csv").write_text("a,b,t,l\n" + "".join(f"{a},{b},{t},{label}\n" for a, b, t, label in rows))
+    given = ["--src", "a", "--dst", "b", "--time", "t", "--label", "l", "--every", "step", "--quiet"]
+    app(["edges", str(tmp_path / "raw.csv"), str(tmp_path / "a"), *given], standalone_mode=False)
+    stream = EventStream.of(tmp_path / "a")
+    manifest = stream.prepare(tmp_path / "b", names_of=tmp_path / "a")
+    schema.verify(tmp_path / "b")
+    assert manifest["class_names"] == ["5", "7"]
+    assert schema.table(tmp_path / "b", "nodes")["raw_id"].to_pylist() == ["al", "pie", "tea", "zoe"]
+    example().prepare(tmp_path / "c")
+    with pytest.raises(DataError, match=r"found 7 nodes, types from \[0\], expected 4 and \[0\]"):
+        stream.prepare(tmp_path / "d", names_of=tmp_path / "c")
+    labelled = EventStream.from_rows([0], [3], [0], event_label=[4])
+    with pytest.raises(DataError, match="found 5 classes, expected 2, as are named"):
+        labelled.prepare(tmp_path / "d", names_of=tmp_path / "a")
 
 
 def test_other_snapshots_and_none(tmp_path):

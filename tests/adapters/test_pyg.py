@@ -139,6 +139,7 @@ def test_wikipedia_goes_through_and_comes_back_bit_for_bit(pyg, real_data, tmp_p
     assert data.num_events == 157_474
     assert data.num_nodes == 9227
     assert int(data.y.sum()) == 217
-    Adapter().to_events(data).prepare(tmp_path / "b")
-    names = ["edge_features.parquet", "edges.parquet", "labels.parquet", "snapshots.parquet"]
+    Adapter().to_events(data).prepare(tmp_path / "b", names_of=tmp_path / "a")
+    names = sorted(path.name for path in (tmp_path / "a").glob("*.parquet"))
+    assert names == [f"{name}.parquet" for name in ("edge_features", "edges", "labels", "nodes", "snapshots")]
     assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", names, shallow=False) == (names, [], [])
