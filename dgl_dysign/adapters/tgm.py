@@ -13,6 +13,7 @@ from dgl_dysign.errors import ConfigError, DataError
 
 _FORM = "TGM"
 _LABELS = ("event", "node")
+_DROPPED = ("node_x", "node_y", "node_type")
 
 
 class Adapter:
@@ -39,16 +40,20 @@ class Adapter:
         """Tell whether this is a ``DGData``."""
         return type(obj).__module__.startswith("tgm.") and type(obj).__name__ == "DGData"
 
-    def to_events(self, obj: Any, *, labels: str | None = None, **given: Any) -> EventStream:
+    def to_events(
+        self, obj: Any, *, labels: str | None = None, drop: Collection[str] = (), **given: Any
+    ) -> EventStream:
         """Read a ``DGData``.
 
         Parameters
         ----------
         obj : tgm.data.DGData
             The data.
-        labels : {"event", "node", "drop"}, optional
-            What ``node_y`` is: classes of the events right before them, or of the nodes at all times; ``"drop"``
-            leaves it out. Needed where there is some.
+        labels : {"event", "node"}, optional
+            What ``node_y`` is: classes of the events right before them, or of the nodes at all times. Needed where
+            there is some.
+        drop : collection of str
+            What of ``"node_x"``, ``"node_y"`` and ``"node_type"`` to leave out.
         **given
             Fields of the stream that TGM does not tell, such as ``edge_id``, ``edge_weight``, ``directed``, ``name``,
             ``time_unit``, ``snapshot_begin`` and ``snapshot_end``.
@@ -65,10 +70,13 @@ class Adapter:
         DataError
             If labels are no whole numbers, or not where they are expected.
         """
-        if obj.node_x_mask is not None:
+        wrong = set(drop) - set(_DROPPED)
+        if wrong:
+            raise ConfigError(f"{_FORM}: found drop={list(drop)}, expected some of {', '.join(map(repr, _DROPPED))}")
+        if obj.node_x_mask is not None and "node_x" not in drop:
             raise ConfigError(
                 f"{_FORM}: found node_x, features of nodes that change, expected static ones (static_node_x), as a "
-                "stream has no others; leave it out with dataclasses.replace(data, ...)"
+                "stream has no others; leave them out with drop=['node_x']"
             )
         time, edges = obj.time.numpy(), obj.edge_mask.numpy()
         src, dst = obj.edge_index.numpy().T
@@ -79,9 +87,9 @@ class Adapter:
             "edge_feat": _array(obj.edge_x),
             "edge_type": _array(obj.edge_type),
             "node_feat": _array(obj.static_node_x),
-            **_nodes(obj, src, dst),
+            **_nodes(obj, src, dst, "node_type" in drop),
         }
-        if obj.node_y_mask is not None and labels != "drop":
+        if obj.node_y_mask is not None and "node_y" not in drop:
             columns.update(_read_labels(obj, labels, columns))
         return stream_of(_FORM, columns, given)
 
@@ -191,9 +199,9 @@ def _labels(stream: EventStream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return last[node], node, stream.node_label[node]
 
 
-def _nodes(data: Any, src: np.ndarray, dst: np.ndarray) -> dict[str, Any]:
+def _nodes(data: Any, src: np.ndarray, dst: np.ndarray, no_types: bool) -> dict[str, Any]:
     """Return number and sides of the nodes, where the data tells them."""
-    kinds = _array(data.node_type)
+    kinds = None if no_types else _array(data.node_type)
     sizes = [len(table) for table in (kinds, _array(data.static_node_x)) if table is not None]
     if kinds is None:
         return {"num_nodes": max(sizes)} if sizes else {}
@@ -201,13 +209,13 @@ def _nodes(data: Any, src: np.ndarray, dst: np.ndarray) -> dict[str, Any]:
     if not np.array_equal(kinds, np.arange(len(kinds)) >= middle):
         raise ConfigError(
             f"{_FORM}: found node_type with other types than 0, then 1, expected the two sides of bipartite data, as a "
-            "stream has no other types of nodes; leave them out with dataclasses.replace(data, node_type=None)"
+            "stream has no other types of nodes; leave them out with drop=['node_type']"
         )
     sides = 0 < middle < len(kinds) and src.max() < middle <= dst.min()
     if middle < len(kinds) and not sides:
         raise ConfigError(
             f"{_FORM}: found node_type with two types, and events within one of them, expected events from the first "
-            "to the second; leave them out with dataclasses.replace(data, node_type=None)"
+            "to the second; leave them out with drop=['node_type']"
         )
     return {"num_nodes": max(sizes), "node_offset": middle if sides else None}
 
@@ -216,11 +224,13 @@ def _read_labels(data: Any, labels: str | None, columns: dict[str, Any]) -> dict
     if labels not in _LABELS:
         raise ConfigError(
             f"{_FORM}: found labels={labels!r} and data with node_y, expected 'event' (each is the class of the event "
-            "right before it), 'node' (of a node at all times), or 'drop'"
+            "right before it) or 'node' (of a node at all times); or leave them out with drop=['node_y']"
         )
     place, node, label = data.node_y_mask.numpy(), data.node_y_nids.numpy(), data.node_y.numpy()
     if label.shape[1] != 1:
-        raise DataError(f"{_FORM}: found node_y of width {label.shape[1]}, expected 1: class numbers; or labels='drop'")
+        raise DataError(
+            f"{_FORM}: found node_y of width {label.shape[1]}, expected 1: class numbers; or add drop=['node_y']"
+        )
     if labels == "event":
         edges, time = data.edge_mask.numpy(), data.time.numpy()
         at, number = np.searchsorted(edges, place) - 1, len(edges)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from data_prep.export import export
+from dgl_dysign import adapters
 from dgl_dysign.adapters.dyglib import Adapter
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
@@ -152,3 +153,9 @@ def test_bitcoin_otc_through_dyglib_and_back(real_data, tmp_path):
     Adapter().from_events(stream.without("snapshot"), tmp_path / "D", weight_as_feature=True)
     back = Adapter().to_events(tmp_path / "D", **rest(stream, *RANGES))
     assert back.differences(stream) == []
+
+
+def test_the_hub_finds_the_files(tmp_path):
+    folder = adapters.get("dyglib").from_events(example("edge_feat"), path=str(tmp_path / "D"))
+    for path in (folder, str(folder)):
+        assert adapters.to_events(path).equals(example("edge_feat"))

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 
 from data_prep.export import export
+from dgl_dysign import adapters
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.adapters.tgl import Adapter
 from dgl_dysign.errors import ConfigError, DataError
@@ -216,3 +217,9 @@ def test_bitcoin_otc_through_tgl_and_back(real_data, tmp_path):
         back = Adapter().to_events(tmp_path / f"{shift}", **rest(stream, *RANGES))
         assert back.differences(stream) == []
     assert (len(stream), stream.num_nodes, stream.num_snapshots) == (35592, 5881, 273)
+
+
+def test_the_hub_finds_the_files(tmp_path):
+    folder = adapters.get("tgl").from_events(example("edge_feat"), path=str(tmp_path / "T"))
+    for path in (folder, str(folder)):
+        assert adapters.to_events(path).equals(example("edge_feat"))

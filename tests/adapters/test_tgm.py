@@ -65,7 +65,7 @@ def test_round_trip_through_the_hub(bipartite):
     assert adapters.to_events(data, labels="node", **given).differences(stream) == []
     with pytest.raises(ConfigError, match="labels=None and data with node_y"):
         adapters.to_events(data)
-    assert adapters.to_events(data, labels="drop").node_label is None
+    assert adapters.to_events(data, drop=["node_y"]).node_label is None
     if not bipartite:
         with pytest.raises(DataError, match="each right after an event of its node"):
             Adapter().to_events(data, labels="event")
@@ -122,11 +122,16 @@ def test_data_of_others():
     node = {"node_x_time": torch.tensor([2]), "node_x_nids": torch.tensor([0]).int(), "node_x": torch.ones(1, 1)}
     with pytest.raises(ConfigError, match="found node_x, features of nodes that change"):
         Adapter().to_events(made(**node))
+    assert len(Adapter().to_events(made(**node), drop=["node_x"])) == 3
+    with pytest.raises(ConfigError, match=r"drop=\['edge_x'\], expected some of 'node_x', 'node_y', 'node_type'"):
+        Adapter().to_events(made(), drop=["edge_x"])
     with pytest.raises(ConfigError, match="node_type with other types than 0, then 1"):
         Adapter().to_events(made(node_type=torch.tensor([0, 1, 0, 2]).int()))
     with pytest.raises(ConfigError, match="node_type with two types, and events within one of them"):
         Adapter().to_events(made(node_type=torch.tensor([0, 0, 1, 1]).int()))
     assert Adapter().to_events(made(node_type=torch.zeros(4).int())).num_nodes == 4
+    kinds = torch.tensor([0, 1, 0, 2, 0]).int()
+    assert Adapter().to_events(made(node_type=kinds), drop=["node_type"]).num_nodes == 4
     labels = {"node_y_time": torch.tensor([5, 6]), "node_y_nids": torch.tensor([0, 0]).int()}
     with pytest.raises(DataError, match="found node_y of width 2"):
         Adapter().to_events(made(**labels, node_y=torch.ones(2, 2)), labels="node")
