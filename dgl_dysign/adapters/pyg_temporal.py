@@ -149,7 +149,7 @@ class Adapter:
         BackendError
             If PyG-Temporal is not installed.
         """
-        if not stream.num_snapshots:
+        if stream.snapshot is None or not stream.num_snapshots:
             raise ConfigError(
                 "DynamicGraphTemporalSignal: found a stream without snapshots, expected some; make them with "
                 "dgl_dysign.adapters.times.binned(stream, rule)"
