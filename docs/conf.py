@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -13,6 +14,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import messages  # noqa: E402
+from docutils import nodes  # noqa: E402
+from docutils.utils.math import latex2mathml  # noqa: E402
 from numpydoc.docscrape import NumpyDocString  # type: ignore[import-untyped]  # noqa: E402
 
 from dgl_dysign import __version__  # noqa: E402
@@ -20,13 +23,16 @@ from dgl_dysign import __version__  # noqa: E402
 project = "dgl_dysign"
 author = "the dgl_dysign authors"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
 exclude_patterns = ["README.md"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"dgl_dysign {__version__}"
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
+html_math_renderer = "mathml"
+smartquotes = False  # options of commands begin with two hyphens
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
@@ -63,7 +69,16 @@ def _rename_shapes(app: Any, what: str, name: str, obj: Any, options: Any, lines
     lines[:] = text.split("\n")
 
 
+def _mathml(translator: Any, node: Any, as_block: bool) -> None:
+    """Write a formula as MathML, which browsers draw by themselves: MathJax would have to be fetched."""
+    text = re.sub(r"\\(?:Big|textstyle)(?![a-z])", "", node.astext()).replace(r"\dots", r"\ldots")
+    translator.body.append(latex2mathml.tex2mathml(text, as_block=as_block))
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
-    """Connect the two."""
+    """Connect all of these."""
+    renderers = [(functools.partial(_mathml, as_block=block), None) for block in (False, True)]
+    app.add_html_math_renderer("mathml", *renderers)
     app.connect("builder-inited", _write_messages, priority=100)
     app.connect("autodoc-process-docstring", _rename_shapes, priority=100)  # before numpydoc's

@@ -12,6 +12,7 @@ and anywhere in a page, ``<!-- given: NAME NAME -->`` names what must lie in its
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -74,6 +75,16 @@ def _dysign_prep(*arguments: str | Path) -> None:
     app([*map(str, arguments), "--quiet"], standalone_mode=False)
 
 
+def _train(prepared: Path, run: Path) -> None:
+    spec = importlib.util.spec_from_file_location("docs_example", ROOT / "examples" / "dysign_node_classification.py")
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    few = ["--train-ratio", "0.4", "--seeds", "1", "--epochs", "5", "--quiet", "--rows", "majority", "dysign"]
+    assert example.main([str(prepared), "--run-dir", str(run), *few]) == 0
+
+
 #: What a page may be given, and how it is made from what was made before.
 GIVEN: dict[str, Callable[[Path], None]] = {
     "raw/dblp": lambda home: _dysign_prep("synth", "dblp", home / "raw/dblp", "--nodes", "150"),
@@ -82,6 +93,7 @@ GIVEN: dict[str, Callable[[Path], None]] = {
     "prepared/dblp": lambda home: _dysign_prep("dblp", home / "raw/dblp", home / "prepared/dblp", "--dim", "16"),
     "prepared/otc": lambda home: _dysign_prep("edges", home / "raw/otc", home / "prepared/otc"),
     "prepared/wikipedia": lambda home: _dysign_prep("wikipedia", home / "raw/wikipedia", home / "prepared/wikipedia"),
+    "runs/first": lambda home: _train(home / "prepared/dblp", home / "runs/first"),
 }
 
 #: Other names for them, as pages have them.
@@ -92,7 +104,8 @@ def give(name: str, home: Path, folder: Path) -> None:
     """Put what is called `name` into a page's folder; it is made in `home` when it is first asked for."""
     source = ALIASES.get(name, name)
     kind, data = source.split("/")[:2]
-    for part in (f"raw/{data}", f"{kind}/{data}"):
+    needed = ["raw/dblp", "prepared/dblp", source] if kind == "runs" else [f"raw/{data}", f"{kind}/{data}"]
+    for part in needed:
         if not (home / part).exists():
             GIVEN[part](home)
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
