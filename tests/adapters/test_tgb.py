@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from data_prep.rules import Rule
 from dgl_dysign import adapters
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.adapters.tgb import Adapter
+from dgl_dysign.adapters.times import binned
 from dgl_dysign.errors import ConfigError, DataError
 from tests.adapters.given import RANGES, rest
 from tests.adapters.real import wikipedia
@@ -106,6 +108,18 @@ def test_rows_that_count_from_one_and_weights_of_one():
     assert Adapter().to_events(data, weights=True).edge_weight.tolist() == [1] * 8
 
 
+def test_from_full_data_to_a_prepared_folder_and_back(tmp_path):
+    data = Adapter().from_events(example("edge_feat", "edge_weight", "event_label"), lose=["num_nodes"])
+    stream = binned(Adapter().to_events(data, num_nodes=7, name="mine"), Rule("every", width=3.0))
+    stream.prepare(tmp_path / "p")
+    back = EventStream.of(tmp_path / "p")
+    assert back.differences(stream) == []
+    assert {
+        name: values.tolist()
+        for name, values in Adapter().from_events(back.without("snapshot"), lose=["num_nodes"]).items()
+    } == {name: values.tolist() for name, values in data.items()}
+
+
 class _Dataset:
     """As py-tgb's, whose module the adapter asks for."""
 
@@ -148,6 +162,7 @@ def own_data_set(home, text_of):
     return tgb.LinkPropPredDataset("tgbl-wiki", root=os.path.relpath(home, PROJ_DIR))
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_pytgbs_own_reading_of_wikipedia(real_data, tmp_path):
     dataset = own_data_set(tmp_path, lambda: (real_data / "wikipedia" / "wikipedia.csv").read_text())

@@ -208,6 +208,7 @@ def loop_of_tgbs_users(model, stream, sampler, evaluator, rows):
     return figures
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_link_models_on_wikipedia_with_pytgbs_negatives_and_evaluator(real_data, tmp_path):
     """One day of test edges: negatives by py-tgb's generator, scored by two models of ours, checked edge by edge."""
