@@ -251,7 +251,7 @@ class Pretrained(nn.Module):
         DataError
             If the data is of another shape, or has other nodes than the model.
         """
-        if self.card is None or not _data_card.check_card(self.card, data, self._reads()):
+        if self.card is not None and not _data_card.check_card(self.card, data, self._reads()):
             return
         if self._places(data) is not None:
             raise DataError(
@@ -267,11 +267,16 @@ class Pretrained(nn.Module):
         DataError
             If the data is of another shape, or lacks nodes of the training.
         """
-        if self.card is None or not _data_card.check_card(self.card, data, self._reads()):
+        if self.card is not None and not _data_card.check_card(self.card, data, self._reads()):
             return self
         places = self._places(data)
         if places is None:
             return self
+        if self.card is None:
+            raise DataError(
+                f"{data.folder}: found {data.num_nodes} nodes, but the model has {self.arguments()['num_nodes']}, and "
+                f"was saved without the data that says which: save it again with data="
+            )
         arguments, state = self.arguments(), dict(self.state_dict())
         if "num_nodes" in arguments:
             arguments["num_nodes"] = data.num_nodes

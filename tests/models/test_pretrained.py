@@ -202,6 +202,18 @@ def test_new_nodes_have_a_vector_of_zeros(data, tmp_path):
     assert not table[NODES:].any()
 
 
+def test_a_model_that_was_saved_without_data_keeps_its_nodes(data, tmp_path):
+    saved = undergs().save_pretrained(tmp_path / "model")
+    model = UnderGS.from_pretrained(saved, data)
+    model.node_inputs = INPUTS
+    assert predict(model, data).shape == (NODES, CLASSES)
+    grown = folder(tmp_path / "grown", nodes=NODES + 1)
+    with pytest.raises(DataError, match="found 31 nodes, but the model has 30, and was saved without the data"):
+        UnderGS.from_pretrained(saved, grown)
+    with pytest.raises(DataError, match="found other nodes than the model has"):
+        predict(model, grown)
+
+
 def test_nodes_of_the_training_must_be_there(data, tmp_path):
     saved = undergs().save_pretrained(tmp_path / "model", data)
     names = [str(1000 + node) for node in range(NODES - 1)] + ["new"]
