@@ -9,7 +9,7 @@ Kill it at any moment: with --resume it goes on, and ends with the same figures.
 from __future__ import annotations
 
 import argparse
-import gc
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -25,8 +26,8 @@ from rich.table import Table
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import confusion, f1_scores, mean_std
-from dgl_dysign.models import DySIGN, Snapshot, load_snapshots
 from dgl_dysign.training import FitConfig, RunFolder, command, plots
+from dgl_dysign.training.diagnostics import node_diagnostics, save_diagnostics
 from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
 
@@ -34,7 +35,6 @@ PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 
     "SpikeNet (published)": {0.4: (70.88, 71.98), 0.6: (71.98, 72.35), 0.8: (74.64, 74.86)},
     "Dy-SIGN (published)": {0.4: (70.94, 71.90), 0.6: (72.07, 72.61), 0.8: (74.67, 74.96)},
 }
-RASTER_NODES, RASTER_NEURONS = 5, 64
 Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -83,8 +83,11 @@ def open_data(args: argparse.Namespace) -> TemporalGraph:
     return data
 
 
-def run_unit(task: NodeTask, folder: RunFolder, row: str, ids: dict[str, Any]) -> dict[str, Any]:
-    """Train and score one row on one split with one seed, or return what a finished unit recorded."""
+def run_unit(task: NodeTask, folder: RunFolder, row: str, ids: dict[str, Any], inside: bool) -> dict[str, Any]:
+    """Train and score one row on one split with one seed, or return what a finished unit recorded.
+
+    With ``inside``, what its model did is recorded too: firing rates, spikes, solver, contents of the store.
+    """
     key = ids["key"]
     record = folder.unit(key)
     if record is None:
@@ -109,8 +112,8 @@ def run_unit(task: NodeTask, folder: RunFolder, row: str, ids: dict[str, Any]) -
             "confusion": confusion(task.labels, predicted, task.test, task.num_classes).tolist(),
             "history": outcome.history,
         }
-        if row == "dysign" and isinstance(outcome.model, DySIGN):
-            torch.save(outcome.model.state_dict(), folder.path / "checkpoints" / f"{key}.model.pt")
+        if inside:
+            save_diagnostics(folder, key, node_diagnostics(task, row, outcome))
         folder.save_unit(key, record)
         checkpoint.unlink(missing_ok=True)
     return record
@@ -148,64 +151,25 @@ def draw(task: NodeTask, folder: RunFolder, records: Sequence[dict[str, Any]], s
     row = next((row for row in ("dysign", "dysign-label-aware") if row in first), next(iter(first)))
     counts, names = torch.tensor(first[row]["confusion"]).numpy(), task.data.class_names
     drawn.append(plots.confusion_matrix(counts, names, f"{row}, test nodes", path / "confusion.png"))
-    if "dysign" in first:
-        drawn += draw_spikes(task, folder, first["dysign"]["key"])
+    inside = path / "diagnostics" / f"{first['dysign']['key']}.json" if "dysign" in first else None
+    if inside is not None and inside.exists():  # runs of earlier versions have none
+        drawn += draw_spikes(json.loads(inside.read_text(encoding="utf-8")), path)
     return drawn
 
 
-@torch.no_grad()
-def draw_spikes(task: NodeTask, folder: RunFolder, key: str) -> list[Path]:
-    """Draw firing rates over all snapshots, and the spikes of some nodes at the last one."""
-    task.seed = 0
-    model = task.dysign(label_aware=False)
-    state = torch.load(folder.path / "checkpoints" / f"{key}.model.pt", weights_only=True, map_location=task.device)
-    model.load_state_dict(state)
-    model.eval()
-    nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
-    gc.collect()  # what training left behind
-    spikes = spikes_of(model, task, nodes)[:, :, :RASTER_NEURONS]
-    vars(task).pop("snapshots", None)  # their features are not needed any more, and may be most of the memory
-    shares, active = [], []
-    for index in range(task.data.num_snapshots):
-        share, seen = rate_shares(task, model, index)
-        shares.append(share.cpu())
-        active.append(seen)
-        gc.collect()  # DGL's graphs lie in cycles: without this those of many snapshots pile up
+def draw_spikes(found: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw firing rates over snapshots, and the spikes of some nodes at the last one."""
+    firing, spikes = found["firing"], found["spikes"]
+    fired = np.zeros((spikes["latency"], len(spikes["nodes"]), spikes["neurons"]))
+    for place, node in enumerate(spikes["nodes"]):
+        for step, neurons in enumerate(node["fired"]):
+            fired[step, place, neurons] = 1
+    names = [f"node {node['node']}" for node in spikes["nodes"]]
+    rates = np.array(firing["shares"])
     return [
-        plots.firing_rates(torch.stack(shares).numpy(), active, folder.path / "firing_rates.png"),
-        plots.spike_raster(spikes.cpu().numpy(), [f"node {int(n)}" for n in nodes], folder.path / "spike_raster.png"),
+        plots.firing_rates(rates, firing["active"], folder / "firing_rates.png", firing["snapshot"]),
+        plots.spike_raster(fired, names, folder / "spike_raster.png"),
     ]
-
-
-def rate_shares(task: NodeTask, model: DySIGN, index: int) -> tuple[torch.Tensor, int]:
-    """Return the shares of neurons by rate at a snapshot, one bin for each number of spikes, and its active nodes."""
-    s = task.settings
-    (whole,) = load_snapshots(task.data, [index], s.decay, s.hops, s.scaling, task.device)
-    nodes = whole.active.nonzero().flatten()  # the others are silent, and most of the work early on
-    whole.graph.edata["weight"] = whole.edge_weight.cpu()
-    graph = whole.graph.subgraph(nodes.cpu())
-    weight = graph.edata.pop("weight").to(task.device)
-    snapshot = Snapshot(graph, weight, whole.feat[nodes], whole.active[nodes])
-    del whole
-    ((rate, _),) = model.rates([snapshot], simulate=True)
-    return torch.histc(rate, model.conv.latency + 1, 0, 1) / max(rate.numel(), 1), len(nodes)
-
-
-def spikes_of(model: DySIGN, task: NodeTask, nodes: torch.Tensor) -> torch.Tensor:
-    r"""Return the spikes of some nodes at the last snapshot, ``(latency, nodes, neurons)``.
-
-    A rate is a weighted mean of spikes, so the last spike is the difference of two rates:
-    :math:`s_K = C_K a_K - \lambda C_{K-1} a_{K-1}`.
-    """
-    latency, leak, spikes, total = model.conv.latency, model.conv.lif.leak, [], torch.zeros(())
-    for steps in range(1, latency + 1):
-        model.conv.latency = steps
-        *_, (rate, _) = model.rates(task.snapshots[-1:], simulate=True)
-        counted = rate[nodes] * sum(leak**i for i in range(steps))
-        spikes.append((counted - leak * total).round())
-        total = counted
-    model.conv.latency = latency
-    return torch.stack(spikes)
 
 
 def show(summary: Sequence[dict[str, Any]], dataset: str, console: Console) -> None:
@@ -270,7 +234,8 @@ def run_units(
             key = f"{unit}-{row}"
             progress.update(bar, description=key)
             ids = {"train_ratio": ratio, "split": 42 + split, "seed": seed, "unit": unit, "key": key}
-            records.append(run_unit(task, folder, row, ids))
+            inside = seed == 0 and (ratio, split) == next(iter(parts))  # one model of each row says enough
+            records.append(run_unit(task, folder, row, ids, inside))
             progress.advance(bar)
     return records
 

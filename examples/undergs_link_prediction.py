@@ -29,6 +29,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.training import LinkFitConfig, RunFolder, command, plots
+from dgl_dysign.training.diagnostics import link_diagnostics, save_diagnostics
 from dgl_dysign.training.link_plots import link_bars, link_curves, link_over_time
 from dgl_dysign.training.link_rows import (
     AGGREGATORS,
@@ -122,6 +123,8 @@ def run_unit(task: LinkRows, folder: RunFolder, row: str, args: argparse.Namespa
         "peak_rss_bytes": peak_rss_bytes(),
         "history": history,
     }
+    if task.seed == 0 and row not in (*REFERENCES, *COUNTING):  # one model of each learned row says enough
+        save_diagnostics(folder, key, link_diagnostics(task, row, model))
     folder.save_unit(key, record)
     checkpoint.unlink(missing_ok=True)
     return record

@@ -29,6 +29,7 @@ from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.training import RunFolder, command, plots
+from dgl_dysign.training.diagnostics import event_diagnostics, save_diagnostics
 from dgl_dysign.training.event_fit import LOSSES, EventFitConfig
 from dgl_dysign.training.event_plots import event_bars, event_curves, event_learning
 from dgl_dysign.training.event_rows import EVENT_ROWS, SCORES, EventSettings, event_scores, make_undergs
@@ -84,6 +85,8 @@ def run_unit(
             "history": outcome.history,
         }
         np.save(file, outcome.scores[task.parts["test"]].numpy())
+        if seed == 0:  # one model of each row says enough
+            save_diagnostics(folder, key, event_diagnostics(task, settings, row, outcome.scores))
         folder.save_unit(key, record)
         checkpoint.unlink(missing_ok=True)
     return record, np.load(file)

@@ -236,8 +236,8 @@ def over_time(run: Run) -> Chart | None:
     if not choices:
         return None
     note = (
-        f"Mean over runs, then over {_WINDOW} snapshots. Grey: validation snapshots, on which settings may be chosen; "
-        f"the rest is test. Learned rows are shown first; a click on the legend shows or hides a row."
+        f"Mean over runs, then over {_WINDOW} snapshots of the same part. Grey: validation snapshots, on which "
+        "settings may be chosen; the rest is test. Learned rows are shown first; a click on the legend shows others."
     )
     return Chart("MRR over time", note, choices, ("condition",), 380, run.warnings)
 
@@ -248,15 +248,17 @@ def _timeline(
     data: list[dict[str, Any]] = []
     for place, row in enumerate([*shown, *(row for row in rows if row not in shown)]):
         runs = [r.over_time for r in results if r.row == row]
-        mean: dict[int, list[float]] = {}
-        for part in [run[name] for run in runs for name in ("val", "test")]:
-            for snapshot, value in zip(part["snapshot"], part["mrr"], strict=True):
-                mean.setdefault(snapshot, []).append(value)
-        snapshots = sorted(mean)
-        values = [statistics.fmean(mean[t]) for t in snapshots]
+        snapshots, values = [], []
+        for part in ("val", "test"):  # apart: a mean over both would be neither
+            mean: dict[int, list[float]] = {}
+            for run in runs:
+                for snapshot, value in zip(run[part]["snapshot"], run[part]["mrr"], strict=True):
+                    mean.setdefault(snapshot, []).append(value)
+            snapshots += sorted(mean)
+            values += _smooth([statistics.fmean(mean[t]) for t in sorted(mean)])
         data.append(
             {
-                "type": "scatter", "mode": "lines", "name": row, "x": snapshots, "y": _smooth(values),
+                "type": "scatter", "mode": "lines", "name": row, "x": snapshots, "y": values,
                 "line": {"color": _colour(place), "dash": _dash(place), "width": 2},
                 "visible": True if row in shown else "legendonly",
                 "hovertemplate": f"{row}, snapshot %{{x}}: %{{y:.1f}} %<extra></extra>",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgl_dysign.data import TemporalGraph
-from dgl_dysign.data.snapshot_edges import snapshot_edges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges, snapshot_edges
 from dgl_dysign.evaluation import LinkModel, confusion
 from dgl_dysign.models import DySIGN, LinkScorer, Snapshot, SpikingUnderGS, load_snapshots, preset_store, spread
 from dgl_dysign.store import NeighborStore
@@ -22,15 +21,16 @@ from dgl_dysign.training.event_task import EventTask
 from dgl_dysign.training.link_rows import LinkRows
 from dgl_dysign.training.node_task import NodeTask, Outcome
 from dgl_dysign.training.run_folder import RunFolder
-from dgl_dysign.training.store_inputs import fill_store, store_snapshots
+from dgl_dysign.training.store_inputs import store_snapshots
 
 #: Of the files; a report refuses what it does not know.
 SCHEMA = 1
 RASTER_NODES, RASTER_NEURONS = 6, 64
-STORE_NODES, STORE_SNAPSHOTS = 8, 40
-SPIKING_SNAPSHOTS = 16  # a simulation and a solve each, and features read for it
+STORE_NODES, SNAPSHOTS = 8, 40
+_FILLED = 12  # snapshots of rows of nodes that fill a store anew for each
 
 Read = Callable[[int], Snapshot]
+Edges = Callable[[int], SnapshotEdges]
 
 
 def save_diagnostics(folder: RunFolder, key: str, found: Mapping[str, Any]) -> Path:
@@ -69,7 +69,7 @@ def node_diagnostics(task: NodeTask, row: str, outcome: Outcome) -> dict[str, An
     Parameters
     ----------
     task : NodeTask
-        With its split and seed.
+        With its split and seed; the snapshots that it holds are dropped, and read again when they are needed.
     row : str
         Its name.
     outcome : Outcome
@@ -89,10 +89,11 @@ def node_diagnostics(task: NodeTask, row: str, outcome: Outcome) -> dict[str, An
         store = preset_store(data.num_nodes, **{"directed": data.directed, **task.settings.store})
     if isinstance(outcome.model, DySIGN):
         nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
-        indices = _some(data.num_snapshots, SPIKING_SNAPSHOTS)
+        vars(task).pop("snapshots", None)  # read again when needed: may be most of the memory
+        indices = _some(data.num_snapshots, SNAPSHOTS if store is None else _FILLED)
         found |= spiking_diagnostics(outcome.model, _node_reader(task, store), indices, nodes)
     if store is not None:
-        found["store"] = store_contents(store, data)
+        found["store"] = store_contents(store, partial(snapshot_edges, data), data.num_snapshots)
     return found
 
 
@@ -103,41 +104,44 @@ def _node_reader(task: NodeTask, store: NeighborStore | None) -> Read:
     return lambda t: store_snapshots(data, store, [t], hops=s.hops, device=task.device)[0]
 
 
-def link_diagnostics(task: LinkRows, model: LinkModel) -> dict[str, Any]:
-    """Return what a row of a link table did: ``store`` for learned rows, and for spiking ones what neurons did.
+def link_diagnostics(task: LinkRows, row: str, model: LinkModel) -> dict[str, Any]:
+    """Return what a row of a link table did: ``row``, ``store`` of learned ones, what neurons of spiking ones did.
 
     Parameters
     ----------
     task : LinkRows
         With its seed.
+    row : str
+        Its name.
     model : LinkModel
-        As trained; what it has observed is not changed.
+        As trained; its state is empty afterwards.
     """
     if not isinstance(model, LinkScorer):
-        return {}
-    data, store, network = task.data, copy.deepcopy(model.store), model.model
-    found: dict[str, Any] = {}
+        return {"row": row}
+    store, network, snapshots = model.store, model.model, len(task.edges)
+    found: dict[str, Any] = {"row": row}
     if isinstance(network, SpikingUnderGS):
+        nodes = torch.tensor(busy_nodes(task.edges.__getitem__, snapshots, store.num_nodes, RASTER_NODES)[0])
         store.reset()
-        indices = _some(data.num_snapshots, SPIKING_SNAPSHOTS)
-        nodes = torch.tensor(busy_nodes(data, RASTER_NODES)[0])
-        found = spiking_diagnostics(
-            network, lambda t: network.snapshot(fill_store(store, data, t), t + 1), indices, nodes
-        )
-    return {**found, "store": store_contents(store, data)}
+
+        def read(t: int) -> Snapshot:
+            for earlier in range(store.snapshot + 1, t + 1):
+                store.insert(task.edges[earlier])
+            return network.snapshot(store, t + 1)
+
+        found |= spiking_diagnostics(network, read, _some(snapshots, SNAPSHOTS), nodes)
+    found["store"] = store_contents(store, task.edges.__getitem__, snapshots)
+    model.reset()
+    return found
 
 
-def event_diagnostics(
-    task: EventTask, data: TemporalGraph, settings: EventSettings, row: str, scores: Tensor
-) -> dict[str, Any]:
+def event_diagnostics(task: EventTask, settings: EventSettings, row: str, scores: Tensor) -> dict[str, Any]:
     """Return what a row of a table about labels of events did.
 
     Parameters
     ----------
     task : EventTask
         The events.
-    data : TemporalGraph
-        The data that they are of.
     settings : EventSettings
         Of all rows.
     row : str
@@ -157,7 +161,7 @@ def event_diagnostics(
     top = torch.zeros_like(true)
     top[rated.argsort(descending=True, stable=True)[: max(1, round(0.01 * len(test)))]] = 1
     rules = {"threshold chosen on validation": (rated >= threshold).long(), "the 1 % with the highest scores": top}
-    every, names = torch.arange(len(true)), tuple(data.class_names)
+    every, names = torch.arange(len(true)), ("no", "yes")
     found: dict[str, Any] = {
         "row": row,
         "confusion": [
@@ -167,8 +171,13 @@ def event_diagnostics(
     }
     if row.startswith("undergs"):
         _, store = make_undergs(task, settings, 0, **getattr(EVENT_ROWS[row], "keywords", {}))
-        found["store"] = store_contents(store, data)
+        found["store"] = store_contents(store, partial(_distinct, task), task.num_snapshots)
     return found
+
+
+def _distinct(task: EventTask, snapshot: int) -> SnapshotEdges:
+    events = task.snapshots[snapshot]
+    return distinct_edges(snapshot, events.src, events.dst, events.edge_id, num_nodes=task.num_nodes)
 
 
 def _confusion(about: str, counts: list[list[int]], classes: Iterable[str]) -> dict[str, Any]:
@@ -272,70 +281,76 @@ def spikes_of(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> Tensor:
     return torch.stack(seen[model.conv.num_layers - 1 :: model.conv.num_layers])
 
 
-def store_contents(store: NeighborStore, data: TemporalGraph, nodes: Sequence[int] | None = None) -> dict[str, Any]:
+def store_contents(
+    store: NeighborStore, edges: Edges, num_snapshots: int, nodes: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Return what a store holds for some nodes after some snapshots, aged to the beginning of the next one.
 
     Parameters
     ----------
     store : NeighborStore
-        Emptied, and filled with the data's snapshots.
-    data : TemporalGraph
-        The data.
+        Emptied, and filled with the snapshots.
+    edges : callable
+        Returns the edges of a snapshot.
+    num_snapshots : int
+        How many there are.
     nodes : sequence of int, optional
         Default: `STORE_NODES` of them, from the busiest to those with few events, see `busy_nodes`.
 
     Returns
     -------
     dict
-        ``slots`` (K), ``snapshot`` (at most `STORE_SNAPSHOTS`, evenly spaced, the last included) and ``nodes``: for
-        each its id, its number of events and, for each snapshot, ``neighbor``, ``influence``, ``hop`` and ``age``.
+        ``slots`` (K), ``snapshot`` (at most `SNAPSHOTS`, evenly spaced, the last included) and ``nodes``: for each its
+        id, its number of events and, for each snapshot, ``neighbor``, ``influence``, ``hop`` and ``age``.
     """
-    chosen, counts = busy_nodes(data, STORE_NODES) if nodes is None else (list(nodes), _events(data))
-    entries: list[list[dict[str, list[Any]]]] = [[] for _ in chosen]
-    indices = _some(data.num_snapshots, STORE_SNAPSHOTS)
+    busy, counts = busy_nodes(edges, num_snapshots, store.num_nodes, STORE_NODES)
+    chosen = busy if nodes is None else list(nodes)
+    held: list[list[dict[str, list[Any]]]] = [[] for _ in chosen]
+    indices = _some(num_snapshots, SNAPSHOTS)
     store.reset()
-    for t in indices:
-        found = fill_store(store, data, t).neighbors(chosen, t + 1)
-        for place, kept in enumerate(found.mask):
-            entries[place].append(
-                {
-                    "neighbor": found.node[place][kept].tolist(),
-                    "influence": [_short(value) for value in found.influence[place][kept].tolist()],
-                    "hop": found.hop[place][kept].tolist(),
-                    "age": [int(age) for age in found.age[place][kept].tolist()],
-                }
-            )
+    for t in range(num_snapshots):
+        store.insert(edges(t))
+        if t in indices:
+            for place, entries in enumerate(_entries(store, chosen, t + 1)):
+                held[place].append(entries)
     store.reset()
     return {
         "slots": store.num_neighbors,
-        "snapshot": list(indices),
+        "snapshot": indices,
         "nodes": [
-            {"node": node, "events": int(counts[node]), "held": held}
-            for node, held in zip(chosen, entries, strict=True)
+            {"node": node, "events": int(counts[node]), "held": entries}
+            for node, entries in zip(chosen, held, strict=True)
         ],
     }
 
 
-def busy_nodes(data: TemporalGraph, count: int) -> tuple[list[int], Tensor]:
+def _entries(store: NeighborStore, nodes: Sequence[int], now: int) -> list[dict[str, list[Any]]]:
+    found = store.neighbors(nodes, now)
+    return [
+        {
+            "neighbor": found.node[place][kept].tolist(),
+            "influence": [_short(value) for value in found.influence[place][kept].tolist()],
+            "hop": found.hop[place][kept].tolist(),
+            "age": [int(age) for age in found.age[place][kept].tolist()],
+        }
+        for place, kept in enumerate(found.mask)
+    ]
+
+
+def busy_nodes(edges: Edges, num_snapshots: int, num_nodes: int, count: int) -> tuple[list[int], Tensor]:
     """Return nodes at evenly spaced orders of magnitude of rank by number of events, and all nodes' numbers of events.
 
     The first is the busiest, the last the one with the fewest events (at least one); ties go to the smaller id.
     """
-    counts = _events(data)
+    counts = torch.zeros(num_nodes, dtype=torch.int64)
+    for found in map(edges, range(num_snapshots)):
+        for ends in (found.src, found.dst):
+            counts.index_add_(0, ends, found.count)
     order = counts.argsort(descending=True, stable=True)[: int((counts > 0).sum())]
     if not len(order):
         return [], counts
     ranks = torch.logspace(0, torch.log10(torch.tensor(float(len(order)))).item(), count).round().long() - 1
     return order[ranks.clamp(0, len(order) - 1).unique()].tolist(), counts
-
-
-def _events(data: TemporalGraph) -> Tensor:
-    counts = torch.zeros(data.num_nodes, dtype=torch.int64)
-    for t in range(data.num_snapshots):
-        edges = snapshot_edges(data, t)
-        for ends in (edges.src, edges.dst):
-            counts.index_add_(0, ends, edges.count)
-    return counts
 
 
 def _some(num_snapshots: int, count: int) -> list[int]:

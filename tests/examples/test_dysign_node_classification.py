@@ -13,7 +13,7 @@ import torch
 
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.models import majority_class
-from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
+from dgl_dysign.training.node_rows import ROWS
 from tests.examples.runs import (
     FOLDER,
     figures,
@@ -100,7 +100,7 @@ def test_pictures_and_leftovers(finished):
         assert (finished / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert {f.name for f in finished.glob("*.png")} == {f"{name}.png" for name in names}
     assert not list(finished.rglob("*.tmp"))
-    assert not [f for f in (finished / "checkpoints").iterdir() if not f.name.endswith(".model.pt")]
+    assert not list((finished / "checkpoints").iterdir())
     config = json.loads((finished / "config.json").read_text())
     assert config["config"]["settings"]["hidden"] == 16
     assert {"torch", "dgl"} <= config["versions"].keys()
@@ -126,21 +126,17 @@ def test_a_run_that_is_resumed_with_more_is_the_same_as_one_at_once(finished, pr
     assert figures(run) == [row for row in figures(finished) if row["row"] in ("dysign", "majority")]
 
 
-def test_spikes_are_those_behind_the_rates(prepared):
+def test_one_model_of_each_row_says_what_it_did(finished, prepared):
     data = TemporalGraph.load(prepared)
-    task = NodeTask(data, NodeSettings(hidden=8, model={"latency": 6, "leak": 0.8}))
-    task.split(*stratified_split(data.labels, 0.4, 42), seed=0)
-    model = task.dysign(label_aware=False).eval()
-    nodes = task.test[:4]
-    with torch.no_grad():
-        spikes = example.spikes_of(model, task, nodes)
-        ((rate, _),) = model.rates(task.snapshots[-1:], simulate=True)
-    assert spikes.shape == (6, 4, 8)
-    assert set(spikes.unique().tolist()) == {0.0, 1.0}
-    share = 0.8 ** torch.arange(5, -1, -1)
-    expected = (share[:, None, None] * spikes).sum(0) / share.sum()
-    torch.testing.assert_close(rate[nodes], expected, rtol=0, atol=1e-5)
-    assert model.conv.latency == 6
+    files = {file.stem: json.loads(file.read_text()) for file in (finished / "diagnostics").iterdir()}
+    assert files.keys() == {f"0.4-split0-seed0-{row}" for row in ROWS}
+    record = next(line for line in units(finished) if line["key"] == "0.4-split0-seed0-dysign")
+    found = files[record["key"]]
+    assert found["confusion"][0]["counts"] == record["confusion"]
+    assert found["firing"]["snapshot"] == list(range(data.num_snapshots))
+    assert found["firing"]["active"] == [int(data.active(t).sum()) for t in range(data.num_snapshots)]
+    assert found["spikes"]["latency"] == 4
+    assert {row for row in ROWS if "store" in files[f"0.4-split0-seed0-{row}"]} == {"undergs", "spiking-undergs"}
 
 
 def bare(home, name):

@@ -1,5 +1,7 @@
 """The example from its command line: figures, pictures, errors, and runs that are killed."""
 
+import json
+
 import pytest
 
 from dgl_dysign.models.link_counts import TREES
@@ -58,6 +60,14 @@ def test_every_unit_is_a_line_and_means_are_theirs(finished):
     (row,) = (row for row in summary(finished) if row["row"] == "undergs" and row["historical"] == 0.5)
     assert row["mrr"]["mean"] == pytest.approx(sum(runs) / 2)
     assert not list((finished / "checkpoints").iterdir())
+
+
+def test_one_model_of_each_learned_row_says_what_it_did(finished):
+    files = {file.stem: json.loads(file.read_text()) for file in (finished / "diagnostics").iterdir()}
+    assert files.keys() == {"seed0-undergs", "seed0-undergs-mixer"}
+    for found in files.values():
+        assert found["store"]["slots"] == 4
+        assert any(entries["neighbor"] for node in found["store"]["nodes"] for entries in node["held"])
 
 
 def test_killed_and_resumed_ends_with_the_same_figures(prepared, tmp_path, monkeypatch, finished):

@@ -1,5 +1,6 @@
 """The example on labels of events from its command line: figures, pictures, errors, and runs that are killed."""
 
+import json
 import shutil
 
 import numpy as np
@@ -63,6 +64,17 @@ def test_units_hold_the_figures_of_their_scores(finished, prepared):
         scores = np.load(finished / "checkpoints" / f"{line['key']}.scores.npy")
         assert line["auc"] == pytest.approx(100 * roc_auc_score(true, scores))
         assert len(line["history"]) == (2 if line["row"].startswith("undergs") else 0)
+
+
+def test_one_model_of_each_row_says_what_it_did(finished):
+    files = {file.stem: json.loads(file.read_text()) for file in (finished / "diagnostics").iterdir()}
+    assert files.keys() == {f"seed0-{row}" for row in EVENT_ROWS}
+    for key, found in files.items():
+        line = next(line for line in units(finished) if line["key"] == key)
+        (true_no, false_yes), (false_no, true_yes) = found["confusion"][0]["counts"]
+        every = true_no + false_yes + false_no + true_yes
+        assert line["accuracy"] == pytest.approx(100 * (true_no + true_yes) / every)
+        assert ("store" in found) == line["row"].startswith("undergs")
 
 
 def test_pictures_table_and_leftovers(finished, prepared, tmp_path, capsys):

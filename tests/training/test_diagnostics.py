@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -48,6 +49,10 @@ def task_of(data, **model):
     task = NodeTask(data, replace(usual, hidden=8, feature_only=recipe, model={"latency": 4, **model}))
     task.split(*stratified_split(data.labels, 0.4, 42), seed=0)
     return task
+
+
+def edges_of(data):
+    return partial(snapshot_edges, data)
 
 
 def whole(data, t):
@@ -136,8 +141,10 @@ def test_each_row_of_nodes_says_what_it_has(data, row):
 
 
 def test_the_store_over_time_is_what_the_store_answers(links, monkeypatch):
-    monkeypatch.setattr(diagnostics, "STORE_SNAPSHOTS", 3)
-    found = store_contents(NeighborStore(links.num_nodes, num_neighbors=4), links, [5, 0])
+    monkeypatch.setattr(diagnostics, "SNAPSHOTS", 3)
+    found = store_contents(
+        NeighborStore(links.num_nodes, num_neighbors=4), edges_of(links), links.num_snapshots, [5, 0]
+    )
     assert (found["slots"], found["snapshot"][-1], len(found["snapshot"])) == (4, links.num_snapshots - 1, 3)
     store = NeighborStore(links.num_nodes, num_neighbors=4)
     for t in range(links.num_snapshots):
@@ -158,7 +165,7 @@ def test_busy_nodes_go_from_the_busiest_to_one_with_few_events(links):
     for t in range(links.num_snapshots):
         src, dst, *_ = links.events(t)
         counts += torch.bincount(torch.cat([src, dst]), minlength=links.num_nodes)
-    nodes, events = busy_nodes(links, 5)
+    nodes, events = busy_nodes(edges_of(links), links.num_snapshots, links.num_nodes, 5)
     assert torch.equal(events, counts)
     chosen = counts[nodes]
     assert chosen[0] == counts.max()
@@ -169,32 +176,30 @@ def test_busy_nodes_go_from_the_busiest_to_one_with_few_events(links):
 
 def test_data_without_events_has_no_busy_nodes(tmp_path):
     data = TemporalGraph.load(prepare(tmp_path / "empty", [], 2, [0, 1]))
-    assert store_contents(NeighborStore(2), data)["nodes"] == []
+    assert store_contents(NeighborStore(2), edges_of(data), 2)["nodes"] == []
 
 
 @pytest.mark.parametrize("row", ["recent-degree", "undergs", "spiking-undergs"])
-def test_link_rows_leave_their_scorer_as_it_was(links, row):
+def test_link_rows_leave_their_scorer_empty(links, row):
     task = LinkRows(links, LinkRowSettings(hidden_feats=4, num_neighbors=3))
     if row == "recent-degree":
         model, _ = task.model(row)
-        assert link_diagnostics(task, model) == {}
+        assert link_diagnostics(task, row, model) == {"row": row}
         return
     model = task.scorer(row)
     model.model.eval()
     model.store.insert(snapshot_edges(links, 0))
-    slots = model.store.slots.clone()
-    found = link_diagnostics(task, model)
-    assert found.keys() == {"store"} | ({"firing", "solver", "spikes"} if row == "spiking-undergs" else set())
+    found = link_diagnostics(task, row, model)
+    assert found.keys() == {"row", "store"} | ({"firing", "solver", "spikes"} if row == "spiking-undergs" else set())
     assert found["store"]["slots"] == 3
-    assert torch.equal(model.store.slots, slots)
-    assert model.store.snapshot == 0
+    assert model.store.snapshot == -1
 
 
 def test_events_are_called_positive_by_two_rules(tmp_path):
     data = write(tmp_path / "events", stream())
     task, settings = EventTask(data), EventSettings(hidden=4, num_neighbors=3, training=EventFitConfig(epochs=1))
     scores = task.label.float()  # knows all
-    found = event_diagnostics(task, data, settings, "undergs-no-counts", scores)
+    found = event_diagnostics(task, settings, "undergs-no-counts", scores)
     test = task.label[task.parts["test"]]
     no, yes = int((test == 0).sum()), int((test == 1).sum())
     chosen, top = found["confusion"]
@@ -202,9 +207,7 @@ def test_events_are_called_positive_by_two_rules(tmp_path):
     wanted = max(1, round(0.01 * len(test)))
     assert top["counts"] == [[no, 0], [yes - wanted, wanted]]
     assert found["store"]["slots"] == 3
-    never = event_diagnostics(
-        task, data, settings, "always-no", EVENT_ROWS["always-no"](task, settings, 0, None).scores
-    )
+    never = event_diagnostics(task, settings, "always-no", EVENT_ROWS["always-no"](task, settings, 0, None).scores)
     assert never["confusion"][0]["counts"] == [[no, 0], [yes, 0]]
     assert "store" not in never
 
