@@ -30,6 +30,7 @@ from dgl_dysign.training import FitConfig, RunFolder, command, plots
 from dgl_dysign.training.diagnostics import node_diagnostics, save_diagnostics
 from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
+from dgl_dysign.training.saved_models import NODE_ROWS, SavedModels
 
 PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 2
     "SpikeNet (published)": {0.4: (70.88, 71.98), 0.6: (71.98, 72.35), 0.8: (74.64, 74.86)},
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--latency", type=int, default=8, help="steps of the spiking simulation")
     found.add_argument("--coupling", action="store_true", help="let a snapshot's rates enter the next one's current")
     found.add_argument("--epochs", type=int, default=FitConfig.epochs)
+    SavedModels.add_option(found)
     command.add_run_options(found)
     return found
 
@@ -83,7 +85,9 @@ def open_data(args: argparse.Namespace) -> TemporalGraph:
     return data
 
 
-def run_unit(task: NodeTask, folder: RunFolder, row: str, ids: dict[str, Any], inside: bool) -> dict[str, Any]:
+def run_unit(
+    task: NodeTask, folder: RunFolder, saved: SavedModels, row: str, ids: dict[str, Any], inside: bool
+) -> dict[str, Any]:
     """Train and score one row on one split with one seed, or return what a finished unit recorded.
 
     With ``inside``, what its model did is recorded too: firing rates, spikes, solver, contents of the store.
@@ -112,6 +116,7 @@ def run_unit(task: NodeTask, folder: RunFolder, row: str, ids: dict[str, Any], i
             "confusion": confusion(task.labels, predicted, task.test, task.num_classes).tolist(),
             "history": outcome.history,
         }
+        saved.save_nodes(key, task, row, outcome)
         if inside:
             save_diagnostics(folder, key, node_diagnostics(task, row, outcome))
         folder.save_unit(key, record)
@@ -211,8 +216,11 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         "device": args.device,
     }
     plots.require_matplotlib()  # now rather than after the training
+    units = [(*part, seed, row) for part in parts for seed in range(args.seeds) for row in rows]
+    saved = SavedModels(args, [key_of(*unit) for unit in units if unit[-1] in NODE_ROWS])
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
-    records = run_units(task, folder, parts, args.seeds, rows, args.quiet)
+    saved.check_finished(folder)
+    records = run_units(task, folder, saved, parts, args.seeds, rows, args.quiet)
     summary = summarise(records)
     folder.write_json("summary.json", summary)
     drawn = draw(task, folder, records, summary)
@@ -221,8 +229,19 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     return summary
 
 
+def key_of(ratio: float, split: int, seed: int, row: str) -> str:
+    """Return the name of a unit."""
+    return f"{ratio}-split{split}-seed{seed}-{row}"
+
+
 def run_units(
-    task: NodeTask, folder: RunFolder, parts: dict[tuple[float, int], Split], seeds: int, rows: list[str], quiet: bool
+    task: NodeTask,
+    folder: RunFolder,
+    saved: SavedModels,
+    parts: dict[tuple[float, int], Split],
+    seeds: int,
+    rows: list[str],
+    quiet: bool,
 ) -> list[dict[str, Any]]:
     """Train and score every row on every split with every seed."""
     records = []
@@ -231,11 +250,11 @@ def run_units(
         for ((ratio, split), nodes), seed, row in product(parts.items(), range(seeds), rows):
             task.split(*nodes, seed=seed)  # anew for each row: label features are part of its cost
             unit = f"{ratio}-split{split}-seed{seed}"
-            key = f"{unit}-{row}"
+            key = key_of(ratio, split, seed, row)
             progress.update(bar, description=key)
             ids = {"train_ratio": ratio, "split": 42 + split, "seed": seed, "unit": unit, "key": key}
             inside = seed == 0 and (ratio, split) == next(iter(parts))  # one model of each row says enough
-            records.append(run_unit(task, folder, row, ids, inside))
+            records.append(run_unit(task, folder, saved, row, ids, inside))
             progress.advance(bar)
     return records
 

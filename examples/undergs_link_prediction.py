@@ -42,6 +42,7 @@ from dgl_dysign.training.link_rows import (
     with_training,
 )
 from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.training.saved_models import SavedModels
 
 SCORES = (*FIGURES, "mrr_pooled")
 OVER_TIME = ("undergs", "undergs-no-counts", "undergs-paper", "boosted-trees", "recent-degree")
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--batch-size", type=int, default=LinkFitConfig.batch_size)
     found.add_argument("--lr", type=float, default=LinkFitConfig.lr)
     found.add_argument("--num-negatives", type=int, default=LinkRowSettings.num_negatives, help="in evaluation")
+    SavedModels.add_option(found)
     command.add_run_options(found)
     return found
 
@@ -97,7 +99,9 @@ def rows_of(args: argparse.Namespace) -> list[str]:
     return [row for row in LINK_ROWS if row in asked]
 
 
-def run_unit(task: LinkRows, folder: RunFolder, row: str, args: argparse.Namespace, key: str, tell: Any) -> Any:
+def run_unit(
+    task: LinkRows, folder: RunFolder, saved: SavedModels, row: str, args: argparse.Namespace, key: str, tell: Any
+) -> Any:
     """Train and score one row with one seed, or return what a finished unit recorded."""
     record = folder.unit(key)
     if record is not None:
@@ -123,6 +127,7 @@ def run_unit(task: LinkRows, folder: RunFolder, row: str, args: argparse.Namespa
         "peak_rss_bytes": peak_rss_bytes(),
         "history": history,
     }
+    saved.save_links(key, model, task.data)
     if task.seed == 0 and row not in (*REFERENCES, *COUNTING):  # one model of each learned row says enough
         save_diagnostics(folder, key, link_diagnostics(task, row, model))
     folder.save_unit(key, record)
@@ -130,7 +135,9 @@ def run_unit(task: LinkRows, folder: RunFolder, row: str, args: argparse.Namespa
     return record
 
 
-def run_units(task: LinkRows, folder: RunFolder, rows: Sequence[str], args: argparse.Namespace) -> list[dict[str, Any]]:
+def run_units(
+    task: LinkRows, folder: RunFolder, saved: SavedModels, rows: Sequence[str], args: argparse.Namespace
+) -> list[dict[str, Any]]:
     """Train and score every row with every seed."""
     records = []
     with command.progress_bar(args.quiet) as progress:
@@ -145,7 +152,7 @@ def run_units(task: LinkRows, folder: RunFolder, rows: Sequence[str], args: argp
                 found = f"{key}, epoch {epoch['epoch'] + 1}: validation MRR {100 * epoch['val_mrr']:.1f}"
                 progress.update(bar, description=found)
 
-            records.append(run_unit(task, folder, row, args, key, tell))
+            records.append(run_unit(task, folder, saved, row, args, key, tell))
             progress.advance(bar)
     return records
 
@@ -229,8 +236,11 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         "historical": args.historical,
         "device": args.device,
     }
+    learned = [row for row in rows if row not in (*REFERENCES, *COUNTING)]
+    saved = SavedModels(args, [f"seed{seed}-{row}" for seed in range(args.seeds) for row in learned])
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
-    summary = summarise(records := run_units(task, folder, rows, args))
+    saved.check_finished(folder)
+    summary = summarise(records := run_units(task, folder, saved, rows, args))
     folder.write_json("summary.json", summary)
     dataset, console = data.manifest["dataset"], Console(width=None if sys.stdout.isatty() else 120)
     leaks = ": LEAKS, for reproduction only" if "LEAKS" in PROTOCOLS[args.protocol] else ""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dgl_dysign.store import NeighborStore
     from dgl_dysign.training.node_task import NodeTask
 
+#: Rows of `dgl_dysign.training.node_rows` whose models `predict` can ask.
+NODE_ROWS = ("dysign", "dysign-label-aware", "undergs", "spiking-undergs")
 _NODES = 4096  # nodes that UnderGS embeds at once
 
 
@@ -213,7 +215,7 @@ def task_inputs(task: NodeTask, row: str) -> NodeInputs:
     task : NodeTask
         With the split and seed that the model was trained on.
     row : str
-        ``dysign``, ``dysign-label-aware``, ``undergs`` or ``spiking-undergs``.
+        One of `NODE_ROWS`.
 
     Raises
     ------
@@ -223,7 +225,7 @@ def task_inputs(task: NodeTask, row: str) -> NodeInputs:
     s = task.settings
     if row in ("undergs", "spiking-undergs"):
         return NodeInputs(hops=s.hops, store={"directed": task.data.directed, **s.store})
-    if row not in ("dysign", "dysign-label-aware"):
+    if row not in NODE_ROWS:
         raise ConfigError(f"expected a row whose model can be saved, such as 'dysign', but got {row!r}")
     labels = None
     if row == "dysign-label-aware":

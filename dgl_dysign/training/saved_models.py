@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models import DySIGN, LinkScorer, UnderGS
 from dgl_dysign.store import LinkFeatures
-from dgl_dysign.training.predict import task_inputs
+from dgl_dysign.training.predict import NODE_ROWS, task_inputs
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
     from dgl_dysign.training.node_task import NodeTask, Outcome
     from dgl_dysign.training.run_folder import RunFolder
+
+__all__ = ["NODE_ROWS", "SavedModels"]
 
 
 class SavedModels:

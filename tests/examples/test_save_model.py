@@ -1,0 +1,77 @@
+"""``--save-model`` of the examples: what is saved predicts what the run scored."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.evaluation import f1_scores
+from dgl_dysign.models import DySIGN, LinkScorer
+from dgl_dysign.training.predict import predict, predict_links
+from tests.generated import generated, generated_links
+
+
+def load(name):
+    path = Path(__file__).parents[2] / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    """Return a prepared folder, and the folders of a run and its models."""
+    home = tmp_path_factory.mktemp("nodes")
+    return generated(home, nodes=120), home / "run", home / "models"
+
+
+ROWS = ["--rows", "logistic-regression", "dysign", "dysign-label-aware"]
+SMALL = ["--train-ratio", "0.4", "--seeds", "2", "--hidden", "8", "--latency", "4", "--epochs", "2", "--quiet"]
+
+
+def run_nodes(prepared, run, *more):
+    return load("dysign_node_classification").main([str(prepared), "--run-dir", str(run), *SMALL, *ROWS, *more])
+
+
+def test_models_of_nodes_predict_what_the_run_scored(nodes):
+    prepared, run, models = nodes
+    assert run_nodes(prepared, run, "--save-model", str(models)) == 0
+    data = TemporalGraph.load(prepared)
+    keys = {f"0.4-split0-seed{seed}-{row}" for seed in (0, 1) for row in ("dysign", "dysign-label-aware")}
+    assert {path.name for path in models.iterdir()} == keys
+    test = stratified_split(data.labels, 0.4, 42)[2]
+    for key in keys:
+        found = predict(DySIGN.from_pretrained(models / key, data), data).argmax(1)
+        unit = json.loads((run / "units" / f"{key}.json").read_text())
+        scores = f1_scores(data.labels, found, test)
+        assert {name: unit[name] for name in scores} == scores
+
+
+def test_what_cannot_be_saved_is_said_before_the_training(nodes, tmp_path, capsys):
+    prepared, run, models = nodes
+    if not models.exists():
+        run_nodes(prepared, run, "--save-model", str(models))
+    assert run_nodes(prepared, tmp_path / "other", "--save-model", str(models)) == 2
+    assert "exists: name another --save-model" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+    assert run_nodes(prepared, run, "--resume", "--save-model", str(tmp_path / "late")) == 2
+    assert "is finished, but its model was not saved" in capsys.readouterr().err
+    assert run_nodes(prepared, run, "--resume", "--save-model", str(models)) == 0
+
+
+def test_scorers_of_links_are_saved(tmp_path):
+    prepared = generated_links(tmp_path, events=600)
+    options = ["--rows", "undergs", "--seeds", "1", "--hidden", "8", "--epochs", "1", "--num-negatives", "5", "--quiet"]
+    options += ["--run-dir", str(tmp_path / "run"), "--save-model", str(tmp_path / "models")]
+    assert load("undergs_link_prediction").main([str(prepared), *options]) == 0
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["seed0-undergs"]
+    data = TemporalGraph.load(prepared)
+    scorer = LinkScorer.from_pretrained(tmp_path / "models" / "seed0-undergs", data)
+    ids = torch.arange(9)
+    found = predict_links(scorer, data, data.num_snapshots, ids, ids.expand(9, -1).contiguous())
+    assert torch.isfinite(found).all()
+    assert found.std() > 0
