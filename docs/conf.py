@@ -31,6 +31,8 @@ html_title = f"dgl_dysign {__version__}"
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_math_renderer = "mathml"
 smartquotes = False  # options of commands begin with two hyphens
 

@@ -13,7 +13,6 @@ from tests.docs.blocks import PAGES, ROOT
 
 DOCS = ROOT / "docs"
 GENERATED = {"generated/messages.md"}
-PENDING = {"model-files.md"}  # written by others at this moment
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +93,7 @@ def test_links_lead_somewhere(page) -> None:
             assert f"<{target}>" in listed, f"{page.name}: {target} is not in docs/links.md"
             continue
         name, _, anchor = target.partition("#")
-        if name in GENERATED | (PENDING if not (page.parent / name).exists() else set()):
+        if name in GENERATED:
             continue
         file = page.parent / name if name else page
         assert file.exists(), f"{page.name}: no {target}"
