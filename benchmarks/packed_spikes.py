@@ -146,7 +146,7 @@ def simulate(backend: str, nodes: int, edges: int, dim: int, steps: int) -> Row:
         "edges": edges,
         "feats": dim,
         "latency": conv.latency,
-        "mean_rate": round(float(rate.mean()), 3),
+        "rate": round(float(rate.mean()), 3),
     }
     grown = (peak_rss_bytes() - before) >> 20
     return {"check": "simulation", "backend": backend, **size, "seconds": round(min(seconds), 3), "peak_mib": grown}

@@ -12,4 +12,4 @@ def test_quick_rows(capsys):
     assert aggregated["exact"]
     assert aggregated["float_bytes"] == 32 * aggregated["packed_bytes"]
     assert aggregated["ms"].keys() >= {"packed", "dgl_sum", "dgl_mean", "torch_csr", "spikenet_sampled"}
-    assert packed["rate"] == floats["rate"] > 0
+    assert packed["rate"] == floats["rate"] > 0, (packed, floats)
