@@ -107,8 +107,13 @@ def _dots(runs: dict[str, list[Result]], name: str) -> tuple[list[dict[str, Any]
         "marker": {"symbol": "circle-open", "color": COLOURS[1], "size": 7},
         "hovertemplate": "%{y}: %{x:.2f}<extra>single run</extra>",
     }  # fmt: skip
-    order = {"autorange": "reversed", "automargin": True, "type": "category"}
-    return [mean, single], {"xaxis": axis(f"test {score_label(name)}"), "yaxis": order}
+    return [mean, single], {"xaxis": axis(f"test {score_label(name)}"), "yaxis": _names(list(means))}
+
+
+def _names(rows: list[str]) -> dict[str, Any]:
+    """Return an axis of rows, the first one on top."""
+    order = {"categoryorder": "array", "categoryarray": rows, "autorange": "reversed"}
+    return {"type": "category", "automargin": True, **order}
 
 
 def compared(runs: Sequence[Run]) -> Chart | None:
@@ -134,8 +139,8 @@ def compared(runs: Sequence[Run]) -> Chart | None:
                     "hovertemplate": "%{y}: %{text}",
                 }
             )  # fmt: skip
-        order = {"autorange": "reversed", "automargin": True, "type": "category"}
-        choices.append(Choice((score_label(name),), data, {"xaxis": axis(f"test {score_label(name)}"), "yaxis": order}))
+        layout = {"xaxis": axis(f"test {score_label(name)}"), "yaxis": _names(rows_of(results))}
+        choices.append(Choice((score_label(name),), data, layout))
     warnings = [f"{run.name}: {warning}" for run in runs for warning in run.warnings]
     if not choices:
         return None

@@ -51,8 +51,8 @@ def firing(run: Run) -> Chart | None:
     if not choices:
         return None
     note = (
-        "Simulated rates of the active nodes' neurons, each snapshot by itself; one bin for each number of spikes. The "
-        "colour scale is logarithmic: most neurons are silent or fire at every step. One model."
+        "Simulated rates of the active nodes' neurons, each snapshot by itself; one bin for each number of spikes; the "
+        "colour scale is logarithmic. One model."
     )
     return Chart("Firing rates over snapshots", note, choices, ("unit",), 420, run.warnings)
 

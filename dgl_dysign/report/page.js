@@ -43,7 +43,11 @@ function draw(chart) {
   const title = document.getElementById(`${chart.id}-title`).textContent;
   plot.setAttribute("aria-label", `Chart: ${title}. ${choice.at.filter(Boolean).join(", ")}. ${chart.note}`);
   drawn.add(chart);
-  return Plotly.react(plot, structuredClone(choice.data), dressed(chart, choice, plot.clientWidth), options);
+  const data = structuredClone(choice.data); // Plotly writes into what it is given
+  for (const trace of data) {
+    if (trace.texttemplate) trace.textfont = { ...trace.textfont, color: colour("--text") };
+  }
+  return Plotly.react(plot, data, dressed(chart, choice, plot.clientWidth), options);
 }
 
 /* Entries of the other choosers may not exist for what was just chosen: go to the first picture that does. */

@@ -79,6 +79,7 @@ def test_runs_share_a_chart_with_a_colour_each(tmp_path):
     chart = charts.compared(runs)
     names = [trace["name"] for trace in chart.choices[0].data]
     assert names == [f"{run}, {share} % historical negatives" for run in "ab" for share in (0, 50)]
+    assert chart.choices[0].layout["yaxis"]["categoryarray"] == ["undergs", "recent-degree"]  # as in the table
     assert chart.warnings == ["b: leaking protocol: for reproduction only, never a result", "b: generated data"]
 
 
