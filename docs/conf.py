@@ -14,8 +14,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import messages  # noqa: E402
-from docutils import nodes  # noqa: E402
-from docutils.utils.math import latex2mathml  # noqa: E402
+from docutils import nodes  # type: ignore[import-untyped]  # noqa: E402
+from docutils.utils.math import latex2mathml  # type: ignore[import-untyped]  # noqa: E402
 from numpydoc.docscrape import NumpyDocString  # type: ignore[import-untyped]  # noqa: E402
 
 from dgl_dysign import __version__  # noqa: E402
