@@ -10,7 +10,7 @@ Row `dgl` is the original. Row `dysign` has one import and one line changed:
     +from dgl_dysign.nn import InfluenceConv
     ...
     -    return dglnn.SAGEConv(in_size, out_size, "mean")
-    +    return InfluenceConv(in_size, out_size, "gat")
+    +    return InfluenceConv(in_size, out_size)
 
 Row `dgl-sampler` has DGL's layer, unchanged, and hears the most influential past neighbours instead of random ones:
 
@@ -71,7 +71,7 @@ def layer(in_size: int, out_size: int, row: str) -> nn.Module:
     """Return a layer: the line that changes."""
     if row.startswith("dgl"):
         return dglnn.SAGEConv(in_size, out_size, "mean")
-    return InfluenceConv(in_size, out_size, "gat")
+    return InfluenceConv(in_size, out_size)
 
 
 def sampler(data: Data, row: str) -> Any:
