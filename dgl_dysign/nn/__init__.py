@@ -1,4 +1,7 @@
-"""Drop-in modules: neurons, encoders, spiking and influence-weighted convolutions, ``forward(graph, feat, ...)``."""
+"""Drop-in modules: neurons, encoders, spiking and influence-weighted convolutions, ``forward(graph, feat, ...)``.
+
+Under autocast the convolutions compute in the precision of their parameters, and return it.
+"""
 
 from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder
 from dgl_dysign.nn.constant_encoder import ConstantEncoder
