@@ -223,4 +223,5 @@ def _kind_of_neurons(lif: LIF, membrane: Tensor, packed: bool) -> type[_Neurons]
     if torch.is_grad_enabled():
         return _TapedNeurons
     plain = membrane.dtype == torch.float32 and membrane.device.type == "cpu"
-    return _PackedNeurons if packed and plain and isinstance(lif.spiking, Surrogate) else _Neurons
+    packed = packed and plain and len(membrane) > 0  # without nodes there is nothing to pack
+    return _PackedNeurons if packed and isinstance(lif.spiking, Surrogate) else _Neurons
