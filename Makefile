@@ -20,10 +20,10 @@ DEMO ?= $(if $(RAW),build/demo-$(notdir $(abspath $(RAW))),build/demo)
 PYTEST_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test test-adapters lint docs bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 	sed -n 's/^#   \(.*\)/  \1/p' Makefile
 
 install: $(STAMP) ## make .venv with everything installed
@@ -69,9 +69,23 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+test-adapters: ## the adapters' tests with the packages they adapt to, in $(VENV)-adapters
+	@$(MAKE) --no-print-directory VENV=$(VENV)-adapters $(VENV)-adapters/.adapters
+	OMP_NUM_THREADS=1 $(VENV)-adapters/bin/python -m pytest -q -n 2 tests/adapters $(PYTEST_ARGS)
+
+$(VENV)/.adapters: $(STAMP)
+	@$(PIP) --editable '.[dev,tgm,tgb,pyg]'
+	touch $@
+
+docs: $(STAMP) ## build the documentation in build/docs, warnings as errors
+	@$(PIP) --editable '.[dev,docs]'
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+	$(BIN)/sphinx-build -W -q -b linkcheck docs build/linkcheck
+	echo build/docs/index.html
+
 bench: $(STAMP) ## run every benchmark; each prints one JSON line per row
 	@for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
 
 clean: ## remove what was built, not $(VENV)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -23,9 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SHELL = ("bash", "console", "sh", "shell")
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-#: For README.md, until it has comments of its own: what it is given, and parts of blocks that are not run, with why.
-README_GIVEN = ["DIR", "raw/wikipedia", "soc-sign-bitcoinotc.csv", "prepared/dblp"]
-README_NOT_RUN = {"dysign_ablation.py": "hours of training; tests/examples runs both scripts on less"}
 _FENCE = re.compile(r"^```(?P<language>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!-- (?P<kind>not run|file|fails|output|given)(?:: (?P<value>[^\n]*?))? -->\n*\Z")
 _GIVEN = re.compile(r"<!-- given: ([^\n]*?) -->")
@@ -58,15 +55,11 @@ def _blocks(page: Path, whole: str) -> Iterator[Block]:
     for fence in _FENCE.finditer(whole):
         before = _COMMENT.search(whole[: fence.start()])
         kind, value = (before["kind"], before["value"] or "") if before and before["kind"] != "given" else ("", "")
-        for part, reason in README_NOT_RUN.items():
-            if page == README and part in fence["text"]:
-                kind, value = "not run", reason
         yield Block(page, whole.count("\n", 0, fence.start()) + 2, fence["language"], fence["text"], kind, value)
 
 
 def given_to(page: Path) -> list[str]:
-    readme = README_GIVEN if page == README else []
-    return readme + [name for names in _GIVEN.findall(page.read_text(encoding="utf-8")) for name in names.split()]
+    return [name for names in _GIVEN.findall(page.read_text(encoding="utf-8")) for name in names.split()]
 
 
 def _dysign_prep(*arguments: str | Path) -> None:
