@@ -19,7 +19,7 @@ from dgl_dysign.models.majority import majority_class
 from dgl_dysign.models.node_inputs import LabelInputs, NodeInputs
 from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.models.relu_network import ReLUNetwork
-from dgl_dysign.models.snapshot import Snapshot, load_snapshots, spread
+from dgl_dysign.models.snapshot import Snapshot, StreamedSnapshots, load_snapshots, spread
 from dgl_dysign.models.snapshot_gcn import SnapshotGCN
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS, store_graph
 from dgl_dysign.models.undergs import PRESETS, UnderGS, preset_store
@@ -44,6 +44,7 @@ __all__ = [
     "Snapshot",
     "SnapshotGCN",
     "SpikingUnderGS",
+    "StreamedSnapshots",
     "UnderGS",
     "link_loss",
     "link_reference_models",

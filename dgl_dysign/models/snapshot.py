@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.data import TemporalGraph
+from dgl_dysign.data.row_store import RowFiles, column_blocks
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops import aggregate, symmetric_norm
 
@@ -90,18 +91,111 @@ def load_snapshots(
     DataError
         If the folder has no features.
     """
-    if scaling not in SCALINGS:
-        raise ConfigError(f"scaling must be one of {SCALINGS}, but got {scaling!r}")
-    if not hops or min(hops) < 0:
-        raise ConfigError(f"hops must name at least one number of aggregations, none negative, but got {list(hops)}")
+    _check(hops, scaling)
     found = []
     for index in indices:
         graph, active = data.graph(index, decay=decay), data.active(index)
         weight = graph.edata.pop("weight")
-        feat = _hop_means(graph, weight, data.features(index), hops)
-        _scale(feat, active, scaling)
+        feat = _scaled_means(graph, weight, data.features(index), active, hops, scaling)
         found.append(Snapshot(graph, weight.to(device), feat.to(device), active.to(device)))
     return found
+
+
+class StreamedSnapshots(Sequence[Snapshot]):
+    """What `load_snapshots` reads, one snapshot in memory at a time: features lie on disk, graphs are built when asked.
+
+    Parameters
+    ----------
+    data, indices, decay, hops, scaling, device
+        As for `load_snapshots`.
+    files : RowFiles
+        Where features go, once each; ``Snapshot.feat`` stays on the CPU.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `load_snapshots` does; a missing feature when its snapshot is asked for.
+
+    Examples
+    --------
+    >>> from tempfile import gettempdir
+    >>> from dgl_dysign.data import TemporalGraph
+    >>> from dgl_dysign.data.row_store import RowFiles, column_blocks
+    >>> snapshots = StreamedSnapshots(TemporalGraph.load(prepared), [5, 11], RowFiles(gettempdir()))
+    >>> [snapshot.feat.shape for snapshot in snapshots]
+    [torch.Size([100, 14]), torch.Size([100, 14])]
+    """
+
+    def __init__(
+        self,
+        data: TemporalGraph,
+        indices: Sequence[int],
+        files: RowFiles,
+        decay: float = 1.0,
+        hops: Sequence[int] = (0, 1),
+        scaling: str = "standard",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        _check(hops, scaling)
+        self.data, self.indices, self.files, self.decay = data, list(indices), files, decay
+        self.hops, self.scaling, self.device = hops, scaling, device
+        self._feats: dict[int, Tensor] = {}
+        self._held: tuple[int, Snapshot] | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return the snapshot at a place, or those of a slice."""
+        if isinstance(place, slice):
+            return [self[k] for k in range(len(self))[place]]
+        place = range(len(self))[place]
+        if self._held is None or self._held[0] != place:
+            self._held = None  # before the next is built: two graphs may not fit
+            self._held = place, self._build(place)
+        return self._held[1]
+
+    def _build(self, place: int) -> Snapshot:
+        index = self.indices[place]
+        graph, active = self.data.graph(index, decay=self.decay), self.data.active(index)
+        weight = graph.edata.pop("weight")
+        if place not in self._feats:
+            feat = self.data.features(index)
+            self._feats[place] = _scaled_means(graph, weight, feat, active, self.hops, self.scaling, self.files)
+        return Snapshot(graph, weight.to(self.device), self._feats[place], active.to(self.device))
+
+
+def _check(hops: Sequence[int], scaling: str) -> None:
+    if scaling not in SCALINGS:
+        raise ConfigError(f"scaling must be one of {SCALINGS}, but got {scaling!r}")
+    if not hops or min(hops) < 0:
+        raise ConfigError(f"hops must name at least one number of aggregations, none negative, but got {list(hops)}")
+
+
+def _scaled_means(
+    graph: Any,
+    weight: Tensor,
+    feat: Tensor,
+    active: Tensor,
+    hops: Sequence[int],
+    scaling: str,
+    files: RowFiles | None = None,
+) -> Tensor:
+    """Return the means of all hops side by side, scaled; of large features some columns at a time."""
+    rows, width = feat.shape
+    blocks = column_blocks(rows, width)
+    if files is None and len(blocks) == 1:
+        means = _hop_means(graph, weight, feat, hops)
+        _scale(means, active, scaling)
+        return means
+    out = feat.new_empty(rows, width * len(hops)) if files is None else files.zeros(rows, width * len(hops))
+    for columns in blocks:
+        means = _hop_means(graph, weight, feat[:, columns].contiguous(), hops)
+        _scale(means, active, scaling)
+        for place, part in enumerate(means.chunk(len(hops), 1)):
+            target = out[:, place * width : (place + 1) * width][:, columns]
+            target.copy_(part) if files is None else files.copy(target, part)
+    return out
 
 
 def _hop_means(graph: Any, weight: Tensor, feat: Tensor, hops: Sequence[int]) -> Tensor:

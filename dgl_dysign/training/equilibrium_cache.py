@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from dgl_dysign.data.row_store import ROWS_AT_ONCE, RowFiles, column_blocks, row_blocks
 from dgl_dysign.models import DySIGN, Snapshot
+from dgl_dysign.training.read_ahead import ReadAhead
+
+
+class _Rows(NamedTuple):
+    """What `DySIGN.respond` takes."""
+
+    messages: list[Tensor | None]
+    injected: list[Tensor]
+    active: list[Tensor]
+    label_feat: Tensor | None
 
 
 class EquilibriumCache:
@@ -25,50 +38,109 @@ class EquilibriumCache:
         What the model reads.
     label_feat : Tensor, optional
         Label features of all nodes.
+    files : RowFiles, optional
+        Keep rates and messages there instead of in memory, and read rows of announced batches ahead. On one device the
+        numbers are the same, bit for bit.
     """
 
-    def __init__(self, model: DySIGN, snapshots: Sequence[Snapshot], label_feat: Tensor | None = None) -> None:
-        self.model, self.snapshots, self.label_feat = model, snapshots, label_feat
-        self.injected = [model.conv.inject(s.graph, s.feat, s.edge_weight) for s in snapshots]
-        self.active = [s.active for s in snapshots]
-        size = len(self.active[0]), model.conv.out_feats
-        self.rates = [x.new_zeros(size) for x in self.injected]
-        self._gather()
+    def __init__(
+        self,
+        model: DySIGN,
+        snapshots: Sequence[Snapshot],
+        label_feat: Tensor | None = None,
+        files: RowFiles | None = None,
+    ) -> None:
+        self.model, self.snapshots, self.label_feat, self.files = model, snapshots, label_feat, files
+        self._ahead = None if files is None else ReadAhead(self._read)
+        self.injected: list[Tensor] = []
+        self.active: list[Tensor] = []
+        for snapshot in snapshots:  # one at a time: they may be streamed
+            self.injected.append(self._inject(snapshot))
+            self.active.append(snapshot.active)
+        self.rates = [self._zeros(x) for x in self.injected]
+        self.messages = [self._zeros(x) if model.conv.feedback else None for x in self.injected]
+
+    def _inject(self, snapshot: Snapshot) -> Tensor:
+        found = self.model.conv.inject(snapshot.graph, snapshot.feat, snapshot.edge_weight)
+        if self.files is None or found is snapshot.feat:
+            return found
+        return self.files.copy(self.files.zeros(len(found), found.shape[1], found.dtype), found)
+
+    def _zeros(self, like: Tensor) -> Tensor:
+        width = self.model.conv.out_feats
+        if self.files is None:
+            return like.new_zeros(len(like), width)
+        return self.files.zeros(len(like), width, like.dtype)
+
+    def _blocks(self, rows: int) -> Iterator[slice]:
+        return row_blocks(rows) if self.files is None else self.files.row_blocks(rows)
 
     @torch.no_grad()
     def refresh(self, steps: int = 1) -> float:
         """Take fixed-point steps in every snapshot; return the largest relative change of the rates in the last."""
-        conv, previous, change = self.model.conv, None, 0.0
-        for place, (snapshot, injected) in enumerate(zip(self.snapshots, self.injected, strict=True)):
-            current = None
-            if self.model.coupling is not None and previous is not None:
-                current = self.model.coupling * previous
-            rate = self.rates[place]
+        change = 0.0
+        for place, snapshot in enumerate(self.snapshots):
+            gap = 0.0
             for _ in range(steps):
-                messages = conv.messages(snapshot.graph, rate, snapshot.edge_weight) if conv.feedback else None
-                found = conv.respond(messages, injected, current).mul_(snapshot.active[:, None])
-                gap = float((found - rate).norm() / found.norm().clamp(min=1e-12))
-                rate = found
-            self.rates[place] = previous = rate
+                gap = self._step(place)
+                self._gather(place, snapshot)
             change = max(change, gap)
-        self._gather()
         return change
 
-    def _gather(self) -> None:
-        conv = self.model.conv
-        self.messages: list[Tensor | None] = [
-            conv.messages(s.graph, rate, s.edge_weight) if conv.feedback else None
-            for s, rate in zip(self.snapshots, self.rates, strict=True)
-        ]
+    def _step(self, place: int) -> float:
+        """Let the rates of a snapshot respond to its messages; return their relative change."""
+        rates, messages, coupling = self.rates[place], self.messages[place], self.model.coupling
+        device, moved, size = self.model.bias.device, 0.0, 0.0
+        for rows in self._blocks(len(rates)):
+            before, current = rates[rows].to(device), None
+            if coupling is not None and place:
+                current = coupling * self.rates[place - 1][rows].to(device)
+            found = self.model.conv.respond(
+                None if messages is None else messages[rows].to(device), self.injected[place][rows].to(device), current
+            ).mul_(self.active[place][rows, None])
+            moved += float((found - before).norm()) ** 2
+            size += float(found.norm()) ** 2
+            rates[rows] = found
+        return math.sqrt(moved) / max(math.sqrt(size), 1e-12)
 
-    def logits(self, nodes: Tensor) -> Tensor:
-        """Return the logits of some nodes."""
-        return self.model.respond(
-            [None if m is None else m[nodes] for m in self.messages],
-            [x[nodes] for x in self.injected],
+    def _gather(self, place: int, snapshot: Snapshot) -> None:
+        """Bring the messages of a snapshot up to its rates."""
+        conv, rates, messages = self.model.conv, self.rates[place], self.messages[place]
+        if messages is None:
+            return
+        for columns in column_blocks(*rates.shape):
+            part = rates[:, columns]
+            if self.files is not None:
+                part = self.files.copy(torch.empty(part.shape, dtype=part.dtype, device=self.model.bias.device), part)
+            self._copy(messages[:, columns], conv.messages(snapshot.graph, part.contiguous(), snapshot.edge_weight))
+
+    def _copy(self, target: Tensor, source: Tensor) -> Tensor:
+        return target.copy_(source) if self.files is None else self.files.copy(target, source)
+
+    def announce(self, batches: Sequence[Tensor]) -> None:
+        """Say which batches `logits` will be asked for, in this order: rows on disk are then read ahead."""
+        if self.files is not None and self._ahead is not None:
+            self.files.in_order(False)
+            self._ahead.announce(batches)
+
+    def _read(self, nodes: Tensor) -> _Rows:
+        device = self.model.bias.device
+        at = nodes if self.files is None else nodes.cpu()
+        found = _Rows(
+            [None if m is None else m[at].to(device) for m in self.messages],
+            [x[at].to(device) for x in self.injected],
             [a[nodes] for a in self.active],
             None if self.label_feat is None else self.label_feat[nodes],
         )
+        if self.files is not None:
+            self.files.release()
+        return found
+
+    def logits(self, nodes: Tensor) -> Tensor:
+        """Return the logits of some nodes."""
+        if not torch.is_grad_enabled() and len(nodes) > ROWS_AT_ONCE:
+            return torch.cat([self.logits(part) for part in nodes.split(ROWS_AT_ONCE)])
+        return self.model.respond(*(self._read(nodes) if self._ahead is None else self._ahead.take(nodes)))
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         """Return what a checkpoint needs to go on with the same numbers."""
@@ -77,5 +149,7 @@ class EquilibriumCache:
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
         """Take up what `state_dict` returned."""
-        self.rates = [rate.to(old) for rate, old in zip(state["rates"], self.rates, strict=True)]
-        self._gather()
+        for rates, saved in zip(self.rates, state["rates"], strict=True):
+            self._copy(rates, saved)
+        for place, snapshot in enumerate(self.snapshots):
+            self._gather(place, snapshot)

@@ -144,7 +144,7 @@ def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = F
     if task.settings.full_batch_epochs:
         history = _fit_full_batch(task, model, config, label_feat)
     else:
-        cache = EquilibriumCache(model, task.snapshots, label_feat)
+        cache = EquilibriumCache(model, task.snapshots, label_feat, task.files)
         history = fit(model, cache, task.labels, task.train, task.val, config, task.seed, checkpoint)
         del cache
     model.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.models import DySIGN, Snapshot, load_snapshots, masked_label_features, smooth_predictions, spread
+from dgl_dysign.data.row_store import RowFiles
+from dgl_dysign.models import (
+    DySIGN,
+    Snapshot,
+    StreamedSnapshots,
+    load_snapshots,
+    masked_label_features,
+    smooth_predictions,
+    spread,
+)
 from dgl_dysign.training.fit import FitConfig
 
 
@@ -118,19 +128,29 @@ class NodeTask:
         What is the same for all rows.
     device : device, default "cpu"
         Where to compute.
+    files : RowFiles, optional
+        Keep features, and what the training of Dy-SIGN caches, there instead of in memory.
     """
 
-    def __init__(self, data: TemporalGraph, settings: NodeSettings, device: torch.device | str = "cpu") -> None:
-        self.data, self.settings, self.device = data, settings, torch.device(device)
+    def __init__(
+        self,
+        data: TemporalGraph,
+        settings: NodeSettings,
+        device: torch.device | str = "cpu",
+        files: RowFiles | None = None,
+    ) -> None:
+        self.data, self.settings, self.device, self.files = data, settings, torch.device(device), files
         self.labels = data.labels.to(self.device)
         self.num_classes = data.num_classes
         self.last = data.num_snapshots - 1
 
     @cached_property
-    def snapshots(self) -> list[Snapshot]:
+    def snapshots(self) -> Sequence[Snapshot]:
         """What the models read."""
         s = self.settings
         indices = spread(self.data.num_snapshots, s.snapshots)
+        if self.files is not None:
+            return StreamedSnapshots(self.data, indices, self.files, s.decay, s.hops, s.scaling, self.device)
         return load_snapshots(self.data, indices, s.decay, s.hops, s.scaling, self.device)
 
     def split(self, train: Tensor, val: Tensor, test: Tensor, seed: int) -> None:

@@ -1,14 +1,18 @@
 """Snapshots as models take them: against dense means in float64, from the past alone."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgl_dysign.data import TemporalGraph
+from dgl_dysign.data import TemporalGraph, row_store
+from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.models import load_snapshots, spread
+from dgl_dysign.models import StreamedSnapshots, load_snapshots, spread
 from tests.nn.equilibrium_oracle import adjacency
 from tests.prepared import prepare
 
@@ -129,3 +133,38 @@ def test_spread_is_even_and_ends_at_the_last(num_snapshots, draw):
 def test_spread_refuses(count):
     with pytest.raises(ConfigError, match="between 1 and the 5 snapshots"):
         spread(5, count)
+
+
+@pytest.mark.parametrize("scaling", ["standard", "unit"])
+def test_streamed_snapshots_are_the_same_bit_for_bit(data, tmp_path, monkeypatch, scaling):
+    monkeypatch.setattr(row_store, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(row_store, "_COLUMN_BYTES", 1)  # three blocks of columns
+    streamed = StreamedSnapshots(data, (1, 3), RowFiles(tmp_path), 0.3, (2, 0), scaling)
+    expected = load_snapshots(data, (1, 3), 0.3, (2, 0), scaling)
+    assert len(streamed) == 2
+    for _ in range(2):  # the second time features are on disk
+        for one, two in zip(streamed, expected, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one.graph.edges(), two.graph.edges(), strict=True))
+            assert all(torch.equal(a, b) for a, b in zip(one[1:], two[1:], strict=True))
+    assert torch.equal(streamed[-1].feat, expected[1].feat)
+    assert torch.equal(streamed[:1][0].feat, expected[0].feat)
+    assert streamed[1] is streamed[1]
+    with pytest.raises(IndexError):
+        streamed[2]
+    assert not list(tmp_path.iterdir())
+
+
+def test_streamed_snapshots_hold_one_graph(data, tmp_path):
+    streamed = StreamedSnapshots(data, range(T), RowFiles(tmp_path))
+    first = weakref.ref(streamed[0].graph)
+    assert first() is not None
+    assert streamed[1].graph.num_nodes() == N
+    gc.collect()
+    assert first() is None
+
+
+def test_streamed_snapshots_refuse_the_same(data, tmp_path):
+    with pytest.raises(ConfigError, match="scaling must be one of"):
+        StreamedSnapshots(data, [0], RowFiles(tmp_path), scaling="none")
+    with pytest.raises(ConfigError, match="hops must name at least one"):
+        StreamedSnapshots(data, [0], RowFiles(tmp_path), hops=())

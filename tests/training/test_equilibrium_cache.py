@@ -5,6 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
+from dgl_dysign.data import row_store
+from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.training import EquilibriumCache
 from tests.models.snapshot_cases import C, N, dense_rates, growing, label_features, made
 from tests.nn.equilibrium_oracle import adjacency, turn
@@ -48,7 +50,7 @@ def test_one_step_is_one_turn_and_the_gap_is_what_it_says():
             torch.testing.assert_close(cache.rates[place], expected[-1].detach(), rtol=0, atol=1e-12)
         changes = [float((x - y).norm() / x.norm()) for x, y in zip(cache.rates, old, strict=True)] if old else [1.0]
         assert abs(gap - max(changes)) < 1e-12, step
-        old = list(cache.rates)
+        old = [rate.clone() for rate in cache.rates]
 
 
 def test_gaps_shrink_as_the_contraction_promises():
@@ -91,3 +93,50 @@ def test_state_round_trip(tmp_path):
     assert torch.equal(other.logits(nodes), cache.logits(nodes))
     assert other.refresh() == cache.refresh()
     assert torch.equal(other.logits(nodes), cache.logits(nodes))
+
+
+@pytest.mark.parametrize("options", [*OPTIONS, {"compensation_hops": 1}], ids=str)
+def test_on_disk_it_is_the_same_bit_for_bit(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_store, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(row_store, "_COLUMN_BYTES", 1)
+    found = []
+    for files in (None, RowFiles(tmp_path)):
+        model = made(**{"hidden": 40, **options}).train()  # 40: more than one block of columns
+        torch.manual_seed(1)
+        cache = EquilibriumCache(model, growing(), label_features() if model.label_feats else None, files)
+        gaps = [cache.refresh(2), cache.refresh()]
+        batches = torch.randperm(N).split(4)
+        cache.announce(batches)
+        logits = [cache.logits(nodes).detach() for nodes in batches]
+        model.eval()
+        with torch.no_grad():
+            logits.append(cache.logits(torch.arange(N)))
+        found.append((gaps, logits, cache.rates, [m for m in cache.messages if m is not None]))
+    assert found[0][0] == found[1][0]
+    for one, two in zip(found[0][1:], found[1][1:], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_blocks_of_rows_are_the_whole(monkeypatch):
+    whole = cache_of({"coupling": True})
+    gap = whole.refresh(3)
+    monkeypatch.setattr(row_store, "ROWS_AT_ONCE", 4)
+    parts = cache_of({"coupling": True})
+    assert abs(parts.refresh(3) - gap) < 1e-12
+    for one, two in zip(whole.rates, parts.rates, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+
+
+def test_state_goes_from_memory_to_disk_and_back(tmp_path):
+    cache = cache_of({"coupling": True})
+    cache.refresh(3)
+    other = EquilibriumCache(cache.model, cache.snapshots, files=RowFiles(tmp_path))
+    torch.save(cache.state_dict(), tmp_path / "state.pt")
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    nodes = torch.arange(N)
+    assert torch.equal(other.logits(nodes), cache.logits(nodes))
+    torch.save(other.state_dict(), tmp_path / "state.pt")
+    again = cache_of({"coupling": True})
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(again.logits(nodes), cache.logits(nodes))

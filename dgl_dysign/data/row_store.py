@@ -1,0 +1,126 @@
+"""Rows of numbers on disk, mapped into memory: room for what does not fit there, of which nothing is left behind."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.errors import ConfigError
+
+ROWS_AT_ONCE = 1 << 16
+"""Rows that are computed or copied together; the same in memory and on disk, so that both give the same bits."""
+
+_COLUMN_BYTES = 1 << 28  # of a block of columns over all rows: some such blocks must fit into memory
+_COLUMNS = 32
+
+
+def row_blocks(rows: int) -> Iterator[slice]:
+    """Yield slices of `ROWS_AT_ONCE` rows.
+
+    Examples
+    --------
+    >>> list(row_blocks(100_000))
+    [slice(0, 65536, None), slice(65536, 100000, None)]
+    """
+    for begin in range(0, rows, ROWS_AT_ONCE):
+        yield slice(begin, min(begin + ROWS_AT_ONCE, rows))
+
+
+def column_blocks(rows: int, width: int) -> list[slice]:
+    """Return slices of columns that are aggregated together: over all rows each takes about 256 MiB of float32.
+
+    The same in memory and on disk: sparse products round the last columns of a block in their own way.
+
+    Examples
+    --------
+    >>> column_blocks(28_085, 256), column_blocks(2_738_012, 70)
+    ([slice(0, 256, None)], [slice(0, 32, None), slice(32, 64, None), slice(64, 70, None)])
+    """
+    step = max(_COLUMN_BYTES // (4 * max(rows, 1)) // _COLUMNS, 1) * _COLUMNS
+    return [slice(begin, min(begin + step, width)) for begin in range(0, width, step)]
+
+
+class RowFiles:
+    """Tensors whose values lie on disk, in files without a name.
+
+    A file loses its name the moment it is made: the system frees it with the last tensor that reads it, or with the
+    process, however that ends; there is nothing to clean up after a kill. The tensors are ordinary ones on the CPU:
+    what is read stays in the system's page cache while there is room, and `release` takes it out of this process.
+
+    Parameters
+    ----------
+    folder : path
+        A folder on a disk with room, not in memory (``/dev/shm``, on some systems ``/tmp``).
+
+    Raises
+    ------
+    ConfigError
+        If there is no such folder.
+
+    Examples
+    --------
+    >>> from tempfile import gettempdir
+    >>> files = RowFiles(gettempdir())
+    >>> rates = files.zeros(1000, 16)
+    >>> rates[7] = 1.0
+    >>> files.release()
+    >>> rates[torch.tensor([6, 7])].sum(1)
+    tensor([ 0., 16.])
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ConfigError(f"{self.folder}: found no folder for rows on disk; make it, or name another")
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+    def zeros(self, rows: int, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return a tensor ``(rows, width)`` of zeros.
+
+        Raises
+        ------
+        OSError
+            If the disk has no room for it.
+        """
+        size = rows * width * dtype.itemsize
+        if not size:
+            return torch.zeros(rows, width, dtype=dtype)
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            try:  # all of it now: on a full disk a write to mapped memory kills the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                reason = f"{error.strerror}: {size} bytes asked for"
+                raise OSError(error.errno, reason, str(self.folder)) from None
+            mapped = mmap.mmap(file.fileno(), size)
+        self._maps.add(mapped)
+        return torch.frombuffer(mapped, dtype=dtype).view(rows, width)
+
+    def release(self) -> None:
+        """Take the pages of all tensors out of this process; their values stay."""
+        for mapped in list(self._maps):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    def in_order(self, in_order: bool) -> None:
+        """Say whether rows will be read in order, or here and there: what the system then reads ahead."""
+        for mapped in list(self._maps):
+            mapped.madvise(mmap.MADV_NORMAL if in_order else mmap.MADV_RANDOM)
+
+    def row_blocks(self, rows: int) -> Iterator[slice]:
+        """Yield slices of rows as `row_blocks` does, and release after each."""
+        self.in_order(True)
+        for block in row_blocks(rows):
+            yield block
+            self.release()
+
+    def copy(self, target: Tensor, source: Tensor) -> Tensor:
+        """Copy values of the same shape, some rows at a time; one of the two may be in memory, on any device."""
+        for block in self.row_blocks(len(target)):
+            target[block] = source[block]
+        return target

@@ -1,0 +1,119 @@
+"""Rows on disk: ordinary tensors, released without loss, gone with the process however it ends."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dgl_dysign.data import row_store
+from dgl_dysign.data.row_store import RowFiles, column_blocks, row_blocks
+from dgl_dysign.errors import ConfigError
+
+
+def resident(kind):
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(kind):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def test_values_survive_release_and_the_folder_stays_empty(tmp_path):
+    files = RowFiles(tmp_path)
+    one, two = files.zeros(1000, 7), files.zeros(10, 3, torch.float64)
+    assert one.dtype == torch.float32
+    assert two.dtype == torch.float64
+    assert not one.any()
+    expected = torch.randn(1000, 7)
+    one.copy_(expected)
+    two[3] += 1
+    files.release()
+    files.in_order(False)
+    assert torch.equal(one, expected)
+    assert two.sum() == 3
+    assert not list(tmp_path.iterdir())
+    del files
+    assert torch.equal(one[[5, 999]], expected[[5, 999]])
+    assert RowFiles(tmp_path).zeros(0, 4).shape == (0, 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_release_takes_pages_out_of_the_process(tmp_path):
+    files = RowFiles(tmp_path)
+    rows = files.zeros(1 << 16, 128)  # 32 MiB
+    rows.fill_(1.0)
+    before = resident("RssFile") + resident("RssShmem")
+    files.release()
+    assert before - resident("RssFile") - resident("RssShmem") > 30 << 20
+    assert rows.sum() == rows.numel()
+
+
+def test_a_dropped_tensor_gives_its_room_back(tmp_path):
+    files = RowFiles(tmp_path)
+    rows = files.zeros(100, 100)
+    assert len(files._maps) == 1
+    del rows
+    assert len(files._maps) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_is_left_after_a_kill(tmp_path):
+    code = (
+        "import sys, time; from dgl_dysign.data.row_store import RowFiles\n"
+        "rows = RowFiles(sys.argv[1]).zeros(1 << 16, 64); rows.fill_(1); print('ready', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        assert not list(tmp_path.iterdir())
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_at_once(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device: 4000 bytes asked for: .*"):
+        RowFiles(tmp_path).zeros(100, 10)
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="found no folder for rows on disk"):
+        RowFiles(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("rows", [0, 1, row_store.ROWS_AT_ONCE, 3 * row_store.ROWS_AT_ONCE + 5])
+def test_row_blocks_are_all_rows_once(rows, tmp_path):
+    blocks = list(row_blocks(rows))
+    assert [k for block in blocks for k in (block.start, block.stop)] == sorted(
+        [*range(0, rows, row_store.ROWS_AT_ONCE), *range(row_store.ROWS_AT_ONCE, rows, row_store.ROWS_AT_ONCE)]
+        + ([rows] if rows else [])
+    )
+    assert list(RowFiles(tmp_path).row_blocks(rows)) == blocks
+
+
+@pytest.mark.parametrize(("rows", "width"), [(10, 100), (1 << 20, 256), (1 << 30, 70), (0, 5)])
+def test_column_blocks_are_all_columns_once_and_fit(rows, width):
+    blocks = column_blocks(rows, width)
+    assert [k for block in blocks for k in range(block.start, block.stop)] == list(range(width))
+    for block in blocks[:-1]:
+        assert (block.stop - block.start) % 32 == 0
+        assert block.stop - block.start == 32 or 4 * rows * (block.stop - block.start) <= 1 << 28
+
+
+def test_copy_of_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_store, "ROWS_AT_ONCE", 3)
+    files = RowFiles(tmp_path)
+    rows, source = files.zeros(10, 6), torch.randn(10, 2)
+    files.copy(rows[:, 2:4], source)
+    assert torch.equal(rows[:, 2:4], source)
+    assert not rows[:, :2].any()
+    assert not rows[:, 4:].any()
