@@ -18,6 +18,11 @@ class DGLConfigError(ConfigError, dgl.DGLError):
     """A ``ConfigError`` that also reaches those who catch ``DGLError``."""
 
 
+def full_precision(tensor: torch.Tensor) -> torch.autocast:
+    """Return a context without autocast: sparse products have no half precision, and solvers need their tolerance."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise ``ConfigError`` unless ``value`` is one of ``allowed``.
 

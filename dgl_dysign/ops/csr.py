@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dgl_dysign.ops._checks import check_one_edge_type, edge_vector
+from dgl_dysign.ops._checks import check_one_edge_type, edge_vector, full_precision
 
 _EDGES_AT_ONCE = 1 << 16  # the gradient of the edge weights takes this many rows of features at a time
 
@@ -127,17 +127,19 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, feat: Tensor, values: Tensor, operator: Operator) -> Tensor:
         ctx.operator = operator
         ctx.save_for_backward(feat if ctx.needs_input_grad[1] else None, values)
-        return operator.matrix @ feat
+        with full_precision(feat):
+            return operator.matrix @ feat
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         grad, (feat, values) = grads[0], ctx.saved_tensors
         operator: Operator = ctx.operator
         to_feat = to_values = None
-        if ctx.needs_input_grad[0]:
-            to_feat = _Product.apply(grad.contiguous(), values, operator.transpose)
-        if ctx.needs_input_grad[1]:
-            to_values = _edge_gradient(grad, feat, operator.layout)
+        with full_precision(grad):
+            if ctx.needs_input_grad[0]:
+                to_feat = _Product.apply(grad.contiguous(), values, operator.transpose)
+            if ctx.needs_input_grad[1]:
+                to_values = _edge_gradient(grad, feat, operator.layout)
         return to_feat, to_values, None
 
 

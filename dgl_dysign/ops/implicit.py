@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dgl_dysign.ops._checks import full_precision
 from dgl_dysign.ops.fixed_point import Map, Solver, SolverInfo, fixed_point, relative_gap
 
 
@@ -121,14 +122,15 @@ class _Equilibrium(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         problem, tape, grad = ctx.problem, ctx.tape, grads[0]
-        if problem.adjoint_max_iter > 0:
-            grad, info = solve_adjoint(
-                tape.vjp, grad, solver=problem.solver, max_iter=problem.adjoint_max_iter, tol=problem.adjoint_tol
-            )
-            if problem.on_adjoint is not None:
-                problem.on_adjoint(info)
-        wanted = [x for x in tape.inputs if x.requires_grad]
-        found = iter(tape.grad(grad, wanted))
+        with full_precision(grad):
+            if problem.adjoint_max_iter > 0:
+                grad, info = solve_adjoint(
+                    tape.vjp, grad, solver=problem.solver, max_iter=problem.adjoint_max_iter, tol=problem.adjoint_tol
+                )
+                if problem.on_adjoint is not None:
+                    problem.on_adjoint(info)
+            wanted = [x for x in tape.inputs if x.requires_grad]
+            found = iter(tape.grad(grad, wanted))
         return None, *(next(found) if x.requires_grad else None for x in tape.inputs)
 
 

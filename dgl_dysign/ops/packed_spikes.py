@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,7 @@ class PackedSpikes:
     def pack(cls, values: Tensor, threshold: float = 0.5) -> PackedSpikes:
         """Keep of ``values`` ``(N, *, size)`` which of them reach the threshold; NaN does not."""
         size = values.shape[-1]
-        flat = values.reshape(-1, size)
+        flat = values.reshape(math.prod(values.shape[:-1]), size)
         if values.device.type == "cpu" and values.dtype == torch.float32:
             from dgl_dysign.ops._packed_compiled import pack_rows  # Numba is slow to import
 
@@ -72,8 +73,8 @@ class PackedSpikes:
         else:
             bits = torch.nn.functional.pad((flat >= threshold).long(), (0, -size % _WORD))
             places = torch.arange(_WORD, device=flat.device)
-            words = (bits.reshape(len(flat), -1, _WORD) << places).sum(-1)
-        return cls(words.reshape(*values.shape[:-1], -1), size)
+            words = (bits.unflatten(1, (-1, _WORD)) << places).sum(-1)
+        return cls(words.reshape(*values.shape[:-1], words.shape[1]), size)
 
     def unpack(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return the spikes as numbers 0 and 1, ``(N, *, size)``."""
@@ -147,7 +148,7 @@ def packed_sum(graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = No
     weight = None if edge_weight is None else edge_weight.detach()
     summed = operator(graph, weight, torch.float32, torch.device("cpu"))
     layout = summed.layout
-    words = spikes.words.reshape(len(spikes.words), -1).contiguous()
+    words = spikes.words.flatten(1).contiguous()
     if weight is None:
         out = _counts(layout, words)
     else:

@@ -164,7 +164,7 @@ def test_autocast(conv, half, idtype):
     weight = torch.rand(graph.num_edges())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = call(conv, graph, feat, edge_weight=weight)
-    out.square().sum().backward()
+        out.square().sum().backward()  # PyTorch advises against it inside, and people do it
     assert torch.equal(out, call(conv, graph, feat.float(), edge_weight=weight))
     assert all(p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in conv.parameters())
 
