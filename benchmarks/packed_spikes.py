@@ -5,9 +5,9 @@ and without edge weights, DGL's sum (``copy_u_sum``) and mean, PyTorch's product
 computes it (five sampled neighbours gathered and averaged, then a neuron), and a copy of the result's size. ``times``
 is how often faster the packed sum is than the faster of DGL's two; the bar is 6. ``bandwidth_share`` is what the packed
 sum must move at least (indices, words and result, once each) in its time, over the bandwidth of a large copy.
-``exact`` says that all sums are equal to the last bit. ``dblp`` rows: the same on the last snapshot of a prepared
-folder. ``simulation`` rows: a spiking simulation at latency 8, packed and in floats, end to end, in a fresh process
-each for the memory.
+``packed_linear`` and ``dense_linear`` map the spikes to as many features. ``exact`` says that all sums are equal to
+the last bit. ``dblp`` rows: the same on the last snapshot of a prepared folder. ``simulation`` rows: a spiking
+simulation at latency 8, packed and in floats, end to end, in a fresh process each for the memory.
 
     python benchmarks/packed_spikes.py                       # the sizes of the bars; some minutes
     python benchmarks/packed_spikes.py --dblp PREPARED --threads 1 2
@@ -89,6 +89,7 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
     generator = torch.Generator().manual_seed(1)
     spikes = (torch.rand(graph.num_nodes(), dim, generator=generator) < rate).float()
     weight, packed = torch.rand(graph.num_edges(), generator=generator), PackedSpikes.pack(spikes)
+    square = torch.randn(dim, dim, generator=generator)
     kernels: dict[str, Callable[[], Any]] = {
         "packed": lambda: ops.aggregate(graph, packed, norm="none"),
         "packed_weighted": lambda: ops.aggregate(graph, packed, weight, norm="none"),
@@ -97,6 +98,8 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
         "torch_csr": lambda: ops.aggregate(graph, spikes, norm="none", kernels="torch-csr"),
         "torch_csr_weighted": lambda: ops.aggregate(graph, spikes, weight, norm="none", kernels="torch-csr"),
         "spikenet_sampled": sampled_layer(graph, spikes),
+        "packed_linear": lambda: ops.packed_linear(packed, square),
+        "dense_linear": lambda: torch.nn.functional.linear(spikes, square),
         "pack": lambda: PackedSpikes.pack(spikes),
         "copy_of_result": spikes.clone,
     }

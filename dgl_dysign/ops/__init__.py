@@ -11,7 +11,7 @@ from dgl_dysign.ops.fixed_point import (
     get_solver,
 )
 from dgl_dysign.ops.implicit import equilibrium, solve_adjoint
-from dgl_dysign.ops.packed_spikes import PackedSpikes, fire_packed
+from dgl_dysign.ops.packed_spikes import PackedSpikes, fire_packed, packed_linear
 from dgl_dysign.ops.spikes import SURROGATES, Surrogate, get_surrogate, slope
 from dgl_dysign.ops.symmetric_norm import symmetric_norm
 
@@ -33,6 +33,7 @@ __all__ = [
     "fixed_point",
     "get_solver",
     "get_surrogate",
+    "packed_linear",
     "slope",
     "solve_adjoint",
     "symmetric_norm",

@@ -162,3 +162,24 @@ def fire_rows(current, membrane, total, leak, threshold, words):  # type: ignore
                 membrane[row, place] -= threshold * spike
                 total[row, place] = leak * total[row, place] + spike
             words[row, begin // 64] = fired
+
+
+@intrinsic
+def _lowest_bit(typingctx: Any, word: Any) -> Any:
+    """Return the place of the lowest bit that is set; the word must not be zero."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(word), codegen
+
+
+@numba.njit(nogil=True, cache=True)
+def add_weight_rows(words, weight, out):  # type: ignore[no-untyped-def]
+    """Add, for each spike, the row of the weight that belongs to its feature."""
+    for row in range(len(words)):
+        for place in range(words.shape[1]):
+            word = words[row, place]
+            while word:
+                out[row] += weight[64 * place + _lowest_bit(word)]
+                word &= word - np.int64(1)

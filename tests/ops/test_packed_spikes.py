@@ -106,3 +106,18 @@ def test_blocks_and_what_is_refused():
         PackedSpikes(torch.zeros(3, 1, dtype=torch.int64), 65)
     with pytest.raises(ops._checks.DGLGraphError, match="one row for each of the 4 source nodes"):
         aggregate(block, PackedSpikes.pack(spikes[:2]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(spiking_graphs(), st.integers(1, 20), st.booleans())
+def test_the_linear_map_of_spikes(case, out_feats, with_bias):
+    spikes = case[1]
+    weight, bias = torch.randn(out_feats, spikes.shape[-1]), torch.randn(out_feats) if with_bias else None
+    found = ops.packed_linear(PackedSpikes.pack(spikes), weight, bias)
+    exact = torch.nn.functional.linear(spikes.double(), weight.double(), None if bias is None else bias.double())
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-4)
+
+
+def test_the_linear_map_refuses_other_widths():
+    with pytest.raises(ConfigError, match=r"weight must have shape \(out_feats, 70\), but has \(3, 7\)"):
+        ops.packed_linear(PackedSpikes.pack(torch.ones(2, 70)), torch.ones(3, 7))
