@@ -83,8 +83,8 @@ docs: $(STAMP) ## build the documentation in build/docs, warnings as errors
 	$(BIN)/sphinx-build -W -q -b linkcheck docs build/linkcheck
 	echo build/docs/index.html
 
-bench: $(STAMP) ## run every benchmark; each prints one JSON line per row
-	@for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+bench: $(STAMP) ## run every benchmark; rows and pictures in build/benchmarks (QUICK=1: small sizes)
+	@$(BIN)/python benchmarks/run.py --resume $(if $(QUICK),--quick build/benchmarks-quick)
 
 clean: ## remove what was built, not $(VENV)
 	rm -rf build dist docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

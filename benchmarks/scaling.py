@@ -1,0 +1,157 @@
+"""Time and memory of a training step of Dy-SIGN against each size alone, as JSON lines and a picture.
+
+One quantity at a time goes through at least a factor of 30 while the others stay: nodes, edges, features, latency (of
+the spiking simulation) and snapshots (their number, solved one after the other with the state carried along). A row is
+one step (forward, backward, optimiser) after a first one, in a fresh process, on one thread; ``step_bytes`` is what its
+peak adds to the process. ``slope`` rows fit a line on logarithmic axes to the upper half of the sizes, beside the slope
+that is expected: 1 where work is proportional, 0 where it must not grow.
+
+    python benchmarks/scaling.py --picture scaling.png
+    python benchmarks/scaling.py --quick
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BASE = {"nodes": 20_000, "edges": 100_000, "features": 64, "latency": 8, "snapshots": 1}
+SIZES = {
+    "nodes": (20_000, 60_000, 200_000, 640_000),
+    "edges": (100_000, 320_000, 1_000_000, 3_200_000),
+    "features": (16, 64, 192, 512),
+    "latency": (4, 12, 40, 128),
+    "snapshots": (1, 4, 12, 36),
+}
+QUICK = {"nodes": (500, 1_000), "latency": (2, 4)}
+#: Expected slopes of seconds and of bytes. Features: products of matrices grow with their square, the rest does not.
+EXPECTED = {"nodes": (1, 1), "edges": (1, 1), "features": ((1, 2), 1), "latency": (1, 0), "snapshots": (1, 0)}
+Row = dict[str, Any]
+
+
+def measure(size: dict[str, int]) -> Row:
+    """Take one step on generated snapshots and return its row."""
+    import torch
+
+    from dgl_dysign._dgl import dgl
+    from dgl_dysign.nn import EquilibriumSpikingConv
+    from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return_freed_memory()
+    src, dst = torch.randint(size["nodes"], (2, size["edges"] // 2))
+    graph = dgl.graph((torch.cat([src, dst]), torch.cat([dst, src])), num_nodes=size["nodes"])
+    feat = torch.rand(size["nodes"], size["features"])
+    options: dict[str, Any] = {"max_iter": 6, "tol": None, "adjoint_max_iter": 6, "adjoint_tol": None}
+    conv = EquilibriumSpikingConv(
+        size["features"], size["features"], latency=size["latency"], simulate=True, compensation_hops=0, **options
+    )
+    optimiser = torch.optim.AdamW(conv.parameters())
+
+    def step() -> None:
+        state = None
+        for _ in range(size["snapshots"]):  # the gradient of one snapshot is taken before the next is solved
+            rate, state = conv(graph, feat, state)
+            rate.mean().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    step()
+    reset_peak()
+    before, begun = peak_rss_bytes(), time.process_time()
+    step()
+    return {
+        "check": "step",
+        **size,
+        "cpu_seconds": time.process_time() - begun,
+        "step_bytes": peak_rss_bytes() - before,
+    }
+
+
+def slope(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Return the exponent of growth over the upper half of the sizes."""
+    half = len(sizes) // 2 - 1 if len(sizes) > 2 else 0
+    return float(np.polyfit(np.log(sizes[half:]), np.log(np.maximum(values[half:], 1e-9)), 1)[0])
+
+
+def slopes(rows: Sequence[Row]) -> list[Row]:
+    """Return the growth of time and memory with each quantity."""
+    found = []
+    for name in dict.fromkeys(row["varied"] for row in rows):
+        chosen = [row for row in rows if row["varied"] == name]
+        sizes = [row[name] for row in chosen]
+        for value, expected in zip(("cpu_seconds", "step_bytes"), EXPECTED[name], strict=True):
+            grown = slope(sizes, [row[value] for row in chosen])
+            found.append(
+                {"check": "slope", "varied": name, "of": value, "slope": round(grown, 2), "expected": expected}
+            )
+    return found
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Draw time and memory against each quantity on logarithmic axes."""
+    from dgl_dysign.training.plots import _pyplot, _save
+
+    plt = _pyplot()
+    names = list(dict.fromkeys(row["varied"] for row in rows))
+    figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 5.5), sharey="row", squeeze=False)
+    units = {"cpu_seconds": ("CPU seconds a step", 1.0), "step_bytes": ("MiB of a step", 2.0**20)}
+    for column, name in enumerate(names):
+        chosen = [row for row in rows if row["varied"] == name]
+        sizes = np.array([row[name] for row in chosen], float)
+        for axis, (value, (label, unit)), expected in zip(axes[:, column], units.items(), EXPECTED[name], strict=True):
+            values = np.array([max(row[value], 1) if unit > 1 else row[value] for row in chosen]) / unit
+            axis.loglog(sizes, values, "o-", label="measured")
+            for power in expected if isinstance(expected, tuple) else (expected,):
+                line = values[-1] * (sizes / sizes[-1]) ** power
+                axis.loglog(sizes, line, "--", color="grey", lw=1, label=f"expected: slope {power}")
+            axis.set(xlabel=name, ylabel=label if column == 0 else "")
+            axis.legend(fontsize=6)
+    figure.suptitle("One training step of Dy-SIGN, one size at a time")
+    _save(figure, path)
+
+
+def _in_fresh_process(size: dict[str, int]) -> Row:
+    command = [sys.executable, __file__, "--one", json.dumps(size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+    found: Row = json.loads(done.stdout)
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print all rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=sorted(SIZES), default=list(SIZES), help="quantities")
+    parser.add_argument("--picture", type=Path, help="PNG file to draw")
+    parser.add_argument("--quick", action="store_true", help="two small sizes of two quantities")
+    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.one:
+        print(json.dumps(measure(args.one)))
+        return 0
+    base, varied = ({**BASE, "nodes": 500, "edges": 2_000}, QUICK) if args.quick else (BASE, SIZES)
+    rows = []
+    for name in varied if args.quick else args.only:
+        for number in varied[name]:
+            rows.append({"varied": name, **_in_fresh_process({**base, name: number})})
+            print(json.dumps(rows[-1]), flush=True)
+    for row in slopes(rows):
+        print(json.dumps(row), flush=True)
+    if args.picture:
+        draw(rows, args.picture)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
