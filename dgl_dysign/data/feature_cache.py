@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from dgl_dysign.data import schema
+from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import DataError
 
 _HASH = b"parquet_sha256"
@@ -57,12 +58,22 @@ def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: s
 
 
 def _read_parquet(folder: Path, snapshot: int, shape: tuple[int, int]) -> np.ndarray:
+    """Decode some rows at a time, onto the disk where there is room: all of them may not fit into memory."""
     name = schema.feature_name(snapshot)
-    column = schema.table(folder, name, ["feat"])["feat"].combine_chunks()
-    found = (len(column), column.type.list_size)
+    reader = schema.RowReader(folder, name)
+    found = (len(reader), reader.schema.field("feat").type.list_size)
     if found != shape:
         raise DataError(f"{folder / name}.parquet: found shape {found}, expected {shape}; prepare the folder again")
-    return column.flatten().to_numpy(zero_copy_only=False).reshape(shape).copy()
+    files, done = RowFiles((folder / name).parent), 0
+    try:
+        values = files.zeros(*shape).numpy()
+    except OSError:  # a read-only or full disk
+        values = np.empty(shape, np.float32)
+    for batch in reader.batches(["feat"]):
+        values[done : done + len(batch)] = schema.to_numpy(batch["feat"])
+        done += len(batch)
+        files.release()
+    return values
 
 
 def _write(cache: Path, values: np.ndarray, digest: str) -> None:
@@ -72,16 +83,17 @@ def _write(cache: Path, values: np.ndarray, digest: str) -> None:
     table = pa.schema([pa.field("feat", feat.type)], metadata={_HASH: digest.encode()})
     descriptor, partial = tempfile.mkstemp(prefix=f".{cache.name}.", dir=cache.parent)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            with pa.ipc.new_file(stream, table) as writer:
-                writer.write_batch(pa.record_batch([feat], schema=table))
-            stream.flush()
-            os.fsync(stream.fileno())
+        # Not through the descriptor as a Python file: pyarrow would hand it all values as one copy.
+        with pa.OSFile(partial, "wb") as stream, pa.ipc.new_file(stream, table) as writer:
+            writer.write_batch(pa.record_batch([feat], schema=table))
+        os.fsync(descriptor)
         os.chmod(partial, 0o644)
         os.replace(partial, cache)
     except BaseException:
         os.unlink(partial)
         raise
+    finally:
+        os.close(descriptor)
 
 
 def _map(cache: Path, shape: tuple[int, int], digest: str) -> np.ndarray | None:

@@ -14,27 +14,30 @@ from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
 
-ROWS_AT_ONCE = 1 << 16
-"""Rows that are computed or copied together; the same in memory and on disk, so that both give the same bits."""
-
-_COLUMN_BYTES = 1 << 28  # of a block of columns over all rows: some such blocks must fit into memory
+_BLOCK_BYTES = 1 << 26  # of rows or columns that are computed together: some such blocks must fit into memory
 _COLUMNS = 32
 
+# Room for all of a file at once: on a full disk a write to mapped memory would kill the process.
+_reserve = getattr(os, "posix_fallocate", lambda descriptor, _, size: os.truncate(descriptor, size))
 
-def row_blocks(rows: int) -> Iterator[slice]:
-    """Yield slices of `ROWS_AT_ONCE` rows.
+
+def row_blocks(rows: int, width: int) -> Iterator[slice]:
+    """Yield slices of rows that are computed or copied together: about 64 MiB of float32.
+
+    The same in memory and on disk, so that both give the same bits.
 
     Examples
     --------
-    >>> list(row_blocks(100_000))
+    >>> list(row_blocks(100_000, 256))
     [slice(0, 65536, None), slice(65536, 100000, None)]
     """
-    for begin in range(0, rows, ROWS_AT_ONCE):
-        yield slice(begin, min(begin + ROWS_AT_ONCE, rows))
+    step = max(_BLOCK_BYTES // (4 * max(width, 1)), 1)
+    for begin in range(0, rows, step):
+        yield slice(begin, min(begin + step, rows))
 
 
 def column_blocks(rows: int, width: int) -> list[slice]:
-    """Return slices of columns that are aggregated together: over all rows each takes about 256 MiB of float32.
+    """Return slices of columns that are aggregated together: over all rows each takes about 64 MiB of float32.
 
     The same in memory and on disk: sparse products round the last columns of a block in their own way.
 
@@ -43,7 +46,7 @@ def column_blocks(rows: int, width: int) -> list[slice]:
     >>> column_blocks(28_085, 256), column_blocks(2_738_012, 70)
     ([slice(0, 256, None)], [slice(0, 32, None), slice(32, 64, None), slice(64, 70, None)])
     """
-    step = max(_COLUMN_BYTES // (4 * max(rows, 1)) // _COLUMNS, 1) * _COLUMNS
+    step = max(_BLOCK_BYTES // (4 * max(rows, 1)) // _COLUMNS, 1) * _COLUMNS
     return [slice(begin, min(begin + step, width)) for begin in range(0, width, step)]
 
 
@@ -93,8 +96,8 @@ class RowFiles:
         if not size:
             return torch.zeros(rows, width, dtype=dtype)
         with tempfile.TemporaryFile(dir=self.folder) as file:
-            try:  # all of it now: on a full disk a write to mapped memory kills the process
-                os.posix_fallocate(file.fileno(), 0, size)
+            try:
+                _reserve(file.fileno(), 0, size)
             except OSError as error:
                 reason = f"{error.strerror}: {size} bytes asked for"
                 raise OSError(error.errno, reason, str(self.folder)) from None
@@ -112,15 +115,15 @@ class RowFiles:
         for mapped in list(self._maps):
             mapped.madvise(mmap.MADV_NORMAL if in_order else mmap.MADV_RANDOM)
 
-    def row_blocks(self, rows: int) -> Iterator[slice]:
+    def row_blocks(self, rows: int, width: int) -> Iterator[slice]:
         """Yield slices of rows as `row_blocks` does, and release after each."""
         self.in_order(True)
-        for block in row_blocks(rows):
+        for block in row_blocks(rows, width):
             yield block
             self.release()
 
     def copy(self, target: Tensor, source: Tensor) -> Tensor:
         """Copy values of the same shape, some rows at a time; one of the two may be in memory, on any device."""
-        for block in self.row_blocks(len(target)):
+        for block in self.row_blocks(*target.shape):
             target[block] = source[block]
         return target

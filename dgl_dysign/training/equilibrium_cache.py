@@ -9,9 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dgl_dysign.data.row_store import ROWS_AT_ONCE, RowFiles, column_blocks, row_blocks
+from dgl_dysign.data.row_store import RowFiles, column_blocks, row_blocks
 from dgl_dysign.models import DySIGN, Snapshot
 from dgl_dysign.training.read_ahead import ReadAhead
+
+_SCORED = 1 << 12  # nodes whose rows are read together where no gradient is needed: of all snapshots at once
 
 
 class _Rows(NamedTuple):
@@ -72,8 +74,8 @@ class EquilibriumCache:
             return like.new_zeros(len(like), width)
         return self.files.zeros(len(like), width, like.dtype)
 
-    def _blocks(self, rows: int) -> Iterator[slice]:
-        return row_blocks(rows) if self.files is None else self.files.row_blocks(rows)
+    def _blocks(self, rows: int, width: int) -> Iterator[slice]:
+        return row_blocks(rows, width) if self.files is None else self.files.row_blocks(rows, width)
 
     @torch.no_grad()
     def refresh(self, steps: int = 1) -> float:
@@ -91,7 +93,7 @@ class EquilibriumCache:
         """Let the rates of a snapshot respond to its messages; return their relative change."""
         rates, messages, coupling = self.rates[place], self.messages[place], self.model.coupling
         device, moved, size = self.model.bias.device, 0.0, 0.0
-        for rows in self._blocks(len(rates)):
+        for rows in self._blocks(len(rates), max(rates.shape[1], self.injected[place].shape[1])):
             before, current = rates[rows].to(device), None
             if coupling is not None and place:
                 current = coupling * self.rates[place - 1][rows].to(device)
@@ -138,8 +140,8 @@ class EquilibriumCache:
 
     def logits(self, nodes: Tensor) -> Tensor:
         """Return the logits of some nodes."""
-        if not torch.is_grad_enabled() and len(nodes) > ROWS_AT_ONCE:
-            return torch.cat([self.logits(part) for part in nodes.split(ROWS_AT_ONCE)])
+        if not torch.is_grad_enabled() and len(nodes) > _SCORED:
+            return torch.cat([self.logits(part) for part in nodes.split(_SCORED)])
         return self.model.respond(*(self._read(nodes) if self._ahead is None else self._ahead.take(nodes)))
 
     def state_dict(self) -> dict[str, list[Tensor]]:

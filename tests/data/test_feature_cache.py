@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dgl_dysign._dgl import dgl
-from dgl_dysign.data import TemporalGraph, feature_cache, schema
+from dgl_dysign.data import TemporalGraph, feature_cache, row_store, schema
 from dgl_dysign.errors import DataError
 from tests.prepared import prepare
 
@@ -38,7 +38,7 @@ def test_values_and_one_cache_for_each_snapshot_asked_for(folder):
 def test_second_time_the_parquet_file_is_not_read(folder, monkeypatch):
     data = TemporalGraph.load(folder)
     data.features(1)
-    monkeypatch.setattr(schema, "table", lambda *args: pytest.fail("the Parquet file was read again"))
+    monkeypatch.setattr(schema, "open_table", lambda *args: pytest.fail("the Parquet file was read again"))
     assert torch.equal(TemporalGraph.load(folder).features(1), torch.from_numpy(FEATURES[1]))
 
 
@@ -109,3 +109,20 @@ def test_another_shape_than_the_manifests_is_named(folder):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=r"00001\.parquet: found shape \(4, 5\), expected \(4, 6\)"):
         TemporalGraph.load(folder).features(1)
+
+
+def test_rows_of_several_row_groups_come_in_order(tmp_path):
+    rows, width = 3000, 700  # 1024 rows a group
+    values = np.random.default_rng(2).standard_normal((1, rows, width)).astype(np.float32)
+    folder = prepare(tmp_path / "wide", [(0, 0, 1)], 1, [0] * rows, values)
+    assert schema.RowReader(folder, "features/00000").metadata.num_row_groups > 2
+    assert torch.equal(TemporalGraph.load(folder).features(0), torch.from_numpy(values[0]))
+    assert caches(folder) == ["00000.arrow"]
+
+
+def test_without_room_for_the_decoded_values_they_are_read_into_memory(folder, monkeypatch):
+    def refuse(*args):
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(row_store, "_reserve", refuse)
+    assert torch.equal(TemporalGraph.load(folder).features(1), torch.from_numpy(FEATURES[1]))

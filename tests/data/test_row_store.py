@@ -80,7 +80,7 @@ def test_a_full_disk_is_said_at_once(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr(row_store, "_reserve", full)
     with pytest.raises(OSError, match=r"No space left on device: 4000 bytes asked for: .*"):
         RowFiles(tmp_path).zeros(100, 10)
 
@@ -90,14 +90,12 @@ def test_a_missing_folder_is_refused(tmp_path):
         RowFiles(tmp_path / "missing")
 
 
-@pytest.mark.parametrize("rows", [0, 1, row_store.ROWS_AT_ONCE, 3 * row_store.ROWS_AT_ONCE + 5])
-def test_row_blocks_are_all_rows_once(rows, tmp_path):
-    blocks = list(row_blocks(rows))
-    assert [k for block in blocks for k in (block.start, block.stop)] == sorted(
-        [*range(0, rows, row_store.ROWS_AT_ONCE), *range(row_store.ROWS_AT_ONCE, rows, row_store.ROWS_AT_ONCE)]
-        + ([rows] if rows else [])
-    )
-    assert list(RowFiles(tmp_path).row_blocks(rows)) == blocks
+@pytest.mark.parametrize(("rows", "width"), [(0, 5), (1, 1 << 25), (3, 1 << 25), (1 << 20, 256), (28_085, 512)])
+def test_row_blocks_are_all_rows_once_and_fit(rows, width, tmp_path):
+    blocks = list(row_blocks(rows, width))
+    assert [k for block in blocks for k in range(block.start, block.stop)] == list(range(rows))
+    assert all(block.stop - block.start == 1 or 4 * width * (block.stop - block.start) <= 1 << 26 for block in blocks)
+    assert list(RowFiles(tmp_path).row_blocks(rows, width)) == blocks
 
 
 @pytest.mark.parametrize(("rows", "width"), [(10, 100), (1 << 20, 256), (1 << 30, 70), (0, 5)])
@@ -106,11 +104,11 @@ def test_column_blocks_are_all_columns_once_and_fit(rows, width):
     assert [k for block in blocks for k in range(block.start, block.stop)] == list(range(width))
     for block in blocks[:-1]:
         assert (block.stop - block.start) % 32 == 0
-        assert block.stop - block.start == 32 or 4 * rows * (block.stop - block.start) <= 1 << 28
+        assert block.stop - block.start == 32 or 4 * rows * (block.stop - block.start) <= 1 << 26
 
 
 def test_copy_of_columns(tmp_path, monkeypatch):
-    monkeypatch.setattr(row_store, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 24)  # three rows
     files = RowFiles(tmp_path)
     rows, source = files.zeros(10, 6), torch.randn(10, 2)
     files.copy(rows[:, 2:4], source)

@@ -97,8 +97,7 @@ def test_state_round_trip(tmp_path):
 
 @pytest.mark.parametrize("options", [*OPTIONS, {"compensation_hops": 1}], ids=str)
 def test_on_disk_it_is_the_same_bit_for_bit(options, tmp_path, monkeypatch):
-    monkeypatch.setattr(row_store, "ROWS_AT_ONCE", 4)
-    monkeypatch.setattr(row_store, "_COLUMN_BYTES", 1)
+    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 4 * 40 * 4)  # four rows, and 32 columns
     found = []
     for files in (None, RowFiles(tmp_path)):
         model = made(**{"hidden": 40, **options}).train()  # 40: more than one block of columns
@@ -121,7 +120,7 @@ def test_on_disk_it_is_the_same_bit_for_bit(options, tmp_path, monkeypatch):
 def test_blocks_of_rows_are_the_whole(monkeypatch):
     whole = cache_of({"coupling": True})
     gap = whole.refresh(3)
-    monkeypatch.setattr(row_store, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 100)  # four rows
     parts = cache_of({"coupling": True})
     assert abs(parts.refresh(3) - gap) < 1e-12
     for one, two in zip(whole.rates, parts.rates, strict=True):
