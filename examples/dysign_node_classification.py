@@ -3,7 +3,8 @@
     dysign-prep dblp RAW PREPARED
     python examples/dysign_node_classification.py PREPARED --run-dir runs/dblp --train-ratio 0.4 0.6 0.8 --seeds 3
 
-Kill it at any moment: with --resume it goes on, and ends with the same figures.
+Kill it at any moment: with --resume it goes on, and ends with the same figures. Several processes share the training
+of each row, to the same figures: torchrun --standalone --nproc-per-node 2 examples/dysign_node_classification.py ...
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rich.table import Table
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import confusion, f1_scores, mean_std
-from dgl_dysign.training import FitConfig, RunFolder, command, plots
+from dgl_dysign.training import FitConfig, RunFolder, command, distributed, plots
 from dgl_dysign.training.diagnostics import node_diagnostics, save_diagnostics
 from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
@@ -76,8 +77,8 @@ def settings_of(args: argparse.Namespace) -> NodeSettings:
 
 def open_data(args: argparse.Namespace) -> TemporalGraph:
     """Open the prepared folder and check that it and the device can be used."""
-    command.check_device(args.device)
-    data, path = command.open_prepared(args), args.prepared
+    command.check_device(distributed.local_device(args.device))
+    data, path = distributed.open_prepared(args), args.prepared
     if data.feature_dim is None:
         raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
     if data.num_classes < 2 or not bool((data.labels >= 0).any()):
@@ -116,6 +117,8 @@ def run_unit(
             "confusion": confusion(task.labels, predicted, task.test, task.num_classes).tolist(),
             "history": outcome.history,
         }
+        if distributed.rank():  # the first process writes
+            return record
         saved.save_nodes(key, task, row, outcome)
         if inside:
             save_diagnostics(folder, key, node_diagnostics(task, row, outcome))
@@ -206,7 +209,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         raise ConfigError(f"--seeds and --splits must be at least 1, but got {args.seeds} and {args.splits}")
     ratios, rows = sorted(set(args.train_ratio)), list(dict.fromkeys(args.rows))
     parts = {(r, s): stratified_split(data.labels, r, 42 + s) for r in ratios for s in range(args.splits)}
-    task = NodeTask(data, settings, args.device)
+    task = NodeTask(data, settings, distributed.local_device(args.device))
     task.split(*next(iter(parts.values())), seed=0)
     task.dysign(label_aware=False)  # settings that do not fit are refused before anything is written
     # Not the rows, ratios, splits and seeds: a run may be resumed with more of them, or shared by several processes.
@@ -218,10 +221,12 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     plots.require_matplotlib()  # now rather than after the training
     units = [(*part, seed, row) for part in parts for seed in range(args.seeds) for row in rows]
     saved = SavedModels(args, [key_of(*unit) for unit in units if unit[-1] in NODE_ROWS])
-    folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
+    folder = distributed.SharedRunFolder(args.run_dir, config, args.resume, args.overwrite)
     saved.check_finished(folder)
     records = run_units(task, folder, saved, parts, args.seeds, rows, args.quiet)
     summary = summarise(records)
+    if distributed.rank():
+        return summary
     folder.write_json("summary.json", summary)
     drawn = draw(task, folder, records, summary)
     show(summary, data.manifest["dataset"], Console())
@@ -261,7 +266,7 @@ def run_units(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    return command.run_command("dysign_node_classification", run, parser().parse_args(argv))
+    return distributed.run_command("dysign_node_classification", run, parser(), argv)
 
 
 if __name__ == "__main__":

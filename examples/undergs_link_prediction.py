@@ -8,7 +8,8 @@ Snapshot t is scored from the state at the end of t - 1: each warm edge among 10
 embeddings and features of pairs, `undergs-no-counts` embeddings alone, `undergs-paper` is the method as the report has
 it; the others count, or learn from counts. A seed is that of the weights and that of the negatives.
 
-Kill it at any moment: with --resume it goes on, and ends with the same figures.
+Kill it at any moment: with --resume it goes on, and ends with the same figures. Several processes share the training
+of each row, to the same figures: torchrun --standalone --nproc-per-node 2 examples/undergs_link_prediction.py ...
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rich.table import Table
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
-from dgl_dysign.training import LinkFitConfig, RunFolder, command, plots
+from dgl_dysign.training import LinkFitConfig, RunFolder, command, distributed, plots
 from dgl_dysign.training.diagnostics import link_diagnostics, save_diagnostics
 from dgl_dysign.training.link_plots import link_bars, link_curves, link_over_time
 from dgl_dysign.training.link_rows import (
@@ -127,6 +128,8 @@ def run_unit(
         "peak_rss_bytes": peak_rss_bytes(),
         "history": history,
     }
+    if distributed.rank():  # the first process writes
+        return record
     saved.save_links(key, model, task.data)
     if task.seed == 0 and row not in (*REFERENCES, *COUNTING):  # one model of each learned row says enough
         save_diagnostics(folder, key, link_diagnostics(task, row, model))
@@ -222,9 +225,10 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         raise ConfigError(f"--historical must lie in 0 .. 1, but got {args.historical}")
     rows = rows_of(args)
     plots.require_matplotlib()  # now rather than after the training
-    command.check_device(args.device)
-    data, settings = command.open_prepared(args), settings_of(args)
-    task = LinkRows(data, settings, args.device)
+    device = distributed.local_device(args.device)
+    command.check_device(device)
+    data, settings = distributed.open_prepared(args), settings_of(args)
+    task = LinkRows(data, settings, device)
     for row in rows:
         if row not in (*REFERENCES, *COUNTING):
             task.scorer(row)  # settings that do not fit are refused before anything is written
@@ -238,9 +242,11 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     }
     learned = [row for row in rows if row not in (*REFERENCES, *COUNTING)]
     saved = SavedModels(args, [f"seed{seed}-{row}" for seed in range(args.seeds) for row in learned])
-    folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
+    folder = distributed.SharedRunFolder(args.run_dir, config, args.resume, args.overwrite)
     saved.check_finished(folder)
     summary = summarise(records := run_units(task, folder, saved, rows, args))
+    if distributed.rank():
+        return summary
     folder.write_json("summary.json", summary)
     dataset, console = data.manifest["dataset"], Console(width=None if sys.stdout.isatty() else 120)
     leaks = ": LEAKS, for reproduction only" if "LEAKS" in PROTOCOLS[args.protocol] else ""
@@ -252,7 +258,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    return command.run_command("undergs_link_prediction", run, parser().parse_args(argv))
+    return distributed.run_command("undergs_link_prediction", run, parser(), argv)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from dgl_dysign.evaluation.ranking import auc, average_precision
 from dgl_dysign.models.event_counts import EventCounts
 from dgl_dysign.models.event_undergs import EventUnderGS
 from dgl_dysign.store import NeighborStore
+from dgl_dysign.training import distributed
 from dgl_dysign.training.checkpoint import resume, save_checkpoint
 from dgl_dysign.training.event_task import EventTask, SnapshotEvents
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
@@ -103,6 +104,7 @@ def fit_events(
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     steps = sum(bool((task.snapshots[t].label >= 0).any()) for t in task.ranges["train"])
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=config.epochs * steps)
+    distributed.same_model(model)
     best = copy.deepcopy(model)
     parts: dict[str, Any] = {"model": model, "best": best, "optimizer": optimizer, "schedule": schedule}
     asked = {**asdict(config), "seed": seed, "events": len(task.parts["train"])}
@@ -110,6 +112,7 @@ def fit_events(
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         history = resume(checkpoint, parts, asked, device)
+        distributed.check_same(len(history), "epochs in its checkpoint")
         spent, started = history[-1]["cpu_seconds"] if history else 0.0, time.process_time()
         for epoch in range(len(history), config.epochs):
             loss, logits = _epoch(model, store, task, config, optimizer, schedule)
@@ -117,7 +120,7 @@ def fit_events(
             if all(record[f"val_{config.select}"] > earlier[f"val_{config.select}"] for earlier in history):
                 best.load_state_dict(model.state_dict())
             history.append({**record, "cpu_seconds": spent + time.process_time() - started})
-            if checkpoint is not None:
+            if checkpoint is not None and distributed.rank() == 0:
                 save_checkpoint(checkpoint, parts, {"history": history, "asked": asked}, device)
             if on_epoch is not None:
                 on_epoch(history[-1])
@@ -149,7 +152,8 @@ def _epoch(
             found = _logits(model, store, task, events, counts, places)
             return functional.binary_cross_entropy_with_logits(found, wanted, pos_weight=weight)
 
-        step = late_snapshot_step(optimizer, snapshot_batches(t, config.batch_size, chosen), loss_of, max_grad_norm=5.0)
+        batches = snapshot_batches(t, config.batch_size, chosen)
+        step = late_snapshot_step(optimizer, batches, loss_of, max_grad_norm=5.0, model=model)
         if step.rows:
             schedule.step()
             total, rows = total + step.loss * step.rows, rows + step.rows

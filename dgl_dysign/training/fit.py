@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.training import distributed
 from dgl_dysign.training.checkpoint import resume, save_checkpoint
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 
@@ -60,7 +61,9 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train a model on the labels of the training nodes.
 
-    Nothing is selected: the model of the last epoch stays. Validation accuracy is only recorded.
+    Nothing is selected: the model of the last epoch stays. Validation accuracy is only recorded. Under several
+    processes each computes a part of every mini-batch, with the dropout that one process would draw; the cache is
+    refreshed in all of them.
 
     Parameters
     ----------
@@ -95,6 +98,7 @@ def fit(
     config = config or FitConfig()
     cache = logits if isinstance(logits, EquilibriumCache) else None
     give: Logits = cache.logits if cache is not None else logits  # type: ignore[assignment]
+    distributed.same_model(model)
     batches = -(-len(train) // config.batch_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=config.epochs * batches)
@@ -106,15 +110,16 @@ def fit(
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         history = resume(checkpoint, parts, asked, train.device)
+        distributed.check_same(len(history), "epochs in its checkpoint")
         if cache is not None and not history:
             cache.refresh(2)
         spent, started = history[-1]["cpu_seconds"] if history else 0.0, time.process_time()
         for epoch in range(len(history), config.epochs):
-            loss = _epoch(model, give, labels, train, config.batch_size, optimizer, schedule)
+            loss = _epoch(model, give, labels, train, config.batch_size, optimizer, schedule, cache)
             gap = cache.refresh(config.refresh_steps) if cache is not None else 0.0
             record = {"epoch": epoch, "loss": loss, "val_accuracy": _accuracy(model, give, labels, val), "gap": gap}
             history.append({**record, "cpu_seconds": spent + time.process_time() - started})
-            if checkpoint is not None and (epoch + 1) % config.checkpoint_every == 0:
+            if checkpoint is not None and (epoch + 1) % config.checkpoint_every == 0 and distributed.rank() == 0:
                 save_checkpoint(checkpoint, parts, {"history": history, "asked": asked}, train.device)
             if on_epoch is not None:
                 on_epoch(history[-1])
@@ -123,22 +128,42 @@ def fit(
 
 
 def _epoch(
-    model: nn.Module, logits: Logits, labels: Tensor, train: Tensor, batch_size: int, optimizer: Any, schedule: Any
+    model: nn.Module,
+    logits: Logits,
+    labels: Tensor,
+    train: Tensor,
+    batch_size: int,
+    optimizer: Any,
+    schedule: Any,
+    cache: EquilibriumCache | None = None,
 ) -> float:
     """Train on every node once; return the mean loss."""
     model.train()
-    total = 0.0
-    for nodes in train[torch.randperm(len(train), device=train.device)].split(batch_size):
-        loss = nn.functional.cross_entropy(logits(nodes), labels[nodes])
+    distributed.same_draws(train.device)  # the order of nodes must be one
+    total = torch.zeros((), dtype=torch.float64, device=train.device)
+    batches = train[torch.randperm(len(train), device=train.device)].split(batch_size)
+    if cache is not None:
+        cache.announce([nodes[distributed.part(len(nodes))] for nodes in batches])
+    for nodes in batches:
+        rows = distributed.part(len(nodes))
+        mine = nodes[rows]
+        with distributed.DrawnForAll(len(nodes), rows):
+            found = logits(mine)
+        loss = nn.functional.cross_entropy(found, labels[mine], reduction="sum") / len(nodes)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        distributed.sum_gradients(model.parameters())
         optimizer.step()
         schedule.step()
-        total += float(loss.detach()) * len(nodes)
-    return total / len(train)
+        total += loss.detach().double() * len(nodes)
+    return float(distributed.sum_over_processes(total)) / len(train)
 
 
 @torch.no_grad()
 def _accuracy(model: nn.Module, logits: Logits, labels: Tensor, nodes: Tensor) -> float:
     model.eval()
-    return float((logits(nodes).argmax(1) == labels[nodes]).float().mean()) if len(nodes) else float("nan")
+    if not len(nodes):
+        return float("nan")
+    mine = nodes[distributed.part(len(nodes))]
+    right = (logits(mine).argmax(1) == labels[mine]).double().sum()
+    return float(distributed.sum_over_processes(right)) / len(nodes)

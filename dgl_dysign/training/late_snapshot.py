@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.training import distributed
 
 
 class Batch(Protocol):
@@ -103,6 +104,7 @@ def late_snapshot_step(
     batches: Iterable[AnyBatch],
     loss_of_batch: Callable[[AnyBatch], Tensor],
     max_grad_norm: float | None = None,
+    model: nn.Module | None = None,
 ) -> LateStep:
     r"""Accumulate the gradients of a snapshot's batches, then take one optimiser step.
 
@@ -115,6 +117,10 @@ def late_snapshot_step(
     each batch's tape is freed before the next begins, and ``batches`` may be a generator. Losses must not depend on
     what else is in the batch (as batch normalisation makes them).
 
+    Under several processes all are given the same batches; each computes every so many-th, and gradients are summed
+    once, before the step. A batch draws its random numbers (dropout) whichever process computes it, see
+    `dgl_dysign.training.distributed.BatchDraws`.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -125,6 +131,8 @@ def late_snapshot_step(
         The mean loss over a batch's rows.
     max_grad_norm : float, optional
         Clip the norm of the snapshot's gradient to this.
+    model : Module, optional
+        Under several processes, and with more than the optimiser's parameters: buffers and filters that draw.
 
     Returns
     -------
@@ -151,8 +159,11 @@ def late_snapshot_step(
     3.0
     """
     optimizer.zero_grad(set_to_none=True)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     try:
-        step = _accumulate(batches, loss_of_batch)
+        step = _accumulate(batches, loss_of_batch, distributed.BatchDraws(model, parameters[0].device))
+        if distributed.world() > 1:
+            step = _summed(step, parameters, model)
         if step.rows:
             norm = _finish(optimizer, step.rows, max_grad_norm)
             step = step._replace(grad_norm=norm)
@@ -162,28 +173,48 @@ def late_snapshot_step(
     return step
 
 
-def _accumulate(batches: Iterable[AnyBatch], loss_of_batch: Callable[[AnyBatch], Tensor]) -> LateStep:
-    total, rows, count, snapshot = 0.0, 0, 0, None
-    for batch in batches:
+def _accumulate(
+    batches: Iterable[AnyBatch], loss_of_batch: Callable[[AnyBatch], Tensor], draws: distributed.BatchDraws
+) -> LateStep:
+    """Add up the gradients of this process's batches; the step says what of this process went into it."""
+    total, rows, mine, count, snapshot = 0.0, 0, 0, 0, None
+    for count, batch in enumerate(batches, 1):
+        place = count - 1
         snapshot = batch.snapshot if snapshot is None else snapshot
         if batch.snapshot != snapshot:
             raise ConfigError(
-                f"batch {count} is of snapshot {batch.snapshot}, the batches before it of snapshot {snapshot}: weights "
+                f"batch {place} is of snapshot {batch.snapshot}, the batches before it of snapshot {snapshot}: weights "
                 f"are held fixed within a snapshot, so take one late_snapshot_step for each"
             )
         if len(batch) < 1:
-            raise ConfigError(f"batch {count} of snapshot {snapshot} is empty: leave it out")
+            raise ConfigError(f"batch {place} of snapshot {snapshot} is empty: leave it out")
+        if place % distributed.world() != distributed.rank():
+            continue
         # A sum at first: how many rows there are is known only at the end.
-        loss = loss_of_batch(batch) * len(batch)
+        with draws.of(place):
+            loss = loss_of_batch(batch) * len(batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise ConfigError(
-                f"the loss of batch {count} of snapshot {snapshot} is {value / len(batch)}: look for NaN in its "
+                f"the loss of batch {place} of snapshot {snapshot} is {value / len(batch)}: look for NaN in its "
                 f"features, or lower the learning rate"
             )
         loss.backward()
-        total, rows, count = total + value, rows + len(batch), count + 1
-    return LateStep(total / rows if rows else math.nan, rows, count, math.nan)
+        total, rows, mine = total + value, rows + len(batch), mine + 1
+    if count:
+        draws.end(count)
+    return LateStep(total / rows if rows else math.nan, rows, mine, math.nan)
+
+
+def _summed(step: LateStep, parameters: list[Tensor], model: nn.Module | None) -> LateStep:
+    """Add up gradients and numbers over the processes."""
+    found = torch.tensor([step.loss * step.rows if step.rows else 0.0, step.rows, step.batches], dtype=torch.float64)
+    total, rows, count = distributed.sum_over_processes(found.to(parameters[0].device)).tolist()
+    if rows:
+        distributed.sum_gradients(parameters)
+    if model is not None:
+        distributed.same_model(model, parameters=False)
+    return LateStep(total / rows if rows else math.nan, int(rows), int(count), math.nan)
 
 
 def _finish(optimizer: torch.optim.Optimizer, rows: int, max_grad_norm: float | None) -> float:

@@ -17,6 +17,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import LinkQueries, LinkScores, NegativeSampler
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.models.link_scorer import LinkScorer
+from dgl_dysign.training import distributed
 from dgl_dysign.training.cached_features import CachedFeatures
 from dgl_dysign.training.checkpoint import load_checkpoint, save_checkpoint
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
@@ -96,6 +97,9 @@ def fit_links(
     number of edges and :math:`2^{-(t_{last} - t) / half\_life}`. Validation snapshots follow, scored and observed.
     Before the first epoch, one pass takes mean and deviation of the features over the training candidates.
 
+    Under several processes each computes every so many-th batch of a snapshot and a part of the validation; the store
+    is filled in all of them.
+
     Parameters
     ----------
     data : TemporalGraph or sequence of SnapshotEdges
@@ -162,6 +166,7 @@ class _Training:
         self.val_sampler = NegativeSampler(nodes, config.val_negatives, **shared)
         self.asked = {**asdict(config), "seed": seed, "train": list(self.train), "val": list(self.val)}
         self.weight = self._survey()
+        distributed.same_model(scorer.model)
         trained = [parameter for parameter in scorer.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
         steps = config.epochs * len(self.weight)
@@ -180,7 +185,7 @@ class _Training:
             history.append({"epoch": len(history), "loss": loss, "val_mrr": val_mrr, "cpu_seconds": seconds})
             if _stale(history) == 0:
                 self.best = copy.deepcopy(self.model.state_dict())
-            if checkpoint is not None:
+            if checkpoint is not None and distributed.rank() == 0:
                 save_checkpoint(checkpoint, self._parts(), self._record(history), self.scorer.device)
             if on_epoch is not None:
                 on_epoch(history[-1])
@@ -196,6 +201,7 @@ class _Training:
 
     def _resume(self, checkpoint: Path | None) -> list[dict[str, float]]:
         found = load_checkpoint(checkpoint, self._parts(), self.asked, self.scorer.device)
+        distributed.check_same(0 if found is None else len(found["history"]), "epochs in its checkpoint")
         if found is None:
             return []
         self.best = found["best"]
@@ -225,13 +231,13 @@ class _Training:
             if edges.snapshot in self.train:
                 batches = self._batches(edges)
                 rows[edges.snapshot] = sum(map(len, batches))
-                for batch in batches:
+                for batch in batches[distributed.rank() :: distributed.world()]:
                     if features is not None:
                         moments.add(features.features(edges.snapshot, *batch.tensors))
         if not any(rows.values()):
             raise ConfigError(f"no warm edge in the training snapshots {self.train[0]} to {self.train[-1]}")
         if features is not None:
-            self.model.link_head.standardise(moments.mean, moments.deviation)
+            self.model.link_head.standardise(*_joined(moments, len(features.names)))
         life = self.config.half_life
         weight = {t: n * (1.0 if life is None else 0.5 ** ((max(rows) - t) / life)) for t, n in rows.items() if n}
         mean = sum(weight.values()) / len(weight)
@@ -243,7 +249,9 @@ class _Training:
         for edges in self._replay(self.val[-1]):
             if edges.snapshot in self.weight:
                 self.model.train()
-                step = late_snapshot_step(self.optimizer, self._batches(edges), self._loss, self.config.max_grad_norm)
+                step = late_snapshot_step(
+                    self.optimizer, self._batches(edges), self._loss, self.config.max_grad_norm, self.model
+                )
                 self.schedule.step()
                 loss, rows = loss + step.loss * step.rows / self.weight[edges.snapshot], rows + step.rows
             elif edges.snapshot in self.val:
@@ -260,7 +268,17 @@ class _Training:
         warm = queries.warm
         asked = LinkQueries(queries.snapshot, queries.src[warm], queries.dst[warm], warm[warm])
         if len(asked):
-            scores.add(asked, self.scorer.score(asked.snapshot, asked.src, asked.dst))
+            scores.add(asked, distributed.DividedScorer(self.scorer).score(asked.snapshot, asked.src, asked.dst))
+
+
+def _joined(moments: Moments, width: int) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation over the rows of all processes."""
+    if distributed.world() == 1:
+        return moments.mean, moments.deviation
+    rows = distributed.sum_over_processes(torch.tensor(moments.rows, dtype=torch.float64))
+    mean = distributed.sum_over_processes(moments.mean.double().expand(width) * moments.rows) / rows
+    squares = (moments.deviation.square() + (moments.mean - mean).square()).double() * moments.rows
+    return mean, (distributed.sum_over_processes(squares) / rows).sqrt()
 
 
 def _checked(split: Split) -> tuple[range, range]:

@@ -16,6 +16,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import LinkModel, LinkScores, NegativeSampler, evaluate_links, split_snapshots
 from dgl_dysign.models import CountLinks, LinkScorer, SpikingUnderGS, UnderGS, link_reference_models
 from dgl_dysign.store import LinkFeatures
+from dgl_dysign.training import distributed
 from dgl_dysign.training.cached_features import CachedFeatures
 from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.link_fit import LinkFitConfig, fit_links
@@ -148,6 +149,8 @@ class LinkRows:
             model = LiveLinkScorer(model, self.settings.training, self.seed)
         if protocol == "undergs-released" and getattr(model, "features", None) is not None:
             model = _Late(model)
+        elif isinstance(model, LinkScorer):
+            model = distributed.DividedScorer(model)
         s, snapshots = self.settings, range(self.split[1][0], self.split[2][-1] + 1)
         among = s.training.among
         sampler = NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among)

@@ -1,0 +1,387 @@
+"""Several processes that train one model: each computes a part, all hold the same weights, the first one writes.
+
+The rule of the whole package: under ``torchrun`` every process does everything, in the same order, on the same data,
+but for what is divided by `part`: the rows of a mini-batch, the batches of a snapshot, the candidates to be scored.
+Gradients are summed by `sum_gradients` and scores by `sum_over_processes`; without a process group all functions here
+do nothing and cost nothing.
+
+Gradients are summed here rather than by ``DistributedDataParallel``. That class averages at the end of every backward
+pass through *its* forward: but a snapshot's gradient accumulates over batches of which a process may have none, a
+mini-batch of Dy-SIGN is no call of ``forward`` (its messages come from a cache), parts of a batch differ in size, and
+parameters without a gradient must stay without one, or weight decay would move them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from dgl_dysign.errors import ConfigError, DGLDySignError
+from dgl_dysign.nn._influence import TimeAwareFilter
+from dgl_dysign.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from dgl_dysign.data import TemporalGraph
+
+T = TypeVar("T")
+_LARGE = 1 << 18  # numbers: a gradient of more is summed by itself rather than copied
+_LONG = timedelta(days=7)  # who is killed is noticed at once; who is slow is waited for
+
+
+def world() -> int:
+    """Return the number of processes; 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return dist.get_rank() if world() > 1 else 0
+
+
+def part(count: int) -> slice:
+    """Return which of so many rows are this process's: a run of them, as long as the others' to within one.
+
+    Examples
+    --------
+    >>> from dgl_dysign.training import distributed
+    >>> distributed.part(10)
+    slice(0, 10, None)
+    """
+    return slice(count * rank() // world(), count * (rank() + 1) // world())
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[dist.Store | None]:
+    """Join the processes that ``torchrun`` started, for as long as the context lasts; alone, do nothing.
+
+    Tensors on the CPU go over gloo, those on GPUs over NCCL. The context gives the store that all share, or None.
+
+    Raises
+    ------
+    ConfigError
+        If ``torchrun``'s environment is not whole, or the processes do not find each other.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield None
+        return
+    try:
+        store, place, count = next(dist.rendezvous("env://"))
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=place, world_size=count, timeout=_LONG)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"the processes did not find each other ({reason}): start them with torchrun") from error
+    try:
+        yield store
+        dist.barrier()  # nobody leaves while another still talks to it
+    finally:
+        dist.destroy_process_group()
+
+
+def local_device(device: str) -> str:
+    """Return the device of this process: ``"cuda"`` is a GPU for each process of a machine.
+
+    Examples
+    --------
+    >>> from dgl_dysign.training import distributed
+    >>> distributed.local_device("cpu")
+    'cpu'
+    """
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and world() > 1 else device
+
+
+def sum_over_processes(tensor: Tensor) -> Tensor:
+    """Sum a tensor over the processes, in place, to the same bits everywhere; return it."""
+    if world() > 1:
+        _heard(lambda: dist.all_reduce(tensor))
+    return tensor
+
+
+def sum_gradients(parameters: Iterable[Tensor]) -> None:
+    """Sum the gradients of parameters over the processes; one that has none anywhere stays without."""
+    if world() == 1:
+        return
+    parameters = list(parameters)
+    device = parameters[0].device
+    used = sum_over_processes(torch.tensor([float(p.grad is not None) for p in parameters], device=device)).tolist()
+    chosen = [p for p, count in zip(parameters, used, strict=True) if count]
+    for p in chosen:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    grads = [p.grad for p in chosen if p.grad is not None]
+    for grad in grads:
+        if grad.numel() > _LARGE:
+            sum_over_processes(grad)
+    small = [grad for grad in grads if grad.numel() <= _LARGE]
+    if small:
+        flat = sum_over_processes(torch.cat([grad.flatten() for grad in small]))
+        for grad, found in zip(small, flat.split([grad.numel() for grad in small]), strict=True):
+            grad.copy_(found.view_as(grad))
+
+
+@torch.no_grad()
+def same_model(model: nn.Module, parameters: bool = True) -> None:
+    """Give all processes the parameters and buffers (or the buffers alone) of the first one's model."""
+    if world() > 1:
+        for tensor in [*(model.parameters() if parameters else []), *model.buffers()]:
+            _heard(partial(dist.broadcast, tensor, 0))
+
+
+def same_draws(device: torch.device) -> None:
+    """Give all processes the random state of the first one."""
+    if world() > 1:
+        state = torch.get_rng_state()
+        _heard(lambda: dist.broadcast(state, 0))
+        torch.set_rng_state(state)
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(from_first(lambda: torch.cuda.get_rng_state(device)), device)
+
+
+def from_first(give: Callable[[], T]) -> T:
+    """Return what a function gives in the first process, where alone it is called."""
+    if world() == 1:
+        return give()
+    found: list[Any] = [give() if rank() == 0 else None]
+    _heard(lambda: dist.broadcast_object_list(found, 0))
+    return found[0]
+
+
+def check_same(value: object, what: str) -> None:
+    """Raise ``ConfigError`` unless all processes have the same value.
+
+    Raises
+    ------
+    ConfigError
+        Naming what differs.
+    """
+    first = from_first(lambda: value)
+    if value != first:
+        raise ConfigError(f"process {rank()} has {what}={value!r}, but process 0 {first!r}: give all the same files")
+
+
+def _heard(talk: Callable[[], object]) -> None:
+    try:
+        talk()
+    except RuntimeError as error:
+        raise LostProcess(
+            f"process {rank()} lost the others ({' '.join(str(error).split())[:120]}): one of them was stopped; "
+            f"start all of them again, with --resume"
+        ) from error
+
+
+class LostProcess(DGLDySignError):
+    """Another process is gone, so that nothing can be summed any more."""
+
+
+class DrawnForAll(TorchFunctionMode):
+    """Lets dropout draw for all rows of a mini-batch and take this process's: the masks are those of one process.
+
+    For models whose rows stand for the nodes of the batch, row by row. Dropout of tensors with another number of rows
+    draws as it would.
+
+    Parameters
+    ----------
+    count : int
+        Rows of the whole batch.
+    rows : slice
+        Those of this process.
+    """
+
+    def __init__(self, count: int, rows: slice) -> None:
+        super().__init__()
+        self.count, self.rows = count, rows
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch; if it is dropout, with the masks of all rows."""
+        kwargs = kwargs or {}
+        if func is not functional.dropout or world() == 1 or len(args[0]) != self.rows.stop - self.rows.start:
+            return func(*args, **kwargs)
+        values = args[0]
+        mask = func(values.new_ones(self.count, *values.shape[1:]), *args[1:], **kwargs)
+        return values * mask[self.rows]
+
+
+class BatchDraws:
+    """Random draws of the batches of one step: the same whichever process computes a batch.
+
+    The first batch goes on with the stream of random numbers, every other draws from a seed of its own, taken from the
+    state at the beginning; after the step the stream goes on where the first batch left it.
+
+    Parameters
+    ----------
+    model : Module, optional
+        Whose time-aware filters are to draw for each batch as one process would: once a batch.
+    device : device
+        Of the parameters.
+    """
+
+    def __init__(self, model: nn.Module | None, device: torch.device) -> None:
+        self.device = device
+        self._forked = [device] if device.type == "cuda" else []
+        filters = [] if model is None else [m for m in model.modules() if isinstance(m, TimeAwareFilter)]
+        self._filters = [(found, found.draws) for found in filters if found.filter_ratio > 0]
+        with torch.random.fork_rng(self._forked):
+            self._seed = int(torch.randint(2**62, ()))
+
+    @contextlib.contextmanager
+    def of(self, place: int) -> Iterator[None]:
+        """Draw for the batch at a place, from 0."""
+        for found, draws in self._filters:
+            found.draws = draws + place
+        if place == 0:
+            yield
+            return
+        with torch.random.fork_rng(self._forked):
+            torch.manual_seed(self._seed + place)
+            yield
+
+    def end(self, count: int) -> None:
+        """Go on in the same state everywhere, after so many batches."""
+        for found, draws in self._filters:
+            found.draws = draws + count
+        same_draws(self.device)
+
+
+class DividedScorer:
+    """A link model that scores in every process its part of the candidates, and hands all scores to all.
+
+    Parameters
+    ----------
+    model : LinkScorer
+        Whose scores of a row do not depend on the other rows.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return scores ``(E, C)``, float32."""
+        rows = part(len(src))
+        if world() == 1:
+            return self.model.score(snapshot, src, dst)
+        whole = torch.zeros(dst.shape, device=self.model.device)
+        if rows.start < rows.stop:
+            whole[rows] = self.model.score(snapshot, src[rows], dst[rows])
+        return sum_over_processes(whole)
+
+
+def open_prepared(args: argparse.Namespace) -> TemporalGraph:
+    """Open the data as `command.open_prepared` does; raw files are prepared by the first process alone."""
+    from dgl_dysign.training import command
+
+    if rank():
+        args = argparse.Namespace(**{**vars(args), "resume": True})  # what is prepared is taken as it is
+        _heard(dist.barrier)
+    data = command.open_prepared(args)
+    if rank() == 0 and world() > 1:
+        _heard(dist.barrier)
+    return data
+
+
+class SharedRunFolder(RunFolder):
+    """A run folder that the first process writes and reads; the others are told what it found.
+
+    Parameters are those of `RunFolder`.
+    """
+
+    def __init__(self, path: Any, config: Any, resume: bool = False, overwrite: bool = False) -> None:
+        if rank() == 0:
+            super().__init__(path, config, resume, overwrite)
+        self.path = from_first(lambda: self.path)
+
+    def unit(self, key: str) -> dict[str, Any] | None:
+        """Return the record of a finished unit, or None."""
+        return from_first(lambda: super(SharedRunFolder, self).unit(key))
+
+    def save_unit(self, key: str, record: Any) -> None:
+        """Finish a unit."""
+        if rank() == 0:
+            super().save_unit(key, record)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file that appears whole."""
+        if rank() == 0:
+            super().write_json(name, value)
+
+
+def run_command(
+    name: str, run: Callable[[argparse.Namespace], object], parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> int:
+    """Do the work of a trainer as `command.run_command` does, in all processes; only the first one prints.
+
+    An error, in whichever process, is one line on standard error, of the process that met it first, and ends all of
+    them: each with status 2 (``torchrun`` adds a report of its own, and ends with 1).
+
+    Parameters
+    ----------
+    name, run
+        As for `command.run_command`.
+    parser : ArgumentParser
+        The command line.
+    argv : sequence of str, optional
+        What is parsed; default: the program's arguments.
+
+    Returns
+    -------
+    int
+        0, 2 or 130.
+    """
+    from dgl_dysign.training import command  # only who has a command line needs it
+
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return command.run_command(name, run, parser.parse_args(argv))
+    with contextlib.ExitStack() as stack:
+        if os.environ.get("RANK") != "0":
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        store = stack.enter_context(processes())
+        assert store is not None
+        args = _parsed(parser, argv)
+        args.quiet = getattr(args, "quiet", False) or rank() > 0
+        status = command.run_command(name, lambda args: _alike(run, args, store), args)
+        if status:
+            store.set("told", "")  # others that failed may leave now, at which torchrun stops those that are left
+            raise SystemExit(status)  # past the barrier, at which others may never arrive
+    return status
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; if it is wrong, the first process says so, and the others wait for it."""
+    with contextlib.ExitStack() as stack:
+        if rank():
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        try:
+            return parser.parse_args(argv)
+        except SystemExit:
+            dist.barrier()
+            raise
+
+
+def _alike(run: Callable[[argparse.Namespace], object], args: argparse.Namespace, store: dist.Store) -> None:
+    """Run; of an error, let only the process that met it first say something."""
+    try:
+        run(args)
+    except BaseException as error:
+        status = 130 if isinstance(error, KeyboardInterrupt) else 2
+        with contextlib.suppress(RuntimeError):  # the store is gone with the first process
+            if store.add("failed", 1) == 1:
+                raise
+            store.wait(["told"], timedelta(seconds=5))
+        raise SystemExit(status) from None

@@ -1,0 +1,228 @@
+"""Several processes train as one does: real ones, over gloo."""
+
+import contextlib
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.evaluation import NegativeSampler, evaluate_links
+from dgl_dysign.models import ReLUNetwork
+from dgl_dysign.training import LinkFitConfig, distributed, fit, fit_links, late_snapshot_step, snapshot_batches
+from tests.processes import together
+from tests.training import test_fit as nodes
+from tests.training.link_cases import EDGES, NODES, SPLIT, scorer
+
+LINKS = LinkFitConfig(epochs=3, lr=5e-3, val_negatives=20, batch_size=5)
+TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with together(2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def three():
+    with together(3) as found:
+        yield found
+
+
+def plain(history):
+    return torch.tensor([[v for k, v in record.items() if k != "cpu_seconds"] for record in history])
+
+
+def values(model):
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+
+
+def relu():
+    torch.manual_seed(3)
+    model = ReLUNetwork(nodes.C, 8, nodes.C, feat_dropout=0.2, dropout=0.5)
+    return model, lambda chosen: model(nodes.inputs().feat[chosen])
+
+
+MAKE = {"dysign": nodes.dysign, "logistic": nodes.logistic, "relu": relu}
+
+
+def node_training(name, checkpoint=None, epochs=7, spoil=False):
+    """Train a node classifier; other processes begin with other weights, which must not matter."""
+    model, logits = MAKE[name]()
+    if spoil and distributed.rank():
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(1.0)
+    config = replace(nodes.CONFIG, epochs=epochs)
+    history = fit(model, logits, nodes.LABELS, nodes.TRAIN, nodes.VAL, config, seed=1, checkpoint=checkpoint)
+    return plain(history), values(model)
+
+
+def link_training(kind, options, checkpoint=None, epochs=3):
+    made = scorer(kind, **options)
+    history = fit_links(EDGES, made, SPLIT, replace(LINKS, epochs=epochs), 1, checkpoint)
+    sampler = NegativeSampler(NODES, 20)
+    scores = evaluate_links(EDGES, {"": distributed.DividedScorer(made)}, SPLIT[2], sampler)[""]
+    return plain(history), values(made.model), scores.mrr
+
+
+def compare(alone, others, **tolerance):
+    """Check that all processes have the same bits, and those of one process to float tolerance."""
+    history, weights, *rest = alone
+    first = others[0]
+    for found in others:
+        torch.testing.assert_close(found[0], history, **{**TOLERANCE, **tolerance})
+        for name, value in weights.items():
+            if not name.endswith(".vector"):  # of the power iterations: how many there were depends on the processes
+                torch.testing.assert_close(found[1][name], value, msg=name, **{**TOLERANCE, **tolerance})
+            assert torch.equal(found[1][name], first[1][name])
+        assert found[2:] == first[2:]
+        assert list(found[2:]) == pytest.approx(rest, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_node_classifiers(pair, name):
+    compare(node_training(name), pair.run(node_training, name, None, 7, True))
+
+
+def test_a_mini_batch_of_fewer_nodes_than_processes(three):
+    # 40 nodes in batches of 13: the last has one.
+    assert len(nodes.TRAIN) % 13 == 1
+    compare(odd_training(), three.run(odd_training))
+
+
+def odd_training():
+    model, logits = nodes.dysign()
+    config = replace(nodes.CONFIG, batch_size=13)
+    history = fit(model, logits, nodes.LABELS, nodes.TRAIN, nodes.VAL, config, seed=1)
+    return plain(history), values(model)
+
+
+@pytest.mark.parametrize("options", [{}, {"features": False}, {"aggregator": "mixer"}, {"preset": "paper"}])
+def test_link_scorers(pair, options):
+    compare(link_training("undergs", options), pair.run(link_training, "undergs", options))
+
+
+def test_a_spiking_link_scorer(pair):
+    # Norms are bounded by iterations that go on from call to call, of which each process makes fewer.
+    compare(link_training("spiking", {}), pair.run(link_training, "spiking", {}), rtol=1e-3, atol=1e-4)
+
+
+def test_three_processes_and_resuming_with_another_number(pair, three, tmp_path):
+    alone = link_training("undergs", {})
+    compare(alone, three.run(link_training, "undergs", {}))
+    pair.run(link_training, "undergs", {}, tmp_path / "links.pt", 3)
+    compare(alone, [link_training("undergs", {}, tmp_path / "links.pt")])
+
+
+def resumed_nodes(path):
+    class Killed(BaseException):
+        pass
+
+    def kill(record):
+        if record["epoch"] == 4:
+            raise Killed
+
+    model, logits = nodes.dysign()
+    shared = logits, nodes.LABELS, nodes.TRAIN, nodes.VAL, nodes.CONFIG
+    with contextlib.suppress(Killed):
+        fit(model, *shared, seed=1, checkpoint=path, on_epoch=kill)
+    return node_training("dysign", path)
+
+
+def test_a_killed_training_is_resumed(pair, tmp_path):
+    compare(node_training("dysign"), pair.run(resumed_nodes, tmp_path / "nodes.pt"))
+    assert [file.name for file in tmp_path.iterdir()] == ["nodes.pt"]
+
+
+def one_step(sizes):
+    """Take one step over batches of which some processes have none; one parameter is never used."""
+    weight, idle = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([weight, idle], lr=0.1, weight_decay=0.5)
+    values = torch.arange(3.0 * sum(sizes)).view(-1, 3)
+    batches = [batch for rows in values.split(sizes) for batch in snapshot_batches(0, 99, rows)] if sizes else []
+    step = late_snapshot_step(optimizer, batches, lambda b: (b.tensors[0] * weight).square().mean(), 1.0)
+    return step, weight.detach(), idle.detach()
+
+
+@pytest.mark.parametrize("sizes", [(), (2,), (3, 1), (1, 2, 3, 4, 5)])
+def test_a_step_is_that_of_one_process(three, sizes):
+    expected = one_step(sizes)
+    for step, weight, idle in three.run(one_step, sizes):
+        assert (step.rows, step.batches) == (sum(sizes), len(sizes))
+        assert step == pytest.approx(expected[0], rel=1e-6, nan_ok=True)
+        torch.testing.assert_close(weight, expected[1])
+        assert torch.equal(idle, torch.ones(2))  # without a gradient: weight decay does not move it either
+
+
+def masks():
+    torch.manual_seed(0)
+    rows = distributed.part(5)
+    with distributed.DrawnForAll(5, rows):
+        first = functional.dropout(torch.ones(rows.stop - rows.start, 4), 0.5, True)
+        other = functional.dropout(torch.ones(7, 2), 0.5, True)  # no rows of the batch
+        unchanged = torch.nn.Dropout(0.5).eval()(torch.ones(rows.stop - rows.start, 4))
+    return first, other, unchanged, torch.rand(3)
+
+
+def test_dropout_draws_the_masks_of_one_process(pair):
+    first, other, unchanged, after = masks()
+    left, right = pair.run(masks)
+    assert torch.equal(torch.cat([left[0], right[0]]), first)
+    assert bool((unchanged == 1).all())
+    assert torch.equal(torch.cat([left[2], right[2]]), unchanged)
+    for found in (left, right):
+        assert torch.equal(found[1], other)
+        assert torch.equal(found[3], after)
+
+
+def parts(count):
+    rows = distributed.part(count)
+    return list(range(count))[rows], distributed.rank(), distributed.world()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
+def test_parts_cover_every_row_once(three, count):
+    found = three.run(parts, count)
+    assert [row for rows, _, _ in found for row in rows] == list(range(count))
+    assert [place for _, place, _ in found] == [0, 1, 2]
+    sizes = [len(rows) for rows, _, _ in found]
+    assert max(sizes) - min(sizes) <= 1
+    assert parts(count) == (list(range(count)), 0, 1)
+
+
+def differing():
+    try:
+        distributed.check_same(distributed.rank(), "rank")
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def test_what_must_be_the_same(pair):
+    assert pair.run(differing) == ["", "process 1 has rank=1, but process 0 0: give all the same files"]
+
+
+def folder(path):
+    run = distributed.SharedRunFolder(path, {"seeds": 1})
+    before = run.unit("a")
+    run.save_unit("a", {"rank": distributed.rank()})
+    run.write_json("other.json", distributed.rank())
+    return before, run.unit("a"), str(run.path)
+
+
+def test_the_first_process_writes_and_tells(pair, tmp_path):
+    assert pair.run(folder, tmp_path / "run") == [(None, {"rank": 0}, str(tmp_path / "run"))] * 2
+    assert (tmp_path / "run" / "other.json").read_text() == "0\n"
+
+
+def test_alone_nothing_is_summed():
+    tensor = torch.ones(3)
+    assert distributed.sum_over_processes(tensor) is tensor
+    assert (distributed.rank(), distributed.world()) == (0, 1)
+    assert math.isclose(distributed.from_first(lambda: 2.5), 2.5)
+    with distributed.processes() as store:
+        assert store is None
