@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 
 MOST = 255
 _WIDTH = 64
+_AHEAD = 24  # neighbours between the one that is summed and the one whose words are fetched
 _INT64 = ir.IntType(64)
 
 
@@ -44,6 +45,13 @@ def _splat(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(one, none, ir.Constant(_vector(ir.IntType(32)), [0] * _WIDTH))
 
 
+def _fetch(builder: Any, address: Any) -> None:
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(prefetch, [builder.bitcast(address, byte), *(ir.Constant(number, k) for k in (0, 3, 1))])
+
+
 def _summer(num_words: int, weighted: bool) -> Callable[..., None]:
     """Return what sums ``num_words`` words of some neighbours, all in registers, and stores 64 floats for each."""
     kind = _FLOATS if weighted else _BYTES
@@ -58,18 +66,24 @@ def _summer(num_words: int, weighted: bool) -> Callable[..., None]:
 
     @intrinsic
     def sums(
-        typingctx: Any, words: Any, columns: Any, weights: Any, begin: Any, end: Any, stride: Any, out: Any
+        typingctx: Any, words: Any, columns: Any, weights: Any, begin: Any, end: Any, size: Any, stride: Any, out: Any
     ) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            words_at, columns_at, weights_at, first, last, row_words, out_at = args
+            words_at, columns_at, weights_at, first, last, edges, row_words, out_at = args
+
+            def row_of(edge: Any) -> Any:
+                column = builder.load(builder.gep(columns_at, [edge]))
+                column = column if column.type == _INT64 else builder.sext(column, _INT64)
+                return builder.gep(words_at, [builder.mul(column, row_words)])
+
             totals = [cgutils.alloca_once(builder, kind) for _ in range(num_words)]
             for total in totals:
                 builder.store(ir.Constant(kind, None), total)
             with cgutils.for_range(builder, builder.sub(last, first)) as loop:
                 edge = builder.add(first, loop.index)
-                column = builder.load(builder.gep(columns_at, [edge]))
-                column = column if column.type == _INT64 else builder.sext(column, _INT64)
-                row = builder.gep(words_at, [builder.mul(column, row_words)])
+                later = builder.add(edge, ir.Constant(_INT64, _AHEAD))
+                _fetch(builder, row_of(builder.select(builder.icmp_signed("<", later, edges), later, edge)))
+                row = row_of(edge)
                 weight = _splat(builder, builder.load(builder.gep(weights_at, [edge]))) if weighted else None
                 for place, total in enumerate(totals):
                     add(builder, total, builder.load(builder.gep(row, [ir.Constant(_INT64, place)])), weight)
@@ -80,7 +94,7 @@ def _summer(num_words: int, weighted: bool) -> Callable[..., None]:
                 builder.store(found, builder.gep(vectors, [ir.Constant(_INT64, place)])).align = 4
             return context.get_dummy_value()
 
-        return types.void(words, columns, weights, begin, end, stride, out), codegen
+        return types.void(words, columns, weights, begin, end, size, stride, out), codegen
 
     return sums
 
@@ -92,22 +106,22 @@ def _row_sums(weighted: bool) -> Callable[..., None]:
     @numba.njit(nogil=True, cache=True)
     def run(begins, ends, columns, weights, words, out):  # type: ignore[no-untyped-def]
         width = words.shape[1]
-        stride, at = np.int64(width), _address(columns, 0)
+        stride, size, at = np.int64(width), np.int64(len(columns)), _address(columns, 0)
         heavy = _address(weights, 0)
         for row in range(len(begins)):
             begin, end = np.int64(begins[row]), np.int64(ends[row])
             word, place = 0, row * width * 64
             while width - word >= 8:
-                sum8(_address(words, word), at, heavy, begin, end, stride, _address(out, place + 64 * word))
+                sum8(_address(words, word), at, heavy, begin, end, size, stride, _address(out, place + 64 * word))
                 word += 8
             if width - word >= 4:
-                sum4(_address(words, word), at, heavy, begin, end, stride, _address(out, place + 64 * word))
+                sum4(_address(words, word), at, heavy, begin, end, size, stride, _address(out, place + 64 * word))
                 word += 4
             if width - word >= 2:
-                sum2(_address(words, word), at, heavy, begin, end, stride, _address(out, place + 64 * word))
+                sum2(_address(words, word), at, heavy, begin, end, size, stride, _address(out, place + 64 * word))
                 word += 2
             if width - word >= 1:
-                sum1(_address(words, word), at, heavy, begin, end, stride, _address(out, place + 64 * word))
+                sum1(_address(words, word), at, heavy, begin, end, size, stride, _address(out, place + 64 * word))
 
     return run
 
