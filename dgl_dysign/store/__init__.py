@@ -11,6 +11,7 @@ from dgl_dysign.store.neighbors import Neighbors
 if TYPE_CHECKING:
     from dgl_dysign.store.influence_sampler import InfluenceSampler
     from dgl_dysign.store.link_features import LinkFeatures
+    from dgl_dysign.store.sharded_store import ShardedStore
 
 __all__ = [
     "IMPORTANCES",
@@ -18,6 +19,7 @@ __all__ = [
     "LinkFeatures",
     "NeighborStore",
     "Neighbors",
+    "ShardedStore",
     "cohesion",
     "core",
     "degree",
@@ -26,7 +28,7 @@ __all__ = [
 ]
 
 # Imported on first use: a store by itself needs neither DGL nor prepared folders.
-_LATER = {"InfluenceSampler": "influence_sampler", "LinkFeatures": "link_features"}
+_LATER = {"InfluenceSampler": "influence_sampler", "LinkFeatures": "link_features", "ShardedStore": "sharded_store"}
 
 
 def __getattr__(name: str) -> Any:

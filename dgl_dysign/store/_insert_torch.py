@@ -65,8 +65,17 @@ def insert_torch(slots: Tensor, edges: Edges, snapshot: int, next_edge_id: int, 
     return int(edges.edge_id.max())
 
 
-def merge(slots: Tensor, edges: Edges, active: Tensor, base: Tensor, snapshot: int, plan: Plan) -> Tensor:
-    """Return the new rows of the active nodes.
+def merge(
+    slots: Tensor,
+    edges: Edges,
+    active: Tensor,
+    base: Tensor,
+    snapshot: int,
+    plan: Plan,
+    place: Tensor | None = None,
+    own: Tensor | None = None,
+) -> Tensor:
+    """Return the new rows of the active nodes, or of some of them.
 
     Parameters
     ----------
@@ -82,18 +91,28 @@ def merge(slots: Tensor, edges: Edges, active: Tensor, base: Tensor, snapshot: i
         The snapshot's number.
     plan : Plan
         The store's settings.
+    place : Tensor, optional
+        Which row of `slots` is that of each active node; default: `active`. Only those of `own` and of their
+        neighbours are read.
+    own : Tensor, optional
+        Whose rows are wanted, as numbers of `active`, ascending; default: all.
 
     Returns
     -------
     Tensor
-        int64 ``(active, sections * K, width)``.
+        int64 ``(own, sections * K, width)``.
     """
-    width, old = slots.shape[2], slots[active]
-    direct = _direct(edges, active, base, snapshot, plan, width)
-    parts = [_used(torch.arange(len(active), device=active.device), old), direct]
+    place = active if place is None else place
+    own = torch.arange(len(active), device=active.device) if own is None else own
+    old, direct = slots[place[own]], _direct(edges, active, base, snapshot, plan, slots.shape[2])
+    number = torch.full_like(active, -1)
+    number[own] = torch.arange(len(own), device=active.device)
+    wanted = number[direct.row] >= 0
+    parts = [_used(own, old), Candidates(direct.row[wanted], direct.entry[wanted])]
     if plan.num_hops > 1:
-        parts += _further(slots, direct, active, plan)
+        parts += _further(slots, direct, parts[1], active, plan, place)
     row, entry = (torch.cat(part) for part in zip(*parts, strict=True))
+    row = number[row]
     # A node that is full has K entries above its last key already: nothing below it can enter.
     section = _section(entry, plan)
     least = old[:, plan.num_neighbors - 1 :: plan.num_neighbors, KEY]
@@ -127,13 +146,15 @@ def _direct(edges: Edges, active: Tensor, base: Tensor, snapshot: int, plan: Pla
     return Candidates(row[proper], torch.stack(columns, dim=1)[proper])
 
 
-def _further(slots: Tensor, direct: Candidates, active: Tensor, plan: Plan) -> list[Candidates]:
-    """Return what each node meets through its direct neighbours: their entries of before, and their other neighbours.
+def _further(
+    slots: Tensor, direct: Candidates, wanted: Candidates, active: Tensor, plan: Plan, place: Tensor
+) -> list[Candidates]:
+    """Return what nodes meet through their direct neighbours: their entries of before, and their other neighbours.
 
     Of the latter no node needs more than the best K of any one neighbour, beside the edges that lead back to it.
     """
-    other = torch.searchsorted(active, node_of(direct.entry[:, TIE]))
-    pair = torch.unique(torch.stack([direct.row, other]), dim=1)
+    other = torch.searchsorted(active, node_of(wanted.entry[:, TIE]))
+    pair = torch.unique(torch.stack([wanted.row, other]), dim=1)
     row, through = pair[0], pair[1]
     group = direct.row * plan.sections + _section(direct.entry, plan)
     # Up to two edges of each type lead from a neighbour back to the node.
@@ -147,7 +168,7 @@ def _further(slots: Tensor, direct: Candidates, active: Tensor, plan: Plan) -> l
     at = order[begin[through].repeat_interleave(repeat) + step]
     return [
         _one_hop_further(Candidates(row.repeat_interleave(repeat), near.entry[at]), active, plan),
-        _one_hop_further(_used(row, slots[active[through]]), active, plan),
+        _one_hop_further(_used(row, slots[place[through]]), active, plan),
     ]
 
 

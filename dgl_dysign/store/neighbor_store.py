@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.ops._checks import check_choice
 from dgl_dysign.store import _rank
-from dgl_dysign.store._edges import check_nodes, to_edges, to_ids
+from dgl_dysign.store._edges import Edges, check_nodes, to_edges, to_ids
 from dgl_dysign.store._insert_torch import insert_torch
 from dgl_dysign.store._plan import Plan
 from dgl_dysign.store._settings import check_node_type, check_sizes, whole
@@ -229,11 +229,13 @@ class NeighborStore(nn.Module):
             raise ConfigError("found no src and dst, expected insert(snapshot, src, dst) or insert(SnapshotEdges)")
         number = self._check_snapshot(snapshot)
         self._check_types(edge_type)
-        slots = self.slots
-        edges = to_edges(src, dst, edge_id, weight, edge_type, slots.device)
-        insert = _compiled(slots.device).insert if self._is_compiled(slots) else insert_torch
-        last = insert(slots, edges, number, self._clock.next_edge_id, self._plan)
+        last = self._insert(to_edges(src, dst, edge_id, weight, edge_type, self.slots.device), number)
         self._clock.snapshot, self._clock.next_edge_id = number, max(self._clock.next_edge_id, last + 1)
+
+    def _insert(self, edges: Edges, snapshot: int) -> int:
+        slots = self.slots
+        insert = _compiled(slots.device).insert if self._is_compiled(slots) else insert_torch
+        return insert(slots, edges, snapshot, self._clock.next_edge_id, self._plan)
 
     def neighbors(self, nodes: Any, now: int) -> Neighbors:
         """Return the neighbours of some nodes, in descending order of influence.
@@ -270,7 +272,10 @@ class NeighborStore(nn.Module):
         if self._is_compiled(slots) and self._plan.sections == 1:
             return _compiled(slots.device).read(slots, ids, now, self._plan.scale.snapshot)
         check_nodes(ids, "nodes", self.num_nodes)
-        return read_torch(slots[ids], now, self._plan.scale, self._plan.sections)
+        return read_torch(self._lists(ids), now, self._plan.scale, self._plan.sections)
+
+    def _lists(self, nodes: Tensor) -> Tensor:
+        return self.slots[nodes]
 
     def block(self, nodes: Any, now: int) -> dgl.DGLGraph:
         """Return the neighbours of some nodes as a DGL block, for any DGL convolution that takes edge weights.

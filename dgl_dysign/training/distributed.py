@@ -30,6 +30,7 @@ from torch.overrides import TorchFunctionMode
 
 from dgl_dysign.errors import ConfigError, DGLDySignError
 from dgl_dysign.nn._influence import TimeAwareFilter
+from dgl_dysign.store import NeighborStore, ShardedStore
 from dgl_dysign.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -253,6 +254,12 @@ class BatchDraws:
         same_draws(self.device)
 
 
+def refresh(store: NeighborStore, *nodes: Tensor) -> None:
+    """Let a store that is sharded get the lists of all nodes that this process is about to read; a barrier then."""
+    if isinstance(store, ShardedStore):
+        store.refresh(torch.cat([torch.empty(0, dtype=torch.int64), *(part.flatten().cpu() for part in nodes)]))
+
+
 class DividedScorer:
     """A link model that scores in every process its part of the candidates, and hands all scores to all.
 
@@ -273,6 +280,7 @@ class DividedScorer:
         rows = part(len(src))
         if world() == 1:
             return self.model.score(snapshot, src, dst)
+        refresh(self.model.store, src[rows], dst[rows])
         whole = torch.zeros(dst.shape, device=self.model.device)
         if rows.start < rows.stop:
             whole[rows] = self.model.score(snapshot, src[rows], dst[rows])

@@ -97,8 +97,8 @@ def fit_links(
     number of edges and :math:`2^{-(t_{last} - t) / half\_life}`. Validation snapshots follow, scored and observed.
     Before the first epoch, one pass takes mean and deviation of the features over the training candidates.
 
-    Under several processes each computes every so many-th batch of a snapshot and a part of the validation; the store
-    is filled in all of them.
+    Under several processes each computes every so many-th batch of a snapshot and a part of the validation. The store
+    is filled in all of them; or each holds its own nodes of a `ShardedStore`, and asks for others once a snapshot.
 
     Parameters
     ----------
@@ -249,9 +249,10 @@ class _Training:
         for edges in self._replay(self.val[-1]):
             if edges.snapshot in self.weight:
                 self.model.train()
-                step = late_snapshot_step(
-                    self.optimizer, self._batches(edges), self._loss, self.config.max_grad_norm, self.model
-                )
+                batches = self._batches(edges)
+                mine = batches[distributed.rank() :: distributed.world()]
+                distributed.refresh(self.scorer.store, *(nodes for batch in mine for nodes in batch.tensors))
+                step = late_snapshot_step(self.optimizer, batches, self._loss, self.config.max_grad_norm, self.model)
                 self.schedule.step()
                 loss, rows = loss + step.loss * step.rows / self.weight[edges.snapshot], rows + step.rows
             elif edges.snapshot in self.val:

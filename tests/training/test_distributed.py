@@ -11,6 +11,7 @@ from torch.nn import functional
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
 from dgl_dysign.models import ReLUNetwork
+from dgl_dysign.store import ShardedStore
 from dgl_dysign.training import LinkFitConfig, distributed, fit, fit_links, late_snapshot_step, snapshot_batches
 from tests.processes import together
 from tests.training import test_fit as nodes
@@ -67,6 +68,19 @@ def link_training(kind, options, checkpoint=None, epochs=3):
     sampler = NegativeSampler(NODES, 20)
     scores = evaluate_links(EDGES, {"": distributed.DividedScorer(made)}, SPLIT[2], sampler)[""]
     return plain(history), values(made.model), scores.mrr
+
+
+def sharded_training():
+    made = scorer("undergs")
+    options = {name: getattr(made.store, name) for name in ("num_neighbors", "importance", "snapshot_decay")}
+    made.store = ShardedStore(NODES, **options)
+    history = fit_links(EDGES, made, SPLIT, LINKS, 1)
+    scores = evaluate_links(EDGES, {"": distributed.DividedScorer(made)}, SPLIT[2], NegativeSampler(NODES, 20))[""]
+    return plain(history), values(made.model), scores.mrr
+
+
+def test_link_scorers_with_a_sharded_store(pair):
+    compare(link_training("undergs", {}), [*pair.run(sharded_training)])
 
 
 def compare(alone, others, **tolerance):
