@@ -17,6 +17,7 @@ from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import DataError
 
 _HASH = b"parquet_sha256"
+_DECODED = 1 << 22  # values that are decoded together, 16 MiB
 
 
 def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: str) -> np.ndarray:
@@ -69,7 +70,7 @@ def _read_parquet(folder: Path, snapshot: int, shape: tuple[int, int]) -> np.nda
         values = files.zeros(*shape).numpy()
     except OSError:  # a read-only or full disk
         values = np.empty(shape, np.float32)
-    for batch in reader.batches(["feat"]):
+    for batch in reader.batches(["feat"], max(_DECODED // shape[1], 1)):
         values[done : done + len(batch)] = schema.to_numpy(batch["feat"])
         done += len(batch)
         files.release()

@@ -195,6 +195,7 @@ def _scaled_means(
         for place, part in enumerate(means.chunk(len(hops), 1)):
             target = out[:, place * width : (place + 1) * width][:, columns]
             target.copy_(part) if files is None else files.copy(target, part)
+        del means, part  # before the next ones are made
     return out
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dgl_dysign._dgl import dgl
+from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models import DySIGN, LogisticRegression, Snapshot
 from dgl_dysign.training import EquilibriumCache, FitConfig, fit
@@ -169,3 +170,25 @@ def test_a_checkpoint_that_cannot_be_used(tmp_path, damage):
 def test_counts_below_one(name):
     with pytest.raises(ConfigError, match=f"{name} must be at least 1, but got 0"):
         FitConfig(**{name: 0})
+
+
+def test_rows_on_disk_give_the_same_history_bit_for_bit_and_go_on_after_a_kill(tmp_path):
+    def on_disk():
+        model, cache = dysign()
+        return model, EquilibriumCache(model, cache.snapshots, files=RowFiles(tmp_path))
+
+    def kill(record):
+        if record["epoch"] == 4:
+            raise Killed
+
+    model, history = trained(dysign)
+    other, found = trained(on_disk)
+    assert same(found) == same(history)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Killed):
+        trained(on_disk, checkpoint=path, on_epoch=kill)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    resumed, found = trained(on_disk, checkpoint=path)
+    assert same(found) == same(history)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed.parameters(), strict=True))

@@ -1,0 +1,41 @@
+"""Out of core: the same losses as in memory; under a limit that memory does not fit in, it finishes."""
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import out_of_core
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA and /proc are Linux's")]
+
+
+def rows_of(capsys, *argv):
+    assert out_of_core.main(argv) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_rows_on_disk_train_as_rows_in_memory_do(capsys, tmp_path):
+    files, memory, both = rows_of(capsys, "--quick", "--scratch", str(tmp_path))
+    assert files["finished"]
+    assert memory["finished"]
+    assert (files["rows"], memory["rows"]) == ("files", "memory")
+    assert files["nodes"] == memory["nodes"] > 1000
+    assert files["losses"] == memory["losses"]
+    assert files["losses"][1] < files["losses"][0]
+    assert len(files["epoch_seconds"]) == 2
+    assert both["same_losses"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_under_a_limit_files_finish_and_memory_is_refused(capsys, tmp_path):
+    # Rows of 1.4 GiB, beside 0.4 GiB of libraries, under a limit of 0.75 GiB.
+    files, refused = rows_of(
+        capsys, "--scratch", str(tmp_path), "--scale", "0.03", "--parts", "4", "--dim", "512", "--epochs", "1",
+        "--limit-mib", "768", "--modes", "files", "refused",
+    )  # fmt: skip
+    assert files["finished"], files
+    assert files["peak_anonymous_bytes"] < files["limit_bytes"]
+    assert not refused["finished"]
+    assert "memory" in refused["error"].lower()
+    assert not list(tmp_path.iterdir())
