@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+import dgl_dysign  # noqa: F401  so that the process that hands out tests can import DGL too, and reads its warnings
+
 # Tests work on small tensors and run side by side: threads of their own only get in each other's way.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
