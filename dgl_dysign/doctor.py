@@ -29,6 +29,7 @@ REQUIRED = {
     "numba": "0.59",
     "typer": "0.12",
     "rich": "13.0",
+    "safetensors": "0.4",
 }
 #: Packages of extras: their absence is no fault.
 OPTIONAL = {"matplotlib": "viz", "torchdeq": "deq"}
