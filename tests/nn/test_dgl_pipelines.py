@@ -76,7 +76,7 @@ def test_training_on_blocks(conv, idtype):
     sampler = dgl.dataloading.NeighborSampler([5, 5], **options)
     loader = dgl.dataloading.DataLoader(graph, graph.nodes(), sampler, batch_size=40, shuffle=True, num_workers=0)
     optimizer, losses = torch.optim.Adam(model.parameters(), 0.03), []
-    for _ in range(8):
+    for _ in range(24):
         for _, _, blocks in loader:
             losses.append(step(optimizer, model(blocks, blocks[0].srcdata["feat"]), blocks[-1].dstdata["label"]))
     assert descends(losses)
