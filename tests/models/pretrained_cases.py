@@ -1,11 +1,16 @@
-"""Prepared folders that grow: the same history up to some snapshot, with more nodes, other numbers, another shape."""
+"""Prepared folders that grow, with more nodes, other numbers, another shape; and models whose every weight matters."""
 
 import numpy as np
+import torch
 
 from dgl_dysign.data import TemporalGraph
+from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, SpikingUnderGS, UnderGS
 from tests.folders import write_folder
 
 NODES, CLASSES, WIDTH, SNAPSHOTS = 30, 3, 4, 6
+INPUTS = NodeInputs(decay=0.5, hops=(0, 1))
+KINDS = ["dysign", "label-aware", "undergs", "mixer", "spiking", "spiking-ids"]
+BY_NODE = ["label-aware", "undergs", "mixer", "spiking-ids"]  # models that know nodes by their names
 
 
 def events(snapshots=SNAPSHOTS, nodes=NODES, seed=0):
@@ -45,3 +50,43 @@ def folder(
     }
     ranges = ranges or [(10.0 * t, 10.0 * t + 10) for t in range(snapshots)]
     return TemporalGraph.load(write_folder(path, moved, ranges, nodes, row_group=64, **options))
+
+
+def drawn(model):
+    """Give every weight a value that matters."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def dysign(**options):
+    torch.manual_seed(1)
+    return drawn(DySIGN(2 * WIDTH, 8, CLASSES, **{"latency": 4, "label_hidden": 5, **options}))
+
+
+def labels(data):
+    nodes = torch.tensor([4, 1, 9, 17, 12, 2])
+    return LabelInputs(nodes, data.labels[nodes], decays=(0.9, 0.2), steps=(1, 2), folds=3, seed=7)
+
+
+def undergs(**options):
+    torch.manual_seed(1)
+    given = {"node_feats": WIDTH, "num_classes": CLASSES, "num_neighbors": 4, **options}
+    return drawn(UnderGS(NODES, 8, given.pop("aggregator", "gcn"), **given))
+
+
+def spiking(**options):
+    torch.manual_seed(1)
+    given = {"node_feats": 2 * WIDTH, "num_classes": CLASSES, "latency": 4, **options}
+    return drawn(SpikingUnderGS(NODES, 8, **given))
+
+
+def of_kind(kind, data):
+    """Return a model and how it reads data."""
+    if kind == "label-aware":
+        return dysign(label_feats=2 * 2 * (CLASSES + 1)), NodeInputs(0.5, (0, 1), labels=labels(data))
+    if kind == "spiking-ids":
+        return spiking(node_feats=WIDTH, id_feats=3), NodeInputs()
+    models = {"dysign": dysign, "undergs": undergs, "spiking": spiking, "mixer": lambda: undergs(aggregator="mixer")}
+    return models[kind](), INPUTS
