@@ -1,6 +1,7 @@
 """Dy-SIGN, and the reference models that every table shows beside it."""
 
 from dgl_dysign.models.dysign import DySIGN
+from dgl_dysign.models.event_undergs import EventUnderGS
 from dgl_dysign.models.label_propagation import masked_label_features, propagate_labels, smooth_predictions
 from dgl_dysign.models.link_counts import CountLinks
 from dgl_dysign.models.link_head import LinkHead, link_loss
@@ -31,6 +32,7 @@ __all__ = [
     "DestinationRecency",
     "DySIGN",
     "EdgeBank",
+    "EventUnderGS",
     "LabelInputs",
     "LinkHead",
     "LinkScorer",

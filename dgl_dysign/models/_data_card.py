@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
 
 ALWAYS = ("dataset", "directed", "snapshot_rule", "edge_weight")
-_SHAPES = (*ALWAYS, "num_nodes", "num_snapshots", "num_edges", "class_names", "features")
+_SHAPES = (*ALWAYS, "num_nodes", "num_snapshots", "num_edges", "class_names", "features", "edge_features")
 _REMEDY = {
     "snapshot_rule": "prepare it with the rule that the model knows",
     "features": "prepare it with the same --features and their options",

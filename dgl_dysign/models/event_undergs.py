@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.models import _data_card
 from dgl_dysign.models._inputs import Features
+from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.store import NeighborStore
 
+if TYPE_CHECKING:
+    from dgl_dysign.data import TemporalGraph
+    from dgl_dysign.models.node_inputs import NodeInputs
 
-class EventUnderGS(nn.Module):
+
+class EventUnderGS(Pretrained):
     r"""UnderGS for labels of events: the log odds that an event is a positive one.
 
     With `UnderGS`'s embeddings z of source and destination from the store as it was before the event's snapshot, its
@@ -23,6 +29,9 @@ class EventUnderGS(nn.Module):
     .. math:: p(y = 1) = \mathrm{sigmoid}(\mathrm{head}(z_s, z_d, f) + c)
 
     c begins at the log odds of the label, which is rare.
+
+    ``save_pretrained(folder, data)`` and ``from_pretrained(folder, data)`` as for `UnderGS`. The store is filled again
+    by the caller, and features are given with each call: the folder holds neither.
 
     Parameters
     ----------
@@ -52,7 +61,7 @@ class EventUnderGS(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from dgl_dysign.models.event_undergs import EventUnderGS
+    >>> from dgl_dysign.models import EventUnderGS
     >>> model = EventUnderGS(5, rate=0.01, hidden_feats=8)
     >>> store = model.undergs.store()
     >>> store.insert(0, torch.tensor([0, 1]), torch.tensor([3, 4]))
@@ -66,6 +75,10 @@ class EventUnderGS(nn.Module):
             raise ConfigError(f"rate must lie in (0, 1), but got {rate}: train on events of both labels")
         self.undergs = UnderGS(num_nodes, pair_feats=event_feats, **options)
         self.offset = nn.Parameter(torch.tensor(math.log(rate / (1 - rate))))
+
+    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+        """Raise ``ConfigError``: features are given with each call, so nothing is noted of how they are read."""
+        raise ConfigError("EventUnderGS is given its features with each call: leave inputs out")
 
     def forward(
         self,
@@ -94,3 +107,7 @@ class EventUnderGS(nn.Module):
         """
         z = self.undergs.embed(store, torch.stack([src, dst]), snapshot, node_feat, edge_feat)
         return self.undergs.link(z[0], z[1], event_feat) + self.offset
+
+    def _reads(self) -> list[str]:
+        own = self.undergs.edge_feats or self.undergs.link_head.pair_feats  # features of events may be among either
+        return [*_data_card.ALWAYS, "class_names", *(["edge_features"] if own else [])]

@@ -5,9 +5,14 @@ import math
 import pytest
 import torch
 
-from dgl_dysign.errors import ConfigError
-from dgl_dysign.models.event_undergs import EventUnderGS
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.models import EventUnderGS, NodeInputs
 from dgl_dysign.nn.influence_conv import AGGREGATORS
+from dgl_dysign.training.event_fit import EventFitConfig, fit_events, score_events
+from dgl_dysign.training.event_rows import EventSettings, make_undergs
+from dgl_dysign.training.event_task import EventTask
+from tests.models.pretrained_cases import drawn
+from tests.training.event_cases import ITEMS, USERS, stream, write
 
 SRC, DST = torch.tensor([0, 1, 4, 1]), torch.tensor([2, 3, 3, 3])
 
@@ -58,3 +63,56 @@ def test_events_of_one_snapshot_do_not_see_each_other():
 def test_one_label_alone_is_refused(rate):
     with pytest.raises(ConfigError, match="train on events of both labels"):
         EventUnderGS(5, rate)
+
+
+@pytest.mark.parametrize("aggregator", [*AGGREGATORS, "mixer"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_saved_model_gives_the_same_bits(aggregator, dtype, tmp_path):
+    torch.manual_seed(0)
+    widths = {"event_feats": 2, "node_feats": 3, "edge_feats": 2}
+    model = drawn(EventUnderGS(5, rate=0.1, hidden_feats=8, aggregator=aggregator, preset="paper", **widths)).to(dtype)
+    model.undergs.link_head.standardise(torch.randn(2), torch.rand(2) + 0.5)
+    features = [torch.randn(rows, width, dtype=dtype) for rows, width in ((4, 2), (5, 3), (3, 2))]
+    again = EventUnderGS.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    found = model(filled(model), 1, SRC, DST, *features)
+    assert found.dtype == dtype
+    assert torch.equal(again(filled(again), 1, SRC, DST, *features), found)
+    again.train()(filled(again), 1, SRC, DST, *features).sum().backward()  # training may go on
+
+
+def trained(data):
+    """Return a task and a model that was trained on it for an epoch."""
+    task, settings = EventTask(data), EventSettings(hidden=8, num_neighbors=4)
+    model, store = make_undergs(task, settings, seed=0)
+    fit_events(model, store, task, EventFitConfig(epochs=1), 0, None)
+    return task, model
+
+
+def test_a_trained_model_scores_all_events_as_before(tmp_path):
+    task, model = trained(data := write(tmp_path / "data", stream()))
+    folder = model.save_pretrained(tmp_path / "model", data)
+    again = EventUnderGS.from_pretrained(folder, data)
+    assert torch.equal(
+        score_events(again, again.undergs.store(), task), score_events(model, model.undergs.store(), task)
+    )
+
+
+def test_nodes_are_known_again_by_their_raw_ids(tmp_path):
+    names = [f"n{node}" for node in range(USERS + ITEMS)]
+    data = write(tmp_path / "data", stream(), raw_ids=names)
+    _, model = trained(data)
+    folder = model.save_pretrained(tmp_path / "model", data)
+    order = [*range(1, USERS), 0, *range(USERS, USERS + ITEMS)]  # the number that each node has now
+    turned = write(tmp_path / "turned", stream(), raw_ids=[names[order.index(node)] for node in range(len(names))])
+    again = EventUnderGS.from_pretrained(folder, turned)
+    assert torch.equal(again.undergs.inputs.table.weight[order], model.undergs.inputs.table.weight)
+
+
+def test_other_data_and_inputs_are_refused(tmp_path):
+    _, model = trained(data := write(tmp_path / "data", stream()))
+    folder = model.save_pretrained(tmp_path / "model", data)
+    for change in ({"dataset": "other"}, {"class_names": ["no", "yes"]}, {"directed": True}):
+        with pytest.raises(DataError, match=f"found {next(iter(change))} = .*the model was trained on"):
+            EventUnderGS.from_pretrained(folder, write(tmp_path / next(iter(change)), stream(), **change))
+    with pytest.raises(ConfigError, match="features with each call: leave inputs out"):
+        model.save_pretrained(tmp_path / "new", data, NodeInputs())
