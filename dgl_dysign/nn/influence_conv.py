@@ -14,6 +14,7 @@ from dgl_dysign.nn._influence import TimeAwareFilter, check_feature, check_finit
 from dgl_dysign.nn.time_encoding import TimeEncoding
 from dgl_dysign.ops import aggregate
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
+from dgl_dysign.ops.csr import edge_ends
 
 AGGREGATORS = ("gcn", "sage", "gat", "gin")
 
@@ -166,7 +167,7 @@ class InfluenceConv(nn.Module):
         """
         source, target = self._ends(graph, feat)
         check_feature("edge_feat", edge_feat, (graph.num_edges(),), self.edge_feats)
-        src, dst = (end.to(source.device).long() for end in graph.edges(order="eid"))
+        src, dst = (end.to(source.device).long() for end in edge_ends(graph))
         weight = self._score(graph, edge_weight, source)
         age = self._age(graph, age, source)
         keep = None if age is None else self.filter(age)

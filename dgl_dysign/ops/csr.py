@@ -30,6 +30,24 @@ class Layout(NamedTuple):
     shape: tuple[int, int]
 
 
+def edge_ends(graph: Any) -> tuple[Tensor, Tensor]:
+    """Return sources and destinations in the order of edge ids, also of a graph that is not allowed DGL's COO format.
+
+    Examples
+    --------
+    >>> from dgl_dysign._dgl import dgl
+    >>> edge_ends(dgl.graph(([2, 0], [1, 1])).formats(["csr", "csc"]))
+    (tensor([2, 0]), tensor([1, 1]))
+    """
+    formats = graph.formats()
+    if "coo" in formats["created"] or "coo" in formats["not created"]:
+        ends: tuple[Tensor, Tensor] = graph.edges(order="eid")
+        return ends
+    src, dst, edge = graph.edges(form="all", order=None)  # DGL has these by node
+    place = edge.argsort()
+    return src[place], dst[place]
+
+
 class EdgeIndex:
     """The edges of a graph by destination and, made when first asked for, by source.
 
@@ -43,7 +61,7 @@ class EdgeIndex:
 
     def __init__(self, graph: Any, device: torch.device) -> None:
         check_one_edge_type(graph)
-        src, dst = graph.edges(order="eid")
+        src, dst = edge_ends(graph)
         self.shape = (graph.num_dst_nodes(), graph.num_src_nodes())
         self.by_dst = _layout(dst.to(device).long(), src.to(device).long(), self.shape)
 
