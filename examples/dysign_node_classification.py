@@ -5,6 +5,7 @@
 
 Kill it at any moment: with --resume it goes on, and ends with the same figures. Several processes share the training
 of each row, to the same figures: torchrun --standalone --nproc-per-node 2 examples/dysign_node_classification.py ...
+Data larger than memory: --out-of-core, to the same figures.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import confusion, f1_scores, mean_std
 from dgl_dysign.training import FitConfig, RunFolder, command, distributed, plots
@@ -37,6 +39,11 @@ PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 
     "SpikeNet (published)": {0.4: (70.88, 71.98), 0.6: (71.98, 72.35), 0.8: (74.64, 74.86)},
     "Dy-SIGN (published)": {0.4: (70.94, 71.90), 0.6: (72.07, 72.61), 0.8: (74.67, 74.96)},
 }
+OUT_OF_CORE = (
+    "for data larger than memory: features, rates and messages lie in files on the disk of --run-dir, which are gone "
+    "when the run ends, however it ends; same figures, slower, without pictures of neurons. In memory stay a "
+    "snapshot's graph, label features, and what the rows gcn, undergs and spiking-undergs read. On the CPU only"
+)
 Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -54,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--latency", type=int, default=8, help="steps of the spiking simulation")
     found.add_argument("--coupling", action="store_true", help="let a snapshot's rates enter the next one's current")
     found.add_argument("--epochs", type=int, default=FitConfig.epochs)
+    found.add_argument("--out-of-core", action="store_true", help=OUT_OF_CORE)
     SavedModels.add_option(found)
     command.add_run_options(found)
     return found
@@ -78,12 +86,21 @@ def settings_of(args: argparse.Namespace) -> NodeSettings:
 def open_data(args: argparse.Namespace) -> TemporalGraph:
     """Open the prepared folder and check that it and the device can be used."""
     command.check_device(distributed.local_device(args.device))
+    if args.out_of_core and torch.device(args.device).type != "cpu":
+        raise ConfigError(f"--out-of-core computes on the CPU, but --device is {args.device}: leave one of them out")
     data, path = distributed.open_prepared(args), args.prepared
     if data.feature_dim is None:
         raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
     if data.num_classes < 2 or not bool((data.labels >= 0).any()):
         raise DataError(f"{path}: found {data.num_classes} classes of nodes; node classification needs two at least")
     return data
+
+
+def row_files(args: argparse.Namespace) -> RowFiles | None:
+    """Return where rows go: for --out-of-core the disk of the run folder, which need not be there yet."""
+    if not args.out_of_core:
+        return None
+    return RowFiles(next(folder for folder in args.run_dir.absolute().parents if folder.is_dir()))
 
 
 def run_unit(
@@ -161,7 +178,8 @@ def draw(task: NodeTask, folder: RunFolder, records: Sequence[dict[str, Any]], s
     drawn.append(plots.confusion_matrix(counts, names, f"{row}, test nodes", path / "confusion.png"))
     inside = path / "diagnostics" / f"{first['dysign']['key']}.json" if "dysign" in first else None
     if inside is not None and inside.exists():  # runs of earlier versions have none
-        drawn += draw_spikes(json.loads(inside.read_text(encoding="utf-8")), path)
+        found = json.loads(inside.read_text(encoding="utf-8"))
+        drawn += draw_spikes(found, path) if "firing" in found else []
     return drawn
 
 
@@ -209,7 +227,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         raise ConfigError(f"--seeds and --splits must be at least 1, but got {args.seeds} and {args.splits}")
     ratios, rows = sorted(set(args.train_ratio)), list(dict.fromkeys(args.rows))
     parts = {(r, s): stratified_split(data.labels, r, 42 + s) for r in ratios for s in range(args.splits)}
-    task = NodeTask(data, settings, distributed.local_device(args.device))
+    task = NodeTask(data, settings, distributed.local_device(args.device), row_files(args))
     task.split(*next(iter(parts.values())), seed=0)
     task.dysign(label_aware=False)  # settings that do not fit are refused before anything is written
     # Not the rows, ratios, splits and seeds: a run may be resumed with more of them, or shared by several processes.

@@ -36,17 +36,18 @@ def row_blocks(rows: int, width: int) -> Iterator[slice]:
         yield slice(begin, min(begin + step, rows))
 
 
-def column_blocks(rows: int, width: int) -> list[slice]:
+def column_blocks(rows: int, width: int, multiple: int = _COLUMNS) -> list[slice]:
     """Return slices of columns that are aggregated together: over all rows each takes about 64 MiB of float32.
 
-    The same in memory and on disk: sparse products round the last columns of a block in their own way.
+    All but the last have a multiple of so many columns. The same in memory and on disk: sparse products round the last
+    columns of a block in their own way.
 
     Examples
     --------
     >>> column_blocks(28_085, 256), column_blocks(2_738_012, 70)
     ([slice(0, 256, None)], [slice(0, 32, None), slice(32, 64, None), slice(64, 70, None)])
     """
-    step = max(_BLOCK_BYTES // (4 * max(rows, 1)) // _COLUMNS, 1) * _COLUMNS
+    step = max(_BLOCK_BYTES // (4 * max(rows, 1)) // multiple, 1) * multiple
     return [slice(begin, min(begin + step, width)) for begin in range(0, width, step)]
 
 

@@ -51,7 +51,7 @@ def load_checkpoint(
     if path is None or not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
         if state["asked"] != asked:
             raise ValueError(f"it was made with {state['asked']}, but {asked} was asked")
         for name, part in parts.items():

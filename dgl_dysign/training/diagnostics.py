@@ -78,8 +78,8 @@ def node_diagnostics(task: NodeTask, row: str, outcome: Outcome) -> dict[str, An
     Returns
     -------
     dict
-        ``row``, ``confusion`` (test nodes) and, for a spiking model, ``firing``, ``solver`` and ``spikes``; for the
-        rows that read a store, ``store``.
+        ``row``, ``confusion`` (test nodes) and, for a spiking model, ``firing``, ``solver`` and ``spikes``, if its rows
+        are not on disk: they need those of a whole snapshot in memory; for the rows that read a store, ``store``.
     """
     predicted, data = outcome.probabilities.argmax(1), task.data
     counts = confusion(task.labels, predicted, task.test, task.num_classes)
@@ -87,7 +87,7 @@ def node_diagnostics(task: NodeTask, row: str, outcome: Outcome) -> dict[str, An
     store = None
     if row in ("undergs", "spiking-undergs"):
         store = preset_store(data.num_nodes, **{"directed": data.directed, **task.settings.store})
-    if isinstance(outcome.model, DySIGN):
+    if isinstance(outcome.model, DySIGN) and task.files is None:
         nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
         vars(task).pop("snapshots", None)  # read again when needed: may be most of the memory
         indices = _some(data.num_snapshots, SNAPSHOTS if store is None else _FILLED)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from dgl_dysign.data.row_store import row_blocks
 from dgl_dysign.evaluation import f1_scores
 from dgl_dysign.models import (
     DySIGN,
     LogisticRegression,
     ReLUNetwork,
+    Snapshot,
     SnapshotGCN,
     SpikingUnderGS,
     UnderGS,
@@ -27,6 +29,7 @@ from dgl_dysign.training.fit import FitConfig, fit
 from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.node_task import NodeSettings, NodeTask, Outcome, Recipe
 from dgl_dysign.training.store_inputs import fill_store, scaled_features, store_snapshots
+from dgl_dysign.training.streamed_rates import can_stream, streamed_logits
 
 __all__ = ["FEATURE_ONLY", "LABEL_AWARE", "ROWS", "NodeSettings", "NodeTask", "Outcome", "Recipe", "Row"]
 
@@ -78,7 +81,8 @@ def _fit_rows(
         path,
     )
     with torch.no_grad():
-        probabilities = model(*inputs).softmax(1)
+        blocks = [slice(None)] if task.files is None else row_blocks(len(task.labels), inputs[0].shape[1])
+        probabilities = torch.cat([model(*(x[rows] for x in inputs)) for rows in blocks]).softmax(1)
     return Outcome(task.smoothed(probabilities) if label_aware else probabilities, history, model=model)
 
 
@@ -147,16 +151,25 @@ def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = F
         cache = EquilibriumCache(model, task.snapshots, label_feat, task.files)
         history = fit(model, cache, task.labels, task.train, task.val, config, task.seed, checkpoint)
         del cache
-    model.eval()
-    with torch.no_grad():
-        spiking = model(task.snapshots, label_feat, simulate=True).softmax(1)
-        solved = model(task.snapshots, label_feat, simulate=False).softmax(1) if model.conv.lif.leak <= 1 else None
+    spiking = _scores(task, model, task.snapshots, label_feat, simulate=True)
+    solved = _scores(task, model, task.snapshots, label_feat, simulate=False) if model.conv.lif.leak <= 1 else None
     finish = task.smoothed if label_aware else (lambda probabilities: probabilities)
     extra = {}
     if solved is not None:  # above leak 1 there is no equilibrium to compare with
         at_equilibrium = f1_scores(task.labels, finish(solved).argmax(1), task.test)
         extra = {f"{name}_at_equilibrium": value for name, value in at_equilibrium.items()}
     return Outcome(finish(spiking), history, extra, model)
+
+
+@torch.no_grad()
+def _scores(
+    task: NodeTask, model: DySIGN, snapshots: Sequence[Snapshot], label_feat: Tensor | None, simulate: bool
+) -> Tensor:
+    """Return the probabilities of all nodes."""
+    model.eval()
+    if task.files is not None and can_stream(model):
+        return streamed_logits(model, snapshots, task.files, label_feat, simulate).softmax(1)
+    return model(snapshots, label_feat, simulate=simulate).softmax(1)
 
 
 def spiking_undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
@@ -175,12 +188,10 @@ def spiking_undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
             num_snapshots=len(snapshots),
             **options,
         ).to(task.device)
-    cache = EquilibriumCache(model, snapshots)
+    cache = EquilibriumCache(model, snapshots, files=task.files)
     history = fit(model, cache, task.labels, task.train, task.val, recipe.training, task.seed, checkpoint)
     del cache
-    model.eval()
-    with torch.no_grad():
-        return Outcome(model(snapshots, simulate=True).softmax(1), history, model=model)
+    return Outcome(_scores(task, model, snapshots, None, simulate=True), history, model=model)
 
 
 def undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:

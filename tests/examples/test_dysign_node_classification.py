@@ -139,6 +139,37 @@ def test_one_model_of_each_row_says_what_it_did(finished, prepared):
     assert {row for row in ROWS if "store" in files[f"0.4-split0-seed0-{row}"]} == {"undergs", "spiking-undergs"}
 
 
+def test_out_of_core_gives_the_same_figures(finished, prepared, tmp_path):
+    run, rows = tmp_path / "new" / "run", ["label-aware-relu", "dysign", "spiking-undergs", "dysign-label-aware"]
+    options = ["--train-ratio", "0.4", *USUAL, "--rows", *rows, "--out-of-core"]
+    assert example.main([str(prepared), "--run-dir", str(run), *options]) == 0
+    expected = {unit["key"]: unit for unit in units(finished)}
+    found = units(run)
+    assert {unit["row"] for unit in found} == set(rows)
+    for unit in found:
+        for name in unit.keys() - {"cpu_seconds", "peak_rss_bytes", "history"}:
+            assert unit[name] == expected[unit["key"]][name], name
+        for epoch, other in zip(unit["history"], expected[unit["key"]]["history"], strict=True):
+            assert {**epoch, "cpu_seconds": 0} == {**other, "cpu_seconds": 0}
+    assert {path.name for path in tmp_path.rglob("*") if path.is_dir()} == {
+        "new", "run", "units", "checkpoints", "diagnostics",
+    }  # fmt: skip
+    assert {path.name for path in run.iterdir() if path.is_file()} == {
+        "config.json", "metrics.jsonl", "summary.json", "scores.png", "learning_curves.png", "confusion.png",
+    }  # fmt: skip
+
+
+def test_killed_out_of_core_it_is_resumed_in_memory_or_on_disk(prepared, undisturbed, tmp_path):
+    run, again = tmp_path / "run", tmp_path / "again"
+    killed_when("checkpoints/*.pt", [str(prepared), "--run-dir", str(run), *KILLED, "--out-of-core"], run)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]  # nothing is left behind
+    shutil.copytree(run, again)
+    for path, options in ((run, []), (again, ["--out-of-core"])):
+        assert example.main([str(prepared), "--run-dir", str(path), *KILLED, *options, "--resume"]) == 0
+        assert figures(path) == figures(undisturbed)
+        assert histories(path) == histories(undisturbed)
+
+
 def bare(home, name):
     """Return a prepared folder that cannot be used."""
     good = generated(home)
@@ -184,6 +215,8 @@ def test_prepared_folders_that_cannot_be_used(tmp_path, capsys, name, text):
         (["--latency", "0"], "latency must be at least 1"),
         (["--decay", "0"], "decay"),
         (["--snapshots", "7"], "between 1 and the 6 snapshots"),
+        (["--out-of-core", "--snapshots", "7"], "between 1 and the 6 snapshots"),
+        (["--out-of-core", "--device", "meta"], "--out-of-core computes on the CPU, but --device is meta"),
     ],
 )
 def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
@@ -228,17 +261,26 @@ def test_killed_at_any_file_it_ends_with_the_same_figures(prepared, undisturbed,
     assert files >= 8  # config, list, two units and their lists, two checkpoints, summary
 
 
+def killed_when(sign, command, run):
+    """Run the example until there is a file of the run that matches, and kill it."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(FOLDER.parent)}
+    process = subprocess.Popen(
+        [sys.executable, example.__file__, *command],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while not list(run.glob(sign)) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    error = process.communicate()[1].decode()
+    assert process.returncode in (-signal.SIGKILL, 0), error
+
+
 def test_sigkill_twice_and_resume(prepared, undisturbed, tmp_path):
-    run, environment = tmp_path / "run", {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(FOLDER.parent)}
-    command = [sys.executable, example.__file__, str(prepared), "--run-dir", str(run), *KILLED, "--resume"]
+    run = tmp_path / "run"
+    command = [str(prepared), "--run-dir", str(run), *KILLED, "--resume"]
     for sign in ("config.json", "checkpoints/*.pt"):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        while not list(run.glob(sign)) and process.poll() is None:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        error = process.communicate()[1].decode()
-        assert process.returncode in (-signal.SIGKILL, 0), error
-    assert example.main([str(prepared), "--run-dir", str(run), *KILLED, "--resume"]) == 0
+        killed_when(sign, command, run)
+    assert example.main(command) == 0
     assert figures(run) == figures(undisturbed)
     assert histories(run) == histories(undisturbed)
     assert (run / "spike_raster.png").exists()
