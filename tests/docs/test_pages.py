@@ -114,3 +114,12 @@ def test_every_column_of_a_prepared_folder_is_described() -> None:
     tables = [*schema.TABLES.values(), schema.WEIGHTED_EDGES, schema.EVENT_LABELS]
     for name in {column for table in tables for column in table.names} | schema._KINDS.keys() | schema._OPTIONAL.keys():
         assert f"`{name}`" in text, name
+
+
+def test_what_the_modules_of_adapters_define_is_on_the_page_of_the_api() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    for path in (ROOT / "dgl_dysign" / "adapters").glob("[!_]*.py"):
+        if path.stem == "event_stream":  # the package names it
+            continue
+        for name in re.findall(r"^(?:def|class) ([A-Za-z]\w*)", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            assert f"   dgl_dysign.adapters.{path.stem}.{name}\n" in text, name
