@@ -4,18 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.sources._layout import Column, Layout
+from data_prep.sources._layout import Column, Kind, Layout
 from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable, ReadOptions, ascending_order, read_columns
 from dgl_dysign.errors import DataError
 
 LABELS = "node2label.txt"
-LAYOUT = Layout((Column("node", "integer"), Column("label", "integer")))
 
 
-def read_labels(path: Path, read: ReadOptions) -> NodeTable:
-    """Read labels of nodes; a node may be listed twice, but not with two labels."""
-    file = read.open(path, LAYOUT)
+def read_labels(path: Path, read: ReadOptions, kind: Kind = "integer") -> NodeTable:
+    """Read labels of nodes, whose ids are of a kind; a node may be listed twice, but not with two labels."""
+    file = read.open(path, Layout((Column("node", kind), Column("label", "integer"))))
     node, label = read_columns(file)
     order = ascending_order(node)
     node, label = node[order], label[order]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import numpy as np
+import pyarrow as pa
 
 from data_prep.rules import Rule
 from data_prep.sources._layout import Layout
@@ -198,10 +199,14 @@ def other_sources(source: Source) -> list[dict[str, Any]]:
 
 
 def read_columns(file: RawFile) -> list[np.ndarray]:
-    """Read the number columns of a small file whole."""
-    # Not `to_numpy`, which imports pandas: 0.3 s and 60 MB for nothing.
-    batches = [[np.from_dlpack(column) for column in batch.columns] for batch in file]
+    """Read the columns of a small file whole: numbers, and strings as objects."""
+    batches = [[_column(column) for column in batch.columns] for batch in file]
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+def _column(values: pa.Array) -> np.ndarray:
+    # Not `to_numpy`, which imports pandas: 0.3 s and 60 MB for nothing.
+    return np.array(values.to_pylist(), object) if pa.types.is_string(values.type) else np.from_dlpack(values)
 
 
 def each_once(file: RawFile, what: str) -> tuple[list[np.ndarray], dict[str, Any], list[tuple[str, Rejected]]]:

@@ -106,7 +106,7 @@ def open_source(
     given : mapping, optional
         What is known of its :class:`Form`; the rest is as :data:`KNOWN` has it for the file's name, or the default.
     labels : path, optional
-        File of ``node label`` lines, both whole numbers.
+        File of ``node label`` lines: ids as those of the edges, and whole numbers.
 
     Returns
     -------
@@ -129,6 +129,7 @@ def open_source(
         )
     layout, weight = _layout(parts[0], form, read)
     unix = form.time_unit != "none"
+    ids = next(column.kind for column in layout.columns if column.name == "src")
     return Source(
         name_of(name, parts[0].parent),
         parts,
@@ -138,7 +139,7 @@ def open_source(
         time_unit="seconds since 1970-01-01 UTC" if unix else "as in the file",
         unix=unix,
         weight=weight,
-        nodes=None if labels is None else read_labels(labels, read),
+        nodes=None if labels is None else read_labels(labels, read, ids),
     )
 
 

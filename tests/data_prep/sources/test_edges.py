@@ -281,6 +281,18 @@ def test_labels_of_nodes_that_are_named(source, made, tmp_path):
     _, tables = made(source("9,10,1\nx,9,2\n", ids="text", labels=labels))
     assert [row[1] for row in tables["nodes"]] == ["10", "9", "x"]
     assert tables["labels"] == [(0, 0), (1, 1)]
+    labels.write_text("x 3\nGr\u00fcn 4\n010 3\n", "utf-8")
+    _, tables = made(source("Gr\u00fcn,010,1\nx,010,2\n", labels=labels))
+    assert [row[1] for row in tables["nodes"]] == ["010", "Gr\u00fcn", "x"]
+    assert tables["labels"] == [(0, 0), (1, 1), (2, 0)]
+    labels.write_text("x 3\nX 4\n")
+    with pytest.raises(DataError, match=r"labels\.txt, line 2: found a label for unknown node X, expected"):
+        made(source("Gr\u00fcn,010,1\nx,010,2\n", labels=labels))
+    manifest, tables = made(source("a,b,1\nx,b,2\n", labels=labels), allow_unknown_labels=True)
+    assert (manifest["num_nodes"], tables["labels"]) == (4, [(0, 1), (3, 0)])
+    labels.write_text("x 3\na 4\nx 4\n")
+    with pytest.raises(DataError, match=r"line 3: found label 4 for node x, expected label 3 as on line 1"):
+        source("a,b,1\nx,b,2\n", labels=labels)
 
 
 def test_labels_of_events(source, made):
