@@ -31,7 +31,7 @@ from dgl_dysign.training.node_task import NodeSettings, NodeTask, Outcome, Recip
 from dgl_dysign.training.store_inputs import fill_store, scaled_features, store_snapshots
 from dgl_dysign.training.streamed_rates import can_stream, streamed_logits
 
-__all__ = ["FEATURE_ONLY", "LABEL_AWARE", "ROWS", "NodeSettings", "NodeTask", "Outcome", "Recipe", "Row"]
+__all__ = ["FEATURE_ONLY", "LABEL_AWARE", "ROWS", "NodeSettings", "NodeTask", "Outcome", "Recipe", "Row", "node_scores"]
 
 FEATURE_ONLY = "feature-only: training labels enter through the loss alone"
 LABEL_AWARE = "label-aware: training labels are an input too, masked so that no node sees its own"
@@ -151,8 +151,8 @@ def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = F
         cache = EquilibriumCache(model, task.snapshots, label_feat, task.files)
         history = fit(model, cache, task.labels, task.train, task.val, config, task.seed, checkpoint)
         del cache
-    spiking = _scores(task, model, task.snapshots, label_feat, simulate=True)
-    solved = _scores(task, model, task.snapshots, label_feat, simulate=False) if model.conv.lif.leak <= 1 else None
+    spiking = node_scores(task, model, task.snapshots, label_feat, simulate=True)
+    solved = node_scores(task, model, task.snapshots, label_feat, simulate=False) if model.conv.lif.leak <= 1 else None
     finish = task.smoothed if label_aware else (lambda probabilities: probabilities)
     extra = {}
     if solved is not None:  # above leak 1 there is no equilibrium to compare with
@@ -162,10 +162,13 @@ def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = F
 
 
 @torch.no_grad()
-def _scores(
+def node_scores(
     task: NodeTask, model: DySIGN, snapshots: Sequence[Snapshot], label_feat: Tensor | None, simulate: bool
 ) -> Tensor:
-    """Return the probabilities of all nodes."""
+    """Return Dy-SIGN's probabilities of all nodes, by the spiking simulation or by the solver.
+
+    With rows in the files of the task, currents, potentials and messages are there too, if the model `can_stream`.
+    """
     model.eval()
     if task.files is not None and can_stream(model):
         return streamed_logits(model, snapshots, task.files, label_feat, simulate).softmax(1)
@@ -191,7 +194,7 @@ def spiking_undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
     cache = EquilibriumCache(model, snapshots, files=task.files)
     history = fit(model, cache, task.labels, task.train, task.val, recipe.training, task.seed, checkpoint)
     del cache
-    return Outcome(_scores(task, model, snapshots, None, simulate=True), history, model=model)
+    return Outcome(node_scores(task, model, snapshots, None, simulate=True), history, model=model)
 
 
 def undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
