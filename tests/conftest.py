@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}: set DYSIGN_DATA to the folder that holds dblp/, tmall/, ...")
     return folder
+
+
+@pytest.fixture(scope="module")
+def few_trees() -> Iterator[None]:
+    """Let models of counts grow five trees, which takes no time."""
+    from dgl_dysign.models.link_counts import TREES
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TREES, "max_iter", 5)
+        yield

@@ -208,8 +208,11 @@ def as_folder(form: str, path: Any) -> Path:
     return Path(path)
 
 
-def with_weight(table: np.ndarray | None, first_is_weight: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Split a table of features into weights, if its first column is that, and the other features."""
+def with_weight(
+    table: np.ndarray | None, marker: Mapping[str, Any], said: bool | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Split a table of features into weights, if its first column is that as was `said` or marked, and the others."""
+    first_is_weight = marker.get("weight_is_first_feature") if said is None else said
     if table is None or not first_is_weight:
         return None, table
     return table[:, 0].astype(np.float64), table[:, 1:] if table.shape[1] > 1 else None

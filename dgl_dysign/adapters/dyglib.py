@@ -97,8 +97,7 @@ class Adapter:
         edges = read_array(path.with_suffix(".npy"), None, "features of events")
         nodes = read_array(path.with_name(f"{path.stem}_node.npy"), None, "features of nodes")
         _check_ids(path, rows, len(edges), len(nodes))
-        first = bool(marker.get("weight_is_first_feature")) if weight_as_feature is None else weight_as_feature
-        weight, feat = with_weight(edges[rows["idx"]], first)
+        weight, feat = with_weight(edges[rows["idx"]], marker, weight_as_feature)
 
         def wanted(values: np.ndarray | None, told: bool | None) -> bool:
             told = told if zeros is None else zeros

@@ -102,8 +102,7 @@ class Adapter:
         node_feat = _table(folder, "node_features", num_nodes)
         if num_nodes is None and node_feat is not None:
             num_nodes = len(node_feat)
-        first = bool(marker.get("weight_is_first_feature")) if weight_as_feature is None else weight_as_feature
-        weight, feat = with_weight(_table(folder, "edge_features", number), first)
+        weight, feat = with_weight(_table(folder, "edge_features", number), marker, weight_as_feature)
         columns = {
             **events,
             "num_nodes": num_nodes,

@@ -12,6 +12,7 @@ from dgl_dysign.report.charts import COLOURS, FAINT, Chart, Choice, axis, log_ax
 from dgl_dysign.report.runs import Run
 
 Picture = tuple[tuple[str, ...], list[dict[str, Any]], dict[str, Any]]
+Build = Callable[[dict[str, Any]], Iterator[Picture]]
 _NEIGHBORS = 24  # lines of a picture of a store
 _TRACES = 5
 _ENTRY = ("neighbor", "influence", "hop", "age")
@@ -28,7 +29,7 @@ def _with(run: Run, part: str) -> dict[str, dict[str, Any]]:
     return {key: record[part] for key, record in run.diagnostics.items() if record.get(part)}
 
 
-def _pictures(run: Run, part: str, build: Callable[[dict[str, Any]], Iterator[Picture]]) -> list[Choice]:
+def _pictures(run: Run, part: str, build: Build) -> list[Choice]:
     """Return the pictures of a part of all units' diagnostics, units that have the same one together."""
     alike: dict[str, list[str]] = {}
     for key, found in _with(run, part).items():
@@ -45,16 +46,20 @@ def _pictures(run: Run, part: str, build: Callable[[dict[str, Any]], Iterator[Pi
     return choices
 
 
+def _chart(
+    run: Run, part: str, build: Build, title: str, note: str, choosers: tuple[str, ...], height: int
+) -> Chart | None:
+    choices = _pictures(run, part, build)
+    return Chart(title, note, choices, choosers, height, run.warnings) if choices else None
+
+
 def firing(run: Run) -> Chart | None:
     """Return the distribution of firing rates over snapshots, above the number of active nodes."""
-    choices = _pictures(run, "firing", _rates)
-    if not choices:
-        return None
     note = (
         "Simulated rates of the active nodes' neurons, each snapshot by itself; one bin for each number of spikes; the "
         "colour scale is logarithmic. One model."
     )
-    return Chart("Firing rates over snapshots", note, choices, ("unit",), 420, run.warnings)
+    return _chart(run, "firing", _rates, "Firing rates over snapshots", note, ("unit",), 420)
 
 
 def _rates(found: dict[str, Any]) -> Iterator[Picture]:
@@ -87,13 +92,10 @@ def _rates(found: dict[str, Any]) -> Iterator[Picture]:
 
 def raster(run: Run) -> Chart | None:
     """Return the spikes of a chosen node."""
-    choices = _pictures(run, "spikes", _spikes)
-    if not choices:
-        return None
     note = (
         "Spikes of the first neurons of a node, over the steps of the simulation; a filled cell is a spike. One model."
     )
-    return Chart("Spike raster", note, choices, ("unit", "node"), 420, run.warnings)
+    return _chart(run, "spikes", _spikes, "Spike raster", note, ("unit", "node"), 420)
 
 
 def _spikes(found: dict[str, Any]) -> Iterator[Picture]:
@@ -114,14 +116,11 @@ def _spikes(found: dict[str, Any]) -> Iterator[Picture]:
 
 def solver(run: Run) -> Chart | None:
     """Return gap and number of steps of the solver for each snapshot."""
-    choices = _pictures(run, "solver", _solver)
-    if not choices:
-        return None
     note = (
         "How far the rates are from their equilibrium, relative to it: those of the solver when it stops (a cross: "
         "before it met the tolerance), and those of the spiking simulation. One model."
     )
-    return Chart("Equilibrium gap and solver steps", note, choices, ("unit",), 420, run.warnings)
+    return _chart(run, "solver", _solver, "Equilibrium gap and solver steps", note, ("unit",), 420)
 
 
 def _solver(found: dict[str, Any]) -> Iterator[Picture]:
@@ -149,11 +148,8 @@ def _solver(found: dict[str, Any]) -> Iterator[Picture]:
 
 def convergence(run: Run) -> Chart | None:
     """Return the gap at each step of the solver, for some snapshots."""
-    choices = _pictures(run, "solver", _traces)
-    if not choices:
-        return None
     note = "A straight line is convergence at a constant rate. Some snapshots, one model."
-    return Chart("Convergence of the solver", note, choices, ("unit",), 340, run.warnings)
+    return _chart(run, "solver", _traces, "Convergence of the solver", note, ("unit",), 340)
 
 
 def _traces(found: dict[str, Any]) -> Iterator[Picture]:
@@ -176,14 +172,11 @@ def _traces(found: dict[str, Any]) -> Iterator[Picture]:
 
 def store(run: Run) -> Chart | None:
     """Return what the store holds for a chosen node over time."""
-    choices = _pictures(run, "store", _lifelines)
-    if not choices:
-        return None
     note = (
         "Neighbours that a node's slots hold after a snapshot, in the order in which they came; colour: influence, "
         f"logarithmic, aged to the next snapshot. Of more than {_NEIGHBORS} neighbours, those held longest."
     )
-    return Chart("Contents of the neighbour store", note, choices, ("unit", "node"), 460, run.warnings)
+    return _chart(run, "store", _lifelines, "Contents of the neighbour store", note, ("unit", "node"), 460)
 
 
 def _lifelines(found: dict[str, Any]) -> Iterator[Picture]:

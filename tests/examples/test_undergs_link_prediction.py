@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from dgl_dysign.models.link_counts import TREES
 from dgl_dysign.training.link_rows import COUNTING, REFERENCES
 from tests.examples.runs import Killed, figures, interrupted, load, refused, summary, units
 from tests.generated import generated_links
@@ -12,13 +11,7 @@ from tests.generated import generated_links
 SMALL = ["--hidden", "8", "--num-neighbors", "4", "--epochs", "2", "--seeds", "1", "--num-negatives", "20", "--quiet"]
 PICTURES = ("scores.png", "learning_curves.png", "over_time.png")
 example = load("undergs_link_prediction")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_trees():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TREES, "max_iter", 5)
-        yield
+pytestmark = pytest.mark.usefixtures("few_trees")
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,12 @@ import pytest
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
 from dgl_dysign.models import CountLinks, LinkScorer, SpikingUnderGS
-from dgl_dysign.models.link_counts import TREES
 from dgl_dysign.training.link_rows import AGGREGATORS, LEARNED, LINK_ROWS, REFERENCES, LinkRows, LinkRowSettings
 from dgl_dysign.training.link_rows import with_training as changed
 from tests.generated import generated_links
 
 SETTINGS = changed(LinkRowSettings(hidden_feats=8, num_negatives=20, num_neighbors=4), epochs=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_trees():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TREES, "max_iter", 5)
-        yield
+pytestmark = pytest.mark.usefixtures("few_trees")
 
 
 @pytest.fixture(scope="module")
