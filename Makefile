@@ -20,7 +20,7 @@ DEMO ?= $(if $(RAW),build/demo-$(notdir $(abspath $(RAW))),build/demo)
 PYTEST_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test test-adapters lint docs bench clean
+.PHONY: help install demo test test-adapters test-gpu lint docs bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
@@ -76,6 +76,10 @@ test-adapters: ## the adapters' tests with the packages they adapt to, in $(VENV
 $(VENV)/.adapters: $(STAMP)
 	@$(PIP) --editable '.[dev,tgm,tgb,pyg]'
 	touch $@
+
+test-gpu: $(STAMP) ## Triton's kernels: on a GPU or, without one, interpreted and compiled (installs triton: a gigabyte)
+	@$(PIP) --editable '.[dev,triton]'
+	$(BIN)/python -m pytest -q tests/ops/test_packed_triton.py $(PYTEST_ARGS)
 
 docs: $(STAMP) ## build the documentation in build/docs, warnings as errors
 	@$(PIP) --editable '.[dev,docs]'

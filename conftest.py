@@ -8,6 +8,8 @@ import pytest
 
 import dgl_dysign  # noqa: F401  so that the process that hands out tests can import DGL too, and reads its warnings
 
+collect_ignore = ["dgl_dysign/ops/_packed_triton.py"]  # wants Triton, and has no examples to run
+
 # Tests work on small tensors and run side by side: threads of their own only get in each other's way.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
