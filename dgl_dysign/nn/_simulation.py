@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,15 +11,17 @@ from torch.nn import functional
 
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.ops import PackedSpikes, Surrogate, fire_packed, slope
+from dgl_dysign.ops.packed_spikes import PackedSums
 
 Spikes = Tensor | PackedSpikes
+Heard = Tensor | PackedSums | None
+_NUMBERS_AT_ONCE = 1 << 20  # on a CPU, neurons that step together: what enters them stays in the cache
 
 
 class Simulated(NamedTuple):
     """What a simulation gives, one tensor ``(N, d)`` a layer."""
 
     rates: tuple[Tensor, ...]
-    membranes: tuple[Tensor, ...]
     slopes: tuple[Tensor, ...]
 
 
@@ -49,7 +51,7 @@ class ConstantInput:
     """
 
     def __init__(self, base: Tensor, injected: Tensor | None, repeat: bool) -> None:
-        self.base, self.injected, self.repeat = base, injected, repeat
+        self.base, self.injected, self.repeat = base, None if repeat else injected, repeat
         self.full = base if injected is None else base + injected
 
     def at(self, step: int) -> Tensor:
@@ -58,7 +60,7 @@ class ConstantInput:
 
     def mean(self, latency: int, leak: float) -> Tensor:
         """Return the current of which the rates are the response: the weighted mean over the steps."""
-        if self.repeat or self.injected is None:
+        if self.injected is None:
             return self.full
         return self.base + self.injected * (leak ** (latency - 1) / sum(leak**i for i in range(latency)))
 
@@ -105,7 +107,7 @@ def simulate(
     first: Callable[[int], Tensor],
     currents: Sequence[Tensor],
     weights: Sequence[Tensor | None],
-    gather: Callable[[Spikes, int], Tensor],
+    gather: Callable[[Spikes, int], Tensor | PackedSums],
     membranes: Sequence[Tensor],
     with_slopes: bool = False,
     packed: bool = True,
@@ -125,7 +127,7 @@ def simulate(
     weights : sequence of Tensor or None
         Feedback (None: there is none) and the weights of the layers above.
     gather : callable
-        ``(spikes, layer) -> aggregated spikes``.
+        ``(spikes, layer) -> aggregated spikes``, of which some rows at a time are read.
     membranes : sequence of Tensor
         Potentials to start with, one a layer.
     with_slopes : bool, default False
@@ -134,29 +136,21 @@ def simulate(
         Hand spikes to ``gather`` as `PackedSpikes` where that is possible: in float32 on the CPU, without a tape, with
         a surrogate of ours.
     """
-    layers = [_kind_of_neurons(lif, membrane, packed)(lif, membrane) for membrane in membranes]
-    slopes = [torch.zeros_like(membrane) for membrane in membranes if with_slopes]
+    layers = [_kind_of_neurons(lif, membrane, packed)(lif, membrane, with_slopes) for membrane in membranes]
     fired: Spikes | None = None  # of the last layer, one step ago
     for step in range(latency):
         below = fired
         for layer, (neurons, weight) in enumerate(zip(layers, weights, strict=True)):
             current = first(step) if layer == 0 else currents[layer - 1]
-            if weight is not None and below is not None:
-                current = torch.addmm(current, gather(below, layer), weight.t())
-            if with_slopes:
-                potential = neurons.charge(current)
-                _add_slopes(slopes[layer], potential, lif)
-                below = neurons.fire(potential)
-            else:
-                below = neurons.step(current)
+            heard = None if weight is None or below is None else gather(below, layer)
+            below = neurons.advance(current, heard, weight)
         fired = below
     count = sum(lif.leak**age for age in range(latency))
     # Below its threshold an unsaturated neuron spreads over twice the width of a unit bump: hence the factor.
     scale = 2 * lif.threshold / count
     return Simulated(
-        tuple(neurons.total / count for neurons in layers),
-        tuple(neurons.membrane for neurons in layers),
-        tuple(one.mul_(scale) for one in slopes),
+        tuple(neurons.rates(count) for neurons in layers),
+        tuple(neurons.slopes.mul_(scale) for neurons in layers if neurons.slopes is not None),
     )
 
 
@@ -166,57 +160,92 @@ def _add_slopes(total: Tensor, potential: Tensor, lif: LIF) -> None:
         part.mul_(lif.leak).add_(slope(lif.spiking, charged - lif.threshold))
 
 
+def _entering(current: Tensor, heard: Heard, weight: Tensor | None, rows: slice) -> Tensor:
+    """Return the current into some neurons: ``current`` is that of each node or of all."""
+    current = current[rows] if current.dim() == 2 else current
+    return current if heard is None or weight is None else torch.addmm(current, heard[rows], weight.t())
+
+
 class _Neurons:
     """A layer's neurons without a tape: they step in place, for time and for memory that fragments otherwise."""
 
-    def __init__(self, lif: LIF, membrane: Tensor) -> None:
-        self.lif, self.membrane = lif, membrane.clone()
-        self.total, self.spikes = torch.zeros_like(membrane), torch.empty_like(membrane)
+    def __init__(self, lif: LIF, membrane: Tensor, with_slopes: bool) -> None:
+        self.lif, self.membrane = lif, membrane.clone(memory_format=torch.contiguous_format)
+        self.total = torch.zeros_like(self.membrane)
+        self.spikes: Any = self.memory()
+        self.slopes = torch.zeros_like(self.membrane) if with_slopes else None
 
-    def charge(self, current: Tensor) -> Tensor:
-        """Return the potential before firing."""
-        if self.lif.leak != 1:
-            self.membrane.mul_(self.lif.leak)
-        return self.membrane.add_(current)
+    def memory(self) -> Any:
+        """Return memory for the spikes of a step."""
+        return torch.empty_like(self.membrane)
 
-    def step(self, current: Tensor) -> Spikes:
-        """Charge and fire."""
-        return self.fire(self.charge(current))
-
-    def fire(self, potential: Tensor) -> Spikes:
-        """Return the spikes, valid until the next step."""
-        lif = self.lif
-        if isinstance(lif.spiking, Surrogate):
-            torch.ge(potential, lif.threshold, out=self.spikes)
-        else:
-            self.spikes.copy_(lif.spiking(potential - lif.threshold))
-        potential.sub_(self.spikes, alpha=lif.threshold)
-        if lif.leak != 1:
-            self.total.mul_(lif.leak)
-        self.total.add_(self.spikes)
+    def advance(self, current: Tensor, heard: Heard, weight: Tensor | None) -> Any:
+        """Take a step; return the spikes, valid until the next one."""
+        num, size = self.membrane.shape
+        at_once = _NUMBERS_AT_ONCE // size if self.membrane.device.type == "cpu" else num
+        for begin in range(0, num, max(at_once, 1)):
+            rows = slice(begin, begin + max(at_once, 1))
+            self.step(rows, _entering(current, heard, weight, rows))
         return self.spikes
+
+    def charge(self, rows: slice, entering: Tensor) -> Tensor:
+        """Return the potential before firing."""
+        membrane = self.membrane[rows]
+        if self.lif.leak != 1:
+            membrane.mul_(self.lif.leak)
+        membrane.add_(entering)
+        if self.slopes is not None:
+            _add_slopes(self.slopes[rows], membrane, self.lif)
+        return membrane
+
+    def step(self, rows: slice, entering: Tensor) -> None:
+        """Charge and fire some neurons."""
+        lif, potential, total, spikes = self.lif, self.charge(rows, entering), self.total[rows], self.spikes[rows]
+        if isinstance(lif.spiking, Surrogate):
+            torch.ge(potential, lif.threshold, out=spikes)
+        else:
+            spikes.copy_(lif.spiking(potential - lif.threshold))
+        potential.sub_(spikes, alpha=lif.threshold)
+        if lif.leak != 1:
+            total.mul_(lif.leak)
+        total.add_(spikes)
+
+    def rates(self, count: float) -> Tensor:
+        """Return the mean of the spikes so far; the neurons are at their end."""
+        return self.total.div_(count)
 
 
 class _PackedNeurons(_Neurons):
     """The same, with spikes of one bit."""
 
-    def step(self, current: Tensor) -> Spikes:
-        return fire_packed(self.membrane, self.total, self.lif.threshold, self.lif.leak, current)
+    def memory(self) -> Any:
+        num, size = self.membrane.shape
+        return PackedSpikes(torch.empty(num, -(-size // 64), dtype=torch.int64), size)
 
-    def fire(self, potential: Tensor) -> Spikes:
-        return fire_packed(potential, self.total, self.lif.threshold, self.lif.leak)
+    def advance(self, current: Tensor, heard: Heard, weight: Tensor | None) -> Spikes:
+        self.spikes = self.memory()  # those of the step before are still being read
+        return super().advance(current, heard, weight)
+
+    def step(self, rows: slice, entering: Tensor) -> None:
+        lif, total = self.lif, self.total[rows]
+        if self.slopes is None:
+            fired = fire_packed(self.membrane[rows], total, lif.threshold, lif.leak, entering)
+        else:
+            fired = fire_packed(self.charge(rows, entering), total, lif.threshold, lif.leak)
+        self.spikes.words[rows] = fired.words
 
 
 class _TapedNeurons(_Neurons):
     """The same with new tensors at each step, as autograd needs them."""
 
-    def charge(self, current: Tensor) -> Tensor:
-        return self.lif.charge(current, self.membrane)
-
-    def fire(self, potential: Tensor) -> Spikes:
+    def advance(self, current: Tensor, heard: Heard, weight: Tensor | None) -> Spikes:
+        potential = self.lif.charge(_entering(current, heard, weight, slice(None)), self.membrane)
         spikes, self.membrane = self.lif.fire(potential)
         self.total = torch.add(spikes, self.total, alpha=self.lif.leak)
         return spikes
+
+    def rates(self, count: float) -> Tensor:
+        return self.total / count
 
 
 def _kind_of_neurons(lif: LIF, membrane: Tensor, packed: bool) -> type[_Neurons]:

@@ -13,6 +13,7 @@ from dgl_dysign.nn._layers import LayerMap, TraceMap
 from dgl_dysign.nn._simulation import Input, Simulated, simulate
 from dgl_dysign.nn.equilibrium_state import EquilibriumState
 from dgl_dysign.ops import PackedSpikes, SolverInfo, aggregate, equilibrium
+from dgl_dysign.ops.packed_spikes import PackedSums
 
 if TYPE_CHECKING:
     from dgl_dysign.nn.equilibrium_spiking_conv import EquilibriumSpikingConv
@@ -57,6 +58,11 @@ class Snapshot:
 
     def _propagate(self, feat: Tensor | PackedSpikes, hops: int, edge_weight: Tensor | None) -> Tensor:
         return gather(self.graph, feat, self.edge_weight if edge_weight is None else edge_weight, hops)
+
+    def _hear(self, spikes: Tensor | PackedSpikes, hops: int) -> Tensor | PackedSums:
+        if hops == 1 and isinstance(spikes, PackedSpikes):
+            return PackedSums(self.graph, spikes, self.edge_weight)
+        return self._propagate(spikes, hops, None)
 
     def _inputs(self, first: Tensor) -> list[Tensor]:
         """Return the arguments of the layers' map, in units of the threshold."""
@@ -112,7 +118,7 @@ class Snapshot:
     def _simulate(self, entry: Input, state: EquilibriumState | None, with_slopes: bool) -> Simulated:
         conv = self.conv
         if state is None:
-            membranes = [torch.full_like(entry.base, conv.lif.threshold / 2)] * conv.num_layers
+            membranes = [entry.base.new_tensor(conv.lif.threshold / 2).expand(entry.base.shape)] * conv.num_layers
         else:
             membranes = [u.detach() for u in state.membrane]
         return simulate(
@@ -121,7 +127,7 @@ class Snapshot:
             entry.at,
             self.above,
             self.weights,
-            lambda spikes, layer: self._propagate(spikes, self.hops[layer], None),
+            lambda spikes, layer: self._hear(spikes, self.hops[layer]),
             membranes,
             with_slopes,
             packed=conv.backend == "packed",

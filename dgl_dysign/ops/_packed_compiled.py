@@ -18,6 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 MOST = 255
+ALIGNMENT = 64
 _WIDTH = 64
 _AHEAD = 24  # neighbours between the one that is summed and the one whose words are fetched
 _INT64 = ir.IntType(64)
@@ -52,7 +53,7 @@ def _fetch(builder: Any, address: Any) -> None:
     builder.call(prefetch, [builder.bitcast(address, byte), *(ir.Constant(number, k) for k in (0, 3, 1))])
 
 
-def _summer(num_words: int, weighted: bool) -> Callable[..., None]:
+def _summer(num_words: int, weighted: bool, past_cache: bool) -> Callable[..., None]:
     """Return what sums ``num_words`` words of some neighbours, all in registers, and stores 64 floats for each."""
     kind = _FLOATS if weighted else _BYTES
 
@@ -91,7 +92,10 @@ def _summer(num_words: int, weighted: bool) -> Callable[..., None]:
             for place, total in enumerate(totals):
                 found = builder.load(total)
                 found = found if weighted else builder.uitofp(found, _FLOATS)
-                builder.store(found, builder.gep(vectors, [ir.Constant(_INT64, place)])).align = 4
+                stored = builder.store(found, builder.gep(vectors, [ir.Constant(_INT64, place)]))
+                stored.align = ALIGNMENT if past_cache else 4
+                if past_cache:
+                    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
             return context.get_dummy_value()
 
         return types.void(words, columns, weights, begin, end, size, stride, out), codegen
@@ -99,9 +103,12 @@ def _summer(num_words: int, weighted: bool) -> Callable[..., None]:
     return sums
 
 
-def _row_sums(weighted: bool) -> Callable[..., None]:
-    """Return the loop over some rows; without weights it takes no more than `MOST` neighbours of each."""
-    sum8, sum4, sum2, sum1 = (_summer(num_words, weighted) for num_words in (8, 4, 2, 1))
+def _row_sums(weighted: bool, past_cache: bool) -> Callable[..., None]:
+    """Return the loop over some rows; without weights it takes no more than `MOST` neighbours of each.
+
+    ``past_cache`` writes to memory without reading it first. The memory must lie at a multiple of `ALIGNMENT`.
+    """
+    sum8, sum4, sum2, sum1 = (_summer(num_words, weighted, past_cache) for num_words in (8, 4, 2, 1))
 
     @numba.njit(nogil=True, cache=True)
     def run(begins, ends, columns, weights, words, out):  # type: ignore[no-untyped-def]
@@ -126,7 +133,8 @@ def _row_sums(weighted: bool) -> Callable[..., None]:
     return run
 
 
-count_rows, weigh_rows = _row_sums(False), _row_sums(True)
+count_rows, weigh_rows = _row_sums(False, False), _row_sums(True, False)
+count_rows_past_cache, weigh_rows_past_cache = _row_sums(False, True), _row_sums(True, True)
 
 
 @intrinsic
@@ -155,27 +163,52 @@ def pack_rows(values, threshold, words):  # type: ignore[no-untyped-def]
             words[row, full] = last
 
 
+@intrinsic
+def _fire(typingctx: Any, current: Any, membrane: Any, total: Any, leak: Any, threshold: Any) -> Any:
+    """Do what `fire_rows` does for 64 neurons, and return the word of their spikes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        entering_at, membrane_at, total_at = (
+            None if kind is types.none else builder.bitcast(at, _FLOATS.as_pointer())
+            for kind, at in zip(signature.args[:3], args[:3], strict=True)
+        )
+        kept, needed = _splat(builder, args[3]), _splat(builder, args[4])
+        potential = builder.load(membrane_at, align=4)
+        if entering_at is not None:
+            potential = builder.fadd(builder.fmul(kept, potential), builder.load(entering_at, align=4))
+        mask = builder.fcmp_ordered(">=", potential, needed)
+        builder.store(builder.select(mask, builder.fsub(potential, needed), potential), membrane_at, align=4)
+        old = builder.fmul(kept, builder.load(total_at, align=4))
+        builder.store(builder.fadd(old, builder.uitofp(mask, _FLOATS)), total_at, align=4)
+        return builder.bitcast(mask, _INT64)
+
+    return types.int64(current, membrane, total, leak, threshold), codegen
+
+
 @numba.njit(nogil=True, cache=True)
 def fire_rows(current, membrane, total, leak, threshold, words):  # type: ignore[no-untyped-def]
     """Charge (unless ``current`` is None), fire and reset neurons, add to leaky sums, pack what fired: in one pass."""
     rows, size = membrane.shape
     for row in range(rows):
-        for begin in range(0, size, 64):
-            end = min(begin + 64, size)
-            if current is not None:
-                for place in range(begin, end):
-                    membrane[row, place] = leak * membrane[row, place] + current[row, place]
-            if end - begin == 64:
-                fired = _at_least(_address(membrane, row * size + begin), threshold)
+        for word in range(size // 64):
+            at = row * size + 64 * word
+            if current is None:
+                words[row, word] = _fire(None, _address(membrane, at), _address(total, at), leak, threshold)
             else:
-                fired = np.int64(0)
-                for place in range(begin, end):
-                    fired |= np.int64(membrane[row, place] >= threshold) << (place - begin)
-            for place in range(begin, end):
-                spike = np.float32(membrane[row, place] >= threshold)
-                membrane[row, place] -= threshold * spike
-                total[row, place] = leak * total[row, place] + spike
-            words[row, begin // 64] = fired
+                entering = _address(current, at)
+                words[row, word] = _fire(entering, _address(membrane, at), _address(total, at), leak, threshold)
+        if size % 64:
+            last = np.int64(0)
+            for bit in range(size % 64):
+                place = size // 64 * 64 + bit
+                potential = membrane[row, place]
+                if current is not None:
+                    potential = leak * potential + current[row, place]
+                fired = potential >= threshold
+                last |= np.int64(fired) << bit
+                membrane[row, place] = potential - threshold if fired else potential
+                total[row, place] = leak * total[row, place] + np.float32(fired)
+            words[row, size // 64] = last
 
 
 @intrinsic

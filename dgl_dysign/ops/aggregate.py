@@ -72,6 +72,7 @@ def aggregate(
     edge_weight: Tensor | None = None,
     norm: str = "both",
     kernels: str | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     r"""Sum the features of in-neighbours, with the normalisations of ``dgl.nn.GraphConv``.
 
@@ -96,6 +97,9 @@ def aggregate(
         The normalisation.
     kernels : {"dgl", "torch-csr", "packed"}, optional
         Which implementation to use, if not the one that `backend` names.
+    out : Tensor, optional
+        For the packed kernels, memory for the result: float32, contiguous, ``(N_dst, *)`` with the last size rounded
+        up to 64. Held over many sums it halves their time, or better, where results are large.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def aggregate(
     GraphError
         If shapes, types or devices do not fit the graph.
     ConfigError
-        If ``norm`` or ``kernels`` is not one of those above.
+        If ``norm`` or ``kernels`` is not one of those above, or ``out`` does not fit or is not for these kernels.
 
     Examples
     --------
@@ -132,18 +136,21 @@ def aggregate(
     if chosen != "packed" and isinstance(feat, PackedSpikes):
         feat = feat.unpack()
     if isinstance(feat, PackedSpikes):
-        out = packed_sum(graph, feat, _by_source(graph, edge_weight, norm))
+        found = packed_sum(graph, feat, _by_source(graph, edge_weight, norm), out)
+    elif out is not None:
+        raise ConfigError(f"out is for the packed kernels, but these are {chosen!r}; leave it out")
     else:
         if norm in ("both", "left"):
             feat = _scale(feat, graph.out_degrees(), -0.5 if norm == "both" else -1.0)
         if chosen == "torch-csr":
-            out = operator(graph, edge_weight, feat.dtype, feat.device)(feat)
+            found = operator(graph, edge_weight, feat.dtype, feat.device)(feat)
         else:
-            out = _dgl_sum(graph, feat, edge_weight)
+            found = _dgl_sum(graph, feat, edge_weight)
     if norm in ("both", "right"):
-        out = _scale(out, graph.in_degrees(), -0.5 if norm == "both" else -1.0)
+        factor = _factor(found, graph.in_degrees(), -0.5 if norm == "both" else -1.0)
+        found = found * factor if out is None else found.mul_(factor)
     _last_backend = chosen
-    return out
+    return found
 
 
 def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | None:
@@ -156,8 +163,12 @@ def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | No
 
 
 def _scale(feat: Tensor, degrees: Tensor, power: float) -> Tensor:
+    return feat * _factor(feat, degrees, power)
+
+
+def _factor(feat: Tensor, degrees: Tensor, power: float) -> Tensor:
     factor = degrees.clamp(min=1).to(device=feat.device, dtype=feat.dtype) ** power
-    return feat * factor.reshape(-1, *[1] * (feat.dim() - 1))
+    return factor.reshape(-1, *[1] * (feat.dim() - 1))
 
 
 def _dgl_sum(graph: Any, feat: Tensor, edge_weight: Tensor | None) -> Tensor:

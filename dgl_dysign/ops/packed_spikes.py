@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.ops.csr import Layout, operator
+from dgl_dysign.ops.csr import operator
 
 _WORD = 64
 _EDGES_A_THREAD, _ROWS_A_THREAD = 1 << 14, 1 << 12
+_CACHE = 1 << 25  # bytes; a result above it has left the cache before anyone reads it
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,9 @@ def fire_packed(
     return PackedSpikes(words, potential.shape[1])
 
 
-def packed_sum(graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None) -> Tensor:
+def packed_sum(
+    graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
     r"""Sum the spikes of in-neighbours, on the CPU, reading bits.
 
     .. math:: h_v = \sum_{u \to v} w_{uv} s_u
@@ -138,59 +141,95 @@ def packed_sum(graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = No
         ``(N_src, *, size)``.
     edge_weight : Tensor, optional
         ``(E,)`` or ``(E, 1)``; it gets no gradient here.
+    out : Tensor, optional
+        Memory for the result, float32, contiguous, ``(N_dst, *, padded)`` with ``padded`` the size rounded up to 64.
+        For a large result the system takes longer to hand out memory than it takes to sum: hold it over many sums.
 
     Returns
     -------
     Tensor
-        float32, ``(N_dst, *, size)``.
+        float32, ``(N_dst, *, size)``; with ``out`` a view of it.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` is not as above.
     """
-    from dgl_dysign.ops._packed_compiled import weigh_rows
-
-    weight = None if edge_weight is None else edge_weight.detach()
-    summed = operator(graph, weight, torch.float32, torch.device("cpu"))
-    layout = summed.layout
-    words = spikes.words.flatten(1).contiguous()
-    if weight is None:
-        out = _counts(layout, words)
-    else:
-        out = _sums(weigh_rows, layout.indptr[:-1], layout.indptr[1:], layout.indices, words, summed.matrix.values())
-    shape = (*spikes.shape[1:-1], spikes.words.shape[-1] * _WORD)
-    return out.reshape(len(out), *shape)[..., : spikes.size]
+    shape = (graph.num_dst_nodes(), *spikes.shape[1:-1], spikes.words.shape[-1] * _WORD)
+    if out is not None:
+        held = (tuple(out.shape), out.dtype, out.device.type, out.is_contiguous())
+        if held != (shape, torch.float32, "cpu", True):
+            raise ConfigError(
+                f"out must be contiguous float32 on the CPU of shape {shape} (features are rounded up to {_WORD}), "
+                f"but is {out.dtype} on {out.device} of shape {held[0]} and strides {out.stride()}"
+            )
+    return PackedSums(graph, spikes, edge_weight).of(slice(None), out)
 
 
-def _counts(layout: Layout, words: Tensor) -> Tensor:
-    from dgl_dysign.ops._packed_compiled import MOST, count_rows
+class PackedSums:
+    """The sums of `packed_sum`, made when rows of them are asked for: ``sums[first:last]``.
 
-    begins, ends = layout.indptr[:-1], layout.indptr[1:]
-    capped = torch.minimum(ends, begins + MOST)
-    out = _sums(count_rows, begins, capped, layout.indices, words)
-    while bool((capped < ends).any()):  # the neighbours beyond what a byte counts
-        rows = torch.nonzero(capped < ends)[:, 0]
-        begins, capped = capped, torch.minimum(ends, capped + MOST)
-        out.index_add_(0, rows, _sums(count_rows, begins[rows], capped[rows], layout.indices, words))
-    return out
+    Parameters
+    ----------
+    graph, spikes, edge_weight
+        As for `packed_sum`.
+    """
 
+    def __init__(self, graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None) -> None:
+        summed = operator(graph, edge_weight, torch.float32, torch.device("cpu"))
+        self.spikes, self.words, self.layout = spikes, spikes.words.flatten(1).contiguous(), summed.layout
+        self.weights = None if edge_weight is None else summed.matrix.values()
 
-def _sums(
-    kernel: Any, begins: Tensor, ends: Tensor, columns: Tensor, words: Tensor, weights: Tensor | None = None
-) -> Tensor:
-    """Sum the words of ``columns[begin:end]`` for each row; each thread has rows with about as many edges."""
-    # NumPy asks for huge pages, PyTorch by default does not: fresh memory of this size costs a quarter of the time.
-    out = torch.from_numpy(np.empty((len(begins), words.shape[1] * _WORD), np.float32))
-    weights = out[:0, 0] if weights is None else weights
-    arrays = [x.numpy() for x in (begins, ends, columns, weights, words, out)]
+    def __getitem__(self, rows: slice) -> Tensor:
+        return self.of(rows)
 
-    def work(first: int, last: int) -> None:
-        kernel(arrays[0][first:last], arrays[1][first:last], *arrays[2:5], arrays[5][first:last])
+    def of(self, rows: slice, out: Tensor | None = None) -> Tensor:
+        """Return the sums of some rows, in ``out`` if given."""
+        begins, ends = self.layout.indptr[:-1][rows], self.layout.indptr[1:][rows]
+        sums = self._weighed(begins, ends, out) if self.weights is not None else self._counted(begins, ends, out)
+        shape = (*self.spikes.shape[1:-1], self.spikes.words.shape[-1] * _WORD)
+        return sums.reshape(len(begins), *shape)[..., : self.spikes.size]
 
-    _in_parts(work, (ends - begins).cumsum(0), _EDGES_A_THREAD)
-    return out
+    def _weighed(self, begins: Tensor, ends: Tensor, out: Tensor | None) -> Tensor:
+        from dgl_dysign.ops._packed_compiled import weigh_rows, weigh_rows_past_cache
+
+        return self._summed((weigh_rows, weigh_rows_past_cache), begins, ends, out)
+
+    def _counted(self, begins: Tensor, ends: Tensor, out: Tensor | None) -> Tensor:
+        from dgl_dysign.ops._packed_compiled import MOST, count_rows, count_rows_past_cache
+
+        kernels, capped = (count_rows, count_rows_past_cache), torch.minimum(ends, begins + MOST)
+        out = self._summed(kernels, begins, capped, out)
+        while bool((capped < ends).any()):  # the neighbours beyond what a byte counts
+            rows = torch.nonzero(capped < ends)[:, 0]
+            begins, capped = capped, torch.minimum(ends, capped + MOST)
+            out.index_add_(0, rows, self._summed(kernels, begins[rows], capped[rows]))
+        return out
+
+    def _summed(self, kernels: tuple[Any, Any], begins: Tensor, ends: Tensor, out: Tensor | None = None) -> Tensor:
+        """Sum the words of the columns ``[begin:end]`` of each row; each thread has rows with about as many edges."""
+        from dgl_dysign.ops._packed_compiled import ALIGNMENT
+
+        # Memory from the system was just zeroed and is in the cache; memory that was held is not, if it is large.
+        past_cache = out is not None and out.nbytes > _CACHE and out.data_ptr() % ALIGNMENT == 0
+        if out is None:
+            # NumPy asks for huge pages, PyTorch by default does not: a quarter of the time for memory of this size.
+            out = torch.from_numpy(np.empty((len(begins), self.words.shape[1] * _WORD), np.float32))
+        out = out.view(len(begins), self.words.shape[1] * _WORD)
+        weights = out.new_empty(0) if self.weights is None else self.weights
+        arrays = [x.numpy() for x in (begins, ends, self.layout.indices, weights, self.words, out)]
+
+        def work(first: int, last: int) -> None:
+            kernels[past_cache](arrays[0][first:last], arrays[1][first:last], *arrays[2:5], arrays[5][first:last])
+
+        _in_parts(work, ends - begins[:1], _EDGES_A_THREAD)
+        return out
 
 
 def _in_parts(work: Callable[[int, int], None], costs: Tensor, least: int) -> None:
     """Do ``work(first, last)`` on all rows, in as many threads as PyTorch has, each with about as much to do.
 
-    ``costs`` adds up what the rows up to each one cost; below ``least`` of it a thread costs more than it saves.
+    ``costs`` says what all rows up to each one cost; below ``least`` of it a thread costs more than it saves.
     """
     rows, total = len(costs), int(costs[-1]) if len(costs) else 0
     threads = min(torch.get_num_threads(), 1 + total // least)
@@ -244,7 +283,7 @@ def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = No
         raise ConfigError(f"weight must have shape (out_feats, {spikes.size}), but has {tuple(weight.shape)}")
     words = spikes.words.flatten(0, -2).contiguous()
     start = torch.zeros(len(weight)) if bias is None else bias.detach()
-    out = start.expand(len(words), -1).contiguous()
+    out = start.repeat(len(words), 1)
     rows = weight.detach().t().contiguous()
     arrays = words.numpy(), rows.numpy(), out.numpy()
 

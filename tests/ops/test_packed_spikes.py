@@ -96,6 +96,34 @@ def test_one_pass_fires_as_the_neuron_does(size, leak):
     assert torch.equal(total, summed)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("size", "offset"), [(640, 0), (640, 5), (700, 0)])
+def test_memory_for_the_result_is_given(monkeypatch, weighted, size, offset):
+    """Large results go past the cache where the memory is aligned; the bits are those of new memory."""
+    generator = torch.Generator().manual_seed(0)
+    num, padded = 2 * MOST, 64 * -(-size // 64)
+    ends = torch.stack((torch.arange(num), torch.zeros(num, dtype=torch.int64)))  # more than a byte counts, to node 0
+    graph = dgl.graph(tuple(torch.cat((ends, torch.randint(num, (2, 3000), generator=generator)), 1)), num_nodes=num)
+    weight = torch.rand(graph.num_edges(), generator=generator) if weighted else None
+    packed = PackedSpikes.pack((torch.rand(num, size, generator=generator) < 0.6).float())
+    memory = torch.empty(num * padded + offset)[offset:].fill_(torch.nan).view(num, padded)
+    for cache in (1 << 25, 0):
+        monkeypatch.setattr("dgl_dysign.ops.packed_spikes._CACHE", cache)
+        for norm in ("none", "right"):
+            found = aggregate(graph, packed, weight, norm, out=memory)
+            assert found.data_ptr() == memory.data_ptr()
+            assert torch.equal(found, aggregate(graph, packed, weight, norm))
+
+
+def test_memory_that_does_not_fit_is_refused():
+    graph, packed = dgl.graph(([0], [1])), PackedSpikes.pack(torch.ones(2, 70))
+    for wrong in (torch.empty(2, 70), torch.empty(2, 128).double(), torch.empty(128, 2).t()):
+        with pytest.raises(ConfigError, match=r"contiguous float32 on the CPU of shape \(2, 128\)"):
+            aggregate(graph, packed, out=wrong)
+    with pytest.raises(ConfigError, match="out is for the packed kernels, but these are 'dgl'"):
+        aggregate(graph, packed.unpack(), out=torch.empty(2, 128))
+
+
 def test_blocks_and_what_is_refused():
     block = dgl.to_block(dgl.graph(([0, 1, 2], [3, 3, 0])), dst_nodes=[3, 0])
     spikes = torch.eye(block.num_src_nodes(), 5)
@@ -116,6 +144,12 @@ def test_the_linear_map_of_spikes(case, out_feats, with_bias):
     found = ops.packed_linear(PackedSpikes.pack(spikes), weight, bias)
     exact = torch.nn.functional.linear(spikes.double(), weight.double(), None if bias is None else bias.double())
     torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-4)
+
+
+def test_the_linear_map_of_one_node_leaves_the_bias_alone():
+    bias = torch.ones(3)
+    ops.packed_linear(PackedSpikes.pack(torch.ones(1, 2)), torch.ones(3, 2), bias)
+    assert torch.equal(bias, torch.ones(3))
 
 
 def test_the_linear_map_refuses_other_widths():
