@@ -22,27 +22,6 @@ _STORE = (
 )  # fmt: skip
 
 
-class SavedFeatures(LinkFeatures):
-    """Features of pairs in the unit of time of the training, however many snapshots there are by now.
-
-    Parameters
-    ----------
-    num_nodes, begins, families
-        As for `LinkFeatures`.
-    width : float
-        Length of a snapshot in the training: the unit.
-    """
-
-    def __init__(self, num_nodes: int, begins: list[float] | None, families: list[str], width: float) -> None:
-        self._unit = width
-        super().__init__(num_nodes, begins, families)
-
-    def reset(self) -> None:
-        """Forget what was observed."""
-        super().reset()
-        self._past._width = self._unit  # else it would be the mean over all snapshots, and move with each new one
-
-
 def scorer_parts(scorer: LinkScorer) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what the two files of a scorer's folder hold."""
     config, tensors = scorer.model.folder_parts()
@@ -65,8 +44,8 @@ def _features_card(features: PairFeatures | None) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = {"names": list(features.names)}
     if isinstance(features, LinkFeatures):
-        unit = features._past._width
-        found |= {"families": list(features.families), "timed": features._begins is not None, "unit": unit}
+        timed = features.begins is not None
+        found |= {"families": list(features.families), "timed": timed, "unit": features.unit}
     return found
 
 
@@ -115,7 +94,8 @@ def restored_features(
     if data is None:
         raise ConfigError("the scorer sees features of pairs, which are made from the data: pass data=")
     begins = [data.time_range(t)[0] for t in range(data.num_snapshots)] if card["timed"] else None
-    features = SavedFeatures(data.num_nodes, begins, card["families"], card["unit"])
+    # In the training's unit: the mean over all snapshots would move with each new one.
+    features = LinkFeatures(data.num_nodes, begins, card["families"], card["unit"])
     if list(features.names) != card["names"]:
         raise DataError(f"features: this data gives {list(features.names)}, but the training gave {card['names']}")
     return features

@@ -31,12 +31,15 @@ class Past:
         Number of nodes N.
     begins : sequence of float, optional
         Time at which each snapshot begins; default: its number.
+    unit : float, optional
+        Time that counts as one snapshot; default: what the snapshots of `begins` last on average.
     """
 
-    def __init__(self, num_nodes: int, begins: Sequence[float] | None = None) -> None:
+    def __init__(self, num_nodes: int, begins: Sequence[float] | None = None, unit: float | None = None) -> None:
         self.num_nodes = num_nodes
         self._begins = None if begins is None else np.asarray(begins, np.float64)
-        self._width = 1.0 if self._begins is None or len(self._begins) < 2 else float(np.diff(self._begins).mean())
+        mean = 1.0 if self._begins is None or len(self._begins) < 2 else float(np.diff(self._begins).mean())
+        self.unit = mean if unit is None else unit
         self.snapshot = -1
         self.sums = {decay: np.zeros((len(SUMS), num_nodes)) for decay in DECAYS}
         self.first = np.full(num_nodes, np.inf)
@@ -51,7 +54,7 @@ class Past:
         if self._begins is None:
             return float(snapshot)
         last = len(self._begins) - 1  # later ones are expected at the mean width
-        return float(self._begins[min(snapshot, last)] / self._width) + max(0, snapshot - last)
+        return float(self._begins[min(snapshot, last)] / self.unit) + max(0, snapshot - last)
 
     def add(self, edges: SnapshotEdges) -> None:
         """Take in the next snapshot."""
@@ -62,7 +65,7 @@ class Past:
             )
         src, dst = edges.src.numpy(), edges.dst.numpy()
         weight = np.ones(len(src)) if edges.weight is None else edges.weight.numpy()
-        time = np.full(len(src), float(t)) if self._begins is None else edges.time.numpy() / self._width
+        time = np.full(len(src), float(t)) if self._begins is None else edges.time.numpy() / self.unit
         if not edges.directed:
             src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
             weight, time = np.tile(weight, 2), np.tile(time, 2)

@@ -62,16 +62,21 @@ class LinkFeatures:
     families : sequence of str, optional
         Which; default: all, without ``shared`` and ``walks`` above 50,000 nodes, where they cost
         O(N) for each source. Memory is O(N + edges).
+    unit : float, optional
+        Time that counts as one snapshot in the columns; default: what the snapshots of `begins` last on average, which
+        moves with each new one.
 
     Attributes
     ----------
     names : tuple of str
         Names of the F columns, ``family/name``.
+    begins, families, unit
+        As given, or their defaults.
 
     Raises
     ------
     ConfigError
-        For an unknown family, or snapshots in the wrong order.
+        For an unknown family, a unit that is not positive, or snapshots in the wrong order.
 
     Examples
     --------
@@ -86,7 +91,11 @@ class LinkFeatures:
     """
 
     def __init__(
-        self, num_nodes: int, begins: Sequence[float] | None = None, families: Sequence[str] | None = None
+        self,
+        num_nodes: int,
+        begins: Sequence[float] | None = None,
+        families: Sequence[str] | None = None,
+        unit: float | None = None,
     ) -> None:
         if families is None:
             families = [name for name in FAMILIES if num_nodes <= _LARGE or name in _LIGHT]
@@ -94,7 +103,9 @@ class LinkFeatures:
         if unknown or not families:
             found = repr(unknown[0]) if unknown else "none"
             raise ConfigError(f"families: expected some of {', '.join(map(repr, FAMILIES))}, but got {found}")
-        self.num_nodes, self._begins = num_nodes, begins
+        if unit is not None and not unit > 0:
+            raise ConfigError(f"unit must be positive, but got {unit}")
+        self.num_nodes, self.begins, self._given_unit = num_nodes, begins, unit
         self.families = tuple(name for name in FAMILIES if name in families)
         self.reset()
         none = np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
@@ -105,12 +116,17 @@ class LinkFeatures:
         """Return features for a prepared folder: its beginnings of snapshots, no ratings where edges have no weight."""
         made = cls(data.num_nodes, [data.time_range(t)[0] for t in range(data.num_snapshots)], families)
         if families is None and data.manifest.get("edge_weight") is None:
-            return cls(data.num_nodes, made._begins, [name for name in made.families if name != "ratings"])
+            return cls(data.num_nodes, made.begins, [name for name in made.families if name != "ratings"])
         return made
+
+    @property
+    def unit(self) -> float:
+        """Time that counts as one snapshot."""
+        return self._past.unit
 
     def reset(self) -> None:
         """Forget what was observed."""
-        self._past = Past(self.num_nodes, self._begins)
+        self._past = Past(self.num_nodes, self.begins, self._given_unit)
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Take in the next snapshot; empty ones may be left out."""

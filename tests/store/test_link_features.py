@@ -197,3 +197,20 @@ def test_what_comes_after_the_last_snapshot_can_be_asked(past):
     later = column(observed(past), "activity/dst_recency_any", T + 2)
     known = last < np.log1p(8 * 300)
     np.testing.assert_allclose(np.expm1(later[known]), np.expm1(last[known]) + 16, rtol=1e-5)
+
+
+def test_times_are_counted_in_the_unit_that_is_given(past):
+    assert observed(past).unit == 10.0  # the mean of what the snapshots last
+    given, mean = observed(past, unit=10.0), observed(past)
+    for features in (given, mean):
+        features.reset()
+        for edges in past:
+            features.observe(edges)
+    assert torch.equal(given.features(T, *all_pairs()), mean.features(T, *all_pairs()))
+    halves = column(observed(past, unit=5.0), "activity/dst_recency_out")[0]
+    whole = np.expm1(column(given, "activity/dst_recency_out")[0])
+    met = whole < 8 * 400 - 1  # nodes that never met anybody have the same bound in either unit
+    np.testing.assert_allclose(np.expm1(halves)[met], 2 * whole[met], rtol=1e-5)
+    for unit in (0.0, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match="unit must be positive, but got"):
+            LinkFeatures(N, unit=unit)
