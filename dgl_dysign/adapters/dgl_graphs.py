@@ -233,7 +233,7 @@ def _edges(graphs: Sequence[Any], names: Mapping[str, str], ignore: Any) -> list
     """Read the edges of each graph, in the order of their numbers."""
     columns: list[dict[str, np.ndarray]] = []
     for graph in graphs:
-        src, dst = graph.edges(order="eid")
+        src, dst = graph.formats(["coo", "csr", "csc"]).edges(order="eid")  # also where COO is not allowed
         part = {"src": _numpy(src), "dst": _numpy(dst)}
         for field, key in _named(graph.edata, _EDATA, names, ignore).items():
             values = _numpy(graph.edata[key])

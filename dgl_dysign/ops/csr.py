@@ -40,12 +40,10 @@ def edge_ends(graph: Any) -> tuple[Tensor, Tensor]:
     (tensor([2, 0]), tensor([1, 1]))
     """
     formats = graph.formats()
-    if "coo" in formats["created"] or "coo" in formats["not created"]:
-        ends: tuple[Tensor, Tensor] = graph.edges(order="eid")
-        return ends
-    src, dst, edge = graph.edges(form="all", order=None)  # DGL has these by node
-    place = edge.argsort()
-    return src[place], dst[place]
+    if "coo" not in formats["created"] + formats["not created"]:
+        graph = graph.formats(["coo", "csr", "csc"])  # another graph of the same edges
+    ends: tuple[Tensor, Tensor] = graph.edges(order="eid")
+    return ends
 
 
 class EdgeIndex:

@@ -182,6 +182,13 @@ def test_graphs_of_other_code():
         Adapter().from_events(example(), form="all")
 
 
+@pytest.mark.parametrize("kinds", [["csr"], ["csc"], ["csr", "csc"]], ids="+".join)
+def test_graphs_that_are_not_allowed_the_coo_format(kinds):
+    stream = example(*OPTIONAL_FIELDS)
+    (graph,), labels = Adapter().from_events(stream)
+    assert Adapter().to_events(([graph.formats(kinds)], labels)).equals(stream)
+
+
 def test_our_own_graphs_of_snapshots(prepared_example):
     from dgl_dysign.data import TemporalGraph
 
