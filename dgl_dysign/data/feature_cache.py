@@ -7,10 +7,12 @@ read and the operating system may drop them again.
 import os
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
+import torch
 
 from dgl_dysign.data import schema
 from dgl_dysign.data.row_store import RowFiles
@@ -100,17 +102,29 @@ def _write(cache: Path, values: np.ndarray, digest: str) -> None:
 def _map(cache: Path, shape: tuple[int, int], digest: str) -> np.ndarray | None:
     """Map a cache; None where there is none or it is stale or damaged."""
     try:
-        # Copy-on-write: PyTorch has no read-only tensors, and a write must neither crash nor reach the file.
-        mapped = np.memmap(cache, np.uint8, mode="c")
-        whole = pa.py_buffer(mapped)
-        reader = pa.ipc.open_file(whole)
-        if (reader.schema.metadata or {}).get(_HASH) != digest.encode():
-            return None
-        column = reader.get_batch(0).column("feat")
-        if (len(column), column.type.list_size) != shape:
-            return None
+        with open(cache, "rb") as file:
+            kept = np.memmap(file, np.uint8, mode="r")
+            whole = pa.py_buffer(kept)
+            reader = pa.ipc.open_file(whole)
+            if (reader.schema.metadata or {}).get(_HASH) != digest.encode():
+                return None
+            column = reader.get_batch(0).column("feat")
+            if (len(column), column.type.list_size) != shape:
+                return None
+            start = column.flatten().buffers()[1].address - whole.address
+            found = slice(start, start + 4 * shape[0] * shape[1])
+            return _writable(file, kept, found).view(np.float32).reshape(shape)
     except (OSError, ValueError, KeyError, IndexError, pa.ArrowException):
         return None
-    values = column.flatten().buffers()[1]
-    start = values.address - whole.address
-    return mapped[start : start + 4 * shape[0] * shape[1]].view(np.float32).reshape(shape)
+
+
+def _writable(file: IO[bytes], kept: np.ndarray, found: slice) -> np.ndarray:
+    """Map a part of a file anew, or copy it: PyTorch has no read-only tensors, and a write must not reach the file."""
+    try:
+        return np.memmap(file, np.uint8, mode="c")[found]
+    except OSError:  # all of it counts as memory of the process, which may have been given less
+        files, values = RowFiles(Path(file.name).parent), kept[found, None]
+        target = files.zeros(*values.shape, torch.uint8).numpy()
+        for rows in files.row_blocks(*values.shape):
+            target[rows] = values[rows]
+        return target[:, 0]

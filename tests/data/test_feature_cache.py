@@ -54,6 +54,25 @@ def test_it_is_mapped_and_private(folder):
     assert torch.equal(data.features(0), torch.from_numpy(FEATURES[0]))
 
 
+def test_where_private_pages_are_refused_it_is_copied_on_the_disk(folder, monkeypatch):
+    expected = TemporalGraph.load(folder).features(0)
+    written = (folder / "features" / "00000.arrow").stat().st_mtime_ns
+
+    def limited(*args, mode, memmap=np.memmap):
+        if mode == "c":
+            raise OSError(12, "Cannot allocate memory")  # as under RLIMIT_DATA
+        return memmap(*args, mode=mode)
+
+    monkeypatch.setattr(feature_cache.np, "memmap", limited)
+    monkeypatch.setattr(schema, "RowReader", lambda *args: pytest.fail("the Parquet file was read again"))
+    found = TemporalGraph.load(folder).features(0)
+    assert torch.equal(found, expected)
+    found.fill_(3.0)
+    assert torch.equal(TemporalGraph.load(folder).features(0), expected)
+    assert caches(folder) == ["00000.arrow"]
+    assert (folder / "features" / "00000.arrow").stat().st_mtime_ns == written
+
+
 def test_outlives_the_graph_and_works_in_dgl(folder):
     feat = TemporalGraph.load(folder).features(0)
     (folder / "features" / "00000.arrow").unlink()
