@@ -1,23 +1,31 @@
 """Sums over neighbours that read spikes at one bit each, beside those that read them as float32, as JSON lines.
 
 ``aggregate`` rows: random graphs whose features outgrow the caches of a core. In the same process: the packed sum, with
-and without edge weights, DGL's sum (``copy_u_sum``) and mean, PyTorch's product with a CSR matrix, a layer as SpikeNet
-computes it (five sampled neighbours gathered and averaged, then a neuron), and a copy of the result's size. ``times``
-is how often faster the packed sum is than the faster of DGL's two; the bar is 6. ``bandwidth_share`` is what the packed
-sum must move at least (indices, words and result, once each) in its time, over the bandwidth of a large copy.
-``packed_linear`` and ``dense_linear`` map the spikes to as many features. ``exact`` says that all sums are equal to
-the last bit. ``dblp`` rows: the same on the last snapshot of a prepared folder. ``simulation`` rows: a spiking
-simulation at latency 8, packed and in floats, end to end, in a fresh process each for the memory.
+and without edge weights, into new memory as all others and (``_out``) into memory that is held; DGL's sum
+(``copy_u_sum``) and mean, PyTorch's product with a CSR matrix, a layer as SpikeNet computes it (five sampled neighbours
+gathered and averaged, then a neuron), and a copy of the result's size. ``times`` is how often faster the packed sum is
+than the faster of DGL's two; the bar is 6. ``bandwidth_share`` is what the packed sum must move at least (indices,
+words and result, once each) in its time, over the bandwidth of a large copy. ``packed_linear`` and ``dense_linear`` map
+the spikes to as many features. ``exact`` says that all sums are equal to the last bit. ``dblp`` rows: the same on the
+last snapshot of a prepared folder. ``neuron`` rows: charge, fire, reset and pack in one pass, beside a neuron in
+PyTorch and SpikingJelly's, where it is installed. ``simulation`` rows: a spiking simulation at latency 8, packed and in
+floats, end to end, in a fresh process each for the memory.
+
+Most of what a packed sum takes on a large graph is the system's, which hands out zeroed memory for every new result;
+DGL and PyTorch have it to pay too. ``--held-memory`` tells the allocator to keep what is freed, for everyone.
 
     python benchmarks/packed_spikes.py                       # the sizes of the bars; some minutes
     python benchmarks/packed_spikes.py --dblp PREPARED --threads 1 2
+    python benchmarks/packed_spikes.py --held-memory --no-simulation
     python benchmarks/packed_spikes.py --quick
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -30,6 +38,7 @@ from torch import Tensor
 
 from dgl_dysign import ops
 from dgl_dysign._dgl import dgl
+from dgl_dysign.data import TemporalGraph
 from dgl_dysign.nn import LIF, EquilibriumSpikingConv
 from dgl_dysign.ops import PackedSpikes
 from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
@@ -38,19 +47,22 @@ BAR = 6
 SIZES = ((100_000, 2_000_000, 128), (100_000, 2_000_000, 512), (500_000, 5_000_000, 128), (500_000, 5_000_000, 512))
 PATENT = (2_738_012, 13_960_811)
 SAMPLED = 5
+LEAK = 0.9
+HELD_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}  # glibc's
+SECONDS = 2.0  # after which nothing is repeated once more
 Row = dict[str, object]
 
 
 def timed(work: Callable[[], Any], runs: int) -> tuple[float, float]:
-    """Return the least and the median milliseconds of some runs, after one that does not count."""
+    """Return the least and the median milliseconds of up to ``runs`` runs, after one that does not count."""
     with torch.no_grad():
         return _timed(work, runs)
 
 
 def _timed(work: Callable[[], Any], runs: int) -> tuple[float, float]:
     work()
-    found = []
-    for _ in range(runs):
+    found: list[float] = []
+    while len(found) < runs and sum(found) < 1e3 * SECONDS:
         begun = time.perf_counter()
         work()
         found.append(1e3 * (time.perf_counter() - begun))
@@ -90,9 +102,12 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
     spikes = (torch.rand(graph.num_nodes(), dim, generator=generator) < rate).float()
     weight, packed = torch.rand(graph.num_edges(), generator=generator), PackedSpikes.pack(spikes)
     square = torch.randn(dim, dim, generator=generator)
+    held = torch.empty(graph.num_nodes(), packed.words.shape[1] * 64)
     kernels: dict[str, Callable[[], Any]] = {
         "packed": lambda: ops.aggregate(graph, packed, norm="none"),
         "packed_weighted": lambda: ops.aggregate(graph, packed, weight, norm="none"),
+        "packed_out": lambda: ops.aggregate(graph, packed, norm="none", out=held),
+        "packed_weighted_out": lambda: ops.aggregate(graph, packed, weight, norm="none", out=held),
         "dgl_sum": lambda: dgl.ops.copy_u_sum(graph, spikes),
         "dgl_mean": lambda: dgl.ops.copy_u_mean(graph, spikes),
         "torch_csr": lambda: ops.aggregate(graph, spikes, norm="none", kernels="torch-csr"),
@@ -103,8 +118,9 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
         "pack": lambda: PackedSpikes.pack(spikes),
         "copy_of_result": spikes.clone,
     }
-    exact = torch.equal(kernels["packed"](), kernels["dgl_sum"]())
-    exact = exact and torch.equal(kernels["packed_weighted"](), kernels["torch_csr_weighted"]())
+    right = {"": kernels["dgl_sum"](), "_weighted": kernels["torch_csr_weighted"]()}
+    exact = all(torch.equal(kernels[f"packed{key}{out}"](), right[key]) for key in right for out in ("", "_out"))
+    del right
     found = {key: timed(work, runs) for key, work in kernels.items()}
     moved = 4 * (graph.num_edges() + graph.num_nodes() * (1 + dim)) + packed.nbytes
     peer = min(found["dgl_sum"][0], found["dgl_mean"][0])
@@ -116,23 +132,66 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
         "feats": dim,
         "rate": rate,
         "threads": torch.get_num_threads(),
+        "held_memory": _memory_is_held(),
         "ms": {key: round(least, 2) for key, (least, _) in found.items()},
         "ms_median": {key: round(median, 2) for key, (_, median) in found.items()},
         "times": round(peer / found["packed"][0], 1),
+        "times_out": round(peer / found["packed_out"][0], 1),
         "times_weighted": round(found["torch_csr_weighted"][0] / found["packed_weighted"][0], 1),
+        "times_weighted_out": round(found["torch_csr_weighted"][0] / found["packed_weighted_out"][0], 1),
         "bar": BAR,
         "bandwidth_share": round(moved / (found["packed"][0] / 1e3) / bandwidth, 2),
+        "bandwidth_share_out": round(moved / (found["packed_out"][0] / 1e3) / bandwidth, 2),
         "packed_bytes": packed.nbytes,
         "float_bytes": spikes.numel() * 4,
         "exact": exact,
     }
 
 
-def simulate(backend: str, nodes: int, edges: int, dim: int, steps: int) -> Row:
+def _memory_is_held() -> bool:
+    return all(os.environ.get(name) == value for name, value in HELD_MEMORY.items())
+
+
+def neuron_row(nodes: int, dim: int, runs: int) -> Row:
+    """Compare one step of neurons; ours also adds up the spikes, and packs them."""
+    generator = torch.Generator().manual_seed(0)
+    current, start = torch.rand(2, nodes, dim, generator=generator)
+    ours, total, lif = start.clone(), torch.zeros(nodes, dim), LIF(1.0, LEAK)
+    spikes = ops.fire_packed(ours, total, 1.0, LEAK, current).unpack()
+    steps: dict[str, Callable[[], Any]] = {
+        "fire_packed": lambda: ops.fire_packed(ours, total, 1.0, LEAK, current),
+        "torch": lambda: lif(current, start),
+        "torch_then_pack": lambda: PackedSpikes.pack(lif(current, start)[0]),
+    }
+    same = [float((lif(current, start)[0] == spikes).float().mean())]
+    theirs = _spikingjelly(start)
+    if theirs is not None:
+        same.append(float((theirs(current) == spikes).float().mean()))
+        steps["spikingjelly"] = lambda: theirs(current)
+        steps["spikingjelly_then_pack"] = lambda: PackedSpikes.pack(theirs(current))
+    found = {key: round(timed(step, runs)[0], 2) for key, step in steps.items()}
+    size = {"nodes": nodes, "feats": dim, "threads": torch.get_num_threads()}
+    return {"check": "neuron", **size, "ms": found, "same_spikes": min(same)}
+
+
+def _spikingjelly(membrane: Tensor) -> Callable[[Tensor], Tensor] | None:
+    """Return SpikingJelly's neurons in a state, or None where it is not installed."""
+    try:
+        theirs: Any = importlib.import_module("spikingjelly.activation_based.neuron")
+    except ImportError:
+        return None
+    neurons = theirs.LIFNode(tau=1 / (1 - LEAK), decay_input=False, v_reset=None).eval()
+    neurons.v = membrane.clone()
+    step: Callable[[Tensor], Tensor] = neurons
+    return step
+
+
+def simulate(backend: str, source: str, dim: int, steps: int, threads: int) -> Row:
     """Simulate one snapshot at latency 8; in a process of its own."""
     torch.manual_seed(0)
-    graph, feat = random_graph(nodes, edges), torch.rand(nodes, dim)
-    conv = EquilibriumSpikingConv(dim, dim, simulate=True, backend=backend, compensation_hops=0).eval()
+    torch.set_num_threads(threads)
+    graph, feat = _snapshot(source, dim)
+    conv = EquilibriumSpikingConv(feat.shape[1], dim, simulate=True, backend=backend).eval()
     weight = ops.symmetric_norm(graph, None, torch.float32)
     ops.aggregate(graph, feat[:, :1], weight, norm="none")  # the edges by destination are made once
     with torch.no_grad():  # and code is compiled once
@@ -144,15 +203,24 @@ def simulate(backend: str, nodes: int, edges: int, dim: int, steps: int) -> Row:
             begun = time.perf_counter()
             rate, _ = conv(graph, feat)
             seconds.append(time.perf_counter() - begun)
-    size = {
-        "nodes": nodes,
-        "edges": edges,
-        "feats": dim,
-        "latency": conv.latency,
-        "rate": round(float(rate.mean()), 3),
-    }
+    size = {"nodes": graph.num_nodes(), "edges": graph.num_edges(), "in_feats": feat.shape[1], "feats": dim}
+    found = {"latency": conv.latency, "rate": round(float(rate.mean()), 3), "threads": threads}
     grown = (peak_rss_bytes() - before) >> 20
-    return {"check": "simulation", "backend": backend, **size, "seconds": round(min(seconds), 3), "peak_mib": grown}
+    return {"check": "simulation", "backend": backend, **size, **found, "seconds": _least(seconds), "peak_mib": grown}
+
+
+def _least(seconds: list[float]) -> float:
+    return round(min(seconds), 4)
+
+
+def _snapshot(source: str, dim: int) -> tuple[Any, Tensor]:
+    """Return the last snapshot of a prepared folder or, of ``NODESxEDGES``, a random graph, with features."""
+    if "x" in source and source.replace("x", "").isdigit():
+        nodes, edges = map(int, source.split("x"))
+        return random_graph(nodes, edges), torch.rand(nodes, dim)
+    data = TemporalGraph.load(source)
+    last = data.num_snapshots - 1
+    return data.graph(last), data.features(last).float()
 
 
 def _fresh(*numbers: object) -> str:
@@ -170,6 +238,18 @@ def aggregate_rows(args: argparse.Namespace, graphs: Sequence[tuple[str, Any, Se
             for dim in dims:
                 for rate in args.rates:
                     yield aggregate_row(name, graph, dim, rate, args.runs, bandwidth)
+        yield neuron_row(2_000 if args.quick else 500_000, 128, args.runs)
+
+
+def simulation_rows(args: argparse.Namespace) -> Iterator[str]:
+    """Yield a line for each number of threads, graph and way to move spikes."""
+    graphs = [("2000x20000", 64, 1)] if args.quick else [("x".join(map(str, PATENT)), 64, 2)]
+    if args.dblp:
+        graphs.append((args.dblp, 128, 20))
+    for threads in args.threads:
+        for source, dim, steps in graphs:
+            for backend in ("packed", "float"):
+                yield _fresh(backend, source, dim, steps, threads)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -179,34 +259,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dblp", help="prepared folder whose last snapshot to take too")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.15, 0.5])
+    parser.add_argument("--sizes", type=int, nargs="+", choices=range(len(SIZES)), default=range(len(SIZES)))
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--held-memory", action="store_true", help="new memory costs nobody anything")
     parser.add_argument("--no-simulation", action="store_true")
     parser.add_argument("--one-simulation", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if args.held_memory and not _memory_is_held():
+        command = [sys.executable, __file__, *(sys.argv[1:] if argv is None else argv)]
+        return subprocess.run(command, env={**os.environ, **HELD_MEMORY}, check=False).returncode
     if args.one_simulation:
-        backend, *numbers = args.one_simulation
-        torch.set_num_threads(1)
-        print(json.dumps(simulate(backend, *map(int, numbers))))
+        backend, source, *numbers = args.one_simulation
+        print(json.dumps(simulate(backend, source, *map(int, numbers))))
         return 0
-    sizes = ((2_000, 20_000, 128),) if args.quick else SIZES
-    graphs: dict[tuple[int, int], list[int]] = {}
-    for nodes, edges, dim in sizes:
-        graphs.setdefault((nodes, edges), []).append(dim)
-    made: list[tuple[str, Any, Sequence[int]]] = [
-        ("random", random_graph(*size), dims) for size, dims in graphs.items()
-    ]
-    if args.dblp:
-        from dgl_dysign.data import TemporalGraph
-
-        data = TemporalGraph.load(args.dblp)
-        made.append(("dblp", data.graph(data.num_snapshots - 1), (128, 256)))
-    for row in aggregate_rows(args, made):
+    for row in aggregate_rows(args, _graphs(args)):
         print(json.dumps(row), flush=True)
     if not args.no_simulation:
-        size = (2_000, 20_000, 64, 1) if args.quick else (*PATENT, 64, 2)
-        for backend in ("packed", "float"):
-            print(_fresh(backend, *size), flush=True)
+        for line in simulation_rows(args):
+            print(line, flush=True)
     return 0
+
+
+def _graphs(args: argparse.Namespace) -> list[tuple[str, Any, Sequence[int]]]:
+    """Return the graphs of the sums, each with a name and the numbers of features."""
+    sizes = ((2_000, 20_000, 128),) if args.quick else [SIZES[number] for number in args.sizes]
+    dims: dict[tuple[int, int], list[int]] = {}
+    for nodes, edges, dim in sizes:
+        dims.setdefault((nodes, edges), []).append(dim)
+    made: list[tuple[str, Any, Sequence[int]]] = [("random", random_graph(*size), some) for size, some in dims.items()]
+    if args.dblp:
+        graph, _ = _snapshot(args.dblp, 0)
+        graph.create_formats_()
+        made.append(("dblp", graph, (128, 256)))
+    return made
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ the caller adds up what it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -33,6 +32,10 @@ _MASK, _BYTES, _FLOATS = _vector(ir.IntType(1)), _vector(ir.IntType(8)), _vector
 
 @intrinsic
 def _address(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Return the address of an element; of None it is None."""
+    if array is types.none:
+        return types.none(array, offset), lambda context, builder, signature, args: context.get_dummy_value()
+
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         held = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
         return builder.gep(held.data, [args[1]])
@@ -53,88 +56,99 @@ def _fetch(builder: Any, address: Any) -> None:
     builder.call(prefetch, [builder.bitcast(address, byte), *(ir.Constant(number, k) for k in (0, 3, 1))])
 
 
-def _summer(num_words: int, weighted: bool, past_cache: bool) -> Callable[..., None]:
-    """Return what sums ``num_words`` words of some neighbours, all in registers, and stores 64 floats for each."""
+@intrinsic(prefer_literal=True)
+def _sum_words(
+    typingctx: Any,
+    num_words: Any,
+    words: Any,
+    columns: Any,
+    weights: Any,
+    begin: Any,
+    end: Any,
+    size: Any,
+    stride: Any,
+    out: Any,
+    past_cache: Any,
+) -> Any:
+    """Sum ``num_words`` words of some neighbours, all in registers, and store 64 floats for each."""
+    number, weighted = num_words.literal_value, weights is not types.none
     kind = _FLOATS if weighted else _BYTES
 
-    def add(builder: Any, total: Any, word: Any, weight: Any) -> None:
-        mask, before = builder.bitcast(word, _MASK), builder.load(total)
-        if weighted:
-            after = builder.select(mask, builder.fadd(before, weight), before)
-        else:
-            after = builder.add(before, builder.zext(mask, _BYTES))
-        builder.store(after, total)
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, words_at, columns_at, heavy, first, last, edges, row_words, out_at, past = args
 
-    @intrinsic
-    def sums(
-        typingctx: Any, words: Any, columns: Any, weights: Any, begin: Any, end: Any, size: Any, stride: Any, out: Any
-    ) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            words_at, columns_at, weights_at, first, last, edges, row_words, out_at = args
+        def row_of(edge: Any) -> Any:
+            column = builder.load(builder.gep(columns_at, [edge]))
+            column = column if column.type == _INT64 else builder.sext(column, _INT64)
+            return builder.gep(words_at, [builder.mul(column, row_words)])
 
-            def row_of(edge: Any) -> Any:
-                column = builder.load(builder.gep(columns_at, [edge]))
-                column = column if column.type == _INT64 else builder.sext(column, _INT64)
-                return builder.gep(words_at, [builder.mul(column, row_words)])
-
-            totals = [cgutils.alloca_once(builder, kind) for _ in range(num_words)]
-            for total in totals:
-                builder.store(ir.Constant(kind, None), total)
-            with cgutils.for_range(builder, builder.sub(last, first)) as loop:
-                edge = builder.add(first, loop.index)
-                later = builder.add(edge, ir.Constant(_INT64, _AHEAD))
-                _fetch(builder, row_of(builder.select(builder.icmp_signed("<", later, edges), later, edge)))
-                row = row_of(edge)
-                weight = _splat(builder, builder.load(builder.gep(weights_at, [edge]))) if weighted else None
-                for place, total in enumerate(totals):
-                    add(builder, total, builder.load(builder.gep(row, [ir.Constant(_INT64, place)])), weight)
-            vectors = builder.bitcast(out_at, _FLOATS.as_pointer())
+        totals = [cgutils.alloca_once(builder, kind) for _ in range(number)]
+        for total in totals:
+            builder.store(ir.Constant(kind, None), total)
+        with cgutils.for_range(builder, builder.sub(last, first)) as loop:
+            edge = builder.add(first, loop.index)
+            later = builder.add(edge, ir.Constant(_INT64, _AHEAD))
+            _fetch(builder, row_of(builder.select(builder.icmp_signed("<", later, edges), later, edge)))
+            row = row_of(edge)
+            weight = _splat(builder, builder.load(builder.gep(heavy, [edge]))) if weighted else None
             for place, total in enumerate(totals):
-                found = builder.load(total)
-                found = found if weighted else builder.uitofp(found, _FLOATS)
-                stored = builder.store(found, builder.gep(vectors, [ir.Constant(_INT64, place)]))
-                stored.align = ALIGNMENT if past_cache else 4
-                if past_cache:
-                    stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
-            return context.get_dummy_value()
+                _add_where(builder, total, builder.load(builder.gep(row, [ir.Constant(_INT64, place)])), weight)
+        _store(builder, totals, builder.bitcast(out_at, _FLOATS.as_pointer()), past)
+        return context.get_dummy_value()
 
-        return types.void(words, columns, weights, begin, end, size, stride, out), codegen
-
-    return sums
+    signature = types.void(num_words, words, columns, weights, begin, end, size, stride, out, past_cache)
+    return signature, codegen
 
 
-def _row_sums(weighted: bool, past_cache: bool) -> Callable[..., None]:
-    """Return the loop over some rows; without weights it takes no more than `MOST` neighbours of each.
+def _add_where(builder: Any, total: Any, word: Any, weight: Any) -> None:
+    mask, before = builder.bitcast(word, _MASK), builder.load(total)
+    if weight is None:
+        after = builder.add(before, builder.zext(mask, _BYTES))
+    else:
+        after = builder.select(mask, builder.fadd(before, weight), before)
+    builder.store(after, total)
 
-    ``past_cache`` writes to memory without reading it first. The memory must lie at a multiple of `ALIGNMENT`.
+
+def _store(builder: Any, totals: Any, address: Any, past_cache: Any) -> None:
+    """Store totals as floats; past the cache the memory is not read first."""
+    with builder.if_else(past_cache) as (past, through):
+        for branch, alignment in ((past, ALIGNMENT), (through, 4)):
+            with branch:
+                for place, total in enumerate(totals):
+                    found = builder.load(total)
+                    found = found if found.type == _FLOATS else builder.uitofp(found, _FLOATS)
+                    stored = builder.store(found, builder.gep(address, [ir.Constant(_INT64, place)]))
+                    stored.align = alignment
+                    if branch is past:
+                        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_rows(begins, ends, columns, weights, words, out, past_cache):  # type: ignore[no-untyped-def]
+    """Sum the words of ``columns[begin:end]`` for each row; without weights of no more than `MOST` of them.
+
+    ``past_cache`` writes to memory without reading it first; ``out`` must then lie at a multiple of `ALIGNMENT`.
     """
-    sum8, sum4, sum2, sum1 = (_summer(num_words, weighted, past_cache) for num_words in (8, 4, 2, 1))
-
-    @numba.njit(nogil=True, cache=True)
-    def run(begins, ends, columns, weights, words, out):  # type: ignore[no-untyped-def]
-        width = words.shape[1]
-        stride, size, at = np.int64(width), np.int64(len(columns)), _address(columns, 0)
-        heavy = _address(weights, 0)
-        for row in range(len(begins)):
-            begin, end = np.int64(begins[row]), np.int64(ends[row])
-            word, place = 0, row * width * 64
-            while width - word >= 8:
-                sum8(_address(words, word), at, heavy, begin, end, size, stride, _address(out, place + 64 * word))
+    width = words.shape[1]
+    stride, size, at = np.int64(width), np.int64(len(columns)), _address(columns, 0)
+    heavy = _address(weights, 0)
+    for row in range(len(begins)):
+        begin, end = np.int64(begins[row]), np.int64(ends[row])
+        word = 0
+        while word < width:
+            left, of, to = width - word, _address(words, word), _address(out, 64 * (row * width + word))
+            if left >= 8:
+                _sum_words(8, of, at, heavy, begin, end, size, stride, to, past_cache)
                 word += 8
-            if width - word >= 4:
-                sum4(_address(words, word), at, heavy, begin, end, size, stride, _address(out, place + 64 * word))
+            elif left >= 4:
+                _sum_words(4, of, at, heavy, begin, end, size, stride, to, past_cache)
                 word += 4
-            if width - word >= 2:
-                sum2(_address(words, word), at, heavy, begin, end, size, stride, _address(out, place + 64 * word))
+            elif left >= 2:
+                _sum_words(2, of, at, heavy, begin, end, size, stride, to, past_cache)
                 word += 2
-            if width - word >= 1:
-                sum1(_address(words, word), at, heavy, begin, end, size, stride, _address(out, place + 64 * word))
-
-    return run
-
-
-count_rows, weigh_rows = _row_sums(False, False), _row_sums(True, False)
-count_rows_past_cache, weigh_rows_past_cache = _row_sums(False, True), _row_sums(True, True)
+            else:
+                _sum_words(1, of, at, heavy, begin, end, size, stride, to, past_cache)
+                word += 1
 
 
 @intrinsic
@@ -192,11 +206,8 @@ def fire_rows(current, membrane, total, leak, threshold, words):  # type: ignore
     for row in range(rows):
         for word in range(size // 64):
             at = row * size + 64 * word
-            if current is None:
-                words[row, word] = _fire(None, _address(membrane, at), _address(total, at), leak, threshold)
-            else:
-                entering = _address(current, at)
-                words[row, word] = _fire(entering, _address(membrane, at), _address(total, at), leak, threshold)
+            places = _address(current, at), _address(membrane, at), _address(total, at)
+            words[row, word] = _fire(places[0], places[1], places[2], leak, threshold)
         if size % 64:
             last = np.int64(0)
             for bit in range(size % 64):

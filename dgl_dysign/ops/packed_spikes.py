@@ -186,41 +186,36 @@ class PackedSums:
     def of(self, rows: slice, out: Tensor | None = None) -> Tensor:
         """Return the sums of some rows, in ``out`` if given."""
         begins, ends = self.layout.indptr[:-1][rows], self.layout.indptr[1:][rows]
-        sums = self._weighed(begins, ends, out) if self.weights is not None else self._counted(begins, ends, out)
+        found = self._summed(begins, ends, out) if self.weights is not None else self._counted(begins, ends, out)
         shape = (*self.spikes.shape[1:-1], self.spikes.words.shape[-1] * _WORD)
-        return sums.reshape(len(begins), *shape)[..., : self.spikes.size]
-
-    def _weighed(self, begins: Tensor, ends: Tensor, out: Tensor | None) -> Tensor:
-        from dgl_dysign.ops._packed_compiled import weigh_rows, weigh_rows_past_cache
-
-        return self._summed((weigh_rows, weigh_rows_past_cache), begins, ends, out)
+        return found.reshape(len(begins), *shape)[..., : self.spikes.size]
 
     def _counted(self, begins: Tensor, ends: Tensor, out: Tensor | None) -> Tensor:
-        from dgl_dysign.ops._packed_compiled import MOST, count_rows, count_rows_past_cache
+        from dgl_dysign.ops._packed_compiled import MOST
 
-        kernels, capped = (count_rows, count_rows_past_cache), torch.minimum(ends, begins + MOST)
-        out = self._summed(kernels, begins, capped, out)
+        capped = torch.minimum(ends, begins + MOST)
+        out = self._summed(begins, capped, out)
         while bool((capped < ends).any()):  # the neighbours beyond what a byte counts
             rows = torch.nonzero(capped < ends)[:, 0]
             begins, capped = capped, torch.minimum(ends, capped + MOST)
-            out.index_add_(0, rows, self._summed(kernels, begins[rows], capped[rows]))
+            out.index_add_(0, rows, self._summed(begins[rows], capped[rows]))
         return out
 
-    def _summed(self, kernels: tuple[Any, Any], begins: Tensor, ends: Tensor, out: Tensor | None = None) -> Tensor:
+    def _summed(self, begins: Tensor, ends: Tensor, out: Tensor | None = None) -> Tensor:
         """Sum the words of the columns ``[begin:end]`` of each row; each thread has rows with about as many edges."""
-        from dgl_dysign.ops._packed_compiled import ALIGNMENT
+        from dgl_dysign.ops._packed_compiled import ALIGNMENT, sum_rows
 
         # Memory from the system was just zeroed and is in the cache; memory that was held is not, if it is large.
         past_cache = out is not None and out.nbytes > _CACHE and out.data_ptr() % ALIGNMENT == 0
-        if out is None:
-            # NumPy asks for huge pages, PyTorch by default does not: a quarter of the time for memory of this size.
-            out = torch.from_numpy(np.empty((len(begins), self.words.shape[1] * _WORD), np.float32))
-        out = out.view(len(begins), self.words.shape[1] * _WORD)
-        weights = out.new_empty(0) if self.weights is None else self.weights
-        arrays = [x.numpy() for x in (begins, ends, self.layout.indices, weights, self.words, out)]
+        shape = (len(begins), self.words.shape[1] * _WORD)
+        # NumPy asks for huge pages, PyTorch by default does not: a quarter of the time for memory of this size.
+        out = torch.from_numpy(np.empty(shape, np.float32)) if out is None else out.view(shape)
+        weights = None if self.weights is None else self.weights.numpy()
+        starts, stops, columns, words, sums = (x.numpy() for x in (begins, ends, self.layout.indices, self.words, out))
 
         def work(first: int, last: int) -> None:
-            kernels[past_cache](arrays[0][first:last], arrays[1][first:last], *arrays[2:5], arrays[5][first:last])
+            rows = slice(first, last)
+            sum_rows(starts[rows], stops[rows], columns, weights, words, sums[rows], past_cache)
 
         _in_parts(work, ends - begins[:1], _EDGES_A_THREAD)
         return out
