@@ -259,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dblp", help="prepared folder whose last snapshot to take too")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.15, 0.5])
-    parser.add_argument("--sizes", type=int, nargs="+", choices=range(len(SIZES)), default=range(len(SIZES)))
+    parser.add_argument("--sizes", type=int, nargs="*", default=range(len(SIZES)), help="some of the graphs")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--held-memory", action="store_true", help="new memory costs nobody anything")
     parser.add_argument("--no-simulation", action="store_true")

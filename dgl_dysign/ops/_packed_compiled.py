@@ -200,7 +200,7 @@ def _fire(typingctx: Any, current: Any, membrane: Any, total: Any, leak: Any, th
 
 
 @numba.njit(nogil=True, cache=True)
-def fire_rows(current, membrane, total, leak, threshold, words):  # type: ignore[no-untyped-def]
+def fire_rows(current, membrane, total, words, leak, threshold):  # type: ignore[no-untyped-def]
     """Charge (unless ``current`` is None), fire and reset neurons, add to leaky sums, pack what fired: in one pass."""
     rows, size = membrane.shape
     for row in range(rows):

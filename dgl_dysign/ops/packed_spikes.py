@@ -119,7 +119,13 @@ def fire_packed(
 
     words = torch.empty(len(potential), -(-potential.shape[1] // _WORD), dtype=torch.int64)
     enters = None if current is None else current.detach().expand_as(potential).contiguous().numpy()
-    fire_rows(enters, potential.numpy(), total.numpy(), np.float32(leak), np.float32(threshold), words.numpy())
+    arrays, numbers = (potential.numpy(), total.numpy(), words.numpy()), (np.float32(leak), np.float32(threshold))
+
+    def work(first: int, last: int) -> None:
+        rows = slice(first, last)
+        fire_rows(None if enters is None else enters[rows], *(array[rows] for array in arrays), *numbers)
+
+    _in_parts(work, torch.arange(1, len(words) + 1), _ROWS_A_THREAD)
     return PackedSpikes(words, potential.shape[1])
 
 

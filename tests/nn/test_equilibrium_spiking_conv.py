@@ -157,7 +157,9 @@ def test_rates_tend_to_the_equilibrium_as_one_over_latency():
     ],
     ids=str,
 )
-def test_packed_spikes_give_the_bits_of_floats(options):
+@pytest.mark.parametrize("at_once", [1 << 20, 300])
+def test_packed_spikes_give_the_bits_of_floats(options, at_once, monkeypatch):
+    monkeypatch.setattr("dgl_dysign.nn._simulation._NUMBERS_AT_ONCE", at_once)  # all nodes, or four, step together
     graph, weight = undirected()
     weight, found = weight.float(), {}
     for backend in ("packed", "float"):
@@ -170,6 +172,20 @@ def test_packed_spikes_give_the_bits_of_floats(options):
         assert 0.05 < rate.mean() < 0.95
         found[backend] = rate, later, *(parameter.grad for parameter in conv.parameters())
     assert all(torch.equal(a, b) for a, b in zip(found["packed"], found["float"], strict=True))
+
+
+@pytest.mark.parametrize("backend", ["packed", "float"])
+def test_nodes_that_step_together_are_no_matter(backend, monkeypatch):
+    graph, weight = undirected()
+    conv = EquilibriumSpikingConv(5, 70, num_layers=2, leak=0.9, gradient="trace", backend=backend)
+    found = []
+    for at_once in (1 << 20, 300, 1):
+        monkeypatch.setattr("dgl_dysign.nn._simulation._NUMBERS_AT_ONCE", at_once)
+        found.append(
+            torch.autograd.grad(conv(graph, features().float(), None, weight.float())[0].sum(), conv.biases[0])
+        )
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])
 
 
 def test_the_packed_path_is_taken_where_it_can_be(monkeypatch):

@@ -63,21 +63,24 @@ def test_more_neighbours_than_a_byte_counts():
     assert not counts[1:].any()
 
 
-def test_several_threads_give_the_bits_of_one():
+def test_several_threads_give_the_bits_of_one(monkeypatch):
+    monkeypatch.setattr("dgl_dysign.ops.packed_spikes._ROWS_A_THREAD", 100)
     generator = torch.Generator().manual_seed(0)
     src, dst = (torch.randint(500, (80_000,), generator=generator) for _ in range(2))
     graph, weight = dgl.graph((src, dst), num_nodes=500), torch.rand(80_000, generator=generator)
     packed = PackedSpikes.pack((torch.rand(500, 200, generator=generator) < 0.2).float())
+    start, current = torch.rand(2, 500, 200, generator=generator)
     threads = torch.get_num_threads()
     try:
         found = []
         for number in (1, 3):
             torch.set_num_threads(number)
-            found.append((aggregate(graph, packed), aggregate(graph, packed, weight)))
+            membrane, total = start.clone(), torch.zeros(500, 200)
+            fired = ops.fire_packed(membrane, total, 1.0, 0.9, current).words
+            found.append((aggregate(graph, packed), aggregate(graph, packed, weight), fired, membrane, total))
     finally:
         torch.set_num_threads(threads)
-    assert torch.equal(found[0][0], found[1][0])
-    assert torch.equal(found[0][1], found[1][1])
+    assert all(torch.equal(one, several) for one, several in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("size", [1, 64, 130])
