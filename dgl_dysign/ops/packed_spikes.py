@@ -114,9 +114,16 @@ def fire_packed(
         Those of the neuron.
     current : Tensor, optional
         What enters the neurons, ``(N, d)`` or broadcast to it.
+
+    Raises
+    ------
+    ConfigError
+        If ``potential`` or ``total`` is not contiguous, float32 and on the CPU, or their shapes differ.
     """
     from dgl_dysign.ops._packed_compiled import fire_rows
 
+    for name, memory in (("potential", potential), ("total", total)):
+        _check_memory(name, memory, tuple(potential.shape))
     words = torch.empty(len(potential), -(-potential.shape[1] // _WORD), dtype=torch.int64)
     enters = None if current is None else current.detach().expand_as(potential).contiguous().numpy()
     arrays, numbers = (potential.numpy(), total.numpy(), words.numpy()), (np.float32(leak), np.float32(threshold))
@@ -127,6 +134,15 @@ def fire_packed(
 
     _in_parts(work, torch.arange(1, len(words) + 1), _ROWS_A_THREAD)
     return PackedSpikes(words, potential.shape[1])
+
+
+def _check_memory(name: str, memory: Tensor, shape: tuple[int, ...]) -> None:
+    found = (tuple(memory.shape), memory.dtype, memory.device.type, memory.is_contiguous())
+    if found != (shape, torch.float32, "cpu", True):
+        raise ConfigError(
+            f"{name} must be contiguous float32 on the CPU of shape {shape}, "
+            f"but is {memory.dtype} on {memory.device} of shape {found[0]} and strides {memory.stride()}"
+        )
 
 
 def packed_sum(
@@ -163,12 +179,7 @@ def packed_sum(
     """
     shape = (graph.num_dst_nodes(), *spikes.shape[1:-1], spikes.words.shape[-1] * _WORD)
     if out is not None:
-        held = (tuple(out.shape), out.dtype, out.device.type, out.is_contiguous())
-        if held != (shape, torch.float32, "cpu", True):
-            raise ConfigError(
-                f"out must be contiguous float32 on the CPU of shape {shape} (features are rounded up to {_WORD}), "
-                f"but is {out.dtype} on {out.device} of shape {held[0]} and strides {out.stride()}"
-            )
+        _check_memory(f"out (sizes are rounded up to {_WORD})", out, shape)
     return PackedSums(graph, spikes, edge_weight).of(slice(None), out)
 
 
