@@ -13,6 +13,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
 from dgl_dysign.ops.csr import operator
 from dgl_dysign.ops.packed_spikes import PackedSpikes, packed_sum
+from dgl_dysign.ops.symmetric_norm import symmetric_norm
 
 NORMS = ("both", "right", "left", "none")
 BACKENDS = ("dgl", "torch-csr", "packed")
@@ -136,6 +137,8 @@ def aggregate(
     if chosen != "packed" and isinstance(feat, PackedSpikes):
         feat = feat.unpack()
     if isinstance(feat, PackedSpikes):
+        if norm == "both" and edge_weight is None:  # bits cannot be scaled; these weights are kept with the graph
+            edge_weight, norm = symmetric_norm(graph, None, torch.float32), "none"
         found = packed_sum(graph, feat, _by_source(graph, edge_weight, norm), out)
     elif out is not None:
         raise ConfigError(f"out is for the packed kernels, but these are {chosen!r}; leave it out")
@@ -148,13 +151,13 @@ def aggregate(
             found = _dgl_sum(graph, feat, edge_weight)
     if norm in ("both", "right"):
         factor = _factor(found, graph.in_degrees(), -0.5 if norm == "both" else -1.0)
-        found = found * factor if out is None else found.mul_(factor)
+        found = found.mul_(factor) if isinstance(feat, PackedSpikes) else found * factor
     _last_backend = chosen
     return found
 
 
 def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | None:
-    """Return the weight of each edge with the normalisation by its source in it: bits cannot be scaled."""
+    """Return the weight of each edge with the normalisation by its source in it."""
     if norm not in ("both", "left"):
         return edge_weight
     factor = _scale(torch.ones(graph.num_src_nodes()), graph.out_degrees(), -0.5 if norm == "both" else -1.0)
