@@ -54,10 +54,12 @@ class Snapshot:
         self.conv, self.graph, self.edge_weight, self.above, self.active = conv, graph, edge_weight, above, active
         self.weights = conv.effective_weights()
         self.hops = [conv.feedback_hops] + [1] * (conv.num_layers - 1)
-        self.layers = LayerMap(conv.num_layers, conv.feedback, self.hops, self._propagate)
 
-    def _propagate(self, feat: Tensor | PackedSpikes, hops: int, edge_weight: Tensor | None) -> Tensor:
-        return gather(self.graph, feat, self.edge_weight if edge_weight is None else edge_weight, hops)
+        # No method of this object: the map would hold it, and its own rates, until the garbage is collected.
+        def propagate(feat: Tensor | PackedSpikes, hops: int, weight: Tensor | None) -> Tensor:
+            return gather(graph, feat, edge_weight if weight is None else weight, hops)
+
+        self._propagate, self.layers = propagate, LayerMap(conv.num_layers, conv.feedback, self.hops, propagate)
 
     def _hear(self, spikes: Tensor | PackedSpikes, hops: int) -> Tensor | PackedSums:
         if hops == 1 and isinstance(spikes, PackedSpikes):

@@ -1,5 +1,6 @@
 """The equilibrium layer: values against the dense oracle, what it carries, and what it refuses."""
 
+import gc
 import itertools
 
 import pytest
@@ -186,6 +187,22 @@ def test_nodes_that_step_together_are_no_matter(backend, monkeypatch):
         )
     torch.testing.assert_close(found[1], found[0])
     torch.testing.assert_close(found[2], found[0])
+
+
+@pytest.mark.parametrize("simulate", [False, True])
+def test_nothing_of_a_call_waits_for_the_garbage_collector(simulate):
+    graph, weight = undirected()
+    conv, feat = made(5, 6), features()
+    with torch.no_grad():
+        conv(graph, feat, edge_weight=weight, simulate=simulate)
+        gc.collect()
+        gc.disable()
+        try:
+            before = sum(type(thing) is torch.Tensor for thing in gc.get_objects())
+            conv(graph, feat, edge_weight=weight, simulate=simulate)
+            assert sum(type(thing) is torch.Tensor for thing in gc.get_objects()) == before
+        finally:
+            gc.enable()
 
 
 def test_the_packed_path_is_taken_where_it_can_be(monkeypatch):
