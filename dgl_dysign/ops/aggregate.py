@@ -11,7 +11,7 @@ from torch import Tensor
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
-from dgl_dysign.ops.csr import operator
+from dgl_dysign.ops.csr import edge_ends, operator
 from dgl_dysign.ops.packed_spikes import PackedSpikes, packed_sum
 from dgl_dysign.ops.symmetric_norm import symmetric_norm
 
@@ -161,7 +161,7 @@ def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | No
     if norm not in ("both", "left"):
         return edge_weight
     factor = _scale(torch.ones(graph.num_src_nodes()), graph.out_degrees(), -0.5 if norm == "both" else -1.0)
-    factor = factor[graph.edges(order="eid")[0].long()]
+    factor = factor[edge_ends(graph)[0].long()]
     return factor if edge_weight is None else factor * edge_vector(graph, edge_weight)
 
 

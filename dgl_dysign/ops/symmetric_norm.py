@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.ops._checks import DGLGraphError, check_one_edge_type, edge_vector
+from dgl_dysign.ops.csr import edge_ends
 
 # For each graph: DGL's index object (it changes with the edges), the raw weights, their version and the result.
 _Known = tuple[Any, "weakref.ref[Tensor] | None", int, Tensor]
@@ -77,7 +78,7 @@ def _normalise(graph: Any, weight: Tensor) -> Tensor:
     if not finite.all():
         edge = int((~finite).nonzero()[0, 0])
         raise DGLGraphError(f"edge_weight must be finite, but is {float(weight[edge])} at edge {edge}")
-    src, dst = (end.to(weight.device).long() for end in graph.edges(order="eid"))
+    src, dst = (end.to(weight.device).long() for end in edge_ends(graph))
     size = weight.abs()
     by_src = weight * _inverse_root(size, src, graph.num_src_nodes())
     return by_src * _inverse_root(size, dst, graph.num_dst_nodes())

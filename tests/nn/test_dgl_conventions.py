@@ -60,7 +60,7 @@ def test_edge_weight(conv, name, idtype):
         conv(graph, feat, edge_weight=torch.ones(size + 1))
 
 
-@on([(conv, case) for conv in ANYWHERE for case in cases()])
+@on(ON)
 def test_a_graph_without_the_coo_format(conv, name, idtype):
     graph, conv = graph_of(name, idtype), make(conv)
     compressed, feat, weight = graph.formats(["csr", "csc"]), inputs(conv, graph), torch.rand(graph.num_edges())
