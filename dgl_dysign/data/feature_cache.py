@@ -124,7 +124,7 @@ def _writable(file: IO[bytes], kept: np.ndarray, found: slice) -> np.ndarray:
         return np.memmap(file, np.uint8, mode="c")[found]
     except OSError:  # all of it counts as memory of the process, which may have been given less
         files, values = RowFiles(Path(file.name).parent), kept[found, None]
-        target = files.zeros(*values.shape, torch.uint8).numpy()
+        target = files.zeros(len(values), 1, torch.uint8).numpy()
         for rows in files.row_blocks(*values.shape):
             target[rows] = values[rows]
         return target[:, 0]

@@ -6,7 +6,7 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -127,4 +127,21 @@ class RowFiles:
         """Copy values of the same shape, some rows at a time; one of the two may be in memory, on any device."""
         for block in self.row_blocks(*target.shape):
             target[block] = source[block]
+        return target
+
+    def keep(self, source: Tensor) -> Tensor:
+        """Return a copy that lies on disk."""
+        rows, width = source.shape
+        return self.copy(self.zeros(rows, width, source.dtype), source)
+
+    def join(self, target: Tensor, pieces: Iterable[tuple[slice, Tensor]]) -> Tensor:
+        """Put tensors side by side, each of all rows and of the columns that are named with it.
+
+        Columns are computed one piece after the other, but files hold rows: written where it belongs, each piece would
+        touch every page anew. So `keep` them first, and join all of them in one pass.
+        """
+        pieces = list(pieces)
+        for rows in self.row_blocks(*target.shape):
+            for columns, piece in pieces:
+                target[rows, columns] = piece[rows]
         return target

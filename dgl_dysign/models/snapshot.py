@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -151,9 +152,14 @@ class StreamedSnapshots(Sequence[Snapshot]):
             return [self[k] for k in range(len(self))[place]]
         place = range(len(self))[place]
         if self._held is None or self._held[0] != place:
-            self._held = None  # before the next is built: two graphs may not fit
+            self.drop()  # before the next is built: two graphs may not fit
             self._held = place, self._build(place)
         return self._held[1]
+
+    def drop(self) -> None:
+        """Let go of the snapshot in memory, until one is asked for again."""
+        self._held = None
+        gc.collect()  # DGL's graphs lie in cycles
 
     def _build(self, place: int) -> Snapshot:
         index = self.indices[place]
@@ -189,14 +195,18 @@ def _scaled_means(
         _scale(means, active, scaling)
         return means
     out = feat.new_empty(rows, width * len(hops)) if files is None else files.zeros(rows, width * len(hops))
+    pieces = []
     for columns in blocks:
         means = _hop_means(graph, weight, feat[:, columns].contiguous(), hops)
         _scale(means, active, scaling)
         for place, part in enumerate(means.chunk(len(hops), 1)):
-            target = out[:, place * width : (place + 1) * width][:, columns]
-            target.copy_(part) if files is None else files.copy(target, part)
+            target = slice(place * width + columns.start, place * width + columns.stop)
+            if files is None:
+                out[:, target] = part
+            else:
+                pieces.append((target, files.keep(part)))
         del means, part  # before the next ones are made
-    return out
+    return out if files is None else files.join(out, pieces)
 
 
 def _hop_means(graph: Any, weight: Tensor, feat: Tensor, hops: Sequence[int]) -> Tensor:

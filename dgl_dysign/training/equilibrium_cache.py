@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.data.row_store import RowFiles, column_blocks, row_blocks
-from dgl_dysign.models import DySIGN, Snapshot
+from dgl_dysign.models import DySIGN, Snapshot, StreamedSnapshots
 from dgl_dysign.training.read_ahead import ReadAhead
 
 _SCORED = 1 << 12  # nodes whose rows are read together where no gradient is needed: of all snapshots at once
@@ -56,17 +56,20 @@ class EquilibriumCache:
         self._ahead = None if files is None else ReadAhead(self._read)
         self.injected: list[Tensor] = []
         self.active: list[Tensor] = []
-        for snapshot in snapshots:  # one at a time: they may be streamed
-            self.injected.append(self._inject(snapshot))
-            self.active.append(snapshot.active)
+        for place in range(len(snapshots)):  # by place: a loop over snapshots would hold one while the next is made
+            self._take(snapshots[place])
         self.rates = [self._zeros(x) for x in self.injected]
         self.messages = [self._zeros(x) if model.conv.feedback else None for x in self.injected]
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self.injected.append(self._inject(snapshot))
+        self.active.append(snapshot.active)
 
     def _inject(self, snapshot: Snapshot) -> Tensor:
         found = self.model.conv.inject(snapshot.graph, snapshot.feat, snapshot.edge_weight)
         if self.files is None or found is snapshot.feat:
             return found
-        return self.files.copy(self.files.zeros(len(found), found.shape[1], found.dtype), found)
+        return self.files.keep(found)
 
     def _zeros(self, like: Tensor) -> Tensor:
         width = self.model.conv.out_feats
@@ -81,12 +84,14 @@ class EquilibriumCache:
     def refresh(self, steps: int = 1) -> float:
         """Take fixed-point steps in every snapshot; return the largest relative change of the rates in the last."""
         change = 0.0
-        for place, snapshot in enumerate(self.snapshots):
+        for place in range(len(self.snapshots)):
             gap = 0.0
             for _ in range(steps):
                 gap = self._step(place)
-                self._gather(place, snapshot)
+                self._gather(place)
             change = max(change, gap)
+        if isinstance(self.snapshots, StreamedSnapshots) and len(self.snapshots) > 1:
+            self.snapshots.drop()  # the last one: mini-batches need no graph, and the next refresh begins at the first
         return change
 
     def _step(self, place: int) -> float:
@@ -105,16 +110,27 @@ class EquilibriumCache:
             rates[rows] = found
         return math.sqrt(moved) / max(math.sqrt(size), 1e-12)
 
-    def _gather(self, place: int, snapshot: Snapshot) -> None:
+    def _gather(self, place: int) -> None:
         """Bring the messages of a snapshot up to its rates."""
         conv, rates, messages = self.model.conv, self.rates[place], self.messages[place]
         if messages is None:
             return
+        snapshot, pieces = self.snapshots[place], []
         for columns in column_blocks(*rates.shape):
-            part = rates[:, columns]
-            if self.files is not None:
-                part = self.files.copy(torch.empty(part.shape, dtype=part.dtype, device=self.model.bias.device), part)
-            self._copy(messages[:, columns], conv.messages(snapshot.graph, part.contiguous(), snapshot.edge_weight))
+            found = conv.messages(snapshot.graph, self._part(rates, columns), snapshot.edge_weight)
+            if self.files is None:
+                messages[:, columns] = found
+            else:
+                pieces.append((columns, self.files.keep(found)))
+            del found  # before the next is made
+        if self.files is not None:
+            self.files.join(messages, pieces)
+
+    def _part(self, rates: Tensor, columns: slice) -> Tensor:
+        part = rates[:, columns]
+        if self.files is not None:
+            part = self.files.copy(torch.empty(part.shape, dtype=part.dtype, device=self.model.bias.device), part)
+        return part.contiguous()
 
     def _copy(self, target: Tensor, source: Tensor) -> Tensor:
         return target.copy_(source) if self.files is None else self.files.copy(target, source)
@@ -153,5 +169,5 @@ class EquilibriumCache:
         """Take up what `state_dict` returned."""
         for rates, saved in zip(self.rates, state["rates"], strict=True):
             self._copy(rates, saved)
-        for place, snapshot in enumerate(self.snapshots):
-            self._gather(place, snapshot)
+        for place in range(len(self.snapshots)):
+            self._gather(place)

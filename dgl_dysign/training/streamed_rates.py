@@ -83,12 +83,18 @@ def _rates(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield each snapshot's rates, in a file, and its active nodes."""
     before: tuple[Tensor, Tensor] | None = None
-    for snapshot in snapshots:
-        layer = _Layer(model.conv, snapshot, files)
-        layer.enter(snapshot.feat, None if before is None else before[0], model.coupling)
-        rate = layer.simulated(before) if simulate else layer.solved(None if before is None else before[0])
-        before = rate, snapshot.active
+    for place in range(len(snapshots)):  # by place: a loop over snapshots would hold one while the next is made
+        before = _rates_of(model, snapshots[place], files, simulate, before)
         yield before
+
+
+def _rates_of(
+    model: DySIGN, snapshot: Snapshot, files: RowFiles, simulate: bool, before: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Return rates and active nodes of a snapshot, given those of the snapshot before."""
+    layer, rate = _Layer(model.conv, snapshot, files), None if before is None else before[0]
+    layer.enter(snapshot.feat, rate, model.coupling)
+    return (layer.simulated(before) if simulate else layer.solved(rate)), snapshot.active
 
 
 class _Layer:
@@ -127,16 +133,19 @@ class _Layer:
 
     def _gather(self, sent: PackedSpikes | Tensor) -> None:
         """Aggregate spikes or rates into the messages, some columns at a time."""
+        pieces = []
         for columns in column_blocks(*self.shape, _WORD):
-            part: PackedSpikes | Tensor
-            if isinstance(sent, PackedSpikes):
-                words = sent.words[:, columns.start // _WORD : -(-columns.stop // _WORD)].contiguous()
-                part = PackedSpikes(words, columns.stop - columns.start)
-            else:
-                wanted = sent[:, columns]
-                part = self.files.copy(torch.empty(wanted.shape), wanted)
-            found = gather(self.graph, part, self.edge_weight, self.conv.feedback_hops)
-            self.files.copy(self.messages[:, columns], found)
+            found = gather(self.graph, self._part(sent, columns), self.edge_weight, self.conv.feedback_hops)
+            pieces.append((columns, self.files.keep(found)))
+            del found  # before the next is made
+        self.files.join(self.messages, pieces)
+
+    def _part(self, sent: PackedSpikes | Tensor, columns: slice) -> PackedSpikes | Tensor:
+        if isinstance(sent, PackedSpikes):
+            words = sent.words[:, columns.start // _WORD : -(-columns.stop // _WORD)].contiguous()
+            return PackedSpikes(words, columns.stop - columns.start)
+        wanted = sent[:, columns]
+        return self.files.copy(torch.empty(wanted.shape), wanted)
 
     def simulated(self, before: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return the rates of the spiking simulation, begun at the rates and active nodes of the snapshot before."""

@@ -115,3 +115,11 @@ def test_copy_of_columns(tmp_path, monkeypatch):
     assert torch.equal(rows[:, 2:4], source)
     assert not rows[:, :2].any()
     assert not rows[:, 4:].any()
+
+
+def test_pieces_are_joined_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 4 * 5 * 3)  # three rows
+    files, expected = RowFiles(tmp_path), torch.arange(50.0).view(10, 5)
+    pieces = [(columns, files.keep(expected[:, columns])) for columns in (slice(3, 5), slice(0, 3))]
+    assert torch.equal(files.join(files.zeros(10, 5), pieces), expected)
+    assert not list(tmp_path.iterdir())
