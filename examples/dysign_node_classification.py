@@ -29,7 +29,7 @@ from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import confusion, f1_scores, mean_std
-from dgl_dysign.training import FitConfig, RunFolder, command, distributed, plots
+from dgl_dysign.training import FitConfig, RunFolder, command, distributed, plots, shared_command
 from dgl_dysign.training.diagnostics import node_diagnostics, save_diagnostics
 from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
@@ -88,7 +88,7 @@ def open_data(args: argparse.Namespace) -> TemporalGraph:
     command.check_device(distributed.local_device(args.device))
     if args.out_of_core and torch.device(args.device).type != "cpu":
         raise ConfigError(f"--out-of-core computes on the CPU, but --device is {args.device}: leave one of them out")
-    data, path = distributed.open_prepared(args), args.prepared
+    data, path = shared_command.open_prepared(args), args.prepared
     if data.feature_dim is None:
         raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
     if data.num_classes < 2 or not bool((data.labels >= 0).any()):
@@ -239,7 +239,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     plots.require_matplotlib()  # now rather than after the training
     units = [(*part, seed, row) for part in parts for seed in range(args.seeds) for row in rows]
     saved = SavedModels(args, [key_of(*unit) for unit in units if unit[-1] in NODE_ROWS])
-    folder = distributed.SharedRunFolder(args.run_dir, config, args.resume, args.overwrite)
+    folder = shared_command.SharedRunFolder(args.run_dir, config, args.resume, args.overwrite)
     saved.check_finished(folder)
     records = run_units(task, folder, saved, parts, args.seeds, rows, args.quiet)
     summary = summarise(records)
@@ -284,7 +284,7 @@ def run_units(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    return distributed.run_command("dysign_node_classification", run, parser(), argv)
+    return shared_command.run_command("dysign_node_classification", run, parser(), argv)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from rich.table import Table
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
-from dgl_dysign.training import LinkFitConfig, RunFolder, command, distributed, plots
+from dgl_dysign.training import LinkFitConfig, RunFolder, command, distributed, plots, shared_command
 from dgl_dysign.training.diagnostics import link_diagnostics, save_diagnostics
 from dgl_dysign.training.link_plots import link_bars, link_curves, link_over_time
 from dgl_dysign.training.link_rows import (
@@ -227,7 +227,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     plots.require_matplotlib()  # now rather than after the training
     device = distributed.local_device(args.device)
     command.check_device(device)
-    data, settings = distributed.open_prepared(args), settings_of(args)
+    data, settings = shared_command.open_prepared(args), settings_of(args)
     task = LinkRows(data, settings, device)
     for row in rows:
         if row not in (*REFERENCES, *COUNTING):
@@ -242,7 +242,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     }
     learned = [row for row in rows if row not in (*REFERENCES, *COUNTING)]
     saved = SavedModels(args, [f"seed{seed}-{row}" for seed in range(args.seeds) for row in learned])
-    folder = distributed.SharedRunFolder(args.run_dir, config, args.resume, args.overwrite)
+    folder = shared_command.SharedRunFolder(args.run_dir, config, args.resume, args.overwrite)
     saved.check_finished(folder)
     summary = summarise(records := run_units(task, folder, saved, rows, args))
     if distributed.rank():
@@ -258,7 +258,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    return distributed.run_command("undergs_link_prediction", run, parser(), argv)
+    return shared_command.run_command("undergs_link_prediction", run, parser(), argv)
 
 
 if __name__ == "__main__":

@@ -220,19 +220,6 @@ def test_what_must_be_the_same(pair):
     assert pair.run(differing) == ["", "process 1 has rank=1, but process 0 0: give all the same files"]
 
 
-def folder(path):
-    run = distributed.SharedRunFolder(path, {"seeds": 1})
-    before = run.unit("a")
-    run.save_unit("a", {"rank": distributed.rank()})
-    run.write_json("other.json", distributed.rank())
-    return before, run.unit("a"), str(run.path)
-
-
-def test_the_first_process_writes_and_tells(pair, tmp_path):
-    assert pair.run(folder, tmp_path / "run") == [(None, {"rank": 0}, str(tmp_path / "run"))] * 2
-    assert (tmp_path / "run" / "other.json").read_text() == "0\n"
-
-
 def test_alone_nothing_is_summed():
     tensor = torch.ones(3)
     assert distributed.sum_over_processes(tensor) is tensor
