@@ -3,8 +3,9 @@
 One quantity at a time goes through at least a factor of 30 while the others stay: nodes, edges, features, latency (of
 the spiking simulation) and snapshots (their number, solved one after the other with the state carried along); edges go
 through theirs on a tenth of the nodes. A row is one step (forward, backward, optimiser) after a first one, in a fresh
-process, on one thread; ``step_bytes`` is what its peak adds to the process. ``slope`` rows fit a line on logarithmic axes to the upper half of the sizes, beside the slope
-that is expected: 1 where work is proportional, 0 where it must not grow.
+process, on one thread; ``step_bytes`` is what its peak adds to the process. ``slope`` rows fit a line on logarithmic
+axes to the upper half of the sizes, beside the slope that is expected: 1 where work is proportional, 0 where it must
+not grow.
 
     python benchmarks/scaling.py --picture scaling.png
     python benchmarks/scaling.py --quick
