@@ -108,7 +108,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
     plt = _pyplot()
     names = list(dict.fromkeys(row["varied"] for row in rows))
-    figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 5.5), sharey="row", squeeze=False)
+    figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 5.5), sharex="col", sharey="row", squeeze=False)
     units = {"cpu_seconds": ("CPU seconds a step", 1.0), "step_bytes": ("MiB of a step", 2.0**20)}
     for column, name in enumerate(names):
         chosen = [row for row in rows if row["varied"] == name]
@@ -119,7 +119,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             for power in expected if isinstance(expected, tuple) else (expected,):
                 line = values[-1] * (sizes / sizes[-1]) ** power
                 axis.loglog(sizes, line, "--", color="grey", lw=1, label=f"expected: slope {power}")
-            axis.set(xlabel=name, ylabel=label if column == 0 else "")
+            axis.set(xlabel="" if value == "cpu_seconds" else name, ylabel=label if column == 0 else "")
+            axis.minorticks_off()  # their labels run into each other
             axis.legend(fontsize=6)
     figure.suptitle("One training step of Dy-SIGN, one size at a time")
     _save(figure, path)
