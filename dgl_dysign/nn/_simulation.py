@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.ops import PackedSpikes, Surrogate, fire_packed, slope
-from dgl_dysign.ops.packed_spikes import PackedSums
+from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
 
 Spikes = Tensor | PackedSpikes
 Heard = Tensor | PackedSums | None
@@ -133,8 +133,8 @@ def simulate(
     with_slopes : bool, default False
         Accumulate the mean slope of the surrogate, in units of the threshold, for the gradient by traces.
     packed : bool, default True
-        Hand spikes to ``gather`` as `PackedSpikes` where that is possible: in float32 on the CPU, without a tape, with
-        a surrogate of ours.
+        Hand spikes to ``gather`` as `PackedSpikes` where that is possible: in float32, without a tape, with a
+        surrogate of ours, on a device that `ops.packed_spikes.compiled_for` knows.
     """
     layers = [_kind_of_neurons(lif, membrane, packed)(lif, membrane, with_slopes) for membrane in membranes]
     fired: Spikes | None = None  # of the last layer, one step ago
@@ -220,7 +220,7 @@ class _PackedNeurons(_Neurons):
 
     def memory(self) -> Any:
         num, size = self.membrane.shape
-        return PackedSpikes(torch.empty(num, -(-size // 64), dtype=torch.int64), size)
+        return PackedSpikes(torch.empty(num, -(-size // 64), dtype=torch.int64, device=self.membrane.device), size)
 
     def advance(self, current: Tensor, heard: Heard, weight: Tensor | None) -> Spikes:
         self.spikes = self.memory()  # those of the step before are still being read
@@ -251,6 +251,6 @@ class _TapedNeurons(_Neurons):
 def _kind_of_neurons(lif: LIF, membrane: Tensor, packed: bool) -> type[_Neurons]:
     if torch.is_grad_enabled():
         return _TapedNeurons
-    plain = membrane.dtype == torch.float32 and membrane.device.type == "cpu"
+    plain = membrane.dtype == torch.float32 and compiled_for(membrane.device)
     packed = packed and plain and len(membrane) > 0  # without nodes there is nothing to pack
     return _PackedNeurons if packed and isinstance(lif.spiking, Surrogate) else _Neurons

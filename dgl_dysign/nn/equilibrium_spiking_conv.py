@@ -92,7 +92,8 @@ class EquilibriumSpikingConv(nn.Module):
         Accept a leak above 1, whose rates have no equilibrium.
     backend : {"packed", "float"}, default "packed"
         How the simulation moves spikes over the graph: at one bit each, or as float32; the rates are the same.
-        ``packed`` is for float32 on the CPU, without a tape and with a surrogate of ours; elsewhere they are floats.
+        ``packed`` is for float32, on the CPU or with Triton, without a tape and with a surrogate of ours; elsewhere
+        they are floats.
     return_state : bool, default True
         Return the state beside the rates. Without it the layer returns what DGL's do, and so goes into
         ``dgl.nn.Sequential`` and ``dgl.nn.HeteroGraphConv``.

@@ -11,21 +11,19 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dgl_dysign.ops.csr import Layout
-
 _WORDS = 2  # of a program: four warps
 _BITS = tl.constexpr(64)
 
 
 @triton.jit
-def _sum(indptr, indices, values, words, out, num_words, WEIGHTED: tl.constexpr, WORDS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _sum(begins, ends, columns, values, words, out, num_words, WEIGHTED: tl.constexpr, WORDS: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0).to(tl.int64)
     place = tl.program_id(1) * WORDS + tl.arange(0, WORDS)
     held = place < num_words
     bit = tl.arange(0, _BITS)
     total = tl.zeros([WORDS, _BITS], tl.float32)
-    for edge in range(tl.load(indptr + row), tl.load(indptr + row + 1)):
-        column = tl.load(indices + edge).to(tl.int64)
+    for edge in range(tl.load(begins + row), tl.load(ends + row)):
+        column = tl.load(columns + edge).to(tl.int64)
         word = tl.load(words + column * num_words + place, mask=held, other=0)
         fired = (word[:, None] >> bit[None, :]) & 1
         if WEIGHTED:
@@ -66,17 +64,24 @@ def _fire(current, potential, total, words, size, num_words, threshold, leak, CH
     tl.store(words + row * num_words + word, _word(fired))
 
 
-def sum_rows(layout: Layout, words: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Sum the words ``(N_src, W)`` of each row's columns, float32 ``(N_dst, 64 W)``; weights are in the layout's order.
+def sum_rows(
+    begins: Tensor,
+    ends: Tensor,
+    columns: Tensor,
+    words: Tensor,
+    weights: Tensor | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Sum the words ``(N_src, W)`` of ``columns[begin:end]`` for each row, weighted by ``weights[begin:end]``.
 
-    Sums without weights are exact to 2^24 neighbours.
+    Returns float32 ``(N_dst, 64 W)``, in ``out`` if given; sums without weights are exact to 2^24 neighbours.
     """
-    rows, num_words = layout.shape[0], words.shape[1]
-    out = torch.empty(rows, 64 * num_words, device=words.device)
+    shape = len(begins), 64 * words.shape[1]
+    out = torch.empty(shape, device=words.device) if out is None else out.view(shape)
     if out.numel():
-        arrays = layout.indptr, layout.indices, out if weights is None else weights, words, out
-        grid = rows, -(-num_words // _WORDS)
-        _sum[grid](*arrays, num_words, WEIGHTED=weights is not None, WORDS=_WORDS, enable_fp_fusion=False)
+        arrays = begins, ends, columns, out if weights is None else weights, words, out
+        grid = shape[0], -(-words.shape[1] // _WORDS)
+        _sum[grid](*arrays, words.shape[1], WEIGHTED=weights is not None, WORDS=_WORDS, enable_fp_fusion=False)
     return out
 
 

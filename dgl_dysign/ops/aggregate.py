@@ -12,7 +12,7 @@ from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
 from dgl_dysign.ops.csr import edge_ends, operator
-from dgl_dysign.ops.packed_spikes import PackedSpikes, packed_sum
+from dgl_dysign.ops.packed_spikes import PackedSpikes, compiled_for, packed_sum
 from dgl_dysign.ops.symmetric_norm import symmetric_norm
 
 NORMS = ("both", "right", "left", "none")
@@ -29,7 +29,7 @@ def backend(
     ``"dgl"`` are DGL's own kernels: for a graph on the device of its features. ``"torch-csr"`` is PyTorch's sparse
     product: for a graph on the CPU with features on another device (a DGL without CUDA), and on the CPU for sums with
     edge weights in float32 or float64, where it was measured six times as fast as DGL. ``"packed"`` reads packed
-    spikes at one bit each, on the CPU; elsewhere they are unpacked.
+    spikes at one bit each: on the CPU and, where Triton is installed, on a GPU; elsewhere they are unpacked.
 
     Parameters
     ----------
@@ -57,12 +57,14 @@ def backend(
     """
     if graph is None or feat is None:
         return _last_backend
+    if graph.device != feat.device and graph.device.type != "cpu":
+        raise DGLGraphError(f"the graph is on {graph.device} but feat is on {feat.device}; move feat to the graph")
+    if isinstance(feat, PackedSpikes) and compiled_for(feat.device):
+        return "packed"
     if graph.device != feat.device:
-        if graph.device.type != "cpu":
-            raise DGLGraphError(f"the graph is on {graph.device} but feat is on {feat.device}; move feat to the graph")
         return "torch-csr"
     if isinstance(feat, PackedSpikes):
-        return "packed" if feat.device.type == "cpu" else "dgl"
+        return "dgl"
     weighted = edge_weight is not None and feat.dtype in (torch.float32, torch.float64)
     return "torch-csr" if weighted and feat.device.type == "cpu" else "dgl"
 
@@ -160,9 +162,9 @@ def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | No
     """Return the weight of each edge with the normalisation by its source in it."""
     if norm not in ("both", "left"):
         return edge_weight
-    factor = _scale(torch.ones(graph.num_src_nodes()), graph.out_degrees(), -0.5 if norm == "both" else -1.0)
-    factor = factor[edge_ends(graph)[0].long()]
-    return factor if edge_weight is None else factor * edge_vector(graph, edge_weight)
+    ones = torch.ones(graph.num_src_nodes(), device=graph.device)
+    factor = _scale(ones, graph.out_degrees(), -0.5 if norm == "both" else -1.0)[edge_ends(graph)[0].long()]
+    return factor if edge_weight is None else factor.to(edge_weight.device) * edge_vector(graph, edge_weight)
 
 
 def _scale(feat: Tensor, degrees: Tensor, power: float) -> Tensor:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,12 @@ from dgl_dysign.ops.csr import operator
 _WORD = 64
 _EDGES_A_THREAD, _ROWS_A_THREAD = 1 << 14, 1 << 12
 _CACHE = 1 << 25  # bytes; a result above it has left the cache before anyone reads it
+
+
+@cache
+def compiled_for(device: torch.device) -> bool:
+    """Say whether there are packed kernels for a device: Numba's on the CPU; Triton's on a GPU, if installed."""
+    return device.type == "cpu" or (device.type == "cuda" and find_spec("triton") is not None)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,11 @@ class PackedSpikes:
         """Keep of ``values`` ``(N, *, size)`` which of them reach the threshold; NaN does not."""
         size = values.shape[-1]
         flat = values.reshape(math.prod(values.shape[:-1]), size)
-        if values.device.type == "cpu" and values.dtype == torch.float32:
+        if values.dtype == torch.float32 and _in_triton(values.device):
+            from dgl_dysign.ops import _packed_triton
+
+            words = _packed_triton.pack_rows(flat.detach(), threshold)
+        elif values.dtype == torch.float32 and values.device.type == "cpu":
             from dgl_dysign.ops._packed_compiled import pack_rows  # Numba is slow to import
 
             words = torch.empty(len(flat), -(-size // _WORD), dtype=torch.int64)
@@ -99,10 +111,14 @@ class PackedSpikes:
         return self.words.numel() * self.words.element_size()
 
 
+def _in_triton(device: torch.device) -> bool:
+    return device.type != "cpu" and compiled_for(device)
+
+
 def fire_packed(
     potential: Tensor, total: Tensor, threshold: float, leak: float, current: Tensor | None = None
 ) -> PackedSpikes:
-    """Let neurons fire, in place and in one pass: float32 on the CPU, the numbers of `dgl_dysign.nn.LIF`.
+    """Let neurons fire, in place and in one pass: float32, the numbers of `dgl_dysign.nn.LIF`.
 
     Parameters
     ----------
@@ -118,29 +134,34 @@ def fire_packed(
     Raises
     ------
     ConfigError
-        If ``potential`` or ``total`` is not contiguous, float32 and on the CPU, or their shapes differ.
+        If ``potential`` or ``total`` is not contiguous float32, or they differ in shape or device.
     """
+    for name, memory in (("potential", potential), ("total", total)):
+        _check_memory(name, memory, tuple(potential.shape), potential.device)
+    if _in_triton(potential.device):
+        from dgl_dysign.ops import _packed_triton
+
+        enters = None if current is None else current.detach()
+        return PackedSpikes(_packed_triton.fire_rows(enters, potential, total, leak, threshold), potential.shape[1])
     from dgl_dysign.ops._packed_compiled import fire_rows
 
-    for name, memory in (("potential", potential), ("total", total)):
-        _check_memory(name, memory, tuple(potential.shape))
     words = torch.empty(len(potential), -(-potential.shape[1] // _WORD), dtype=torch.int64)
-    enters = None if current is None else current.detach().expand_as(potential).contiguous().numpy()
+    entering = None if current is None else current.detach().expand_as(potential).contiguous().numpy()
     arrays, numbers = (potential.numpy(), total.numpy(), words.numpy()), (np.float32(leak), np.float32(threshold))
 
     def work(first: int, last: int) -> None:
         rows = slice(first, last)
-        fire_rows(None if enters is None else enters[rows], *(array[rows] for array in arrays), *numbers)
+        fire_rows(None if entering is None else entering[rows], *(array[rows] for array in arrays), *numbers)
 
     _in_parts(work, torch.arange(1, len(words) + 1), _ROWS_A_THREAD)
     return PackedSpikes(words, potential.shape[1])
 
 
-def _check_memory(name: str, memory: Tensor, shape: tuple[int, ...]) -> None:
-    found = (tuple(memory.shape), memory.dtype, memory.device.type, memory.is_contiguous())
-    if found != (shape, torch.float32, "cpu", True):
+def _check_memory(name: str, memory: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
+    found = (tuple(memory.shape), memory.dtype, memory.device, memory.is_contiguous())
+    if found != (shape, torch.float32, device, True):
         raise ConfigError(
-            f"{name} must be contiguous float32 on the CPU of shape {shape}, "
+            f"{name} must be contiguous float32 on {device} of shape {shape}, "
             f"but is {memory.dtype} on {memory.device} of shape {found[0]} and strides {memory.stride()}"
         )
 
@@ -148,7 +169,7 @@ def _check_memory(name: str, memory: Tensor, shape: tuple[int, ...]) -> None:
 def packed_sum(
     graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None, out: Tensor | None = None
 ) -> Tensor:
-    r"""Sum the spikes of in-neighbours, on the CPU, reading bits.
+    r"""Sum the spikes of in-neighbours, reading bits.
 
     .. math:: h_v = \sum_{u \to v} w_{uv} s_u
 
@@ -179,7 +200,7 @@ def packed_sum(
     """
     shape = (graph.num_dst_nodes(), *spikes.shape[1:-1], spikes.words.shape[-1] * _WORD)
     if out is not None:
-        _check_memory(f"out (sizes are rounded up to {_WORD})", out, shape)
+        _check_memory(f"out (sizes are rounded up to {_WORD})", out, shape, spikes.device)
     return PackedSums(graph, spikes, edge_weight).of(slice(None), out)
 
 
@@ -193,7 +214,7 @@ class PackedSums:
     """
 
     def __init__(self, graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None) -> None:
-        summed = operator(graph, edge_weight, torch.float32, torch.device("cpu"))
+        summed = operator(graph, edge_weight, torch.float32, spikes.device)
         self.spikes, self.words, self.layout = spikes, spikes.words.flatten(1).contiguous(), summed.layout
         self.weights = None if edge_weight is None else summed.matrix.values()
 
@@ -203,7 +224,12 @@ class PackedSums:
     def of(self, rows: slice, out: Tensor | None = None) -> Tensor:
         """Return the sums of some rows, in ``out`` if given."""
         begins, ends = self.layout.indptr[:-1][rows], self.layout.indptr[1:][rows]
-        found = self._summed(begins, ends, out) if self.weights is not None else self._counted(begins, ends, out)
+        if _in_triton(self.words.device):
+            from dgl_dysign.ops import _packed_triton
+
+            found = _packed_triton.sum_rows(begins, ends, self.layout.indices, self.words, self.weights, out)
+        else:
+            found = self._summed(begins, ends, out) if self.weights is not None else self._counted(begins, ends, out)
         shape = (*self.spikes.shape[1:-1], self.spikes.words.shape[-1] * _WORD)
         return found.reshape(len(begins), *shape)[..., : self.spikes.size]
 
@@ -259,7 +285,7 @@ def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = No
     .. math:: y = s W^T + b
 
     It reads only the weights of features that fire, so it pays where few do: ``benchmarks/packed_spikes.py`` says from
-    which spike rate on a dense product is faster. On the CPU in float32, without gradient.
+    which spike rate on a dense product is faster. In float32, without gradient; on a GPU it is the dense product.
 
     Parameters
     ----------
@@ -289,10 +315,12 @@ def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = No
     tensor([[6.],
             [0.]])
     """
-    from dgl_dysign.ops._packed_compiled import add_weight_rows
-
     if weight.dim() != 2 or weight.shape[1] != spikes.size:
         raise ConfigError(f"weight must have shape (out_feats, {spikes.size}), but has {tuple(weight.shape)}")
+    if spikes.device.type != "cpu":
+        return torch.nn.functional.linear(spikes.unpack(), weight.detach(), None if bias is None else bias.detach())
+    from dgl_dysign.ops._packed_compiled import add_weight_rows
+
     words = spikes.words.flatten(0, -2).contiguous()
     start = torch.zeros(len(weight)) if bias is None else bias.detach()
     out = start.repeat(len(words), 1)

@@ -121,10 +121,10 @@ def test_memory_for_the_result_is_given(monkeypatch, weighted, size, offset):
 def test_memory_that_does_not_fit_is_refused():
     graph, packed = dgl.graph(([0], [1])), PackedSpikes.pack(torch.ones(2, 70))
     for wrong in (torch.empty(2, 70), torch.empty(2, 128).double(), torch.empty(128, 2).t()):
-        with pytest.raises(ConfigError, match=r"contiguous float32 on the CPU of shape \(2, 128\)"):
+        with pytest.raises(ConfigError, match=r"contiguous float32 on cpu of shape \(2, 128\)"):
             aggregate(graph, packed, out=wrong)
     for potential, total in ((torch.ones(2, 128)[:, ::2], torch.ones(2, 64)), (torch.ones(2, 64), torch.ones(2, 63))):
-        with pytest.raises(ConfigError, match=r"must be contiguous float32 on the CPU of shape \(2, 64\)"):
+        with pytest.raises(ConfigError, match=r"must be contiguous float32 on cpu of shape \(2, 64\)"):
             ops.fire_packed(potential, total, 1.0, 1.0)
     with pytest.raises(ConfigError, match="out is for the packed kernels, but these are 'dgl'"):
         aggregate(graph, packed.unpack(), out=torch.empty(2, 128))
