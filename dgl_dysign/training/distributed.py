@@ -71,6 +71,10 @@ def processes() -> Iterator[dist.Store | None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield None
         return
+    # Optimizers import this. Imported after `init_process_group` it holds the group for good, and a thread of gloo's
+    # that still runs when Python ends aborts the process ("terminate called without an active exception").
+    import torch.distributed.nn
+
     try:
         store, place, count = next(dist.rendezvous("env://"))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
