@@ -66,7 +66,7 @@ def test_blocks_of_rows_and_columns_are_the_whole(options, simulate, tmp_path, m
         {"solver": "anderson"},
         {"surrogate": lambda x: (x >= 0).float()},
     ],
-    ids=str,
+    ids=lambda options: next(iter(options)),
 )
 def test_what_it_does_not_know(options):
     assert can_stream(DySIGN(D, 6, C))
