@@ -180,17 +180,18 @@ def test_models_written_for_dgl_train_on_it(graph, store, model, workers):
     torch.manual_seed(0)
     model = Network([MODELS[model](5, 16), MODELS[model](16, 3)])
     sampler = InfluenceSampler(store, 2, prefetch_node_feats=["feat"], prefetch_labels=["label"])
-    optimizer, losses = torch.optim.Adam(model.parameters(), 0.05), []
-    for _ in range(3 if workers else 12):
+    optimizer, losses = torch.optim.Adam(model.parameters(), 0.02), []
+    batches = load(graph, sampler, shuffle=True, num_workers=workers)  # DGL shuffles from a seed of its own
+    for _ in range(25):
         loss = 0.0
-        for _, _, blocks in load(graph, sampler, shuffle=True, num_workers=workers):
+        for _, _, blocks in batches:
             found = nn.functional.cross_entropy(model(blocks, blocks[0].srcdata["feat"]), blocks[-1].dstdata["label"])
             optimizer.zero_grad()
             found.backward()
             optimizer.step()
             loss += found.item()
         losses.append(loss)
-    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.95 * losses[0]
 
 
 def test_the_future_does_not_change_a_batch(graph):
