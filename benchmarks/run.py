@@ -25,7 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ALL = sorted(script.stem for script in HERE.glob("*.py") if script.stem != "run")
 #: What makes a benchmark quick, where it has no option ``--quick``.
-QUICK = {"leak": ["--seeds", "1", "--epochs", "1"], "preparation": ["--scale", "0.002", "--runs", "1"]}
+QUICK = {"leak": ["--seeds", "1", "--epochs", "1"], "preparation": ["--scale", "0.004", "--runs", "1"]}
 PICTURES = {"leak": "leak.png", "scaling": "scaling.png"}
 PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "numba", "pyarrow", "scikit-learn")
 

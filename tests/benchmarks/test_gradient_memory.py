@@ -13,4 +13,4 @@ def test_flat_for_all_but_bptt(capsys):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     step = {(row["gradient"], row["latency"]): row["step_bytes"] / 2**20 for row in rows}
     assert step["bptt", 40] > step["bptt", 5] + 40
-    assert abs(step["implicit", 40] - step["implicit", 5]) < 15
+    assert step["implicit", 40] < step["implicit", 5] + 15  # less is chance: what the allocator held before
