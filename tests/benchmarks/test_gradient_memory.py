@@ -9,8 +9,11 @@ from benchmarks import gradient_memory
 
 @pytest.mark.slow
 def test_flat_for_all_but_bptt(capsys):
-    assert gradient_memory.main(["--quick", "--modes", "implicit", "bptt"]) == 0
-    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    step = {(row["gradient"], row["latency"]): row["step_bytes"] / 2**20 for row in rows}
+    step = {}
+    for _ in range(2):  # the least of two: what the allocator held before moves one measurement by some MiB
+        assert gradient_memory.main(["--quick", "--modes", "implicit", "bptt"]) == 0
+        for row in map(json.loads, capsys.readouterr().out.splitlines()):
+            key = row["gradient"], row["latency"]
+            step[key] = min(row["step_bytes"] / 2**20, step.get(key, float("inf")))
     assert step["bptt", 40] > step["bptt", 5] + 40
-    assert step["implicit", 40] < step["implicit", 5] + 15  # less is chance: what the allocator held before
+    assert abs(step["implicit", 40] - step["implicit", 5]) < 15
