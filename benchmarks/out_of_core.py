@@ -104,7 +104,7 @@ def train(folder: str, on_disk: bool, hidden: int, snapshots: int, epochs: int, 
     from dgl_dysign.training.memory import peak_rss_bytes, return_freed_memory
     from dgl_dysign.training.node_rows import NodeSettings, NodeTask, node_scores
 
-    return_freed_memory()
+    return_freed_memory(larger_than=1 << 20)
     watch, begin = _Watch(), time.perf_counter()
     if sys.platform == "linux":
         watch.start()
@@ -188,7 +188,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--hidden", type=int, default=32)
     found.add_argument("--snapshots", type=int, default=0, help="snapshots read out (default: all)")
     found.add_argument("--epochs", type=int, default=2)
-    found.add_argument("--limit-mib", type=int, default=768)
+    found.add_argument("--limit-mib", type=int, default=750)
     found.add_argument(
         "--modes", nargs="+", default=["files", "refused", "memory"], choices=["files", "refused", "memory"]
     )

@@ -31,7 +31,7 @@ from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import confusion, f1_scores, mean_std
 from dgl_dysign.training import FitConfig, RunFolder, command, distributed, plots, shared_command
 from dgl_dysign.training.diagnostics import node_diagnostics, save_diagnostics
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
 from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
 from dgl_dysign.training.saved_models import NODE_ROWS, SavedModels
 
@@ -100,6 +100,7 @@ def row_files(args: argparse.Namespace) -> RowFiles | None:
     """Return where rows go: for --out-of-core the disk of the run folder, which need not be there yet."""
     if not args.out_of_core:
         return None
+    return_freed_memory(larger_than=1 << 20)
     return RowFiles(next(folder for folder in args.run_dir.absolute().parents if folder.is_dir()))
 
 

@@ -222,7 +222,7 @@ def _hop_means(graph: Any, weight: Tensor, feat: Tensor, hops: Sequence[int]) ->
 
 def _scale(feat: Tensor, active: Tensor, scaling: str) -> None:
     # By blocks of columns, in place: a copy of wide features would be the largest thing in memory.
-    for block in feat.split(64, dim=1):
+    for block in feat.split(32, dim=1):
         seen = block[active]
         if not len(seen):
             continue

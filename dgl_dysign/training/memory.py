@@ -12,19 +12,25 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's mallopt
 _LARGE = 8 << 20  # bytes: above a mini-batch's tensors, below those of a graph of DBLP's size
 
 
-def return_freed_memory() -> None:
+def return_freed_memory(larger_than: int = _LARGE) -> None:
     """Make glibc give large freed blocks back at once; elsewhere do nothing.
 
     By default its threshold grows with the largest block freed, up to 32 MiB, and tensors of a mid-sized graph then
     stay in the heap: training on DBLP peaked a third higher.
+
+    Parameters
+    ----------
+    larger_than : int, default 8 MiB
+        Bytes. Smaller blocks stay for the next ones that fit. Where every byte counts, 1 MiB: data of eight snapshots
+        on disk were trained with 600 instead of 770 MiB, and with 6 % more processor time.
     """
     if sys.platform == "linux":
         try:
             mallopt = ctypes.CDLL("libc.so.6").mallopt
         except (OSError, AttributeError):  # another C library
             return
-        mallopt(_M_MMAP_THRESHOLD, _LARGE)
-        mallopt(_M_TRIM_THRESHOLD, _LARGE)
+        mallopt(_M_MMAP_THRESHOLD, larger_than)
+        mallopt(_M_TRIM_THRESHOLD, larger_than)
 
 
 def reset_peak() -> None:
