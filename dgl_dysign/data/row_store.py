@@ -134,6 +134,23 @@ class RowFiles:
         rows, width = source.shape
         return self.copy(self.zeros(rows, width, source.dtype), source)
 
+    def columns(self, source: Tensor, multiple: int = _COLUMNS) -> Iterator[tuple[slice, Tensor]]:
+        """Yield `column_blocks` of a tensor, each with its values in memory, which the next one takes over.
+
+        Files hold rows: every block asked for by itself would read all of the file. So one pass parts them on disk.
+        """
+        num_rows, width = source.shape
+        blocks, pieces = column_blocks(num_rows, width, multiple), [source]
+        if len(blocks) != 1:
+            pieces = [self.zeros(num_rows, block.stop - block.start, source.dtype) for block in blocks]
+            for rows in self.row_blocks(num_rows, width):
+                for block, piece in zip(blocks, pieces, strict=True):
+                    piece[rows] = source[rows, block]
+        held = torch.empty(pieces[0].numel(), dtype=source.dtype) if pieces else source
+        for block in blocks:
+            piece = pieces.pop(0)
+            yield block, self.copy(held[: piece.numel()].view(piece.shape), piece)
+
     def join(self, target: Tensor, pieces: Iterable[tuple[slice, Tensor]]) -> Tensor:
         """Put tensors side by side, each of all rows and of the columns that are named with it.
 

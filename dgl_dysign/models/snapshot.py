@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -189,24 +189,28 @@ def _scaled_means(
 ) -> Tensor:
     """Return the means of all hops side by side, scaled; of large features some columns at a time."""
     rows, width = feat.shape
-    blocks = column_blocks(rows, width)
-    if files is None and len(blocks) == 1:
+    if files is None and len(column_blocks(rows, width)) == 1:
         means = _hop_means(graph, weight, feat, hops)
         _scale(means, active, scaling)
         return means
     out = feat.new_empty(rows, width * len(hops)) if files is None else files.zeros(rows, width * len(hops))
     pieces = []
-    for columns in blocks:
-        means = _hop_means(graph, weight, feat[:, columns].contiguous(), hops)
+    for columns, part in _columns(feat) if files is None else files.columns(feat):
+        means = _hop_means(graph, weight, part, hops)
         _scale(means, active, scaling)
-        for place, part in enumerate(means.chunk(len(hops), 1)):
+        for place, mean in enumerate(means.chunk(len(hops), 1)):
             target = slice(place * width + columns.start, place * width + columns.stop)
             if files is None:
-                out[:, target] = part
+                out[:, target] = mean
             else:
-                pieces.append((target, files.keep(part)))
-        del means, part  # before the next ones are made
+                pieces.append((target, files.keep(mean)))
+        del part, means, mean  # before the next ones are made
     return out if files is None else files.join(out, pieces)
+
+
+def _columns(feat: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    for columns in column_blocks(*feat.shape):
+        yield columns, feat[:, columns].contiguous()
 
 
 def _hop_means(graph: Any, weight: Tensor, feat: Tensor, hops: Sequence[int]) -> Tensor:

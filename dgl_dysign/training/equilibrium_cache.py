@@ -115,22 +115,18 @@ class EquilibriumCache:
         conv, rates, messages = self.model.conv, self.rates[place], self.messages[place]
         if messages is None:
             return
-        snapshot, pieces = self.snapshots[place], []
-        for columns in column_blocks(*rates.shape):
-            found = conv.messages(snapshot.graph, self._part(rates, columns), snapshot.edge_weight)
-            if self.files is None:
-                messages[:, columns] = found
-            else:
-                pieces.append((columns, self.files.keep(found)))
-            del found  # before the next is made
-        if self.files is not None:
-            self.files.join(messages, pieces)
+        snapshot = self.snapshots[place]
 
-    def _part(self, rates: Tensor, columns: slice) -> Tensor:
-        part = rates[:, columns]
-        if self.files is not None:
-            part = self.files.copy(torch.empty(part.shape, dtype=part.dtype, device=self.model.bias.device), part)
-        return part.contiguous()
+        def sums(part: Tensor) -> Tensor:
+            return conv.messages(snapshot.graph, part, snapshot.edge_weight)
+
+        if self.files is None:
+            for block in column_blocks(*rates.shape):
+                messages[:, block] = sums(rates[:, block].contiguous())
+        else:
+            device, keep = self.model.bias.device, self.files.keep
+            parts = self.files.columns(rates)
+            self.files.join(messages, [(block, keep(sums(part.to(device)))) for block, part in parts])
 
     def _copy(self, target: Tensor, source: Tensor) -> Tensor:
         return target.copy_(source) if self.files is None else self.files.copy(target, source)
@@ -138,12 +134,13 @@ class EquilibriumCache:
     def announce(self, batches: Sequence[Tensor]) -> None:
         """Say which batches `logits` will be asked for, in this order: rows on disk are then read ahead."""
         if self.files is not None and self._ahead is not None:
-            self.files.in_order(False)
             self._ahead.announce(batches)
 
     def _read(self, nodes: Tensor) -> _Rows:
         device = self.model.bias.device
         at = nodes if self.files is None else nodes.cpu()
+        if self.files is not None:
+            self.files.in_order(False)
         found = _Rows(
             [None if m is None else m[at].to(device) for m in self.messages],
             [x[at].to(device) for x in self.injected],

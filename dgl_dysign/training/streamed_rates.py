@@ -133,19 +133,11 @@ class _Layer:
 
     def _gather(self, sent: PackedSpikes | Tensor) -> None:
         """Aggregate spikes or rates into the messages, some columns at a time."""
-        pieces = []
-        for columns in column_blocks(*self.shape, _WORD):
-            found = gather(self.graph, self._part(sent, columns), self.edge_weight, self.conv.feedback_hops)
-            pieces.append((columns, self.files.keep(found)))
-            del found  # before the next is made
-        self.files.join(self.messages, pieces)
+        parts = _columns(sent) if isinstance(sent, PackedSpikes) else self.files.columns(sent, _WORD)
+        self.files.join(self.messages, [(block, self.files.keep(self._sums(part))) for block, part in parts])
 
-    def _part(self, sent: PackedSpikes | Tensor, columns: slice) -> PackedSpikes | Tensor:
-        if isinstance(sent, PackedSpikes):
-            words = sent.words[:, columns.start // _WORD : -(-columns.stop // _WORD)].contiguous()
-            return PackedSpikes(words, columns.stop - columns.start)
-        wanted = sent[:, columns]
-        return self.files.copy(torch.empty(wanted.shape), wanted)
+    def _sums(self, part: PackedSpikes | Tensor) -> Tensor:
+        return gather(self.graph, part, self.edge_weight, self.conv.feedback_hops)
 
     def simulated(self, before: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return the rates of the spiking simulation, begun at the rates and active nodes of the snapshot before."""
@@ -203,3 +195,9 @@ class _Layer:
             size += float(found.norm()) ** 2
             rate[rows] = found
         return math.sqrt(moved) / max(math.sqrt(size), 1e-12)
+
+
+def _columns(spikes: PackedSpikes) -> Iterator[tuple[slice, PackedSpikes]]:
+    for block in column_blocks(len(spikes.words), spikes.size, _WORD):
+        words = spikes.words[:, block.start // _WORD : -(-block.stop // _WORD)].contiguous()
+        yield block, PackedSpikes(words, block.stop - block.start)

@@ -117,6 +117,16 @@ def test_copy_of_columns(tmp_path, monkeypatch):
     assert not rows[:, 4:].any()
 
 
+@pytest.mark.parametrize("width", [0, 1, 32, 33, 70])
+def test_columns_are_those_of_the_source(width, tmp_path, monkeypatch):
+    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 4 * 7 * 32)  # seven rows of a block of columns
+    files, source = RowFiles(tmp_path), torch.randn(10, width)
+    found = [(block, part.clone()) for block, part in files.columns(source)]
+    assert [block for block, _ in found] == column_blocks(10, width)
+    for block, part in found:
+        assert torch.equal(part, source[:, block])
+
+
 def test_pieces_are_joined_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setattr(row_store, "_BLOCK_BYTES", 4 * 5 * 3)  # three rows
     files, expected = RowFiles(tmp_path), torch.arange(50.0).view(10, 5)
