@@ -28,7 +28,7 @@ from rich.table import Table
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
-from dgl_dysign.training import RunFolder, command, plots
+from dgl_dysign.training import RunFolder, SavedModels, command, plots
 from dgl_dysign.training.diagnostics import event_diagnostics, save_diagnostics
 from dgl_dysign.training.event_fit import LOSSES, EventFitConfig
 from dgl_dysign.training.event_plots import event_bars, event_curves, event_learning
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--loss", choices=LOSSES, default=EventFitConfig.loss, help="weigh both labels the same or not")
     found.add_argument("--hidden", type=int, default=EventSettings.hidden, help="width of UnderGS")
     found.add_argument("--neighbors", type=int, default=EventSettings.num_neighbors, help="slots of the store")
+    SavedModels.add_option(found)
     command.add_run_options(found)
     return found
 
@@ -62,7 +63,7 @@ def settings_of(args: argparse.Namespace) -> EventSettings:
 
 
 def run_unit(
-    task: EventTask, settings: EventSettings, folder: RunFolder, row: str, seed: int
+    task: EventTask, settings: EventSettings, folder: RunFolder, saved: SavedModels, row: str, seed: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Train and score one row with one seed, or return what a finished unit recorded; and its scores of test events."""
     key = f"seed{seed}-{row}"
@@ -71,6 +72,7 @@ def run_unit(
         reset_peak()
         started, checkpoint = time.process_time(), folder.checkpoint(key)
         outcome = EVENT_ROWS[row](task, settings, seed, checkpoint)
+        saved.save_events(key, outcome.model, task.data)
         spent = time.process_time() - started
         if outcome.history:  # seconds before an interruption count as well
             spent = max(spent, outcome.history[-1]["cpu_seconds"])
@@ -175,8 +177,12 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         "device": args.device,
     }
     make_undergs(task, settings, 0)  # settings that do not fit are refused before anything is written
+    rows = list(dict.fromkeys(args.rows))
+    learned = [row for row in rows if row.startswith("undergs")]
+    saved = SavedModels(args, [f"seed{seed}-{row}" for seed in range(args.seeds) for row in learned])
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
-    records, scores = run_units(task, settings, folder, args.seeds, list(dict.fromkeys(args.rows)), args.quiet)
+    saved.check_finished(folder)
+    records, scores = run_units(task, settings, folder, saved, args.seeds, rows, args.quiet)
     summary = summarise(records, describe(task, data, args.split))
     folder.write_json("summary.json", summary)
     drawn = draw(task, folder, summary, records, scores)
@@ -186,7 +192,13 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def run_units(
-    task: EventTask, settings: EventSettings, folder: RunFolder, seeds: int, rows: list[str], quiet: bool
+    task: EventTask,
+    settings: EventSettings,
+    folder: RunFolder,
+    saved: SavedModels,
+    seeds: int,
+    rows: list[str],
+    quiet: bool,
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """Train and score every row with every seed; return the records, and the first seed's scores of test events."""
     records: list[dict[str, Any]] = []
@@ -195,7 +207,7 @@ def run_units(
         bar = progress.add_task("training", total=seeds * len(rows))
         for seed, row in product(range(seeds), rows):
             progress.update(bar, description=f"seed {seed}: {row}")
-            record, found = run_unit(task, settings, folder, row, seed)
+            record, found = run_unit(task, settings, folder, saved, row, seed)
             records.append(record)
             scores.setdefault(row, found)
             progress.advance(bar)

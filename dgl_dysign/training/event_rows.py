@@ -49,10 +49,11 @@ class EventSettings:
 
 @dataclass
 class EventOutcome:
-    """What a row gives: scores of all events (higher: likelier positive), and what happened in training."""
+    """What a row gives: scores of all events (higher: likelier positive), what happened in training, its network."""
 
     scores: Tensor
     history: list[dict[str, float]] = field(default_factory=list)
+    model: EventUnderGS | None = None
 
 
 Row = Callable[[EventTask, EventSettings, int, "Path | None"], EventOutcome]
@@ -120,7 +121,7 @@ def undergs(
     model, store = make_undergs(task, settings, seed, aggregator, preset, counts)
     model, store = model.to(task.device), store.to(task.device)
     history = fit_events(model, store, task, settings.training, seed, checkpoint)
-    return EventOutcome(score_events(model, store, task), history)
+    return EventOutcome(score_events(model, store, task), history, model)
 
 
 def make_undergs(

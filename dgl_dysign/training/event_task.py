@@ -107,7 +107,7 @@ class EventTask:
                 f"{data.folder}: found {kind} labels of {data.num_classes} classes, expected two classes of events; "
                 f"prepare Wikipedia or Reddit with dysign-prep"
             )
-        self.device = torch.device(device)
+        self.data, self.device = data, torch.device(device)
         self.num_nodes, self.num_snapshots = data.num_nodes, data.num_snapshots
         self.snapshots = _read(data)
         self.ranges = dict(zip(PARTS, _split(self.snapshots, train, val, split), strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models import DySIGN, LinkScorer, UnderGS
+from dgl_dysign.models import DySIGN, EventUnderGS, LinkScorer, UnderGS
 from dgl_dysign.store import LinkFeatures
 from dgl_dysign.training.predict import NODE_ROWS, task_inputs
 
@@ -89,3 +89,8 @@ class SavedModels:
             features = None if scorer.features is None else LinkFeatures.of(data)  # not the cache of this training
             plain = LinkScorer(scorer.model, scorer.store, features, **scorer.extra)
             plain.save_pretrained(self.folder(key), data, overwrite=True)
+
+    def save_events(self, key: str, model: EventUnderGS | None, data: TemporalGraph) -> None:
+        """Save a network for labels of events."""
+        if key in self.keys and model is not None:
+            model.save_pretrained(self.folder(key), data, overwrite=True)

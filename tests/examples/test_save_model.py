@@ -4,14 +4,18 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import f1_scores
-from dgl_dysign.models import DySIGN, LinkScorer
+from dgl_dysign.models import DySIGN, EventUnderGS, LinkScorer
+from dgl_dysign.training.event_fit import score_events
+from dgl_dysign.training.event_task import EventTask
 from dgl_dysign.training.predict import predict, predict_links
 from tests.generated import generated, generated_links
+from tests.training.event_cases import stream, write
 
 
 def load(name):
@@ -75,3 +79,26 @@ def test_scorers_of_links_are_saved(tmp_path):
     found = predict_links(scorer, data, data.num_snapshots, ids, ids.expand(9, -1).contiguous())
     assert torch.isfinite(found).all()
     assert found.std() > 0
+
+
+def test_networks_for_labels_of_events_score_what_the_run_scored(tmp_path):
+    data = write(tmp_path / "data", stream(each=24))
+    options = ["--rows", "few-events", "undergs", "undergs-paper", "--seeds", "2", "--hidden", "8", "--neighbors", "4"]
+    options += [
+        "--epochs",
+        "2",
+        "--quiet",
+        "--run-dir",
+        str(tmp_path / "run"),
+        "--save-model",
+        str(tmp_path / "models"),
+    ]
+    assert load("undergs_node_classification").main([str(data.folder), *options]) == 0
+    keys = {f"seed{seed}-{row}" for seed in (0, 1) for row in ("undergs", "undergs-paper")}
+    assert {path.name for path in (tmp_path / "models").iterdir()} == keys
+    task = EventTask(data)
+    for key in keys:
+        model = EventUnderGS.from_pretrained(tmp_path / "models" / key, data)
+        found = score_events(model, model.undergs.store(num_hops=2), task)
+        recorded = np.load(tmp_path / "run" / "checkpoints" / f"{key}.scores.npy")
+        assert np.array_equal(found[task.parts["test"]].numpy(), recorded)
