@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from dgl_dysign.models import DySIGN, Snapshot
 from dgl_dysign.nn import EquilibriumSpikingConv
 from dgl_dysign.nn._snapshot import gather
 from dgl_dysign.ops import PackedSpikes, Surrogate, fire_packed, fixed_point, symmetric_norm
+from dgl_dysign.ops.packed_spikes import PackedSums
 
 _WORD = 64  # spikes in a machine word
 _SILENT = -1e6  # a current, in thresholds, that nothing lifts: the layer's own
@@ -43,9 +45,10 @@ def streamed_logits(
 ) -> Tensor:
     """Return what ``model(snapshots, label_feat, simulate)`` does, with currents, potentials and messages in files.
 
-    In memory are one snapshot's graph, its spikes at one bit each, some columns of all nodes' messages, some rows of
-    everything else, ``label_feat`` and the result. Where all rows make one block (`row_blocks`) the numbers are the
-    model's to the last bit; products of matrices may round differently where they make several.
+    In memory are one snapshot's graph, its spikes at one bit each, some rows of everything else (for the solver, and
+    where spikes are aggregated more than once, some columns of all nodes), ``label_feat`` and the result. Where all
+    rows make one block (`row_blocks`) the numbers are the model's to the last bit; products of matrices may round
+    differently where they make several.
 
     Parameters
     ----------
@@ -116,7 +119,6 @@ class _Layer:
         self.weight = conv.effective_weights()[0]
         self.shape = snapshot.graph.num_nodes(), conv.out_feats
         self.entered = files.zeros(*self.shape)  # the constant current
-        self.messages = files.zeros(*self.shape)
 
     def _blocks(self, width: int = 0) -> Iterator[slice]:
         return self.files.row_blocks(self.shape[0], max(width, self.shape[1]))
@@ -131,28 +133,39 @@ class _Layer:
             base = base.masked_fill(~self.active[rows, None], _SILENT * conv.lif.threshold)
             self.entered[rows] = base + functional.linear(feat[rows], conv.injection_weight)
 
-    def _gather(self, sent: PackedSpikes | Tensor) -> None:
-        """Aggregate spikes or rates into the messages, some columns at a time."""
+    @cached_property
+    def messages(self) -> Tensor:
+        """Room for what all nodes hear at once."""
+        return self.files.zeros(*self.shape)
+
+    def _gather(self, sent: PackedSpikes | Tensor) -> Tensor:
+        """Return the sums of spikes or rates, made some columns at a time."""
         parts = _columns(sent) if isinstance(sent, PackedSpikes) else self.files.columns(sent, _WORD)
-        self.files.join(self.messages, [(block, self.files.keep(self._sums(part))) for block, part in parts])
+        return self.files.join(self.messages, [(block, self.files.keep(self._sums(part))) for block, part in parts])
 
     def _sums(self, part: PackedSpikes | Tensor) -> Tensor:
         return gather(self.graph, part, self.edge_weight, self.conv.feedback_hops)
+
+    def _hear(self, spikes: PackedSpikes) -> Tensor | PackedSums:
+        """Return the sums of spikes; of direct neighbours they are made when rows of them are asked for."""
+        if self.conv.feedback_hops == 1:
+            return PackedSums(self.graph, spikes, self.edge_weight)
+        return self._gather(spikes)
 
     def simulated(self, before: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return the rates of the spiking simulation, begun at the rates and active nodes of the snapshot before."""
         latency, lif, total = self.conv.latency, self.conv.lif, self.files.zeros(*self.shape)
         potential = self._potential(before)
-        spikes = PackedSpikes(torch.zeros(self.shape[0], -(-self.shape[1] // _WORD), dtype=torch.int64), self.shape[1])
-        for step in range(latency):
-            weight = self.weight if step else None  # nobody has fired yet
-            if weight is not None:
-                self._gather(spikes)
+        words, spikes = (self.shape[0], -(-self.shape[1] // _WORD)), None  # nobody has fired yet
+        for _ in range(latency):
+            heard = None if self.weight is None or spikes is None else self._hear(spikes)
+            fired = torch.zeros(words, dtype=torch.int64)
             for rows in self._blocks():
                 current = self.entered[rows]
-                if weight is not None:
-                    current = torch.addmm(current, self.messages[rows], weight.t())
-                spikes.words[rows] = fire_packed(potential[rows], total[rows], lif.threshold, lif.leak, current).words
+                if self.weight is not None and heard is not None:
+                    current = torch.addmm(current, heard[rows], self.weight.t())
+                fired[rows] = fire_packed(potential[rows], total[rows], lif.threshold, lif.leak, current).words
+            spikes = PackedSpikes(fired, self.shape[1])
         count = sum(lif.leak**age for age in range(latency))
         for rows in self._blocks():
             total[rows] /= count
@@ -184,12 +197,11 @@ class _Layer:
     def _turn(self, rate: Tensor) -> float:
         """Take one fixed-point step in place; return the relative change."""
         threshold, moved, size = self.conv.lif.threshold, 0.0, 0.0
-        if self.weight is not None:
-            self._gather(rate)
+        heard = None if self.weight is None else self._gather(rate)
         for rows in self._blocks():
             found = self.entered[rows] / threshold
-            if self.weight is not None:
-                found = torch.addmm(found, self.messages[rows], self.weight.t() / threshold)
+            if self.weight is not None and heard is not None:
+                found = torch.addmm(found, heard[rows], self.weight.t() / threshold)
             found = functional.hardtanh_(found, 0.0, 1.0)
             moved += float((found - rate[rows]).norm()) ** 2
             size += float(found.norm()) ** 2
