@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,7 @@ def fire_packed(
         rows = slice(first, last)
         fire_rows(None if entering is None else entering[rows], *(array[rows] for array in arrays), *numbers)
 
-    _in_parts(work, torch.arange(1, len(words) + 1), _ROWS_A_THREAD)
+    _in_parts(work, np.arange(1, len(words) + 1), _ROWS_A_THREAD)
     return PackedSpikes(words, potential.shape[1])
 
 
@@ -229,22 +230,24 @@ class PackedSums:
 
             found = _packed_triton.sum_rows(begins, ends, self.layout.indices, self.words, self.weights, out)
         else:
-            found = self._summed(begins, ends, out) if self.weights is not None else self._counted(begins, ends, out)
+            summed = self._counted if self.weights is None else self._summed
+            found = summed(begins.numpy(), ends.numpy(), out)
         shape = (*self.spikes.shape[1:-1], self.spikes.words.shape[-1] * _WORD)
         return found.reshape(len(begins), *shape)[..., : self.spikes.size]
 
-    def _counted(self, begins: Tensor, ends: Tensor, out: Tensor | None) -> Tensor:
+    def _counted(self, begins: np.ndarray, ends: np.ndarray, out: Tensor | None) -> Tensor:
         from dgl_dysign.ops._packed_compiled import MOST
 
-        capped = torch.minimum(ends, begins + MOST)
+        # NumPy's minimum: PyTorch's threads would go on spinning for milliseconds, in the way of ours.
+        capped = np.minimum(ends, begins + MOST)
         out = self._summed(begins, capped, out)
-        while bool((capped < ends).any()):  # the neighbours beyond what a byte counts
-            rows = torch.nonzero(capped < ends)[:, 0]
-            begins, capped = capped, torch.minimum(ends, capped + MOST)
-            out.index_add_(0, rows, self._summed(begins[rows], capped[rows]))
+        while (capped < ends).any():  # the neighbours beyond what a byte counts
+            rows = np.flatnonzero(capped < ends)
+            begins, capped = capped, np.minimum(ends, capped + MOST)
+            out.index_add_(0, torch.from_numpy(rows), self._summed(begins[rows], capped[rows]))
         return out
 
-    def _summed(self, begins: Tensor, ends: Tensor, out: Tensor | None = None) -> Tensor:
+    def _summed(self, begins: np.ndarray, ends: np.ndarray, out: Tensor | None = None) -> Tensor:
         """Sum the words of the columns ``[begin:end]`` of each row; each thread has rows with about as many edges."""
         from dgl_dysign.ops._packed_compiled import ALIGNMENT, sum_rows
 
@@ -254,17 +257,17 @@ class PackedSums:
         # NumPy asks for huge pages, PyTorch by default does not: a quarter of the time for memory of this size.
         out = torch.from_numpy(np.empty(shape, np.float32)) if out is None else out.view(shape)
         weights = None if self.weights is None else self.weights.numpy()
-        starts, stops, columns, words, sums = (x.numpy() for x in (begins, ends, self.layout.indices, self.words, out))
+        columns, words, sums = (x.numpy() for x in (self.layout.indices, self.words, out))
 
         def work(first: int, last: int) -> None:
             rows = slice(first, last)
-            sum_rows(starts[rows], stops[rows], columns, weights, words, sums[rows], past_cache)
+            sum_rows(begins[rows], ends[rows], columns, weights, words, sums[rows], past_cache)
 
         _in_parts(work, ends - begins[:1], _EDGES_A_THREAD)
         return out
 
 
-def _in_parts(work: Callable[[int, int], None], costs: Tensor, least: int) -> None:
+def _in_parts(work: Callable[[int, int], None], costs: np.ndarray, least: int) -> None:
     """Do ``work(first, last)`` on all rows, in as many threads as PyTorch has, each with about as much to do.
 
     ``costs`` says what all rows up to each one cost; below ``least`` of it a thread costs more than it saves.
@@ -273,10 +276,12 @@ def _in_parts(work: Callable[[int, int], None], costs: Tensor, least: int) -> No
     threads = min(torch.get_num_threads(), 1 + total // least)
     if threads == 1:
         return work(0, rows)
-    shares = torch.linspace(0, total, threads + 1)[1:-1].to(costs.dtype)
-    cuts = [0, *torch.searchsorted(costs, shares).tolist(), rows]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, cuts[:-1], cuts[1:]))
+    cuts = [0, *np.searchsorted(costs, np.linspace(0, total, threads + 1)[1:-1]).tolist(), rows]
+    with ThreadPoolExecutor(threads - 1) as pool:  # and this thread
+        others = [pool.submit(work, *cut) for cut in pairwise(cuts[:-1])]
+        work(*cuts[-2:])
+        for other in others:
+            other.result()
 
 
 def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -330,5 +335,5 @@ def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = No
     def work(first: int, last: int) -> None:
         add_weight_rows(arrays[0][first:last], arrays[1], arrays[2][first:last])
 
-    _in_parts(work, torch.arange(1, len(words) + 1), _ROWS_A_THREAD)
+    _in_parts(work, np.arange(1, len(words) + 1), _ROWS_A_THREAD)
     return out.reshape(*spikes.shape[:-1], len(weight))
