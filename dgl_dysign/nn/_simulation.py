@@ -15,7 +15,7 @@ from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
 
 Spikes = Tensor | PackedSpikes
 Heard = Tensor | PackedSums | None
-_NUMBERS_AT_ONCE = 1 << 20  # on a CPU, neurons that step together: what enters them stays in the cache
+_NUMBERS_AT_ONCE = 1 << 21  # on a CPU, neurons that step together: what enters them stays in the cache
 
 
 class Simulated(NamedTuple):
