@@ -264,12 +264,18 @@ def _raster(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> dict[str, Any]:
 @torch.no_grad()
 def spikes_of(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> Tensor:
     """Return the spikes of some nodes at a snapshot, ``(latency, nodes, neurons)``, of the last layer."""
-    lif = model.conv.lif
+    lif, num_nodes, first = model.conv.lif, len(snapshot.active), 0
+    if not bool((nodes < num_nodes).all()):
+        raise IndexError(f"nodes must be below {num_nodes}, but got {int(nodes.max())}")
     seen: list[Tensor] = []
 
     def recorded(x: Tensor) -> Tensor:
-        fired = spiking(x)
-        seen.append(fired[nodes])
+        nonlocal first  # a layer steps in blocks of nodes where there are many
+        fired, here = spiking(x), (nodes >= first) & (nodes < first + len(x))
+        if not first:
+            seen.append(fired.new_zeros(len(nodes), fired.shape[1]))
+        seen[-1][here] = fired[nodes[here] - first]
+        first = (first + len(x)) % num_nodes
         return fired
 
     spiking, lif.spiking = lif.spiking, recorded

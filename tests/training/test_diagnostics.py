@@ -59,8 +59,10 @@ def whole(data, t):
     return load_snapshots(data, [t], 0.1)[0]
 
 
+@pytest.mark.parametrize("at_once", [1 << 20, 6 * 16], ids=["all nodes", "sixteen"])
 @pytest.mark.parametrize(("layers", "leak"), [(1, 1.0), (2, 0.7)])
-def test_rates_are_the_weighted_means_of_the_spikes(data, layers, leak):
+def test_rates_are_the_weighted_means_of_the_spikes(data, layers, leak, at_once, monkeypatch):
+    monkeypatch.setattr("dgl_dysign.nn._simulation._NUMBERS_AT_ONCE", at_once)
     torch.manual_seed(0)
     model = DySIGN(2 * data.feature_dim, 6, 3, num_layers=layers, leak=leak, latency=5, compensation_hops=0).eval()
     spiking, nodes, snapshot = model.conv.lif.spiking, torch.tensor([3, 50, 3]), whole(data, data.num_snapshots - 1)
