@@ -147,7 +147,8 @@ def fresh(folder: Path, on_disk: bool, limit: int, args: argparse.Namespace, scr
     command = [sys.executable, __file__, "--one", json.dumps(asked)]
     set_limit = (lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))) if limit else None
     # Arrow's own pool reserves a GiB of addresses that it never uses; the limit counts addresses.
-    env = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    # One thread, unless asked for more: each has a stack and buffers of its own under the limit.
+    env = {"OMP_NUM_THREADS": "1", **os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=set_limit, env=env)
     size = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
     row = {

@@ -265,8 +265,8 @@ def _raster(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> dict[str, Any]:
 def spikes_of(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> Tensor:
     """Return the spikes of some nodes at a snapshot, ``(latency, nodes, neurons)``, of the last layer."""
     lif, num_nodes, first = model.conv.lif, len(snapshot.active), 0
-    if not bool((nodes < num_nodes).all()):
-        raise IndexError(f"nodes must be below {num_nodes}, but got {int(nodes.max())}")
+    if not bool(((nodes >= 0) & (nodes < num_nodes)).all()):
+        raise IndexError(f"nodes must lie in 0 to {num_nodes - 1}, but got {nodes.tolist()}")
     seen: list[Tensor] = []
 
     def recorded(x: Tensor) -> Tensor:
