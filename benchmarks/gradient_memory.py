@@ -34,8 +34,8 @@ def measure(mode: str, latency: int, nodes: int, edges: int, dim: int) -> dict[s
     import torch
 
     from dgl_dysign._dgl import dgl
+    from dgl_dysign.experiments.memory import peak_rss_bytes
     from dgl_dysign.nn import EquilibriumSpikingConv
-    from dgl_dysign.training.memory import peak_rss_bytes
 
     torch.manual_seed(0)
     src, dst = torch.randint(nodes, (2, edges))

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgl_dysign.baselines import DestinationRecency
 from dgl_dysign.data import SnapshotEdges, TemporalGraph
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links, mean_std, split_snapshots
-from dgl_dysign.models import DestinationRecency, LinkScorer, UnderGS
+from dgl_dysign.models import LinkScorer, UnderGS
 from dgl_dysign.training import LinkFitConfig, fit_links
 
 LEAKING, HONEST = "undergs-released", "honest"

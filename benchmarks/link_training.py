@@ -24,10 +24,10 @@ import torch
 
 from dgl_dysign.data import TemporalGraph, distinct_edges
 from dgl_dysign.evaluation import split_snapshots
+from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak, return_freed_memory
 from dgl_dysign.models import LinkScorer, UnderGS, link_loss
-from dgl_dysign.store import LinkFeatures
+from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training import LinkFitConfig, fit_links, late_snapshot_step, snapshot_batches
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
 
 BATCH = 1024
 

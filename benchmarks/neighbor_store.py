@@ -31,8 +31,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dgl_dysign.experiments.memory import peak_rss_bytes
 from dgl_dysign.store import NeighborStore
-from dgl_dysign.training.memory import peak_rss_bytes
 
 BARS = {"bitcoin-otc": 400_000, "wikipedia": 600_000}
 """Edges a second to reach on one core."""

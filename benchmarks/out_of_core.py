@@ -100,9 +100,9 @@ def train(folder: str, on_disk: bool, hidden: int, snapshots: int, epochs: int, 
     from dgl_dysign.data import TemporalGraph, stratified_split
     from dgl_dysign.data.row_store import RowFiles
     from dgl_dysign.evaluation import f1_scores
+    from dgl_dysign.experiments.memory import peak_rss_bytes, return_freed_memory
+    from dgl_dysign.experiments.node_entries import NodeSettings, NodeTask, node_scores
     from dgl_dysign.training import EquilibriumCache, FitConfig, fit
-    from dgl_dysign.training.memory import peak_rss_bytes, return_freed_memory
-    from dgl_dysign.training.node_rows import NodeSettings, NodeTask, node_scores
 
     return_freed_memory(larger_than=1 << 20)
     watch, begin = _Watch(), time.perf_counter()

@@ -39,9 +39,9 @@ from torch import Tensor
 from dgl_dysign import ops
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data import TemporalGraph
+from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.nn import LIF, EquilibriumSpikingConv
 from dgl_dysign.ops import PackedSpikes
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
 
 BAR = 6
 SIZES = ((100_000, 2_000_000, 128), (100_000, 2_000_000, 512), (500_000, 5_000_000, 128), (500_000, 5_000_000, 512))

@@ -47,8 +47,8 @@ def measure(size: dict[str, int]) -> Row:
     import torch
 
     from dgl_dysign._dgl import dgl
+    from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak, return_freed_memory
     from dgl_dysign.nn import EquilibriumSpikingConv
-    from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -104,7 +104,7 @@ def slopes(rows: Sequence[Row]) -> list[Row]:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw time and memory against each quantity on logarithmic axes."""
-    from dgl_dysign.training.plots import _pyplot, _save
+    from dgl_dysign.experiments.plots import _pyplot, _save
 
     plt = _pyplot()
     names = list(dict.fromkeys(row["varied"] for row in rows))

@@ -7,15 +7,19 @@ It does one thing: it lets ``import dgl`` succeed where DGL lacks the graphbolt 
 from importlib import import_module
 from types import ModuleType
 
-from dgl_dysign import _dgl
+from dgl_dysign import _dgl, _moved
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("adapters", "data", "errors", "evaluation", "models", "nn", "ops", "report", "store", "training")
+_SUBMODULES = (
+    "adapters", "baselines", "data", "errors", "evaluation", "experiments", "models", "nn", "ops", "pairs", "report",
+    "store", "training",
+)  # fmt: skip
 
 __all__ = [*_SUBMODULES, "__version__"]
 
 _dgl.install()
+_moved.install()
 
 
 def __getattr__(name: str) -> ModuleType:

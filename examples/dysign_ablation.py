@@ -24,9 +24,10 @@ from rich.table import Table
 from dgl_dysign.data import stratified_split
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import f1_scores, mean_std
+from dgl_dysign.experiments import RunFolder, command, plots
+from dgl_dysign.experiments.node_entries import NodeSettings, NodeTask, dysign
 from dgl_dysign.models import DySIGN
-from dgl_dysign.training import FitConfig, RunFolder, command, plots
-from dgl_dysign.training.node_rows import NodeSettings, NodeTask, dysign
+from dgl_dysign.training import FitConfig
 
 LATENCIES = (1, 2, 4, 8, 16, 32)
 LEAKS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)

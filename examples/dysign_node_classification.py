@@ -29,11 +29,12 @@ from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import confusion, f1_scores, mean_std
-from dgl_dysign.training import FitConfig, RunFolder, command, distributed, plots, shared_command
-from dgl_dysign.training.diagnostics import node_diagnostics, save_diagnostics
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak, return_freed_memory
-from dgl_dysign.training.node_rows import ROWS, NodeSettings, NodeTask
-from dgl_dysign.training.saved_models import NODE_ROWS, SavedModels
+from dgl_dysign.experiments import RunFolder, command, plots, shared_command
+from dgl_dysign.experiments.diagnostics import node_diagnostics, save_diagnostics
+from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak, return_freed_memory
+from dgl_dysign.experiments.node_entries import ROWS, NodeSettings, NodeTask
+from dgl_dysign.experiments.saved_models import NODE_ROWS, SavedModels
+from dgl_dysign.training import FitConfig, distributed
 
 PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 2
     "SpikeNet (published)": {0.4: (70.88, 71.98), 0.6: (71.98, 72.35), 0.8: (74.64, 74.86)},

@@ -37,9 +37,10 @@ from rich.table import Table
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
+from dgl_dysign.experiments import RunFolder, command, plots
+from dgl_dysign.experiments.ablations import LinkSettings, LinkTask, fit_and_score, pipeline
 from dgl_dysign.models import PRESETS
-from dgl_dysign.training import LinkFitConfig, RunFolder, command, plots
-from dgl_dysign.training.link_studies import LinkSettings, LinkTask, fit_and_score, pipeline
+from dgl_dysign.training import LinkFitConfig
 
 NO_DECAY = 1 - 1e-6
 BATCH_SIZES = (64, 256, None)

@@ -29,10 +29,10 @@ from rich.table import Table
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
-from dgl_dysign.training import LinkFitConfig, RunFolder, command, distributed, plots, shared_command
-from dgl_dysign.training.diagnostics import link_diagnostics, save_diagnostics
-from dgl_dysign.training.link_plots import link_bars, link_curves, link_over_time
-from dgl_dysign.training.link_rows import (
+from dgl_dysign.experiments import RunFolder, command, plots, shared_command
+from dgl_dysign.experiments.diagnostics import link_diagnostics, save_diagnostics
+from dgl_dysign.experiments.link_plots import link_bars, link_curves, link_over_time
+from dgl_dysign.experiments.link_task import (
     AGGREGATORS,
     COUNTING,
     FIGURES,
@@ -42,8 +42,9 @@ from dgl_dysign.training.link_rows import (
     LinkRowSettings,
     with_training,
 )
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
-from dgl_dysign.training.saved_models import SavedModels
+from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.experiments.saved_models import SavedModels
+from dgl_dysign.training import LinkFitConfig, distributed
 
 SCORES = (*FIGURES, "mrr_pooled")
 OVER_TIME = ("undergs", "undergs-no-counts", "undergs-paper", "boosted-trees", "recent-degree")

@@ -28,13 +28,13 @@ from rich.table import Table
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
-from dgl_dysign.training import RunFolder, SavedModels, command, plots
-from dgl_dysign.training.diagnostics import event_diagnostics, save_diagnostics
-from dgl_dysign.training.event_fit import LOSSES, EventFitConfig
-from dgl_dysign.training.event_plots import event_bars, event_curves, event_learning
-from dgl_dysign.training.event_rows import EVENT_ROWS, SCORES, EventSettings, event_scores, make_undergs
-from dgl_dysign.training.event_task import PARTS, SPLITS, EventTask
-from dgl_dysign.training.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.experiments import RunFolder, SavedModels, command, plots
+from dgl_dysign.experiments.diagnostics import event_diagnostics, save_diagnostics
+from dgl_dysign.experiments.event_entries import EVENT_ROWS, SCORES, EventSettings, event_scores, make_undergs
+from dgl_dysign.experiments.event_plots import event_bars, event_curves, event_learning
+from dgl_dysign.experiments.event_task import PARTS, SPLITS, EventTask
+from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.training.events import LOSSES, EventFitConfig
 
 
 def parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="module")
 def few_trees() -> Iterator[None]:
     """Let models of counts grow five trees, which takes no time."""
-    from dgl_dysign.models.link_counts import TREES
+    from dgl_dysign.baselines.link_counts import TREES
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TREES, "max_iter", 5)

@@ -179,7 +179,7 @@ def evaluate_tgb(
 
     Examples
     --------
-    >>> from dgl_dysign.models import RecentDegree
+    >>> from dgl_dysign.baselines import RecentDegree
     >>> stream = EventStream.from_rows([0, 1, 0], [2, 3, 3], [0, 5, 9], snapshot=[0, 0, 1], num_nodes=5,
     ...                                snapshot_begin=[0, 9], snapshot_end=[9, 10])
     >>> evaluate_tgb(RecentDegree(5), stream, {(0, 3, 9): [2, 4], (1, 3, 5): [2]})

@@ -11,7 +11,7 @@ import torch
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data import schema
-from dgl_dysign.data.event_rows import EventRows
+from dgl_dysign.data.edge_reader import EventRows
 from dgl_dysign.data.feature_cache import load_features
 from dgl_dysign.data.pairs import PairIndex
 from dgl_dysign.errors import ConfigError, DataError

@@ -120,7 +120,7 @@ def evaluate_links(
     Examples
     --------
     >>> from dgl_dysign.data import TemporalGraph
-    >>> from dgl_dysign.models import RecentDegree
+    >>> from dgl_dysign.baselines import RecentDegree
     >>> data = TemporalGraph.load(prepared)
     >>> _, _, test = split_snapshots(data.num_snapshots)
     >>> scores = evaluate_links(data, {"degree": RecentDegree(100)}, test, NegativeSampler(100, seed=1))

@@ -10,11 +10,13 @@ from torch import Tensor
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models import _model_folder
 from dgl_dysign.models.pretrained import Pretrained
-from dgl_dysign.store import LinkFeatures, NeighborStore
+from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.store import NeighborStore
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
-    from dgl_dysign.models.link_scorer import LinkScorer, PairFeatures
+    from dgl_dysign.models.link_scorer import LinkScorer
+    from dgl_dysign.pairs.link_features import PairFeatures
 
 _STORE = (
     "num_nodes", "num_neighbors", "num_hops", "hop_decay", "snapshot_decay", "importance", "direction", "directed",

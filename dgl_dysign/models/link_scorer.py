@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,25 +22,11 @@ if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
     from dgl_dysign.data.snapshot_edges import SnapshotEdges
     from dgl_dysign.models._inputs import Features
+    from dgl_dysign.pairs.link_features import PairFeatures
     from dgl_dysign.store import NeighborStore
 
 _PAIRS = 1 << 17  # candidates whose features are held at once while scoring: 100 MB at 200 columns
 _NODES = 1 << 14  # nodes that are embedded at once while scoring
-
-
-class PairFeatures(Protocol):
-    """What a scorer asks of features of pairs; `dgl_dysign.store.LinkFeatures` gives it."""
-
-    names: tuple[str, ...]
-
-    def reset(self) -> None:
-        """Forget what was observed."""
-
-    def observe(self, edges: SnapshotEdges) -> None:
-        """Take in the next snapshot."""
-
-    def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        """Return ``(E, C, F)`` for sources ``(E,)`` and candidates ``(E, C)``, from what was observed."""
 
 
 class LinkScorer:

@@ -107,7 +107,7 @@ class Pretrained(nn.Module):
         data : TemporalGraph, optional
             What the model was trained on: data of another shape will be refused. Default: what it was loaded with.
         inputs : NodeInputs, optional
-            How its input is read from such data, for `dgl_dysign.training.predict.predict`. Default: what it was
+            How its input is read from such data, for `dgl_dysign.models.predict.predict`. Default: what it was
             loaded with.
         overwrite : bool, default False
             Replace a model folder that is there.

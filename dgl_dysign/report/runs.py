@@ -78,7 +78,7 @@ class Run:
     results : list of Result
         Of all finished units.
     diagnostics : dict
-        By key of the unit, see `dgl_dysign.training.diagnostics`.
+        By key of the unit, see `dgl_dysign.experiments.diagnostics`.
     under_way : list of str
         Keys of units that have a checkpoint and are not finished.
     summarised : bool

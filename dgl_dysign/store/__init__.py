@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dgl_dysign._moved import moved_name
 from dgl_dysign.store.importance import IMPORTANCES, cohesion, core, degree, uniform
 from dgl_dysign.store.influence import temporal_influence
 from dgl_dysign.store.neighbor_store import NeighborStore
@@ -10,13 +11,11 @@ from dgl_dysign.store.neighbors import Neighbors
 
 if TYPE_CHECKING:
     from dgl_dysign.store.influence_sampler import InfluenceSampler
-    from dgl_dysign.store.link_features import LinkFeatures
     from dgl_dysign.store.sharded_store import ShardedStore
 
 __all__ = [
     "IMPORTANCES",
     "InfluenceSampler",
-    "LinkFeatures",
     "NeighborStore",
     "Neighbors",
     "ShardedStore",
@@ -28,10 +27,10 @@ __all__ = [
 ]
 
 # Imported on first use: a store by itself needs neither DGL nor prepared folders.
-_LATER = {"InfluenceSampler": "influence_sampler", "LinkFeatures": "link_features", "ShardedStore": "sharded_store"}
+_LATER = {"InfluenceSampler": "influence_sampler", "ShardedStore": "sharded_store"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(import_module(f"dgl_dysign.store.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return moved_name(__name__, name)

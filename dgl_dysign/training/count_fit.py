@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dgl_dysign.baselines.link_counts import CountLinks
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler
-from dgl_dysign.models.link_counts import CountLinks
 from dgl_dysign.training.late_snapshot import snapshot_batches
-from dgl_dysign.training.link_fit import LinkFitConfig
+from dgl_dysign.training.links import LinkFitConfig
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph

@@ -13,7 +13,7 @@ from dgl_dysign.evaluation import NegativeSampler
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.models.link_scorer import LinkScorer
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
-from dgl_dysign.training.link_fit import LinkFitConfig
+from dgl_dysign.training.links import LinkFitConfig
 
 
 class LiveLinkScorer(LinkScorer):

@@ -14,9 +14,10 @@ from data_prep.rules import Rule
 from dgl_dysign.adapters.tgb import Adapter
 from dgl_dysign.adapters.tgb_eval import evaluate_tgb, read_negatives, write_negatives
 from dgl_dysign.adapters.times import binned
+from dgl_dysign.baselines import EdgeBank
 from dgl_dysign.data.snapshot_edges import distinct_edges
 from dgl_dysign.errors import BackendError, ConfigError, DataError
-from dgl_dysign.models import EdgeBank, LinkScorer, UnderGS
+from dgl_dysign.models import LinkScorer, UnderGS
 from tests.adapters.real import wikipedia
 from tests.adapters.streams import example
 

@@ -5,10 +5,10 @@ import functools
 import pytest
 import torch
 
-from dgl_dysign.models import CountLinks, LinkScorer, SpikingUnderGS, UnderGS
-from dgl_dysign.models.link_counts import TREES
-from dgl_dysign.store import LinkFeatures
-from dgl_dysign.training import CachedFeatures
+from dgl_dysign.baselines import CountLinks
+from dgl_dysign.baselines.link_counts import TREES
+from dgl_dysign.models import LinkScorer, SpikingUnderGS, UnderGS
+from dgl_dysign.pairs import CachedFeatures, LinkFeatures
 
 _FAMILIES = ("pair",)  # the features have tests of their own, and all of them would take minutes here
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dgl_dysign.baselines import EdgeBank, PreferentialAttachment, RecentDegree, link_reference_models
 from dgl_dysign.evaluation import LinkModel, NegativeSampler, evaluate_links
-from dgl_dysign.models import EdgeBank, PreferentialAttachment, RecentDegree, link_reference_models
 from tests.evaluation.learned_models import counting, undergs
 from tests.evaluation.link_cases import HISTORIES, NUM_NODES, snapshots
 

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from dgl_dysign.baselines import DestinationRecency, RandomLinks, RecentDegree, link_reference_models
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links, split_snapshots
-from dgl_dysign.models import DestinationRecency, RandomLinks, RecentDegree, link_reference_models
 from tests.evaluation.link_cases import Constant, generated
 from tests.prepared import prepare
 

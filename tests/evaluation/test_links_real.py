@@ -3,9 +3,9 @@
 import pytest
 
 from data_prep.cli import app
+from dgl_dysign.baselines import DestinationRecency, link_reference_models
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links, split_snapshots
-from dgl_dysign.models import DestinationRecency, link_reference_models
 
 pytestmark = pytest.mark.real
 

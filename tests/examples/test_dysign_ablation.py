@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dgl_dysign.data import TemporalGraph, stratified_split
-from dgl_dysign.training.node_rows import NodeSettings, NodeTask
+from dgl_dysign.experiments.node_entries import NodeSettings, NodeTask
 from tests.examples.runs import interrupted, load, refused, summary, written
 from tests.generated import generated
 

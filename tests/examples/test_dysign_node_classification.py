@@ -11,9 +11,9 @@ import time
 import pytest
 import torch
 
+from dgl_dysign.baselines import majority_class
 from dgl_dysign.data import TemporalGraph, stratified_split
-from dgl_dysign.models import majority_class
-from dgl_dysign.training.node_rows import ROWS
+from dgl_dysign.experiments.node_entries import ROWS
 from tests.examples.runs import (
     FOLDER,
     figures,

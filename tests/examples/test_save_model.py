@@ -10,10 +10,10 @@ import torch
 
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import f1_scores
+from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.models import DySIGN, EventUnderGS, LinkScorer
-from dgl_dysign.training.event_fit import score_events
-from dgl_dysign.training.event_task import EventTask
-from dgl_dysign.training.predict import predict, predict_links
+from dgl_dysign.models.predict import predict, predict_links
+from dgl_dysign.training.events import score_events
 from tests.generated import generated, generated_links
 from tests.training.event_cases import stream, write
 

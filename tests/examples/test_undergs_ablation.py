@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from data_prep.cli import app
-from dgl_dysign.training.link_studies import LinkSettings
+from dgl_dysign.experiments.ablations import LinkSettings
 from tests.examples.runs import figures, load, refused, summary, written
 
 FAMILIES = ("activity", "pair", "walks")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dgl_dysign.training.link_rows import COUNTING, REFERENCES
+from dgl_dysign.experiments.link_task import COUNTING, REFERENCES
 from tests.examples.runs import Killed, figures, interrupted, load, refused, summary, units
 from tests.generated import generated_links
 

@@ -8,8 +8,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from data_prep.cli import app
-from dgl_dysign.training.event_rows import EVENT_ROWS, SCORES
-from dgl_dysign.training.event_task import EventTask
+from dgl_dysign.experiments.event_entries import EVENT_ROWS, SCORES
+from dgl_dysign.experiments.event_task import EventTask
 from tests.examples.runs import figures, interrupted, killed_at_every_file, load, refused, summary, units
 from tests.training.event_cases import stream, write
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.experiments.event_entries import EventSettings, make_undergs
+from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.models import EventUnderGS, NodeInputs
 from dgl_dysign.nn.influence_conv import AGGREGATORS
-from dgl_dysign.training.event_fit import EventFitConfig, fit_events, score_events
-from dgl_dysign.training.event_rows import EventSettings, make_undergs
-from dgl_dysign.training.event_task import EventTask
+from dgl_dysign.training.events import EventFitConfig, fit_events, score_events
 from tests.models.pretrained_cases import drawn
 from tests.training.event_cases import ITEMS, USERS, stream, write
 

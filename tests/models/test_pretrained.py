@@ -10,7 +10,7 @@ import torch
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, SpikingUnderGS, UnderGS, load_snapshots
-from dgl_dysign.training.predict import predict
+from dgl_dysign.models.predict import predict
 from tests.models.pretrained_cases import (
     BY_NODE,
     CLASSES,
@@ -110,7 +110,7 @@ import sys, torch
 from pathlib import Path
 from dgl_dysign import models
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.training.predict import predict
+from dgl_dysign.models.predict import predict
 data = TemporalGraph.load(sys.argv[1])
 for expected in Path(sys.argv[2]).glob("*/expected.pt"):
     folder, = (path for path in expected.parent.iterdir() if path.is_dir())

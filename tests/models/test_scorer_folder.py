@@ -11,8 +11,9 @@ import torch
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models import LinkScorer, SpikingUnderGS, UnderGS
-from dgl_dysign.store import LinkFeatures, NeighborStore
-from dgl_dysign.training.predict import predict_links
+from dgl_dysign.models.predict import predict_links
+from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.store import NeighborStore
 from tests.models.pretrained_cases import NODES, SNAPSHOTS, events, folder
 from tests.training.link_cases import CountedFeatures
 
@@ -116,7 +117,7 @@ def test_a_fresh_process_gives_the_same_bits(data, tmp_path):
 import sys, torch
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.models import LinkScorer
-from dgl_dysign.training.predict import predict_links
+from dgl_dysign.models.predict import predict_links
 data = TemporalGraph.load(sys.argv[1])
 ids = torch.arange(data.num_nodes)
 for kind in ("undergs", "features"):

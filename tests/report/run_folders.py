@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dgl_dysign.training.run_folder import RunFolder
+from dgl_dysign.experiments.run_folder import RunFolder
 
 HONEST = "honest: snapshot t is scored from the snapshots before it, then observed"
 LEAK = "undergs-released: LEAKS: snapshot t is observed before it is scored; never a result"

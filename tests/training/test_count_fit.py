@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from dgl_dysign.baselines import CountLinks, RandomLinks
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
-from dgl_dysign.models import CountLinks, RandomLinks
 from dgl_dysign.training import LinkFitConfig, count_fit, fit_counts
 from tests.training.link_cases import EDGES, NODES, SPLIT, CountedFeatures
 

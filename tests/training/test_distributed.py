@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from dgl_dysign.baselines import ReLUNetwork
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
-from dgl_dysign.models import ReLUNetwork
 from dgl_dysign.store import ShardedStore
 from dgl_dysign.training import LinkFitConfig, distributed, fit, fit_links, late_snapshot_step, snapshot_batches
 from tests.processes import together
-from tests.training import test_fit as nodes
+from tests.training import test_nodes as nodes
 from tests.training.link_cases import EDGES, NODES, SPLIT, scorer
 
 LINKS = LinkFitConfig(epochs=3, lr=5e-3, val_negatives=20, batch_size=5)

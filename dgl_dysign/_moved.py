@@ -1,0 +1,100 @@
+"""Public names and modules of version 0.1 that have moved: the old ones work for one release, with a warning."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+MODULES = {
+    "data.event_rows": "data.edge_reader",
+    "models.label_propagation": "baselines.label_propagation",
+    "models.link_counts": "baselines.link_counts",
+    "models.link_reference": "baselines.counting",
+    "models.logistic_regression": "baselines.logistic_regression",
+    "models.majority": "baselines.majority",
+    "models.relu_network": "baselines.relu_network",
+    "models.snapshot_gcn": "baselines.snapshot_gcn",
+    "store.link_features": "pairs.link_features",
+    "training.cached_features": "pairs.cached_features",
+    "training.command": "experiments.command",
+    "training.diagnostics": "experiments.diagnostics",
+    "training.event_fit": "training.events",
+    "training.event_plots": "experiments.event_plots",
+    "training.event_rows": "experiments.event_entries",
+    "training.event_task": "experiments.event_task",
+    "training.link_fit": "training.links",
+    "training.link_plots": "experiments.link_plots",
+    "training.link_rows": "experiments.link_task",
+    "training.link_studies": "experiments.ablations",
+    "training.memory": "experiments.memory",
+    "training.node_rows": "experiments.node_entries",
+    "training.node_task": "experiments.node_task",
+    "training.plots": "experiments.plots",
+    "training.predict": "models.predict",
+    "training.run_folder": "experiments.run_folder",
+    "training.saved_models": "experiments.saved_models",
+    "training.shared_command": "experiments.shared_command",
+    "training.store_inputs": "models.store_inputs",
+}
+
+#: Of each package the names that it had, and where they are now.
+NAMES = {
+    "models": {
+        **dict.fromkeys(
+            (
+                "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank", "LogisticRegression",
+                "PreferentialAttachment", "RandomLinks", "ReLUNetwork", "RecentDegree", "SnapshotGCN",
+                "link_reference_models", "majority_class", "masked_label_features", "propagate_labels",
+                "smooth_predictions",
+            ),
+            "baselines",
+        )
+    },
+    "store": {"LinkFeatures": "pairs"},
+    "training": {
+        "CachedFeatures": "pairs", "RunFolder": "experiments", "SavedModels": "experiments",
+        "predict": "models.predict", "predict_links": "models.predict",
+    },
+}  # fmt: skip
+
+
+def moved_name(package: str, name: str) -> Any:
+    """Return what a package of this one had under a name, with a warning; the error of an unknown name otherwise."""
+    short = package.removeprefix("dgl_dysign.")
+    home = NAMES.get(short, {}).get(name)
+    if home is None:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    _warn(f"{package}.{name}", f"dgl_dysign.{home}.{name}", stacklevel=4)
+    return getattr(import_module(f"dgl_dysign.{home}"), name)
+
+
+def _warn(old: str, new: str, stacklevel: int) -> None:
+    warnings.warn(f"{old} has moved to {new}; the old name goes with the next release", DeprecationWarning, stacklevel)
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds modules under their old names."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if fullname.removeprefix("dgl_dysign.") in MODULES and fullname.startswith("dgl_dysign."):
+            return ModuleSpec(fullname, self)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        new = "dgl_dysign." + MODULES[spec.name.removeprefix("dgl_dysign.")]
+        _warn(spec.name, new, stacklevel=6)
+        return import_module(new)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: the module has run under its new name."""
+
+
+def install() -> None:
+    """Let old names of modules be imported."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())

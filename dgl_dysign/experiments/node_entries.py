@@ -1,0 +1,251 @@
+"""The rows of a node-classification table: Dy-SIGN and everything it is compared with, under one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, majority_class, propagate_labels
+from dgl_dysign.data.row_store import row_blocks
+from dgl_dysign.evaluation import f1_scores
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask, Outcome, Recipe
+from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, preset_store, spread
+from dgl_dysign.models.store_inputs import fill_store, scaled_features, store_snapshots
+from dgl_dysign.training.equilibrium_cache import EquilibriumCache
+from dgl_dysign.training.full_batch import full_batch_gradient
+from dgl_dysign.training.nodes import FitConfig, fit
+from dgl_dysign.training.streamed_rates import can_stream, streamed_logits
+
+__all__ = ["FEATURE_ONLY", "LABEL_AWARE", "ROWS", "NodeSettings", "NodeTask", "Outcome", "Recipe", "Row", "node_scores"]
+
+FEATURE_ONLY = "feature-only: training labels enter through the loss alone"
+LABEL_AWARE = "label-aware: training labels are an input too, masked so that no node sees its own"
+
+
+Row = Callable[[NodeTask, "Path | None"], Outcome]
+
+
+def _one_hot(task: NodeTask, classes: Tensor) -> Tensor:
+    return nn.functional.one_hot(classes, task.num_classes).float()
+
+
+def majority(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+    """Answer with the most frequent class."""
+    return Outcome(_one_hot(task, majority_class(task.labels, task.train, len(task.labels))))
+
+
+def label_propagation(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+    """Label propagation, its decay chosen on validation."""
+    best, chosen, found = -1.0, 0.0, None
+    for decay in task.settings.propagation_decays:
+        scores = propagate_labels(*task.graph(decay), task.labels, task.train, task.num_classes)
+        score = f1_scores(task.labels, scores.argmax(1), task.val)["macro_f1"]
+        if score > best:
+            best, chosen, found = score, decay, scores
+    assert found is not None
+    return Outcome(found, extra={"decay": chosen})
+
+
+def _fit_rows(
+    task: NodeTask, make: Callable[[int, int, Recipe], nn.Module], label_aware: bool, path: Path | None
+) -> Outcome:
+    """Train a model that takes rows of the last snapshot's features, and of the label features."""
+    recipe = task.settings.recipe(label_aware)
+    inputs = [task.snapshots[-1].feat, *([task.label_feat] if label_aware else [])]
+    with torch.random.fork_rng([]):
+        torch.manual_seed(task.seed)
+        model = make(inputs[0].shape[1], inputs[1].shape[1] if label_aware else 0, recipe).to(task.device)
+    history = fit(
+        model,
+        lambda nodes: model(*(x[nodes] for x in inputs)),
+        task.labels,
+        task.train,
+        task.val,
+        recipe.training,
+        task.seed,
+        path,
+    )
+    with torch.no_grad():
+        blocks = [slice(None)] if task.files is None else row_blocks(len(task.labels), inputs[0].shape[1])
+        probabilities = torch.cat([model(*(x[rows] for x in inputs)) for rows in blocks]).softmax(1)
+    return Outcome(task.smoothed(probabilities) if label_aware else probabilities, history, model=model)
+
+
+class _Joined(nn.Module):
+    """Logistic regression on features and label features side by side."""
+
+    def __init__(self, in_feats: int, label_feats: int, num_classes: int, feat_dropout: float) -> None:
+        super().__init__()
+        self.linear = LogisticRegression(in_feats + label_feats, num_classes, feat_dropout)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.linear(torch.cat(inputs, 1))
+
+
+def logistic_regression(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = False) -> Outcome:
+    """Logistic regression on the last snapshot's features."""
+    return _fit_rows(task, lambda d, e, r: _Joined(d, e, task.num_classes, r.feat_dropout), label_aware, checkpoint)
+
+
+def relu_network(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = False) -> Outcome:
+    """Dy-SIGN's inputs and read-out, with ReLU in place of the spiking equilibrium."""
+    s = task.settings
+
+    def make(in_feats: int, label_feats: int, recipe: Recipe) -> ReLUNetwork:
+        return ReLUNetwork(
+            in_feats,
+            s.hidden,
+            task.num_classes,
+            label_feats,
+            s.label_hidden,
+            feat_dropout=recipe.feat_dropout,
+            dropout=recipe.dropout,
+        )
+
+    return _fit_rows(task, make, label_aware, checkpoint)
+
+
+def gcn(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+    """GCN on each snapshot with a concatenated read-out, full batch."""
+    s = task.settings
+    with torch.random.fork_rng([task.device] if task.device.type == "cuda" else []):
+        torch.manual_seed(task.seed)
+        width = task.snapshots[-1].feat.shape[1]
+        model = SnapshotGCN(width, s.gcn_hidden, task.num_classes, len(task.snapshots)).to(task.device)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
+        history = []
+        for epoch in range(s.gcn_epochs):
+            loss = nn.functional.cross_entropy(model(task.snapshots)[task.train], task.labels[task.train])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            history.append({"epoch": epoch, "loss": float(loss.detach())})
+    model.eval()
+    with torch.no_grad():
+        return Outcome(model(task.snapshots).softmax(1), history, model=model)
+
+
+def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = False) -> Outcome:
+    """Dy-SIGN: trained at the equilibrium, scored as the spiking network it is."""
+    model = task.dysign(label_aware)
+    label_feat = task.label_feat if label_aware else None
+    config = task.settings.recipe(label_aware).training
+    if task.settings.full_batch_epochs:
+        history = _fit_full_batch(task, model, config, label_feat)
+    else:
+        cache = EquilibriumCache(model, task.snapshots, label_feat, task.files)
+        history = fit(model, cache, task.labels, task.train, task.val, config, task.seed, checkpoint)
+        del cache
+    spiking = node_scores(task, model, task.snapshots, label_feat, simulate=True)
+    solved = node_scores(task, model, task.snapshots, label_feat, simulate=False) if model.conv.lif.leak <= 1 else None
+    finish = task.smoothed if label_aware else (lambda probabilities: probabilities)
+    extra = {}
+    if solved is not None:  # above leak 1 there is no equilibrium to compare with
+        at_equilibrium = f1_scores(task.labels, finish(solved).argmax(1), task.test)
+        extra = {f"{name}_at_equilibrium": value for name, value in at_equilibrium.items()}
+    return Outcome(finish(spiking), history, extra, model)
+
+
+@torch.no_grad()
+def node_scores(
+    task: NodeTask, model: DySIGN, snapshots: Sequence[Snapshot], label_feat: Tensor | None, simulate: bool
+) -> Tensor:
+    """Return Dy-SIGN's probabilities of all nodes, by the spiking simulation or by the solver.
+
+    With rows in the files of the task, currents, potentials and messages are there too, if the model `can_stream`.
+    """
+    model.eval()
+    if task.files is not None and can_stream(model):
+        return streamed_logits(model, snapshots, task.files, label_feat, simulate).softmax(1)
+    return model(snapshots, label_feat, simulate=simulate).softmax(1)
+
+
+def spiking_undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+    """Dy-SIGN's equilibrium over the entries of UnderGS's store: trained and scored as Dy-SIGN is."""
+    s, recipe, data = task.settings, task.settings.feature_only, task.data
+    store = preset_store(data.num_nodes, **{"directed": data.directed, **s.store})
+    snapshots = store_snapshots(data, store, spread(data.num_snapshots, s.snapshots), hops=s.hops, device=task.device)
+    options = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model}
+    with torch.random.fork_rng([]):
+        torch.manual_seed(task.seed)
+        model = SpikingUnderGS(
+            data.num_nodes,
+            s.hidden,
+            node_feats=snapshots[0].feat.shape[1],
+            num_classes=task.num_classes,
+            num_snapshots=len(snapshots),
+            **options,
+        ).to(task.device)
+    cache = EquilibriumCache(model, snapshots, files=task.files)
+    history = fit(model, cache, task.labels, task.train, task.val, recipe.training, task.seed, checkpoint)
+    del cache
+    return Outcome(node_scores(task, model, snapshots, None, simulate=True), history, model=model)
+
+
+def undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+    """UnderGS over its store at the last snapshot, not spiking."""
+    s, recipe, data = task.settings, task.settings.feature_only, task.data
+    options = {"directed": data.directed, **s.store}
+    store = fill_store(preset_store(data.num_nodes, **options), data, task.last).to(task.device)
+    feat = scaled_features(data, task.last).to(task.device)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(task.seed)
+        model = UnderGS(
+            data.num_nodes,
+            s.store_hidden,
+            node_feats=feat.shape[1],
+            num_classes=task.num_classes,
+            num_neighbors=store.num_neighbors,
+            dropout=recipe.dropout,
+        ).to(task.device)
+
+    def logits(nodes: Tensor) -> Tensor:
+        return model.classify(model.embed(store, nodes, task.last, node_feat=feat))
+
+    history = fit(model, logits, task.labels, task.train, task.val, recipe.training, task.seed, checkpoint)
+    with torch.no_grad():
+        found = torch.cat([logits(part) for part in torch.arange(data.num_nodes, device=task.device).split(4096)])
+    return Outcome(found.softmax(1), history, model=model)
+
+
+def _fit_full_batch(
+    task: NodeTask, model: DySIGN, config: FitConfig, label_feat: Tensor | None
+) -> list[dict[str, float]]:
+    steps = task.settings.full_batch_epochs
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
+    history = []
+    with torch.random.fork_rng([task.device] if task.device.type == "cuda" else []):
+        torch.manual_seed(task.seed)
+        for epoch in range(steps):
+            optimizer.zero_grad()
+            loss = full_batch_gradient(
+                model,
+                task.snapshots,
+                lambda logits: nn.functional.cross_entropy(logits[task.train], task.labels[task.train]),
+                label_feat,
+            )
+            optimizer.step()
+            schedule.step()
+            history.append({"epoch": epoch, "loss": float(loss)})
+    return history
+
+
+#: Every row by its name: how it is trained, and its protocol.
+ROWS: dict[str, tuple[Row, str]] = {
+    "majority": (majority, FEATURE_ONLY),
+    "logistic-regression": (logistic_regression, FEATURE_ONLY),
+    "relu-network": (relu_network, FEATURE_ONLY),
+    "gcn": (gcn, FEATURE_ONLY),
+    "dysign": (dysign, FEATURE_ONLY),
+    "undergs": (undergs, FEATURE_ONLY),
+    "spiking-undergs": (spiking_undergs, FEATURE_ONLY),
+    "label-propagation": (label_propagation, LABEL_AWARE),
+    "label-aware-logistic": (partial(logistic_regression, label_aware=True), LABEL_AWARE),
+    "label-aware-relu": (partial(relu_network, label_aware=True), LABEL_AWARE),
+    "dysign-label-aware": (partial(dysign, label_aware=True), LABEL_AWARE),
+}

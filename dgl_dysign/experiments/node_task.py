@@ -1,0 +1,190 @@
+"""One data set of labelled nodes, and what is the same for all rows of a table about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.baselines import masked_label_features, smooth_predictions
+from dgl_dysign.data import TemporalGraph
+from dgl_dysign.data.row_store import RowFiles
+from dgl_dysign.models import DySIGN, Snapshot, StreamedSnapshots, load_snapshots, spread
+from dgl_dysign.training.nodes import FitConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How strongly a model is held back: the same for Dy-SIGN and for its controls.
+
+    Parameters
+    ----------
+    feat_dropout, dropout : float
+        Of the features, and of the hidden layer before the read-out.
+    training : FitConfig
+        Of the mini-batches.
+    """
+
+    feat_dropout: float
+    dropout: float
+    training: FitConfig
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What is the same for all rows of a table.
+
+    Parameters
+    ----------
+    snapshots : int, default 1
+        Number of snapshots read out, evenly spaced, the last included.
+    decay : float, default 0.1
+        Weight an event keeps with each snapshot that passes, for messages and feature means.
+    hops : tuple of int, default (0, 1)
+        Feature means that make up the input.
+    hidden, label_hidden : int, default 256 and 128
+        Neurons of the two populations.
+    gcn_hidden, gcn_epochs : int, default 128 and 60
+        Of the reference GCN.
+    label_decays, label_steps, folds
+        Of the label features.
+    smooth_decay, alpha : float, default 0.1 and 0.6
+        Of the smoothing of label-aware predictions.
+    propagation_decays : tuple of float
+        Out of which label propagation chooses its decay on validation.
+    model : dict
+        Further arguments of `dgl_dysign.models.DySIGN`.
+    feature_only, label_aware : Recipe
+        Of the two kinds of rows, the GCN excepted. Label-aware rows want a stronger weight decay: what they may learn
+        from the features by heart they would else believe more than the labels around them.
+    full_batch_epochs : int, default 0
+        Train Dy-SIGN on the full batch with its layer's own gradient for so many steps; 0: in mini-batches with a
+        cached equilibrium and the one-step gradient.
+    store : dict
+        Arguments of `dgl_dysign.store.NeighborStore` for the two rows that read a store.
+    store_hidden : int, default 128
+        Width of UnderGS.
+    scaling : str, default "standard"
+        Of the features, see `dgl_dysign.models.load_snapshots`.
+    """
+
+    snapshots: int = 1
+    decay: float = 0.1
+    hops: tuple[int, ...] = (0, 1)
+    hidden: int = 256
+    label_hidden: int = 128
+    gcn_hidden: int = 128
+    gcn_epochs: int = 60
+    label_decays: tuple[float, ...] = (0.9, 0.5, 0.2, 0.05)
+    label_steps: tuple[int, ...] = (1, 2, 4, 8)
+    folds: int = 10
+    smooth_decay: float = 0.1
+    alpha: float = 0.6
+    propagation_decays: tuple[float, ...] = (0.8, 0.5, 0.3, 0.1)
+    model: dict[str, Any] = field(default_factory=dict)
+    feature_only: Recipe = Recipe(0.05, 0.3, FitConfig(weight_decay=0.5))
+    label_aware: Recipe = Recipe(0.1, 0.5, FitConfig(weight_decay=5.0))
+    full_batch_epochs: int = 0
+    store: dict[str, Any] = field(
+        default_factory=lambda: {"num_neighbors": 16, "num_hops": 2, "snapshot_decay": 0.1, "importance": "uniform"}
+    )
+    store_hidden: int = 128
+    scaling: str = "standard"
+
+    def recipe(self, label_aware: bool) -> Recipe:
+        """Return the recipe of a kind of rows."""
+        return self.label_aware if label_aware else self.feature_only
+
+
+@dataclass
+class Outcome:
+    """What a row gives: probabilities of all nodes, what happened in training, and further scores and objects."""
+
+    probabilities: Tensor
+    history: list[dict[str, float]] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    model: nn.Module | None = None
+
+
+class NodeTask:
+    """One data set, and one split of it at a time.
+
+    Parameters
+    ----------
+    data : TemporalGraph
+        A prepared folder with features and node labels.
+    settings : NodeSettings
+        What is the same for all rows.
+    device : device, default "cpu"
+        Where to compute.
+    files : RowFiles, optional
+        Keep features, and what the training of Dy-SIGN caches, there instead of in memory.
+    """
+
+    def __init__(
+        self,
+        data: TemporalGraph,
+        settings: NodeSettings,
+        device: torch.device | str = "cpu",
+        files: RowFiles | None = None,
+    ) -> None:
+        self.data, self.settings, self.device, self.files = data, settings, torch.device(device), files
+        self.labels = data.labels.to(self.device)
+        self.num_classes = data.num_classes
+        self.last = data.num_snapshots - 1
+
+    @cached_property
+    def snapshots(self) -> Sequence[Snapshot]:
+        """What the models read."""
+        s = self.settings
+        indices = spread(self.data.num_snapshots, s.snapshots)
+        if self.files is not None:
+            return StreamedSnapshots(self.data, indices, self.files, s.decay, s.hops, s.scaling, self.device)
+        return load_snapshots(self.data, indices, s.decay, s.hops, s.scaling, self.device)
+
+    def split(self, train: Tensor, val: Tensor, test: Tensor, seed: int) -> None:
+        """Take up a split, and the seed of everything drawn."""
+        self.train, self.val, self.test = (part.to(self.device) for part in (train, val, test))
+        self.seed = seed
+        self._label_feat: Tensor | None = None
+
+    def graph(self, decay: float) -> tuple[Any, Tensor]:
+        """Return the graph at the last snapshot, and its weights."""
+        graph = self.data.graph(self.last, decay=decay)
+        return graph, graph.edata.pop("weight").to(self.device)
+
+    @property
+    def label_feat(self) -> Tensor:
+        """Label features for this split, ``(N, d)``."""
+        if self._label_feat is None:
+            s = self.settings
+            graphs = [self.graph(decay) for decay in s.label_decays]
+            self._label_feat = masked_label_features(
+                graphs, self.labels, self.train, self.num_classes, s.label_steps, s.folds, self.seed
+            )
+        return self._label_feat
+
+    def smoothed(self, probabilities: Tensor) -> Tensor:
+        """Smooth label-aware predictions."""
+        graph, weight = self.graph(self.settings.smooth_decay)
+        return smooth_predictions(graph, weight, probabilities, self.labels, self.train, self.settings.alpha)
+
+    def dysign(self, label_aware: bool) -> DySIGN:
+        """Return an untrained Dy-SIGN, drawn with the seed."""
+        s, recipe = self.settings, self.settings.recipe(label_aware)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(self.seed)
+            model = DySIGN(
+                self.snapshots[-1].feat.shape[1],
+                s.hidden,
+                self.num_classes,
+                len(self.snapshots),
+                label_feats=self.label_feat.shape[1] if label_aware else 0,
+                label_hidden=s.label_hidden,
+                **{"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model},
+            )
+        return model.to(self.device)

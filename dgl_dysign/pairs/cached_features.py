@@ -1,0 +1,127 @@
+"""Features of pairs that are computed once for each question, up to a number of bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from torch import Tensor
+
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.pairs.link_features import PairFeatures
+
+_WAITING = 64 << 20  # bytes of edges that may wait until the features are needed
+
+
+class CachedFeatures:
+    """Answers a question about features from memory where it was asked before, after the same past.
+
+    Features do not depend on weights, so that epochs, and several models on the same queries, share them. What does
+    not fit is computed again. As long as every answer is known, the features behind need not even observe.
+
+    Parameters
+    ----------
+    features : LinkFeatures
+        What computes them; not to be used by others.
+    max_bytes : int, default 2**30
+        Most bytes of answers to keep; first come, first kept, so that epochs that exceed it still profit.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the columns.
+    num_bytes : int
+        Bytes of the answers kept.
+    saved_seconds : float
+        CPU seconds that answers took which were first found for another user, see `new_user`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.data import distinct_edges
+    >>> from dgl_dysign.pairs import LinkFeatures
+    >>> from dgl_dysign.pairs import CachedFeatures
+    >>> features = CachedFeatures(LinkFeatures(3, families=["pair"]))
+    >>> features.observe(distinct_edges(0, [0], [1], num_nodes=3))
+    >>> asked = 1, torch.tensor([0]), torch.tensor([[1, 2]])
+    >>> features.features(*asked) is features.features(*asked)
+    True
+    """
+
+    def __init__(self, features: PairFeatures, max_bytes: int = 1 << 30) -> None:
+        if max_bytes < 0:
+            raise ConfigError(f"max_bytes must be at least 0, but got {max_bytes}")
+        self.names = features.names
+        self.max_bytes, self.num_bytes, self.saved_seconds = max_bytes, 0, 0.0
+        self._features = features
+        self._known: dict[bytes, tuple[Tensor, float]] = {}
+        self._used: set[bytes] = set()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past, not the answers."""
+        self._past, self._snapshot = b"", -1
+        self._waiting: list[SnapshotEdges] = []
+        self._waiting_bytes = 0
+        self._restart = True
+
+    def new_user(self) -> None:
+        """Begin to count ``saved_seconds`` anew: the next user of an answer is another."""
+        self.saved_seconds = 0.0
+        self._used.clear()
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Note a snapshot."""
+        if edges.snapshot <= self._snapshot:
+            raise ConfigError(
+                f"snapshot {edges.snapshot} comes after snapshot {self._snapshot} was observed: reset, or go on in "
+                f"order"
+            )
+        columns = [edges.src, edges.dst, edges.edge_id, edges.time, edges.count]
+        columns += [] if edges.weight is None else [edges.weight]
+        head = f"{edges.snapshot} {edges.directed} {len(columns)} {len(edges)}".encode()
+        self._past, self._snapshot = _digest(self._past, head, *columns), edges.snapshot
+        self._waiting.append(edges)
+        self._waiting_bytes += 8 * len(columns) * len(edges)
+        if self._waiting_bytes > _WAITING:
+            self._catch_up()
+
+    def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return the features ``(E, C, F)``: not to be written to."""
+        if snapshot <= self._snapshot:
+            raise ConfigError(
+                f"features at snapshot {snapshot} were asked for, but snapshot {self._snapshot} was observed: ask "
+                f"before you observe, or reset"
+            )
+        key = _digest(self._past, f"{snapshot} {tuple(dst.shape)}".encode(), src, dst)
+        if key in self._known:
+            found, seconds = self._known[key]
+            self.saved_seconds += 0.0 if key in self._used else seconds
+        else:
+            started = time.process_time()
+            self._catch_up()
+            found = self._features.features(snapshot, src, dst)
+            size = found.numel() * found.element_size()
+            if self.num_bytes + size > self.max_bytes:
+                return found
+            self.num_bytes += size
+            self._known[key] = found, time.process_time() - started
+        self._used.add(key)
+        return found
+
+    def _catch_up(self) -> None:
+        """Let the features behind observe what they have not."""
+        if self._restart:
+            self._features.reset()
+            self._restart = False
+        for edges in self._waiting:
+            self._features.observe(edges)
+        self._waiting, self._waiting_bytes = [], 0
+
+
+def _digest(*parts: bytes | Tensor) -> bytes:
+    made = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        made.update(part if isinstance(part, bytes) else part.detach().cpu().contiguous().numpy().tobytes())
+    return made.digest()

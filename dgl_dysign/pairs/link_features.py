@@ -1,0 +1,188 @@
+"""What counting sees of a pair before a snapshot: activity, history, shared neighbours, decayed walks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.pairs._node_families import activity, habits, pair, ranks, ratings
+from dgl_dysign.pairs._past import Past
+from dgl_dysign.pairs._walk_families import shared, walks
+
+if TYPE_CHECKING:
+    from dgl_dysign.data.temporal_graph import TemporalGraph
+
+_FAMILIES = {
+    "activity": activity,
+    "ranks": ranks,
+    "pair": pair,
+    "ratings": ratings,
+    "shared": shared,
+    "walks": walks,
+    "habits": habits,
+}
+FAMILIES = tuple(_FAMILIES)
+_LIGHT = ("activity", "ranks", "pair", "habits")
+_LARGE = 50_000  # nodes above which walks, dense rows over all nodes, are left out unless asked for
+
+
+class PairFeatures(Protocol):
+    """What a scorer asks of features of pairs; `LinkFeatures` gives it."""
+
+    names: tuple[str, ...]
+
+    def reset(self) -> None:
+        """Forget what was observed."""
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take in the next snapshot."""
+
+    def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return ``(E, C, F)`` for sources ``(E,)`` and candidates ``(E, C)``, from what was observed."""
+
+
+class LinkFeatures:
+    r"""Features of candidate links from the edges observed so far.
+
+    What the scorer of UnderGS sees beside embeddings, which alone stay below counting. Every column of (s, d) at
+    snapshot t is a function of the edges of snapshots before t, whatever other pairs are asked about.
+
+    ============  =====================================================================================================
+    family        columns
+    ============  =====================================================================================================
+    ``activity``  of both ends: time since the last edge (out, in, any) and since the first; decayed degrees at five
+                  decays
+    ``ranks``     where the destination stands among all nodes in these
+    ``pair``      whether and when s and d met, in either direction; unanswered edges; shares of answered ones
+    ``ratings``   signed weights, given and received; walks over positive edges, ratings by neighbours
+    ``shared``    decayed two-step paths of each direction, Adamic-Adar, resource allocation, cosine
+    ``walks``     personalised PageRank from s over decayed edges, in and against their direction; co-rating walks
+                  s -> c <- x -> d; three- and four-step walks; where d stands among all nodes in them
+    ``habits``    how silent and how well connected the partners of s (and of d) were when they met; co-activity
+    ============  =====================================================================================================
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes N.
+    begins : sequence of float, optional
+        Time at which each snapshot begins, in the unit of ``SnapshotEdges.time``: recency is then finer than a
+        snapshot.
+    families : sequence of str, optional
+        Which; default: all, without ``shared`` and ``walks`` above 50,000 nodes, where they cost
+        O(N) for each source. Memory is O(N + edges).
+    unit : float, optional
+        Time that counts as one snapshot in the columns; default: what the snapshots of `begins` last on average, which
+        moves with each new one.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the F columns, ``family/name``.
+    begins, families, unit
+        As given, or their defaults.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown family, a unit that is not positive, or snapshots in the wrong order.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.data import distinct_edges
+    >>> from dgl_dysign.pairs import LinkFeatures
+    >>> features = LinkFeatures(4, families=["pair"])
+    >>> features.observe(distinct_edges(0, [0, 1], [1, 2], num_nodes=4))
+    >>> feat = features.features(1, torch.tensor([1]), torch.tensor([[0, 2, 3]]))
+    >>> feat[0, :, features.names.index("pair/met_back")]
+    tensor([1., 0., 0.])
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        begins: Sequence[float] | None = None,
+        families: Sequence[str] | None = None,
+        unit: float | None = None,
+    ) -> None:
+        if families is None:
+            families = [name for name in FAMILIES if num_nodes <= _LARGE or name in _LIGHT]
+        unknown = [name for name in families if name not in _FAMILIES]
+        if unknown or not families:
+            found = repr(unknown[0]) if unknown else "none"
+            raise ConfigError(f"families: expected some of {', '.join(map(repr, FAMILIES))}, but got {found}")
+        if unit is not None and not unit > 0:
+            raise ConfigError(f"unit must be positive, but got {unit}")
+        self.num_nodes, self.begins, self._given_unit = num_nodes, begins, unit
+        self.families = tuple(name for name in FAMILIES if name in families)
+        self.reset()
+        none = np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
+        self.names = tuple(name for name, _ in self._columns(0, *none))
+
+    @classmethod
+    def of(cls, data: TemporalGraph, families: Sequence[str] | None = None) -> LinkFeatures:
+        """Return features for a prepared folder: its beginnings of snapshots, no ratings where edges have no weight."""
+        made = cls(data.num_nodes, [data.time_range(t)[0] for t in range(data.num_snapshots)], families)
+        if families is None and data.manifest.get("edge_weight") is None:
+            return cls(data.num_nodes, made.begins, [name for name in made.families if name != "ratings"])
+        return made
+
+    @property
+    def unit(self) -> float:
+        """Time that counts as one snapshot."""
+        return self._past.unit
+
+    def reset(self) -> None:
+        """Forget what was observed."""
+        self._past = Past(self.num_nodes, self.begins, self._given_unit)
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take in the next snapshot; empty ones may be left out."""
+        self._past.add(edges)
+
+    def columns(self, families: Sequence[str]) -> list[int]:
+        """Return the numbers of the columns of some families."""
+        return [i for i, name in enumerate(self.names) if name.split("/")[0] in families]
+
+    def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return the features of candidate links at a snapshot.
+
+        Parameters
+        ----------
+        snapshot : int
+            The snapshot t in question, after all that were observed.
+        src, dst : Tensor
+            Sources ``(E,)`` and candidates ``(E, C)``, int64.
+
+        Returns
+        -------
+        Tensor
+            float32 ``(E, C, F)``, not standardised.
+
+        Raises
+        ------
+        ConfigError
+            If the snapshot was observed already.
+        """
+        if snapshot <= self._past.snapshot:
+            raise ConfigError(
+                f"features at snapshot {snapshot} were asked for, but snapshot {self._past.snapshot} was observed: "
+                f"ask before you observe, or reset"
+            )
+        ends = src.cpu().numpy(), dst.cpu().numpy()
+        found = np.empty((*dst.shape, len(self.names)), np.float32)
+        for i, (_, column) in enumerate(self._columns(snapshot, *ends)):
+            found[..., i] = column
+        return torch.from_numpy(found)
+
+    def _columns(self, snapshot: int, src: np.ndarray, dst: np.ndarray):  # type: ignore[no-untyped-def]
+        for family in self.families:
+            for name, column in _FAMILIES[family](self._past, snapshot, src, dst):
+                yield f"{family}/{name}", column

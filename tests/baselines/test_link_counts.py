@@ -1,0 +1,85 @@
+"""Logistic regression and trees on counts: they find what tells true links, and score it so."""
+
+import numpy as np
+import pytest
+import torch
+
+from dgl_dysign.baselines import CountLinks, link_counts
+from dgl_dysign.baselines.link_counts import COUNTS
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.pairs import LinkFeatures
+from tests.training.link_cases import EDGES, NODES, CountedFeatures
+
+COLUMNS = ("degree", "met")
+
+
+def fitted(kind, features=None):
+    """Return a model that has learned that the second column tells."""
+    model = CountLinks(features or CountedFeatures(), kind, COLUMNS)
+    feat = torch.rand(400, 4, 2, generator=torch.Generator().manual_seed(0))
+    feat[:, 0, 1] += 1
+    model.fit(feat, torch.ones(400))
+    return model
+
+
+@pytest.mark.parametrize("kind", link_counts.KINDS)
+def test_learns_what_tells(kind, monkeypatch):
+    model = fitted(kind)
+    for edges in EDGES[:5]:
+        model.observe(edges)
+    src, dst = EDGES[4].src[:1], torch.tensor([[0, 0]])
+    dst[0, 0], dst[0, 1] = EDGES[4].dst[0], (EDGES[4].dst[0] + 1) % NODES
+    met = model.features.features(5, src, dst)[..., 1]
+    scores = model.score(5, src, dst)
+    assert (scores[0, 0] > scores[0, 1]) == (met[0, 0] > met[0, 1])
+    every = torch.arange(NODES), torch.arange(NODES).expand(NODES, -1).contiguous()
+    whole = model.score(5, *every)
+    monkeypatch.setattr(link_counts, "_PAIRS", 3 * NODES)
+    torch.testing.assert_close(model.score(5, *every), whole, rtol=0, atol=0)
+    assert model.score(5, src[:0], dst[:0]).shape == (0, 2)
+    model.reset()
+    assert model.features.snapshot == -1
+
+
+@pytest.mark.parametrize("kind", link_counts.KINDS)
+def test_a_row_of_weight_zero_teaches_nothing(kind):
+    generator = torch.Generator().manual_seed(0)
+    feat = torch.rand(600, 4, 2, generator=generator)
+    feat[:, 0, 1] += 1
+    feat[:300, 0, 1] -= 2  # the other way round
+    model = CountLinks(CountedFeatures(), kind, COLUMNS)
+    model.fit(feat, torch.tensor([0.0] * 300 + [1.0] * 300))
+    low, high = torch.tensor([[[0.5, 0.2]]]), torch.tensor([[[0.5, 1.5]]])
+    decide = model._classifier.decision_function
+    assert decide(high[0].numpy()) > decide(low[0].numpy())
+
+
+def test_bins_keep_the_order_and_few_values_apart():
+    generator = np.random.default_rng(0)
+    feat = np.stack([generator.normal(size=5000), generator.integers(0, 2, 5000), np.zeros(5000)], 1).astype(np.float32)
+    feat[0, 2] = 1  # one in 5000
+    bins = link_counts._Bins()
+    found = bins.fit_transform(feat)
+    assert [len(np.unique(column)) for column in found.T] == [255, 2, 2]
+    assert np.bincount(found[:, 0].astype(int)).max() <= 21  # of 5000 / 255
+    order = feat[:, 0].argsort()
+    assert (np.diff(found[order, 0]) >= 0).all()
+    beyond = bins.transform(np.array([[-9, -9, -9], [9, 9, 9]], np.float32))
+    assert beyond.tolist() == [[0, 0, 0], [254, 1, 1]]
+
+
+def test_the_counts_are_columns_of_the_features():
+    model = CountLinks(LinkFeatures(5))
+    assert [model.features.names[i] for i in model.columns] == list(COUNTS)
+    assert len(COUNTS) == 16
+    fewer = CountLinks(LinkFeatures(5, families=["pair"]))
+    assert len(fewer.columns) == 3
+
+
+def test_errors():
+    with pytest.raises(ConfigError, match="call fit first"):
+        CountLinks(CountedFeatures(), columns=COLUMNS).score(0, torch.tensor([0]), torch.tensor([[1]]))
+    with pytest.raises(ConfigError, match="kind"):
+        CountLinks(CountedFeatures(), "forest", COLUMNS)
+    with pytest.raises(ConfigError, match="none of the columns activity/src_recency_any"):
+        CountLinks(CountedFeatures())

@@ -1,0 +1,127 @@
+"""Rows of event labels: what each must not read, rules that can be counted, and figures against scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from dgl_dysign.experiments.event_entries import EVENT_ROWS, EventSettings, best_threshold, event_scores, recall_at
+from dgl_dysign.experiments.event_task import EventTask
+from dgl_dysign.training.events import EventFitConfig
+from tests.training.event_cases import ITEMS, SNAPSHOTS, USERS, stream, write
+
+SMALL = EventSettings(hidden=8, num_neighbors=4, training=EventFitConfig(epochs=1))
+EVENTS = stream(each=24)
+NOW = 17  # a test snapshot
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return EventTask(write(tmp_path_factory.mktemp("rows") / "data", EVENTS))
+
+
+def changes(rng):
+    """Change what must be of no account to the events of NOW: all that is later, labels of NOW, other events of NOW."""
+    label = [(*e[:5], 1 - e[5] if e[0] >= NOW else e[5], e[6]) for e in EVENTS]
+    later = [
+        e if e[0] <= NOW else (e[0], int(rng.integers(USERS)), USERS + int(rng.integers(ITEMS)), *e[3:5], e[5], 9.0)
+        for e in EVENTS
+    ]
+    shuffled = [e for e in EVENTS if e[0] != NOW]
+    place = next(k for k, e in enumerate(shuffled) if e[0] > NOW)
+    now = [e for e in EVENTS if e[0] == NOW]
+    shuffled[place:place] = [now[k] for k in rng.permutation(len(now))]
+    # Both labels stay in the test part: without them the folder would be refused.
+    last = [(*e[:5], k % 2, e[6]) for k, e in enumerate(e for e in EVENTS if e[0] == SNAPSHOTS - 1)]
+    deleted = [e for e in EVENTS if e[0] < NOW] + now[::2] + last[:6]
+    return {"labels": label, "later": later, "shuffled": shuffled, "deleted": deleted}
+
+
+@pytest.mark.parametrize("row", EVENT_ROWS)
+def test_nothing_at_or_after_the_snapshot_moves_a_score(row, task, tmp_path):
+    before = scores_by_id(row, task)
+    for name, events in changes(np.random.default_rng(0)).items():
+        numbered = [(*e[:4], k if name == "deleted" else e[4], *e[5:]) for k, e in enumerate(events)]
+        after = scores_by_id(row, EventTask(write(tmp_path / name, numbered)))
+        kept = [(new[4], old[4]) for new, old in zip(numbered, events, strict=True) if new[0] <= NOW]
+        assert len(kept) > 400
+        assert [after[new] for new, _ in kept] == [before[old] for _, old in kept], name
+
+
+def scores_by_id(row, task):
+    ids = torch.cat([events.edge_id for events in task.snapshots]).tolist()
+    return dict(zip(ids, EVENT_ROWS[row](task, SMALL, 0, None).scores.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("row", [row for row in EVENT_ROWS if row not in ("always-no", "few-events", "long-silent")])
+def test_learned_rows_read_the_past_and_the_training_labels(row, task, tmp_path):
+    before = scores_by_id(row, task)
+    turned = [(*e[:5], 1 - e[5] if e[0] < 14 else e[5], e[6]) for e in EVENTS]
+    assert scores_by_id(row, EventTask(write(tmp_path / "data", turned))) != before
+    earlier = [(*e[:2], USERS if e[0] == NOW - 1 else e[2], *e[3:]) for e in EVENTS]
+    after = scores_by_id(row, EventTask(write(tmp_path / "earlier", earlier)))
+    now = [e[4] for e in EVENTS if e[0] == NOW]
+    assert [after[k] for k in now] != [before[k] for k in now]
+
+
+def test_rules_are_what_they_say(task):
+    few, silent = (scores_by_id(row, task) for row in ("few-events", "long-silent"))
+    now = [e for e in EVENTS if e[0] == NOW]
+    past = {user: [e[3] for e in EVENTS if e[1] == user and e[0] < NOW] for user in range(USERS)}
+    for a in now:
+        for b in now:
+            if len(past[a[1]]) < len(past[b[1]]):
+                assert few[a[4]] > few[b[4]]
+            gone = [e[3] - max(past[e[1]], default=-1e9) for e in (a, b)]
+            if gone[0] > gone[1] + 1e-2:
+                assert silent[a[4]] > silent[b[4]]
+
+
+def test_always_no_has_the_scores_that_follow(task):
+    found = event_scores(task, torch.zeros(len(task.label)), "test")
+    rate = 100 * float(task.label[task.parts["test"]].double().mean())
+    assert found == {
+        "auc": 50.0,
+        "ap": pytest.approx(rate),
+        "accuracy": pytest.approx(100 - rate),
+        "recall_at_1pct": pytest.approx(100 / len(task.parts["test"])),  # two of 48 events are 1 %, rounded up to one
+    }
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=40))
+def test_figures_against_others(pairs):
+    scores = torch.tensor([float(s) for s, _ in pairs])
+    true = torch.tensor([t for _, t in pairs])
+    threshold = best_threshold(scores, true)
+    right = {bound: int(((scores >= bound) == true).sum()) for bound in [*range(5), 9]}
+    assert int(((scores >= threshold) == true).sum()) == max(right.values())
+    if bool(true.any()):
+        assert recall_at(scores, true, 1.0) == 1
+        wanted = max(1, round(0.3 * len(pairs)))
+        bound = sorted(scores.tolist(), reverse=True)[wanted - 1]
+        sure, tied = scores > bound, scores == bound
+        hits = int(true[sure].sum()) + (wanted - int(sure.sum())) * float(true[tied].double().mean())
+        assert recall_at(scores, true, 0.3) == pytest.approx(hits / int(true.sum()))
+
+
+def test_figures_are_in_percent_and_the_threshold_is_that_of_validation(task):
+    generator = torch.Generator().manual_seed(0)
+    scores = task.label + torch.randn(len(task.label), generator=generator)
+    found = event_scores(task, scores, "test")
+    rows = task.parts["test"]
+    true, values = task.label[rows].numpy(), scores[rows].numpy()
+    assert found["auc"] == pytest.approx(100 * roc_auc_score(true, values))
+    assert found["ap"] == pytest.approx(100 * average_precision_score(true, values))
+    val = task.parts["val"]
+    bound = best_threshold(scores[val].double(), task.label[val] == 1)
+    assert found["accuracy"] == pytest.approx(100 * ((values >= bound) == true).mean())
+
+
+def test_the_seed_draws_what_is_drawn(task):
+    for row in ("undergs", "boosted-trees"):
+        first, again, other = (EVENT_ROWS[row](task, SMALL, seed, None).scores for seed in (0, 0, 1))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)

@@ -1,0 +1,166 @@
+"""Run folders: files appear whole, a run goes on under the same config alone, nothing else is ever deleted."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.experiments import RunFolder
+
+CONFIG = {"seeds": 3, "hops": (0, 1), "settings": {"decay": 0.1}}
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches."""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "runs" / "one"
+
+
+def files(folder):
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def test_config_and_versions_are_written(path):
+    RunFolder(path, CONFIG)
+    made = json.loads((path / "config.json").read_text())
+    assert made["config"] == {"seeds": 3, "hops": [0, 1], "settings": {"decay": 0.1}}
+    assert {"python", "torch", "dgl", "numpy"} <= made["versions"].keys()
+    assert (path / "units").is_dir()
+    assert (path / "checkpoints").is_dir()
+
+
+def test_units_and_their_list(path):
+    folder = RunFolder(path, CONFIG)
+    assert folder.unit("b") is None
+    folder.save_unit("b", {"f1": 2.0})
+    folder.save_unit("a", {"f1": 1.0})
+    assert folder.unit("b") == {"f1": 2.0}
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"f1": 1.0}, {"f1": 2.0}]
+    assert folder.checkpoint("0.4-b") == path / "checkpoints" / "0.4-b.pt"
+
+
+def test_resume_goes_on_and_changes_nothing(path):
+    RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
+    before = files(path)
+    folder = RunFolder(path, CONFIG, resume=True)
+    assert folder.unit("a") == {"f1": 1.0}
+    assert files(path) == before
+
+
+@pytest.mark.parametrize("change", [{"seeds": 4}, {"settings": {"decay": 0.2}}, {"new": 1}])
+def test_resume_under_another_config(path, change):
+    RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
+    before = files(path)
+    name = next(iter(change))
+    with pytest.raises(ConfigError, match=f"was made with {name}=.*, but {name}=.* was asked; .*--overwrite"):
+        RunFolder(path, {**CONFIG, **change}, resume=True)
+    assert files(path) == before
+
+
+def test_a_folder_that_is_there(path):
+    RunFolder(path, CONFIG)
+    with pytest.raises(ConfigError, match="pass --resume to go on with it or --overwrite to begin anew"):
+        RunFolder(path, CONFIG)
+
+
+def test_overwrite_begins_anew(path):
+    folder = RunFolder(path, CONFIG)
+    folder.save_unit("a", {"f1": 1.0})
+    folder.checkpoint("a").write_bytes(b"old")
+    (path / "scores.png").write_bytes(b"old")
+    folder = RunFolder(path, {"seeds": 9}, overwrite=True)
+    assert folder.unit("a") is None
+    assert json.loads((path / "config.json").read_text())["config"] == {"seeds": 9}
+    assert set(files(path)) == {"config.json", "metrics.jsonl"}
+    assert (path / "metrics.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("left", ["precious.txt", "units/a.json", "config.json"])
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}], ids=str)
+def test_what_is_no_run_folder_is_left_alone(path, left, how):
+    (path / left).parent.mkdir(parents=True)
+    (path / left).write_text('{"config": 3}')
+    before = files(path)
+    with pytest.raises(ConfigError, match=r"is there and is no run folder .*; name another --run-dir"):
+        RunFolder(path, CONFIG, **how)
+    assert files(path) == before
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}], ids=str)
+def test_a_file_in_its_place(tmp_path, how):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(ConfigError, match="is no run folder"):
+        RunFolder(tmp_path / "file", CONFIG, **how)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_an_empty_folder_is_taken(path):
+    path.mkdir(parents=True)
+    RunFolder(path, CONFIG).save_unit("a", {})
+    assert RunFolder(path, CONFIG, resume=True).unit("a") == {}
+
+
+@pytest.mark.parametrize("file", ["units/a.json", "config.json"])
+def test_a_damaged_file_is_named(path, file):
+    RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
+    (path / file).write_text('{"f1": ')
+    with pytest.raises(DataError, match=rf"{file}: not JSON .*; delete it and resume"):
+        RunFolder(path, CONFIG, resume=True)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("moment", range(1, 5))
+def test_killed_at_any_file_it_goes_on(path, monkeypatch, moment, when):
+    """A run is one config, two units and their list; each file is put in its place by one rename."""
+    replace, count = Path.replace, 0
+
+    def dying(self, target):
+        nonlocal count
+        count += 1
+        if when == "after":
+            replace(self, target)
+        if count == moment:
+            raise Killed
+        return target if when == "after" else replace(self, target)
+
+    def work(**how):
+        folder = RunFolder(path, CONFIG, **how)
+        for key in ("a", "b"):
+            if folder.unit(key) is None:
+                folder.save_unit(key, {"key": key})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dying)
+        with pytest.raises(Killed):
+            work()
+    for file in files(path):
+        if file.endswith(".json"):
+            json.loads((path / file).read_text())
+    work(resume=True)
+    assert [json.loads(line)["key"] for line in (path / "metrics.jsonl").read_text().splitlines()] == ["a", "b"]
+
+
+def test_killed_while_overwriting_it_is_still_a_run(path, monkeypatch):
+    folder = RunFolder(path, CONFIG)
+    folder.save_unit("a", {})
+    unlink, count = Path.unlink, 0
+
+    def dying(self, *args, **options):
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise Killed
+        return unlink(self, *args, **options)
+
+    (path / "scores.png").write_bytes(b"")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", dying)
+        with pytest.raises(Killed):
+            RunFolder(path, CONFIG, overwrite=True)
+    RunFolder(path, CONFIG, overwrite=True)
+    assert set(files(path)) == {"config.json", "metrics.jsonl"}

@@ -1,0 +1,119 @@
+"""Trainers under ``torchrun``: one message and no hang, whatever happens to whom; killed and resumed, same figures."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dgl_dysign.experiments import shared_command
+from dgl_dysign.training import distributed
+from tests.examples.runs import figures, histories, load
+from tests.generated import generated
+from tests.processes import together
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = ["--hidden", "16", "--latency", "4", "--seeds", "1", "--train-ratio", "0.4", "--rows", "dysign", "--quiet"]
+# The example, with something that happens before an epoch; counted from 1.
+SECOND = 'count == 2 and os.environ["RANK"] == "1"'
+SCRIPT = """
+import os, sys, time
+from tests.examples.runs import load
+from dgl_dysign.errors import DataError
+from dgl_dysign.training import fit
+example, epoch, count = load("dysign_node_classification"), sys.modules[fit.__module__]._epoch, 0
+
+def happens(*args):
+    global count
+    count += 1
+    if {when}:
+        {what}
+    return epoch(*args)
+
+sys.modules[fit.__module__]._epoch = happens
+sys.exit(example.main())
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return generated(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with together(2) as found:
+        yield found
+
+
+def torchrun(home, when, what, *options):
+    """Start two processes of the example, and let something happen to them."""
+    script = home / "script.py"
+    script.write_text(SCRIPT.format(when=when, what=what))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    return subprocess.Popen([*command, *map(str, options)], env=environment, text=True, stderr=subprocess.PIPE)
+
+
+def ours(error):
+    """Return the lines that are not torchrun's report."""
+    report = error.index("torch/distributed/elastic") if "torch/distributed/elastic" in error else len(error)
+    return [line for line in error[:report].splitlines()[:-1] if line.strip()]
+
+
+def test_an_error_of_one_process_is_one_line_and_ends_all(prepared, tmp_path):
+    error = 'raise DataError("features/00005.parquet: cut short; prepare it again")'
+    process = torchrun(tmp_path, SECOND, error, prepared, "--run-dir", tmp_path / "run", *OPTIONS, "--epochs", "3")
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 1  # torchrun's own; of the process:
+    assert re.search(r"exitcode +: 2 ", told)
+    assert ours(told) == ["dysign_node_classification: features/00005.parquet: cut short; prepare it again"]
+    assert "traceback : DataError: features/00005.parquet: cut short" in told  # the last thing on the screen
+
+
+def test_ctrl_c_ends_all(prepared, tmp_path):
+    run = tmp_path / "run"
+    process = torchrun(tmp_path, SECOND, "time.sleep(60)", prepared, "--run-dir", run, *OPTIONS, "--epochs", "3")
+    while not (run / "units").exists() and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(1)  # one waits in its second epoch, the other for it
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert told.count("interrupted; go on with: --run-dir") == 1, told
+
+
+def run_here(*argv):
+    """Do the work of the example in a process of a pair."""
+    example = load("dysign_node_classification")
+    example.draw = lambda *_: []  # takes most of the time
+    example.run(example.parser().parse_args([str(word) for word in argv]))
+
+
+def test_killed_all_together_and_resumed_it_ends_with_the_same_figures(prepared, pair, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    options = [prepared, *OPTIONS, "--epochs", "8"]
+    process = torchrun(tmp_path, "count == 7", "os.kill(os.getpid(), 9)", *options, "--run-dir", killed)
+    process.communicate(timeout=120)
+    assert len(list(killed.glob("checkpoints/*.pt"))) == 1
+    assert not list(killed.glob("units/*"))
+    pair.run(run_here, *options, "--run-dir", killed, "--resume")
+    pair.run(run_here, *options, "--run-dir", whole)
+    assert figures(killed) == figures(whole)
+    assert histories(killed) == histories(whole)
+
+
+def folder(path):
+    run = shared_command.SharedRunFolder(path, {"seeds": 1})
+    before = run.unit("a")
+    run.save_unit("a", {"rank": distributed.rank()})
+    run.write_json("other.json", distributed.rank())
+    return before, run.unit("a"), str(run.path)
+
+
+def test_the_first_process_writes_and_tells(pair, tmp_path):
+    assert pair.run(folder, tmp_path / "run") == [(None, {"rank": 0}, str(tmp_path / "run"))] * 2
+    assert (tmp_path / "run" / "other.json").read_text() == "0\n"

@@ -1,0 +1,115 @@
+"""Training on labels of events: steps, what it reads, and runs that are killed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.evaluation import auc
+from dgl_dysign.experiments.event_entries import EventSettings, make_undergs
+from dgl_dysign.experiments.event_task import EventTask
+from dgl_dysign.training import events as event_fit
+from dgl_dysign.training.events import EventFitConfig, fit_events, score_events
+from tests.training.event_cases import stream, write
+
+SMALL = EventSettings(hidden=8, num_neighbors=4)
+CONFIG = EventFitConfig(epochs=3, lr=1e-2, weight_decay=1e-2)
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches."""
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return EventTask(write(tmp_path_factory.mktemp("fit") / "data", stream(each=30)))
+
+
+def fitted(task, config=CONFIG, seed=0, **options):
+    model, store = make_undergs(task, SMALL, seed)
+    return model, store, fit_events(model, store, task, config, seed, **options)
+
+
+def test_it_learns_what_was_planted(task):
+    model, store, history = fitted(task, replace(CONFIG, epochs=6, select="auc"))
+    assert [record["epoch"] for record in history] == list(range(6))
+    assert history[-1]["loss"] < history[0]["loss"]
+    scores, rows = score_events(model, store, task), task.parts["test"]
+    positive = task.label[rows] == 1
+    assert auc(scores[rows][positive], scores[rows][~positive]) > 0.75
+
+
+def test_one_step_a_snapshot_however_it_is_cut(task, monkeypatch):
+    steps, step = [], event_fit.late_snapshot_step
+    monkeypatch.setattr(event_fit, "late_snapshot_step", lambda *a, **k: steps.append(0) or step(*a, **k))
+    settings = replace(SMALL, dropout=0.0)
+    found = []
+    for size in (4096, 7):
+        model, store = make_undergs(task, settings, 0)
+        model.undergs.inputs.dropout = 0.0  # without draws, batches are of no account
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            if hasattr(module, "filter_ratio"):
+                module.filter_ratio = 0.0
+        fit_events(model, store, task, replace(CONFIG, epochs=1, batch_size=size), 0)
+        found.append(score_events(model, store, task))
+    assert len(steps) == 2 * len(task.ranges["train"])
+    assert torch.allclose(*found, atol=1e-3)
+
+
+def test_the_best_epoch_is_kept(task):
+    for select in ("auc", "ap"):
+        model, store, history = fitted(task, replace(CONFIG, select=select))
+        scores, rows = score_events(model, store, task), task.parts["val"]
+        positive = task.label[rows] == 1
+        found = event_fit._val_scores(task, scores)
+        assert found[f"val_{select}"] == pytest.approx(max(record[f"val_{select}"] for record in history))
+        assert int(positive.sum()) > 0
+
+
+def test_neither_test_labels_nor_random_numbers_of_the_caller_matter(task, tmp_path):
+    turned = [(*e[:5], 1 - e[5] if e[0] in task.ranges["test"] else e[5], e[6]) for e in stream(each=30)]
+    other = EventTask(write(tmp_path / "data", turned))
+    state = torch.get_rng_state()
+    model, store, history = fitted(task)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    again, again_store, again_history = fitted(other)
+    assert torch.equal(score_events(model, store, task), score_events(again, again_store, other))
+    without = [{k: v for k, v in record.items() if k != "cpu_seconds"} for record in history]
+    assert without == [{k: v for k, v in record.items() if k != "cpu_seconds"} for record in again_history]
+    different, different_store, _ = fitted(task, seed=1)
+    assert not torch.equal(score_events(different, different_store, task), score_events(model, store, task))
+
+
+def test_a_killed_training_goes_on_to_the_last_bit(task, tmp_path):
+    whole, whole_store, history = fitted(task)
+
+    def kill(record):
+        if record["epoch"] == 1:
+            raise Killed
+
+    path = tmp_path / "unit.pt"
+    with pytest.raises(Killed):
+        fitted(task, checkpoint=path, on_epoch=kill)
+    seen = []
+    model, store, resumed = fitted(task, checkpoint=path, on_epoch=lambda record: seen.append(record["epoch"]))
+    assert seen == [2]
+    assert [r["loss"] for r in resumed] == [r["loss"] for r in history]
+    assert torch.equal(score_events(model, store, task), score_events(whole, whole_store, task))
+    with pytest.raises(DataError, match="delete it to train anew"):
+        fitted(task, replace(CONFIG, lr=1.0), checkpoint=path)
+
+
+def test_weighted_positives_raise_the_scores(task):
+    plain, plain_store, _ = fitted(task, replace(CONFIG, select="auc"))
+    weighted, weighted_store, _ = fitted(task, replace(CONFIG, select="auc", loss="weighted"))
+    assert score_events(weighted, weighted_store, task).mean() > score_events(plain, plain_store, task).mean()
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"batch_size": 0}, {"loss": "focal"}, {"select": "loss"}])
+def test_settings_out_of_range_are_refused(change):
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        EventFitConfig(**change)

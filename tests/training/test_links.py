@@ -1,0 +1,181 @@
+"""Training of link scorers: it learns, resumes to the last bit, sees no future, and holds one batch."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dgl_dysign.baselines import RandomLinks
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.evaluation import NegativeSampler, evaluate_links
+from dgl_dysign.pairs import CachedFeatures
+from dgl_dysign.training import LinkFitConfig, fit_links
+from dgl_dysign.training.links import _Training
+from tests.evaluation.link_cases import snapshots
+from tests.training.link_cases import EDGES, NODES, SPLIT, CountedFeatures, scorer
+
+CONFIG = LinkFitConfig(epochs=3, lr=5e-3, val_negatives=20)
+
+
+def weights(made):
+    return {name: value.clone() for name, value in made.model.state_dict().items() if isinstance(value, torch.Tensor)}
+
+
+def same(left, right):
+    assert left.keys() == right.keys()
+    return all(torch.equal(value, right[name]) for name, value in left.items())
+
+
+@pytest.mark.parametrize("kind", ["undergs", "spiking"])
+@pytest.mark.parametrize("features", [True, False])
+def test_learns(kind, features):
+    made = scorer(kind, features)
+    history = fit_links(EDGES, made, SPLIT, replace(CONFIG, epochs=6), seed=1)
+    assert [record["epoch"] for record in history] == list(range(6))
+    assert history[-1]["loss"] < history[0]["loss"]
+    models = {"learned": made, "random": RandomLinks(NODES)}
+    scores = evaluate_links(EDGES, models, SPLIT[2], NegativeSampler(NODES, 20))
+    if features:  # popularity is what there is to learn here
+        assert scores["learned"].mrr > 1.3 * scores["random"].mrr
+
+
+def test_the_best_weights_stay_and_validation_is_that_of_evaluate_links():
+    made, kept = scorer(), []
+    config = replace(CONFIG, epochs=5, lr=0.05)
+    history = fit_links(EDGES, made, SPLIT, config, 3, on_epoch=lambda _: kept.append(weights(made)))
+    best = max(range(5), key=lambda epoch: history[epoch]["val_mrr"])
+    assert best < 4  # else nothing is shown; the learning rate is far too high
+    assert same(weights(made), kept[best])
+    found = evaluate_links(EDGES, {"m": made}, SPLIT[1], NegativeSampler(NODES, 20, seed=3))["m"].mrr
+    assert found == pytest.approx(history[best]["val_mrr"], abs=1e-12)
+    assert not made.model.training
+    assert made.store.snapshot == SPLIT[1][-1]  # of evaluate_links; training itself leaves nothing
+
+
+def test_patience_ends_training():
+    history = fit_links(EDGES, scorer(), SPLIT, replace(CONFIG, epochs=40, lr=1e-9, patience=2))
+    scores = [record["val_mrr"] for record in history]
+    assert len(history) < 40
+    assert scores.index(max(scores)) == len(history) - 3
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["undergs", "spiking"])
+def test_killed_and_resumed_ends_with_the_same_numbers(kind, tmp_path):
+    whole = scorer(kind)
+    expected = fit_links(EDGES, whole, SPLIT, CONFIG, 2, tmp_path / "whole.pt")
+
+    def kill(record):
+        if record["epoch"] == 1:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        fit_links(EDGES, scorer(kind), SPLIT, CONFIG, 2, tmp_path / "part.pt", kill)
+    resumed, told = scorer(kind, seed=99), []  # other weights and filter: all of them come from the checkpoint
+    history = fit_links(EDGES, resumed, SPLIT, CONFIG, 2, tmp_path / "part.pt", told.append)
+    assert len(told) == 1
+    assert same(weights(resumed), weights(whole))
+    for record in (*history, *expected):
+        record.pop("cpu_seconds")
+    assert history == expected
+    with pytest.raises(DataError, match="delete it to train anew"):
+        fit_links(EDGES, scorer(kind), SPLIT, replace(CONFIG, lr=1.0), 2, tmp_path / "part.pt")
+
+
+def test_nothing_is_trained_on_after_the_training_snapshots():
+    """Other edges after the last training snapshot: other validation figures, the same weights after each epoch."""
+    other = snapshots([[(int(a), int(b)) for a, b in zip(e.src, e.dst, strict=True)] for e in EDGES], num_nodes=NODES)
+    other[SPLIT[1][0] :] = reversed(other[SPLIT[1][0] :])
+    for t in range(SPLIT[1][0], len(other)):
+        other[t] = replace(other[t], snapshot=t)
+    first, second = [], []
+    for data, found in ((EDGES, first), (other, second)):
+        made = scorer()
+        fit_links(data, made, SPLIT, CONFIG, on_epoch=lambda r, m=made, f=found: f.append((r["val_mrr"], weights(m))))
+    assert all(same(a, b) for (_, a), (_, b) in zip(first, second, strict=True))
+    assert [score for score, _ in first] != [score for score, _ in second]
+
+
+def test_batches_make_no_difference():
+    """Without dropout and filter the step is that of the whole snapshot, whatever the batch size."""
+    found = []
+    for batch_size in (3, 1000):
+        made = scorer(dropout=0.0, embedding_dropout=0.0, filter_ratio=0.0)
+        for layer in made.model.link_head.modules():
+            if isinstance(layer, torch.nn.Dropout):
+                layer.p = 0.0
+        fit_links(EDGES, made, SPLIT, replace(CONFIG, batch_size=batch_size, epochs=1, lr=1e-3))
+        found.append(weights(made))
+    for name, value in found[0].items():
+        torch.testing.assert_close(value, found[1][name], rtol=1e-3, atol=1e-5)
+
+
+def test_features_are_standardised_over_the_training_candidates():
+    made = scorer()
+    fit_links(EDGES, made, SPLIT, replace(CONFIG, epochs=1))
+    plain, sampler, rows = CountedFeatures(), NegativeSampler(NODES, 10), []
+    for t in SPLIT[0]:
+        queries = sampler.draw(EDGES[t])
+        rows.append(plain.features(t, queries.src, queries.dst)[queries.warm].reshape(-1, 3))
+        for part in (plain, sampler):
+            part.observe(EDGES[t])
+    rows, head = torch.cat(rows), made.model.link_head
+    torch.testing.assert_close(head.pair_mean, rows.mean(0))
+    torch.testing.assert_close(head.pair_deviation[:2], rows.std(0, correction=0)[:2])
+    assert head.pair_deviation[2].isinf()  # a constant says nothing
+
+
+def test_features_are_found_once_and_the_cache_changes_nothing():
+    found = []
+    for cache_bytes in (1 << 30, 0):
+        made = scorer()
+        fit_links(EDGES, made, SPLIT, replace(CONFIG, cache_bytes=cache_bytes))
+        assert isinstance(made.features, CountedFeatures)
+        found.append((made.features.calls, weights(made)))
+    assert found[0][0] < 0.4 * found[1][0]
+    assert same(found[0][1], found[1][1])
+    shared = CachedFeatures(CountedFeatures())
+    made = scorer(features=shared)
+    fit_links(EDGES, made, SPLIT, CONFIG)
+    assert made.features is shared
+    assert same(weights(made), found[0][1])
+
+
+def test_a_snapshot_weighs_by_its_edges_and_its_age():
+    sampler, rows = NegativeSampler(NODES, 10), {}
+    for edges in EDGES[: SPLIT[0][-1] + 1]:
+        rows[edges.snapshot] = int(sampler.draw(edges).warm.sum())
+        sampler.observe(edges)
+    last = SPLIT[0][-1]
+    for life in (None, 4.0):
+        weight = _Training(EDGES, scorer(), SPLIT, replace(CONFIG, half_life=life), 0, 0.0).weight
+        expected = {t: n * (1.0 if life is None else 2 ** (-(last - t) / life)) for t, n in rows.items() if n}
+        assert sum(weight.values()) == pytest.approx(len(weight))
+        assert weight == {t: pytest.approx(value * weight[last] / expected[last]) for t, value in expected.items()}
+
+
+def test_the_callers_random_numbers_are_not_touched():
+    made = scorer()
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    fit_links(EDGES, made, SPLIT, replace(CONFIG, epochs=1))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_bad_input():
+    for options, text in (({"epochs": 0}, "epochs"), ({"half_life": 0.0}, "half_life"), ({"lr": -1.0}, "lr")):
+        with pytest.raises(ConfigError, match=text):
+            LinkFitConfig(**options)
+    for split in ((range(5), range(3, 7)), (range(0), range(3)), (range(3), range(0))):
+        with pytest.raises(ConfigError, match="see split_snapshots"):
+            fit_links(EDGES, scorer(), split)
+    with pytest.raises(ConfigError, match="no warm edge in the training snapshots 0 to 0"):
+        fit_links(EDGES, scorer(), (range(1), range(1, 3)))
+    empty = snapshots([[]], num_nodes=NODES)[0]
+    without = [replace(empty, snapshot=t) if t in SPLIT[1] else edges for t, edges in enumerate(EDGES)]
+    with pytest.raises(ConfigError, match="no warm edge in the validation"):
+        fit_links(without, scorer(), SPLIT, CONFIG)
