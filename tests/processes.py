@@ -6,6 +6,9 @@ import socket
 import traceback
 from contextlib import contextmanager
 
+PATIENCE = 600
+"""Seconds after which a process hangs, on the busiest machine."""
+
 
 def free_port():
     """Return a port that nobody listens on."""
@@ -50,7 +53,7 @@ class Together:
             pipe.send((function, arguments))
         answers = []
         for rank, pipe in enumerate(self.pipes):
-            assert pipe.poll(120), f"process {rank} does not answer: {answers}"
+            assert pipe.poll(PATIENCE), f"process {rank} does not answer: {answers}"
             answers.append(pipe.recv())
         errors = [error for _, error in answers if error is not None]
         assert not errors, errors[0]
@@ -61,7 +64,7 @@ class Together:
         for pipe in self.pipes:
             pipe.send(None)
         for worker in self.workers:
-            worker.join(30)
+            worker.join(PATIENCE)
             if worker.is_alive():
                 worker.kill()
 

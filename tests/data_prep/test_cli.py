@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,8 @@ from data_prep.sources._source import ReadOptions
 from dgl_dysign.data import schema
 from tests.data_prep.attacks import write_large
 from tests.data_prep.brute import contents
+from tests.data_prep.paused import paused
+from tests.processes import PATIENCE
 
 COMMAND = [sys.executable, "-m", "data_prep.cli"]
 NONE = ("--features", "none")
@@ -297,34 +298,30 @@ def test_white_space_and_line_ends_change_no_byte(tmp_path_factory, rows, seed, 
 
 
 def test_interrupted_from_the_keyboard_it_says_so_and_goes_on(tmp_path):
-    write_large(tmp_path / "raw", 600_000)
-    command = [*COMMAND, "edges", tmp_path / "raw", tmp_path / "out", "-q"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + 60
-        while not (tmp_path / ".out.work" / "plan.json").exists() and time.monotonic() < until:
-            time.sleep(0.005)
+    write_large(tmp_path / "raw", 3000)
+    arguments = ["edges", tmp_path / "raw", tmp_path / "out", "-q"]
+    with paused(tmp_path / "gate", "large-1.csv", *arguments) as process:
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(PATIENCE) == 130
         assert process.stderr.read() == "dysign-prep: interrupted; the same command goes on where this one stopped\n"
-    subprocess.run(command, check=True, timeout=60)
-    assert sorted(os.listdir(tmp_path)) == ["out", "raw"]
+    assert (tmp_path / ".out.work" / "spool" / "part-00000" / "part.json").exists()
+    subprocess.run([*COMMAND, *arguments], check=True, timeout=PATIENCE)
+    assert sorted(os.listdir(tmp_path)) == ["gate", "out", "raw"]
 
 
-def test_of_two_commands_into_one_folder_one_is_refused(tmp_path):
-    write_large(tmp_path / "raw", 300_000)
-    command = [*COMMAND, "edges", tmp_path / "raw", tmp_path / "out", "-q"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as first:
-        until = time.monotonic() + 60
-        while not (tmp_path / ".out.work" / "plan.json").exists() and time.monotonic() < until:
-            time.sleep(0.005)
-        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        assert first.wait(60) == 0
+def test_of_two_commands_into_one_folder_one_is_refused(tmp_path, prep):
+    write_large(tmp_path / "raw", 3000)
+    arguments = ["edges", tmp_path / "raw", tmp_path / "out", "-q"]
+    with paused(tmp_path / "gate", "large-1.csv", *arguments) as first:
+        status, output, errors = prep(*arguments)
+        assert (status, output, errors.count("\n")) == (2, "", 1)
+        assert "found another run writing it" in errors
+        first.go_on()
+        assert first.wait(PATIENCE) == 0
         assert first.stderr.read() == ""
-    assert second.returncode == 2
-    assert second.stderr.count("\n") == 1
-    assert "found another run writing it" in second.stderr or "add --overwrite" in second.stderr
+    assert "add --overwrite" in prep(*arguments)[2]
     schema.verify(tmp_path / "out")
-    assert sorted(os.listdir(tmp_path)) == ["out", "raw"]
+    assert sorted(os.listdir(tmp_path)) == ["gate", "out", "raw"]
 
 
 FULL_DISK = """

@@ -1,8 +1,5 @@
 import json
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,8 @@ from typer.testing import CliRunner
 from data_prep.cli_synth import synth_app
 from data_prep.synth import FORMATS
 from dgl_dysign.errors import ConfigError, DataError
+from tests.data_prep.paused import paused
+from tests.processes import PATIENCE
 
 NAMES = ("dblp", *FORMATS)
 
@@ -122,16 +121,14 @@ def test_only_folders_of_its_own_are_replaced_and_only_when_asked(synth, tmp_pat
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_leaves_no_folder_and_the_next_one_succeeds(stop, synth, tmp_path):
-    code = "from data_prep.cli_synth import synth_app; synth_app()"
-    command = [sys.executable, "-c", code, "stack-overflow", str(tmp_path / "out"), "--scale", "0.2"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not any(path.stat().st_size for path in tmp_path.glob(".out.new-*/*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(stop)
-    assert process.wait(30) != 0
-    assert not (tmp_path / "out").exists()
+    home = tmp_path / "home"
+    arguments = ("stack-overflow", home / "out", "--events", 500, "--parts", 2)
+    with paused(tmp_path / "gate", "sx-stackoverflow-001.txt", "synth", *arguments) as process:
+        assert [path.stat().st_size > 0 for path in home.glob(".out.new-*/*")] == [True]
+        process.send_signal(stop)
+        assert process.wait(PATIENCE) != 0
+    assert not (home / "out").exists()
     if stop == signal.SIGINT:
-        assert list(tmp_path.iterdir()) == []
-    assert synth("stack-overflow", tmp_path / "out", "--events", 500, "-q")[0] == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        assert [path.name for path in tmp_path.iterdir()] == ["gate"]
+    assert synth("stack-overflow", home / "out", "--events", 500, "-q")[0] == 0
+    assert [path.name for path in home.iterdir()] == ["out"]

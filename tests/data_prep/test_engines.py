@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import psutil
@@ -15,6 +14,8 @@ from data_prep.sources import dblp
 from data_prep.sources._source import ReadOptions
 from dgl_dysign.errors import BackendError, ConfigError, DataError
 from tests.data_prep.brute import contents
+from tests.data_prep.paused import paused
+from tests.processes import PATIENCE
 
 
 @pytest.fixture
@@ -145,25 +146,23 @@ if __name__ == "__main__":
     assert (tmp_path / ".out.work" / "spool" / "part-00000" / "part.json").exists()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_workers_end_with_the_process_that_started_them(tmp_path, number, status):
-    lines = "".join(f"{row % 977} {row % 89} {row}.5\n" for row in range(200_000))
-    for part in range(12):
-        (tmp_path / f"dblp-{part:02}.txt").write_text(lines)
-    (tmp_path / "node2label.txt").write_text("1 1\n")
-    command = [sys.executable, "-m", "data_prep.cli", "dblp", tmp_path, tmp_path / "out", "--workers", "2", "-q"]
-    with subprocess.Popen([*command, "--features", "none"], stderr=subprocess.PIPE, text=True) as process:
-        own = psutil.Process(process.pid)
-        until = time.monotonic() + 60
-        while not list(tmp_path.glob(".out.work/spool/*/part.json")) and time.monotonic() < until:
-            time.sleep(0.02)
-        workers = own.children(recursive=True)
-        assert workers
-        process.send_signal(number)
-        assert process.wait(30) == status
-        assert not psutil.wait_procs(workers, timeout=30)[1]
+@pytest.mark.parametrize("end", ["killed", "interrupted alone", "interrupted with its workers"])
+def test_workers_end_with_the_process_that_started_them(parts, tmp_path, end):
+    arguments = ["dblp", parts, tmp_path / "out", "--workers", "2", "-q", "--features", "none"]
+    with paused(tmp_path / "gate", "dblp-[01].txt", *arguments, processes=2) as process:
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert len(workers) >= 2
+        if end == "killed":
+            process.kill()
+        elif end == "interrupted alone":
+            process.send_signal(signal.SIGINT)
+            process.go_on()  # it waits for parts that are being read
+        else:
+            os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == (-9 if end == "killed" else 130)
+        assert not psutil.wait_procs(workers, timeout=PATIENCE)[1]
         errors = process.stderr.read()
-    if number == signal.SIGINT:
+    if end != "killed":
         assert errors == "dysign-prep: interrupted; the same command goes on where this one stopped\n"
     assert not (tmp_path / "out").exists()
 
