@@ -11,19 +11,22 @@ from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import EquilibriumSpikingConv, InfluenceConv, SpikingGraphConv
 from tests.nn.dgl_convs import ANYWHERE, CONVS, EQUILIBRIUM, USES_BOTH_SIDES, call, features, inputs, make
-from tests.nn.graph_cases import cases, directed_path, graph_of, random_graph, social
-
-# An equilibrium needs every node's rate: its layers run where source nodes are destination nodes.
-ON = [(conv, case) for conv in CONVS for case in cases(*([] if conv in ANYWHERE else ["homogeneous"]))]
+from tests.nn.graph_cases import CASES, IDTYPES, cases, directed_path, graph_of, random_graph, social
 
 
-def on(rows):
-    """Run a test on pairs of a convolution and a case."""
-    rows = [pytest.param(conv, *case.values, id=f"{conv}-{case.id}") for conv, case in rows]
+def on(convs, *labels):
+    """Run a test with convolutions on the cases that have all labels; each sees both id types, each case too."""
+    rows = []
+    for place, conv in enumerate(convs):
+        # An equilibrium needs every node's rate: its layers run where source nodes are destination nodes.
+        kinds = (*labels, *([] if conv in ANYWHERE else ["homogeneous"]))
+        for number, name in enumerate(cases(*kinds)):
+            idtype = IDTYPES[(place + number) % 2]
+            rows.append(pytest.param(conv, name, idtype, id=f"{conv}-{name}-{str(idtype)[6:]}"))
     return pytest.mark.parametrize(("conv", "name", "idtype"), rows)
 
 
-@on(ON)
+@on(CONVS)
 def test_one_row_a_destination_node_and_gradients(conv, name, idtype):
     graph, conv = graph_of(name, idtype), make(conv)
     data = graph.srcdata, graph.dstdata, graph.edata
@@ -40,7 +43,7 @@ def test_one_row_a_destination_node_and_gradients(conv, name, idtype):
     assert torch.equal(call(conv, graph.long() if idtype == torch.int32 else graph.int(), feat), out)
 
 
-@on(ON)
+@on(CONVS, "sharp")
 def test_edge_weight(conv, name, idtype):
     graph, conv = graph_of(name, idtype), make(conv)
     feat, size = inputs(conv, graph), graph.num_edges()
@@ -60,7 +63,7 @@ def test_edge_weight(conv, name, idtype):
         conv(graph, feat, edge_weight=torch.ones(size + 1))
 
 
-@on(ON)
+@on(CONVS, "sharp")
 def test_a_graph_without_the_coo_format(conv, name, idtype):
     graph, conv = graph_of(name, idtype), make(conv)
     compressed, feat, weight = graph.formats(["csr", "csc"]), inputs(conv, graph), torch.rand(graph.num_edges())
@@ -68,7 +71,7 @@ def test_a_graph_without_the_coo_format(conv, name, idtype):
         torch.testing.assert_close(call(conv, compressed, feat, **options), call(conv, graph, feat, **options))
 
 
-@on(ON)
+@on(CONVS, "sharp")
 def test_a_pair_of_features(conv, name, idtype):
     graph, conv = graph_of(name, idtype), make(conv)
     feat = inputs(conv, graph)
@@ -78,7 +81,7 @@ def test_a_pair_of_features(conv, name, idtype):
         assert torch.equal(call(conv, graph, both), call(conv, graph, feat))
 
 
-@on([(conv, case) for conv in USES_BOTH_SIDES for case in cases()])
+@on(USES_BOTH_SIDES, "sharp")
 def test_a_pair_of_widths(conv, name, idtype):
     graph, conv = graph_of(name, idtype), make(conv, (5, 3))
     both = features(graph.num_src_nodes()), features(graph.num_dst_nodes(), 3)
@@ -87,21 +90,23 @@ def test_a_pair_of_widths(conv, name, idtype):
         conv(graph, (both[0], features(graph.num_dst_nodes(), 5)))
 
 
-@on([(conv, case) for conv in USES_BOTH_SIDES for case in cases("bipartite")])
-def test_one_tensor_is_not_taken_for_both_sides_of_a_bipartite_graph(conv, name, idtype):
-    graph = graph_of(name, idtype)
+@pytest.mark.parametrize("conv", USES_BOTH_SIDES)
+@pytest.mark.parametrize("name", cases("bipartite"))
+def test_one_tensor_is_not_taken_for_both_sides_of_a_bipartite_graph(conv, name):
+    graph = CASES[name].make()
     with pytest.raises(dgl.DGLError, match="pass a pair"):
         make(conv)(graph, features(graph.num_src_nodes()))
 
 
-@on([(conv, case) for conv in EQUILIBRIUM for case in (*cases("block"), *cases("bipartite"))])
-def test_an_equilibrium_on_a_block_names_the_way_out(conv, name, idtype):
-    graph = graph_of(name, idtype)
+@pytest.mark.parametrize("conv", EQUILIBRIUM)
+@pytest.mark.parametrize("name", [*cases("block", "sharp"), *cases("bipartite", "sharp")])
+def test_an_equilibrium_on_a_block_names_the_way_out(conv, name):
+    graph = CASES[name].make()
     with pytest.raises(dgl.DGLError, match=r"block or bipartite.*dgl\.node_subgraph.*EquilibriumCache.*respond"):
         make(conv)(graph, features(graph.num_src_nodes()))
 
 
-@on([("spiking", case) for case in cases()])
+@on(["spiking"])
 def test_silent_nodes_are_refused_as_graph_conv_refuses_them(conv, name, idtype):
     graph, conv = graph_of(name, idtype), SpikingGraphConv(5, 4)
     feat, theirs = inputs(conv, graph), dgl.nn.GraphConv(5, 4)
@@ -163,8 +168,9 @@ def make_like(conv):
 
 
 @pytest.mark.parametrize("conv", CONVS)
-@pytest.mark.parametrize("half", [False, True], ids=["float-in", "half-in"])
-@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize(
+    ("half", "idtype"), [(False, torch.int64), (True, torch.int32)], ids=["float-in-int64", "half-in-int32"]
+)
 def test_autocast(conv, half, idtype):
     """Under autocast a layer computes what it computes without, and hands gradients to float32 parameters."""
     graph, feat, conv = random_graph().astype(idtype), features(20), make(conv)
@@ -192,9 +198,15 @@ def test_sequential(conv):
 
 
 @pytest.mark.parametrize("conv", ANYWHERE)
-@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
-@pytest.mark.parametrize("as_block", [False, True], ids=["graph", "block"])
-@pytest.mark.parametrize("aggregate", ["sum", "mean", "stack"])
+@pytest.mark.parametrize(
+    ("idtype", "as_block", "aggregate"),
+    [
+        (torch.int32, False, "sum"),
+        (torch.int64, True, "mean"),
+        (torch.int32, True, "stack"),
+        (torch.int64, False, "stack"),
+    ],
+)
 def test_hetero_graph_conv(conv, idtype, as_block, aggregate):
     graph = social().astype(idtype)
     graph = dgl.to_block(graph) if as_block else graph

@@ -1,21 +1,17 @@
 """Every convolution in DGL's training pipelines: whole graphs, mini-batches, an equilibrium's ways out, processes."""
 
-import os
 import statistics
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from dgl_dysign._dgl import dgl
+from dgl_dysign.training import distributed
 from tests.nn.dgl_convs import ANYWHERE, CONVS, make
-from tests.nn.graph_cases import random_ends
-
-ROOT = Path(__file__).parents[2]
+from tests.nn.graph_cases import IDTYPES, random_ends
+from tests.processes import together
 
 
 def communities(num_nodes=120, classes=3):
@@ -66,8 +62,7 @@ def test_training_on_the_whole_graph(conv):
     assert descends(losses)
 
 
-@pytest.mark.parametrize("conv", ANYWHERE)
-@pytest.mark.parametrize("idtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize(("conv", "idtype"), [*zip(ANYWHERE, 3 * IDTYPES, strict=True)])
 def test_training_on_blocks(conv, idtype):
     graph, model = communities().astype(idtype), Network(conv)
     dgl.seed(0)
@@ -105,48 +100,28 @@ def test_blocks_with_all_neighbors_give_the_rows_of_the_whole_graph(conv):
         torch.testing.assert_close(torch.cat(rows), model([graph] * 2, graph.ndata["feat"]))
 
 
+def gradients(model, nodes, steps=2):
+    """Return the gradients of some nodes' loss, in a step whose buffers a step before it has left something in."""
+    graph = communities()
+    for _ in range(steps):
+        model.zero_grad()
+        torch.manual_seed(1)
+        logits = model([graph] * 2, graph.ndata["feat"])
+        nn.functional.cross_entropy(logits[nodes], graph.ndata["label"][nodes]).backward()
+    return [parameter.grad for parameter in model.parameters()]
+
+
+def half_of_the_nodes():
+    """Compare the mean over processes, each with its half of the nodes, with one process that has all of them."""
+    for conv in CONVS:
+        shared = DistributedDataParallel(Network(conv))
+        of_halves = gradients(shared, torch.arange(60) + 60 * distributed.rank())
+        for one, other in zip(of_halves, gradients(Network(conv), torch.arange(120)), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    return distributed.world()
+
+
 def test_processes_agree():
     """Two processes with half of the nodes each take the step of one process with all of them."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(TWO_PROCESSES)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-TWO_PROCESSES = """
-    import os, tempfile
-    import torch, torch.multiprocessing as mp, torch.distributed as dist
-    from torch.nn.parallel import DistributedDataParallel
-    from tests.nn.dgl_convs import CONVS
-    from tests.nn.test_dgl_pipelines import Network, communities
-
-    def gradients(model, nodes, steps=2):
-        graph = communities()
-        for _ in range(steps):  # the second forward finds what the first left in buffers
-            model.zero_grad()
-            torch.manual_seed(1)
-            logits = model([graph] * 2, graph.ndata["feat"])
-            torch.nn.functional.cross_entropy(logits[nodes], graph.ndata["label"][nodes]).backward()
-        return [parameter.grad for parameter in model.parameters()]
-
-    def work(rank, file):
-        torch.set_num_threads(1)
-        dist.init_process_group("gloo", f"file://{file}", rank=rank, world_size=2)
-        for conv in CONVS:
-            model = Network(conv)
-            found = gradients(DistributedDataParallel(model), torch.arange(60) + 60 * rank)
-            torch.manual_seed(0)
-            expected = gradients(Network(conv), torch.arange(120))
-            for one, other in zip(found, expected, strict=True):
-                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
-        dist.destroy_process_group()
-
-    with tempfile.TemporaryDirectory() as folder:
-        context = mp.get_context("fork")
-        ranks = [context.Process(target=work, args=(rank, os.path.join(folder, "meet"))) for rank in range(2)]
-        [rank.start() for rank in ranks]
-        [rank.join(200) for rank in ranks]
-        assert [rank.exitcode for rank in ranks] == [0, 0]
-"""
+    with together(2) as processes:
+        assert processes.run(half_of_the_nodes) == [2, 2]

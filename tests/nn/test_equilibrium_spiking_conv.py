@@ -34,22 +34,23 @@ def test_what_every_convolution_satisfies(options):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("in_feats", "options"),
     [
-        {},
-        {"num_layers": 3},
-        {"threshold": 1.7, "num_layers": 2},
-        {"compensation_hops": 2},
-        {"compensation_hops": 0, "feedback_hops": 0},
-        {"feedback": False},
-        {"compensation": False},
-        {"solver": "anderson"},
-        {"max_norm": 0.5},
+        (5, {}),
+        (20, {}),  # more features than neurons: they are weighted before they are aggregated
+        (5, {"num_layers": 3}),
+        (5, {"threshold": 1.7, "num_layers": 2}),
+        (5, {"compensation_hops": 2}),
+        (20, {"compensation_hops": 2}),
+        (20, {"compensation_hops": 0, "feedback_hops": 0}),
+        (5, {"feedback": False}),
+        (5, {"compensation": False}),
+        (5, {"solver": "anderson"}),
+        (5, {"max_norm": 0.5}),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("in_feats", [5, 20])
-def test_solver_finds_the_dense_equilibrium(options, in_feats):
+def test_solver_finds_the_dense_equilibrium(in_feats, options):
     graph, weight = undirected()
     conv = made(in_feats, 6, **EXACT, **options)
     feat = features(size=in_feats) * 2
