@@ -1,0 +1,145 @@
+"""Files and folders that are there whole or not at all, whatever happens to the process that writes them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def write_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a path to write to, which takes the place of `path` when the block ends well, and is removed when not.
+
+    The temporary file is a hidden one in the same folder, ``.NAME.XXXXXXXX.tmp``. No two calls share it, not even on
+    two machines, and the last one that ends well wins. Killed, a process leaves it behind; it is never read.
+
+    Parameters
+    ----------
+    path : path
+        The file, in a folder that exists; replaced if it is there.
+
+    Yields
+    ------
+    path
+        Where to write. The block closes what it opened.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with write_file(Path(folder) / "a.txt") as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     [(path.name, path.read_text()) for path in Path(folder).iterdir()]
+    [('a.txt', 'whole')]
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 2, **options: Any) -> None:
+    """Write a JSON file and a newline in one step: a reader sees the whole file or none.
+
+    Parameters
+    ----------
+    path : path
+        The file, in a folder that exists; replaced if it is there.
+    value : object
+        What JSON can hold.
+    indent : int, optional
+        As for ``json.dumps``, as are all further options.
+    """
+    text = json.dumps(value, indent=indent, **options) + "\n"
+    with write_file(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def replace_folder(new: Path, target: Path, aside: Path, marker: str) -> None:
+    """Put a folder in the place of another, or of none, when all that it holds is on the disk.
+
+    What was at `target` is moved to `aside`, and moved back if the second move fails. A process that is killed between
+    the two moves leaves it there, whole; see :func:`remove_folder`.
+
+    Parameters
+    ----------
+    new : path
+        The folder that is ready. Temporary files that killed writers left in it are removed.
+    target : path
+        Where it goes, on the same disk.
+    aside : path
+        Where the old folder waits, on the same disk; nothing may be there.
+    marker : str
+        Name of the file in the old folder that shows that it is whole.
+    """
+    for left in new.rglob(".*.tmp"):
+        left.unlink()
+    sync(new)
+    if target.exists():
+        target.rename(aside)
+    try:
+        new.rename(target)
+    except BaseException:
+        if aside.exists():
+            aside.rename(target)
+        raise
+    _sync_one(target.parent)
+    remove_folder(aside, marker)
+
+
+def remove_folder(folder: Path, marker: str) -> None:
+    """Remove a folder if it is there, its marker first: killed in between, what is left is not taken for whole."""
+    (folder / marker).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def lock(path: str | os.PathLike[str]) -> int:
+    """Lock a file or folder until the descriptor is closed or the process ends, however it ends.
+
+    Returns
+    -------
+    int
+        The descriptor.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds the lock.
+    FileNotFoundError
+        If nothing is there.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder and all that it holds, is on the disk."""
+    if path.is_dir():
+        for inside in path.rglob("*"):
+            _sync_one(inside)
+    _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
