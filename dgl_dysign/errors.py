@@ -1,5 +1,7 @@
 """The exceptions users see: each says what was got, what was expected and what to do."""
 
+from collections.abc import Collection
+
 
 class DGLDySignError(Exception):
     """Base class of every error that this package raises on purpose."""
@@ -19,3 +21,35 @@ class GraphError(DGLDySignError):
 
 class BackendError(DGLDySignError, ImportError):
     """A missing or broken optional part, such as DGL itself or an extra."""
+
+
+def check_choice(
+    name: str, value: object, allowed: Collection[object], error: type[DGLDySignError] = ConfigError
+) -> None:
+    """Raise an error that names the argument, its value and the values it may have, unless it has one of them.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    value : object
+        Its value.
+    allowed : collection
+        What it may be.
+    error : type, default ConfigError
+        What is raised.
+
+    Raises
+    ------
+    DGLDySignError
+        Of the type `error`.
+
+    Examples
+    --------
+    >>> check_choice("norm", "most", ("both", "none"))
+    Traceback (most recent call last):
+        ...
+    dgl_dysign.errors.ConfigError: norm must be one of 'both', 'none', but got 'most'
+    """
+    if value not in allowed:
+        raise error(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")

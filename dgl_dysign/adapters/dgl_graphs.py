@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from dgl_dysign.adapters._fields import as_float32, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.files import write_file
 
 _EDATA = {
     "time": ("timestamp", "time", "t"),
@@ -340,13 +340,5 @@ def _save(path: Path, graphs: list[Any], labels: dict[str, Any], overwrite: bool
 
     if path.exists() and not overwrite:
         raise DataError(f"{path}: found an existing file, expected a new one; choose another or set overwrite=True")
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        dgl.save_graphs(os.fspath(partial), graphs, labels)
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        partial.rename(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    with write_file(path) as temporary:
+        dgl.save_graphs(os.fspath(temporary), graphs, labels)

@@ -3,7 +3,6 @@
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from dgl_dysign.data.snapshot_edges import distinct_edges
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation.links import LinkModel
 from dgl_dysign.evaluation.ranking import hits, mrr, tie_aware_rank
+from dgl_dysign.files import write_file
 
 _ALLOWED = {
     (home, name)
@@ -63,6 +63,7 @@ def read_negatives(path: str | os.PathLike[str]) -> dict[tuple[int, ...], np.nda
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as home:
     ...     write_negatives(Path(home) / "ns.pkl", {(0, 3, 10): [2, 4]})
@@ -99,16 +100,9 @@ def write_negatives(path: str | os.PathLike[str], negatives: Mapping[tuple[int, 
     DataError
         If a key or an array is none of TGB's.
     """
-    checked, path = _checked(negatives, "negatives"), Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "wb") as stream:
-            pickle.dump(checked, stream, protocol=4)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    checked = _checked(negatives, "negatives")
+    with write_file(path) as temporary, open(temporary, "wb") as stream:
+        pickle.dump(checked, stream, protocol=4)
 
 
 def _checked(negatives: Mapping[Any, Any], where: str) -> dict[tuple[int, ...], np.ndarray]:

@@ -5,7 +5,6 @@ read and the operating system may drop them again.
 """
 
 import os
-import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +16,7 @@ import torch
 from dgl_dysign.data import schema
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import DataError
+from dgl_dysign.files import write_file
 
 _HASH = b"parquet_sha256"
 _DECODED = 1 << 22  # values that are decoded together, 16 MiB
@@ -80,23 +80,16 @@ def _read_parquet(folder: Path, snapshot: int, shape: tuple[int, int]) -> np.nda
 
 
 def _write(cache: Path, values: np.ndarray, digest: str) -> None:
-    """Write to a temporary name of our own and rename, so that readers side by side see a whole file or none."""
     flat = pa.Array.from_buffers(pa.float32(), values.size, [None, pa.py_buffer(values)])  # pa.array imports pandas
     feat = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
     table = pa.schema([pa.field("feat", feat.type)], metadata={_HASH: digest.encode()})
-    descriptor, partial = tempfile.mkstemp(prefix=f".{cache.name}.", dir=cache.parent)
-    try:
-        # Not through the descriptor as a Python file: pyarrow would hand it all values as one copy.
-        with pa.OSFile(partial, "wb") as stream, pa.ipc.new_file(stream, table) as writer:
-            writer.write_batch(pa.record_batch([feat], schema=table))
-        os.fsync(descriptor)
-        os.chmod(partial, 0o644)
-        os.replace(partial, cache)
-    except BaseException:
-        os.unlink(partial)
-        raise
-    finally:
-        os.close(descriptor)
+    # Not through a Python file: pyarrow would hand it all values as one copy.
+    with (
+        write_file(cache) as temporary,
+        pa.OSFile(os.fspath(temporary), "wb") as stream,
+        pa.ipc.new_file(stream, table) as writer,
+    ):
+        writer.write_batch(pa.record_batch([feat], schema=table))
 
 
 def _map(cache: Path, shape: tuple[int, int], digest: str) -> np.ndarray | None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dgl_dysign.errors import DataError
+from dgl_dysign.files import write_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -186,13 +187,7 @@ def write_manifest(folder: str | os.PathLike[str], manifest: dict[str, Any]) -> 
     """Check `manifest` and write it to `folder` in one step: a reader sees the whole file or none."""
     path = Path(folder) / MANIFEST
     check_manifest(manifest, path)
-    partial = path.with_suffix(".partial")
-    with open(partial, "w", encoding="utf-8", newline="\n") as stream:
-        json.dump(manifest, stream, indent=2, ensure_ascii=False, allow_nan=False)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.rename(path)
+    write_json(path, manifest, ensure_ascii=False, allow_nan=False)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.files import write_file, write_json
 
 _PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pandas")
 
@@ -64,7 +65,7 @@ class RunFolder:
         if not self.path.is_dir():
             return self.path.exists()
         # Killed at its first file, a run has left nothing but a temporary one.
-        return any(not (f.name.startswith("config.json.") and f.suffix == ".tmp") for f in self.path.iterdir())
+        return any(not (f.name.startswith(".config.json.") and f.suffix == ".tmp") for f in self.path.iterdir())
 
     def _take_over(self, asked: dict[str, Any], resume: bool, overwrite: bool) -> None:
         file = self.path / "config.json"
@@ -111,19 +112,12 @@ class RunFolder:
 
     def _list_units(self) -> None:
         lines = (json.dumps(self._read(file)) for file in sorted((self.path / "units").glob("*.json")))
-        self._write("metrics.jsonl", "".join(line + "\n" for line in lines))
+        with write_file(self.path / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file that appears whole."""
-        self._write(name, json.dumps(value, indent=2) + "\n")
-
-    def _write(self, name: str, text: str) -> None:
-        temporary = self.path / f"{name}.{os.getpid()}.tmp"  # processes that share a folder do not meet
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
+        write_json(self.path / name, value)
 
     def _read(self, file: Path) -> dict[str, Any]:
         try:

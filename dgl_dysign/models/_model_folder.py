@@ -19,6 +19,7 @@ from torch import Tensor
 from dgl_dysign import __version__
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.files import replace_folder, write_json
 
 FORMAT, FORMAT_VERSION = "dgl_dysign model", 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -67,11 +68,9 @@ def write_folder(
         _write_tensors(made / WEIGHTS, tensors)
         head = {"format": FORMAT, "format_version": FORMAT_VERSION, "dgl_dysign": __version__}
         files = {"files": {WEIGHTS: schema.sha256(made / WEIGHTS)}}
-        (made / CONFIG).write_text(json.dumps({**head, **config, **files}, indent=2) + "\n", encoding="utf-8")
-        for path in (made / WEIGHTS, made / CONFIG, made):
-            _sync(path)
+        write_json(made / CONFIG, {**head, **config, **files})
         made.chmod(0o755)  # temporary folders are for their maker alone
-        _replace(made, target)
+        replace_folder(made, target, made.with_name(made.name.replace(".new-", ".old-")), CONFIG)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return target
@@ -102,29 +101,6 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         safetensors.torch.save_file(whole, path, {"format": "pt"})
     except SafetensorError as error:  # such as a full disk
         raise DataError(f"{path}: cannot be written ({error}); free some space, or name another folder") from error
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def _replace(made: Path, target: Path) -> None:
-    """Put a folder in its place; what was there is moved aside first, and back if that fails."""
-    aside = made.with_name(made.name.replace(".new-", ".old-"))
-    if target.exists():
-        target.rename(aside)
-    try:
-        made.rename(target)
-    except BaseException:
-        if aside.exists():
-            aside.rename(target)
-        raise
-    _sync(target.parent)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_config(folder: str | os.PathLike[str], expected: str) -> dict[str, Any]:

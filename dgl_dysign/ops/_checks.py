@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 
+from dgl_dysign import errors
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError, GraphError
 
@@ -18,21 +20,12 @@ class DGLConfigError(ConfigError, dgl.DGLError):
     """A ``ConfigError`` that also reaches those who catch ``DGLError``."""
 
 
+check_choice = partial(errors.check_choice, error=DGLConfigError)
+
+
 def full_precision(tensor: torch.Tensor) -> torch.autocast:
     """Return a context without autocast: sparse products have no half precision, and solvers need their tolerance."""
     return torch.autocast(tensor.device.type, enabled=False)
-
-
-def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Raise ``ConfigError`` unless ``value`` is one of ``allowed``.
-
-    Raises
-    ------
-    ConfigError
-        Naming the argument, its value and the values it may have.
-    """
-    if value not in allowed:
-        raise DGLConfigError(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")
 
 
 def check_one_edge_type(graph: Any) -> None:

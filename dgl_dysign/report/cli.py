@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from dgl_dysign.errors import ConfigError, DGLDySignError
+from dgl_dysign.files import write_file
 
 _EXAMPLES = """
 examples:
@@ -72,7 +72,9 @@ def write_report(runs: Sequence[Path], output: Path, title: str, overwrite: bool
         read.append(run)
         if not quiet:
             print(f"read {run.path}: {len({r.key for r in run.results})} finished units", file=sys.stderr)
-    _write(output, page(read, title))
+    text = page(read, title)
+    with write_file(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _check(output: Path, overwrite: bool) -> None:
@@ -82,18 +84,6 @@ def _check(output: Path, overwrite: bool) -> None:
         raise ConfigError(f"{output} is there; pass --overwrite to replace it, or name another file")
     if not output.parent.is_dir():
         raise ConfigError(f"the folder {output.parent} does not exist; make it first")
-
-
-def _write(output: Path, text: str) -> None:
-    temporary = output.with_name(f"{output.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

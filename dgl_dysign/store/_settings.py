@@ -49,18 +49,6 @@ def check_sizes(
         raise ConfigError(f"num_edge_types={num_edge_types}: expected 1 or more, or None for edges without types")
 
 
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise ``ConfigError`` unless `value` is one of `allowed`; that of `dgl_dysign.ops` would import DGL.
-
-    Raises
-    ------
-    ConfigError
-        Naming the argument, its value and the values it may have.
-    """
-    if value not in allowed:
-        raise ConfigError(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")
-
-
 def check_node_type(node_type: Tensor | None, num_nodes: int, device: torch.device) -> Tensor | None:
     """Return the types of nodes as int64.
 

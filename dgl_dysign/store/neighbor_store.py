@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.errors import ConfigError, GraphError
+from dgl_dysign.errors import ConfigError, GraphError, check_choice
 from dgl_dysign.store import _rank
 from dgl_dysign.store._edges import Edges, check_nodes, to_edges, to_ids
 from dgl_dysign.store._insert_torch import insert_torch
 from dgl_dysign.store._plan import Plan
-from dgl_dysign.store._settings import check_choice, check_node_type, check_sizes, whole
+from dgl_dysign.store._settings import check_node_type, check_sizes, whole
 from dgl_dysign.store.importance import Importance, check_importance
 from dgl_dysign.store.influence import check_decays
 from dgl_dysign.store.neighbors import Neighbors, neighbor_block, read_torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from dgl_dysign.errors import DataError
+from dgl_dysign.files import write_file
 
 
 def save_checkpoint(path: Path, parts: Mapping[str, Any], record: Mapping[str, Any], device: torch.device) -> None:
@@ -30,12 +30,8 @@ def save_checkpoint(path: Path, parts: Mapping[str, Any], record: Mapping[str, A
     state["random"] = torch.get_rng_state()
     if device.type == "cuda":
         state["cuda_random"] = torch.cuda.get_rng_state(device)
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as file:
+    with write_file(path) as temporary, open(temporary, "wb") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def load_checkpoint(

@@ -4,6 +4,7 @@ import json
 import os
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -108,7 +109,7 @@ def test_read_only_folder_falls_back_to_parquet(folder, monkeypatch):
     def refuse(*args, **options):
         raise PermissionError(13, "read-only file system")
 
-    monkeypatch.setattr(feature_cache.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(pa, "OSFile", refuse)
     assert torch.equal(TemporalGraph.load(folder).features(2), torch.from_numpy(FEATURES[2]))
     assert caches(folder) == []
 

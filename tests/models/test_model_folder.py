@@ -1,6 +1,7 @@
 """The folder of a model: what its files say, that it is there whole or not at all, and what is refused."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from dgl_dysign import __version__
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models import DySIGN
-from dgl_dysign.models import _model_folder as disk
 from tests.models.pretrained_cases import (
     CLASSES,
     INPUTS,
@@ -86,7 +86,7 @@ def test_what_fails_half_way_leaves_the_old_model(step, data, tmp_path, monkeypa
 
     with monkeypatch.context() as patched:
         if step == "write":
-            patched.setattr(disk.os, "fsync", fail)
+            patched.setattr(os, "fsync", fail)
         else:
             rename = Path.rename
             patched.setattr(Path, "rename", lambda path, to: fail() if ".new-" in path.name else rename(path, to))

@@ -1,13 +1,14 @@
 """The command: one file, whole or not at all, and one clear error."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 
 import pytest
 
-from dgl_dysign.report import cli, page
+from dgl_dysign.report import page
 from dgl_dysign.report.cli import main
 from tests.report.run_folders import event_run, link_run, node_run, study_run
 
@@ -89,7 +90,7 @@ def test_nothing_is_left_of_a_page_that_fails(tmp_path, monkeypatch, capsys):
     def full(_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(cli.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert main([str(run), "-o", str(tmp_path / "r.html")]) == 2
     assert "disk full" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
