@@ -1,0 +1,219 @@
+"""What one unit of a run came to: one typed record, written and read by this module alone.
+
+A unit is one entry of a table, fitted once: on one split, with one seed. Its record is ``units/<key>.json`` of the run
+folder and a line of ``metrics.jsonl``. Imports neither PyTorch nor DGL, so that reports start fast.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dgl_dysign.errors import DataError
+
+#: Of the records that are written.
+VERSION = 1
+#: Of the files that `dgl_dysign.experiments.diagnostics` writes.
+DIAGNOSTICS_VERSION = 1
+#: What a unit was scored on.
+KINDS = ("node", "link", "event", "study", "other")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What one way of scoring a fitted entry gave.
+
+    Parameters
+    ----------
+    scores, val_scores : dict
+        Figures on test and on validation; one that is not defined is not there.
+    condition : dict
+        What tells this scoring from others of the same entry and seed: share for training and split, kind of
+        negatives, group and variant of a study.
+    protocol : str
+        How it was scored, in words; empty where there is but one way.
+    by_snapshot : dict
+        Of links: ``val`` and ``test``, each with ``snapshot`` and ``mrr``.
+    confusion : list or None
+        Counts on test, true classes in rows.
+    """
+
+    scores: dict[str, float]
+    val_scores: dict[str, float] = field(default_factory=dict)
+    condition: dict[str, Any] = field(default_factory=dict)
+    protocol: str = ""
+    by_snapshot: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    confusion: list[list[int]] | None = None
+
+
+@dataclass(frozen=True)
+class UnitRecord:
+    """One entry, fitted once and scored in one or several ways.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    key : str
+        Of the unit: the name of its file.
+    entry : str
+        Name of the entry.
+    seed : int
+        Of everything that was drawn.
+    scorings : sequence of Scoring
+        One at least, but for units of unknown old runs.
+    history : list of dict
+        Records of epochs; empty where nothing was trained in epochs.
+    cost : dict
+        ``cpu_seconds`` and ``peak_rss_bytes``.
+    extra : dict
+        What else the entry says of itself, such as a setting that it chose on validation.
+    version : int
+        Of the record; 0: before records had one.
+
+    Examples
+    --------
+    >>> record = UnitRecord("node", "0.4-split0-seed0-gcn", "gcn", 0, [Scoring({"macro_f1": 70.0})])
+    >>> UnitRecord.from_json(record.to_json()) == record
+    True
+    """
+
+    kind: str
+    key: str
+    entry: str
+    seed: int
+    scorings: Sequence[Scoring]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    cost: dict[str, float] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], key: str = "") -> UnitRecord:
+        """Return what JSON holds, of this version or of version 0.
+
+        Parameters
+        ----------
+        record : mapping
+            As read.
+        key : str, optional
+            Of the unit, for records of version 0 that do not name it.
+
+        Raises
+        ------
+        DataError
+            If it is no record of a unit, or one of a later version.
+        """
+        version = record.get("version", 0)
+        if version not in (0, VERSION):
+            raise DataError(f"found a unit of version {version}, expected {VERSION} at most: read it with that version")
+        try:
+            if version == 0:
+                return _of_version_0(record, key)
+            scorings = [Scoring(**scoring) for scoring in record["scorings"]]
+            return cls(**{**{f.name: record[f.name] for f in fields(cls)}, "scorings": scorings})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"not the record of a unit ({type(error).__name__}: {error}); delete it and resume the run"
+            ) from error
+
+
+def read_units(folder: Path) -> dict[str, UnitRecord]:
+    """Return the records of all finished units of a run folder by key, in order of the keys.
+
+    Numbers that JSON has not (NaN, infinity) become None.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged; names it.
+    """
+    return {file.stem: _read_unit(file) for file in sorted((folder / "units").glob("*.json"))}
+
+
+def _read_unit(file: Path) -> UnitRecord:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{file}: found a JSON {type(record).__name__}, expected an object; delete it and resume")
+    try:
+        return UnitRecord.from_json(record, file.stem)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+
+
+_NO_SCORES = ("seed", "split", "train_ratio", "historical", "cpu_seconds", "peak_rss_bytes", "decay", "epochs")
+
+
+def _of_version_0(record: Mapping[str, Any], key: str) -> UnitRecord:
+    """Read a record that does not say of which kind it is: the only place that guesses."""
+    scorings = list(_scorings_of_version_0(record))
+    if "figures" in record:
+        kind = "link"
+    elif "train_ratio" in record:
+        kind = "node"
+    elif "recall_at_1pct" in record:
+        kind = "event"
+    else:
+        kind = "study" if isinstance(record.get("scores"), dict) else "other"
+    if kind != "study":
+        cost, entry = record, str(record["row"] if kind != "other" else record.get("row", key))
+    else:  # the variants of a unit are named group|variant; a unit of one variant also notes its cost there
+        variants = [found for found in record["scores"].values() if isinstance(found, dict)]
+        cost = record["scores"] if not variants else variants[0]
+        entry = str(record.get("key", key))
+    return UnitRecord(
+        kind,
+        str(record.get("key", key)) if kind != "study" else key,
+        entry,
+        int(record.get("seed", 0)),
+        scorings,
+        list(record.get("history") or []),
+        {name: cost[name] for name in ("cpu_seconds", "peak_rss_bytes") if name in cost},
+        {"decay": record["decay"]} if "decay" in record else {},
+        version=0,
+    )
+
+
+def _scorings_of_version_0(record: Mapping[str, Any]) -> Iterator[Scoring]:
+    if "figures" in record:
+        for figures in record["figures"]:
+            over_time = {"val": figures["val_by_snapshot"], "test": figures["by_snapshot"]}
+            condition = {"historical": figures["historical"]}
+            yield Scoring(*_scores_of_version_0(figures), condition, str(figures["protocol"]), over_time)
+    elif isinstance(record.get("scores"), dict):
+        named = {name: found for name, found in record["scores"].items() if isinstance(found, dict)}
+        for name, found in named.items():
+            group, _, variant = name.partition("|")
+            yield Scoring(*_scores_of_version_0(found), {"group": group, "variant": variant or name})
+        if not named:
+            over_time = {
+                part: {"mrr": record["by_snapshot"][name]}
+                for part, name in (("val", "val_mrr"), ("test", "mrr"))
+                if name in record.get("by_snapshot", {})
+            }
+            yield Scoring(*_scores_of_version_0(record["scores"]), by_snapshot=over_time)
+    else:
+        condition = {name: record[name] for name in ("train_ratio", "split") if name in record}
+        protocol = str(record["protocol"] if "train_ratio" in record else record.get("protocol", ""))
+        yield Scoring(*_scores_of_version_0(record), condition, protocol, confusion=record.get("confusion"))
+
+
+def _scores_of_version_0(record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the figures of a record: those on test, and those on validation."""
+    numbers = {
+        name: value
+        for name, value in record.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in _NO_SCORES
+    }
+    val = {name.removeprefix("val_"): value for name, value in numbers.items() if name.startswith("val_")}
+    return {name: value for name, value in numbers.items() if not name.startswith("val_")}, val
