@@ -15,6 +15,7 @@ from tests.training.event_cases import ITEMS, SNAPSHOTS, USERS, stream, write
 SMALL = EventSettings(hidden=8, num_neighbors=4, training=EventFitConfig(epochs=1))
 EVENTS = stream(each=24)
 NOW = 17  # a test snapshot
+FLOAT32_EPS = float(np.finfo(np.float32).eps)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,12 @@ def test_nothing_at_or_after_the_snapshot_moves_a_score(row, task, tmp_path):
         after = scores_by_id(row, EventTask(write(tmp_path / name, numbered)))
         kept = [(new[4], old[4]) for new, old in zip(numbered, events, strict=True) if new[0] <= NOW]
         assert len(kept) > 400
-        assert [after[new] for new, _ in kept] == [before[old] for _, old in kept], name
+        moved = {new: abs(after[new] - before[old]) for new, old in kept}
+        if name in ("shuffled", "deleted") and row.startswith("undergs"):
+            # The events of NOW are other rows of a matrix product, which sums each in another order: rounding.
+            for event in (e for e in numbered if e[0] == NOW):
+                assert moved.pop(event[4]) <= 4 * FLOAT32_EPS * max(1.0, abs(after[event[4]])), name
+        assert not any(moved.values()), name
 
 
 def scores_by_id(row, task):
