@@ -17,7 +17,9 @@ MODULES = {
     "models.link_reference": "baselines.counting",
     "models.logistic_regression": "baselines.logistic_regression",
     "models.majority": "baselines.majority",
+    "models.node_inputs": "models.inputs",
     "models.relu_network": "baselines.relu_network",
+    "models.snapshot": "models.inputs",
     "models.snapshot_gcn": "baselines.snapshot_gcn",
     "store.link_features": "pairs.link_features",
     "training.cached_features": "pairs.cached_features",
@@ -39,22 +41,23 @@ MODULES = {
     "training.run_folder": "experiments.run_folder",
     "training.saved_models": "experiments.saved_models",
     "training.shared_command": "experiments.shared_command",
-    "training.store_inputs": "models.store_inputs",
+    "training.store_inputs": "models.inputs",
 }
 
-#: Of each package the names that it had, and where they are now.
+#: Of each package the names that it had, and where they are now; ``home:new`` where the name is another, too.
 NAMES = {
     "models": {
         **dict.fromkeys(
             (
                 "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank", "LogisticRegression",
                 "PreferentialAttachment", "RandomLinks", "ReLUNetwork", "RecentDegree", "SnapshotGCN",
-                "link_reference_models", "majority_class", "masked_label_features", "propagate_labels",
-                "smooth_predictions",
+                "link_reference_models", "majority_class", "propagate_labels",
             ),
             "baselines",
-        )
+        ),
+        "spread": "models:evenly_spaced",
     },
+    "models.predict": {"NODE_ROWS": "experiments.saved_models", "task_inputs": "experiments.saved_models"},
     "store": {"LinkFeatures": "pairs"},
     "training": {
         "CachedFeatures": "pairs", "RunFolder": "experiments", "SavedModels": "experiments",
@@ -69,8 +72,9 @@ def moved_name(package: str, name: str) -> Any:
     home = NAMES.get(short, {}).get(name)
     if home is None:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    _warn(f"{package}.{name}", f"dgl_dysign.{home}.{name}", stacklevel=4)
-    return getattr(import_module(f"dgl_dysign.{home}"), name)
+    home, _, renamed = home.partition(":")
+    _warn(f"{package}.{name}", f"dgl_dysign.{home}.{renamed or name}", stacklevel=4)
+    return getattr(import_module(f"dgl_dysign.{home}"), renamed or name)
 
 
 def _warn(old: str, new: str, stacklevel: int) -> None:

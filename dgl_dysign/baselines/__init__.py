@@ -9,7 +9,7 @@ from dgl_dysign.baselines.counting import (
     RecentDegree,
     link_reference_models,
 )
-from dgl_dysign.baselines.label_propagation import masked_label_features, propagate_labels, smooth_predictions
+from dgl_dysign.baselines.label_propagation import propagate_labels
 from dgl_dysign.baselines.link_counts import CountLinks
 from dgl_dysign.baselines.logistic_regression import LogisticRegression
 from dgl_dysign.baselines.majority import majority_class
@@ -29,7 +29,5 @@ __all__ = [
     "SnapshotGCN",
     "link_reference_models",
     "majority_class",
-    "masked_label_features",
     "propagate_labels",
-    "smooth_predictions",
 ]

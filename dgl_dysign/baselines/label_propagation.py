@@ -1,14 +1,12 @@
-"""Labels that spread over the graph: a reference row, an input, and a smoothing of predictions."""
+"""Label propagation: what labels alone say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops import aggregate, symmetric_norm
 
 
@@ -54,143 +52,3 @@ def propagate_labels(
         spread = reached.clone()
         spread[train] = known[train]
     return reached
-
-
-def smooth_predictions(
-    graph: Any,
-    edge_weight: Tensor | None,
-    probabilities: Tensor,
-    labels: Tensor | None = None,
-    train: Tensor | None = None,
-    alpha: float = 0.6,
-    steps: int = 10,
-) -> Tensor:
-    r"""Smooth predicted probabilities over the graph; with labels, training nodes are clamped to theirs.
-
-    .. math:: G \leftarrow \alpha \hat A G + (1 - \alpha) B
-
-    (Zhou et al., NeurIPS 2003; Huang et al., ICLR 2021). B are the probabilities, one-hot for clamped nodes.
-
-    Parameters
-    ----------
-    graph, edge_weight
-        Undirected graph and the weights of its edges.
-    probabilities : Tensor
-        ``(N, C)``.
-    labels, train : Tensor, optional
-        Labels ``(N,)`` and training nodes; only their labels are read. Without them nothing is clamped.
-    alpha : float in [0, 1), default 0.6
-        Share of the neighbours.
-    steps : int, default 10
-        Number of iterations.
-
-    Returns
-    -------
-    Tensor
-        ``(N, C)``.
-
-    Raises
-    ------
-    ConfigError
-        If alpha is out of range, or only one of labels and train is given.
-    """
-    if not 0 <= alpha < 1:
-        raise ConfigError(f"alpha must lie in [0, 1), but got {alpha}")
-    if (labels is None) != (train is None):
-        raise ConfigError("labels and train are given together, or not at all, but one of them is None")
-    norm = symmetric_norm(graph, edge_weight, torch.float32)
-    base = probabilities.clone()
-    if train is not None and labels is not None:
-        base[train] = torch.nn.functional.one_hot(labels[train], base.shape[1]).to(base.dtype)
-    smooth = base
-    for _ in range(steps):
-        smooth = torch.add((1 - alpha) * base, aggregate(graph, smooth, norm, norm="none"), alpha=alpha)
-        if train is not None:
-            smooth[train] = base[train]
-    return smooth
-
-
-def masked_label_features(
-    graphs: Sequence[tuple[Any, Tensor | None]],
-    labels: Tensor,
-    train: Tensor,
-    num_classes: int,
-    steps: Sequence[int] = (1, 2, 4, 8),
-    folds: int = 10,
-    seed: int = 0,
-) -> Tensor:
-    r"""Training labels as input features, such that no node sees its own.
-
-    Training nodes are cut into folds. A training node reads what reaches it when the labels of the *other* folds are
-    propagated, every other node what reaches it from all training labels. Labels outside ``train`` are never read.
-    For each graph and each number of steps the features are the shares of the classes in what reaches the node, and
-    log(1 + 10 m) / 2 of its mass m. They are standardised with the mean and deviation over the nodes whose label that
-    propagation does not show: those over all rows would tell a node of its own label.
-
-    Parameters
-    ----------
-    graphs : sequence of (DGLGraph, Tensor or None)
-        Undirected graphs over the same nodes with the weights of their edges, such as one for each decay.
-    labels : Tensor
-        ``(N,)``, int64; only those of ``train`` are read.
-    train : Tensor
-        Training nodes.
-    num_classes : int
-        Number of classes C.
-    steps : sequence of int, default (1, 2, 4, 8)
-        After how many propagations the labels are read.
-    folds : int, default 10
-        Number of folds, at least 2.
-    seed : int, default 0
-        Seed of the folds.
-
-    Returns
-    -------
-    Tensor
-        ``(N, len(graphs) * len(steps) * (C + 1))``.
-
-    Raises
-    ------
-    ConfigError
-        If there are fewer than two folds, or no steps.
-    """
-    if folds < 2 or not steps or min(steps) < 1:
-        raise ConfigError(f"expected at least 2 folds and steps of at least 1, but got folds={folds}, steps={steps}")
-    fold = torch.randint(folds, (len(train),), generator=torch.Generator().manual_seed(seed)).to(train.device)
-    blocks = []
-    for graph, edge_weight in graphs:
-        norm = symmetric_norm(graph, edge_weight, torch.float32)
-        known, clamped = _fold_labels(labels, train, fold, folds, graph.num_nodes(), num_classes)
-        spread = known.flatten(1)
-        for step in range(1, max(steps) + 1):
-            reached = aggregate(graph, spread, norm, norm="none").view_as(known)
-            if step in steps:
-                blocks.append(_own_rows(reached, clamped, train, fold))
-            spread = torch.where(clamped[:, :, None], known, reached).flatten(1)
-    return torch.cat(blocks, 1)
-
-
-def _own_rows(reached: Tensor, clamped: Tensor, train: Tensor, fold: Tensor) -> Tensor:
-    """Return for each node what reaches it where its own fold is not shown, standardised, ``(N, C + 1)``."""
-    mine = fold.new_full((len(reached),), reached.shape[1] - 1).index_copy(0, train, fold)
-    found = reached.new_empty(len(reached), reached.shape[2] + 1)
-    for k in range(reached.shape[1]):
-        rows = mine == k
-        if not rows.any():
-            continue
-        mass = reached[:, k].sum(1, keepdim=True)
-        feat = torch.cat([reached[:, k] / mass.clamp(min=1e-9), torch.log1p(10 * mass) / 2], 1)
-        unseen = feat[~clamped[:, k]]
-        found[rows] = (feat[rows] - unseen.mean(0)) / unseen.std(0, correction=0).clamp(min=1e-6)
-    return found
-
-
-def _fold_labels(
-    labels: Tensor, train: Tensor, fold: Tensor, folds: int, num_nodes: int, num_classes: int
-) -> tuple[Tensor, Tensor]:
-    """Return one-hot labels ``(N, folds + 1, C)`` without each fold's own, then with all, and where they are known."""
-    known = torch.zeros(num_nodes, folds + 1, num_classes, device=train.device)
-    for k in range(folds + 1):
-        shown = train[fold != k]  # no node is in fold number `folds`: all are shown
-        known[shown, k, labels[shown]] = 1.0
-    return known, known.sum(2) > 0

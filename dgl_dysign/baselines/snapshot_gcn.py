@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models.snapshot import Snapshot
+from dgl_dysign.models.inputs import Snapshot
 from dgl_dysign.ops import aggregate, symmetric_norm
 
 

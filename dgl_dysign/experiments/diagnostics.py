@@ -19,8 +19,8 @@ from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.experiments.link_task import LinkRows
 from dgl_dysign.experiments.node_task import NodeTask, Outcome
 from dgl_dysign.experiments.run_folder import RunFolder
-from dgl_dysign.models import DySIGN, LinkScorer, Snapshot, SpikingUnderGS, load_snapshots, preset_store, spread
-from dgl_dysign.models.store_inputs import store_snapshots
+from dgl_dysign.models import DySIGN, LinkScorer, Snapshot, SpikingUnderGS, evenly_spaced, load_snapshots, preset_store
+from dgl_dysign.models.inputs import store_snapshots
 from dgl_dysign.store import NeighborStore
 
 #: Of the files; a report refuses what it does not know.
@@ -360,7 +360,7 @@ def busy_nodes(edges: Edges, num_snapshots: int, num_nodes: int, count: int) -> 
 
 
 def _some(num_snapshots: int, count: int) -> list[int]:
-    return spread(num_snapshots, min(num_snapshots, count))
+    return evenly_spaced(num_snapshots, min(num_snapshots, count))
 
 
 def _short(value: float) -> float | None:

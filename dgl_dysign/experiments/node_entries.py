@@ -13,8 +13,8 @@ from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, m
 from dgl_dysign.data.row_store import row_blocks
 from dgl_dysign.evaluation import f1_scores
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask, Outcome, Recipe
-from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, preset_store, spread
-from dgl_dysign.models.store_inputs import fill_store, scaled_features, store_snapshots
+from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_spaced, preset_store
+from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshots
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.nodes import FitConfig, fit
@@ -168,7 +168,8 @@ def spiking_undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
     """Dy-SIGN's equilibrium over the entries of UnderGS's store: trained and scored as Dy-SIGN is."""
     s, recipe, data = task.settings, task.settings.feature_only, task.data
     store = preset_store(data.num_nodes, **{"directed": data.directed, **s.store})
-    snapshots = store_snapshots(data, store, spread(data.num_snapshots, s.snapshots), hops=s.hops, device=task.device)
+    indices = evenly_spaced(data.num_snapshots, s.snapshots)
+    snapshots = store_snapshots(data, store, indices, hops=s.hops, device=task.device)
     options = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model}
     with torch.random.fork_rng([]):
         torch.manual_seed(task.seed)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.baselines import masked_label_features, smooth_predictions
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.row_store import RowFiles
-from dgl_dysign.models import DySIGN, Snapshot, StreamedSnapshots, load_snapshots, spread
+from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
+from dgl_dysign.models.inputs import graph_at
 from dgl_dysign.training.nodes import FitConfig
 
 
@@ -137,14 +137,28 @@ class NodeTask:
         self.num_classes = data.num_classes
         self.last = data.num_snapshots - 1
 
+    @property
+    def inputs(self) -> NodeInputs:
+        """How Dy-SIGN and its controls read the data: what `dgl_dysign.models.predict.predict` needs to know."""
+        return NodeInputs(self.settings.decay, self.settings.hops, self.settings.scaling)
+
+    @property
+    def label_inputs(self) -> LabelInputs:
+        """How label-aware rows read the training labels of this split."""
+        s, nodes = self.settings, self.train.cpu()
+        classes = self.labels.cpu()[nodes]
+        return LabelInputs(nodes, classes, s.label_decays, s.label_steps, s.folds, self.seed, s.smooth_decay, s.alpha)
+
+    @property
+    def label_aware_inputs(self) -> NodeInputs:
+        """How a label-aware Dy-SIGN reads the data."""
+        return replace(self.inputs, labels=self.label_inputs)
+
     @cached_property
     def snapshots(self) -> Sequence[Snapshot]:
         """What the models read."""
-        s = self.settings
-        indices = spread(self.data.num_snapshots, s.snapshots)
-        if self.files is not None:
-            return StreamedSnapshots(self.data, indices, self.files, s.decay, s.hops, s.scaling, self.device)
-        return load_snapshots(self.data, indices, s.decay, s.hops, s.scaling, self.device)
+        indices = evenly_spaced(self.data.num_snapshots, self.settings.snapshots)
+        return self.inputs.snapshots(self.data, indices, self.device, self.files)
 
     def split(self, train: Tensor, val: Tensor, test: Tensor, seed: int) -> None:
         """Take up a split, and the seed of everything drawn."""
@@ -154,24 +168,18 @@ class NodeTask:
 
     def graph(self, decay: float) -> tuple[Any, Tensor]:
         """Return the graph at the last snapshot, and its weights."""
-        graph = self.data.graph(self.last, decay=decay)
-        return graph, graph.edata.pop("weight").to(self.device)
+        return graph_at(self.data, self.last, decay, self.device)
 
     @property
     def label_feat(self) -> Tensor:
         """Label features for this split, ``(N, d)``."""
         if self._label_feat is None:
-            s = self.settings
-            graphs = [self.graph(decay) for decay in s.label_decays]
-            self._label_feat = masked_label_features(
-                graphs, self.labels, self.train, self.num_classes, s.label_steps, s.folds, self.seed
-            )
+            self._label_feat = self.label_inputs.features(self.data, self.last, self.device)
         return self._label_feat
 
     def smoothed(self, probabilities: Tensor) -> Tensor:
         """Smooth label-aware predictions."""
-        graph, weight = self.graph(self.settings.smooth_decay)
-        return smooth_predictions(graph, weight, probabilities, self.labels, self.train, self.settings.alpha)
+        return self.label_inputs.smoothed(self.data, self.last, probabilities)
 
     def dysign(self, label_aware: bool) -> DySIGN:
         """Return an untrained Dy-SIGN, drawn with the seed."""

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models import DySIGN, EventUnderGS, LinkScorer, UnderGS
-from dgl_dysign.models.predict import NODE_ROWS, task_inputs
+from dgl_dysign.models import DySIGN, EventUnderGS, LinkScorer, NodeInputs, UnderGS
 from dgl_dysign.pairs import LinkFeatures
 
 if TYPE_CHECKING:
@@ -17,7 +16,30 @@ if TYPE_CHECKING:
     from dgl_dysign.experiments.node_task import NodeTask, Outcome
     from dgl_dysign.experiments.run_folder import RunFolder
 
-__all__ = ["NODE_ROWS", "SavedModels"]
+#: Rows of `dgl_dysign.experiments.node_entries` whose models can be saved and predict.
+NODE_ROWS = ("dysign", "dysign-label-aware", "undergs", "spiking-undergs")
+
+
+def task_inputs(task: NodeTask, row: str) -> NodeInputs:
+    """Return how the model of a row of `dgl_dysign.experiments.node_entries` reads its data, for ``save_pretrained``.
+
+    Parameters
+    ----------
+    task : NodeTask
+        With the split and seed that the model was trained on.
+    row : str
+        One of `NODE_ROWS`.
+
+    Raises
+    ------
+    ConfigError
+        For another row.
+    """
+    if row not in NODE_ROWS:
+        raise ConfigError(f"expected a row whose model can be saved, such as 'dysign', but got {row!r}")
+    if row in ("undergs", "spiking-undergs"):
+        return NodeInputs(hops=task.settings.hops, store={"directed": task.data.directed, **task.settings.store})
+    return task.label_aware_inputs if row == "dysign-label-aware" else task.inputs
 
 
 class SavedModels:

@@ -5,12 +5,20 @@ from typing import Any
 from dgl_dysign._moved import moved_name
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.event_undergs import EventUnderGS
+from dgl_dysign.models.inputs import (
+    LabelInputs,
+    NodeInputs,
+    Snapshot,
+    StreamedSnapshots,
+    evenly_spaced,
+    load_snapshots,
+    store_graph,
+)
+from dgl_dysign.models.label_features import masked_label_features, smooth_predictions
 from dgl_dysign.models.link_head import LinkHead, link_loss
 from dgl_dysign.models.link_scorer import LinkScorer
-from dgl_dysign.models.node_inputs import LabelInputs, NodeInputs
 from dgl_dysign.models.pretrained import Pretrained
-from dgl_dysign.models.snapshot import Snapshot, StreamedSnapshots, load_snapshots, spread
-from dgl_dysign.models.spiking_undergs import SpikingUnderGS, store_graph
+from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import PRESETS, UnderGS, preset_store
 
 __all__ = [
@@ -26,10 +34,12 @@ __all__ = [
     "SpikingUnderGS",
     "StreamedSnapshots",
     "UnderGS",
+    "evenly_spaced",
     "link_loss",
     "load_snapshots",
+    "masked_label_features",
     "preset_store",
-    "spread",
+    "smooth_predictions",
     "store_graph",
 ]
 

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models.node_inputs import NodeInputs
+from dgl_dysign.models.inputs import NodeInputs, Snapshot
 from dgl_dysign.models.pretrained import Pretrained
-from dgl_dysign.models.snapshot import Snapshot
 from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
 
 if TYPE_CHECKING:

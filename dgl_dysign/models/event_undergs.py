@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models import _data_card
-from dgl_dysign.models._inputs import Features
+from dgl_dysign.models.inputs import Features
 from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.store import NeighborStore
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
-    from dgl_dysign.models.node_inputs import NodeInputs
+    from dgl_dysign.models.inputs import NodeInputs
 
 
 class EventUnderGS(Pretrained):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dgl_dysign.data import TemporalGraph
     from dgl_dysign.data.snapshot_edges import SnapshotEdges
-    from dgl_dysign.models._inputs import Features
+    from dgl_dysign.models.inputs import Features
     from dgl_dysign.pairs.link_features import PairFeatures
     from dgl_dysign.store import NeighborStore
 

@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from dgl_dysign.baselines import masked_label_features, smooth_predictions
+from dgl_dysign._moved import moved_name
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models import (
-    DySIGN,
-    LabelInputs,
-    LinkScorer,
+from dgl_dysign.models.dysign import DySIGN
+from dgl_dysign.models.inputs import (
     NodeInputs,
-    SpikingUnderGS,
-    UnderGS,
-    load_snapshots,
-    spread,
+    Snapshot,
+    evenly_spaced,
+    fill_store,
+    scaled_features,
+    store_snapshots,
 )
-from dgl_dysign.models.store_inputs import fill_store, scaled_features, store_snapshots
+from dgl_dysign.models.link_scorer import LinkScorer
+from dgl_dysign.models.spiking_undergs import SpikingUnderGS
+from dgl_dysign.models.undergs import UnderGS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dgl_dysign.data import TemporalGraph
-    from dgl_dysign.experiments.node_task import NodeTask
-    from dgl_dysign.models import Snapshot
     from dgl_dysign.store import NeighborStore
 
-#: Rows of `dgl_dysign.experiments.node_entries` whose models `predict` can ask.
-NODE_ROWS = ("dysign", "dysign-label-aware", "undergs", "spiking-undergs")
 _NODES = 4096  # nodes that UnderGS embeds at once
 
 
@@ -103,27 +102,28 @@ def _dysign(model: DySIGN, data: TemporalGraph, last: int, inputs: NodeInputs) -
             f"the model reads {model.num_snapshots} snapshots, but up to snapshot {last} there are {last + 1}: ask for "
             f"a later one"
         )
-    indices, device = spread(last + 1, model.num_snapshots), model.bias.device
+    indices, device = evenly_spaced(last + 1, model.num_snapshots), model.bias.device
+    snapshots: Sequence[Snapshot]
     if isinstance(model, SpikingUnderGS):
-        snapshots = _of_store(model, data, indices, inputs)
+        snapshots = _store_snapshots(model, data, indices, inputs)
     else:
-        snapshots = load_snapshots(data, indices, inputs.decay, inputs.hops, inputs.scaling, device)
-    labels = None if inputs.labels is None else _Labels(inputs.labels, data, last, device)
-    label_feat = None if labels is None else labels.features()
-    found = model(snapshots, label_feat, simulate=inputs.simulate).softmax(1)
-    return found if labels is None else labels.smoothed(found)
+        snapshots = inputs.snapshots(data, indices, device)
+    label_feat = None if inputs.labels is None else inputs.labels.features(data, last, device)
+    probabilities: Tensor = model(snapshots, label_feat, simulate=inputs.simulate).softmax(1)
+    return probabilities if inputs.labels is None else inputs.labels.smoothed(data, last, probabilities)
 
 
-def _of_store(model: SpikingUnderGS, data: TemporalGraph, indices: list[int], inputs: NodeInputs) -> list[Snapshot]:
+def _store_snapshots(
+    model: SpikingUnderGS, data: TemporalGraph, indices: list[int], inputs: NodeInputs
+) -> list[Snapshot]:
     store = _store(model, data, inputs)
-    device = model.bias.device
     if model.table is None:
-        return store_snapshots(data, store, indices, hops=inputs.hops, device=device)
-    found = []
+        return store_snapshots(data, store, indices, hops=inputs.hops, device=model.bias.device)
+    snapshots = []
     for index in indices:
         feat = scaled_features(data, index) if model.node_feats else None
-        found.append(model.snapshot(fill_store(store, data, index), index, feat))
-    return found
+        snapshots.append(model.snapshot(fill_store(store, data, index), index, feat))
+    return snapshots
 
 
 def _undergs(model: UnderGS, data: TemporalGraph, last: int, inputs: NodeInputs) -> Tensor:
@@ -137,32 +137,6 @@ def _undergs(model: UnderGS, data: TemporalGraph, last: int, inputs: NodeInputs)
 
 def _store(model: UnderGS | SpikingUnderGS, data: TemporalGraph, inputs: NodeInputs) -> NeighborStore:
     return model.store(**{"directed": data.directed, **(inputs.store or {})})
-
-
-class _Labels:
-    """Training labels on the graphs of a snapshot."""
-
-    def __init__(self, inputs: LabelInputs, data: TemporalGraph, last: int, device: torch.device) -> None:
-        self.inputs, self.data, self.last, self.device = inputs, data, last, device
-        self.train = inputs.nodes.to(device)
-        # Those of the training, and no others: labels that the data has by now must not change what is predicted.
-        self.labels = torch.full((data.num_nodes,), -1, device=device)
-        self.labels[self.train] = inputs.classes.to(device)
-
-    def _graph(self, decay: float) -> tuple[Any, Tensor]:
-        graph = self.data.graph(self.last, decay=decay)
-        return graph, graph.edata.pop("weight").to(self.device)
-
-    def features(self) -> Tensor:
-        own = self.inputs
-        graphs = [self._graph(decay) for decay in own.decays]
-        return masked_label_features(
-            graphs, self.labels, self.train, self.data.num_classes, own.steps, own.folds, own.seed
-        )
-
-    def smoothed(self, probabilities: Tensor) -> Tensor:
-        graph, weight = self._graph(self.inputs.smooth_decay)
-        return smooth_predictions(graph, weight, probabilities, self.labels, self.train, self.inputs.alpha)
 
 
 def predict_links(scorer: LinkScorer, data: TemporalGraph, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
@@ -206,30 +180,5 @@ def predict_links(scorer: LinkScorer, data: TemporalGraph, snapshot: int, src: T
     return scorer.score(snapshot, src, dst)
 
 
-def task_inputs(task: NodeTask, row: str) -> NodeInputs:
-    """Return how the model of a row of `dgl_dysign.experiments.node_entries` reads its data, for ``save_pretrained``.
-
-    Parameters
-    ----------
-    task : NodeTask
-        With the split and seed that the model was trained on.
-    row : str
-        One of `NODE_ROWS`.
-
-    Raises
-    ------
-    ConfigError
-        For another row.
-    """
-    s = task.settings
-    if row in ("undergs", "spiking-undergs"):
-        return NodeInputs(hops=s.hops, store={"directed": task.data.directed, **s.store})
-    if row not in NODE_ROWS:
-        raise ConfigError(f"expected a row whose model can be saved, such as 'dysign', but got {row!r}")
-    labels = None
-    if row == "dysign-label-aware":
-        nodes = task.train.cpu()
-        labels = LabelInputs(
-            nodes, task.labels.cpu()[nodes], s.label_decays, s.label_steps, s.folds, task.seed, s.smooth_decay, s.alpha
-        )
-    return NodeInputs(s.decay, s.hops, s.scaling, labels=labels)
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models import _data_card, _model_folder
-from dgl_dysign.models.node_inputs import NodeInputs
+from dgl_dysign.models.inputs import NodeInputs
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph

@@ -9,83 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models._inputs import Features, look_up
 from dgl_dysign.models.dysign import DySIGN
+from dgl_dysign.models.inputs import Features, NodeInputs, Snapshot, look_up, store_graph
 from dgl_dysign.models.link_head import LinkHead
-from dgl_dysign.models.node_inputs import NodeInputs
-from dgl_dysign.models.snapshot import Snapshot
 from dgl_dysign.models.undergs import get_preset, preset_store
 from dgl_dysign.store import NeighborStore
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
-
-
-def store_graph(store: NeighborStore, now: int, nodes: Tensor | None = None, symmetric: bool = False) -> Any:
-    r"""Return what a store holds as a graph: an edge from each neighbour to the node that keeps it.
-
-    The weight of an edge is the neighbour's share of the node's scores, :math:`I_{uv} / \sum_k |I_{kv}|`. There are at
-    most N K edges, however many events there were.
-
-    Parameters
-    ----------
-    store : NeighborStore
-        Not changed.
-    now : int
-        The snapshot to whose beginning scores are aged.
-    nodes : Tensor, optional
-        Distinct nodes; the graph is then the subgraph that they induce, and its i-th node is ``nodes[i]``.
-    symmetric : bool, default False
-        Add each edge in the other direction as well, with the same weight.
-
-    Returns
-    -------
-    DGLGraph
-        On the CPU, with ``edata["weight"]``, ``ndata["mass"]`` (:math:`\log(1 + \sum_k |I_{kv}|)`) and
-        ``ndata["active"]`` (whether the store keeps any neighbour of the node).
-
-    Raises
-    ------
-    ConfigError
-        If a node is named twice.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from dgl_dysign.models import preset_store, store_graph
-    >>> store = preset_store(3)
-    >>> store.insert(0, torch.tensor([0, 2]), torch.tensor([1, 1]))
-    >>> graph = store_graph(store, now=1)
-    >>> graph.num_nodes(), graph.edata["weight"].sum().item()
-    (3, 3.0)
-    """
-    ids = torch.arange(store.num_nodes) if nodes is None else nodes.cpu().long()
-    found = store.neighbors(ids, now)
-    node, influence = found.node.cpu(), found.influence.cpu()
-    total = influence.abs().sum(1)
-    share = influence / torch.where(total > 0, total, 1.0)[:, None]
-    there = (node >= 0) & (share != 0)
-    src, dst, weight = node[there], there.nonzero()[:, 0], share[there]
-    if nodes is not None:
-        src, kept = _places(src, ids, store.num_nodes)
-        src, dst, weight = src[kept], dst[kept], weight[kept]
-    if symmetric:
-        src, dst, weight = torch.cat([src, dst]), torch.cat([dst, src]), weight.repeat(2)
-    graph = dgl.graph((src, dst), num_nodes=len(ids))
-    graph.edata["weight"] = weight
-    graph.ndata["mass"], graph.ndata["active"] = total.log1p(), (node >= 0).any(1)
-    return graph
-
-
-def _places(wanted: Tensor, ids: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """Return the place of each wanted node among the ids, and whether it has one."""
-    place = torch.full((num_nodes,), -1)
-    place[ids] = torch.arange(len(ids))
-    if int((place >= 0).sum()) != len(ids):
-        raise ConfigError("nodes must be distinct, but some are named twice: pass nodes.unique()")
-    return place[wanted], place[wanted] >= 0
 
 
 class SpikingUnderGS(DySIGN):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models._inputs import Features, NodeInput, look_up
+from dgl_dysign.models.inputs import Features, NodeInputs, look_up
 from dgl_dysign.models.link_head import LinkHead
-from dgl_dysign.models.node_inputs import NodeInputs
 from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.nn import InfluenceConv, InfluenceMixer
 from dgl_dysign.nn.influence_conv import AGGREGATORS
@@ -86,6 +86,29 @@ def preset_store(num_nodes: int, preset: str = "default", **options: Any) -> Nei
     return NeighborStore(
         num_nodes, **{"importance": chosen.importance, "snapshot_decay": chosen.snapshot_decay, **options}
     )
+
+
+class _NodeVectors(nn.Module):
+    """A learned vector for each node, with dropout, and a linear map of its features where there are any."""
+
+    def __init__(self, num_nodes: int, feats: int, node_feats: int, dropout: float) -> None:
+        super().__init__()
+        self.node_feats, self.dropout = node_feats, dropout
+        self.table = nn.Embedding(num_nodes, feats)
+        self.fc = nn.Linear(node_feats, feats) if node_feats else None
+
+    def reset_parameters(self) -> None:
+        """Draw the table and the map anew."""
+        self.table.reset_parameters()
+        if self.fc is not None:
+            self.fc.reset_parameters()
+
+    def forward(self, nodes: Tensor, node_feat: Features | None) -> Tensor:
+        """Return one row for each of the nodes."""
+        nodes = nodes.to(self.table.weight.device)
+        rows = functional.dropout(self.table(nodes), self.dropout, self.training)
+        feat = look_up("node_feat", node_feat, nodes, self.node_feats, rows.device)
+        return rows if self.fc is None or feat is None else rows + self.fc(feat.to(rows.dtype))
 
 
 class UnderGS(Pretrained):
@@ -190,7 +213,7 @@ class UnderGS(Pretrained):
         self.mass, self.loss = chosen.mass if mass is None else mass, chosen.loss
         self.out_feats = hidden_feats + self.mass
         drop = chosen.embedding_dropout if embedding_dropout is None else embedding_dropout
-        self.inputs = NodeInput(num_nodes, hidden_feats, node_feats, drop)
+        self.inputs = _NodeVectors(num_nodes, hidden_feats, node_feats, drop)
         shared: dict[str, Any] = {
             "edge_feats": edge_feats,
             "time_feats": time_feats,

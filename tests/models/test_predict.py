@@ -13,8 +13,9 @@ from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import split_snapshots
 from dgl_dysign.experiments.node_entries import ROWS, NodeSettings, NodeTask
+from dgl_dysign.experiments.saved_models import task_inputs
 from dgl_dysign.models import LinkScorer, UnderGS
-from dgl_dysign.models.predict import predict, predict_links, task_inputs
+from dgl_dysign.models.predict import predict, predict_links
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training import LinkFitConfig, fit_links
 from tests.generated import generated, generated_links

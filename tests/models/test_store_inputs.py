@@ -5,7 +5,7 @@ import torch
 
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.models import load_snapshots, preset_store
-from dgl_dysign.models.store_inputs import fill_store, scaled_features, store_snapshots
+from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshots
 from tests.generated import generated
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dgl_dysign.data import TemporalGraph, row_store
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.models import StreamedSnapshots, load_snapshots, spread
+from dgl_dysign.models import StreamedSnapshots, evenly_spaced, load_snapshots
 from tests.nn.equilibrium_oracle import adjacency
 from tests.prepared import prepare
 
@@ -119,9 +119,9 @@ def test_what_it_refuses(data, tmp_path):
 
 
 @given(st.integers(1, 60), st.data())
-def test_spread_is_even_and_ends_at_the_last(num_snapshots, draw):
+def test_indices_are_evenly_spaced_and_ends_at_the_last(num_snapshots, draw):
     count = draw.draw(st.integers(1, num_snapshots))
-    found = spread(num_snapshots, count)
+    found = evenly_spaced(num_snapshots, count)
     gaps = np.diff([-1, *found])
     assert len(found) == count
     assert found[-1] == num_snapshots - 1
@@ -130,9 +130,9 @@ def test_spread_is_even_and_ends_at_the_last(num_snapshots, draw):
 
 
 @pytest.mark.parametrize("count", [0, -1, 6])
-def test_spread_refuses(count):
+def test_evenly_spaced_refuses(count):
     with pytest.raises(ConfigError, match="between 1 and the 5 snapshots"):
-        spread(5, count)
+        evenly_spaced(5, count)
 
 
 @pytest.mark.parametrize("scaling", ["standard", "unit"])

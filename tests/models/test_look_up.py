@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models._inputs import look_up
+from dgl_dysign.models.inputs import look_up
 
 FEAT = torch.arange(6.0).view(3, 2)
 CPU = torch.device("cpu")
