@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from enum import Enum
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -149,7 +148,9 @@ def _add(name: str, about: str, example: str, features: Features = Features.none
         as_json: Json = False,
     ) -> None:
         def open_source(read: Any) -> Any:
-            return import_module(f"data_prep.sources.{name}").open_source(raw, read)
+            from data_prep.sources import open_source
+
+            return open_source(name, raw, read)
 
         _prepare(
             open_source, out, every, snapshots, merge, features, dim, seed, decay, on_error, max_bytes,

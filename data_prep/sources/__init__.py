@@ -1,1 +1,19 @@
 """One reader a raw format; each opens a :class:`data_prep.sources._source.Source`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_prep.sources._source import ReadOptions, Source
+
+#: Data sets whose files are known by name, and the module that reads each; any other list of edges: ``edges``.
+READERS = {"dblp": "dblp", "tmall": "dblp", "patent": "patent", "wikipedia": "jodie", "reddit": "jodie"}
+
+
+def open_source(dataset: str, raw: Path, read: ReadOptions) -> Source:
+    """Open the raw files of one of :data:`READERS`."""
+    source: Source = import_module(f"{__name__}.{READERS[dataset]}").open_source(raw, read, dataset)
+    return source

@@ -1,4 +1,4 @@
-"""Raw files as streams of bytes: plain or compressed, known by their first bytes; hashed on the way; bounded."""
+"""Raw files as streams of bytes: decompressed as their first bytes tell, hashed on the way, bounded."""
 
 import bz2
 import hashlib
@@ -36,7 +36,7 @@ _DAMAGED = (
 
 
 class _Disk(io.RawIOBase):
-    """The file on disk; hashes what is read in order, and counts it."""
+    """The file on disk; hashes and counts what is read in order."""
 
     def __init__(self, path: Path):
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -81,28 +81,27 @@ class _Disk(io.RawIOBase):
 
 
 class _Joined:
-    """Decompressed bytes of one or more bzip2 or xz streams, one after the other, with nothing else after them.
+    """Decompressed bytes of bzip2 or xz streams, one after the other, with nothing else after them.
 
-    The files of the standard library drop what they cannot read after the first stream; pyarrow stumbles over empty
-    bzip2 streams.
+    The standard library's files ignore junk after the first stream; pyarrow fails at empty bzip2 streams.
     """
 
     def __init__(self, disk: _Disk, form: str):
         self._disk, self._form = disk, form
         self._tool: bz2.BZ2Decompressor | lzma.LZMADecompressor | None = None
-        self._left = b""
+        self._pending = b""
 
     def read(self, size: int) -> bytes:
         while self._tool is not None or self._begin_stream():
             assert self._tool is not None
-            if self._tool.needs_input and not self._left:
-                self._left = self._disk.read(_PIECE) or b""
-                if not self._left:
+            if self._tool.needs_input and not self._pending:
+                self._pending = self._disk.read(_PIECE) or b""
+                if not self._pending:
                     raise EOFError("it ends too early")
-            piece = self._tool.decompress(self._left, size)
-            self._left = b""
+            piece = self._tool.decompress(self._pending, size)
+            self._pending = b""
             if self._tool.eof:
-                self._left, self._tool = self._tool.unused_data, None
+                self._pending, self._tool = self._tool.unused_data, None
             if piece:
                 return piece
         return b""
@@ -112,12 +111,12 @@ class _Joined:
         is_xz = self._form == "xz"
         while True:
             # Between xz streams, zeros may stand to fill up to a multiple of four bytes.
-            self._left = self._left.lstrip(b"\0") if is_xz else self._left
-            if self._left:
+            self._pending = self._pending.lstrip(b"\0") if is_xz else self._pending
+            if self._pending:
                 self._tool = lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY) if is_xz else bz2.BZ2Decompressor()
                 return True
-            self._left = self._disk.read(_PIECE) or b""
-            if not self._left:
+            self._pending = self._disk.read(_PIECE) or b""
+            if not self._pending:
                 return False
 
 
@@ -126,10 +125,10 @@ class RawStream:
 
     def __init__(self, path: Path, max_bytes: int | None):
         self.path = path
-        self._before = _look(path)
+        self._before = _stat_of_regular(path)
         self._disk = _Disk(path)
         self._bound = max_bytes
-        self._given = 0
+        self._delivered = 0
         self._left = memoryview(b"")
         self._read: Callable[[int], bytes] | None = None
         try:
@@ -160,16 +159,16 @@ class RawStream:
         Raises
         ------
         DataError
-            If the file is damaged, or holds more bytes than allowed (all before that are given out first).
+            If the file is damaged, or holds more bytes than allowed (after all good or allowed bytes).
         """
-        room = len(buffer) if self._bound is None else min(len(buffer), self._bound - self._given)
+        room = len(buffer) if self._bound is None else min(len(buffer), self._bound - self._delivered)
         if len(buffer) and not room:
             self._refuse_more()
         try:
             size = self._fill(buffer[:room])
         except _DAMAGED as error:
             raise self._unreadable(error) from None
-        self._given += size
+        self._delivered += size
         return size
 
     def _fill(self, buffer: memoryview) -> int:
@@ -218,8 +217,8 @@ class RawStream:
                 pass
         except OSError as error:
             raise self._unreadable(error) from None
-        states = [(at.st_ino, at.st_size, at.st_mtime_ns) for at in (self._before, _look(self.path), self._disk.stat())]
-        if states[1:] != states[:-1]:
+        stats = self._before, _stat_of_regular(self.path), self._disk.stat()
+        if len({(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats}) > 1:
             raise DataError(
                 f"{self.path}: found it changed while it was read, expected it to stay as it is; start again"
             )
@@ -236,17 +235,16 @@ class RawStream:
         self.close()
 
     def _unreadable(self, error: BaseException) -> DataError:
-        said = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         if self._read is None and isinstance(error, OSError):
-            return DataError(f"{self.path}: found {said}, expected a file that can be read; check RAW")
-        return DataError(f"{self.path}: found a damaged archive ({said}), expected a whole one; fetch the file again")
+            return DataError(f"{self.path}: found {reason}, expected a file that can be read; check RAW")
+        return DataError(f"{self.path}: found a damaged archive ({reason}), expected a whole one; fetch the file again")
 
 
 def open_raw(path: Path, max_bytes: int | None = None) -> RawStream:
     """Open a raw file: plain, gzip, bzip2, xz, zstd or zip, as its first bytes tell (not its name).
 
-    Archives of several members one after the other (gzip, bzip2, xz, zstd) are read as one; of a zip archive, the one
-    data file in it.
+    Several members one after the other (gzip, bzip2, xz, zstd) are read as one; a zip archive must hold one data file.
 
     Parameters
     ----------
@@ -259,12 +257,12 @@ def open_raw(path: Path, max_bytes: int | None = None) -> RawStream:
     Returns
     -------
     RawStream
-        With ``read(n)``, ``readinto(buffer)``, ``consumed`` and ``sha256()``.
+        Its bytes.
 
     Raises
     ------
     DataError
-        If there is no such file, or it is no archive that can be opened.
+        If the file is missing or a damaged archive.
 
     Examples
     --------
@@ -295,14 +293,14 @@ def head_lines(path: Path, n: int, max_bytes: int | None = None) -> list[str]:
     return [line.removesuffix(b"\r").decode("utf-8", "backslashreplace") for line in lines[:n]]
 
 
-def _look(path: Path) -> os.stat_result:
+def _stat_of_regular(path: Path) -> os.stat_result:
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         raise DataError(f"{path}: found no such file; check RAW") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{path}: found no regular file, expected one; check RAW")
-    return found
+    return status
 
 
 def _open_member(path: Path, archive: zipfile.ZipFile) -> Any:
@@ -313,6 +311,6 @@ def _open_member(path: Path, archive: zipfile.ZipFile) -> Any:
             raise DataError(f"{path}: found member {name!r}, expected names inside the archive; do not trust this file")
     members = [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if len(members) != 1:
-        found = ", ".join(map(repr, members[:5])) or "none"
-        raise DataError(f"{path}: found {len(members)} files in it ({found}), expected one; unpack the archive")
+        named = ", ".join(map(repr, members[:5])) or "none"
+        raise DataError(f"{path}: found {len(members)} files in it ({named}), expected one; unpack the archive")
     return archive.open(members[0])

@@ -1,10 +1,11 @@
 """Blocks of whole lines -> record batches, by ``pyarrow.csv``.
 
 A block is taken whole or not at all; one that is not is cut at line ends and its pieces are tried, down to single
-lines. So a row is bad if and only if it is refused alone, and what is given out does not depend on the blocks.
+lines. So a row is bad if and only if it is refused alone, and the rows do not depend on how a file is cut into blocks.
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,18 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from data_prep.sources._block import (
-    BLANKS,
-    MARK,
-    Block,
-    has_surplus_blanks,
-    single_blanks,
-    without_blank_lines,
-    without_brackets,
-)
-from data_prep.sources._dates import from_digits, parse_dates
-from data_prep.sources._explain import explain, plain_line, split
-from data_prep.sources._layout import Layout
+from data_prep.parquet import arrow
+from data_prep.sources._layout import BLANKS, Layout, explain, from_digits, parse_dates, plain_line, split
+
+MARK = b"\xef\xbb\xbf"
+_BLANK_LINE = re.compile(rb"^[ \t\v\f\r]*(?:\n|\Z)", re.MULTILINE)
+_LINE_END, _RETURN, _BLANK, _OPEN, _CLOSE = b"\n\r []"
+_CACHED = 1 << 17
+"""Bytes of which several copies fit a core's cache."""
+_IS_BLANK = np.isin(np.arange(256), list(BLANKS))
 
 _SMALL = 16_384
 _PIECES = 16
@@ -40,8 +38,149 @@ _ZONED = pa.timestamp("us", tz="UTC")
 _NO_ROWS = pa.record_batch([], names=[])
 
 
+class Block(NamedTuple):
+    """The bytes from `begin` to `end` of a buffer: whole lines, of which the last may lack its line end.
+
+    Cutting does not copy. Single bytes are sought by ``find``, ten times faster than NumPy; what looks at every byte is
+    left to NumPy, which lets other threads run.
+    """
+
+    data: bytes | bytearray
+    begin: int
+    end: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "Block":
+        """Return a block of all of `data`."""
+        return cls(data, 0, len(data))
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.end - self.begin
+
+    def tobytes(self) -> bytes:
+        """Return a copy."""
+        return bytes(memoryview(self.data)[self.begin : self.end])
+
+    def array(self) -> np.ndarray:
+        """Return the bytes as uint8, without a copy."""
+        return np.frombuffer(self.data, np.uint8, self.size, self.begin)
+
+    def has(self, part: bytes) -> bool:
+        """Whether `part` occurs; fast for a single byte."""
+        return self.data.find(part, self.begin, self.end) >= 0
+
+    def begins_line(self, part: bytes) -> bool:
+        """Whether some line begins with `part`."""
+        return self.has(part[:1]) and (self.data.startswith(part, self.begin, self.end) or self.has(b"\n" + part))
+
+    def has_lone_return(self) -> bool:
+        """Whether a carriage return stands elsewhere than at the end of a line."""
+        if not self.has(b"\r"):
+            return False
+        after = np.flatnonzero(self.array() == ord("\r")) + 1
+        if after[-1] == self.size:
+            after = after[:-1]
+        return bool((self.array()[after] != _LINE_END).any())
+
+    def has_hexadecimal(self) -> bool:
+        """Whether ``0x`` or ``0X`` occurs."""
+        if not (self.has(b"x") or self.has(b"X")):
+            return False
+        text = self.array()
+        return bool(((text[:-1] == ord("0")) & (text[1:] | 0x20 == ord("x"))).any())
+
+    def count_lines(self) -> int:
+        """Return the number of lines, blank ones too."""
+        ended = self.data.endswith(b"\n", self.begin, self.end)
+        text = self.array()
+        ends = sum(np.count_nonzero(text[at : at + _CACHED] == _LINE_END) for at in range(0, len(text), _CACHED))
+        return int(ends) + (not ended)
+
+    def filled_lines(self) -> int:
+        """Return the number of lines that are not blank."""
+        return sum(1 for line in self.tobytes().split(b"\n") if line.strip(BLANKS))
+
+    def last_line(self) -> bytes:
+        """Return the last line that is not blank, without its line end."""
+        end = self.end
+        while end > self.begin and self.data[end - 1] in BLANKS + b"\n":
+            end -= 1
+        begin = max(self.data.rfind(b"\n", self.begin, end) + 1, self.begin)
+        return bytes(self.data[begin : self._next(end)]).rstrip(b"\r\n")
+
+    def after_line(self) -> "Block":
+        """Return the block without its first line."""
+        return Block(self.data, self._next(self.begin), self.end)
+
+    def lines(self) -> "Iterator[Block]":
+        """Yield each line, with its line end, as a block."""
+        rest = self
+        while rest.size:
+            after = rest.after_line()
+            yield Block(self.data, rest.begin, after.begin)
+            rest = after
+
+    def cut(self, pieces: int) -> "list[Block]":
+        """Cut into about so many blocks of like size; only a single line stays whole."""
+        bounds = {self._next(self.begin + at * self.size // pieces - 1) for at in range(1, pieces)} | {self.end}
+        if len(bounds) == 1:  # the last line is nearly all of the block
+            bounds.add(self.data.rfind(b"\n", self.begin, self.end - 1) + 1 or self.end)
+        ordered = sorted(bounds)
+        return [Block(self.data, *bound) for bound in zip([self.begin, *ordered], ordered, strict=False)]
+
+    def _next(self, at: int) -> int:
+        """Return where the line after the one at `at` begins."""
+        return self.data.find(b"\n", max(at, self.begin), self.end) + 1 or self.end
+
+
+def _single_blanks(block: Block) -> bytes:
+    """Return the lines with one space for each run of blanks, none at the ends of lines, and without blank lines."""
+    text = block.array()
+    blank = _IS_BLANK[text]
+    # The last blank of a run stays, unless a line ends there; one at the beginning of a line goes in a second step.
+    ends = np.append(text[1:] == _LINE_END, True)
+    keep = ~(blank & (np.append(blank[1:], False) | ends))
+    text, blank = text[keep], blank[keep]
+    text[blank] = _BLANK
+    breaks = text == _LINE_END
+    begins = np.append(True, breaks[:-1])[: len(text)]
+    text = text[~(begins & (text == _BLANK))]
+    breaks = text == _LINE_END
+    return text[~(breaks & np.append(True, breaks[:-1])[: len(text)])].tobytes()
+
+
+def _has_surplus_blanks(block: Block) -> bool:
+    """Whether blanks stand side by side or at an end of a line."""
+    text = block.array()
+    apart = _IS_BLANK[text] | (text == _LINE_END)
+    return bool(apart[0] or (apart[1:] & apart[:-1]).any() or _IS_BLANK[text[-1]])
+
+
+def _without_brackets(block: Block) -> np.ndarray | None:
+    """Return the bytes with blanks for the brackets around each line; None if some line has none, or others."""
+    text = block.array()
+    if block.has(b"\r"):
+        text = text[text != _RETURN]  # all before line ends: lone ones were refused
+    if not len(text) or text[0] != _OPEN or text[-1] not in (_CLOSE, _LINE_END):
+        return None
+    result = np.empty_like(text)
+    for at in range(0, len(text), _CACHED):
+        # A bracket opens exactly after each line end, and closes exactly before each.
+        part = text[at : at + _CACHED + 1]
+        begins, ends, breaks = part == _OPEN, part == _CLOSE, part == _LINE_END
+        if not ((begins[1:] == breaks[:-1]).all() and (ends[:-1] == breaks[1:]).all()):
+            return None
+        # The bits in which brackets differ from blanks; none where there is no bracket.
+        change = begins.view(np.uint8) * np.uint8(_OPEN ^ _BLANK)
+        change |= ends.view(np.uint8) * np.uint8(_CLOSE ^ _BLANK)
+        np.bitwise_xor(part[:_CACHED], change[:_CACHED], out=result[at : at + _CACHED])
+    return result
+
+
 class Bad(NamedTuple):
-    """A refused row: its line in the block (from 0), the good rows before it in the block, its text, and why."""
+    """A refused row: its line in the block (from 0), the number of good rows before it, its text, and why."""
 
     line: int
     before: int
@@ -66,27 +205,20 @@ class Parsed:
 
 
 class _Refused(Exception):
-    """A block holds something that is not meant; with words for it if only the check knew them."""
+    """A block holds a bad row; with words for it (found, expected) where `explain` has none."""
 
 
 class Parser:
-    """Reads blocks of one layout.
-
-    Parameters
-    ----------
-    layout : Layout
-        What the lines hold.
-    dim : int
-        Number of values of the layout's vector; 0 without one.
-    """
+    """Reads blocks of a layout whose vector has `dim` values (0: there is none)."""
 
     def __init__(self, layout: Layout, dim: int = 0):
         self.layout, self.dim = layout, dim
+        self._comment = layout.comment.encode() if layout.comment else b""
         kinds = [column.kind for column in layout.columns]
         self.width = len(kinds) + {"rest": dim, "field": 1, None: 0}[layout.vector]
         self._plain = plain_line(layout, dim)
-        # Of quotes and dates, `explain` has another notion than pyarrow at times; of the rest it has the same.
-        self._explains = not layout.quote and "date" not in kinds
+        # On quotes and dates `explain` and pyarrow differ at times; on the rest they agree.
+        self._agrees = not layout.quote and "date" not in kinds
         self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "yyyymmdd")]
         self._read = _read_options(self.width)
         delimiters = layout.delimiter + "\t" * (layout.delimiter == " ")
@@ -138,18 +270,20 @@ class Parser:
         cut = block.cut(pieces)
         if len(cut) == 1:
             text = block.tobytes().removesuffix(b"\n")
-            parsed.bad.append(Bad(line, parsed.rows, text.removesuffix(b"\r"), *self._words(text, refused)))
+            words = explain(text, self.layout, self.width, self.dim) or refused.args
+            words = (*words, *("a row that cannot be read", f"lines of `{self.layout.form}`")[len(words) :])
+            parsed.bad.append(Bad(line, parsed.rows, text.removesuffix(b"\r"), *words))
         elif block.size > _SMALL or not self._sort_out(parsed, block, line):
             for piece in cut:
                 self._read_into(parsed, piece, line, pieces if block.size > _SMALL else 2)
                 line += piece.count_lines()
 
     def _sort_out(self, parsed: Parsed, block: Block, line: int) -> bool:
-        """Take the lines that look good all at once; return False, and nothing is done, if there is more to it."""
+        """Take all lines that `explain` has nothing against at once; return False, and do nothing, if that fails."""
         texts = block.tobytes().removesuffix(b"\n").split(b"\n")
-        for look in (self._glance, self._said):
-            said = [look(text) for text in texts]
-            good = [text for text, words in zip(texts, said, strict=True) if words is None]
+        for complaint in (self._quick_complaint, self._complaint):
+            complaints = [complaint(text) for text in texts]
+            good = [text for text, words in zip(texts, complaints, strict=True) if words is None]
             if len(good) == len(texts):
                 continue
             try:
@@ -157,7 +291,7 @@ class Parser:
             except _Refused:
                 continue
             before = parsed.rows
-            for at, (text, words) in enumerate(zip(texts, said, strict=True)):
+            for at, (text, words) in enumerate(zip(texts, complaints, strict=True)):
                 if words:
                     parsed.bad.append(Bad(line + at, before, text.removesuffix(b"\r"), *words))
                 else:
@@ -166,18 +300,17 @@ class Parser:
             return True
         return False
 
-    def _glance(self, line: bytes) -> tuple[str, str] | None:
-        """Do as `_said`, but faster, and with no words for some bad lines."""
-        return None if self._plain.fullmatch(line) else self._said(line)
+    def _quick_complaint(self, line: bytes) -> tuple[str, str] | None:
+        """Do as `_complaint`, but faster, and with no words for some bad lines."""
+        return None if self._plain.fullmatch(line) else self._complaint(line)
 
     def _is_row(self, line: bytes) -> bool:
-        comment = self.layout.comment
-        return bool(line.strip(BLANKS)) and not (comment and line.startswith(comment.encode()))
+        return bool(line.strip(BLANKS)) and not (self._comment and line.startswith(self._comment))
 
-    def _said(self, line: bytes) -> tuple[str, str] | None:
-        """Return words for a line that is refused, or None if it is taken alone or not sure to be refused."""
+    def _complaint(self, line: bytes) -> tuple[str, str] | None:
+        """Return words for a line that is refused; None if it is taken alone, or not sure to be refused."""
         words = explain(line, self.layout, self.width, self.dim) if self._is_row(line) else None
-        if words and not self._explains:
+        if words and not self._agrees:
             try:
                 self._take(Block.of(line))
             except _Refused:
@@ -185,48 +318,37 @@ class Parser:
             return None
         return words
 
-    def _words(self, line: bytes, refused: _Refused) -> tuple[str, str]:
-        said = explain(line, self.layout, self.width, self.dim)
-        if said is not None:
-            return said
-        found = refused.args[0] if refused.args else "a row that cannot be read"
-        return found, refused.args[1] if len(refused.args) > 1 else f"lines of `{self.layout.form}`"
-
     def _take(self, block: Block) -> pa.RecordBatch:
         """Return all rows of a block; raise ``_Refused`` if one of them is bad."""
         if not block.size:
             return _NO_ROWS
-        ready = self._as_it_is(block)
-        if ready is not None:
+        refused = _Refused()
+        if (text := self._readable(block)) is not None:
             try:
-                return self._rows(ready, block)
+                return self._rows(text, block)
             except _Refused as error:
                 refused = error
-        else:
-            refused = _Refused()
         tidy = Block.of(self._tidy(block))
         if not tidy.size:
             return _NO_ROWS
-        if tidy.size == block.size and tidy.tobytes() == block.tobytes():
+        unchanged = tidy.size == block.size and tidy.tobytes() == block.tobytes()
+        if unchanged or (text := self._readable(tidy)) is None:
             raise refused
-        ready = self._as_it_is(tidy)
-        if ready is None:
-            raise refused
-        return self._rows(ready, tidy)
+        return self._rows(text, tidy)
 
-    def _as_it_is(self, block: Block) -> np.ndarray | None:
-        """Return the text for ``pyarrow.csv``, or None if it would take some of it in another sense than meant."""
+    def _readable(self, block: Block) -> np.ndarray | None:
+        """Return the text for ``pyarrow.csv``; None if pyarrow would misread it as it stands."""
         layout = self.layout
-        if layout.comment and block.begins_line(layout.comment.encode()):
+        if self._comment and block.begins_line(self._comment):
             return None
         if block.has_lone_return():
             return None
         if layout.brackets:
-            return without_brackets(block)
+            return _without_brackets(block)
         if layout.delimiter == " " and not layout.numeric:
             if block.has(b"\v") or block.has(b"\f"):
                 return None
-            if any(column.kind == "skip" for column in layout.columns) and has_surplus_blanks(block):
+            if any(column.kind == "skip" for column in layout.columns) and _has_surplus_blanks(block):
                 return None
         if layout.delimiter == " " and block.has(b"\t") and block.has(b" "):
             return None
@@ -235,12 +357,12 @@ class Parser:
     def _tidy(self, block: Block) -> bytes:
         """Return the lines without comments, blank ones, surplus blanks and plus signs."""
         layout = self.layout
-        if layout.comment and block.begins_line(layout.comment.encode()):
-            comment = re.compile(rb"^%s[^\n]*(?:\n|\Z)" % re.escape(layout.comment.encode()), re.MULTILINE)
+        if self._comment and block.begins_line(self._comment):
+            comment = re.compile(rb"^%s[^\n]*(?:\n|\Z)" % re.escape(self._comment), re.MULTILINE)
             block = Block.of(comment.sub(b"", block.tobytes()))
         if not block.size:
             return b""
-        text = single_blanks(block) if layout.delimiter == " " else without_blank_lines(block.tobytes())
+        text = _single_blanks(block) if layout.delimiter == " " else _BLANK_LINE.sub(b"", block.tobytes())
         if layout.brackets:
             text = _AROUND_ARRAY.sub(b"", text)
         if layout.numeric and b"+" in text:
@@ -296,7 +418,7 @@ class Parser:
                 raise _Refused from None
 
     def _batch(self, table: pa.Table) -> pa.RecordBatch:
-        """Check the values and give them the types they are given out in."""
+        """Check the values and convert them to their final types."""
         arrays: list[pa.Array] = []
         names: list[str] = []
         for at, column in enumerate(self.layout.columns):
@@ -322,7 +444,7 @@ class Parser:
             values[:, at] = np.from_dlpack(_array(column))
         if not np.isfinite(values).all():
             raise _Refused
-        return pa.FixedSizeListArray.from_arrays(_arrow(values.reshape(-1)), self.dim)
+        return pa.FixedSizeListArray.from_arrays(arrow(values.reshape(-1)), self.dim)
 
 
 def _split_field(texts: pa.Array, dim: int) -> pa.Table:
@@ -364,8 +486,8 @@ def _convert_options(types: dict[str, pa.DataType]) -> csv.ConvertOptions:
 
 
 def _checked(values: pa.Array, kind: str, form: str | None) -> pa.Array:
-    """Return the values as they are given out; raise ``_Refused`` if one of them is out of range."""
-    result: pa.Array | np.ndarray | None = values
+    """Return the values of a column in their final type; raise ``_Refused`` if one of them is out of range."""
+    seconds: np.ndarray | None = None
     if kind == "integer":
         good = pc.min(values).as_py() >= 0
     elif kind == "number":
@@ -374,20 +496,16 @@ def _checked(values: pa.Array, kind: str, form: str | None) -> pa.Array:
         good = pc.min(pc.binary_length(values)).as_py() > 0 and not pc.any(pc.ascii_is_space(values)).as_py()
     else:
         if kind == "yyyymmdd":
-            result = from_digits(np.from_dlpack(values))
+            seconds = from_digits(np.from_dlpack(values))
         elif form is None:
-            result = np.true_divide(np.from_dlpack(values.view(pa.int64())), 1e6)
+            seconds = np.true_divide(np.from_dlpack(values.view(pa.int64())), 1e6)
         else:
-            result = parse_dates(values, form)
-        good = result is not None
+            seconds = parse_dates(values, form)
+        good = seconds is not None
     if not good:
         raise _Refused
-    return _arrow(result) if isinstance(result, np.ndarray) else result
+    return values if seconds is None else arrow(seconds)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _arrow(values: np.ndarray) -> pa.Array:
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])

@@ -11,11 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from data_prep.sources._block import BLANKS, MARK, Block
-from data_prep.sources._explain import short
-from data_prep.sources._layout import Layout
+from data_prep.sources._layout import BLANKS, Layout, short
 from data_prep.sources._open import RawStream, open_raw
-from data_prep.sources._parse import Bad, Parsed, Parser
+from data_prep.sources._parse import MARK, Bad, Block, Parsed, Parser
 from dgl_dysign.errors import DataError
 
 LONGEST_LINE = 16 << 20
@@ -39,10 +37,10 @@ class _Task(NamedTuple):
 
 
 class RawFile:
-    r"""A stream of record batches from a raw file, plain or compressed.
+    r"""The good rows of a raw file, plain or compressed, as a stream of record batches.
 
     Runs of blanks, CRLF line ends, a UTF-8 byte-order mark, blank lines and a missing last line end are all accepted.
-    After iterating, `source`, `rejected` and `line_of` describe what was read.
+    After iterating, `source`, `rejected` and `lines_of` describe what was read.
 
     Parameters
     ----------
@@ -55,9 +53,9 @@ class RawFile:
     max_bytes : int, optional
         Most bytes after decompression; for the default see :func:`data_prep.sources._open.open_raw`.
     on_bytes : callable, optional
-        Called with the number of bytes of the file on disk read since the last call, for a progress bar.
+        Called with the number of bytes of the file on disk read since the last call.
     block_bytes : int, default 4 MiB
-        Size of the blocks that are parsed at once; has no influence on the rows, only on how they are grouped.
+        Size of the blocks parsed at once; rows do not depend on it, only batches.
     threads : int, default 2
         Number of blocks parsed side by side; at most two more are in memory.
 
@@ -72,7 +70,7 @@ class RawFile:
     ------
     DataError
         At the first bad row (``stop``), naming file and line; if the file is missing, damaged, longer than `max_bytes`,
-        changes while it is read or holds no good rows; if at least 10,000 rows, and more than half, are bad.
+        changed meanwhile or without good rows; if at least 10,000 rows, and more than half, are bad.
 
     Examples
     --------
@@ -117,7 +115,7 @@ class RawFile:
 
     @property
     def source(self) -> dict[str, Any]:
-        """Name, SHA-256 and counts for the manifest; `lines` (not blank, no comments) = header + rows + rejected."""
+        """The manifest's entry; `lines` (neither blank nor comments) = header + rows + rejected."""
         rejected = len(self._bad_lines)
         return {
             "name": self.path.name,
@@ -205,11 +203,11 @@ class RawFile:
 
     def _after_header(self, stream: RawStream) -> Iterator[Block]:
         """Yield blocks of the lines after the header."""
-        told = 0
+        reported = 0
         for block in self._blocks(stream):
             if self._on_bytes:
-                self._on_bytes(stream.consumed - told)
-                told = stream.consumed
+                self._on_bytes(stream.consumed - reported)
+                reported = stream.consumed
             while block.size and self._header < self.layout.header:
                 block = block.after_line()
                 self._header += 1
@@ -238,7 +236,7 @@ class RawFile:
                 raise error
 
     def _buffer(self, size: int) -> bytearray:
-        """Return a buffer, one in use before if it can be: new memory costs as much as a tenth of the parsing."""
+        """Return a buffer, if possible a used one: new memory costs as much as a tenth of the parsing."""
         if self._spare and len(self._spare[-1]) >= size:
             return self._spare.pop()
         return bytearray(size + self.block_bytes // 4)
@@ -251,40 +249,38 @@ class RawFile:
             )
 
     def line_of(self, row: int) -> int:
-        """Line number (from 1) of a good row (from 0), for messages about a row that was read without complaint."""
+        """Line number (from 1) of a good row (from 0)."""
         return self.lines_of([row])[0]
 
     def lines_of(self, rows: Iterable[int]) -> list[int]:
-        """Line numbers of several good rows; the file is read again once at most."""
-        found: dict[int, int] = {}
+        """Line numbers (from 1) of good rows (from 0), for messages; the file is read again once at most."""
+        line_of: dict[int, int] = {}
         rows = list(map(int, rows))
         for row in rows:
             if not 0 <= row < self.rows:
                 raise IndexError(row)
             at = bisect_right(self._row_at, row) - 1
-            found[row] = self._line_at[at] and self._line_at[at] + row - self._row_at[at]
-        missing = {row for row, line in found.items() if not line}
+            line_of[row] = self._line_at[at] and self._line_at[at] + row - self._row_at[at]
+        missing = {row for row, line in line_of.items() if not line}
         if missing:
             lines = enumerate(islice(self._row_lines(), max(missing) + 1))
-            found.update((row, line) for row, line in lines if row in missing)
-        return [found[row] for row in rows]
+            line_of.update((row, line) for row, line in lines if row in missing)
+        return [line_of[row] for row in rows]
 
     def _row_lines(self) -> Iterator[int]:
         """Yield the line number of each good row, reading the file again."""
         comment = self.layout.comment.encode() if self.layout.comment else None
-        bad, line = set(self._bad_lines), 0
+        bad = set(self._bad_lines)
         with open_raw(self.path, self.max_bytes) as stream:
-            for block in self._blocks(stream):
-                for each in block.lines():
-                    line += 1
-                    text = each.tobytes()
-                    is_row = text.strip(BLANKS + b"\n") and not (comment and text.startswith(comment))
-                    if is_row and line > self.layout.header and line not in bad:
-                        yield line
+            texts = (line.tobytes() for block in self._blocks(stream) for line in block.lines())
+            for number, text in enumerate(texts, 1):
+                is_row = text.strip(BLANKS + b"\n") and not (comment and text.startswith(comment))
+                if is_row and number > self.layout.header and number not in bad:
+                    yield number
 
 
 def _fill(stream: RawStream, buffer: memoryview, kept: int) -> tuple[int, DataError | None]:
-    """Fill a buffer after its first `kept` bytes; return where what was read ends, and the error that ended it."""
+    """Fill a buffer after its first `kept` bytes; return the end of the data, and the error that cut it short."""
     try:
         while kept < len(buffer) and (size := stream.readinto(buffer[kept:])):
             kept += size
@@ -293,11 +289,10 @@ def _fill(stream: RawStream, buffer: memoryview, kept: int) -> tuple[int, DataEr
     return kept, None
 
 
-def _done(result: Parsed | DataError) -> "Future[Parsed]":
-    """Return a future that is done."""
+def _done(outcome: Parsed | DataError) -> "Future[Parsed]":
     future: Future[Parsed] = Future()
-    if isinstance(result, DataError):
-        future.set_exception(result)
+    if isinstance(outcome, DataError):
+        future.set_exception(outcome)
     else:
-        future.set_result(result)
+        future.set_result(outcome)
     return future

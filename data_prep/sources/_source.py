@@ -10,17 +10,20 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep.rules import Rule
-from data_prep.sources._layout import Layout
+from data_prep.sources._layout import Column, Kind, Layout
 from data_prep.sources._raw_file import RawFile, Rejected
 from data_prep.synth.published import MARKER
 from data_prep.writer import is_utf8
 from dgl_dysign.data.schema import sha256
 from dgl_dysign.errors import DataError
 
+SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
+"""What names of compressed files end with."""
+
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How raw files are read: what happens at a bad row, the bound of decompression, and who is told of progress."""
+    """How raw files are read: see :class:`data_prep.sources._raw_file.RawFile`, which has the same parameters."""
 
     on_error: Literal["stop", "quarantine"] = "stop"
     max_bytes: int | None = None
@@ -33,7 +36,7 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class NodeTable:
-    """What the raw files say of nodes, besides their events.
+    """Labels of nodes, and other facts about them.
 
     Parameters
     ----------
@@ -45,12 +48,14 @@ class NodeTable:
         Another id that each is known by.
     complete : bool
         Whether nodes without an event count as nodes of the graph.
-    sources, rejected : list
-        As :class:`data_prep.sources._raw_file.RawFile` gives them, (file name, rejected row) for the latter.
+    sources : list of dict
+        The files' entries for the manifest.
+    rejected : list of (str, Rejected)
+        File name and row of all that was refused.
     lines_of : callable, optional
-        Lines of some entries, for complaints; with it nodes that no event names are refused unless they are allowed.
+        Line numbers of some entries; with it nodes that no event names are refused unless they are allowed.
     file : path, optional
-        The file, for complaints.
+        The file, for messages.
     """
 
     node: np.ndarray
@@ -70,12 +75,12 @@ class Source:
     Parameters
     ----------
     dataset : str
-        Name of the data set.
+        Its name.
     parts : tuple of path
         The edge files, in order; each can be read alone.
     layout : Layout
-        How each is written; gives the columns ``src``, ``dst``, ``time`` and, where there are any, ``weight``,
-        ``label`` (of the event) and ``feat``.
+        How each is written; gives the columns ``src``, ``dst``, ``time`` and perhaps ``weight``, ``label`` (of the
+        event) and ``feat``.
     rule : Rule
         How times become snapshots unless the user says otherwise.
     spaces : tuple of str
@@ -116,21 +121,9 @@ class Source:
 
 
 def find_parts(raw: Path, *names: str, command: str) -> tuple[Path, ...]:
-    """Find an edge file by one of its names: alone, compressed, or in parts (``name-000.txt``, ``name-001.txt``, ...).
+    """Find an edge file by one of its names: alone, compressed, or in parts (``name-000.txt``, ``name-001.txt`` ...).
 
-    Parameters
-    ----------
-    raw : path
-        A folder, or the file itself.
-    *names : str
-        Names that the file may have, the most usual one first.
-    command : str
-        What the user ran, for the message.
-
-    Returns
-    -------
-    tuple of path
-        The file, or its parts in the order of their numbers.
+    `raw` is a folder or the file itself; `command` is named in messages. Parts come in the order of their numbers.
 
     Raises
     ------
@@ -144,8 +137,8 @@ def find_parts(raw: Path, *names: str, command: str) -> tuple[Path, ...]:
     for name in names:
         if parts := parts_named(raw, name):
             return parts
-    found = ", ".join(sorted(path.name for path in raw.iterdir())[:5]) or "an empty folder"
-    raise DataError(f"{raw}: found {found}, expected {' or '.join(names)}; check RAW of dysign-prep {command}")
+    listed = ", ".join(sorted(path.name for path in raw.iterdir())[:5]) or "an empty folder"
+    raise DataError(f"{raw}: found {listed}, expected {' or '.join(names)}; check RAW of dysign-prep {command}")
 
 
 def parts_named(raw: Path, name: str) -> tuple[Path, ...]:
@@ -170,12 +163,8 @@ def parts_named(raw: Path, name: str) -> tuple[Path, ...]:
 
 def refuse_copies(raw: Path, copies: list[Path]) -> NoReturn:
     """Raise DataError: events must not be read twice."""
-    found = ", ".join(path.name for path in copies)
-    raise DataError(f"{raw}: found {found}, expected one of them; keep one, or name the file itself as RAW")
-
-
-SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
-"""What names of compressed files end with."""
+    listed = ", ".join(path.name for path in copies)
+    raise DataError(f"{raw}: found {listed}, expected one of them; keep one, or name the file itself as RAW")
 
 
 def _part_number(path: Path, name: str) -> int | None:
@@ -186,12 +175,12 @@ def _part_number(path: Path, name: str) -> int | None:
 
 
 def name_of(dataset: str, folder: Path) -> str:
-    """Return the name of a data set, marked where the folder says that it was generated."""
+    """Return the name of a data set, marked where its files were generated."""
     return f"{dataset}-generated" if (folder / MARKER).exists() else dataset
 
 
 def other_sources(source: Source) -> list[dict[str, Any]]:
-    """Describe the files without events for the manifest; ``synth.json`` too, which says how data was generated."""
+    """Describe the files without events, ``synth.json`` included, for the manifest."""
     markers = [path.parent / MARKER for path in source.parts[:1]]
     files = [*source.beside, *(marker for marker in markers if marker.exists())]
     counts = {"lines": 0, "header": 0, "rows": 0, "rejected": 0}
@@ -210,14 +199,7 @@ def _column(values: pa.Array) -> np.ndarray:
 
 
 def each_once(file: RawFile, what: str) -> tuple[list[np.ndarray], dict[str, Any], list[tuple[str, Rejected]]]:
-    """Read the number columns of a file whose first column is there once a row, ascending by that column.
-
-    Parameters
-    ----------
-    file : RawFile
-        The file.
-    what : str
-        What the first column names.
+    """Read the number columns of a file whose first column names a `what` and must not repeat, sorted by it.
 
     Returns
     -------
@@ -227,39 +209,75 @@ def each_once(file: RawFile, what: str) -> tuple[list[np.ndarray], dict[str, Any
     Raises
     ------
     DataError
-        At the first row whose number was given before, unless rows are quarantined.
+        At the first row whose number is not new, unless rows are quarantined.
     """
     columns = read_columns(file)
-    rejected = [(file.path.name, row) for row in file.rejected]
-    if (columns[0][1:] > columns[0][:-1]).all():
-        return columns, file.source, rejected
     order = ascending_order(columns[0])
     columns = [column[order] for column in columns]
     again = np.flatnonzero(columns[0][1:] == columns[0][:-1]) + 1
-    if not len(again):
-        return columns, file.source, rejected
-    if file.on_error == "stop":
+    if len(again) and file.on_error == "stop":
         at = again[order[again].argmin()]
         line, before = file.lines_of(order[[at, at - 1]])
         raise DataError(
             f"{file.path}, line {line}: found {what} {columns[0][at]} again, expected each once (first on line "
             f"{before}); keep one of the two, or set the later one aside with --on-error quarantine"
         )
-    for at, line in zip(again, file.lines_of(order[again]), strict=True):
-        text = " ".join(str(column[at]) for column in columns)
-        rejected.append((file.path.name, Rejected(line, text, f"{what} {columns[0][at]} was given before")))
-    source = file.source
-    source = {**source, "rows": source["rows"] - len(again), "rejected": source["rejected"] + len(again)}
-    return [np.delete(column, again) for column in columns], source, sorted(rejected)
+    refused = [
+        Rejected(line, " ".join(str(column[at]) for column in columns), f"{what} {columns[0][at]} was given before")
+        for at, line in zip(again, file.lines_of(order[again]), strict=True)
+    ]
+    return [np.delete(column, again) for column in columns], *_refused_too(file, refused)
+
+
+def read_labels(path: Path, read: ReadOptions, kind: Kind = "integer") -> NodeTable:
+    """Read ``node label`` lines in any order; a node (an id of a `kind`) may be listed twice, but not with two labels.
+
+    Raises
+    ------
+    DataError
+        At the first label that contradicts an earlier one, unless rows are quarantined.
+    """
+    file = read.open(path, Layout((Column("node", kind), Column("label", "integer"))))
+    node, label = read_columns(file)
+    order = ascending_order(node)
+    node, label = node[order], label[order]
+    again = np.concatenate([[False], node[1:] == node[:-1]])
+    first = np.maximum.accumulate(np.where(again, 0, np.arange(len(node))))
+    clash = np.flatnonzero(label != label[first])
+    if len(clash) and read.on_error == "stop":
+        at = clash[np.argmin(order[clash])]
+        line, before = file.lines_of(order[[at, first[at]]])
+        raise DataError(
+            f"{path}, line {line}: found label {label[at]} for node {node[at]}, expected label {label[first[at]]} "
+            f"as on line {before}; keep one of the two"
+        )
+    refused = [
+        Rejected(line, f"{node[at]} {label[at]}", f"label {label[first[at]]} was given before")
+        for at, line in zip(clash, file.lines_of(order[clash]), strict=True)
+    ]
+    source, rejected = _refused_too(file, refused)
+    rows = order[~again]
+
+    def lines_of(entries: np.ndarray) -> list[int]:
+        return file.lines_of(rows[entries])
+
+    return NodeTable(node[~again], label[~again], sources=[source], rejected=rejected, lines_of=lines_of, file=path)
+
+
+def _refused_too(file: RawFile, refused: list[Rejected]) -> tuple[dict[str, Any], list[tuple[str, Rejected]]]:
+    """Return a file's entry for the manifest and its rejected rows, with some good rows among the latter."""
+    counts = file.source
+    source = {**counts, "rows": counts["rows"] - len(refused), "rejected": counts["rejected"] + len(refused)}
+    return source, sorted((file.path.name, row) for row in [*file.rejected, *refused])
 
 
 def most_ids(rows: int) -> int:
-    """Return the bound of ids that are node numbers as they stand: a table of all nodes must not be almost empty."""
+    """Return the bound of ids that are node numbers: a table of all nodes must not be almost empty."""
     return min(2**31, max(10_000_000, 200 * rows))
 
 
 def ascending_order(values: np.ndarray) -> np.ndarray:
-    """Return the stable order that sorts some values; at once where they are sorted, as files of nodes mostly are."""
+    """Return the stable order that sorts some values, mostly sorted ones."""
     if (values[1:] >= values[:-1]).all():
         return np.arange(len(values))
     return np.argsort(values, kind="stable")

@@ -1,26 +1,30 @@
-"""DBLP as MMDNE, SpikeNet and Dy-SIGN share it: ``src dst time`` lines and ``node2label.txt``."""
+"""DBLP and Tmall as MMDNE, SpikeNet and Dy-SIGN share them: ``src dst time`` lines and ``node2label.txt``."""
 
 from pathlib import Path
 
 from data_prep.rules import Rule
-from data_prep.sources._labels import LABELS, read_labels
 from data_prep.sources._layout import Column, Layout
-from data_prep.sources._source import ReadOptions, Source, name_of, parts_named
+from data_prep.sources._source import ReadOptions, Source, find_parts, name_of, parts_named, read_labels
 from dgl_dysign.errors import DataError
 
-EDGES = "dblp.txt"
+LABELS = "node2label.txt"
 LAYOUT = Layout((Column("src", "integer"), Column("dst", "integer"), Column("time", "number")))
 
 
-def open_source(raw: Path, read: ReadOptions) -> Source:
-    """Open an edge file (``dblp.txt``, or the only other text file of the folder) and read its labels.
+def open_source(raw: Path, read: ReadOptions, dataset: str = "dblp") -> Source:
+    """Open an edge file (whole, compressed or in parts) and read its labels, complete and in order or not.
+
+    SpikeNet makes one snapshot of ten of Tmall's 186 steps: ``--merge 10``.
 
     Parameters
     ----------
     raw : path
-        Folder with the edge file and ``node2label.txt``.
+        Folder with ``dblp.txt`` (or one other text file, after which the data set is then named) or ``tmall.txt``, and
+        ``node2label.txt``.
     read : ReadOptions
         How to read.
+    dataset : str
+        ``"dblp"`` or ``"tmall"``.
 
     Returns
     -------
@@ -32,32 +36,30 @@ def open_source(raw: Path, read: ReadOptions) -> Source:
     DataError
         If a file is missing, or at the first bad line of the labels.
     """
-    parts = _find(raw)
-    dataset = name_of(parts[0].name.partition(".")[0].partition("-")[0], raw)
-    return open_steps(parts, raw / LABELS, dataset, read)
-
-
-def open_steps(parts: tuple[Path, ...], labels: Path, dataset: str, read: ReadOptions) -> Source:
-    """Open undirected ``src dst time`` lines whose times are steps, with labels of nodes."""
+    if dataset == "dblp":
+        parts = _dblp_parts(raw)
+        dataset = parts[0].name.partition(".")[0].partition("-")[0]
+    else:
+        parts = find_parts(raw, f"{dataset}.txt", command=dataset)
     return Source(
-        dataset,
+        name_of(dataset, raw),
         parts,
         LAYOUT,
         Rule("step"),
         keep_ids=True,
         time_unit="as in the file",
         unix=False,
-        nodes=read_labels(labels, read),
+        nodes=read_labels(raw / LABELS, read),
     )
 
 
-def _find(raw: Path) -> tuple[Path, ...]:
+def _dblp_parts(raw: Path) -> tuple[Path, ...]:
     if not raw.is_dir():
-        raise DataError(f"{raw}: found no such folder, expected one with {EDGES} and {LABELS}; check RAW")
-    if parts := parts_named(raw, EDGES):
+        raise DataError(f"{raw}: found no such folder, expected one with dblp.txt and {LABELS}; check RAW")
+    if parts := parts_named(raw, "dblp.txt"):
         return parts
-    found = sorted(path for path in raw.glob("*.txt") if path.name != LABELS)
-    if len(found) == 1:
-        return tuple(found)
-    names = ", ".join(path.name for path in found) or "no edge file"
-    raise DataError(f"{raw}: found {names}, expected {EDGES} or one other .txt file beside {LABELS}; check RAW")
+    others = sorted(path for path in raw.glob("*.txt") if path.name != LABELS)
+    if len(others) == 1:
+        return tuple(others)
+    names = ", ".join(path.name for path in others) or "no edge file"
+    raise DataError(f"{raw}: found {names}, expected dblp.txt or one other .txt file beside {LABELS}; check RAW")

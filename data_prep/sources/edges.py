@@ -11,11 +11,9 @@ import pyarrow as pa
 
 from data_prep.parquet import arrow
 from data_prep.rules import Rule
-from data_prep.sources._explain import short
-from data_prep.sources._labels import read_labels
-from data_prep.sources._layout import Column, Layout
+from data_prep.sources._layout import Column, Layout, short
 from data_prep.sources._open import head_lines
-from data_prep.sources._source import SUFFIXES, ReadOptions, Source, name_of, refuse_copies
+from data_prep.sources._source import SUFFIXES, ReadOptions, Source, name_of, read_labels, refuse_copies
 from data_prep.synth.published import MARKER
 from dgl_dysign.errors import ConfigError, DataError
 

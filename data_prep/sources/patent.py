@@ -11,30 +11,18 @@ from data_prep.rules import Rule
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._source import NodeTable, ReadOptions, Source, each_once, find_parts, name_of
 
+CITATIONS = (Column("src", "integer"), Column("dst", "integer"))
 SPIKENET = Layout(
-    (
-        Column("src", "integer"),
-        Column("dst", "integer"),
-        Column("time", "yyyymmdd"),
-        Column("src_original", "skip"),
-        Column("dst_original", "skip"),
-    ),
-    delimiter=",",
+    (*CITATIONS, Column("time", "yyyymmdd"), Column("src_original", "skip"), Column("dst_original", "skip")),
     brackets=True,
 )
 NODES = Layout(
     (Column("node", "integer"), Column("original", "integer"), Column("date", "skip"), Column("label", "integer")),
-    delimiter=",",
     brackets=True,
 )
-CITATIONS = (Column("src", "integer"), Column("dst", "integer"))
+_READ = {0: Column("patent", "integer"), 2: Column("granted", "integer"), 10: Column("category", "integer")}
 PATENTS = Layout(
-    tuple(
-        {0: Column("patent", "integer"), 2: Column("granted", "integer"), 10: Column("category", "integer")}.get(
-            number, Column(f"field{number + 1}", "skip")
-        )
-        for number in range(23)
-    ),
+    tuple(_READ.get(number, Column(f"field{number + 1}", "skip")) for number in range(23)),
     delimiter=",",
     header=1,
     quote=True,
@@ -44,7 +32,7 @@ _FROM_1960 = 3653
 """Days from 1960-01-01, where NBER's count begins, to 1970-01-01."""
 
 
-def open_source(raw: Path, read: ReadOptions) -> Source:
+def open_source(raw: Path, read: ReadOptions, dataset: str = "patent") -> Source:
     """Open whichever of the three forms a folder holds.
 
     Parameters
@@ -54,13 +42,15 @@ def open_source(raw: Path, read: ReadOptions) -> Source:
         and ``apat63_99.txt``.
     read : ReadOptions
         How to read.
+    dataset : str
+        Name of the data set.
 
     Returns
     -------
     Source
-        Directed from the citing patent; time is the day on which it was granted; one snapshot a year. In SpikeNet's
-        form ids are node numbers as they stand and the raw id is the patent's number; in the others nodes are the
-        patents that cite or are cited, in ascending order of their numbers.
+        Directed from the citing patent; time is the day of its grant; one snapshot a year. In SpikeNet's form ids are
+        node numbers as they stand and the raw id is the patent's number; in the others nodes are the patents that cite
+        or are cited, by their numbers.
 
     Raises
     ------
@@ -69,12 +59,12 @@ def open_source(raw: Path, read: ReadOptions) -> Source:
     """
     parts = find_parts(raw, "patent_edges.json", "cite75_99.txt", "cit-Patents.txt", command="patent")
     folder = parts[0].parent
-    dataset = name_of("patent", folder)
+    dataset = name_of(dataset, folder)
     year = Rule("calendar", unit="year")
     if parts[0].name.startswith("patent_edges"):
         nodes = _spikenet_nodes(find_parts(folder, "patent_nodes.json", command="patent")[0], read)
         return Source(dataset, parts, SPIKENET, year, keep_ids=True, directed=True, nodes=nodes)
-    nodes, dates = _granted(find_parts(folder, "apat63_99.txt", command="patent")[0], read)
+    nodes, dates = _nber_nodes(find_parts(folder, "apat63_99.txt", command="patent")[0], read)
     if parts[0].name.startswith("cite75_99"):
         layout = Layout(CITATIONS, delimiter=",", header=1, derive=dates)
     else:
@@ -87,7 +77,7 @@ def _spikenet_nodes(path: Path, read: ReadOptions) -> NodeTable:
     return NodeTable(node, label, original, sources=[source], rejected=rejected, file=path)
 
 
-def _granted(path: Path, read: ReadOptions) -> tuple[NodeTable, "Granted"]:
+def _nber_nodes(path: Path, read: ReadOptions) -> tuple[NodeTable, "Granted"]:
     (patent, day, category), source, rejected = each_once(read.open(path, PATENTS), "patent")
     nodes = NodeTable(patent, category, complete=False, sources=[source], rejected=rejected)
     return nodes, Granted(path.name, patent, (day - _FROM_1960) * float(_DAY))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from data_prep import pipeline
 from data_prep.rules import Rule
-from data_prep.sources import dblp, edges, wikipedia
+from data_prep.sources import dblp, edges
+from data_prep.sources import jodie as wikipedia
 from data_prep.sources._source import ReadOptions
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError

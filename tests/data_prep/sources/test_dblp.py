@@ -1,7 +1,9 @@
+import gzip
+
 import pytest
 
 from data_prep.rules import Rule
-from data_prep.sources import dblp
+from data_prep.sources import dblp, open_source
 from data_prep.sources._source import ReadOptions
 from dgl_dysign.data.schema import sha256
 from dgl_dysign.errors import DataError
@@ -130,3 +132,44 @@ def test_a_folder_is_needed(raw):
     (raw / LABEL_FILES).unlink()
     with pytest.raises(DataError, match=r"node2label\.txt: found no such file"):
         dblp.open_source(raw, READ)
+
+
+@pytest.fixture
+def tmall(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "tmall.txt").write_text("".join(f"{step} {7 - step} {step / 8}\n" for step in range(8)))
+    (raw / "node2label.txt").write_text("6 1505\n1 662\n3 656\n5 662\n")
+    return raw
+
+
+def test_a_few_labels_in_an_order_of_their_own(tmall, made):
+    manifest, tables = made(open_source("tmall", tmall, READ))
+    assert (manifest["dataset"], manifest["num_nodes"], manifest["num_snapshots"]) == ("tmall", 8, 8)
+    assert manifest["class_names"] == ["656", "662", "1505"]
+    assert tables["labels"] == [(1, 1), (3, 0), (5, 1), (6, 2)]
+    assert not manifest["directed"]
+
+
+def test_spikenet_makes_one_snapshot_of_ten_steps(tmall, made):
+    manifest, tables = made(open_source("tmall", tmall, READ), rule=Rule("step", merge=3))
+    assert tables["snapshots"] == [(0, 0, 3), (1, 3, 3), (2, 6, 2)]
+    assert manifest["snapshot_rule"]["merge"] == 3
+
+
+def test_compressed_and_in_parts(tmall, made):
+    whole = made(open_source("tmall", tmall, READ))[1]
+    lines = (tmall / "tmall.txt").read_text().splitlines(keepends=True)
+    (tmall / "tmall.txt").unlink()
+    (tmall / "tmall-000.txt").write_text("".join(lines[:3]))
+    (tmall / "tmall-001.txt.gz").write_bytes(gzip.compress("".join(lines[3:]).encode()))
+    assert made(open_source("tmall", tmall, READ))[1] == whole
+
+
+def test_what_is_missing_of_tmall_is_named(tmall):
+    (tmall / "node2label.txt").unlink()
+    with pytest.raises(DataError, match=r"node2label\.txt: found no such file"):
+        open_source("tmall", tmall, READ)
+    (tmall / "tmall.txt").unlink()
+    with pytest.raises(DataError, match=r"found an empty folder, expected tmall\.txt; check RAW of dysign-prep tmall"):
+        open_source("tmall", tmall, READ)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from data_prep.rules import Rule
-from data_prep.sources import reddit, wikipedia
+from data_prep.sources import open_source
 from data_prep.sources._source import ReadOptions
 from dgl_dysign.data.schema import sha256
 from dgl_dysign.errors import ConfigError, DataError
@@ -30,11 +30,9 @@ def dyglib(raw, rows, values, dtype=np.float64):
     return raw
 
 
-@pytest.mark.parametrize(
-    ("open_source", "name"), [(wikipedia.open_source, "wikipedia"), (reddit.open_source, "reddit")]
-)
-def test_users_come_first_then_items_and_labels_are_of_events(raw, made, open_source, name):
-    manifest, tables = made(open_source(jodie(raw, name=f"{name}.csv"), READ))
+@pytest.mark.parametrize("name", ["wikipedia", "reddit"])
+def test_users_come_first_then_items_and_labels_are_of_events(raw, made, name):
+    manifest, tables = made(open_source(name, jodie(raw, name=f"{name}.csv"), READ))
     assert (manifest["dataset"], manifest["id_offsets"]) == (name, {"user": 0, "item": 2})
     assert tables["nodes"] == [
         (0, "3", "user", 0), (1, "7", "user", 0), (2, "2", "item", 0), (3, "3", "item", 2), (4, "9", "item", 0)
@@ -53,12 +51,12 @@ def test_users_come_first_then_items_and_labels_are_of_events(raw, made, open_so
 
 @pytest.mark.parametrize("header", [HEADER, "a\n", "1,2,3,4,5\n", "u,i,t,l,f,f,f,f\n"])
 def test_line_1_is_skipped_whatever_it_says(raw, rows, header):
-    found = rows(wikipedia.open_source(jodie(raw, header=header), READ))
+    found = rows(open_source("wikipedia", jodie(raw, header=header), READ))
     assert (found["src"], found["label"]) == ([7, 3, 7, 3], [0, 0, 1, 0])
 
 
 def test_events_that_are_not_sorted_keep_labels_and_features(raw, made):
-    _, tables = made(wikipedia.open_source(jodie(raw, ROWS[::-1]), READ))
+    _, tables = made(open_source("wikipedia", jodie(raw, ROWS[::-1]), READ))
     assert [row[4] for row in tables["edges"]] == [1, 2, 3, 0]
     assert [row[3] for row in tables["edges"]] == [36.0, 36.0, 0.0, 7200.0]
     assert tables["labels"] == [(1, 1, 0, 1), (2, 0, 0, 0), (3, 1, 0, 0), (0, 0, 2, 0)]
@@ -67,7 +65,7 @@ def test_events_that_are_not_sorted_keep_labels_and_features(raw, made):
 
 def test_calendar_rules_need_unix_times(raw, made):
     with pytest.raises(ConfigError, match="not Unix seconds"):
-        made(wikipedia.open_source(jodie(raw), READ), rule=Rule("calendar", unit="day"))
+        made(open_source("wikipedia", jodie(raw), READ), rule=Rule("calendar", unit="day"))
 
 
 DYGLIB = ["0,1,3,0.0,0.0,1", "1,2,4,36.0,1.0,2", "2,1,4,36.0,0.0,3"]
@@ -75,7 +73,7 @@ DYGLIB = ["0,1,3,0.0,0.0,1", "1,2,4,36.0,1.0,2", "2,1,4,36.0,0.0,3"]
 
 def test_dyglibs_form_takes_features_by_index(raw, made):
     values = [[0, 0], [1, 10], [2, 0.1], [3, 30], [4, 40]]
-    source = wikipedia.open_source(dyglib(raw, [DYGLIB[0], DYGLIB[2], DYGLIB[1]], values), READ)
+    source = open_source("wikipedia", dyglib(raw, [DYGLIB[0], DYGLIB[2], DYGLIB[1]], values), READ)
     manifest, tables = made(source)
     assert tables["edge_features"] == [([1, 10],), ([3, 30],), ([2, np.float32(0.1)],)]
     assert [row[3] for row in tables["labels"]] == [0, 0, 1]
@@ -88,7 +86,7 @@ def test_dyglibs_form_takes_features_by_index(raw, made):
 def test_dyglibs_rows_that_do_not_fit_are_bad_rows(raw, made):
     bad = ["3,1,3,40.0,0.5,1", "4,1,3,40.0,0.0,9", "5,1,3,40.0,0.0,4", "6,1,3,40.0,-1.0,1", "7,1,3,41.0,0.0,1"]
     values = [[0, 0], [1, 10], [2, 20], [3, 30], [0, 1e39]]
-    source = wikipedia.open_source(dyglib(raw, [*DYGLIB, *bad], values), QUARANTINE)
+    source = open_source("wikipedia", dyglib(raw, [*DYGLIB, *bad], values), QUARANTINE)
     _, tables = made(source, "quarantine")
     assert [row[1] for row in tables["rejected"]] == [5, 6, 7, 8]
     for row, said in zip(
@@ -103,7 +101,7 @@ def test_dyglibs_rows_that_do_not_fit_are_bad_rows(raw, made):
     ):
         assert row[3] == said
     with pytest.raises(DataError, match=r"ml_wikipedia\.csv, line 5: found label 0\.5 in .*, expected a whole number"):
-        made(wikipedia.open_source(raw, READ))
+        made(open_source("wikipedia", raw, READ))
 
 
 def test_dyglibs_features_must_be_an_array_of_floats(raw):
@@ -119,7 +117,7 @@ def test_dyglibs_features_must_be_an_array_of_floats(raw):
         with pytest.raises(
             DataError, match=r"ml_wikipedia\.npy: found no array \(.*\), expected one of NumPy"
         ) as caught:
-            wikipedia.open_source(raw, READ)
+            open_source("wikipedia", raw, READ)
         assert "\n" not in str(caught.value)
     for values in (
         np.zeros(4),
@@ -130,15 +128,15 @@ def test_dyglibs_features_must_be_an_array_of_floats(raw):
     ):
         np.save(file, values)
         with pytest.raises(DataError, match=r"of shape .*, expected floats \(rows, width\)"):
-            wikipedia.open_source(raw, READ)
+            open_source("wikipedia", raw, READ)
     file.unlink()
     with pytest.raises(DataError, match=r"ml_wikipedia\.npy: found no such file, expected the edges' features"):
-        wikipedia.open_source(raw, READ)
+        open_source("wikipedia", raw, READ)
 
 
 def test_features_of_any_floating_type_are_float32(raw, made):
     for dtype in (np.float16, np.float32, ">f8"):
-        _, tables = made(wikipedia.open_source(dyglib(raw, DYGLIB, [[0], [0.5], [0.25], [1]], dtype), READ))
+        _, tables = made(open_source("wikipedia", dyglib(raw, DYGLIB, [[0], [0.5], [0.25], [1]], dtype), READ))
         assert tables["edge_features"] == [([0.5],), ([0.25],), ([1.0],)]
 
 
@@ -146,7 +144,7 @@ def test_tgls_form_has_no_labels(raw, made):
     (raw / "edges.csv").write_text(
         ",src,dst,time,int_roll,ext_roll\n0,0,5,0.0,0,0\n1,1,5,3600.0,0,1\n2,0,6,3601.5,1,2\n"
     )
-    manifest, tables = made(wikipedia.open_source(raw, READ))
+    manifest, tables = made(open_source("wikipedia", raw, READ))
     assert tables["edges"] == [(0, 0, 2, 0.0, 0), (1, 1, 2, 3600.0, 1), (1, 0, 3, 3601.5, 2)]
     assert (manifest["labels"], manifest["edge_features"], manifest["num_classes"]) == (None, None, 0)
     assert set(tables) == {"edges", "nodes", "snapshots"}
@@ -154,4 +152,4 @@ def test_tgls_form_has_no_labels(raw, made):
 
 def test_what_is_missing_is_named(raw):
     with pytest.raises(DataError, match=r"expected reddit\.csv or ml_reddit\.csv or edges\.csv; check RAW"):
-        reddit.open_source(raw, READ)
+        open_source("reddit", raw, READ)

@@ -6,10 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.sources._block import Block
-from data_prep.sources._explain import explain
-from data_prep.sources._layout import Column, Layout
-from data_prep.sources._parse import Parser
+from data_prep.sources._layout import Column, Layout, explain
+from data_prep.sources._parse import Block, Parser
 
 DATE = 1388507958.0
 """2013-12-31 16:39:18 UTC."""

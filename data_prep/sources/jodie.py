@@ -10,8 +10,7 @@ from numpy.lib.format import open_memmap
 
 from data_prep.parquet import arrow
 from data_prep.rules import Rule
-from data_prep.sources._explain import short
-from data_prep.sources._layout import Column, Layout
+from data_prep.sources._layout import Column, Layout, short
 from data_prep.sources._source import ReadOptions, Source, find_parts, name_of
 from dgl_dysign.errors import DataError
 
@@ -22,34 +21,34 @@ DYGLIB = (_SKIP, *_ENDS, Column("label", "number"), Column("idx", "integer"))
 TGL = (_SKIP, *_ENDS, _SKIP, _SKIP)
 
 
-def open_interactions(raw: Path, name: str, read: ReadOptions) -> Source:
-    """Open ``<name>.csv`` (JODIE), ``ml_<name>.csv`` with ``ml_<name>.npy`` (TGN, DyGLib) or ``edges.csv`` (TGL).
+def open_source(raw: Path, read: ReadOptions, dataset: str = "wikipedia") -> Source:
+    """Open ``wikipedia.csv`` (JODIE), ``ml_wikipedia.csv`` and ``.npy`` (TGN, DyGLib) or ``edges.csv`` (TGL).
 
-    The header's names are not looked at: they differ between copies and are fewer than the columns.
+    The header's names are ignored: they differ between copies and are fewer than the columns.
 
     Parameters
     ----------
     raw : path
         Folder with the files, or the edge file itself.
-    name : str
-        ``"wikipedia"`` or ``"reddit"``.
     read : ReadOptions
         How to read.
+    dataset : str
+        ``"wikipedia"`` or ``"reddit"``: how the files are named.
 
     Returns
     -------
     Source
         Undirected; users first, then items, each in ascending order of their ids; one snapshot an hour; labels of
-        events (but for TGL's form, which has none in this file).
+        events (none in TGL's form).
 
     Raises
     ------
     DataError
         If a file is missing or the features do not fit.
     """
-    parts = find_parts(raw, f"{name}.csv", f"ml_{name}.csv", "edges.csv", command=name)
+    parts = find_parts(raw, f"{dataset}.csv", f"ml_{dataset}.csv", "edges.csv", command=dataset)
     folder, first = parts[0].parent, parts[0].name
-    features = folder / f"ml_{name}.npy"
+    features = folder / f"ml_{dataset}.npy"
     if first.startswith("ml_"):
         layout = Layout(DYGLIB, delimiter=",", header=1, derive=_dyglib(features))
     elif first.startswith("edges"):
@@ -57,7 +56,7 @@ def open_interactions(raw: Path, name: str, read: ReadOptions) -> Source:
     else:
         layout = JODIE
     return Source(
-        name_of(name, folder),
+        name_of(dataset, folder),
         parts,
         layout,
         Rule("every", width=3600.0),
@@ -75,9 +74,9 @@ def _dyglib(path: Path) -> "DyGLibColumns":
             features = open_memmap(path, mode="r")
     except FileNotFoundError:
         raise DataError(f"{path}: found no such file, expected the edges' features; put it beside the csv") from None
-    except Exception as error:  # a damaged header is met by whatever error NumPy's parsing of it comes upon
-        said = short(" ".join(str(error).split()) or type(error).__name__)
-        raise DataError(f"{path}: found no array ({said}), expected one of NumPy; download it again") from None
+    except Exception as error:  # NumPy raises almost anything at a damaged header
+        reason = short(" ".join(str(error).split()) or type(error).__name__)
+        raise DataError(f"{path}: found no array ({reason}), expected one of NumPy; download it again") from None
     if features.ndim != 2 or features.dtype.kind != "f" or not features.shape[1]:
         raise DataError(f"{path}: found {features.dtype} of shape {features.shape}, expected floats (rows, width)")
     return DyGLibColumns(path, *features.shape)
@@ -101,7 +100,7 @@ class DyGLibColumns:
         far = np.flatnonzero(index >= self.rows)
         if len(far):
             raise ValueError(f"idx {index[far[0]]}", f"a row of {self.path.name}, below {self.rows}")
-        with np.errstate(over="ignore"):  # what float32 cannot hold is told below
+        with np.errstate(over="ignore"):  # refused below
             values = open_memmap(self.path, mode="r")[index].astype(np.float32)
         if not np.isfinite(values).all():
             bad = int(index[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]])
