@@ -85,7 +85,7 @@ def _add(name: str, form: Format) -> None:
         quiet: Quiet = False,
         as_json: Json = False,
     ) -> None:
-        from data_prep.synth._write import write
+        from data_prep.synth import write
 
         request = Request(name, scale, events, seed, form_, parts, compress)
         _make(out, lambda folder, on_rows: write(request, folder, on_rows), request.rows, overwrite, quiet, as_json)

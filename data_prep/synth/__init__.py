@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from data_prep.synth._write import write
     from data_prep.synth.dblp import DblpLike
+    from data_prep.synth.output import write
     from data_prep.synth.published import FORMATS, MARKER, Format, Request
 
 _HOMES = {
@@ -17,7 +17,7 @@ _HOMES = {
     "Format": "published",
     "MARKER": "published",
     "Request": "published",
-    "write": "_write",
+    "write": "output",
 }
 
 __all__ = ["FORMATS", "MARKER", "DblpLike", "Format", "Request", "write"]

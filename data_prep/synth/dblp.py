@@ -1,17 +1,19 @@
-"""Generated raw files in the exact format of real ones, for tests and demonstrations without a download."""
+"""DBLP and Tmall as SpikeNet and Dy-SIGN share them: ``src dst time`` lines and ``node2label.txt``."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from data_prep.synth.output import Output
-from data_prep.synth.published import MARKER
-from data_prep.synth.text import Choice, Integer, joined
-from dgl_dysign.data.schema import SCHEMA_VERSION
+from data_prep.synth.network import Network, Votes
+from data_prep.synth.output import Choice, Integer, Output, joined
+from data_prep.synth.published import Request
 from dgl_dysign.errors import ConfigError
+
+TMALL_CLASSES = (662, 737, 1505, 656, 1095)
+"""In the order in which the real file lists them."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +169,41 @@ class DblpLike:
         edges, labels = self.generate()
         output = Output(folder, parts, compress, on_rows)
         src, dst, step = edges.T
-        times = [repr(round(number / (self.steps - 1), 6)) for number in range(self.steps)]
+        times = written_times(self.steps)
         with output.edges("dblp.txt", len(edges)) as file:
             file.write(joined((Integer(src), Integer(dst), Choice(times, step)), b" "), len(edges))
         with output.table("node2label.txt", self.nodes) as file:
             file.write(joined((Integer(np.arange(self.nodes)), Integer(labels)), b" "), self.nodes)
-        made = {"schema_version": SCHEMA_VERSION, "generator": "dblp", **asdict(self)}
-        (folder / MARKER).write_text(json.dumps(made, indent=2) + "\n")
+        output.mark("dblp", asdict(self))
         return {"nodes": self.nodes, "events": len(edges), "steps": self.steps, "classes": self.classes}
+
+
+def written_times(steps: int) -> list[str]:
+    """Return the times of steps as the real files have them: from 0.0 to 1.0, rounded to 6 places."""
+    return [repr(round(step / (steps - 1), 6)) for step in range(steps)]
+
+
+def write_tmall(request: Request, output: Output) -> dict[str, Any]:
+    """Write ``tmall.txt`` and ``node2label.txt``; return the counts."""
+    steps, nodes = request.format.steps, request.num_nodes
+    network = Network(nodes, request.rows, steps, classes=len(TMALL_CLASSES), seed=request.seed)
+    votes = Votes(network, memory=0.97)
+    # Nodes are numbered by activity so far; a model must not be able to read that off the number.
+    names = network.stream(10).permutation(nodes)
+    times = written_times(steps)
+    with output.edges("tmall.txt", request.rows) as file:
+        for step in network:
+            votes.add(step)
+            fields = Integer(names[step.src]), Integer(names[step.dst]), Choice(times, np.full(len(step), step.number))
+            file.write(joined(fields, b" "), len(step))
+    labelled = min(nodes, request.part_of(request.format.options["labelled"], least=len(TMALL_CLASSES)))
+    _write_labels(output, network.stream(11).permutation(nodes)[:labelled], votes.labels(), names)
+    return {"nodes": nodes, "events": request.rows, "steps": steps, "classes": len(TMALL_CLASSES), "labelled": labelled}
+
+
+def _write_labels(output: Output, chosen: np.ndarray, labels: np.ndarray, names: np.ndarray) -> None:
+    """Write the labels class by class, as the real file does."""
+    chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    with output.table("node2label.txt", len(chosen)) as file:
+        classes = Choice([str(name) for name in TMALL_CLASSES], labels[chosen])
+        file.write(joined((Integer(names[chosen]), classes), b" "), len(chosen))

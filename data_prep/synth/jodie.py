@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.synth.clock import seconds
 from data_prep.synth.network import Network
-from data_prep.synth.output import Output
+from data_prep.synth.output import Decimal, Integer, Output, Vector, joined
 from data_prep.synth.published import Request
-from data_prep.synth.text import Decimal, Integer, Vector, joined
 
 _HEADER = b"user_id,item_id,timestamp,state_label,comma_separated_list_of_features\n"
 _BLOCK = 4096
@@ -70,7 +68,7 @@ def make_events(request: Request) -> Events:
         (
             step.src,
             step.dst,
-            seconds(network, step, 0, int(options["last_time"])),
+            network.seconds(step, 0, int(options["last_time"])),
             step.src_community,
             step.dst_community,
         )

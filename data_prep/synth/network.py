@@ -175,6 +175,22 @@ class Network:
         order = self.stream(4).permutation(self.nodes)
         return order[np.argsort(self.arrival[order], kind="stable")]
 
+    def seconds(self, step: Step, begin: int, end: int, burst: float = 0.0) -> np.ndarray:
+        """Draw the times of a step's events: whole seconds, never falling, int64 of shape (events,).
+
+        Steps are equally long; the first and the last event of all are at `begin` and `end`; a share `burst` of events
+        come in the same second as the one before.
+        """
+        rng = self.stream(12, step.number)
+        low, high = (begin + (end + 1 - begin) * number // self.steps for number in (step.number, step.number + 1))
+        time = np.sort(rng.integers(low, high, len(step)))
+        time[rng.random(len(step)) < burst] = low
+        if step.number == 0:
+            time[0] = begin
+        if step.number == self.steps - 1:
+            time[-1] = end
+        return np.maximum.accumulate(time)
+
     def __iter__(self) -> Iterator[Step]:
         community = self._draw_communities(self.stream(1), self.nodes)
         past = np.empty((2, 0), np.int64)

@@ -20,7 +20,7 @@ class Format:
     title : str
         One line for the help of the command.
     writer : str
-        Module of this package whose ``write`` function makes the files.
+        Module of this package and function that writes the files, ``module:function``.
     nodes, events : int
         Published number of nodes (users and items together) and of rows in the edge file.
     steps : int
@@ -48,26 +48,26 @@ _JODIE = ("jodie", "dyglib", "tgl")
 FORMATS: dict[str, Format] = {
     "tmall": Format(
         "Tmall: tmall.txt with 186 steps, and node2label.txt with 5 classes for 14 % of the nodes.",
-        "tmall", 577_314, 4_807_545, 186, 0.05, options={"labelled": 81_380},
+        "dblp:write_tmall", 577_314, 4_807_545, 186, 0.05, options={"labelled": 81_380},
     ),
     "patent": Format(
         "Patent: citations of 1975 to 1999 as JSON lines (spikenet), or the originals of NBER or SNAP.",
-        "patent", 2_738_012, 13_960_811, 25, 0.02, ("spikenet", "nber", "snap"),
+        "patent:write", 2_738_012, 13_960_811, 25, 0.02, ("spikenet", "nber", "snap"),
         options={"rows_with_unknown": 16_522_438, "listed": 2_923_922},
     ),
     "wikipedia": Format(
         "Wikipedia edits: user, item, time, label of the event, 172 features.",
-        "jodie", 9_227, 157_474, 744, 0.1, _JODIE,
+        "jodie:write", 9_227, 157_474, 744, 0.1, _JODIE,
         options={"items": 1_000, "positive": 217, "dim": 172, "last_time": 2_678_373},
     ),
     "reddit": Format(
         "Reddit posts: user, item, time, label of the event, 172 features.",
-        "jodie", 10_984, 672_447, 744, 0.03, _JODIE,
+        "jodie:write", 10_984, 672_447, 744, 0.03, _JODIE,
         options={"items": 984, "positive": 366, "dim": 172, "last_time": 2_678_390},
     ),
     "bitcoin-otc": Format(
         "Bitcoin-OTC: source,target,rating,time, sorted by time (decimal seconds).",
-        "bitcoin", 5_881, 35_592, 64,
+        "edges:write_bitcoin", 5_881, 35_592, 64,
         options={
             "file": "soc-sign-bitcoinotc.csv", "highest": 6_005, "daily": 0,
             "begin": 1_289_241_911, "end": 1_453_684_323,
@@ -75,7 +75,7 @@ FORMATS: dict[str, Format] = {
     ),
     "bitcoin-alpha": Format(
         "Bitcoin-Alpha: source,target,rating,time, not sorted, one time a day.",
-        "bitcoin", 3_783, 24_186, 64,
+        "edges:write_bitcoin", 3_783, 24_186, 64,
         options={
             "file": "soc-sign-bitcoinalpha.csv", "highest": 7_604, "daily": 1,
             "begin": 1_289_192_400, "end": 1_453_438_800,
@@ -83,33 +83,33 @@ FORMATS: dict[str, Format] = {
     ),
     "college-msg": Format(
         "CollegeMsg (UCI): src dst unixtime.",
-        "messages", 1_899, 59_835, 64,
+        "edges:write_messages", 1_899, 59_835, 64,
         options={"file": "CollegeMsg.txt", "highest": 1_899, "begin": 1_082_040_961, "end": 1_098_777_142},
     ),
     "wiki-talk": Format(
         "Wiki-Talk: src dst unixtime.",
-        "messages", 1_140_149, 7_833_140, 96, 0.03,
+        "edges:write_messages", 1_140_149, 7_833_140, 96, 0.03,
         options={
             "file": "wiki-talk-temporal.txt", "highest": 1_140_149, "begin": 999_999_999, "end": 1_200_447_999,
         },
     ),
     "stack-overflow": Format(
         "Stack-Overflow: src dst unixtime, 63 million rows at full size.",
-        "messages", 2_601_977, 63_497_050, 96, 0.005,
+        "edges:write_messages", 2_601_977, 63_497_050, 96, 0.005,
         options={
             "file": "sx-stackoverflow.txt", "highest": 6_024_271, "begin": 1_217_567_877, "end": 1_457_273_428,
         },
     ),
     "reddit-hyperlinks": Format(
         "Reddit hyperlinks (body): two subreddits by name, post, written date, sentiment, 86 properties.",
-        "hyperlinks", 35_776, 286_561, 64, 0.1,
+        "edges:write_hyperlinks", 35_776, 286_561, 64, 0.1,
         options={
             "file": "soc-redditHyperlinks-body.tsv", "dim": 86, "begin": 1_388_507_958, "end": 1_493_571_501,
         },
     ),
     "reddit-title": Format(
         "Reddit hyperlinks (title): two subreddits by name, post, written date, sentiment, 86 properties.",
-        "hyperlinks", 54_075, 571_927, 64, 0.05,
+        "edges:write_hyperlinks", 54_075, 571_927, 64, 0.05,
         options={
             "file": "soc-redditHyperlinks-title.tsv", "dim": 86, "begin": 1_388_507_958, "end": 1_493_571_501,
         },
@@ -157,13 +157,13 @@ class Request:
     compress: str | None = None
 
     def __post_init__(self) -> None:
-        choice("name", self.name, tuple(FORMATS))
+        check_choice("name", self.name, tuple(FORMATS))
         if self.scale is not None and self.events is not None:
             raise ConfigError("found both a scale and a number of events, expected one of them; leave one out")
         if self.scale is not None and not 0 < self.scale <= 1:
             raise ConfigError(f"scale: found {self.scale}, expected more than 0 and at most 1, the published size")
         if self.form is not None:
-            choice("form", self.form, self.format.forms)
+            check_choice("form", self.form, self.format.forms)
         if self.seed < 0:
             raise ConfigError(f"seed: found {self.seed}, expected 0 or more")
         if not _LEAST_EVENTS <= self.rows <= self._published_rows:
@@ -210,8 +210,8 @@ class Request:
         return max(least, round(self.share * int(published)))
 
 
-def choice(name: str, found: str, allowed: tuple[str, ...]) -> None:
-    """Raise :class:`ConfigError` if `found` is not one of `allowed`."""
-    if found not in allowed:
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise :class:`ConfigError` if `value` is not one of `allowed`."""
+    if value not in allowed:
         expected = ", ".join(allowed) or "none, as there is one form only"
-        raise ConfigError(f"{name}: found {found!r}, expected {expected}")
+        raise ConfigError(f"{name}: found {value!r}, expected {expected}")

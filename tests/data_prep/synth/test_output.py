@@ -6,9 +6,22 @@ import zipfile
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from data_prep.synth.output import COMPRESSIONS, Output
-from data_prep.synth.text import Integer, joined
+from data_prep.synth.output import (
+    COMPRESSIONS,
+    Bytes,
+    Choice,
+    Decimal,
+    Integer,
+    Maybe,
+    Output,
+    Vector,
+    joined,
+    render,
+    text_table,
+)
 from dgl_dysign.errors import ConfigError
 
 ROWS = 1000
@@ -68,9 +81,8 @@ def test_more_than_a_thousand_parts_are_still_in_order_of_their_names(tmp_path):
     assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [b"%d\n" % row for row in range(1001)]
 
 
-def test_blocks_do_not_change_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("data_prep.synth.text._BLOCK_BYTES", 100)
-    fill(Output(tmp_path))
+def test_blocks_do_not_change_bytes(tmp_path):
+    fill(Output(tmp_path, block_bytes=100))
     assert (tmp_path / "some.edges.txt").read_bytes() == b"head\n" + TEXT
 
 
@@ -96,3 +108,64 @@ def test_bad_parts_and_compressions_are_refused(tmp_path):
     for parts in (0, ROWS + 1):
         with pytest.raises(ConfigError, match=f"parts: found {parts}, expected 1 to 1000, the number of rows"):
             fill(Output(tmp_path, parts))
+
+
+whole = st.integers(-(10**17), 10**17)
+
+
+def lines(field, number, rows=None):
+    rendered = bytes(render(joined([field], b" "), rows or slice(0, number)))
+    return rendered.decode().splitlines()
+
+
+@given(st.lists(whole, min_size=1))
+def test_integers_are_written_as_python_writes_them(values):
+    assert lines(Integer(np.array(values)), len(values)) == [str(value) for value in values]
+
+
+@given(st.lists(st.integers(0, 10**15), min_size=1), st.integers(1, 8))
+def test_decimals_have_no_zeros_at_the_end_but_one_decimal(values, decimals):
+    for value, line in zip(values, lines(Decimal(np.array(values), decimals), len(values)), strict=True):
+        whole, part = divmod(value, 10**decimals)
+        assert line == f"{whole}.{f'{part:0{decimals}d}'.rstrip('0') or '0'}"
+
+
+@given(st.lists(st.lists(st.integers(-9_999_999, 9_999_999), min_size=3, max_size=3), min_size=1))
+def test_vectors_have_six_decimals(rows):
+    expected = [",".join(f"{'-' * (v < 0)}{abs(v) // 10**6}.{abs(v) % 10**6:06d}" for v in row) for row in rows]
+    assert lines(Vector(np.array(rows, np.int32)), len(rows)) == expected
+
+
+def test_a_vector_of_one_value_and_one_beside_other_fields():
+    line = joined([Integer(np.array([-5])), Vector(np.array([[1], [2]])), Integer(np.array([7]))], b";")
+    assert bytes(render(line, slice(0, 1))) == b"-5;0.000001;7\n"
+
+
+def test_texts_choices_and_empty_fields():
+    table = text_table(["a", "bcd", "é"])
+    present = np.array([False, True, True])
+    fields = [Bytes(table), Choice(["x", "yy"], np.array([1, 0, 1])), Maybe(Integer(np.array([1, 20, 300])), present)]
+    rendered = bytes(render(joined(fields, b"\t", begin=b"<", end=b">"), slice(0, 3)))
+    assert rendered.decode() == "<a\tyy\t><bcd\tx\t20><é\tyy\t300>"
+
+
+def test_rows_do_not_depend_on_each_other():
+    values = np.array([0, 5, -123456, 99999, 10**12])
+    fields = [Integer(values), Decimal(np.abs(values), 3), Vector(values[:, None] % 1000)]
+    line = joined(fields, b",")
+    together = bytes(render(line, slice(0, 5)))
+    assert together == b"".join(bytes(render(line, slice(row, row + 1))) for row in range(5))
+
+
+@pytest.mark.parametrize(("width", "rows"), [(10, 1 << 16), (10_000, 419), (5 << 20, 1)])
+def test_blocks_stay_small(tmp_path, width, rows):
+    """Rows are reported block by block: 65,536 of them or 4 MiB of text at most, but one row at least."""
+    blocks, count = [], 2 * rows + 1
+    field = Bytes(np.broadcast_to(np.zeros((1, width), np.uint8), (count, width)))
+    with Output(tmp_path, on_rows=blocks.append).edges("a.txt", count) as file:
+        file.write(joined([field], b""), count)
+    assert blocks == [rows, rows, 1]
+
+
+def test_no_rows():
+    assert bytes(render(joined([Integer(np.array([], np.int64))], b","), slice(0, 0))) == b""

@@ -79,11 +79,10 @@ def test_the_real_files_have_that_form(key):
 
 
 @pytest.mark.parametrize("key", [key[:2] for key in PATTERNS], ids=str)
-def test_seeds_decide_all_bytes_and_blocks_none(key, made, tmp_path, monkeypatch):
+def test_seeds_decide_all_bytes_and_blocks_none(key, made, tmp_path):
     name, form = key
     before = contents(made(name, events=6000, form=form))
-    monkeypatch.setattr("data_prep.synth.text._BLOCK_BYTES", 30_000)
-    write(Request(name, events=6000, form=form), tmp_path)
+    write(Request(name, events=6000, form=form), tmp_path, block_bytes=30_000)
     assert contents(tmp_path) == before
     other = contents(made(name, events=6000, form=form, seed=1))
     assert all(other[file] != content for file, content in before.items())
