@@ -20,17 +20,18 @@ from dgl_dysign.errors import ConfigError
 
 __all__ = ["KINDS", "bytes_on_disk", "features", "options"]
 
-# The module of each kind is imported when the kind is used: SciPy and Numba take seconds to load.
-_MODULES = {"spectral": "spectral", "degree": "degree", "deepwalk": "deepwalk", "node2vec": "deepwalk"}
+# Module of each kind, and the function of the same name in it; imported on use: SciPy and Numba take seconds to load.
+_HOMES = {"spectral": "spectral", "degree": "degree", "deepwalk": "node2vec", "node2vec": "node2vec"}
 
 #: The kinds of features, ``"none"`` last.
-KINDS = (*_MODULES, "none")
+KINDS = (*_HOMES, "none")
 
 # Part of every checkpoint: to be raised with each change to what is computed or kept.
 _VERSION = 1
 
-# Arguments of the kinds that say how to go on, not what to compute.
-_CONTROLS = ("progress", "start", "checkpoints")
+# Arguments of the kinds that do not say what to compute; DeepWalk is node2vec without its bias.
+_CONTROLS = ("progress", "start", "checkpoints", "pairs_at_once")
+_FIXED = {"deepwalk": ("p", "q")}
 
 
 def features(
@@ -45,13 +46,14 @@ def features(
     *,
     start: int = 0,
     state: str | os.PathLike[str] | None = None,
+    state_seconds: float = 20.0,
     **params: Any,
 ) -> Iterator[np.ndarray]:
     """Return an iterator over the node features of each snapshot, computed from the events up to it.
 
     To go on after an interruption, give the number of snapshots that were written as ``start``, and the same folder as
-    ``state``: the arrays have the same bits as in an undisturbed run. While it runs, the state that a snapshot starts
-    from is saved there now and then, always after the array before it has been taken: when the next one is asked for.
+    ``state``: the arrays have the same bits as in an undisturbed run. The state that a snapshot starts from is saved
+    there when its array is asked for, not before the one before was taken.
 
     Parameters
     ----------
@@ -70,11 +72,13 @@ def features(
     start : int, default 0
         First snapshot to give out, 0 to ``num_snapshots``; what lies before is computed only as far as it is needed.
     state : path, optional
-        Folder for checkpoints, made when there is something to save. What was saved for other events or other options,
-        or is damaged, is not used. The caller removes the folder when all is written. ``"degree"`` needs none.
+        Folder for checkpoints, made when needed. What was saved for other events or options, or is damaged, is not
+        used. The caller removes the folder when all is written. ``"degree"`` needs none.
+    state_seconds : float, default 20.0
+        Work between two checkpoints, or so many times what writing one takes if that is longer.
     **params
         Options of the kind: the keyword arguments of :func:`data_prep.features.spectral.spectral` and the like;
-        every kind takes ``progress``, a callable that is told the fraction done.
+        every kind takes ``progress``, a callable that gets the fraction done.
 
     Returns
     -------
@@ -93,23 +97,23 @@ def features(
     ((4, 7), False)
     """
     events = checked_events(snapshot, src, dst, num_nodes, num_snapshots)
-    chosen = options(kind, dim=dim, seed=seed, **{k: v for k, v in params.items() if k != "progress"})
+    progress = params.pop("progress", None)
+    chosen = options(kind, dim=dim, seed=seed, **params)
     if not 0 <= start <= num_snapshots:
         raise ConfigError(f"start: got {start}, expected 0 to {num_snapshots}")
     if kind == "none" or start == num_snapshots:
         return iter(())
-    _size.check_memory(kind, num_nodes, len(events.src), chosen)
-    controls: dict[str, Any] = {"progress": params.get("progress"), "start": start}
+    _size.check_memory(kind, num_nodes, len(events.src), chosen, _size.free_memory())
+    controls: dict[str, Any] = {"progress": progress, "start": start}
     if state is not None and kind != "degree":
-        controls["checkpoints"] = Checkpoints(state, _key(kind, events, chosen))
+        controls["checkpoints"] = Checkpoints(state, _key(kind, events, chosen), state_seconds)
     return _function(kind)(events, **chosen, **controls)
 
 
 def bytes_on_disk(kind: str, num_nodes: int, num_snapshots: int, dim: int | None = None, decay: Any = None) -> int:
-    """Return the bytes that features may take on disk, with their checkpoints, for comparison with what is free.
+    """Return the bytes that features, with their checkpoints, may take on disk.
 
-    It is what N x d float32 take for each snapshot: Parquet takes a tenth less, and next to nothing for rows of nodes
-    not seen yet.
+    These are N x d float32 a snapshot; Parquet takes a tenth less, and next to nothing for nodes not seen yet.
 
     Parameters
     ----------
@@ -149,7 +153,7 @@ def _key(kind: str, events: Events, chosen: dict[str, Any]) -> str:
 
 
 def options(kind: str, **given: object) -> dict[str, Any]:
-    """Return all options of a kind, as given (None: not given) or else the default: what a manifest records.
+    """Return all options of a kind, those that are None by their default: what a manifest records.
 
     Raises
     ------
@@ -165,17 +169,18 @@ def options(kind: str, **given: object) -> dict[str, Any]:
         raise ConfigError(f"kind: got {kind!r}, expected one of {', '.join(KINDS)}")
     if kind == "none":
         return {}
-    named = list(signature(_function(kind)).parameters.values())[1:]  # the first are the events
-    known = {p.name: p.default for p in named if p.name not in _CONTROLS}
-    asked = {name: value for name, value in given.items() if value is not None}
-    unknown = sorted(set(asked) - set(known))
-    if unknown:
-        raise ConfigError(f"{kind} features: got the unknown option {unknown[0]!r}, expected one of {', '.join(known)}")
-    dim = asked.get("dim", 1)
+    parameters = list(signature(_function(kind)).parameters.values())[1:]  # the first are the events
+    hidden = (*_CONTROLS, *_FIXED.get(kind, ()))
+    defaults = {parameter.name: parameter.default for parameter in parameters if parameter.name not in hidden}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if unknown := sorted(set(chosen) - set(defaults)):
+        expected = ", ".join(defaults)
+        raise ConfigError(f"{kind} features: got the unknown option {unknown[0]!r}, expected one of {expected}")
+    dim = chosen.get("dim", 1)
     if not isinstance(dim, int) or dim < 1:
         raise ConfigError(f"dim: got {dim}, expected at least 1")
-    return {**known, **asked}
+    return {**defaults, **chosen}
 
 
 def _function(kind: str) -> Callable[..., Iterator[np.ndarray]]:
-    return getattr(import_module(f"data_prep.features.{_MODULES[kind]}"), kind)
+    return getattr(import_module(f"data_prep.features.{_HOMES[kind]}"), _HOMES[kind])

@@ -14,9 +14,6 @@ import numpy as np
 #: Arrays by name.
 State = Mapping[str, np.ndarray]
 
-# Work between two checkpoints: so many seconds, or so many times what writing one takes, whichever is longer.
-_EVERY = 20.0
-
 
 class Checkpoints:
     """Keeps the state that a snapshot starts from, the two newest ones.
@@ -29,6 +26,8 @@ class Checkpoints:
         Where the files lie; made when the first one is written.
     key : str
         Says what the state depends on: options, events, versions.
+    every : float, default 20.0
+        Work between two checkpoints: so many seconds, or so many times what writing one takes if that is longer.
 
     Examples
     --------
@@ -39,8 +38,8 @@ class Checkpoints:
     [3, 0, 0]
     """
 
-    def __init__(self, folder: str | os.PathLike[str], key: str) -> None:
-        self.folder, self.key = Path(folder), key
+    def __init__(self, folder: str | os.PathLike[str], key: str, every: float = 20.0) -> None:
+        self.folder, self.key, self.every = Path(folder), key, every
         self._newest: Path | None = None
         self._cost, self._since = 0.0, time.monotonic()
 
@@ -64,7 +63,7 @@ class Checkpoints:
 
     def save_if_due(self, snapshot: int, state: Callable[[], State]) -> None:
         """Write the state that a snapshot starts from, unless little was done since the last time."""
-        if time.monotonic() - self._since >= _EVERY * max(1.0, self._cost):
+        if time.monotonic() - self._since >= self.every * max(1.0, self._cost):
             before = time.monotonic()
             self.save(snapshot, state())
             self._since = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the events up to each snapshot have left behind: the one place that keeps features from seeing the future."""
+"""The graph of the events up to each snapshot: the one place that keeps features from seeing the future."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Events(NamedTuple):
 
     def digest(self) -> str:
         """Return a hash of all events, the same for every integer type that holds them."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for column in (self.snapshot, self.src, self.dst):
             for first in range(0, len(column), _EVENTS):
-                found.update(column[first : first + _EVENTS].astype(np.int64).data)
-        return found.hexdigest()
+                digest.update(column[first : first + _EVENTS].astype(np.int64).data)
+        return digest.hexdigest()
 
 
 class Past(NamedTuple):
@@ -60,27 +60,15 @@ class Past(NamedTuple):
 
 
 def checked_events(snapshot: ArrayLike, src: ArrayLike, dst: ArrayLike, num_nodes: int, num_snapshots: int) -> Events:
-    """Return the events sorted by snapshot, or say which argument is wrong.
+    """Return the events sorted by snapshot; raise ConfigError if an argument of :func:`features` is wrong.
 
     Arrays of int32 or int64 that are sorted by snapshot already are not copied, so that they may be memory-mapped.
-
-    Parameters
-    ----------
-    snapshot, src, dst : array_like of int, shape (E,)
-        Snapshot and end points of each event.
-    num_nodes, num_snapshots : int
-        Node ids lie in ``0..num_nodes-1``, snapshots in ``0..num_snapshots-1``.
-
-    Raises
-    ------
-    ConfigError
-        If the arrays are not integers of one length, or a value lies outside its range.
     """
     snapshots = _integers("snapshot", snapshot, num_snapshots)
     sources, destinations = _integers("src", src, num_nodes), _integers("dst", dst, num_nodes)
     if not len(snapshots) == len(sources) == len(destinations):
-        found = f"{len(snapshots)}, {len(sources)} and {len(destinations)}"
-        raise ConfigError(f"snapshot, src and dst: got lengths {found}, expected one length")
+        lengths = f"{len(snapshots)}, {len(sources)} and {len(destinations)}"
+        raise ConfigError(f"snapshot, src and dst: got lengths {lengths}, expected one length")
     if (snapshots[1:] < snapshots[:-1]).any():
         order = np.argsort(snapshots, kind="stable")
         snapshots, sources, destinations = snapshots[order], sources[order], destinations[order]

@@ -33,26 +33,25 @@ def on_disk(kind: str, num_nodes: int, num_snapshots: int, options: Mapping[str,
 def in_memory(kind: str, num_nodes: int, num_events: int, options: Mapping[str, Any]) -> int:
     """Return about how many bytes the computation takes at its peak, beside the events.
 
-    The array given out and the one before, which the caller may still hold, are included. Peaks measured on
-    DBLP and on graphs of 0.6 and 2.7 million nodes lay 0 to 30 % below; those of degree features by up to 250 MiB.
+    The yielded array and the one before, which the caller may still hold, are included. Peaks measured on DBLP and on
+    graphs of 0.6 and 2.7 million nodes lay 0 to 30 % below; those of degree features by up to 250 MiB.
     """
     if kind == "none":
         return 0
-    given = _BASE + 2 * 4 * num_nodes * width(options)
+    yielded = _BASE + 2 * 4 * num_nodes * width(options)
     if kind == "degree":
-        return given + 80 * num_nodes + 60 * min(num_events, 1 << 22) + 9 * num_events
+        return yielded + 80 * num_nodes + 60 * min(num_events, 1 << 22) + 9 * num_events
     links = 2 * num_events
     if kind == "spectral":
         columns = options["dim"] + options["oversample"]
         work = 4 * num_nodes * (width(options) + options["dim"] + 3 * columns)
         correction = 8 * min(10 * links, options["max_paths"])
-        return given + work + correction + links * (24 * np.size(options["decay"]) + 36)
-    return given + 2 * 4 * num_nodes * options["dim"] + 80 * links
+        return yielded + work + correction + links * (24 * np.size(options["decay"]) + 36)
+    return yielded + 2 * 4 * num_nodes * options["dim"] + 80 * links
 
 
-def check_memory(kind: str, num_nodes: int, num_events: int, options: Mapping[str, Any]) -> None:
-    """Raise ConfigError, with what would fit, if the estimate is beyond the free memory; unknown memory is enough."""
-    free = free_memory()
+def check_memory(kind: str, num_nodes: int, num_events: int, options: Mapping[str, Any], free: int | None) -> None:
+    """Raise ConfigError, with what would fit, if the estimate is beyond the free memory (None: unknown, enough)."""
     needed = in_memory(kind, num_nodes, num_events, options)
     if free is None or needed <= free:
         return
@@ -71,8 +70,7 @@ def check_memory(kind: str, num_nodes: int, num_events: int, options: Mapping[st
 
 def free_memory(root: Path = Path("/")) -> int | None:
     """Return the bytes that can still be used, by the system's count and by limits on this process; None: unknown."""
-    found = [*_of_system(root), *_of_groups(root)]
-    return min(found) if found else None
+    return min((*_of_system(root), *_of_groups(root)), default=None)
 
 
 def _of_system(root: Path) -> Iterator[int]:

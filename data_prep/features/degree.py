@@ -11,9 +11,6 @@ from data_prep.features._past import Events
 #: What the event counts are multiplied by with each snapshot that passes: since ever, recently, and just now.
 DECAYS = (1.0, 0.9, 0.7, 0.3)
 
-# Events whose pairs are sorted together: bounds the memory, not the result.
-_PAIRS = 1 << 22
-
 
 def degree(
     events: Events,
@@ -22,6 +19,7 @@ def degree(
     *,
     progress: Callable[[float], None] | None = None,
     start: int = 0,
+    pairs_at_once: int = 1 << 22,
 ) -> Iterator[np.ndarray]:
     r"""Yield for each snapshot seven counts and ages of each node.
 
@@ -40,6 +38,8 @@ def degree(
         Called with the fraction done after each snapshot.
     start : int, default 0
         First snapshot that is yielded; those before are counted, which takes next to no time.
+    pairs_at_once : int
+        Events whose pairs are sorted together: bounds the memory, changes nothing.
 
     Yields
     ------
@@ -58,7 +58,7 @@ def degree(
     neighbours = np.zeros(events.num_nodes, dtype=np.int64)
     first = np.full(events.num_nodes, -1)
     last = np.full(events.num_nodes, -1)
-    novel = _first_of_pair(events)
+    novel = _first_of_pair(events, pairs_at_once)
     for snapshot in range(events.num_snapshots):
         src, dst = events.of(snapshot)
         ends = _ends(src, dst)
@@ -89,19 +89,14 @@ def _rows(snapshot: int, counts: np.ndarray, neighbours: np.ndarray, first: np.n
     return features
 
 
-def _first_of_pair(events: Events) -> np.ndarray:
+def _first_of_pair(events: Events, at_once: int) -> np.ndarray:
     """Mark the first event of each pair of nodes, whichever way round; later events do not move the marks."""
-    found = np.zeros(len(events.src), dtype=bool)
-    groups = -(-len(found) // _PAIRS)
-    for group in range(groups):
-        starts = range(0, len(found), _PAIRS)
-        rows = np.concatenate([first + _members(events, first, groups, group) for first in starts])
+    is_first = np.zeros(len(events.src), dtype=bool)
+    pieces = [slice(begin, begin + at_once) for begin in range(0, len(is_first), at_once)]
+    for group in range(len(pieces)):
+        members = [(events.src[piece] ^ events.dst[piece]) % len(pieces) == group for piece in pieces]  # u ^ v == v ^ u
+        rows = np.flatnonzero(np.concatenate(members))
         src, dst = events.src[rows], events.dst[rows]
         pair = np.minimum(src, dst).astype(np.int64) * events.num_nodes + np.maximum(src, dst)
-        found[rows[np.unique(pair, return_index=True)[1]]] = True
-    return found
-
-
-def _members(events: Events, first: int, groups: int, group: int) -> np.ndarray:
-    rows = slice(first, first + _PAIRS)
-    return np.flatnonzero((events.src[rows] ^ events.dst[rows]) % groups == group)  # u ^ v == v ^ u
+        is_first[rows[np.unique(pair, return_index=True)[1]]] = True
+    return is_first

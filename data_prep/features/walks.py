@@ -1,4 +1,4 @@
-"""Random walks over a weighted graph, each with its own stream of random numbers."""
+"""Random walks over a weighted graph, and skip-gram trained on them; the same bits on any number of cores."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from data_prep.features._checkpoint import State, of_generator, set_generator
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-# Walks that one task makes. The walks do not depend on it.
+# Walks that one task draws (they do not depend on it), or whose pairs it collects (the order of training does).
 _BLOCK = 2048
+
+# Parts that the nodes are dealt into, which is also the largest number of cores at work; small graphs get fewer, so
+# that there is something to draw negatives from.
+_PARTS = 16
+_NODES_A_PART = 64
 
 
 @njit(cache=True, nogil=True)
-def next_random(state: np.ndarray) -> np.uint64:
+def _next_random(state: np.ndarray) -> np.uint64:
     """Return the next 64 random bits of a stream (SplitMix64: every state is a good seed)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     z = state[0]
@@ -26,18 +33,18 @@ def next_random(state: np.ndarray) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def stream(seed: np.uint64, index: int) -> np.ndarray:
+def _stream(seed: np.uint64, index: int) -> np.ndarray:
     """Return the state of the stream number ``index`` of a seed."""
     state = np.empty(1, np.uint64)
     state[0] = seed
-    state[0] = next_random(state) ^ (np.uint64(index) * np.uint64(0xD1342543DE82EF95))
-    state[0] = next_random(state)
+    state[0] = _next_random(state) ^ (np.uint64(index) * np.uint64(0xD1342543DE82EF95))
+    state[0] = _next_random(state)
     return state
 
 
 @njit(cache=True, nogil=True)
 def _uniform(state: np.ndarray) -> float:
-    return np.float64(next_random(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return np.float64(_next_random(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @njit(cache=True, nogil=True)
@@ -99,7 +106,7 @@ def _fill(
     walks: np.ndarray,
 ) -> None:  # fmt: skip
     for row in range(len(walks)):
-        state = stream(seed, first + row)
+        state = _stream(seed, first + row)
         walk = walks[row]
         for step in range(1, len(walk)):
             if step == 1 or p == q == 1:
@@ -152,3 +159,197 @@ class Walker:
 
         list(pool.map(fill, range(0, len(starts), _BLOCK)))
         return walks
+
+
+@njit(cache=True, nogil=True)
+def _window(place: int, length: int, window: int, state: np.ndarray) -> tuple[int, int]:
+    # Word2vec's weighting: the reach is drawn anew at each place, so that near pairs are seen more often than far ones.
+    reach = 1 + int(np.int64(_next_random(state) % np.uint64(window)))
+    return max(0, place - reach), min(length, place + reach + 1)
+
+
+@njit(cache=True, nogil=True)
+def _count_pairs(
+    walks: np.ndarray, part: np.ndarray, parts: int, window: int, seed: np.uint64, first: int, counts: np.ndarray
+) -> None:
+    for row in range(len(walks)):
+        state = _stream(seed, first + row)
+        walk = walks[row]
+        for i in range(len(walk)):
+            first_place, last_place = _window(i, len(walk), window, state)
+            for j in range(first_place, last_place):
+                if j != i:
+                    counts[part[walk[i]] * parts + part[walk[j]]] += 1
+
+
+@njit(cache=True, nogil=True)
+def _collect_pairs(
+    walks: np.ndarray, part: np.ndarray, parts: int, window: int, seed: np.uint64, first: int, place: np.ndarray,
+    pairs: np.ndarray,
+) -> None:  # fmt: skip
+    for row in range(len(walks)):
+        state = _stream(seed, first + row)
+        walk = walks[row]
+        for i in range(len(walk)):
+            first_place, last_place = _window(i, len(walk), window, state)
+            for j in range(first_place, last_place):
+                if j != i:
+                    bucket = part[walk[i]] * parts + part[walk[j]]
+                    pairs[place[bucket], 0] = walk[i]
+                    pairs[place[bucket], 1] = walk[j]
+                    place[bucket] += 1
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _train(
+    pairs: np.ndarray, center: np.ndarray, context: np.ndarray, noise: np.ndarray, negative: int, rate: np.float32,
+    seed: np.uint64, index: int,
+) -> None:  # fmt: skip
+    state = _stream(seed, index)
+    dim = center.shape[1]
+    change = np.empty(dim, np.float32)
+    for pair in range(len(pairs)):
+        inner = center[pairs[pair, 0]]
+        change[:] = 0
+        for draw in range(negative + 1):
+            node = pairs[pair, 1]
+            if draw > 0:
+                node = noise[np.int64(_next_random(state) % np.uint64(len(noise)))]
+                if node == pairs[pair, 1]:
+                    continue
+            outer = context[node]
+            score = np.float32(0)
+            for f in range(dim):
+                score += inner[f] * outer[f]
+            step = rate * (np.float32(draw == 0) - np.float32(1) / (np.float32(1) + np.exp(-score)))
+            for f in range(dim):
+                change[f] += step * outer[f]
+                outer[f] += step * inner[f]
+        for f in range(dim):
+            inner[f] += change[f]
+
+
+class SkipGram:
+    r"""Embeds nodes so that those close to each other on walks get similar vectors.
+
+    Source: Mikolov et al. (NeurIPS 2013); the order of training is that of GraphVite (Zhu et al., WWW 2019). For each
+    pair (u, v) at most ``window`` steps apart, one step of gradient descent on
+
+    .. math:: -\log \sigma(x_u \cdot y_v) - \sum_{k=1}^{K} \log \sigma(-x_u \cdot y_{n_k}),
+              \quad n_k \sim \mathrm{weight}^{3/4}
+
+    The nodes are dealt at random into parts. Pairs are put in buckets by the parts of u and v, and negatives are drawn
+    from the part of v; buckets without a part in common are trained at the same time, each by one thread in a fixed
+    order. So no two threads touch one vector, and the result is the same with any number of cores.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of vectors.
+    dim : int
+        Their width.
+    seed : int
+        Seed of the first vectors and of all that is drawn.
+
+    Shapes
+    ------
+    ``center`` : (N, dim) float32, the vectors x; ``context`` : (N, dim) float32, the vectors y, zero at first.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> import numpy as np
+    >>> model = SkipGram(num_nodes=4, dim=8, seed=0)
+    >>> walks = np.tile(np.array([[0, 1, 0, 1], [2, 3, 2, 3]], dtype=np.int32), (500, 1))
+    >>> with ThreadPoolExecutor() as pool:
+    ...     model.train(walks, np.ones(4), window=2, negative=5, rate=0.05, pool=pool)
+    >>> similarity = model.center @ model.context.T
+    >>> bool(similarity[0, 1] > similarity[0, 3])
+    True
+    """
+
+    def __init__(self, num_nodes: int, dim: int, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self.center = (self._rng.random((num_nodes, dim), dtype=np.float32) - np.float32(0.5)) / np.float32(dim)
+        self.context = np.zeros((num_nodes, dim), dtype=np.float32)
+
+    def state(self) -> State:
+        """Return all that decides about further training, by name."""
+        return {"center": self.center, "context": self.context, "model_rng": of_generator(self._rng)}
+
+    def restore(self, state: State) -> None:
+        """Take over what :meth:`state` returned."""
+        self.center, self.context = state["center"], state["context"]
+        set_generator(self._rng, state["model_rng"])
+
+    def train(
+        self, walks: np.ndarray, weight: np.ndarray, window: int, negative: int, rate: float, pool: Executor
+    ) -> None:
+        """Go once over the pairs of some walks.
+
+        Parameters
+        ----------
+        walks : numpy.ndarray of int32, shape (W, L)
+            Node ids.
+        weight : numpy.ndarray, shape (N,)
+            How often a node is drawn as a negative, to the power 3/4; 0: never.
+        window : int >= 1
+            Largest distance of a pair; each position draws its own from 1 to ``window``.
+        negative : int >= 0
+            Negatives a pair.
+        rate : float
+            Learning rate.
+        pool : concurrent.futures.Executor
+            Threads.
+        """
+        parts = min(_PARTS, max(1, int(np.count_nonzero(weight)) // _NODES_A_PART))
+        part = self._deal(weight, parts)
+        noise = [self._noise(weight, np.flatnonzero(part == one)) for one in range(parts)]
+        pairs, bounds = self._pairs(walks, part, parts, window, pool)
+        seed = self._rng.integers(2**63, dtype=np.uint64)
+        for turn in range(parts):
+
+            def train(row: int, turn: int = turn) -> None:
+                column = (row + turn) % parts
+                bucket = row * parts + column
+                batch = pairs[bounds[bucket] : bounds[bucket + 1]]
+                _train(batch, self.center, self.context, noise[column], negative, np.float32(rate), seed, bucket)
+
+            list(pool.map(train, range(parts)))
+
+    def _deal(self, weight: np.ndarray, parts: int) -> np.ndarray:
+        used = np.flatnonzero(weight)
+        part = np.zeros(len(weight), dtype=np.int32)
+        part[self._rng.permutation(used)] = np.arange(len(used)) % parts
+        return part
+
+    def _noise(self, weight: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+        """Return a table of nodes, each as often as it is to be drawn; the random offset evens out the rounding."""
+        sums = np.cumsum(weight[nodes] ** 0.75)
+        size = max(8192, 4 * len(nodes))
+        wanted = (np.arange(size) + self._rng.random()) / size * sums[-1]
+        return nodes[np.minimum(np.searchsorted(sums, wanted, side="right"), len(nodes) - 1)].astype(np.int32)
+
+    def _pairs(
+        self, walks: np.ndarray, part: np.ndarray, parts: int, window: int, pool: Executor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pairs ordered by bucket, then as on the walks, and the bounds of the buckets."""
+        seed = self._rng.integers(2**63, dtype=np.uint64)
+        starts = range(0, len(walks), _BLOCK)
+        counts = np.zeros((len(starts), parts * parts), dtype=np.int64)
+
+        def count(block: int) -> None:
+            first = starts[block]
+            _count_pairs(walks[first : first + _BLOCK], part, parts, window, seed, first, counts[block])
+
+        list(pool.map(count, range(len(starts))))
+        bounds = np.concatenate([[0], np.cumsum(counts.sum(axis=0))])
+        place = bounds[:-1] + np.cumsum(counts, axis=0) - counts
+        pairs = np.empty((bounds[-1], 2), dtype=np.int32)
+
+        def collect(block: int) -> None:
+            first = starts[block]
+            _collect_pairs(walks[first : first + _BLOCK], part, parts, window, seed, first, place[block], pairs)
+
+        list(pool.map(collect, range(len(starts))))
+        return pairs, bounds

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from data_prep.features import KINDS, _checkpoint, features
+from data_prep.features import KINDS, features
 from data_prep.features._checkpoint import Checkpoints
 from dgl_dysign.errors import ConfigError
 
@@ -25,11 +25,6 @@ PARAMS = {
 SNAPSHOTS = 6
 
 
-@pytest.fixture(autouse=True)
-def _a_checkpoint_after_every_snapshot(monkeypatch):
-    monkeypatch.setattr(_checkpoint, "_EVERY", 0.0)
-
-
 def made_events(seed: int = 0):
     """Return events of 80 nodes over six snapshots, of which one is empty."""
     rng = np.random.default_rng(seed)
@@ -38,8 +33,10 @@ def made_events(seed: int = 0):
     return snapshot, src, (src + rng.integers(0, 12, 500)) % 80, 80, SNAPSHOTS
 
 
-def run(kind, start=0, state=None, events=None, **change):
-    return features(kind, *(events or made_events()), start=start, state=state, **{**PARAMS[kind], **change})
+def run(kind, start=0, state=None, events=None, seconds=0.0, **change):
+    """Compute features, with a checkpoint after every snapshot unless there shall be `seconds` between two."""
+    params = {**PARAMS[kind], **change}
+    return features(kind, *(events or made_events()), start=start, state=state, state_seconds=seconds, **params)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +91,7 @@ def test_a_checkpoint_is_never_ahead_of_what_was_taken(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", STATEFUL)
-def test_a_checkpoint_spares_the_work_before_it(kind, whole, tmp_path, monkeypatch):
+def test_a_checkpoint_spares_the_work_before_it(kind, whole, tmp_path):
     list(run(kind, state=tmp_path))
     seen = []
     assert_same(run(kind, SNAPSHOTS - 1, tmp_path, progress=seen.append), whole[kind][-1:])
@@ -130,17 +127,16 @@ def test_a_damaged_checkpoint_counts_as_absent(damage, whole, tmp_path):
 
 def test_every_single_damaged_byte_is_seen_or_does_no_harm(whole, tmp_path):
     list(run("deepwalk", state=tmp_path))
-    good = Checkpoints(tmp_path, "")
     path = max(tmp_path.glob("*.npz"))
     raw = path.read_bytes()
-    good.key = np.load(path)["key"].item()
-    before = good._read(path)
+    state = Checkpoints(tmp_path, np.load(path)["key"].item())
+    newest, before = state.load(SNAPSHOTS)
     rng = np.random.default_rng(0)
     for place in rng.choice(len(raw), 300, replace=False):
         path.write_bytes(raw[:place] + bytes([raw[place] ^ 1 << int(rng.integers(8))]) + raw[place + 1 :])
-        after = good._read(path)
+        number, after = state.load(SNAPSHOTS)
         needed = set(before) - {"key"}
-        if after is not None and needed <= set(after):
+        if number == newest and needed <= set(after):
             assert all(before[name].tobytes() == after[name].tobytes() for name in needed)
 
 
@@ -174,17 +170,15 @@ def test_a_failed_save_leaves_the_older_checkpoint_and_no_rubbish(tmp_path, monk
     assert Checkpoints(tmp_path, "key").load(5)[0] == 1
 
 
-def test_little_work_is_not_saved(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(_checkpoint, "_EVERY", 20.0)
-    assert_same(run("deepwalk", state=tmp_path / "state"), whole["deepwalk"])
+def test_little_work_is_not_saved(whole, tmp_path):
+    assert_same(run("deepwalk", state=tmp_path / "state", seconds=20.0), whole["deepwalk"])
     assert not (tmp_path / "state").exists()
 
 
 def test_dear_checkpoints_are_rare(tmp_path, monkeypatch):
-    monkeypatch.setattr(_checkpoint, "_EVERY", 10.0)
     now = [0.0]
-    monkeypatch.setattr(_checkpoint.time, "monotonic", lambda: now[0])
-    kept = Checkpoints(tmp_path, "key")
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    kept = Checkpoints(tmp_path, "key", every=10.0)
 
     def state():
         now[0] += 3  # what writing takes
@@ -205,10 +199,8 @@ def test_a_killed_process_goes_on(whole, tmp_path):
 import sys
 from pathlib import Path
 import numpy as np
-from data_prep.features import _checkpoint
 sys.path.insert(0, sys.argv[1])
 from test_features_resume import run
-_checkpoint._EVERY = 0.0
 out = Path(sys.argv[2])
 for t, x in enumerate(run("node2vec", state=out / "state")):
     np.save(out / "part.npy", x)
@@ -221,7 +213,6 @@ for t, x in enumerate(run("node2vec", state=out / "state")):
     here = os.path.dirname(__file__)
     with subprocess.Popen([sys.executable, "-c", code, here, tmp_path], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"here\n"
-        time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     written = [np.load(tmp_path / f"{t}.npy") for t in range(4)]
     assert_same(itertools.chain(written, run("node2vec", 4, tmp_path / "state")), whole["node2vec"])

@@ -2,13 +2,14 @@
 
 import itertools
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from data_prep.features import features
+from data_prep.features.spectral import LogProximity, Workers, _leading, _onward, _pieces
 
 NUM_NODES = 150
 
@@ -63,11 +64,6 @@ def test_default_threshold_and_iterations_stay_close_to_the_dense_subspace():
 
 def test_large_negative_eigenvalues_count_by_their_magnitude():
     # Two copies of a bipartite graph: its proximity has eigenvalues of both signs once the log is out of the way.
-    from scipy.sparse import csr_array
-
-    from data_prep.features._proximity import LogProximity, Workers
-    from data_prep.features.spectral import _leading
-
     a = np.zeros((24, 24))
     a[:12, 12:] = 1
     a += a.T
@@ -139,24 +135,113 @@ def test_fewer_nodes_than_columns():
     np.testing.assert_allclose(np.linalg.norm(x[1], axis=1), [1, 1, 1, 0], atol=1e-5)
 
 
-def test_bits_do_not_depend_on_the_number_of_threads():
-    code = """
-import hashlib, os, sys
-cores = int(sys.argv[1])
-os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
-os.cpu_count = lambda: cores
-import numpy as np
-from data_prep.features import features
-rng = np.random.default_rng(0)
-src, dst = rng.integers(0, 3000, (2, 9000))
-arrays = features("spectral", np.arange(9000) // 4500, src, dst, 3000, 2, dim=32)
-print(hashlib.sha256(b"".join(x.tobytes() for x in arrays)).hexdigest())
-"""
-    found = set()
+def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
+    src, dst = np.random.default_rng(0).integers(0, 1500, (2, 4500))
+    results = set()
     for cores in (1, 2, 4):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(cores), "OPENBLAS_NUM_THREADS": str(cores)}
-        run = subprocess.run(
-            [sys.executable, "-c", code, str(cores)], env=environment, capture_output=True, text=True, check=True
-        )
-        found.add(run.stdout)
-    assert len(found) == 1
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        with threadpool_limits(limits=cores):
+            arrays = list(features("spectral", np.arange(4500) // 2250, src, dst, 1500, 2, dim=32))
+        results.add(b"".join(x.tobytes() for x in arrays))
+    assert len(results) == 1
+
+
+ALL = 1 << 40
+
+
+def hub_graph(num_nodes: int = 120) -> np.ndarray:
+    """Return weights of a sparse graph in which nodes 0 to 2 know almost everybody."""
+    rng = np.random.default_rng(0)
+    a = np.triu(rng.random((num_nodes, num_nodes)) < 0.03, 1) * rng.uniform(0.2, 2, (num_nodes, num_nodes))
+    a[:3, 3:] = (rng.random((3, num_nodes - 3)) < 0.9) * rng.uniform(0.2, 2, (3, num_nodes - 3))
+    return a + a.T
+
+
+def normalised(a: np.ndarray) -> np.ndarray:
+    scale = a.sum(1) ** -0.5
+    return scale[:, None] * a * scale
+
+
+def dense_correction(a: np.ndarray, keep: np.ndarray, threshold: float) -> np.ndarray:
+    p, mask = normalised(a), np.diag(keep.astype(float))
+    x = (p + p @ mask @ p + p @ mask @ p @ mask @ p) * len(a) / 50
+    return np.where(x > threshold, np.log1p(x) - 0.75 * x, 0)
+
+
+def correction_of(a: np.ndarray, max_paths: int, **limit: int) -> np.ndarray:
+    with Workers() as workers:
+        blocks = LogProximity(csr_array(a), 0.3, max_paths, workers, **limit).correction
+    return np.concatenate([block.toarray() for block in blocks])
+
+
+def count_paths(a: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    links, mask = (a > 0).astype(int), np.diag(keep.astype(int))
+    return (links @ mask @ links).sum(1) + (links @ mask @ links @ mask @ links).sum(1)
+
+
+def test_without_need_all_paths_are_followed():
+    a = hub_graph()
+    everybody = np.ones(len(a), bool)
+    onward, paths = _onward(csr_array(a), ALL)
+    assert (onward != csr_array(a)).nnz == 0
+    assert np.array_equal(paths, count_paths(a, everybody))
+    np.testing.assert_allclose(correction_of(a, ALL), dense_correction(a, everybody, 0.3), atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
+def test_with_a_limit_the_busiest_nodes_are_not_passed_through_but_end_paths(share):
+    a = hub_graph()
+    neighbours = (a > 0).sum(1)
+    limit = int(share * count_paths(a, neighbours > 0).sum())
+    _, paths = _onward(csr_array(a), limit)
+    assert 0 < paths.sum() <= limit
+    # As few are left out as possible: all with the next larger number of neighbours would be too many.
+    allowed = max(n for n in {0, *neighbours} if count_paths(a, neighbours <= n).sum() <= limit)
+    keep = neighbours <= allowed
+    assert not keep[np.argmax(neighbours)]
+    found = correction_of(a, limit)
+    np.testing.assert_allclose(found, dense_correction(a, keep, 0.3), atol=1e-6)
+    np.testing.assert_allclose(found, found.T, atol=1e-6)
+    assert found[0].any()
+
+
+def test_no_paths_at_all_leave_the_edges():
+    a = hub_graph()
+    np.testing.assert_allclose(correction_of(a, 0), dense_correction(a, np.zeros(len(a), bool), 0.3), atol=1e-6)
+
+
+def test_the_linear_part_keeps_the_hubs():
+    a = hub_graph()
+    p, basis = normalised(a), np.random.default_rng(1).standard_normal((len(a), 5)).astype(np.float32)
+    with Workers() as workers:
+        found = LogProximity(csr_array(a), 1e6, 0, workers) @ basis
+    np.testing.assert_allclose(found, 0.75 * len(a) / 50 * (p + p @ p + p @ p @ p) @ basis, rtol=1e-4, atol=1e-5)
+
+
+def test_a_block_in_pieces_has_the_same_entries():
+    a = hub_graph()
+    np.testing.assert_array_equal(correction_of(a, ALL, paths_a_thread=2000), correction_of(a, ALL))
+
+
+def test_pieces_cover_a_block_and_are_as_long_as_they_may_be():
+    pieces = [(piece.start, piece.stop) for piece in _pieces(np.array([4.0, 6, 1, 20, 3, 3]), 512, 10)]
+    assert pieces == [(512, 514), (514, 515), (515, 516), (516, 518)]
+    assert [(piece.start, piece.stop) for piece in _pieces(np.array([99.0]), 0, 10)] == [(0, 1)]
+
+
+def test_a_limit_changes_features_but_little_and_lets_nothing_of_the_future_in():
+    rng = np.random.default_rng(0)
+    snapshot = np.sort(rng.integers(0, 3, 1500))
+    src = rng.integers(0, 150, 1500)
+    dst = np.where(rng.random(1500) < 0.8, src // 30 * 30 + rng.integers(0, 30, 1500), rng.integers(0, 3, 1500))
+    options = {"dim": 5, "decay": 0.7, "max_paths": 100_000}
+    limited = list(features("spectral", snapshot, src, dst, 150, 3, **options))
+    full = list(features("spectral", snapshot, src, dst, 150, 3, dim=5, decay=0.7))
+    assert not np.array_equal(limited[-1], full[-1])
+    (q, _), (r, _) = np.linalg.qr(limited[-1]), np.linalg.qr(full[-1])
+    assert np.linalg.svd(q.T @ r, compute_uv=False).min() > 0.9
+    early = snapshot < 2
+    for x, y in zip(
+        limited[:2], features("spectral", snapshot[early], src[early], dst[early], 150, 2, **options), strict=True
+    ):
+        assert np.array_equal(x, y)

@@ -14,7 +14,7 @@ from data_prep.features._past import Events, Past, accumulate, check_decay
 from dgl_dysign.errors import ConfigError
 
 if TYPE_CHECKING:
-    from data_prep.features.skipgram import SkipGram
+    from data_prep.features.walks import SkipGram
 
 # Walks that are drawn, split into pairs and trained on together: bounds the memory.
 _CHUNK = 16384
@@ -40,11 +40,13 @@ class _Options(NamedTuple):
                 raise ConfigError(f"{name}: got {getattr(self, name)}, expected a finite number above 0")
 
 
-def deepwalk(
+def node2vec(
     events: Events,
     dim: int = 128,
     seed: int = 0,
     *,
+    p: float = 1.0,
+    q: float = 1.0,
     decay: float = 1.0,
     walk_length: int = 40,
     num_walks: int = 5,
@@ -56,13 +58,14 @@ def deepwalk(
     start: int = 0,
     checkpoints: Checkpoints | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield for each snapshot the skip-gram vectors of its nodes, trained on walks over the graph accumulated so far.
+    r"""Yield for each snapshot the skip-gram vectors of its nodes, trained on walks over the graph accumulated so far.
 
-    Source: DeepWalk (Perozzi et al., KDD 2014), with negative sampling in place of the hierarchical softmax. A step of
-    a walk goes to a neighbour with probability proportional to the pair's weight, the sum of
-    ``decay ** (t - t_event)`` over its events. Each snapshot goes on from the vectors of the one before, with most
-    walks from the nodes that have an event in it, so that consecutive spaces stay aligned; a snapshot without events
-    repeats the one before.
+    Source: node2vec (Grover and Leskovec, KDD 2016); with p = q = 1, which is the kind ``"deepwalk"``, DeepWalk
+    (Perozzi et al., KDD 2014) with negative sampling in place of the hierarchical softmax. A walk that came from t goes
+    on to x with probability proportional to :math:`\alpha(t, x)` times the pair's weight, the sum of
+    ``decay ** (t - t_event)`` over its events, where :math:`\alpha` is 1/p if x = t, 1 if t and x are neighbours, and
+    1/q otherwise. Each snapshot goes on from the vectors of the one before, with most walks from the nodes that have an
+    event in it, so that consecutive spaces stay aligned; a snapshot without events repeats the one before.
 
     Parameters
     ----------
@@ -72,6 +75,10 @@ def deepwalk(
         Width of the features.
     seed : int, default 0
         Seed of all that is drawn; the result is the same with any number of cores.
+    p : float > 0, default 1.0
+        Return parameter: large values keep the walk from turning back.
+    q : float > 0, default 1.0
+        In-out parameter: large values keep the walk near the node it came from.
     decay : float in (0, 1], default 1.0
         What an event's weight is multiplied by with each snapshot that passes; 1: repeated events are counted.
     walk_length : int >= 2, default 40
@@ -106,107 +113,36 @@ def deepwalk(
     Examples
     --------
     >>> from data_prep.features import features
-    >>> [x.shape for x in features("deepwalk", [0, 1], [0, 1], [1, 2], num_nodes=4, num_snapshots=2, dim=8)]
-    [(4, 8), (4, 8)]
-    """
-    yield from node2vec(
-        events, dim, seed, p=1.0, q=1.0, decay=decay, walk_length=walk_length, num_walks=num_walks,
-        refresh_walks=refresh_walks, window=window, negative=negative, rate=rate, progress=progress,
-        start=start, checkpoints=checkpoints,
-    )  # fmt: skip
-
-
-def node2vec(
-    events: Events,
-    dim: int = 128,
-    seed: int = 0,
-    *,
-    p: float = 1.0,
-    q: float = 1.0,
-    decay: float = 1.0,
-    walk_length: int = 40,
-    num_walks: int = 5,
-    refresh_walks: int = 1,
-    window: int = 5,
-    negative: int = 5,
-    rate: float = 0.025,
-    progress: Callable[[float], None] | None = None,
-    start: int = 0,
-    checkpoints: Checkpoints | None = None,
-) -> Iterator[np.ndarray]:
-    r"""Yield for each snapshot the skip-gram vectors of its nodes, trained on biased walks.
-
-    Source: node2vec (Grover and Leskovec, KDD 2016). As :func:`deepwalk`, but a walk that came from t goes on to x
-    with probability proportional to :math:`\alpha(t, x)` times the weight, where :math:`\alpha` is 1/p if x = t, 1 if t
-    and x are neighbours, and 1/q otherwise.
-
-    Parameters
-    ----------
-    events, dim, seed, decay, walk_length, num_walks, refresh_walks, window, negative, rate : see :func:`deepwalk`
-        As for :func:`deepwalk`.
-    p : float > 0, default 1.0
-        Return parameter: large values keep the walk from turning back.
-    q : float > 0, default 1.0
-        In-out parameter: large values keep the walk near the node it came from.
-
-    Yields
-    ------
-    numpy.ndarray, shape (N, dim), float32
-        Rows of nodes not seen yet are zero.
-
-    Raises
-    ------
-    ConfigError
-        If a parameter is outside its range.
-
-    Examples
-    --------
-    >>> from data_prep.features import features
     >>> [x.shape for x in features("node2vec", [0], [0], [1], num_nodes=2, num_snapshots=1, dim=8, p=4.0, q=0.5)]
     [(2, 8)]
     """
     options = _Options(p, q, walk_length, num_walks, refresh_walks, window, negative, rate)
     options.check()
     check_decay(decay)
-    run = _Run(events, dim, seed, options, start, checkpoints)
-    yield from run.snapshots(decay, progress)
+    from data_prep.features.walks import SkipGram
 
+    rng = np.random.default_rng(seed)
+    model = SkipGram(events.num_nodes, dim, int(rng.integers(2**63)))
+    first, saved = checkpoints.load(start) if checkpoints else (0, {})
+    if saved:
+        model.restore(saved)
+        set_generator(rng, saved["rng"])
 
-class _Run:
-    """The model and the generator of a run, which go on from snapshot to snapshot."""
+    def state() -> State:
+        return {**model.state(), "rng": of_generator(rng)}
 
-    def __init__(
-        self, events: Events, dim: int, seed: int, options: _Options, start: int, checkpoints: Checkpoints | None
-    ) -> None:
-        from data_prep.features.skipgram import SkipGram
-
-        self.events, self.options, self.start, self.checkpoints = events, options, start, checkpoints
-        self.rng = np.random.default_rng(seed)
-        self.model = SkipGram(events.num_nodes, dim, int(self.rng.integers(2**63)))
-        self.first, saved = checkpoints.load(start) if checkpoints else (0, {})
-        if saved:
-            self.model.restore(saved)
-            set_generator(self.rng, saved["rng"])
-
-    def snapshots(self, decay: float, progress: Callable[[float], None] | None) -> Iterator[np.ndarray]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for past in accumulate(self.events, decay, self.first):
-                for done in _learn(self.model, past, self.options, self.rng, pool):
-                    if progress is not None:
-                        progress((past.snapshot + done) / self.events.num_snapshots)
-                if past.snapshot >= self.start:
-                    yield self._features(past.nodes)
-                # Here the snapshot has been taken over: a checkpoint is never ahead of what was written.
-                if self.checkpoints and past.snapshot + 1 < self.events.num_snapshots:
-                    self.checkpoints.save_if_due(past.snapshot + 1, self._state)
-
-    def _features(self, seen: np.ndarray) -> np.ndarray:
-        features = np.zeros_like(self.model.center)
-        features[seen] = self.model.center[seen]
-        return features
-
-    def _state(self) -> State:
-        return {**self.model.state(), "rng": of_generator(self.rng)}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for past in accumulate(events, decay, first):
+            for done in _learn(model, past, options, rng, pool):
+                if progress is not None:
+                    progress((past.snapshot + done) / events.num_snapshots)
+            if past.snapshot >= start:
+                features = np.zeros_like(model.center)
+                features[past.nodes] = model.center[past.nodes]
+                yield features
+            # Here the snapshot has been taken over: a checkpoint is never ahead of what was written.
+            if checkpoints and past.snapshot + 1 < events.num_snapshots:
+                checkpoints.save_if_due(past.snapshot + 1, state)
 
 
 def _learn(model: SkipGram, past: Past, options: _Options, rng: np.random.Generator, pool: Executor) -> Iterator[float]:
