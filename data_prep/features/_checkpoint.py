@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from dgl_dysign.files import write_file
+
 #: Arrays by name.
 State = Mapping[str, np.ndarray]
 
@@ -72,18 +74,11 @@ class Checkpoints:
     def save(self, snapshot: int, state: State) -> None:
         """Write the state that a snapshot starts from; a reader sees all of it or nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path, partial = self.folder / f"{snapshot:05d}.npz", self.folder / f"{snapshot:05d}.partial"
+        path = self.folder / f"{snapshot:05d}.npz"
         arrays: dict[str, Any] = {"key": np.array(self.key), **state}
-        try:
-            with open(partial, "wb") as stream:
-                np.savez(stream, **arrays)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except BaseException:
-            partial.unlink(missing_ok=True)  # on a full disk it would be in the way
-            raise
-        partial.replace(path)
-        for old in {*self.folder.glob("[0-9]*.npz"), *self.folder.glob("[0-9]*.partial")} - {path, self._newest}:
+        with write_file(path) as temporary, open(temporary, "wb") as stream:
+            np.savez(stream, **arrays)
+        for old in {*self.folder.glob("[0-9]*.npz"), *self.folder.glob(".*.tmp")} - {path, self._newest}:
             old.unlink()
         self._newest = path
 

@@ -148,7 +148,7 @@ def test_every_single_damaged_byte_is_seen_or_does_no_harm(whole, tmp_path):
 def test_a_foreign_checkpoint_counts_as_absent_and_goes_with_the_first_of_ours(change, whole, tmp_path):
     change = {"kind": "deepwalk", **change}
     list(run(change.pop("kind"), state=tmp_path, **change))
-    (tmp_path / "00009.partial").write_bytes(b"left by a killed run")
+    (tmp_path / ".00009.npz.0a1b2c3d.tmp").write_bytes(b"left by a killed run")
     assert_same(run("deepwalk", SNAPSHOTS - 1, tmp_path), whole["deepwalk"][-1:])
     step = run("deepwalk", 0, tmp_path)
     next(step), next(step)
