@@ -120,7 +120,7 @@ class DySIGN(Pretrained):
             self.label_conv.reset_parameters()
             nn.init.normal_(self.label_readout, std=0.01)
 
-    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+    def arguments_for(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
         """Return the arguments that a model must have been made with to read some data in some way."""
         labels, classes = inputs.labels, data.num_classes
         return {

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models import _data_card
 from dgl_dysign.models.inputs import Features
-from dgl_dysign.models.pretrained import Pretrained
+from dgl_dysign.models.pretrained import ALWAYS, Pretrained
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.store import NeighborStore
 
@@ -76,7 +75,7 @@ class EventUnderGS(Pretrained):
         self.undergs = UnderGS(num_nodes, pair_feats=event_feats, **options)
         self.offset = nn.Parameter(torch.tensor(math.log(rate / (1 - rate))))
 
-    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+    def arguments_for(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
         """Raise ``ConfigError``: features are given with each call, so nothing is noted of how they are read."""
         raise ConfigError("EventUnderGS is given its features with each call: leave inputs out")
 
@@ -110,4 +109,4 @@ class EventUnderGS(Pretrained):
 
     def _reads(self) -> list[str]:
         own = self.undergs.edge_feats or self.undergs.link_head.pair_feats  # features of events may be among either
-        return [*_data_card.ALWAYS, "class_names", *(["edge_features"] if own else [])]
+        return [*ALWAYS, "class_names", *(["edge_features"] if own else [])]

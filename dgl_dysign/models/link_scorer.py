@@ -1,7 +1,8 @@
-"""A learned link model: embeddings from a store of neighbours, and features of the pair, in one head."""
+"""A learned link model: embeddings from a store of neighbours and features of the pair, in one head."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -9,24 +10,28 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import snapshot_edges
-from dgl_dysign.errors import ConfigError
-from dgl_dysign.models import _model_folder, _scorer_folder
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.models.pretrained import as_json, check_target, read_config, read_tensors, reading, write_folder
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import UnderGS
+from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.store import NeighborStore
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
     from pathlib import Path
 
     from dgl_dysign.data import TemporalGraph
     from dgl_dysign.data.snapshot_edges import SnapshotEdges
     from dgl_dysign.models.inputs import Features
     from dgl_dysign.pairs.link_features import PairFeatures
-    from dgl_dysign.store import NeighborStore
 
-_PAIRS = 1 << 17  # candidates whose features are held at once while scoring: 100 MB at 200 columns
-_NODES = 1 << 14  # nodes that are embedded at once while scoring
+_KINDS: dict[str, Any] = {"UnderGS": UnderGS, "SpikingUnderGS": SpikingUnderGS}
+#: Arguments of a store, which a folder holds beside its entries.
+_STORE = (
+    "num_nodes", "num_neighbors", "num_hops", "hop_decay", "snapshot_decay", "importance", "direction", "directed",
+    "num_edge_types", "slots_per_type", "backend",
+)  # fmt: skip
 
 
 class LinkScorer:
@@ -45,6 +50,13 @@ class LinkScorer:
     node_feat, edge_feat : Tensor or callable, optional
         As for ``model.embed``.
 
+    Attributes
+    ----------
+    pairs_at_once : int
+        Candidates whose features `score` holds at once, 2^17: 100 MB at 200 columns.
+    nodes_at_once : int
+        Nodes that `score` embeds at once, 2^14.
+
     Raises
     ------
     ConfigError
@@ -62,6 +74,9 @@ class LinkScorer:
     torch.Size([2, 3])
     """
 
+    pairs_at_once = 1 << 17
+    nodes_at_once = 1 << 14
+
     def __init__(
         self,
         model: UnderGS | SpikingUnderGS,
@@ -71,11 +86,11 @@ class LinkScorer:
         node_feat: Features | None = None,
         edge_feat: Features | None = None,
     ) -> None:
-        expected, found = model.link_head.pair_feats, 0 if features is None else len(features.names)
-        if expected != found:
+        expected, columns = model.link_head.pair_feats, 0 if features is None else len(features.names)
+        if expected != columns:
             raise ConfigError(
-                f"the model was made with pair_feats={expected}, but features has {found} columns: make it with "
-                f"pair_feats={found}"
+                f"the model was made with pair_feats={expected}, but features has {columns} columns: make it with "
+                f"pair_feats={columns}"
             )
         self.model, self.store, self.features = model, store, features
         self.extra: dict[str, Any] = {"node_feat": node_feat}
@@ -149,9 +164,24 @@ class LinkScorer:
         ConfigError
             As for `Pretrained.save_pretrained`.
         """
-        _model_folder.check_target(folder, overwrite)
+        check_target(folder, overwrite)
         self.model.describe(data)
-        return _model_folder.write_folder(folder, *_scorer_folder.scorer_parts(self), overwrite)
+        return write_folder(folder, *self._folder_parts(), overwrite)
+
+    def _folder_parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what the two files of a scorer's folder hold."""
+        config, tensors = self.model.folder_parts()
+        state: dict[str, Any] = dict(self.store.state_dict())
+        store = {name: as_json(f"store.{name}", getattr(self.store, name)) for name in _STORE}
+        arguments = {
+            "model": {"class": config["class"], "arguments": config["arguments"]},
+            "store": {"arguments": store, "state": state.pop("_extra_state")},
+            "features": _features_card(self.features),
+            "edge_feats": self.extra.get("edge_feat") is not None,
+            "node_feats": self.extra["node_feat"] is not None,
+        }
+        tensors |= {f"store.{name}": value for name, value in state.items()}
+        return {**config, "class": "LinkScorer", "arguments": arguments}, tensors
 
     @classmethod
     def from_pretrained(
@@ -188,20 +218,20 @@ class LinkScorer:
         DataError
             As for `Pretrained.from_pretrained`.
         """
-        config = _model_folder.read_config(folder, "LinkScorer")
-        tensors = _model_folder.read_tensors(folder, config)
-        model: Any = _scorer_folder.restored_model(folder, config, tensors, (UnderGS, SpikingUnderGS))
-        store = _scorer_folder.restored_store(folder, config, tensors)
+        config = read_config(folder, "LinkScorer")
+        tensors = read_tensors(folder, config)
+        with reading(folder, "LinkScorer"):
+            model, store = _restored_model(folder, config, tensors), _restored_store(config, tensors)
         if data is not None:
             model, same = model.fitted(data), model.is_of(data)
-            store = store if same else _scorer_folder.empty_store(store, model.num_nodes)
-        found = _scorer_folder.restored_features(config["arguments"]["features"], data, features)
-        if found is not None and data is not None:
+            store = store if same else _empty_store(store, model.num_nodes)
+        features = _restored_features(config["arguments"]["features"], data, features)
+        if features is not None and data is not None:
             for t in range(store.snapshot + 1):
-                found.observe(snapshot_edges(data, t))
+                features.observe(snapshot_edges(data, t))
         extra: dict[str, Any] = {"node_feat": node_feat, "edge_feat": edge_feat}
-        _scorer_folder.check_extra(config["arguments"], extra)
-        return cls(model.to(device), store.to(device), found, **extra)
+        _check_extra(config["arguments"], extra)
+        return cls(model.to(device), store.to(device), features, **extra)
 
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
@@ -214,7 +244,7 @@ class LinkScorer:
         with _evaluating(self.model):
             nodes, place = torch.unique(torch.cat([src[:, None], dst], dim=1), return_inverse=True)
             z = self._embedded(snapshot, nodes)
-            rows = max(1, _PAIRS // max(1, dst.shape[1]))
+            rows = max(1, self.pairs_at_once // max(1, dst.shape[1]))
             parts = []
             for s, d, at in zip(src.split(rows), dst.split(rows), place.to(z.device).split(rows), strict=True):
                 parts.append(self._head(snapshot, s, d, z[at[:, 0]], z[at[:, 1:]]))
@@ -222,7 +252,7 @@ class LinkScorer:
 
     def _embedded(self, snapshot: int, nodes: Tensor) -> Tensor:
         # An equilibrium is one of all nodes; elsewhere a node's embedding does not depend on the others asked for.
-        size = max(1, len(nodes)) if isinstance(self.model, SpikingUnderGS) else _NODES
+        size = max(1, len(nodes)) if isinstance(self.model, SpikingUnderGS) else self.nodes_at_once
         return torch.cat([self.model.embed(self.store, part, snapshot, **self.extra) for part in nodes.split(size)])
 
     def _head(self, snapshot: int, src: Tensor, dst: Tensor, z_src: Tensor, z_dst: Tensor) -> Tensor:
@@ -240,3 +270,65 @@ def _evaluating(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(training)
+
+
+def _features_card(features: PairFeatures | None) -> dict[str, Any] | None:
+    """Return what a config says of features of pairs."""
+    if features is None:
+        return None
+    card: dict[str, Any] = {"names": list(features.names)}
+    if isinstance(features, LinkFeatures):
+        card |= {"families": list(features.families), "timed": features.begins is not None, "unit": features.unit}
+    return card
+
+
+def _restored_model(folder: Any, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> UnderGS | SpikingUnderGS:
+    own = config["arguments"]["model"]
+    parts = {**config, "class": own["class"], "arguments": own["arguments"]}
+    model: UnderGS | SpikingUnderGS = _KINDS[own["class"]].restored(folder, parts, tensors)
+    return model
+
+
+def _restored_store(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> NeighborStore:
+    """Return the store of a scorer's folder, with what it held."""
+    saved = config["arguments"]["store"]
+    state = {name[6:]: value for name, value in tensors.items() if name.startswith("store.")}
+    store = NeighborStore(**saved["arguments"], node_type=state.get("node_type"))
+    store.load_state_dict({**state, "_extra_state": saved["state"]})
+    return store
+
+
+def _empty_store(store: NeighborStore, num_nodes: int) -> NeighborStore:
+    """Return an empty store with the settings of another, for another number of nodes."""
+    if store.node_type is not None:
+        raise ConfigError("this store has types of nodes, which are not known for other nodes: make a scorer by hand")
+    return NeighborStore(**{**{name: getattr(store, name) for name in _STORE}, "num_nodes": num_nodes})
+
+
+def _restored_features(
+    card: Mapping[str, Any] | None, data: TemporalGraph | None, features: PairFeatures | None
+) -> PairFeatures | None:
+    """Return the features of pairs that a scorer was saved with: made for the data, or those that were passed in."""
+    if card is None or features is not None:
+        expected, names = ([] if card is None else card["names"]), ([] if features is None else list(features.names))
+        if expected != names:
+            raise ConfigError(f"features: found columns {names}, but the scorer was trained on {expected}")
+        return features
+    if "families" not in card:
+        raise ConfigError(f"the scorer was trained on features of pairs of its own, {card['names']}: pass features=")
+    if data is None:
+        raise ConfigError("the scorer sees features of pairs, which are made from the data: pass data=")
+    begins = [data.time_range(t)[0] for t in range(data.num_snapshots)] if card["timed"] else None
+    # In the training's unit: the mean over all snapshots would move with each new one.
+    own = LinkFeatures(data.num_nodes, begins, card["families"], card["unit"])
+    if list(own.names) != card["names"]:
+        raise DataError(f"features: this data gives {list(own.names)}, but the training gave {card['names']}")
+    return own
+
+
+def _check_extra(arguments: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+    """Raise unless features of nodes and edges are there exactly where the scorer had some."""
+    for name, value in extra.items():
+        if (value is not None) != arguments[f"{name}s"]:
+            had, got = ("some", "none") if arguments[f"{name}s"] else ("none", "some")
+            raise ConfigError(f"{name}: the scorer was saved with {had}, but got {got}: pass what it was made with")

@@ -1,26 +1,58 @@
-"""Models in folders: weights in safetensors, everything else in JSON, and the data that they were made for."""
+"""Saving and loading: models in folders of weights (safetensors) and JSON, with the data that they were made for.
+
+A folder has ``model.safetensors`` and ``config.json``, is there whole or not at all, and holds no code. First comes
+`Pretrained`, then what a folder remembers of the data, then the two files themselves.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import json
+import math
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.models import _data_card, _model_folder
+from dgl_dysign import __version__
+from dgl_dysign.data import schema
+from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.files import replace_folder, write_json
 from dgl_dysign.models.inputs import NodeInputs
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
 
+FORMAT, FORMAT_VERSION = "dgl_dysign model", 1
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+#: Keys of a config, and what they hold.
+_KINDS: dict[str, Any] = {
+    "class": str,
+    "arguments": dict,
+    "settings": dict,
+    "data": (dict, type(None)),
+    "preprocessing": (dict, type(None)),
+    "files": dict,
+}
 _PLAIN = (bool, int, float, str, type(None))
 _NOT_SETTINGS = ("training", "node_inputs", "card", "node_names", "num_nodes")
+#: What must be equal in the data of the training and in that of a prediction, whatever the model.
+ALWAYS = ("dataset", "directed", "snapshot_rule", "edge_weight")
+_SHAPES = (*ALWAYS, "num_nodes", "num_snapshots", "num_edges", "class_names", "features", "edge_features")
+_REMEDY = {
+    "snapshot_rule": "prepare it with the rule that the model knows",
+    "features": "prepare it with the same --features and their options",
+    "class_names": "prepare it with the labels that the model was trained on, or train a model on this data",
+}
 Model = TypeVar("Model", bound="Pretrained")
 
 
@@ -56,7 +88,7 @@ class Pretrained(nn.Module):
     node_inputs: NodeInputs | None = None
     card: dict[str, Any] | None = None
     node_names: list[list[str | None]] | None = None
-    _made_with: tuple[tuple[Any, ...], dict[str, Any]]
+    _own_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let each model remember the arguments of its class: a folder needs them to make it again."""
@@ -66,7 +98,7 @@ class Pretrained(nn.Module):
 
             @functools.wraps(make)
             def remember(self: Any, *args: Any, **kwargs: Any) -> None:
-                vars(self).setdefault("_made_with", (args, kwargs))  # of the outermost class alone
+                vars(self).setdefault("_own_arguments", (args, kwargs))  # of the outermost class alone
                 make(self, *args, **kwargs)
 
             setattr(cls, "__init__", remember)  # noqa: B010 (no assignment to a method for mypy)
@@ -79,16 +111,16 @@ class Pretrained(nn.Module):
         ConfigError
             If one is code, such as a solver of one's own, which a folder cannot hold.
         """
-        args, kwargs = self._made_with
+        args, kwargs = self._own_arguments
         signature = inspect.signature(type(self).__init__)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         names = list(signature.parameters.values())[1:]
-        found = {p.name: bound.arguments[p.name] for p in names if p.kind is not p.VAR_KEYWORD}
+        values = {p.name: bound.arguments[p.name] for p in names if p.kind is not p.VAR_KEYWORD}
         for parameter in names:
             if parameter.kind is parameter.VAR_KEYWORD:
-                found |= bound.arguments[parameter.name]
-        return {name: _model_folder.as_json(name, value) for name, value in found.items()}
+                values |= bound.arguments[parameter.name]
+        return {name: as_json(name, value) for name, value in values.items()}
 
     def save_pretrained(
         self,
@@ -122,9 +154,9 @@ class Pretrained(nn.Module):
         ConfigError
             If the folder is there, data or inputs do not fit the model, or an argument or setting cannot be saved.
         """
-        _model_folder.check_target(folder, overwrite)
+        check_target(folder, overwrite)
         self.describe(data, inputs)
-        return _model_folder.write_folder(folder, *self.folder_parts(), overwrite)
+        return write_folder(folder, *self.folder_parts(), overwrite)
 
     def describe(self, data: TemporalGraph | None, inputs: NodeInputs | None = None) -> None:
         """Take note of the data that the model was trained on, and of how its input is read from it.
@@ -136,19 +168,19 @@ class Pretrained(nn.Module):
         """
         inputs = inputs or self.node_inputs
         if data is not None:
-            given = {"num_nodes": data.num_nodes, **({} if inputs is None else self.given(inputs, data))}
+            needed = {"num_nodes": data.num_nodes, **({} if inputs is None else self.arguments_for(inputs, data))}
             for name, value in self.arguments().items():
-                if given.get(name, value) != value:
+                if needed.get(name, value) != value:
                     raise ConfigError(
-                        f"the model was made with {name}={value}, but data and inputs give {given[name]}: pass those "
+                        f"the model was made with {name}={value}, but data and inputs give {needed[name]}: pass those "
                         f"that it was trained with"
                     )
-            self.card = _data_card.data_card(data)
+            self.card = data_card(data)
             by_node = self._tables() or (inputs is not None and inputs.labels is not None)
-            self.node_names = _data_card.node_names(data) if by_node else None
+            self.node_names = node_names(data) if by_node else None
         self.node_inputs = inputs
 
-    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+    def arguments_for(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
         """Return the arguments that a model must have been made with to read some data in some way."""
         raise NotImplementedError
 
@@ -161,15 +193,15 @@ class Pretrained(nn.Module):
             If the model is not any more what its arguments make.
         """
         arguments = self.arguments()
-        _check_settings(settings(type(self)._made(arguments)), settings(self))
+        _check_settings(settings(type(self)._build(arguments)), settings(self))
         tensors = {f"model.{name}": value for name, value in self.state_dict().items()}
         preprocessing = None
         if self.node_inputs is not None:
             plain, more = self.node_inputs.parts()
-            preprocessing = _model_folder.as_json("inputs", plain)
+            preprocessing = as_json("inputs", plain)
             tensors |= more
         if self.node_names is not None:
-            tensors["nodes"] = _model_folder.json_tensor(self.node_names)
+            tensors["nodes"] = json_tensor(self.node_names)
         config = {
             "class": type(self).__name__,
             "arguments": arguments,
@@ -210,8 +242,8 @@ class Pretrained(nn.Module):
             If a file is missing or damaged, holds a model of another class or a later format, or `data` is of another
             shape than that of the training.
         """
-        config = _model_folder.read_config(folder, cls.__name__)
-        model = cls.restored(folder, config, _model_folder.read_tensors(folder, config))
+        config = read_config(folder, cls.__name__)
+        model = cls.restored(folder, config, read_tensors(folder, config))
         return (model if data is None else model.fitted(data)).to(device)
 
     @classmethod
@@ -225,8 +257,8 @@ class Pretrained(nn.Module):
         DataError
             If they make none; names the folder.
         """
-        with _model_folder.reading(folder, cls.__name__):
-            model = cls._made(config["arguments"])
+        with reading(folder, cls.__name__):
+            model = cls._build(config["arguments"])
             _check_settings(config["settings"], settings(model), f"dgl-dysign {config['dgl_dysign']} saved it with ")
             model.load_state_dict(
                 {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}, assign=True
@@ -235,11 +267,11 @@ class Pretrained(nn.Module):
             if config["preprocessing"] is not None:
                 model.node_inputs = NodeInputs.of(config["preprocessing"], tensors)
             if "nodes" in tensors:
-                model.node_names = _model_folder.from_json_tensor(tensors["nodes"])
+                model.node_names = from_json_tensor(tensors["nodes"])
         return model.eval()
 
     @classmethod
-    def _made(cls: type[Model], arguments: Mapping[str, Any]) -> Model:
+    def _build(cls: type[Model], arguments: Mapping[str, Any]) -> Model:
         with torch.random.fork_rng([]):  # the caller's random numbers are not touched
             return cls(**arguments)
 
@@ -251,7 +283,7 @@ class Pretrained(nn.Module):
         DataError
             If the data is of another shape, or has other nodes than the model.
         """
-        if self.card is not None and not _data_card.check_card(self.card, data, self._reads()):
+        if self.card is not None and not check_card(self.card, data, self._reads()):
             return
         if self._places(data) is not None:
             raise DataError(
@@ -267,7 +299,7 @@ class Pretrained(nn.Module):
         DataError
             If the data is of another shape, or lacks nodes of the training.
         """
-        if self.card is not None and not _data_card.check_card(self.card, data, self._reads()):
+        if self.card is not None and not check_card(self.card, data, self._reads()):
             return self
         places = self._places(data)
         if places is None:
@@ -282,7 +314,7 @@ class Pretrained(nn.Module):
             arguments["num_nodes"] = data.num_nodes
         for name in self._tables():
             state[name] = state[name].new_zeros(data.num_nodes, state[name].shape[1]).index_copy(0, places, state[name])
-        model = type(self)._made(arguments)
+        model = type(self)._build(arguments)
         model.load_state_dict(state, assign=True)
         model.node_inputs = None if self.node_inputs is None else self.node_inputs.renumbered(places)
         model.describe(data)
@@ -290,13 +322,13 @@ class Pretrained(nn.Module):
 
     def is_of(self, data: TemporalGraph) -> bool:
         """Tell whether the model was made for this very folder: whether the manifests are the same."""
-        return self.card is not None and not _data_card.check_card(self.card, data, ())
+        return self.card is not None and not check_card(self.card, data, ())
 
     def _reads(self) -> list[str]:
         """Return what must be equal in the data of the training and in that of a prediction."""
         arguments = self.arguments()
         features = ["features"] if arguments.get("node_feats", 1) else []
-        return [*_data_card.ALWAYS, *features, *(["class_names"] if arguments["num_classes"] else [])]
+        return [*ALWAYS, *features, *(["class_names"] if arguments["num_classes"] else [])]
 
     def _tables(self) -> list[str]:
         """Return the names of the weights that have a row for each node."""
@@ -305,27 +337,281 @@ class Pretrained(nn.Module):
     def _places(self, data: TemporalGraph) -> Tensor | None:
         """Return where each of the model's nodes stands in the data; None if nothing has to change."""
         if self.node_names is not None:
-            return _data_card.new_places(self.node_names, data)
-        found = self.arguments().get("num_nodes", data.num_nodes)
-        return None if found == data.num_nodes else torch.arange(0)
+            return new_places(self.node_names, data)
+        own = self.arguments().get("num_nodes", data.num_nodes)
+        return None if own == data.num_nodes else torch.arange(0)
 
 
 def settings(model: nn.Module) -> dict[str, Any]:
     """Return the plain values that the parts of a model hold: what arguments, and defaults of this version, became."""
-    found = {}
+    values = {}
     for path, part in model.named_modules():
         stateful = type(part).get_extra_state is not nn.Module.get_extra_state  # its attributes are in state_dict
         if type(part).__module__.startswith("dgl_dysign.") and not stateful:
             for name, value in vars(part).items():
                 if isinstance(value, _PLAIN) and not name.startswith("_") and name not in _NOT_SETTINGS:
-                    found[f"{path}.{name}".lstrip(".")] = value
-    return found
+                    values[f"{path}.{name}".lstrip(".")] = value
+    return values
 
 
-def _check_settings(expected: Mapping[str, Any], found: Mapping[str, Any], who: str = "its arguments make ") -> None:
-    for name, value in found.items():
+def _check_settings(expected: Mapping[str, Any], actual: Mapping[str, Any], who: str = "its arguments make ") -> None:
+    for name, value in actual.items():
         if name in expected and expected[name] != value:
             raise ConfigError(
                 f"{name} is {value!r}, but {who}{expected[name]!r}: make a model with the value that is meant, and "
                 f"load the weights into it (load_state_dict)"
             )
+
+
+def data_card(data: TemporalGraph) -> dict[str, Any]:
+    """Return what a config says of a folder: the hash of its manifest, which has those of all files, and shapes."""
+    manifest = data.manifest
+    return {
+        "manifest_sha256": schema.sha256(data.folder / schema.MANIFEST),
+        **{key: manifest.get(key) for key in _SHAPES},
+        "num_classes": data.num_classes,
+        "feature_dim": data.feature_dim,
+    }
+
+
+def check_card(card: dict[str, Any], data: TemporalGraph, keys: Sequence[str]) -> bool:
+    """Raise unless a prepared folder is of the shape that a model was made for.
+
+    Parameters
+    ----------
+    card : dict
+        What `data_card` said of the folder that the model was trained on.
+    data : TemporalGraph
+        The folder in question.
+    keys : sequence of str
+        What has to be equal.
+
+    Returns
+    -------
+    bool
+        Whether it is another folder.
+
+    Raises
+    ------
+    DataError
+        Naming the first thing that is not.
+    """
+    now = data_card(data)
+    if now["manifest_sha256"] == card.get("manifest_sha256"):
+        return False
+    for key in keys:
+        if not _alike(now[key], card.get(key)):
+            remedy = _REMEDY.get(key, "give it the data that it was trained on, with later snapshots")
+            raise DataError(
+                f"{data.folder}: found {key} = {now[key]!r}, but the model was trained on {card.get(key)!r}: {remedy}"
+            )
+    return True
+
+
+def _alike(one: Any, two: Any) -> bool:
+    """Tell whether values are equal; the step of a grid, which is worked out from rounded times, only nearly."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        steps = one.get("step", 0), two.get("step", 0)
+        return {**one, "step": 0} == {**two, "step": 0} and math.isclose(*steps, rel_tol=1e-3)
+    return bool(one == two)
+
+
+def node_names(data: TemporalGraph) -> list[list[str | None]]:
+    """Return type and raw id of each node: what makes it known again under another number."""
+    table = schema.table(data.folder, "nodes", ["raw_id", "type"])
+    return [list(pair) for pair in zip(table["type"].to_pylist(), table["raw_id"].to_pylist(), strict=True)]
+
+
+def new_places(before: Sequence[Sequence[str | None]], data: TemporalGraph) -> Tensor | None:
+    """Return the number that each node of the training has in the data, int64; None where all have kept theirs.
+
+    Raises
+    ------
+    DataError
+        If a node is not there any more.
+    """
+    now = node_names(data)
+    if [list(pair) for pair in before] == now:
+        return None
+    known = {tuple(pair): node for node, pair in enumerate(now)}
+    gone = [pair for pair in before if tuple(pair) not in known]
+    if gone:
+        kind, raw_id = gone[0]
+        raise DataError(
+            f"{data.folder}: found no node with raw id {raw_id!r}{f' of type {kind!r}' if kind else ''} ({len(gone)} "
+            f"such), but the model has learned something of it: give it the data that it was trained on, with later "
+            f"snapshots"
+        )
+    return torch.tensor([known[tuple(pair)] for pair in before], dtype=torch.int64)
+
+
+def as_json(what: str, value: Any) -> Any:
+    """Return a value as JSON gives it back.
+
+    Raises
+    ------
+    ConfigError
+        If JSON cannot hold it, such as a function.
+    """
+    try:
+        return json.loads(json.dumps(value, allow_nan=False, default=lambda number: number.item()))
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        raise ConfigError(
+            f"{what}={value!r} cannot be saved: a folder holds finite numbers, names and lists, no code: make the "
+            f"model with a value that has a name, or save model.state_dict() instead"
+        ) from None
+
+
+def write_folder(
+    folder: str | os.PathLike[str], config: Mapping[str, Any], tensors: Mapping[str, Tensor], overwrite: bool
+) -> Path:
+    """Write a model folder, which appears whole or not at all; return its path.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is there and `overwrite` is not given, or it is no model folder.
+    """
+    target = Path(folder).absolute()
+    check_target(target, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=target.parent))
+    try:
+        _write_tensors(new / WEIGHTS, tensors)
+        head = {"format": FORMAT, "format_version": FORMAT_VERSION, "dgl_dysign": __version__}
+        files = {"files": {WEIGHTS: schema.sha256(new / WEIGHTS)}}
+        write_json(new / CONFIG, {**head, **config, **files})
+        new.chmod(0o755)  # temporary folders are for their maker alone
+        replace_folder(new, target, new.with_name(new.name.replace(".new-", ".old-")), CONFIG)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return target
+
+
+def check_target(folder: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise ``ConfigError`` unless a model may be written there."""
+    target = Path(folder)
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise ConfigError(f"{target} exists: name another folder, or pass overwrite=True")
+    if not target.is_dir() or target.is_symlink() or (any(target.iterdir()) and not _is_model(target)):
+        raise ConfigError(f"{target} exists and is no model folder, so it is not overwritten: name another")
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("format") == FORMAT
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        safetensors.torch.save_file(whole, path, {"format": "pt"})
+    except SafetensorError as error:  # such as a full disk
+        raise DataError(f"{path}: cannot be written ({error}); free some space, or name another folder") from error
+
+
+def read_config(folder: str | os.PathLike[str], expected: str) -> dict[str, Any]:
+    """Read and check ``config.json``.
+
+    Parameters
+    ----------
+    folder : path
+        A model folder.
+    expected : str
+        Name of the class that is to be loaded.
+
+    Raises
+    ------
+    DataError
+        If it is missing or damaged, of a later format, or of another class.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        config = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        aside = _set_aside(Path(folder))
+        raise DataError(
+            f"{folder}: found no {CONFIG}, expected a model folder as save_pretrained writes it{aside}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}); save the model again") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise DataError(f"{path}: found no format {FORMAT!r}, expected the file that save_pretrained writes")
+    version = config.get("format_version")
+    if type(version) is not int or version < 1:
+        raise DataError(f"{path}: found format_version {version!r}, expected {FORMAT_VERSION}; save the model again")
+    if version > FORMAT_VERSION:
+        raise DataError(
+            f"{path}: found format_version {version}, written by dgl-dysign {config.get('dgl_dysign')}, but this "
+            f"dgl-dysign ({__version__}) reads up to {FORMAT_VERSION}: upgrade it (pip install -U dgl-dysign)"
+        )
+    for key, kind in _KINDS.items():
+        if key not in config or not isinstance(config[key], kind):
+            raise DataError(f"{path}: found {key} = {config.get(key)!r}, which is damaged; save the model again")
+    if config["class"] != expected:
+        raise DataError(
+            f"{path}: found a {config['class']}, expected a {expected}: load it with {config['class']}.from_pretrained"
+        )
+    return config
+
+
+def _set_aside(folder: Path) -> str:
+    """Name what a save that was killed at its last step moved aside."""
+    old = sorted(folder.absolute().parent.glob(f".{folder.name}.old-*")) if folder.name else []
+    return f"; a save was killed here and left the model before it in {old[-1]}" if old else ""
+
+
+def read_tensors(folder: str | os.PathLike[str], config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Read ``model.safetensors``.
+
+    Raises
+    ------
+    DataError
+        If it is missing, or its bytes are not those that were written with the config.
+    """
+    path, expected = Path(folder) / WEIGHTS, str(config["files"].get(WEIGHTS))
+    try:
+        digest = schema.sha256(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); save the model again") from error
+    if digest != expected:
+        raise DataError(
+            f"{path}: found SHA-256 {digest[:12]}..., but {CONFIG} says {expected[:12]}...: the file is damaged or "
+            f"belongs to another model; copy the folder again, or save the model again"
+        )
+    try:
+        # Copies: the tensors of safetensors may be a view of the file.
+        return {name: value.clone() for name, value in safetensors.torch.load_file(path).items()}
+    except (SafetensorError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); save the model again") from error
+
+
+@contextmanager
+def reading(folder: str | os.PathLike[str], expected: str) -> Iterator[None]:
+    """Turn whatever goes wrong with the content of a folder into a :class:`DataError` that names it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (DGLDySignError, TypeError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{Path(folder) / CONFIG}: makes no {expected} ({reason}); save the model again") from error
+
+
+def json_tensor(value: Any) -> Tensor:
+    """Return JSON as bytes in a tensor: what is as long as the data has no place in the config.
+
+    >>> from_json_tensor(json_tensor([["user", "7"]]))
+    [['user', '7']]
+    """
+    return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+
+
+def from_json_tensor(tensor: Tensor) -> Any:
+    """Return the value of `json_tensor`."""
+    return json.loads(tensor.numpy().tobytes())

@@ -128,7 +128,7 @@ class SpikingUnderGS(DySIGN):
                 if isinstance(layer, nn.Linear | nn.Embedding):
                     layer.reset_parameters()
 
-    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+    def arguments_for(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
         """Return the arguments that a model must have been made with to read some data in some way."""
         means = len(inputs.hops) if self.table is None else 1
         width = (data.feature_dim or 0) * means * bool(self.node_feats)

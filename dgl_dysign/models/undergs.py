@@ -237,7 +237,7 @@ class UnderGS(Pretrained):
         for layer in (layer for head in heads for layer in head.modules() if isinstance(layer, nn.Linear)):
             layer.reset_parameters()
 
-    def given(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
+    def arguments_for(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
         """Return the arguments that a model must have been made with to read some data in some way."""
         return {"node_feats": (data.feature_dim or 0) * bool(self.node_feats), "num_classes": data.num_classes}
 

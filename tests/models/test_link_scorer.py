@@ -5,7 +5,7 @@ import torch
 
 from dgl_dysign.data import distinct_edges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models import LinkScorer, UnderGS, link_scorer
+from dgl_dysign.models import LinkScorer, UnderGS
 from tests.training.link_cases import EDGES, NODES, CountedFeatures, scorer
 
 SRC = torch.arange(NODES)
@@ -31,12 +31,11 @@ def test_score_is_the_head_on_embeddings_and_features():
 
 @pytest.mark.parametrize("kind", ["undergs", "spiking"])
 @pytest.mark.parametrize("features", [True, False])
-def test_scoring_in_parts_gives_the_same_and_changes_nothing(kind, features, monkeypatch):
+def test_scoring_in_parts_gives_the_same_and_changes_nothing(kind, features):
     made = filled(kind=kind, features=features)
     before = made.store.slots.clone(), {name: value.clone() for name, value in made.model.named_parameters()}
     whole = made.score(6, SRC, DST)
-    monkeypatch.setattr(link_scorer, "_PAIRS", 3 * NODES)
-    monkeypatch.setattr(link_scorer, "_NODES", 7)
+    made.pairs_at_once, made.nodes_at_once = 3 * NODES, 7
     torch.testing.assert_close(made.score(6, SRC, DST), whole)
     torch.testing.assert_close(made.score(6, SRC[5:6], DST[5:6, 2:9]), whole[5:6, 2:9])
     assert torch.equal(made.store.slots, before[0])
