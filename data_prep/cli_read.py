@@ -55,12 +55,12 @@ def describe(
 
 def verify(out: Prepared, quiet: Quiet = False, as_json: Json = False) -> None:
     """Check hashes, columns and everything else that a prepared folder promises; exit status 2 at the first fault."""
-    from dgl_dysign.data import schema
+    from dgl_dysign.data.verify import verify as check_folder
 
     start = time.perf_counter()
     checks: dict[str, int] = {}
     with progress(quiet or as_json) as add:
-        manifest = schema.verify(out, on_check=checks.__setitem__, progress=add)
+        manifest = check_folder(out, on_check=checks.__setitem__, progress=add)
     seconds = round(time.perf_counter() - start, 3)
     if as_json:
         done = [{"check": check, "count": count} for check, count in checks.items()]

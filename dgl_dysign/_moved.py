@@ -46,6 +46,7 @@ MODULES = {
 
 #: Of each package the names that it had, and where they are now; ``home:new`` where the name is another, too.
 NAMES = {
+    "data.schema": {"verify": "data.verify"},
     "models": {
         **dict.fromkeys(
             (

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from data_prep.features._checkpoint import State, of_generator, set_generator
+from dgl_dysign.data.hashing import STEP, mix64
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -21,15 +22,14 @@ _BLOCK = 2048
 _PARTS = 16
 _NODES_A_PART = 64
 
+_mix64 = njit(cache=True, nogil=True)(mix64)
+
 
 @njit(cache=True, nogil=True)
 def _next_random(state: np.ndarray) -> np.uint64:
     """Return the next 64 random bits of a stream (SplitMix64: every state is a good seed)."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    state[0] += STEP
+    return _mix64(state[0])
 
 
 @njit(cache=True, nogil=True)

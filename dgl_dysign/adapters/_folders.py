@@ -23,7 +23,7 @@ def read_folder(data: Any, node_features: str | None) -> EventStream:
     """Do the work of :meth:`EventStream.of`."""
     folder = Path(data if isinstance(data, str | os.PathLike) else data.folder)
     manifest = schema.read_manifest(folder)
-    rows = _columns(folder, "edges", schema.EDGES if manifest.get("edge_weight") is None else schema.WEIGHTED_EDGES)
+    rows = _columns(folder, "edges", schema.edge_schema(manifest))
     if "weight" in rows:
         rows["edge_weight"] = rows.pop("weight")
     if manifest.get("edge_features"):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dgl_dysign.data.hashing import STEP, mix64
 from dgl_dysign.data.pair_log import PairLog
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
@@ -332,7 +333,4 @@ def _touched(edges: SnapshotEdges, ends: str) -> np.ndarray:
 
 def _mix(values: np.ndarray) -> np.ndarray:
     """Scramble 64-bit numbers one by one (SplitMix64)."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    return mix64(values + STEP)

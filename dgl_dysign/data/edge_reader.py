@@ -40,8 +40,7 @@ class EventRows:
 
     @cached_property
     def _edges(self) -> schema.RowReader:
-        weighted = self._manifest.get("edge_weight") is not None
-        return self._reader("edges", schema.WEIGHTED_EDGES if weighted else schema.EDGES)
+        return self._reader("edges", schema.edge_schema(self._manifest))
 
     @cached_property
     def _features(self) -> schema.RowReader:

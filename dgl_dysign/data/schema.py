@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dgl_dysign._moved import moved_name
 from dgl_dysign.errors import DataError
 from dgl_dysign.files import write_json
 
@@ -80,6 +81,11 @@ _OPTIONAL: dict[str, Any] = {
     "id_order": (str, type(None)),
 }
 _LABELS = ("node", "event", None)
+
+
+def edge_schema(manifest: dict[str, Any]) -> pa.Schema:
+    """Return the schema of ``edges.parquet``, which has a column of weights where the manifest names one."""
+    return EDGES if manifest.get("edge_weight") is None else WEIGHTED_EDGES
 
 
 def feature_schema(dim: int) -> pa.Schema:
@@ -382,12 +388,5 @@ def read_rows(
     return RowReader(folder, name).read(first, count, columns)
 
 
-def verify(
-    folder: str | os.PathLike[str],
-    on_check: Callable[[str, int], object] | None = None,
-    progress: Callable[[str, int], Callable[[int], object]] | None = None,
-) -> dict[str, Any]:
-    """Check everything that a prepared folder promises; see :func:`dgl_dysign.data.verify.verify`."""
-    from dgl_dysign.data.verify import verify as check  # most readers never need the checks
-
-    return check(folder, on_check, progress)
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

@@ -12,6 +12,7 @@ from data_prep.rules import Rule
 from dgl_dysign.adapters import EventStream, to_events
 from dgl_dysign.adapters._arrays import exact
 from dgl_dysign.data import TemporalGraph, schema
+from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import ConfigError, DataError
 from tests.adapters.streams import example, streams
 
@@ -127,7 +128,7 @@ def test_differences_and_leaving_out():
 @given(stream=streams(*HELD, whole=False, raw_order=False))
 def test_a_prepared_folder_gives_the_stream_back(stream, tmp_path):
     stream.prepare(tmp_path / "out", overwrite=True)
-    schema.verify(tmp_path / "out")
+    verify(tmp_path / "out")
     back = EventStream.of(tmp_path / "out")
     assert set(back.differences(stream)) <= (
         set() if stream.num_snapshots else {f for f in vars(stream) if "snap" in f}
@@ -139,7 +140,7 @@ def test_a_prepared_folder_gives_the_stream_back(stream, tmp_path):
 def test_a_folder_is_read_by_temporal_graph(tmp_path, labels, bipartite):
     stream = example("edge_feat", "edge_weight", labels, "snapshot", bipartite=bipartite, raw_order=False, whole=False)
     manifest = stream.prepare(tmp_path / "out", features="degree")
-    schema.verify(tmp_path / "out")
+    verify(tmp_path / "out")
     data = TemporalGraph.load(tmp_path / "out")
     assert (data.num_nodes, data.num_snapshots, data.num_classes, data.directed) == (7, 4, 3, bipartite)
     assert manifest["id_offsets"] == ({"user": 0, "item": 4} if bipartite else {"node": 0})
@@ -177,7 +178,7 @@ def test_a_folder_comes_back_byte_for_byte(tmp_path, prepared_example, rule):
     app(["dblp", str(raw), str(tmp_path / "a"), *rule, "--features", "degree", "--quiet"], standalone_mode=False)
     stream = EventStream.of(tmp_path / "a", node_features="drop")
     stream.prepare(tmp_path / "b", features="degree", names_of=tmp_path / "a")
-    schema.verify(tmp_path / "b")
+    verify(tmp_path / "b")
     names = sorted(str(path.relative_to(tmp_path / "a")) for path in (tmp_path / "a").rglob("*.parquet"))
     again = schema.read_manifest(tmp_path / "b")
     assert {name for name, value in schema.read_manifest(tmp_path / "a").items() if again[name] != value} == {
@@ -195,7 +196,7 @@ def test_names_come_from_another_folder_of_the_same_nodes(tmp_path):
     app(["edges", str(tmp_path / "raw.csv"), str(tmp_path / "a"), *given], standalone_mode=False)
     stream = EventStream.of(tmp_path / "a")
     manifest = stream.prepare(tmp_path / "b", names_of=tmp_path / "a")
-    schema.verify(tmp_path / "b")
+    verify(tmp_path / "b")
     assert manifest["class_names"] == ["5", "7"]
     assert schema.table(tmp_path / "b", "nodes")["raw_id"].to_pylist() == ["al", "pie", "tea", "zoe"]
     example().prepare(tmp_path / "c")

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import DataError
 from tests.folders import write_folder
 
@@ -28,7 +29,7 @@ def prepared(tmp_path):
 
 
 def test_a_good_folder_verifies_and_reads_back(prepared):
-    manifest = schema.verify(prepared)
+    manifest = verify(prepared)
     assert manifest["num_snapshots"] == 4
     assert manifest["class_names"] == ["3", "7"]
     assert manifest["features"] == {"kind": "made", "dim": 2}
@@ -41,7 +42,7 @@ def test_a_good_folder_verifies_and_reads_back(prepared):
 def test_files_beside_the_manifest_do_no_harm(prepared):
     (prepared / "describe.png").write_bytes(b"picture")
     (prepared / "features" / "00000.arrow").write_bytes(b"cache")
-    schema.verify(prepared)
+    verify(prepared)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 100, -9, -1])
@@ -52,7 +53,7 @@ def test_a_truncated_parquet_is_named(prepared, name, keep):
     with pytest.raises(DataError, match=rf"{name}\.parquet: found a truncated or damaged file"):
         schema.table(prepared, name)
     with pytest.raises(DataError, match=rf"{name}\.parquet: found SHA-256"):
-        schema.verify(prepared)
+        verify(prepared)
 
 
 def last_byte(path):
@@ -139,7 +140,7 @@ def test_a_manifest_that_is_missing_broken_or_short_is_refused(prepared, tmp_pat
 def test_verify_holds_tables_and_manifest_together(prepared, change, message):
     schema.write_manifest(prepared, {**schema.read_manifest(prepared), **change})
     with pytest.raises(DataError, match=message):
-        schema.verify(prepared)
+        verify(prepared)
 
 
 @pytest.mark.parametrize("column", ["snapshot", "first_row", "num_rows"])
@@ -155,7 +156,7 @@ def test_verify_finds_row_ranges_that_do_not_fit_the_edges(prepared, column):
         "row 0: found snapshot 3, expected its row number" if column == "snapshot" else "found row ranges with gaps"
     )
     with pytest.raises(DataError, match=rf"snapshots\.parquet(,|:) {message}"):
-        schema.verify(prepared)
+        verify(prepared)
 
 
 def test_rows_are_read_without_the_other_row_groups(tmp_path):

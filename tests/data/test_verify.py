@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgl_dysign.data import _verify_edges, schema
+from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import DataError
 from tests.folders import (
     EVENT_LABELS,
@@ -28,10 +29,10 @@ from tests.folders import (
 ROOT = Path(__file__).parents[2]
 
 
-def checks(folder):
-    found = {}
-    schema.verify(folder, on_check=found.__setitem__)
-    return found
+def checks(folder, rows_at_once=1 << 20):
+    counts = {}
+    verify(folder, on_check=counts.__setitem__, rows_at_once=rows_at_once)
+    return counts
 
 
 def test_what_was_checked_is_counted(tmp_path):
@@ -74,7 +75,7 @@ def test_progress_tells_bytes_events_and_features(tmp_path):
 
         return advance
 
-    schema.verify(folder, progress=progress)
+    verify(folder, progress=progress)
     size = sum(path.stat().st_size for path in folder.glob("*.parquet"))
     assert told == {"hashing": [size, size], "checking events": [5, 5], "checking features": [5, 5]}
 
@@ -156,7 +157,7 @@ def test_a_broken_table_is_named(tmp_path, case):
     folder = full_folder(tmp_path / "full")
     change_table(folder, name, change)
     with pytest.raises(DataError, match=rf"^{folder}/{name}\.parquet(,|:) {message}.*prepare the folder again$"):
-        schema.verify(folder)
+        verify(folder)
 
 
 BROKEN_MANIFESTS = {
@@ -184,21 +185,21 @@ def test_a_manifest_that_does_not_fit_is_named(tmp_path, case):
     folder = full_folder(tmp_path / "full")
     change_manifest(folder, **change)
     with pytest.raises(DataError, match=rf"^{folder}/manifest\.json: .*{message}"):
-        schema.verify(folder)
+        verify(folder)
 
 
 def test_files_outside_the_folder_are_not_opened(tmp_path):
     folder = full_folder(tmp_path / "full")
     change_manifest(folder, files={**hashes(folder), "../secret.parquet": "0"})
     with pytest.raises(DataError, match=r"manifest\.json: found a file '\.\./secret\.parquet', expected tables"):
-        schema.verify(folder)
+        verify(folder)
 
 
 def test_an_event_that_is_there_twice_is_named(tmp_path):
     folder = write_folder(tmp_path / "p")
     change_table(folder, "edges", several(edge_id=[0, 1, 1, 3, 4]))
     with pytest.raises(DataError, match=r"edges\.parquet: found no edge_id 2, expected each of 0 to 4 once"):
-        schema.verify(folder)
+        verify(folder)
 
 
 TABLES = ["edges", "snapshots", "nodes", "labels", "edge_features", "rejected"]
@@ -212,15 +213,15 @@ def test_any_changed_cut_or_missing_file_is_named(tmp_path, name):
     for bad in (whole[:-1], whole[:100], b""):
         path.write_bytes(bad)
         with pytest.raises(DataError, match=rf"{name}\.parquet: found SHA-256 [0-9a-f]+, expected"):
-            schema.verify(folder)
+            verify(folder)
         change_manifest(folder, files=hashes(folder))
         with pytest.raises(DataError, match=rf"{name}\.parquet: found a truncated or damaged file"):
-            schema.verify(folder)
+            verify(folder)
         change_manifest(folder, files={**hashes(folder), f"{name}.parquet": "0"})
     path.unlink()
     change_manifest(folder, files={**hashes(folder), f"{name}.parquet": "0"})
     with pytest.raises(DataError, match=rf"{name}\.parquet: found no readable file \(No such file or directory\)"):
-        schema.verify(folder)
+        verify(folder)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -233,7 +234,7 @@ def test_any_damage_under_a_hash_that_fits_ends_in_one_error(tmp_path, name):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ int(rng.integers(1, 256))]) + whole[place + 1 :])
         change_manifest(folder, files=hashes(folder))
         try:
-            schema.verify(folder)
+            verify(folder)
         except DataError as error:
             found.append(str(error))
     assert len(found) > 20
@@ -245,7 +246,7 @@ def test_empty_values_are_named(tmp_path):
     loose = pa.schema([field.with_nullable(True) for field in schema.WEIGHTED_EDGES])
     change_table(folder, "edges", column("src", 3, None), loose)
     with pytest.raises(DataError, match=r"edges\.parquet: found empty values in column src, expected none"):
-        schema.verify(folder)
+        verify(folder)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((3, 4, 4)), np.zeros((3, 5, 3)), np.full((3, 5, 4), np.nan)])
@@ -253,7 +254,7 @@ def test_broken_node_features_are_named(tmp_path, bad):
     folder = write_folder(tmp_path / "p", node_features=list(bad.astype(np.float32)))
     change_manifest(folder, features={"dim": 4})
     with pytest.raises(DataError, match=r"features/00000\.parquet(: found shape|, row 0: found a feature of nan)"):
-        schema.verify(folder)
+        verify(folder)
 
 
 def test_broken_node_labels_are_named(tmp_path):
@@ -265,7 +266,7 @@ def test_broken_node_labels_are_named(tmp_path):
         folder = write_folder(tmp_path / case, node_labels={4: 0, 1: 1})
         change_table(folder, "labels", change)
         with pytest.raises(DataError, match=rf"labels\.parquet(,|:) {message}"):
-            schema.verify(folder)
+            verify(folder)
 
 
 def test_steps_hold_their_own_time_both_ends_included(tmp_path):
@@ -273,7 +274,7 @@ def test_steps_hold_their_own_time_both_ends_included(tmp_path):
     events = [(0, 0, 1, 1.0, 0), (0, 0, 1, 2.0, 1), (1, 1, 0, 3.0, 2)]
     rule = {"snapshot_rule": {"kind": "rank", "merge": 2}}
     folder = write_folder(tmp_path / "merged", events, [(1.0, 2.0), (3.0, 3.0)], 2, **rule)
-    schema.verify(folder)
+    verify(folder)
     for change, message in (
         (column("time_end", 0, 1.5), r"edges\.parquet, row 1: found time 2.0, expected the range of its snapshot"),
         (column("time_end", 0, 3.0), r"snapshots\.parquet, row 1: found time_begin 3.0, expected one after"),
@@ -281,17 +282,15 @@ def test_steps_hold_their_own_time_both_ends_included(tmp_path):
         broken = write_folder(tmp_path / message[-8:-1], events, [(1.0, 2.0), (3.0, 3.0)], 2, **rule)
         change_table(broken, "snapshots", change)
         with pytest.raises(DataError, match=message):
-            schema.verify(broken)
+            verify(broken)
 
 
 def test_raw_ids_have_the_order_that_the_manifest_states(tmp_path):
     names = ["10", "9", "A", "a", "\u00e9"]
-    schema.verify(write_folder(tmp_path / "names", raw_ids=names, id_order="lexicographic"))
-    schema.verify(write_folder(tmp_path / "any", raw_ids=["9", "9", "3", "x", "1"], id_order="as in the file"))
+    verify(write_folder(tmp_path / "names", raw_ids=names, id_order="lexicographic"))
+    verify(write_folder(tmp_path / "any", raw_ids=["9", "9", "3", "x", "1"], id_order="as in the file"))
     with pytest.raises(DataError, match=r"nodes\.parquet: found raw_id 10 in row 1, expected one after 9 \(lexico"):
-        schema.verify(
-            write_folder(tmp_path / "back", raw_ids=[names[i] for i in (1, 0, 2, 3, 4)], id_order="lexicographic")
-        )
+        verify(write_folder(tmp_path / "back", raw_ids=[names[i] for i in (1, 0, 2, 3, 4)], id_order="lexicographic"))
 
 
 def test_files_of_labels_need_not_add_up_to_events(tmp_path):
@@ -299,7 +298,7 @@ def test_files_of_labels_need_not_add_up_to_events(tmp_path):
     parts = [{**SOURCE, "name": f"{k}.csv", "lines": k + 1, "rows": k, "rejected": 0} for k in (2, 3)]
     old = {"name": "dblp.txt", "sha256": "1" * 64, "rows": 5}
     for number, sources in enumerate(([*parts, label_file], [old, label_file], [])):
-        schema.verify(write_folder(tmp_path / str(number), sources=sources))
+        verify(write_folder(tmp_path / str(number), sources=sources))
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 1 << 20])
@@ -310,9 +309,7 @@ def test_repeats_are_counted_whatever_the_pieces(tmp_path_factory, at_once, rows
     events = [(t, src, dst, 10.0 * t + time, row) for row, (t, src, dst, time) in enumerate(rows)]
     ranges = [(10.0 * t, 10.0 * t + 10) for t in range(5)]
     folder = write_folder(tmp_path_factory.mktemp("any") / "p", events, ranges, 3, sources=[], row_group=3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_verify_edges, "_ROWS_AT_ONCE", at_once)
-        assert checks(folder)["repeated events"] == len(events) - len(set(rows))
+    assert checks(folder, at_once)["repeated events"] == len(events) - len(set(rows))
 
 
 @settings(max_examples=60, deadline=None)
@@ -325,13 +322,19 @@ def test_no_change_of_one_number_of_an_event_goes_unseen(tmp_path_factory, name,
     folder = full_folder(tmp_path_factory.mktemp("any") / "p")
     change_table(folder, "edges", column(name, row, float(new) if name == "time" else new))
     with pytest.raises(DataError, match=re.escape(f"{folder}/")):
-        schema.verify(folder)
+        verify(folder)
 
 
 def test_checks_import_neither_pandas_nor_torch(tmp_path):
     full_folder(tmp_path / "full")
     code = (
-        f"import sys, dgl_dysign.data.schema as s; s.verify({str(tmp_path / 'full')!r}); "
+        f"import sys; from dgl_dysign.data.verify import verify; verify({str(tmp_path / 'full')!r}); "
         "assert not {'torch', 'dgl', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_old_name_works_with_a_warning(tmp_path):
+    with pytest.warns(DeprecationWarning, match=r"data\.schema\.verify has moved to dgl_dysign\.data\.verify\.verify"):
+        from dgl_dysign.data.schema import verify as old
+    assert old(full_folder(tmp_path / "full"))["num_edges"] == 5

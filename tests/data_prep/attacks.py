@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep import cli
-from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import DGLDySignError
 from tests.data_prep.brute import contents
 from tests.data_prep.damage import FORMS, mutate
@@ -145,7 +145,7 @@ def _too_slow(*_: object) -> None:
 
 
 def _check_good(out: Path, printed: str, said: str) -> None:
-    manifest = schema.verify(out)
+    manifest = verify(out)
     assert os.listdir(out.parent) == [out.name], "something beside OUT"
     assert said == "", f"said {said!r}"
     assert json.loads(printed)["num_edges"] == manifest["num_edges"]

@@ -12,6 +12,7 @@ from data_prep.cli import app
 from data_prep.pipeline import Options
 from data_prep.rules import Rule
 from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import DataError
 
 SRC, DST = np.array([2, 0, 1, 2, 0, 0]), np.array([0, 1, 2, 0, 3, 3])
@@ -40,7 +41,7 @@ def test_bytes_are_those_of_a_raw_file(tmp_path, given_rule, rule):
     )
     manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
     ours = prepare_arrays(Arrays(columns(weight=weight), 4), tmp_path / "b", Options(rule))
-    schema.verify(tmp_path / "b")
+    verify(tmp_path / "b")
     names = ["edges.parquet", "nodes.parquet", "snapshots.parquet"]
     assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", names, shallow=False) == (names, [], [])
     same = "num_nodes", "num_edges", "num_snapshots", "snapshot_rule", "time_range", "duplicate_rows"
@@ -78,7 +79,7 @@ def test_labels_of_some_events_have_rows_for_those(tmp_path):
     assert (manifest["labels"], manifest["class_names"]) == ("event", ["0", "1", "2", "3"])
     rows = schema.table(tmp_path / "out", "labels", expected=schema.EVENT_LABELS).to_pylist()
     assert [(row["edge_id"], row["node"], row["label"]) for row in rows] == [(1, 0, 3), (5, 0, 0), (3, 2, 0)]
-    schema.verify(tmp_path / "out")
+    verify(tmp_path / "out")
 
 
 def test_two_types_of_nodes(tmp_path):
@@ -90,7 +91,7 @@ def test_two_types_of_nodes(tmp_path):
     assert nodes["type"].to_pylist() == ["author"] * 3 + ["paper"] * 2
     assert nodes["raw_id"].to_pylist() == ["0", "1", "2", "3", "4"]
     assert nodes["first_snapshot"].to_pylist() == [0, 1, -1, 0, -1]
-    schema.verify(tmp_path / "out")
+    verify(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -109,5 +110,5 @@ def test_what_cannot_be_prepared(arrays, message):
 
 def test_no_engine_reads_and_nothing_else_is_left(tmp_path: Path):
     prepare_arrays(Arrays(columns(), 4), tmp_path / "out", Options(Rule("step"), features="degree"))
-    schema.verify(tmp_path / "out")
+    verify(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -16,6 +16,7 @@ from data_prep.rules import Rule
 from data_prep.sources import dblp
 from data_prep.sources._source import ReadOptions
 from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from tests.data_prep.attacks import write_large
 from tests.data_prep.brute import contents
 from tests.data_prep.paused import paused
@@ -28,7 +29,7 @@ NONE = ("--features", "none")
 def test_a_folder_is_written_and_the_table_says_so(raw, tmp_path, prep):
     status, text, errors = prep("dblp", raw, tmp_path / "out", *NONE)
     assert (status, errors) == (0, "")
-    assert schema.verify(tmp_path / "out")["num_edges"] == 6
+    assert verify(tmp_path / "out")["num_edges"] == 6
     assert "out" in text
     assert "duplicate rows" in text
     status, text, _ = prep("dblp", raw, tmp_path / "out", *NONE, "--overwrite", "--json")
@@ -41,7 +42,7 @@ def test_a_folder_is_written_and_the_table_says_so(raw, tmp_path, prep):
 
 def test_features_are_described_in_the_manifest(raw, tmp_path, prep):
     assert prep("dblp", raw, tmp_path / "out", "--dim", 3, "--seed", 4, "--decay", 0.5)[0] == 0
-    manifest = schema.verify(tmp_path / "out")
+    manifest = verify(tmp_path / "out")
     defaults = {"iterations": 2, "oversample": 32, "threshold": 1.0, "max_paths": 1 << 28}
     assert manifest["features"] == {"kind": "spectral", "dim": 3, "seed": 4, "decay": 0.5, **defaults}
     before = contents(tmp_path / "out")
@@ -91,7 +92,7 @@ def test_bad_rows_are_set_aside_counted_and_told(raw, tmp_path, prep):
     status, text, errors = prep("dblp", raw, tmp_path / "out", *NONE, "--on-error", "quarantine", "--json")
     assert (status, errors) == (0, "")
     assert (json.loads(text)["rejected_rows"], json.loads(text)["lines"]) == (4, 13)
-    schema.verify(tmp_path / "out")
+    verify(tmp_path / "out")
     rows = schema.table(tmp_path / "out", "rejected").to_pylist()
     assert [(row["file"], row["line"], row["text"]) for row in rows] == [
         ("dblp.txt", 7, "0 x 1.0"), ("dblp.txt", 9, "1"), ("node2label.txt", 4, "8 1"), ("node2label.txt", 5, "0 3")
@@ -181,7 +182,7 @@ def test_all_options_of_an_edge_list_reach_their_place(tmp_path, prep):
         "%d/%m/%Y", "--undirected", "--every", "day", "--json",
     )  # fmt: skip
     assert (status, errors) == (0, "")
-    manifest = schema.verify(tmp_path / "out")
+    manifest = verify(tmp_path / "out")
     assert (manifest["edge_weight"], manifest["class_names"], manifest["directed"]) == ("w", ["3", "7"], False)
     assert manifest["edge_features"] == {"dim": 2}
     edges = schema.table(tmp_path / "out", "edges").to_pydict()
@@ -320,7 +321,7 @@ def test_of_two_commands_into_one_folder_one_is_refused(tmp_path, prep):
         assert first.wait(PATIENCE) == 0
         assert first.stderr.read() == ""
     assert "add --overwrite" in prep(*arguments)[2]
-    schema.verify(tmp_path / "out")
+    verify(tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["gate", "out", "raw"]
 
 

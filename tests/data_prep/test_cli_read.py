@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from tests.folders import change_table, full_folder
 
 
@@ -72,7 +73,7 @@ def test_export_needs_a_known_format_and_a_new_folder(folder, prep, tmp_path):
         assert (status, text) == (2, "")
         assert message in errors
     assert sorted(path.name for path in folder.iterdir()) == before
-    schema.verify(folder)
+    verify(folder)
 
 
 @pytest.mark.parametrize("command", ["describe", "verify", "export"])

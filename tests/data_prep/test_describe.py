@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_prep import describe
 from data_prep.tables import show_description
-from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import BackendError, DataError
 from tests.folders import change_table, full_folder, write_folder
 
@@ -103,7 +103,7 @@ def test_the_command_draws_a_picture_and_leaves_the_folder_good(out, prep, tmp_p
     assert "236,894" in text
     assert "-236,888" in text
     assert (out / "describe.png").read_bytes().startswith(b"\x89PNG")
-    schema.verify(out)
+    verify(out)
     status, text, errors = prep("describe", out, "--png", tmp_path / "a.png", "--json")
     assert json.loads(text)["png"] == str(tmp_path / "a.png")
     assert (tmp_path / "a.png").exists()

@@ -6,6 +6,7 @@ from data_prep.sources import dblp, edges
 from data_prep.sources._source import ReadOptions
 from data_prep.spool import spool
 from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from tests.data_prep import brute
 from tests.data_prep.brute import contents
 from tests.data_prep.raw_files import pieces_of
@@ -37,7 +38,7 @@ def prepare(raw, out, rule=None, **options):
 
 def test_every_table_holds_what_the_raw_files_say(raw, tmp_path):
     manifest = prepare(raw, tmp_path / "out")
-    assert manifest == schema.verify(tmp_path / "out")
+    assert manifest == verify(tmp_path / "out")
     assert schema.table(tmp_path / "out", "edges").to_pydict() == {
         "snapshot": [0, 0, 0, 1, 3, 3],
         "src": [0, 1, 0, 2, 3, 1],
@@ -103,7 +104,7 @@ def test_every_table_holds_what_the_raw_files_say(raw, tmp_path):
 def test_rules_decide_the_snapshots(raw, tmp_path, rule, counts):
     manifest = prepare(raw, tmp_path / "out", rule)
     assert [row[2] for row in brute.found(tmp_path / "out")["snapshots"]] == counts
-    assert schema.verify(tmp_path / "out")["num_snapshots"] == manifest["num_snapshots"] == len(counts)
+    assert verify(tmp_path / "out")["num_snapshots"] == manifest["num_snapshots"] == len(counts)
 
 
 STAGES = {

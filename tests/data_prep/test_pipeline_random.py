@@ -15,7 +15,7 @@ from data_prep.rules import Rule
 from data_prep.sources import dblp, edges
 from data_prep.sources import jodie as wikipedia
 from data_prep.sources._source import ReadOptions
-from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import DataError
 from tests.data_prep import brute
 from tests.data_prep.brute import Event, contents
@@ -116,7 +116,7 @@ def places(draw, delimiter, name="part-{}.csv", header=0):
 
 def check(draw, out, manifest, expected, delimiter=";", name="part-{}.csv", header=0):
     """Nothing is lost, nothing is invented: tables, counts, rejected lines."""
-    assert manifest == schema.verify(out)
+    assert manifest == verify(out)
     tables = brute.found(out)
     rejected = tables.pop("rejected", [])
     assert tables == expected.pop("tables")
@@ -258,4 +258,4 @@ def test_ids_that_are_nodes_as_they_stand_and_labels_in_any_order(home, draw, la
     del tables["rejected"]
     assert tables == expected.pop("tables")
     assert {key: manifest[key] for key in expected} == expected
-    assert schema.verify(folder / "out") == manifest
+    assert verify(folder / "out") == manifest

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from tests.data_prep import brute
 
 
@@ -17,7 +17,7 @@ def prepared(tmp_path, prep):
         for name, data in files.items():
             (raw / name).write_bytes(data if isinstance(data, bytes) else data.encode())
         assert prep(command, raw, tmp_path / "out", *options, "--features", "none", "-q") == (0, "", "")
-        return schema.verify(tmp_path / "out"), brute.found(tmp_path / "out")
+        return verify(tmp_path / "out"), brute.found(tmp_path / "out")
 
     return prepare
 

@@ -9,6 +9,7 @@ from data_prep.rules import Rule
 from data_prep.sources import dblp
 from data_prep.sources._source import ReadOptions
 from dgl_dysign.data import schema
+from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import BackendError, ConfigError, DataError
 from tests.data_prep.brute import contents
 
@@ -91,7 +92,7 @@ def test_new_folder_clears_up_behind_killed_runs_and_refuses_live_ones(raw, home
         (home / name / "half").write_text("half")
     with pytest.raises(DataError, match="--overwrite"), writer.new_folder(home / "out"):
         pass
-    schema.verify(home / "out")
+    verify(home / "out")
     assert names(home) == [".other.new-1", "out"]
     with writer.new_folder(home / "b") as first:
         (first / "a").write_text("a")
@@ -234,7 +235,7 @@ def test_paths_of_every_kind(raw, home, monkeypatch):
     assert names(home) == ["a", "link", "linked", "relative"]
     assert names(home / "a") == ["c"]
     for path in ("relative", "a/c", "linked"):
-        assert schema.verify(home / path) == good
+        assert verify(home / path) == good
     prepare(raw, home / "link", overwrite=True)
     assert (home / "link").is_symlink()
     with pytest.raises(OSError, match="Not a directory"):
