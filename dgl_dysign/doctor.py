@@ -4,6 +4,7 @@ It uses only the standard library until it tries DGL and PyTorch, so that it sti
 """
 
 import argparse
+import importlib.metadata
 import json
 import platform
 import re
@@ -14,23 +15,6 @@ from dataclasses import asdict, dataclass
 from dgl_dysign import _dgl
 from dgl_dysign.errors import BackendError
 
-MINIMUM_PYTHON = (3, 10)
-#: Oldest accepted versions; ``setup.cfg`` declares the same ones.
-REQUIRED = {
-    "torch": "2.2",
-    "dgl": "1.1.3",
-    "numpy": "1.26",
-    "scipy": "1.11",
-    "pandas": "2.1",
-    "pyarrow": "15.0",
-    "scikit-learn": "1.3",
-    "threadpoolctl": "3.1",
-    "packaging": "23.0",
-    "numba": "0.59",
-    "typer": "0.12",
-    "rich": "13.0",
-    "safetensors": "0.4",
-}
 #: Packages of extras: their absence is no fault.
 OPTIONAL = {"matplotlib": "viz", "torchdeq": "deq"}
 
@@ -62,21 +46,33 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match.group().split(".")) if match else ()
 
 
-def check_python() -> Check:
-    """Check the version of the interpreter."""
-    least = ".".join(map(str, MINIMUM_PYTHON))
-    ok = sys.version_info[:2] >= MINIMUM_PYTHON
-    return Check("python", ok, platform.python_version(), "" if ok else f"use Python {least} or newer")
+def minimum_versions() -> dict[str, str]:
+    """Return the oldest accepted version of Python and of each required package, as ``setup.cfg`` declares them.
+
+    Raises
+    ------
+    PackageNotFoundError
+        If this package is not installed.
+    """
+    declared = [f"python{importlib.metadata.metadata('dgl-dysign')['Requires-Python']}"]
+    declared += [line for line in importlib.metadata.requires("dgl-dysign") or () if "extra ==" not in line]
+    return dict(re.split(" *>= *", line, maxsplit=1) for line in declared)
 
 
-def check_packages() -> list[Check]:
-    """Check that every required distribution is there and new enough; optional ones are only reported."""
-    checks = []
-    for package, least in REQUIRED.items():
+def check_versions() -> list[Check]:
+    """Check that Python and all required packages are there and new enough; optional packages are only reported."""
+    try:
+        least = minimum_versions()
+    except importlib.metadata.PackageNotFoundError:
+        fix = "pip install -e FOLDER, the one with setup.cfg"
+        return [Check("dgl-dysign", False, "not installed: its requirements are unknown", fix)]
+    python, checks = least.pop("python"), []
+    ok = _release(platform.python_version()) >= _release(python)
+    checks.append(Check("python", ok, platform.python_version(), "" if ok else f"use Python {python} or newer"))
+    for package, version in least.items():
         found = _dgl.installed_version(package)
-        ok = found is not None and _release(found) >= _release(least)
-        fix = "" if ok else f"pip install '{package}>={least}'"
-        checks.append(Check(package, ok, found or "missing", fix))
+        ok = found is not None and _release(found) >= _release(version)
+        checks.append(Check(package, ok, found or "missing", "" if ok else f"pip install '{package}>={version}'"))
     for package, extra in OPTIONAL.items():
         found = _dgl.installed_version(package) or f"not installed (optional: pip install 'dgl-dysign[{extra}]')"
         checks.append(Check(package, True, found))
@@ -129,7 +125,7 @@ def check_cuda() -> Check:
 
 def examine() -> list[Check]:
     """Run every check; those that need DGL run only if it imports."""
-    checks = [check_python(), *check_packages(), check_import()]
+    checks = [*check_versions(), check_import()]
     state = "on" if _dgl.shim_enabled() else f"off ({_dgl.NO_SHIM} is set)"
     checks.insert(-1, Check("graphbolt stub", True, f"switched {state}"))
     if checks[-1].ok:

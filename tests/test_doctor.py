@@ -1,7 +1,9 @@
 """``dysign-doctor`` tells what is there, and what to do about what is not."""
 
 import configparser
+import importlib.metadata
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -32,12 +34,12 @@ def test_missing_or_old_package_is_exit_2_with_the_fix(monkeypatch, capsys, foun
     real = _dgl.installed_version
     monkeypatch.setattr(_dgl, "installed_version", lambda name: found if name == "pyarrow" else real(name))
     assert doctor.main([]) == 2
-    assert f"-> pip install 'pyarrow>={doctor.REQUIRED['pyarrow']}'" in capsys.readouterr().out
+    assert f"-> pip install 'pyarrow>={doctor.minimum_versions()['pyarrow']}'" in capsys.readouterr().out
 
 
 def test_newer_release_is_not_older_as_a_string(monkeypatch):
     monkeypatch.setattr(_dgl, "installed_version", lambda name: "100.10.0.dev1+local")
-    assert all(check.ok for check in doctor.check_packages())
+    assert all(check.ok for check in doctor.check_versions())
 
 
 def test_a_dgl_that_fails_is_reported_with_its_remedy(monkeypatch, capsys):
@@ -73,5 +75,19 @@ def test_minimum_versions_are_those_of_setup_cfg():
     config = configparser.ConfigParser()
     config.read(Path(__file__).parents[1] / "setup.cfg")
     declared = dict(line.split(">=") for line in config["options"]["install_requires"].split())
-    assert declared == doctor.REQUIRED
-    assert config["options"]["python_requires"] == ">=" + ".".join(map(str, doctor.MINIMUM_PYTHON))
+    assert doctor.minimum_versions() == {"python": config["options"]["python_requires"].removeprefix(">="), **declared}
+
+
+def test_a_checkout_that_is_not_installed_is_told_so(monkeypatch, capsys):
+    def fail(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "metadata", fail)
+    assert doctor.main([]) == 2
+    assert "-> pip install -e" in capsys.readouterr().out
+
+
+def test_an_old_python_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(platform, "python_version", lambda: "3.9.18")
+    assert doctor.main([]) == 2
+    assert "-> use Python 3.10 or newer" in capsys.readouterr().out
