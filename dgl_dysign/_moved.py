@@ -12,6 +12,7 @@ from typing import Any
 
 MODULES = {
     "data.event_rows": "data.edge_reader",
+    "data.pairs": "data.temporal_graph",
     "models.label_propagation": "baselines.label_propagation",
     "models.link_counts": "baselines.link_counts",
     "models.link_reference": "baselines.counting",

@@ -1,4 +1,4 @@
-"""Rows of the events of a prepared folder, snapshot by snapshot: ends, times, weights, features, labels."""
+"""Events of a prepared folder, snapshot by snapshot: ends, times, weights, features, labels."""
 
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +10,10 @@ from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
 
 
-class EventRows:
+class EdgeReader:
     """Reads the rows of one snapshot from the tables that are in the order of the events.
 
-    A table is looked at when it is first asked for; no file stays open, so that workers may be forked at any time.
+    A table is opened when it is first needed; no file stays open, so that workers may be forked at any time.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ class EventRows:
     Raises
     ------
     DataError
-        When a table is asked for that is missing, damaged, or does not fit the manifest.
+        From any method, if the table that it reads is missing, damaged, or does not fit the manifest.
 
     Examples
     --------
-    >>> rows = EventRows(prepared, schema.read_manifest(prepared))
+    >>> rows = EdgeReader(prepared, schema.read_manifest(prepared))
     >>> src, edge_id = rows.columns(0, "src", "edge_id")
     >>> len(src) == len(edge_id), edge_id[:3].tolist(), rows.time_range(0)
     (True, [0, 1, 2], (0.0, 0.0))
@@ -40,13 +40,13 @@ class EventRows:
 
     @cached_property
     def _edges(self) -> schema.RowReader:
-        return self._reader("edges", schema.edge_schema(self._manifest))
+        return self._row_per_event("edges", schema.edge_schema(self._manifest))
 
     @cached_property
     def _features(self) -> schema.RowReader:
-        return self._reader("edge_features", schema.feature_schema(self._manifest["edge_features"]["dim"]))
+        return self._row_per_event("edge_features", schema.feature_schema(self._manifest["edge_features"]["dim"]))
 
-    def _reader(self, name: str, expected: Any) -> schema.RowReader:
+    def _row_per_event(self, name: str, expected: Any) -> schema.RowReader:
         reader = schema.RowReader(self._folder, name, expected)
         if len(reader) != self._manifest["num_edges"]:
             raise self._error(name, f"{len(reader)} rows", self._manifest["num_edges"])
@@ -68,8 +68,8 @@ class EventRows:
         count = table["num_rows"]
         rows = np.concatenate([[0], np.cumsum(count)])
         if len(count) != snapshots or rows[-1] != edges or not np.array_equal(rows[:-1], table["first_row"]):
-            found = f"{len(count)} row ranges that end at row {rows[-1]}, or gaps"
-            raise self._error("snapshots", found, f"{snapshots} that end at {edges}")
+            ranges = f"{len(count)} row ranges that end at row {rows[-1]}, or gaps"
+            raise self._error("snapshots", ranges, f"{snapshots} that end at {edges}")
         return rows
 
     @cached_property
@@ -120,9 +120,9 @@ class EventRows:
         nodes, values = (schema.to_numpy(table[key]) for key in ("node", column))
         schema.check_range(self._path(name), "node", nodes, self._manifest["num_nodes"])
         schema.check_range(self._path(name), column, values, limit, least)
-        found = np.full(self._manifest["num_nodes"], -1, np.int64)
-        found[nodes] = values
-        return found
+        by_node = np.full(self._manifest["num_nodes"], -1, np.int64)
+        by_node[nodes] = values
+        return by_node
 
     def _rows(self, reader: schema.RowReader, bounds: np.ndarray, snapshot: int, names: Any) -> Any:
         first, end = int(bounds[snapshot]), int(bounds[snapshot + 1])

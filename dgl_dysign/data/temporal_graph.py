@@ -1,9 +1,12 @@
 """A prepared folder as snapshots: what is visible at t, and nothing later."""
 
+from __future__ import annotations
+
 import copy
 import os
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,9 +14,8 @@ import torch
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data import schema
-from dgl_dysign.data.edge_reader import EventRows
+from dgl_dysign.data.edge_reader import EdgeReader
 from dgl_dysign.data.feature_cache import load_features
-from dgl_dysign.data.pairs import PairIndex
 from dgl_dysign.errors import ConfigError, DataError
 
 
@@ -22,6 +24,7 @@ class TemporalGraph:
 
     The number of nodes is fixed for all snapshots, an empty snapshot keeps its index, and a file is opened only when
     something in it is asked for. Whatever a method returns for snapshot t comes from events of snapshots up to t alone.
+    Snapshots are numbered from 0.
 
     Parameters
     ----------
@@ -31,7 +34,9 @@ class TemporalGraph:
     Raises
     ------
     DataError
-        If the folder is no prepared folder, or (when asked for) a file in it is missing or damaged.
+        If the folder is no prepared folder; from any method, if a file that it reads is missing or damaged.
+    ConfigError
+        From any method, if there is no such snapshot.
 
     Examples
     --------
@@ -48,23 +53,23 @@ class TemporalGraph:
 
     _folder: Path
     _manifest: dict[str, Any]
-    _rows: EventRows
+    _rows: EdgeReader
     _pairs: dict[bool, PairIndex]
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         # Absolute, so that a later change of the working directory, or a worker process, finds the same folder.
         home, manifest = Path(folder).absolute(), schema.read_manifest(folder)
-        vars(self).update(_folder=home, _manifest=manifest, _rows=EventRows(home, manifest), _pairs={})
+        vars(self).update(_folder=home, _manifest=manifest, _rows=EdgeReader(home, manifest), _pairs={})
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> "TemporalGraph":
+    def load(cls, folder: str | os.PathLike[str]) -> TemporalGraph:
         """Open a prepared folder; only its manifest is read."""
         return cls(folder)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"TemporalGraph is immutable: cannot set {name!r}; prepare another folder instead")
 
-    def __reduce__(self) -> tuple[type["TemporalGraph"], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[TemporalGraph], tuple[Path]]:
         return TemporalGraph, (self._folder,)  # workers open the folder themselves instead of copying what was read
 
     def __repr__(self) -> str:
@@ -153,23 +158,11 @@ class TemporalGraph:
 
         The range is half-open, [begin, end), and ends where the next one begins. Where a snapshot is a step, or some
         merged steps, begin and end are the times of the first and last step, which both belong to it.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such snapshot.
-        DataError
-            If ``snapshots.parquet`` is missing or damaged.
         """
         return self._rows.time_range(self._check_snapshot(snapshot))
 
     def events(self, snapshot: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Read the events of one snapshot alone, in the order of the raw file.
-
-        Parameters
-        ----------
-        snapshot : int
-            Index of the snapshot.
 
         Returns
         -------
@@ -177,13 +170,6 @@ class TemporalGraph:
             ``src`` and ``dst`` (int64), ``time`` (float64, in the manifest's ``time_unit``) and ``edge_id`` (int64: the
             row in the raw file, from 0), each of shape (events,). Times may go up and down inside a snapshot where the
             raw file is not sorted.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such snapshot.
-        DataError
-            If ``edges.parquet`` is missing or damaged.
 
         Examples
         --------
@@ -201,11 +187,6 @@ class TemporalGraph:
         They are data, such as the rating of Bitcoin-OTC from -10 to 10, and have no part in the weights of
         :meth:`graph`, which count events.
 
-        Parameters
-        ----------
-        snapshot : int
-            Index of the snapshot.
-
         Returns
         -------
         torch.Tensor
@@ -213,10 +194,8 @@ class TemporalGraph:
 
         Raises
         ------
-        ConfigError
-            If there is no such snapshot.
         DataError
-            If the folder has no weights, or ``edges.parquet`` is missing or damaged.
+            If the folder has no weights.
         """
         snapshot = self._check_snapshot(snapshot)
         if self._manifest.get("edge_weight") is None:
@@ -227,11 +206,6 @@ class TemporalGraph:
     def edge_features(self, snapshot: int) -> torch.Tensor:
         """Read the features of one snapshot's events.
 
-        Parameters
-        ----------
-        snapshot : int
-            Index of the snapshot.
-
         Returns
         -------
         torch.Tensor
@@ -239,10 +213,8 @@ class TemporalGraph:
 
         Raises
         ------
-        ConfigError
-            If there is no such snapshot.
         DataError
-            If the folder has no edge features, or ``edge_features.parquet`` is missing or damaged.
+            If the folder has no edge features.
         """
         snapshot = self._check_snapshot(snapshot)
         if self.edge_feature_dim is None:
@@ -255,11 +227,6 @@ class TemporalGraph:
         A label says what happens to a node at an event (Wikipedia, Reddit: 1 where the user is banned); a model that
         scores the event must not have seen it, nor anything later.
 
-        Parameters
-        ----------
-        snapshot : int
-            Index of the snapshot.
-
         Returns
         -------
         tuple of torch.Tensor
@@ -268,10 +235,8 @@ class TemporalGraph:
 
         Raises
         ------
-        ConfigError
-            If there is no such snapshot.
         DataError
-            If the folder's labels are not those of events, or ``labels.parquet`` is missing or damaged.
+            If the folder's labels are not those of events.
         """
         snapshot = self._check_snapshot(snapshot)
         if self._manifest["labels"] != "event":
@@ -287,7 +252,7 @@ class TemporalGraph:
         decay: float = 1.0,
         symmetric: bool | None = None,
         self_loop: bool = False,
-    ) -> "dgl.DGLGraph":
+    ) -> dgl.DGLGraph:
         r"""Build the graph that is visible at a snapshot, with repeated events counted and aged.
 
         .. math:: w_{uv} = \sum_{e = (u, v)} \gamma^{t - t_e}
@@ -318,9 +283,7 @@ class TemporalGraph:
         Raises
         ------
         ConfigError
-            If there is no such snapshot, or `decay` is out of range.
-        DataError
-            If a file is missing or damaged.
+            If `decay` is out of range.
         """
         snapshot = self._check_snapshot(snapshot)
         if not 0 < decay <= 1:
@@ -359,11 +322,6 @@ class TemporalGraph:
     def features(self, snapshot: int) -> torch.Tensor:
         """Map the node features of a snapshot into memory.
 
-        Parameters
-        ----------
-        snapshot : int
-            Index of the snapshot.
-
         Returns
         -------
         torch.Tensor
@@ -373,10 +331,8 @@ class TemporalGraph:
 
         Raises
         ------
-        ConfigError
-            If there is no such snapshot.
         DataError
-            If the folder has no features, or the file is missing or damaged.
+            If the folder has no features.
         """
         snapshot = self._check_snapshot(snapshot)
         if self.feature_dim is None:
@@ -395,3 +351,69 @@ def _add_identity(
     missing[src[loop]] = False
     nodes = np.flatnonzero(missing)
     return np.concatenate([src, nodes]), np.concatenate([dst, nodes]), np.concatenate([weight, np.ones(len(nodes))])
+
+
+class PairIndex:
+    r"""Numbers node pairs in the order in which they first occur, snapshot by snapshot.
+
+    Pairs known at snapshot t are then numbers ``0 .. P_t - 1``, whatever was asked before, and the weight of each pair
+    at t for any decay :math:`\gamma` is :math:`\sum_{e} \gamma^{t - t_e}` over its events: one weighted count over
+    their numbers.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes; a pair's key is ``src * num_nodes + dst`` in int64.
+    unordered : bool
+        Whether (u, v) and (v, u) are one pair, kept as (min, max).
+
+    Examples
+    --------
+    >>> pairs = PairIndex(num_nodes=3, unordered=True)
+    >>> pairs.append(np.array([0, 1, 1]), np.array([1, 0, 2]))
+    >>> pairs.append(np.array([2]), np.array([1]))
+    >>> src, dst, weight = pairs.weights(1, decay=0.5)
+    >>> src, dst, weight
+    (array([0, 1]), array([1, 2]), array([1. , 1.5]))
+    """
+
+    def __init__(self, num_nodes: int, unordered: bool) -> None:
+        self.num_nodes = num_nodes
+        self.unordered = unordered
+        self.lock = Lock()
+        self._keys: list[np.ndarray] = []  # of the pairs that are new in each snapshot, in the order of their numbers
+        self._numbers: list[np.ndarray] = []  # of each snapshot's events
+        self._sorted = np.empty(0, np.int64)  # all keys, to look numbers up
+        self._rank = np.empty(0, np.int64)  # number of each key of _sorted
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def append(self, src: np.ndarray, dst: np.ndarray) -> None:
+        """Take in the events of the next snapshot."""
+        keys, inverse = np.unique(self._key(src, dst), return_inverse=True)
+        place = np.searchsorted(self._sorted, keys)
+        known = np.zeros(len(keys), bool)
+        inside = place < len(self._sorted)
+        known[inside] = self._sorted[place[inside]] == keys[inside]
+        numbers = np.empty(len(keys), np.int64)
+        numbers[known] = self._rank[place[known]]
+        numbers[~known] = np.arange(len(self._sorted), len(self._sorted) + np.count_nonzero(~known))
+        self._sorted = np.insert(self._sorted, place[~known], keys[~known])
+        self._rank = np.insert(self._rank, place[~known], numbers[~known])
+        self._keys.append(keys[~known])
+        self._numbers.append(numbers[inverse])
+
+    def _key(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        if self.unordered:
+            src, dst = np.minimum(src, dst), np.maximum(src, dst)
+        return src.astype(np.int64) * self.num_nodes + dst
+
+    def weights(self, snapshot: int, decay: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return source, destination and float64 weight of the pairs that are known at a snapshot."""
+        keys = np.concatenate(self._keys[: snapshot + 1])
+        parts = self._numbers[: snapshot + 1]
+        age = np.arange(snapshot, -1, -1)
+        aged = np.repeat(np.power(float(decay), age), [len(part) for part in parts])
+        weight = np.bincount(np.concatenate(parts), weights=aged, minlength=len(keys))
+        return keys // self.num_nodes, keys % self.num_nodes, weight

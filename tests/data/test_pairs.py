@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from dgl_dysign.data.pairs import PairIndex
+from dgl_dysign.data.temporal_graph import PairIndex
 
 
 @pytest.mark.parametrize("unordered", [True, False])
