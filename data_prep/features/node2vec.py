@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from data_prep.features._checkpoint import Checkpoints, State, of_generator, set_generator
+from data_prep.features._checkpoint import Checkpoints, of_generator, set_generator
 from data_prep.features._past import Events, Past, accumulate, check_decay
 from dgl_dysign.errors import ConfigError
 
@@ -119,30 +119,39 @@ def node2vec(
     options = _Options(p, q, walk_length, num_walks, refresh_walks, window, negative, rate)
     options.check()
     check_decay(decay)
-    from data_prep.features.walks import SkipGram
-
     rng = np.random.default_rng(seed)
-    model = SkipGram(events.num_nodes, dim, int(rng.integers(2**63)))
-    first, saved = checkpoints.load(start) if checkpoints else (0, {})
-    if saved:
-        model.restore(saved)
-        set_generator(rng, saved["rng"])
-
-    def state() -> State:
-        return {**model.state(), "rng": of_generator(rng)}
-
+    first, model = _begin(events.num_nodes, dim, rng, start, checkpoints)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for past in accumulate(events, decay, first):
             for done in _learn(model, past, options, rng, pool):
                 if progress is not None:
                     progress((past.snapshot + done) / events.num_snapshots)
             if past.snapshot >= start:
-                features = np.zeros_like(model.center)
-                features[past.nodes] = model.center[past.nodes]
-                yield features
+                yield _only(model.center, past.nodes)
             # Here the snapshot has been taken over: a checkpoint is never ahead of what was written.
             if checkpoints and past.snapshot + 1 < events.num_snapshots:
-                checkpoints.save_if_due(past.snapshot + 1, state)
+                checkpoints.save_if_due(past.snapshot + 1, lambda: {**model.state(), "rng": of_generator(rng)})
+
+
+def _begin(
+    num_nodes: int, dim: int, rng: np.random.Generator, start: int, checkpoints: Checkpoints | None
+) -> tuple[int, SkipGram]:
+    """Return the snapshot to go on from, and the model as it was then; put the generator into its state of then."""
+    from data_prep.features.walks import SkipGram
+
+    model = SkipGram(num_nodes, dim, int(rng.integers(2**63)))
+    first, saved = checkpoints.load(start) if checkpoints else (0, {})
+    if saved:
+        model.restore(saved)
+        set_generator(rng, saved["rng"])
+    return first, model
+
+
+def _only(vectors: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Return a copy of the vectors in which the rows of all but some nodes are zero."""
+    features = np.zeros_like(vectors)
+    features[nodes] = vectors[nodes]
+    return features
 
 
 def _learn(model: SkipGram, past: Past, options: _Options, rng: np.random.Generator, pool: Executor) -> Iterator[float]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from dgl_dysign.errors import DataError
 
 _PIECE = 1 << 18
-_LEAST_BOUND, _LARGEST_BOUND, _LARGEST_RATIO = 1 << 30, 64 << 30, 1000
+
 _XZ_MEMORY = 256 << 20
 _MAGIC = {
     "gzip": re.compile(rb"\x1f\x8b\x08"),
@@ -121,13 +121,13 @@ class _Joined:
 
 
 class RawStream:
-    """The bytes of a raw file, decompressed; made by :func:`open_raw`, closed by ``with``."""
+    """The bytes of a raw file, decompressed; see :func:`open_raw`. At most `bound` come out (None: no bound)."""
 
     def __init__(self, path: Path, max_bytes: int | None):
         self.path = path
         self._before = _stat_of_regular(path)
         self._disk = _Disk(path)
-        self._bound = max_bytes
+        self.bound = max_bytes
         self._delivered = 0
         self._left = memoryview(b"")
         self._read: Callable[[int], bytes] | None = None
@@ -145,8 +145,8 @@ class RawStream:
         form = next((form for form, magic in _MAGIC.items() if magic.match(begin)), None)
         if form is None:
             return None
-        if self._bound is None:
-            self._bound = min(_LARGEST_BOUND, max(_LEAST_BOUND, _LARGEST_RATIO * self._before.st_size))
+        if self.bound is None:
+            self.bound = min(64 << 30, max(1 << 30, 1000 * self._before.st_size))
         if form == "zip":
             return _open_member(self.path, zipfile.ZipFile(self._disk)).read
         if form in ("bz2", "xz"):
@@ -161,7 +161,7 @@ class RawStream:
         DataError
             If the file is damaged, or holds more bytes than allowed (after all good or allowed bytes).
         """
-        room = len(buffer) if self._bound is None else min(len(buffer), self._bound - self._delivered)
+        room = len(buffer) if self.bound is None else min(len(buffer), self.bound - self._delivered)
         if len(buffer) and not room:
             self._refuse_more()
         try:
@@ -189,7 +189,7 @@ class RawStream:
             raise self._unreadable(error) from None
         if more:
             raise DataError(
-                f"{self.path}: found more than {self._bound} bytes once decompressed, expected no more; if the file "
+                f"{self.path}: found more than {self.bound} bytes once decompressed, expected no more; if the file "
                 "is to be trusted, allow more with --max-bytes"
             )
 

@@ -16,8 +16,6 @@ from data_prep.sources._open import RawStream, open_raw
 from data_prep.sources._parse import MARK, Bad, Block, Parsed, Parser
 from dgl_dysign.errors import DataError
 
-LONGEST_LINE = 16 << 20
-_MANY = 10_000
 _LONGEST_TEXT = 1000
 
 
@@ -58,6 +56,10 @@ class RawFile:
         Size of the blocks parsed at once; rows do not depend on it, only batches.
     threads : int, default 2
         Number of blocks parsed side by side; at most two more are in memory.
+    longest_line : int, default 16 MiB
+        Most bytes of a line, and of a block.
+    many : int, default 10,000
+        So many bad rows, if more than half are bad, are an error.
 
     Attributes
     ----------
@@ -70,7 +72,7 @@ class RawFile:
     ------
     DataError
         At the first bad row (``stop``), naming file and line; if the file is missing, damaged, longer than `max_bytes`,
-        changed meanwhile or without good rows; if at least 10,000 rows, and more than half, are bad.
+        changed meanwhile or without good rows; if at least `many` rows, and more than half, are bad.
 
     Examples
     --------
@@ -98,11 +100,13 @@ class RawFile:
         on_bytes: Callable[[int], object] | None = None,
         block_bytes: int = 4 << 20,
         threads: int = 2,
+        longest_line: int = 16 << 20,
+        many: int = 10_000,
     ):
         self.path, self.layout, self.on_error = path, layout, on_error
         self.max_bytes, self.threads = max_bytes, threads
-        self.block_bytes = min(max(1, block_bytes), LONGEST_LINE)
-        self._on_bytes = on_bytes
+        self.block_bytes = min(max(1, block_bytes), longest_line)
+        self._on_bytes, self._longest_line, self._many = on_bytes, longest_line, many
         self._begin()
 
     def _begin(self) -> None:
@@ -194,7 +198,7 @@ class RawFile:
         self.rejected.append(Rejected(line, text[:_LONGEST_TEXT], f"found {row.found}, expected {row.expected}"))
         self._bad_lines.append(line)
         bad = len(self._bad_lines)
-        if bad >= _MANY and bad > self.rows + row.before:
+        if bad >= self._many and bad > self.rows + row.before:
             raise DataError(
                 f"{self.path}: found {bad} bad lines of {self.rows + row.before + bad} (line {line}: found "
                 f"{row.found}, expected {row.expected}), expected lines of `{self.layout.form}`; is this the right "
@@ -242,10 +246,10 @@ class RawFile:
         return bytearray(size + self.block_bytes // 4)
 
     def _refuse_long(self, length: int) -> None:
-        if length > LONGEST_LINE:
+        if length > self._longest_line:
             raise DataError(
-                f"{self.path}: found a line of more than {LONGEST_LINE} bytes, expected lines of `{self.layout.form}`; "
-                "is this a text file?"
+                f"{self.path}: found a line of more than {self._longest_line} bytes, expected lines of "
+                f"`{self.layout.form}`; is this a text file?"
             )
 
     def line_of(self, row: int) -> int:

@@ -91,7 +91,7 @@ KNOWN = {
 
 
 def open_source(
-    raw: Path, read: ReadOptions, given: Mapping[str, Any] | None = None, labels: Path | None = None
+    raw: Path, read: ReadOptions, options: Mapping[str, Any] | None = None, labels: Path | None = None
 ) -> Source:
     """Open an edge list: one file, or all files of a folder in the order of their names.
 
@@ -101,8 +101,8 @@ def open_source(
         The file or folder.
     read : ReadOptions
         How to read.
-    given : mapping, optional
-        What is known of its :class:`Form`; the rest is as :data:`KNOWN` has it for the file's name, or the default.
+    options : mapping, optional
+        Fields of its :class:`Form`; the others are as :data:`KNOWN` has them for the file's name, or the default.
     labels : path, optional
         File of ``node label`` lines: ids as those of the edges, and whole numbers.
 
@@ -120,7 +120,7 @@ def open_source(
     parts = _files(raw, labels)
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
     name, known = KNOWN.get(stem, (stem, Form()))
-    form = replace(known, **(given or {}))
+    form = replace(known, **(options or {}))
     if form.label and labels:
         raise ConfigError(
             f"found --label {form.label} of events and --labels {labels} of nodes, expected one; leave one out"
@@ -147,45 +147,38 @@ def _files(raw: Path, labels: Path | None) -> tuple[Path, ...]:
     if not raw.is_dir():
         raise DataError(f"{raw}: found no such file or folder, expected an edge list; check RAW")
     not_parts = {MARKER, labels.name if labels and labels.resolve().parent == raw.resolve() else ""}
-    found = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name not in not_parts]
-    if not found:
+    parts = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name not in not_parts]
+    if not parts:
         raise DataError(f"{raw}: found no file in it, expected an edge list or its parts; check RAW")
-    found.sort(key=lambda path: [(int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", path.name)])
+    parts.sort(key=lambda path: [(int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", path.name)])
     files: dict[str, Path] = {}
-    for path in found:
+    for path in parts:
         bare = path.stem if path.suffix in SUFFIXES[1:] else path.name
         if files.setdefault(bare, path) != path:
             refuse_copies(raw, [files[bare], path])
-    return tuple(found)
+    return tuple(parts)
 
 
 def _layout(path: Path, form: Form, read: ReadOptions) -> tuple[Layout, str | None]:
+    """Return the layout, and the name of the column of weights."""
     columns = [form.src, form.dst, form.time, form.weight, form.label, form.edge_features]
-    by_name = [column for column in columns if column and not column.isdecimal()]
-    has_header = bool(by_name) if form.header is None else form.header
-    if by_name and not has_header:
-        raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
-    lines = [line for line in head_lines(path, 2 + has_header, read.max_bytes) if line.strip()]
-    if len(lines) < 1 + has_header:
-        raise DataError(f"{path}: found no rows, expected lines of {' '.join(filter(None, columns))}; check RAW")
-    delimiter = form.delimiter or next((d for d in "\t,;" if d in lines[0]), " ")
-    header = _fields(lines[0], delimiter) if has_header else []
-    row = _fields(lines[int(has_header)], delimiter)
-    at = [_index(path, column, header, len(row)) for column in columns]
-    src, dst, time, weight, label, vector = at
-    given = [place for place in at if place is not None]
-    if len(set(given)) < len(given):
+    delimiter, header, row = _first_rows(path, form, list(filter(None, columns)), read.max_bytes)
+    src, dst, time, weight, label, vector = places = [
+        _index(path, column, header or [], len(row)) for column in columns
+    ]
+    used = [place for place in places if place is not None]
+    if len(set(used)) < len(used):
         raise ConfigError(f"found one column given twice ({', '.join(filter(None, columns))}), expected different ones")
-    text = form.ids == "text" or (form.ids == "auto" and not (row[src].isdecimal() and row[dst].isdecimal()))
-    written = form.time_format is not None or not _is_number(row[time])
+    is_text = form.ids == "text" or (form.ids == "auto" and not (row[src].isdecimal() and row[dst].isdecimal()))
+    is_date = form.time_format is not None or not _is_number(row[time])
     kinds = {
-        src: Column("src", "text" if text else "integer"),
-        dst: Column("dst", "text" if text else "integer"),
-        time: Column("time", "date", form.time_format) if written else Column("time", "number"),
+        src: Column("src", "text" if is_text else "integer"),
+        dst: Column("dst", "text" if is_text else "integer"),
+        time: Column("time", "date", form.time_format) if is_date else Column("time", "number"),
         weight: Column("weight", "number"),
         label: Column("label", "integer"),
     }
-    if vector is not None and vector < max(p for p in given if p != vector):
+    if vector is not None and vector < max(place for place in used if place != vector):
         raise ConfigError(f"found edge features from column {form.edge_features}, expected all other columns before it")
     width = len(row) if vector is None else vector
     if width > _MOST_COLUMNS:
@@ -196,25 +189,37 @@ def _layout(path: Path, form: Form, read: ReadOptions) -> tuple[Layout, str | No
     layout = Layout(
         tuple(kinds.get(place, Column(f"column{place + 1}", "skip")) for place in range(width)),
         delimiter=delimiter,
-        header=int(has_header),
+        header=int(header is not None),
         vector=None if vector is None else "field" if vector == len(row) - 1 and delimiter != "," else "rest",
-        derive=None if written or UNITS[form.time_unit] == 1 else Scaled(form.time_unit),
+        derive=None if is_date or UNITS[form.time_unit] == 1 else Scaled(form.time_unit),
     )
     named = None if weight is None else header[weight] if header else "rating" if form == BITCOIN else form.weight
     return layout, named
 
 
-def _fields(line: str, delimiter: str) -> list[str]:
-    line = line.removeprefix("\ufeff")
-    return line.split() if delimiter == " " else [field.strip() for field in line.split(delimiter)]
+def _first_rows(
+    path: Path, form: Form, columns: list[str], max_bytes: int | None
+) -> tuple[str, list[str] | None, list[str]]:
+    """Return the delimiter, the fields of the header, if there is one, and those of the first row."""
+    by_name = [column for column in columns if not column.isdecimal()]
+    has_header = bool(by_name) if form.header is None else form.header
+    if by_name and not has_header:
+        raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
+    lines = [line for line in head_lines(path, 2 + has_header, max_bytes) if line.strip()]
+    if len(lines) < 1 + has_header:
+        raise DataError(f"{path}: found no rows, expected lines of {' '.join(columns)}; check RAW")
+    delimiter = form.delimiter or next((d for d in "\t,;" if d in lines[0]), " ")
+    texts = [line.removeprefix("\ufeff") for line in lines]
+    rows = [text.split() if delimiter == " " else [field.strip() for field in text.split(delimiter)] for text in texts]
+    return delimiter, rows[0] if has_header else None, rows[int(has_header)]
 
 
 def _index(path: Path, column: str | None, header: list[str], width: int) -> int:
     if column is None:
         return None  # type: ignore[return-value]
     if column not in header and not column.isdecimal():
-        found = ", ".join(map(short, header[:_SHOWN])) + ", ..." * (len(header) > _SHOWN)
-        raise DataError(f"{path}, line 1: found columns {found}, expected {column}; name one of them")
+        listed = ", ".join(map(short, header[:_SHOWN])) + ", ..." * (len(header) > _SHOWN)
+        raise DataError(f"{path}, line 1: found columns {listed}, expected {column}; name one of them")
     place = header.index(column) if column in header else int(column) - 1
     if not 0 <= place < width:
         raise DataError(

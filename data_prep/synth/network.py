@@ -39,13 +39,12 @@ class Step:
 
 
 class Network:
-    """A growing network whose communities drift, made step by step.
+    """A growing network whose communities drift, generated step by step.
 
-    Each node arrives at a step, as an end of some event, and each has a community, which it leaves now and then. The
-    activities of the nodes are the quantiles of a Pareto distribution: node `i` of `n` acts in proportion to
-    ``((i + 1) / n) ** (-1 / tail)``, so that ``n * u ** (tail / (tail - 1))`` with a uniform `u` draws a node without
-    a table. An event repeats one of the last 50,000, or joins two nodes of one community, or any two. Each step has a
-    random stream of its own: how much is made at a time changes nothing.
+    Each node arrives at a step, as an end of some event, and has a community, which it leaves now and then. Activities
+    are the quantiles of a Pareto distribution: node `i` of `n` acts in proportion to ``((i + 1) / n) ** (-1 / tail)``,
+    so that ``n * u ** (tail / (tail - 1))`` with a uniform `u` draws a node without a table. An event repeats one of
+    the last 50,000, or joins two nodes of one community, or any two. Each step has a random stream of its own.
 
     Parameters
     ----------
@@ -255,10 +254,10 @@ class Network:
         again, back = again[back <= again + known], back[back <= again + known]
         origin = np.arange(known + size)
         origin[known + again] -= back
-        found = origin[known + again]
-        while not np.array_equal(found, earlier := origin[found]):
-            found = earlier
-        pairs[:, again] = np.concatenate([past, pairs], axis=1)[:, found]
+        source = origin[known + again]
+        while not np.array_equal(source, earlier := origin[source]):
+            source = earlier
+        pairs[:, again] = np.concatenate([past, pairs], axis=1)[:, source]
         return pairs
 
 

@@ -147,16 +147,16 @@ def _write_nber(patents: Patents, rows: int, unknown: int, form: str, output: Ou
     if snap:
         # The real file also counts its nodes there.
         header = f"# Directed graph: cit-Patents.txt (generated)\n# Edges: {rows}\n# FromNodeId\tToNodeId\n"
-    made, received = np.zeros((2, patents.network.nodes), np.int64)
+    outgoing, incoming = np.zeros((2, patents.network.nodes), np.int64)
     name, comma = ("cit-Patents.txt", b"\t") if snap else ("cite75_99.txt", b",")
     added = np.diff(np.rint(unknown * np.cumsum(patents.network.sizes) / (rows - unknown)).astype(np.int64), prepend=0)
     with output.edges(name, rows, header.encode()) as file:
         for year, src, dst in patents.citations():
             src, cited = _add_unknown(patents, year, src, dst, int(added[year - 1975]))
             file.write(joined((Integer(patents.number[src]), Integer(cited)), comma), len(src))
-            made += np.bincount(src, minlength=len(made))
-            received += np.bincount(dst, minlength=len(made))
-    _write_table(patents, made, received, output)
+            outgoing += np.bincount(src, minlength=len(outgoing))
+            incoming += np.bincount(dst, minlength=len(outgoing))
+    _write_table(patents, outgoing, incoming, output)
 
 
 def _add_unknown(
@@ -171,7 +171,7 @@ def _add_unknown(
     return src[order], cited[order]
 
 
-def _write_table(patents: Patents, made: np.ndarray, received: np.ndarray, output: Output) -> None:
+def _write_table(patents: Patents, outgoing: np.ndarray, incoming: np.ndarray, output: Output) -> None:
     number = np.concatenate([patents.early, patents.late])
     count = len(number)
     place = np.searchsorted(number, patents.number)
@@ -183,10 +183,10 @@ def _write_table(patents: Patents, made: np.ndarray, received: np.ndarray, outpu
 
     year, day = _granted(patents, number, place)
     late = number >= _FIRST_OF_1975
-    made, received = (spread(values, np.zeros(count, np.int64)) for values in (made, received))
+    outgoing, incoming = (spread(values, np.zeros(count, np.int64)) for values in (outgoing, incoming))
     cat = 1 + spread(patents.votes.labels(), rng.integers(0, patents.network.classes, count))
     kind = Integer(cat), Integer(10 * cat + rng.integers(1, 10, count))
-    measures = _measures(rng, made, received, late)
+    measures = _measures(rng, outgoing, incoming, late)
     line = joined([Integer(number), Integer(year), Integer(day), *_origin(rng, year, late), *kind, *measures], b",")
     with output.table("apat63_99.txt", count, _HEADER.encode()) as file:
         file.write(line, count)
@@ -226,16 +226,16 @@ def _origin(rng: np.random.Generator, year: np.ndarray, late: np.ndarray) -> lis
     ]
 
 
-def _measures(rng: np.random.Generator, made: np.ndarray, received: np.ndarray, late: np.ndarray) -> list[Field]:
+def _measures(rng: np.random.Generator, outgoing: np.ndarray, incoming: np.ndarray, late: np.ndarray) -> list[Field]:
     """Fill CMADE to SECDLWBD: counts of citations, and measures made of them where there are any."""
-    count, cites, cited = len(made), late & (made > 0), received > 0
+    count, cites, cited = len(outgoing), late & (outgoing > 0), incoming > 0
 
     def share() -> Decimal:
         return Decimal(rng.integers(0, 10_001, count), 4)
 
     return [
-        Maybe(Integer(made), late),
-        Integer(received),
+        Maybe(Integer(outgoing), late),
+        Integer(incoming),
         Maybe(share(), cites),
         Maybe(share(), cited),
         Maybe(share(), cites),

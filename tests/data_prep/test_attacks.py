@@ -33,14 +33,13 @@ def test_each_mutation_changes_something_and_can_be_done_again():
     assert changed > 270
 
 
-@pytest.mark.parametrize("first", range(0, 300, 60))
+@pytest.mark.parametrize("first", range(0, 160, 40))
 def test_damaged_files_are_prepared_or_refused_in_one_line(first):
-    assert attacks.attacks(60, first, seed=2026) == []
+    assert attacks.attacks(40, first, seed=2026) == []
 
 
 def test_killed_at_any_moment_the_same_command_gives_the_same_bytes(tmp_path):
-    found = attacks.kills(5, tmp_path, seed=5, rows=150_000)
-    assert found["kills"] == 5
+    assert attacks.kills(3, tmp_path, seed=5, rows=60_000)["kills"] == 3
 
 
 SKIP = Column("", "skip")
@@ -57,7 +56,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("junk", ["1", " ", "\t ", " ,", "1,", "+1", "[", "1.", "e", "x"])
+@pytest.mark.parametrize("junk", ["1", "\t ", " ,", "1,", "+1", "[", "e"])
 @pytest.mark.parametrize("row", LAYOUTS)
 def test_long_lines_among_short_ones_take_no_time(tmp_path, row, junk):
     """Searching one again for each short line, or going back and forth over it, took minutes."""

@@ -77,7 +77,7 @@ def timestamps(time):
 
 
 @given(st.one_of(NUMBERS, TIMES), RULES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_event_lies_in_its_own_range_and_ranges_tile(time, rule):
     if is_fine(time, rule):
         return
@@ -108,7 +108,7 @@ def test_every_event_lies_in_its_own_range_and_ranges_tile(time, rule):
 
 
 @given(st.one_of(NUMBERS, TIMES), RULES, st.integers(1, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_merging_n_is_integer_division_by_n(time, rule, merge):
     if is_fine(time, rule):
         return
@@ -143,7 +143,7 @@ def test_the_manifest_repeats_the_rule_and_everything_travels(time, rule):
 @example([seconds("2024-01-07 23:59:59"), seconds("2024-01-08"), seconds("2024-01-14 12:00:00")], "week")
 @example([seconds("1969-12-28 23:00:00"), seconds("1969-12-29"), 0.0], "week")
 @example([np.nextafter(seconds("2016-03-01"), 0), seconds("2016-03-01"), seconds("2016-02-29")], "month")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_calendar_periods_are_those_of_pandas(time, unit):
     if unit == "hour" and max(time) - min(time) > 2e7:
         return
@@ -167,7 +167,7 @@ def test_a_week_of_pandas_closes_on_sunday_at_midnight():
 
 
 @given(TIMES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_filled_weeks_are_those_of_roland(time):
     bins = bins_of(time, Rule("calendar", unit="roland-week"))
     snapshot = bins.assign(np.array(time)).tolist()
@@ -198,7 +198,7 @@ def test_new_year_cuts_a_week_of_roland_in_two():
 
 
 @given(st.integers(-(10**6), 10**6), st.integers(0, 6), st.integers(1, 10**5), st.integers(0, 6), st.integers(1, 3000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_boundaries_are_exact_decimal_numbers(origin, places, width, width_places, steps):
     low, step = Fraction(origin, 10**places), Fraction(width, 10**width_places)
     exact = [float(low + k * step) for k in range(steps + 1)]
@@ -210,7 +210,7 @@ def test_boundaries_are_exact_decimal_numbers(origin, places, width, width_place
 
 
 @given(st.floats(-1e300, 1e300), st.floats(1e-300, 1e300), st.floats(0, 3000))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_widths_of_any_size_tile_or_are_refused(low, width, ratio):
     high = low + width * ratio
     try:
@@ -239,7 +239,7 @@ def test_widths_count_from_the_first_event_and_keep_what_is_empty():
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(1, 20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_counts_are_as_equal_as_ties_allow(values, number):
     number = min(number, len(values))
     bins = bins_of(values, Rule("count", count=number))

@@ -246,7 +246,7 @@ COMPRESS = [
 
 
 @given(files(), st.sampled_from([1, 16, 17, 40, 100, 1000, 1 << 20]), st.sampled_from(COMPRESS), st.integers(1, 3))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_nothing_is_lost_and_nothing_invented(tmp_path_factory, case, block, compress, threads):
     layout, data = case
     path = tmp_path_factory.getbasetemp() / "random.txt"
@@ -282,7 +282,7 @@ def test_nothing_is_lost_and_nothing_invented(tmp_path_factory, case, block, com
 
 
 @given(st.sampled_from(LAYOUTS), st.binary(max_size=200), st.sampled_from([1, 30, 1 << 20]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_bytes_give_rows_or_one_clear_error(tmp_path_factory, layout, data, block):
     path = tmp_path_factory.getbasetemp() / "bytes.txt"
     path.write_bytes(data)

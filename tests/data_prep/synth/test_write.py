@@ -66,7 +66,7 @@ def contents(folder):
 @pytest.mark.parametrize("key", PATTERNS, ids=lambda key: key[2])
 def test_each_line_has_the_form_of_the_real_file(key, made):
     name, form, file = key
-    assert unlike(made(name, events=6000, form=form) / file, PATTERNS[key]) == []
+    assert unlike(made(name, events=1500, form=form) / file, PATTERNS[key]) == []
 
 
 @pytest.mark.real
@@ -81,10 +81,10 @@ def test_the_real_files_have_that_form(key):
 @pytest.mark.parametrize("key", [key[:2] for key in PATTERNS], ids=str)
 def test_seeds_decide_all_bytes_and_blocks_none(key, made, tmp_path):
     name, form = key
-    before = contents(made(name, events=6000, form=form))
-    write(Request(name, events=6000, form=form), tmp_path, block_bytes=30_000)
+    before = contents(made(name, events=1500, form=form))
+    write(Request(name, events=1500, form=form), tmp_path, block_bytes=5_000)
     assert contents(tmp_path) == before
-    other = contents(made(name, events=6000, form=form, seed=1))
+    other = contents(made(name, events=1500, form=form, seed=1))
     assert all(other[file] != content for file, content in before.items())
 
 
