@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 
 from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs.link_features import PairFeatures
-
-_WAITING = 64 << 20  # bytes of edges that may wait until the features are needed
 
 
 class CachedFeatures:
@@ -26,6 +25,10 @@ class CachedFeatures:
         What computes them; not to be used by others.
     max_bytes : int, default 2**30
         Most bytes of answers to keep; first come, first kept, so that epochs that exceed it still profit.
+    waiting_bytes : int, default 2**26
+        Most bytes of observed edges that wait until the features behind are needed.
+    clock : callable, default time.process_time
+        Gives seconds.
 
     Attributes
     ----------
@@ -40,21 +43,26 @@ class CachedFeatures:
     --------
     >>> import torch
     >>> from dgl_dysign.data import distinct_edges
-    >>> from dgl_dysign.pairs import LinkFeatures
-    >>> from dgl_dysign.pairs import CachedFeatures
+    >>> from dgl_dysign.pairs import CachedFeatures, LinkFeatures
     >>> features = CachedFeatures(LinkFeatures(3, families=["pair"]))
     >>> features.observe(distinct_edges(0, [0], [1], num_nodes=3))
-    >>> asked = 1, torch.tensor([0]), torch.tensor([[1, 2]])
-    >>> features.features(*asked) is features.features(*asked)
+    >>> question = 1, torch.tensor([0]), torch.tensor([[1, 2]])
+    >>> features.features(*question) is features.features(*question)
     True
     """
 
-    def __init__(self, features: PairFeatures, max_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        features: PairFeatures,
+        max_bytes: int = 1 << 30,
+        waiting_bytes: int = 1 << 26,
+        clock: Callable[[], float] = time.process_time,
+    ) -> None:
         if max_bytes < 0:
             raise ConfigError(f"max_bytes must be at least 0, but got {max_bytes}")
         self.names = features.names
         self.max_bytes, self.num_bytes, self.saved_seconds = max_bytes, 0, 0.0
-        self._features = features
+        self._features, self._max_waiting, self._clock = features, waiting_bytes, clock
         self._known: dict[bytes, tuple[Tensor, float]] = {}
         self._used: set[bytes] = set()
         self.reset()
@@ -84,7 +92,7 @@ class CachedFeatures:
         self._past, self._snapshot = _digest(self._past, head, *columns), edges.snapshot
         self._waiting.append(edges)
         self._waiting_bytes += 8 * len(columns) * len(edges)
-        if self._waiting_bytes > _WAITING:
+        if self._waiting_bytes > self._max_waiting:
             self._catch_up()
 
     def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
@@ -96,19 +104,19 @@ class CachedFeatures:
             )
         key = _digest(self._past, f"{snapshot} {tuple(dst.shape)}".encode(), src, dst)
         if key in self._known:
-            found, seconds = self._known[key]
+            feat, seconds = self._known[key]
             self.saved_seconds += 0.0 if key in self._used else seconds
         else:
-            started = time.process_time()
+            started = self._clock()
             self._catch_up()
-            found = self._features.features(snapshot, src, dst)
-            size = found.numel() * found.element_size()
+            feat = self._features.features(snapshot, src, dst)
+            size = feat.numel() * feat.element_size()
             if self.num_bytes + size > self.max_bytes:
-                return found
+                return feat
             self.num_bytes += size
-            self._known[key] = found, time.process_time() - started
+            self._known[key] = feat, self._clock() - started
         self._used.add(key)
-        return found
+        return feat
 
     def _catch_up(self) -> None:
         """Let the features behind observe what they have not."""
@@ -121,7 +129,7 @@ class CachedFeatures:
 
 
 def _digest(*parts: bytes | Tensor) -> bytes:
-    made = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        made.update(part if isinstance(part, bytes) else part.detach().cpu().contiguous().numpy().tobytes())
-    return made.digest()
+        digest.update(part if isinstance(part, bytes) else part.detach().cpu().contiguous().numpy().tobytes())
+    return digest.digest()

@@ -11,23 +11,12 @@ from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs._node_families import activity, habits, pair, ranks, ratings
-from dgl_dysign.pairs._past import Past
-from dgl_dysign.pairs._walk_families import shared, walks
+from dgl_dysign.pairs.families import FAMILIES, Columns
+from dgl_dysign.pairs.history import History
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
-_FAMILIES = {
-    "activity": activity,
-    "ranks": ranks,
-    "pair": pair,
-    "ratings": ratings,
-    "shared": shared,
-    "walks": walks,
-    "habits": habits,
-}
-FAMILIES = tuple(_FAMILIES)
 _LIGHT = ("activity", "ranks", "pair", "habits")
 _LARGE = 50_000  # nodes above which walks, dense rows over all nodes, are left out unless asked for
 
@@ -114,13 +103,13 @@ class LinkFeatures:
     ) -> None:
         if families is None:
             families = [name for name in FAMILIES if num_nodes <= _LARGE or name in _LIGHT]
-        unknown = [name for name in families if name not in _FAMILIES]
+        unknown = [name for name in families if name not in FAMILIES]
         if unknown or not families:
-            found = repr(unknown[0]) if unknown else "none"
-            raise ConfigError(f"families: expected some of {', '.join(map(repr, FAMILIES))}, but got {found}")
+            got = repr(unknown[0]) if unknown else "none"
+            raise ConfigError(f"families: expected some of {', '.join(map(repr, FAMILIES))}, but got {got}")
         if unit is not None and not unit > 0:
             raise ConfigError(f"unit must be positive, but got {unit}")
-        self.num_nodes, self.begins, self._given_unit = num_nodes, begins, unit
+        self.num_nodes, self.begins, self._unit = num_nodes, begins, unit
         self.families = tuple(name for name in FAMILIES if name in families)
         self.reset()
         none = np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
@@ -129,10 +118,10 @@ class LinkFeatures:
     @classmethod
     def of(cls, data: TemporalGraph, families: Sequence[str] | None = None) -> LinkFeatures:
         """Return features for a prepared folder: its beginnings of snapshots, no ratings where edges have no weight."""
-        made = cls(data.num_nodes, [data.time_range(t)[0] for t in range(data.num_snapshots)], families)
+        features = cls(data.num_nodes, [data.time_range(t)[0] for t in range(data.num_snapshots)], families)
         if families is None and data.manifest.get("edge_weight") is None:
-            return cls(data.num_nodes, made.begins, [name for name in made.families if name != "ratings"])
-        return made
+            return cls(data.num_nodes, features.begins, [name for name in features.families if name != "ratings"])
+        return features
 
     @property
     def unit(self) -> float:
@@ -141,7 +130,7 @@ class LinkFeatures:
 
     def reset(self) -> None:
         """Forget what was observed."""
-        self._past = Past(self.num_nodes, self.begins, self._given_unit)
+        self._past = History(self.num_nodes, self.begins, self._unit)
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Take in the next snapshot; empty ones may be left out."""
@@ -177,12 +166,12 @@ class LinkFeatures:
                 f"ask before you observe, or reset"
             )
         ends = src.cpu().numpy(), dst.cpu().numpy()
-        found = np.empty((*dst.shape, len(self.names)), np.float32)
+        feat = np.empty((*dst.shape, len(self.names)), np.float32)
         for i, (_, column) in enumerate(self._columns(snapshot, *ends)):
-            found[..., i] = column
-        return torch.from_numpy(found)
+            feat[..., i] = column
+        return torch.from_numpy(feat)
 
-    def _columns(self, snapshot: int, src: np.ndarray, dst: np.ndarray):  # type: ignore[no-untyped-def]
+    def _columns(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> Columns:
         for family in self.families:
-            for name, column in _FAMILIES[family](self._past, snapshot, src, dst):
+            for name, column in FAMILIES[family](self._past, snapshot, src, dst):
                 yield f"{family}/{name}", column

@@ -1,10 +1,12 @@
 """Cached features: the answers of what is behind, each found once, for the same past only."""
 
+import itertools
+
 import pytest
 import torch
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs import CachedFeatures, cached_features
+from dgl_dysign.pairs import CachedFeatures
 from tests.training.link_cases import EDGES, CountedFeatures
 
 SRC, DST = torch.tensor([0, 5]), torch.tensor([[1, 2, 3], [4, 0, 9]])
@@ -53,20 +55,18 @@ def test_what_does_not_fit_is_computed_again(max_bytes):
     assert behind.calls == 2 * len(EDGES) - max_bytes // 72
 
 
-def test_waiting_edges_are_bounded(monkeypatch):
-    monkeypatch.setattr(cached_features, "_WAITING", 1000)
+def test_waiting_edges_are_bounded():
     behind = CountedFeatures()
-    cached = CachedFeatures(behind)
+    cached = CachedFeatures(behind, waiting_bytes=1000)
     for edges in EDGES[:10]:
         cached.observe(edges)
     assert behind.observed >= 8
 
 
 def test_a_new_user_is_told_what_it_was_spared():
-    cached = CachedFeatures(CountedFeatures())
+    cached = CachedFeatures(CountedFeatures(), clock=itertools.count(0, 2).__next__)  # each answer takes 2 seconds
     replay(cached)
     assert cached.saved_seconds == 0
-    cached._known = {key: (found, 2.0) for key, (found, _) in cached._known.items()}
     for _ in range(2):  # a second epoch of its own spares it nothing
         cached.reset()
         replay(cached)

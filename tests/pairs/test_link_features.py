@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dgl_dysign.data import distinct_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs import LinkFeatures
-from dgl_dysign.pairs.link_features import FAMILIES
+from dgl_dysign.pairs.families import FAMILIES
 
 N, T = 9, 5
 

@@ -20,7 +20,7 @@ SUMS = (
 )  # fmt: skip
 
 
-class Past:
+class History:
     """Sums, times and edges of snapshots 0 .. ``snapshot``; grows by `add` alone.
 
     Undirected edges count once in either direction.
@@ -111,6 +111,10 @@ class Past:
     def total(self, *names: str) -> np.ndarray:
         """Return the sum of some sums without decay."""
         return sum((self.sums[1.0][SUMS.index(name)] for name in names), np.zeros(self.num_nodes))
+
+    def lasts(self) -> dict[str, np.ndarray]:
+        """Return when each node last had an edge out, in, or any: -inf for never."""
+        return {"out": self.last_out, "in": self.last_in, "any": np.maximum(self.last_out, self.last_in)}
 
     def since(self, t: int, last: np.ndarray) -> np.ndarray:
         """Return how long ago, in snapshots before the beginning of t; `NEVER` at most."""
