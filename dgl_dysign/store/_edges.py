@@ -22,13 +22,7 @@ class Edges(NamedTuple):
 
 
 def to_ids(values: Any, name: str, device: torch.device) -> Tensor:
-    """Return whole numbers as an int64 vector.
-
-    Raises
-    ------
-    DataError
-        If they are no whole numbers, or no vector.
-    """
+    """Return whole numbers as an int64 vector; raise ``DataError`` for others, and for other shapes."""
     if not isinstance(values, Tensor):
         values = torch.from_numpy(np.asarray(values)) if len(values) else torch.empty(0, dtype=torch.int64)
     if values.dtype != torch.int64 and (
@@ -41,13 +35,7 @@ def to_ids(values: Any, name: str, device: torch.device) -> Tensor:
 
 
 def to_edges(src: Any, dst: Any, edge_id: Any, weight: Any, edge_type: Any, device: torch.device) -> Edges:
-    """Return the columns as tensors of equal length.
-
-    Raises
-    ------
-    DataError
-        If the type, the shape or the length of one is wrong.
-    """
+    """Return the columns as tensors of equal length; raise ``DataError`` for a wrong type, shape or length."""
     columns = Edges(
         to_ids(src, "src", device),
         to_ids(dst, "dst", device),
@@ -62,24 +50,12 @@ def to_edges(src: Any, dst: Any, edge_id: Any, weight: Any, edge_type: Any, devi
 
 
 def check_nodes(nodes: Tensor, name: str, num_nodes: int) -> None:
-    """Raise ``DataError`` unless all ids are nodes.
-
-    Raises
-    ------
-    DataError
-        Naming the first id that is none.
-    """
+    """Raise ``DataError`` that names the first id that is no node."""
     _check(nodes, (nodes < 0) | (nodes >= num_nodes), name, f"a node from 0 to {num_nodes - 1}", "map ids to 0 .. N-1")
 
 
 def check_edges(edges: Edges, num_nodes: int, num_edge_types: int) -> None:
-    """Raise ``DataError`` unless every value is in its range.
-
-    Raises
-    ------
-    DataError
-        Naming the first value that is not, and its row.
-    """
+    """Raise ``DataError`` that names the first value out of range, and its row."""
     check_nodes(edges.src, "src", num_nodes)
     check_nodes(edges.dst, "dst", num_nodes)
     if edges.edge_id is not None:

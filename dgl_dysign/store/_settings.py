@@ -1,25 +1,33 @@
-"""Checks of what a store is made with."""
+"""Settings of a store, and the checks of what it is made with."""
 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.store._rank import NODE_MASK
+from dgl_dysign.store._rank import NODE_MASK, RankScale
+from dgl_dysign.store.importance import Importance
+
+
+class Plan(NamedTuple):
+    """Settings of a store; its numbers of nodes and slots are those of the tensor itself."""
+
+    importance: str | Importance
+    scale: RankScale
+    num_hops: int
+    num_neighbors: int
+    types: int
+    sections: int
+    direction: str
+    directed: bool
 
 
 def whole(value: Any, name: str) -> int:
-    """Return a whole number.
-
-    Raises
-    ------
-    ConfigError
-        If it is none.
-    """
+    """Return a whole number; raise ``ConfigError`` for anything else."""
     try:
         return operator.index(value)
     except TypeError:
@@ -29,13 +37,7 @@ def whole(value: Any, name: str) -> int:
 def check_sizes(
     num_nodes: int, num_neighbors: int, num_hops: int, num_edge_types: int | None, slots_per_type: bool
 ) -> None:
-    """Raise ``ConfigError`` unless the sizes of a store are in range.
-
-    Raises
-    ------
-    ConfigError
-        Naming the first that is not.
-    """
+    """Raise ``ConfigError`` that names the first size out of range."""
     if not 0 <= whole(num_nodes, "num_nodes") <= NODE_MASK:
         raise ConfigError(f"num_nodes={num_nodes}: expected 0 to {NODE_MASK}")
     if whole(num_neighbors, "num_neighbors") < 1:
@@ -50,13 +52,7 @@ def check_sizes(
 
 
 def check_node_type(node_type: Tensor | None, num_nodes: int, device: torch.device) -> Tensor | None:
-    """Return the types of nodes as int64.
-
-    Raises
-    ------
-    DataError
-        If there is not one whole number of 0 or more for each node.
-    """
+    """Return the types of nodes as int64; raise ``DataError`` unless each node has a number of 0 or more."""
     if node_type is None:
         return None
     kinds = torch.as_tensor(node_type)

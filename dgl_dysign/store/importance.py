@@ -150,26 +150,14 @@ IMPORTANCES: dict[str, Callable[..., Tensor]] = {
 
 
 def check_importance(importance: str | Importance) -> None:
-    """Raise ``ConfigError`` unless `importance` is a name of `IMPORTANCES` or can be called.
-
-    Raises
-    ------
-    ConfigError
-        Naming what was got and the names there are.
-    """
+    """Raise ``ConfigError`` unless `importance` is a name of `IMPORTANCES` or can be called."""
     if not (callable(importance) or (isinstance(importance, str) and importance in IMPORTANCES)):
         names = ", ".join(map(repr, IMPORTANCES))
         raise ConfigError(f"importance={importance!r}: expected {names} or a callable (src, dst, num_nodes) -> Tensor")
 
 
 def call_importance(importance: Importance, src: Tensor, dst: Tensor, num_nodes: int) -> Tensor:
-    """Call a user's importance and return its numbers in float64.
-
-    Raises
-    ------
-    DataError
-        If it does not give one number a node, or gives a negative one, NaN or infinity for an end of an edge.
-    """
+    """Return a user's importance in float64; raise ``DataError`` unless it is one finite number >= 0 a node."""
     value = importance(src, dst, num_nodes)
     if not isinstance(value, Tensor) or value.shape != (num_nodes,):
         found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -189,20 +177,9 @@ def call_importance(importance: Importance, src: Tensor, dst: Tensor, num_nodes:
 def importance_units(
     importance: str | Importance, src: Tensor, dst: Tensor, active: Tensor, num_nodes: int, weight: Tensor | None
 ) -> Tensor:
-    """Return log2 of the importances of a snapshot's nodes, in whole units.
+    """Return log2 of the importances of a snapshot's nodes `active`, in whole units.
 
-    Parameters
-    ----------
-    importance : str or callable
-        A name of `IMPORTANCES`, or a user's.
-    src, dst : Tensor
-        Ends of the distinct edges as numbers of `active`, int64 ``(E,)``.
-    active : Tensor
-        The nodes of the snapshot, int64 ``(n,)``.
-    num_nodes : int
-        Number of all nodes, for a user's importance.
-    weight : Tensor, optional
-        Weights of the edges.
+    Ends of the distinct edges are numbers of `active`; a user's importance gets the nodes themselves.
     """
     if not isinstance(importance, str):
         return quantise(call_importance(importance, active[src], active[dst], num_nodes)[active].log2())

@@ -9,13 +9,7 @@ from dgl_dysign.errors import ConfigError
 
 
 def check_decays(hop_decay: float, snapshot_decay: float) -> None:
-    """Raise ``ConfigError`` unless both decays lie in (0, 1).
-
-    Raises
-    ------
-    ConfigError
-        Naming the decay and its value.
-    """
+    """Raise ``ConfigError`` unless both decays lie in (0, 1)."""
     for name, decay in (("hop_decay", hop_decay), ("snapshot_decay", snapshot_decay)):
         if not 0 < decay < 1:  # also for NaN
             raise ConfigError(f"{name}={decay!r}: expected a number above 0 and below 1, such as 0.5")

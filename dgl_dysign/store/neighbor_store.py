@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from dgl_dysign.errors import ConfigError, GraphError, check_choice
 from dgl_dysign.store import _rank
 from dgl_dysign.store._edges import Edges, check_nodes, to_edges, to_ids
-from dgl_dysign.store._insert_torch import insert_torch
-from dgl_dysign.store._plan import Plan
-from dgl_dysign.store._settings import check_node_type, check_sizes, whole
+from dgl_dysign.store._settings import Plan, check_node_type, check_sizes, whole
+from dgl_dysign.store._torch import insert_torch, read_torch
 from dgl_dysign.store.importance import Importance, check_importance
 from dgl_dysign.store.influence import check_decays
-from dgl_dysign.store.neighbors import Neighbors, neighbor_block, read_torch
+from dgl_dysign.store.neighbors import Neighbors, neighbor_block
 
 if TYPE_CHECKING:
     from dgl_dysign._dgl import dgl
@@ -43,8 +42,7 @@ def _compiled(device: torch.device) -> _Compiled:
     """Return the compiled functions, at whose first use Numba is imported."""
     if device.type != "cpu":
         raise ConfigError(f"backend='compiled' needs the store on the CPU, but it is on {device}: use backend='auto'")
-    from dgl_dysign.store._insert_compiled import insert_compiled
-    from dgl_dysign.store._read_compiled import read_compiled
+    from dgl_dysign.store._compiled import insert_compiled, read_compiled
 
     return _Compiled(insert_compiled, read_compiled)
 

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dgl_dysign.store._edges import lexsort
-from dgl_dysign.store._rank import EMPTY, RankScale, hop_of, influence_of, node_of, snapshot_of
-
 if TYPE_CHECKING:
     from dgl_dysign._dgl import dgl
 
@@ -49,26 +46,6 @@ class Neighbors(NamedTuple):
     def mask(self) -> Tensor:
         """Whether there is a neighbour, bool ``(R, K)``."""
         return self.node >= 0
-
-
-def read_torch(lists: Tensor, now: int, scale: RankScale, sections: int) -> Neighbors:
-    """Return rows of the store as neighbours; lists in several sections are put in one order."""
-    if sections > 1:
-        rows = lists.flatten(0, 1)
-        row = torch.arange(len(lists), device=lists.device).repeat_interleave(lists.shape[1])
-        lists = rows[lexsort(*[~column for column in reversed(rows.unbind(1))], row)].view(lists.shape)
-    key, tie, edge_id, *kind = lists.unbind(2)
-    used = key != EMPTY
-    snapshot = torch.where(used, snapshot_of(tie), -1)
-    return Neighbors(
-        node=torch.where(used, node_of(tie), -1),
-        edge_id=edge_id.clone(),
-        snapshot=snapshot,
-        hop=torch.where(used, hop_of(tie), 0),
-        influence=influence_of(key, now, scale),
-        age=torch.where(used, now - snapshot, 0).float(),
-        type=kind[0].clone() if kind else torch.full_like(edge_id, -1),
-    )
 
 
 @functools.cache

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.store._edges import Edges, check_edges, check_nodes, distinct, to_ids
-from dgl_dysign.store._insert_torch import merge
 from dgl_dysign.store._settings import check_node_type
+from dgl_dysign.store._torch import merge
 from dgl_dysign.store.importance import importance_units
 from dgl_dysign.store.neighbor_store import NeighborStore
 

@@ -1,4 +1,4 @@
-"""Insertion of a snapshot in PyTorch alone: on any device, all nodes at once."""
+"""The store's work in PyTorch alone, on any device, all nodes at once: insertion and reading."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.store._edges import Edges, check_edges, distinct, lexsort, starts
-from dgl_dysign.store._plan import Plan
 from dgl_dysign.store._rank import (
     EDGE,
     EMPTY,
@@ -18,11 +17,16 @@ from dgl_dysign.store._rank import (
     TIE,
     TO_KEY,
     TYPE,
+    RankScale,
     hop_of,
+    influence_of,
     node_of,
     pack_tie,
+    snapshot_of,
 )
+from dgl_dysign.store._settings import Plan
 from dgl_dysign.store.importance import importance_units
+from dgl_dysign.store.neighbors import Neighbors
 
 
 class Candidates(NamedTuple):
@@ -33,25 +37,10 @@ class Candidates(NamedTuple):
 
 
 def insert_torch(slots: Tensor, edges: Edges, snapshot: int, next_edge_id: int, plan: Plan) -> int:
-    """Insert one snapshot into `slots` and return its largest edge id; -1: no edges.
+    """Insert one snapshot into `slots`; return its largest edge id, -1 without edges.
 
-    Parameters
-    ----------
-    slots : Tensor
-        The store, int64 ``(N, sections * K, width)``.
-    edges : Edges
-        The events of the snapshot.
-    snapshot : int
-        The snapshot's number.
-    next_edge_id : int
-        Where edges without an id begin to count.
-    plan : Plan
-        The store's settings.
-
-    Raises
-    ------
-    DataError
-        If a value is out of range; nothing is changed then.
+    Raises ``DataError`` for a value out of range; nothing is changed then. Edges without an id count on from
+    `next_edge_id`.
     """
     check_edges(edges, len(slots), plan.types)
     edges = distinct(edges, plan.directed, next_edge_id)
@@ -75,32 +64,21 @@ def merge(
     place: Tensor | None = None,
     own: Tensor | None = None,
 ) -> Tensor:
-    """Return the new rows of the active nodes, or of some of them.
+    """Return the new rows of the active nodes, or of some of them, int64 ``(own, sections * K, width)``.
 
     Parameters
     ----------
     slots : Tensor
-        The store before, int64 ``(N, sections * K, width)``; only read.
+        The store before; only read.
     edges : Edges
-        The distinct edges; their ends count in `active`.
-    active : Tensor
-        The nodes of the snapshot, ascending.
-    base : Tensor
-        log2 of their importances, as `quantise` gives them.
-    snapshot : int
-        The snapshot's number.
-    plan : Plan
-        The store's settings.
+        The distinct edges; their ends are numbers of `active`.
+    active, base : Tensor
+        The nodes of the snapshot, ascending, and log2 of their importances, as `quantise` gives them.
     place : Tensor, optional
         Which row of `slots` is that of each active node; default: `active`. Only those of `own` and of their
         neighbours are read.
     own : Tensor, optional
-        Whose rows are wanted, as numbers of `active`, ascending; default: all.
-
-    Returns
-    -------
-    Tensor
-        int64 ``(own, sections * K, width)``.
+        Whose rows are computed, as numbers of `active`, ascending; default: all.
     """
     place = active if place is None else place
     own = torch.arange(len(active), device=active.device) if own is None else own
@@ -205,3 +183,23 @@ def _best(group: Tensor, entry: Tensor, count: int) -> tuple[Tensor, Tensor]:
     number = torch.arange(len(group), device=group.device)
     place = number - torch.cummax(torch.where(starts(group), number, 0), 0).values
     return rank[place < count], place[place < count]
+
+
+def read_torch(lists: Tensor, now: int, scale: RankScale, sections: int) -> Neighbors:
+    """Return rows of the store as neighbours; lists in several sections are put in one order."""
+    if sections > 1:
+        rows = lists.flatten(0, 1)
+        row = torch.arange(len(lists), device=lists.device).repeat_interleave(lists.shape[1])
+        lists = rows[lexsort(*[~column for column in reversed(rows.unbind(1))], row)].view(lists.shape)
+    key, tie, edge_id, *kind = lists.unbind(2)
+    used = key != EMPTY
+    snapshot = torch.where(used, snapshot_of(tie), -1)
+    return Neighbors(
+        node=torch.where(used, node_of(tie), -1),
+        edge_id=edge_id.clone(),
+        snapshot=snapshot,
+        hop=torch.where(used, hop_of(tie), 0),
+        influence=influence_of(key, now, scale),
+        age=torch.where(used, now - snapshot, 0).float(),
+        type=kind[0].clone() if kind else torch.full_like(edge_id, -1),
+    )
