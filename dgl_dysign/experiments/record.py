@@ -48,6 +48,12 @@ class Scoring:
     by_snapshot: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     confusion: list[list[int]] | None = None
 
+    def __post_init__(self) -> None:
+        shares = [self.condition[name] for name in ("train_ratio", "historical") if name in self.condition]
+        for value in (*shares, *filter(None, [*self.scores.values(), *self.val_scores.values()])):
+            if not isinstance(value, int | float):
+                raise TypeError(f"found {value!r} where a number is expected")
+
 
 @dataclass(frozen=True)
 class UnitRecord:

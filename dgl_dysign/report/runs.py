@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.experiments.record import DIAGNOSTICS_VERSION, Scoring, UnitRecord, read_units
 
-_DIAGNOSTICS = 1  # schema of training.diagnostics
 _GENERATED = "-generated"
 KINDS = {
     "node": "classes of nodes",
@@ -115,9 +115,9 @@ class Run:
     @property
     def warnings(self) -> list[str]:
         """What has to stand beside every figure of the run."""
-        found = ["leaking protocol: for reproduction only, never a result"] if self.leaks else []
-        found += ["generated data"] if self.generated else []
-        return found + (["unfinished run"] if self.unfinished else [])
+        warnings = ["leaking protocol: for reproduction only, never a result"] if self.leaks else []
+        warnings += ["generated data"] if self.generated else []
+        return warnings + (["unfinished run"] if self.unfinished else [])
 
 
 def read_runs(paths: list[Path]) -> Iterator[Run]:
@@ -155,31 +155,22 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _read_run(path: Path, name: str) -> Run:
-    made = _object(path / "config.json")
-    config, versions = made.get("config"), made.get("versions")
+    opened = _object(path / "config.json")
+    config, versions = opened.get("config"), opened.get("versions")
     if not isinstance(config, dict) or not isinstance(versions, dict):
         raise ConfigError(f"{path} is no run folder: its config.json has no config and versions")
-    units = {file.stem: (file, _object(file)) for file in sorted((path / "units").glob("*.json"))}
-    results, kind = [], "other"
-    for key, (file, record) in units.items():
-        try:
-            kind, found = _results(key, record)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(
-                f"{file}: not the record of a unit ({type(error).__name__}: {error}); delete it and resume the run"
-            ) from error
-        results += found
+    units = read_units(path)
     prepared = config.get("prepared")
     dataset = str(prepared.get("dataset", "")) if isinstance(prepared, dict) else ""
     return Run(
         path,
         name,
-        kind,
+        next((unit.kind for unit in reversed(units.values())), "other"),
         dataset.removesuffix(_GENERATED) or "not recorded",
         dataset.endswith(_GENERATED),
         config,
         versions,
-        results,
+        [_result(unit, scoring) for unit in units.values() for scoring in unit.scorings],
         _diagnostics(path),
         sorted(_under_way(path, set(units))),
         (path / "summary.json").is_file(),
@@ -189,25 +180,25 @@ def _read_run(path: Path, name: str) -> Run:
 def _object(file: Path) -> dict[str, Any]:
     """Read a JSON object; what JSON has no number for becomes None."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except (ValueError, OSError) as error:
         raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{file}: found a JSON {type(found).__name__}, expected an object; delete it and resume")
-    return found
+    if not isinstance(value, dict):
+        raise DataError(f"{file}: found a JSON {type(value).__name__}, expected an object; delete it and resume")
+    return value
 
 
 def _diagnostics(path: Path) -> dict[str, dict[str, Any]]:
-    found = {}
+    records = {}
     for file in sorted((path / "diagnostics").glob("*.json")):
         record = _object(file)
-        if record.get("schema") != _DIAGNOSTICS:
+        if record.get("schema") != DIAGNOSTICS_VERSION:
             raise DataError(
-                f"{file}: found schema {record.get('schema')!r}, expected {_DIAGNOSTICS}; it was written by another "
-                f"version: delete it, or report with that version"
+                f"{file}: found schema {record.get('schema')!r}, expected {DIAGNOSTICS_VERSION}; it was written by "
+                f"another version: delete it, or report with that version"
             )
-        found[file.stem] = record
-    return found
+        records[file.stem] = record
+    return records
 
 
 def _under_way(path: Path, finished: set[str]) -> Iterator[str]:
@@ -216,50 +207,22 @@ def _under_way(path: Path, finished: set[str]) -> Iterator[str]:
             yield file.stem
 
 
-def _results(key: str, record: Mapping[str, Any]) -> tuple[str, list[Result]]:
-    """Return the kind of a unit's run and what the unit has to say."""
-    cost = {name: float(record[name]) for name in ("cpu_seconds", "peak_rss_bytes") if name in record}
-    history = list(record.get("history") or [])
-    if "figures" in record:
-        return "link", [_link(key, record, figures, history, cost) for figures in record["figures"]]
-    if "train_ratio" in record:
-        group = f"{100 * record['train_ratio']:.0f} % for training"
-        protocol, counts = str(record["protocol"]), record.get("confusion")
-        found = Result(record["row"], group, key, protocol, *_scores(record), history, {}, counts, cost)
-        return "node", [found]
-    if "recall_at_1pct" in record:
-        return "event", [Result(record["row"], "", key, "", *_scores(record), history, {}, None, cost)]
-    if isinstance(record.get("scores"), dict):
-        return "study", list(_study(key, record["scores"], record))
-    return "other", [Result(str(record.get("row", key)), "", key, "", *_scores(record), history, {}, None, cost)]
-
-
-def _link(key: str, record: Mapping[str, Any], figures: Mapping[str, Any], history: Any, cost: Any) -> Result:
-    group = f"{100 * figures['historical']:.0f} % historical negatives"
-    over_time = {"val": figures["val_by_snapshot"], "test": figures["by_snapshot"]}
-    test, val = _scores(figures)
-    return Result(record["row"], group, key, str(figures["protocol"]), test, val, history, over_time, None, cost)
-
-
-def _study(key: str, scores: Mapping[str, Any], record: Mapping[str, Any]) -> Iterator[Result]:
-    """Yield the variants of an ablation: named in one unit as group|variant, or one a unit."""
-    nested = {name: found for name, found in scores.items() if isinstance(found, dict)}
-    for name, found in nested.items():
-        group, _, variant = name.partition("|")
-        yield Result(variant or name, group, key, "", *_scores(found))
-    if not nested:
-        yield Result(str(record.get("key", key)), "", key, "", *_scores(scores))
-
-
-_NOT_SCORES = ("seed", "split", "train_ratio", "historical", "cpu_seconds", "peak_rss_bytes", "decay")
-
-
-def _scores(record: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the figures of a record: those on test, and those on validation."""
-    numbers = {
-        name: float(value)
-        for name, value in record.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and name not in _NOT_SCORES
-    }
-    val = {name.removeprefix("val_"): value for name, value in numbers.items() if name.startswith("val_")}
-    return {name: value for name, value in numbers.items() if not name.startswith("val_")}, val
+def _result(unit: UnitRecord, scoring: Scoring) -> Result:
+    """Return a row of the tables: an entry, or a variant of a study, under one condition."""
+    condition, group = scoring.condition, str(scoring.condition.get("group", ""))
+    if "train_ratio" in condition:
+        group = f"{100 * condition['train_ratio']:.0f} % for training"
+    elif "historical" in condition:
+        group = f"{100 * condition['historical']:.0f} % historical negatives"
+    return Result(
+        str(condition.get("variant", unit.entry)),
+        group,
+        unit.key,
+        scoring.protocol,
+        scoring.scores,
+        scoring.val_scores,
+        unit.history,
+        scoring.by_snapshot if unit.kind == "link" else {},
+        scoring.confusion,
+        unit.cost if unit.kind != "study" else {},
+    )

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.experiments.record import read_units
 from dgl_dysign.report.runs import read_runs
 from tests.report.run_folders import event_run, link_run, node_run, study_run
 
@@ -24,6 +25,17 @@ def test_a_run_of_nodes(tmp_path):
     assert first.confusion == [[8, 2], [1, 9]]
     assert first.cost == {"cpu_seconds": 12.0, "peak_rss_bytes": 2.0**30}
     assert list(run.diagnostics) == ["0.4-split0-seed0-dysign"]
+
+
+@pytest.mark.parametrize("write", [node_run, link_run, event_run, study_run])
+def test_old_records_say_what_the_same_ones_written_today_say(write, tmp_path):
+    old = write(tmp_path / "old")
+    new = write(tmp_path / "new")
+    for key, unit in read_units(old).items():
+        (new / "units" / f"{key}.json").write_text(json.dumps({**unit.to_json(), "version": 1}))
+    (before,), (after,) = read(old), read(new)
+    assert len(before.results) > 1
+    assert (after.kind, after.results) == (before.kind, before.results)
 
 
 def test_a_leaking_run_on_generated_data_says_both(tmp_path):
