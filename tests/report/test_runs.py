@@ -34,7 +34,7 @@ def test_old_records_say_what_the_same_ones_written_today_say(write, tmp_path):
     for key, unit in read_units(old).items():
         (new / "units" / f"{key}.json").write_text(json.dumps({**unit.to_json(), "version": 1}))
     (before,), (after,) = read(old), read(new)
-    assert len(before.results) > 1
+    assert before.results
     assert (after.kind, after.results) == (before.kind, before.results)
 
 
