@@ -7,22 +7,29 @@ import numpy as np
 from dgl_dysign.errors import DataError
 
 
+def to_numpy(values: Any) -> np.ndarray:
+    """Return a list, an array, or a tensor on any device as an array; without a copy where that is possible."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def same(first: np.ndarray, other: np.ndarray | None) -> bool:
+    """Tell whether another array has the same values, NaN in the same places."""
+    return other is not None and np.array_equal(first, other, equal_nan=first.dtype.kind == "f")
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Return the rank of each value: makes rows in some raw data, of a part of it, rows in that part.
+
+    Examples
+    --------
+    >>> ranks(np.array([30, 10, 20]))
+    array([2, 0, 1])
+    """
+    return np.argsort(np.argsort(values, kind="stable"))
+
+
 def exact(name: str, values: Any, kind: Any) -> np.ndarray:
-    """Return values as an array of another type, if every one of them stays what it is.
-
-    Parameters
-    ----------
-    name : str
-        What they are, for the message.
-    values : array_like
-        Numbers, such as a list, an array or a tensor on any device.
-    kind : dtype
-        The type.
-
-    Returns
-    -------
-    numpy.ndarray
-        The same numbers.
+    """Return numbers as an array of another type, if every one of them stays what it is; `name` is for the message.
 
     Raises
     ------
@@ -37,32 +44,45 @@ def exact(name: str, values: Any, kind: Any) -> np.ndarray:
     Traceback (most recent call last):
     dgl_dysign.errors.DataError: src: found 0.5, expected numbers that int64 holds exactly; round them yourself first
     """
-    values = values.detach().cpu() if hasattr(values, "detach") else values
-    found, kind = np.asarray(values), np.dtype(kind)
-    if found.dtype == kind:
-        return found
-    if found.dtype.kind not in "biuf":
-        raise DataError(f"{name}: found values of type {found.dtype}, expected numbers that {kind} holds exactly")
+    numbers, kind = to_numpy(values), np.dtype(kind)
+    if numbers.dtype == kind:
+        return numbers
+    if numbers.dtype.kind not in "biuf":
+        raise DataError(f"{name}: found values of type {numbers.dtype}, expected numbers that {kind} holds exactly")
     with np.errstate(invalid="ignore", over="ignore"):
-        made = found.astype(kind)
+        converted = numbers.astype(kind)
         # Back in the first type: int64 against float64 would be compared as float64.
-        changed = (made.astype(found.dtype) != found) & ~((made != made) & (found != found))
+        changed = (converted.astype(numbers.dtype) != numbers) & ~((converted != converted) & (numbers != numbers))
         if kind.kind in "iu":
             # Out of range a cast gives the nearest bound, or another number that comes back right by chance.
             low, high = np.iinfo(kind).min, np.iinfo(kind).max
-            changed |= (found < low) | (found > high if found.dtype.kind != "f" else found >= float(high) + 1)
+            changed |= (numbers < low) | (numbers > high if numbers.dtype.kind != "f" else numbers >= float(high) + 1)
     if changed.any():
-        value = found[changed].flat[0].item()
+        value = numbers[changed].flat[0].item()
         raise DataError(f"{name}: found {value}, expected numbers that {kind} holds exactly; round them yourself first")
-    return made
+    return converted
 
 
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Return the rank of each value: makes rows in some raw data, of a part of it, rows in that part.
+def as_float32(name: str, values: Any, round_features: bool) -> np.ndarray | None:
+    """Return features as float32, None of None; where a value would change, only with `round_features`.
 
-    Examples
-    --------
-    >>> ranks(np.array([30, 10, 20]))
-    array([2, 0, 1])
+    Raises
+    ------
+    DataError
+        If float32 does not hold a value, and `round_features` is not set; or it is beyond float32 at all.
     """
-    return np.argsort(np.argsort(values, kind="stable"))
+    if values is None:
+        return None
+    numbers = to_numpy(values)
+    with np.errstate(over="ignore"):
+        rounded = numbers.astype(np.float32)
+    beyond = np.isinf(rounded) & ~np.isinf(numbers)
+    if beyond.any():
+        raise DataError(f"{name}: found {numbers[beyond].flat[0]}, expected numbers within float32; scale them")
+    changed = (rounded != numbers) & ~(np.isnan(rounded) & np.isnan(numbers))
+    if changed.any() and not round_features:
+        raise DataError(
+            f"{name}: found {numbers[changed].flat[0]}, expected numbers that float32 holds exactly; round them to "
+            "float32 with round_features=True"
+        )
+    return rounded

@@ -1,15 +1,15 @@
-"""What the file formats share: events for their writers, the marker beside the files, CSV by the header's names."""
+"""How the folders of TGL and of DyGLib are written, and what is read of both."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dgl_dysign.adapters._arrays import exact
-from dgl_dysign.adapters._fields import check_kept
+from dgl_dysign.adapters._shared import check_kept
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 
@@ -17,40 +17,45 @@ if TYPE_CHECKING:
     from data_prep.export_files import SortedEvents
 
 
-def sorted_events(
-    form: str, stream: EventStream, holds: tuple[str, ...], weight_as_feature: bool, lose: Any, shift_time: bool
-) -> tuple["SortedEvents", float]:
-    """Give a stream to the writers of TGL's and DyGLib's files, unless the files would lose something.
+def write_files(
+    form: str,
+    write: Callable[["SortedEvents", Path], dict[str, Any]],
+    holds: tuple[str, ...],
+    stream: EventStream,
+    path: Any,
+    shift_time: bool,
+    weight_as_feature: bool,
+    lose: Collection[str],
+    overwrite: bool,
+) -> Path:
+    """Write a folder of files; it is there whole or not at all.
 
     Parameters
     ----------
     form : str
         What the format is called.
-    stream : EventStream
-        The stream.
+    write : callable
+        Given the events and a folder, writes the files into it and returns what is to be noted of them.
     holds : tuple of str
-        Optional fields that the format holds, weights aside.
-    weight_as_feature : bool
-        Whether weights become the first feature.
-    lose : collection of str
-        As for :func:`check_kept`.
-    shift_time : bool
-        Let times begin at 0.
+        Optional fields that the format holds, features and weights of events aside.
+    stream, path, shift_time, weight_as_feature, lose, overwrite
+        As for ``from_events`` of the adapters.
 
     Returns
     -------
-    tuple of SortedEvents and float
-        The events, and what was taken from their times.
+    path
+        The folder.
 
     Raises
     ------
     ConfigError
         If something would be lost.
     DataError
-        If there is no event.
+        If `path` may not be written, or there is no event.
     """
-    from data_prep.export_files import SortedEvents
+    from data_prep.export_files import write_marked
 
+    folder = as_folder(form, path)
     if stream.edge_weight is not None and not weight_as_feature:
         raise ConfigError(
             f"{form}: found weights of events, expected none, as the format has features only; make them the first "
@@ -66,6 +71,15 @@ def sorted_events(
             f"{form}: found times that shift_time=True would change in their last digits, expected none; write them "
             "unshifted, or round them first with dgl_dysign.adapters.times.retimed(stream, floor=True)"
         )
+    events = _sorted_events(stream, shift)
+    facts = {"format": form.lower(), "dataset": stream.name, "time_shift": shift}
+    write_marked(folder, lambda new: write(events, new), facts, overwrite)
+    return folder
+
+
+def _sorted_events(stream: EventStream, shift: float) -> "SortedEvents":
+    from data_prep.export_files import SortedEvents
+
     weight, feat = stream.edge_weight, stream.edge_feat
     parts = ([] if weight is None else [weight[:, None]]) + ([] if feat is None else [feat])
 
@@ -79,7 +93,7 @@ def sorted_events(
         return np.empty(0, np.int64) if label is None else np.flatnonzero(label >= 0)
 
     event, node = labelled(stream.event_label), labelled(stream.node_label)
-    events = SortedEvents(
+    return SortedEvents(
         stream.name,
         stream.src,
         stream.dst,
@@ -95,39 +109,61 @@ def sorted_events(
         stream.time_unit,
         stream.node_offset,
     )
-    return events, shift
 
 
-def read_marker(folder: Path) -> dict[str, Any]:
-    """Read what ``export.json`` says beside files of ours; empty where there is none.
+class Marker:
+    """What ``export.json`` says beside files of ours; nothing where there is none.
 
     Raises
     ------
     DataError
         If it is damaged.
     """
-    path = folder / "export.json"
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        about = found.get("about", {})
-        return {**about, "dataset": found["dataset"], "shift": float(found["time_shift"]), "rows": found["rows"]}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(
-            f"{path}: found no description of an export ({error}), expected one; export again, or remove it and say "
-            "what is needed by options"
-        ) from None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.about, self.shift, self.rows = folder, {}, 0.0, {}
+        path = folder / "export.json"
+        if not path.exists():
+            return
+        try:
+            marker = json.loads(path.read_text(encoding="utf-8"))
+            self.about = {**marker.get("about", {}), "name": marker["dataset"]}
+            self.shift, self.rows = float(marker["time_shift"]), dict(marker["rows"])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(
+                f"{path}: found no description of an export ({error}), expected one; export again, or remove it and "
+                "say what is needed by options"
+            ) from None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of the stream that are told, among those that the files do not hold."""
+        names = ("name", "directed", "time_unit", "node_offset")
+        return {name: self.about[name] for name in names if name in self.about}
+
+    def check_rows(self, name: str, rows: int) -> None:
+        """Raise DataError where the marker was written beside other files."""
+        expected = self.rows.get(name, rows)
+        if expected != rows:
+            raise DataError(
+                f"{self.folder / name}: found {rows} rows, expected {expected}, as export.json says; export again, or "
+                "remove export.json if the files are your own"
+            )
+
+    def weight_and_features(
+        self, table: np.ndarray | None, weight_as_feature: bool | None
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Split a table of features into weights, if its first column is that, as is told or noted, and the others."""
+        first = self.about.get("weight_is_first_feature") if weight_as_feature is None else weight_as_feature
+        if table is None or not first:
+            return None, table
+        return table[:, 0].astype(np.float64), table[:, 1:] if table.shape[1] > 1 else None
 
 
-def check_rows(folder: Path, marker: Mapping[str, Any], name: str, rows: int) -> None:
-    """Raise DataError where the marker was written beside other files."""
-    told = marker.get("rows", {}).get(name, rows)
-    if told != rows:
-        raise DataError(
-            f"{folder / name}: found {rows} rows, expected {told}, as export.json says; export again, or remove "
-            "export.json if the files are your own"
-        )
+def as_folder(form: str, path: Any) -> Path:
+    """Return a path; raise ConfigError if there is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"{form}: found {type(path).__name__} as path, expected the folder of the files")
+    return Path(path)
 
 
 def header_of(path: Path) -> list[str]:
@@ -140,19 +176,9 @@ def header_of(path: Path) -> list[str]:
 
 
 def read_csv(path: Path, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Read some columns of a CSV file, found by the names in its header, with ``data_prep``'s own reader.
+    """Read some columns of a CSV file, by the names in its header, with ``data_prep``'s own reader.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-    kinds : mapping
-        ``"integer"`` (int64, from 0 up) or ``"number"`` (finite float64) by name of column.
-
-    Returns
-    -------
-    dict
-        The columns.
+    `kinds` has ``"integer"`` (int64, from 0 up) or ``"number"`` (finite float64) for each name.
 
     Raises
     ------
@@ -192,27 +218,10 @@ def read_array(path: Path, rows: int | None, what: str) -> np.ndarray:
         else:
             values = np.load(path, allow_pickle=False)
     except Exception as error:  # a damaged file is met by whatever error its reading comes upon
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path}: found no table of numbers ({said}), expected {what}; write it again") from None
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path}: found no table of numbers ({reason}), expected {what}; write it again") from None
     if values.ndim != 2 or len(values) != (len(values) if rows is None else rows) or values.dtype.kind not in "fiub":
         raise DataError(
             f"{path}: found {values.dtype} of shape {values.shape}, expected {what}: one row an event or node"
         )
     return values
-
-
-def as_folder(form: str, path: Any) -> Path:
-    """Return a path; raise ConfigError if there is none."""
-    if not isinstance(path, str | os.PathLike):
-        raise ConfigError(f"{form}: found {type(path).__name__} as path, expected the folder of the files")
-    return Path(path)
-
-
-def with_weight(
-    table: np.ndarray | None, marker: Mapping[str, Any], said: bool | None
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Split a table of features into weights, if its first column is that as was `said` or marked, and the others."""
-    first_is_weight = marker.get("weight_is_first_feature") if said is None else said
-    if table is None or not first_is_weight:
-        return None, table
-    return table[:, 0].astype(np.float64), table[:, 1:] if table.shape[1] > 1 else None

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._fields import as_float32, stream_of
+from dgl_dysign.adapters._arrays import as_float32, same, to_numpy
+from dgl_dysign.adapters._shared import counted_ranges, rows_in_order, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.files import write_file
@@ -125,8 +126,7 @@ class Adapter:
             joined["time"] = joined["snapshot"]
         joined |= _nodes(graphs, names or {}, ignore)
         for name in ("edge_feat", "node_feat"):
-            if name in joined:
-                joined[name] = as_float32(name, joined[name], round_features)
+            joined[name] = as_float32(name, joined.get(name), round_features)
         nodes = {"num_nodes": max(graph.num_nodes() for graph in graphs)}
         return stream_of("DGL", {**nodes, **joined, **beside}, fields)
 
@@ -186,11 +186,6 @@ def _is(obj: Any, *names: str) -> bool:
     return any(kind.__name__ in names and kind.__module__.startswith("dgl.") for kind in type(obj).__mro__)
 
 
-def _numpy(value: Any) -> np.ndarray:
-    found: np.ndarray = value.detach().cpu().numpy()
-    return found
-
-
 def _graphs(obj: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
     """Give the graphs and what belongs to all of them."""
     labels: Mapping[str, Any] = {}
@@ -213,20 +208,20 @@ def _graphs(obj: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 def _named(frame: Any, known: Mapping[str, tuple[str, ...]], names: Mapping[str, str], ignore: Any) -> dict[str, str]:
     """Give the name in a frame of each field that is there; refuse what a stream does not hold."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     kept = [key for key in frame if key not in ignore]
     for field, spellings in known.items():
-        asked = (names[field],) if field in names else spellings
-        here = [key for key in asked if key in kept and key not in found.values()]
-        if here:
-            found[field] = here[0]
-    strange = [key for key in kept if key not in found.values()]
+        spellings = (names[field],) if field in names else spellings
+        present = [key for key in spellings if key in kept and key not in fields.values()]
+        if present:
+            fields[field] = present[0]
+    strange = [key for key in kept if key not in fields.values()]
     if strange:
         raise DataError(
             f"DGL: found the data {strange[0]!r} on a graph, expected names of {', '.join(known)}; leave it out with "
             f"ignore={strange}, or say which field it is, such as names={{'edge_weight': {strange[0]!r}}}"
         )
-    return found
+    return fields
 
 
 def _edges(graphs: Sequence[Any], names: Mapping[str, str], ignore: Any) -> list[dict[str, np.ndarray]]:
@@ -234,9 +229,9 @@ def _edges(graphs: Sequence[Any], names: Mapping[str, str], ignore: Any) -> list
     columns: list[dict[str, np.ndarray]] = []
     for graph in graphs:
         src, dst = graph.formats(["coo", "csr", "csc"]).edges(order="eid")  # also where COO is not allowed
-        part = {"src": _numpy(src), "dst": _numpy(dst)}
+        part = {"src": to_numpy(src), "dst": to_numpy(dst)}
         for field, key in _named(graph.edata, _EDATA, names, ignore).items():
-            values = _numpy(graph.edata[key])
+            values = to_numpy(graph.edata[key])
             if field == "edge_feat":
                 part[field] = values.reshape(len(values), -1) if values.ndim == 1 else values
             else:
@@ -249,18 +244,18 @@ def _edges(graphs: Sequence[Any], names: Mapping[str, str], ignore: Any) -> list
 
 def _increments(columns: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
     """Take from each graph the events of those before it."""
-    made, before = [columns[0]], columns[0]
+    increments, before = [columns[0]], columns[0]
     for at, part in enumerate(columns[1:], 1):
         number = len(before["src"])
         for name, values in part.items():
-            if not np.array_equal(values[:number], before[name], equal_nan=values.dtype.kind == "f"):
+            if not same(values[:number], before[name]):
                 raise DataError(
                     f"DGL: found graph {at} without the edges of graph {at - 1} at its front (in {name}), expected "
                     "cumulative snapshots; add edges at the end, or read them with cumulative=False"
                 )
-        made.append({name: values[number:] for name, values in part.items()})
+        increments.append({name: values[number:] for name, values in part.items()})
         before = part
-    return made
+    return increments
 
 
 def _counted(timed: bool, number: int, known: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -272,25 +267,24 @@ def _counted(timed: bool, number: int, known: Mapping[str, Any]) -> dict[str, np
             "DGL: found snapshots with timestamps, expected their ranges too: say snapshot_begin=... and "
             "snapshot_end=..., or leave the timestamps out with ignore=['timestamp'], so that graph k happens at time k"
         )
-    steps = np.arange(number + 1.0)
-    return {"snapshot_begin": steps[:-1], "snapshot_end": steps[1:]}
+    return counted_ranges(number)
 
 
 def _nodes(graphs: Sequence[Any], names: Mapping[str, str], ignore: Any) -> dict[str, np.ndarray]:
     """Read the data of the nodes, which must be the same in all graphs."""
     named = _named(graphs[0].ndata, _NDATA, names, ignore)
-    made = {field: _numpy(graphs[0].ndata[key]) for field, key in named.items()}
+    columns = {field: to_numpy(graphs[0].ndata[key]) for field, key in named.items()}
     for at, graph in enumerate(graphs[1:], 1):
         if _named(graph.ndata, _NDATA, names, ignore) != named:
             raise DataError(f"DGL: found other data of nodes in graph {at} than in graph 0, expected the same")
         for field, key in named.items():
-            values = _numpy(graph.ndata[key])
-            if not np.array_equal(values, made[field], equal_nan=values.dtype.kind == "f"):
+            values = to_numpy(graph.ndata[key])
+            if not same(values, columns[field]):
                 raise DataError(
                     f"DGL: found ndata[{key!r}] of graph {at} to differ from graph 0, expected the same at all times; "
                     f"leave it out with ignore=[{key!r}]"
                 )
-    return made
+    return columns
 
 
 def _graph(stream: EventStream, first: int, end: int, names: Mapping[str, str]) -> Any:
@@ -300,7 +294,7 @@ def _graph(stream: EventStream, first: int, end: int, names: Mapping[str, str]) 
 
     src, dst = (torch.from_numpy(ids[first:end].copy()) for ids in (stream.src, stream.dst))
     graph = dgl.graph((src, dst), num_nodes=stream.num_nodes, idtype=torch.int64)
-    in_order = (np.diff(stream.edge_id) > 0).all()
+    in_order = rows_in_order(stream)
     for frame, known, rows in ((graph.edata, _EDATA, slice(first, end)), (graph.ndata, _NDATA, slice(None))):
         for field in known:
             values = getattr(stream, field)
@@ -326,12 +320,13 @@ def _write_labels(stream: EventStream, form: str) -> dict[str, Any]:
 
 def _read_labels(labels: Mapping[str, Any]) -> dict[str, Any]:
     """Read what goes with our own graphs; labels of other code's graphs belong to tasks, not to the events."""
-    made: dict[str, Any] = {name: kind(labels[name]) for name, kind in _NUMBERS.items() if name in labels}
-    made |= {name: bytes(_numpy(labels[name])).decode() for name in _TEXTS if name in labels}
-    made |= {name: _numpy(labels[name]) for name in _RANGES if name in labels}
-    if "cumulative" in labels:
-        made["cumulative"] = bool(labels["cumulative"])
-    return made
+    kinds: dict[str, Any] = {
+        **_NUMBERS,
+        **dict.fromkeys(_TEXTS, lambda tensor: bytes(to_numpy(tensor)).decode()),
+        **dict.fromkeys(_RANGES, to_numpy),
+        "cumulative": bool,
+    }
+    return {name: kind(labels[name]) for name, kind in kinds.items() if name in labels}
 
 
 def _save(path: Path, graphs: list[Any], labels: dict[str, Any], overwrite: bool) -> None:

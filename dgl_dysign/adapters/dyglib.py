@@ -6,18 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import exact
-from dgl_dysign.adapters._fields import as_float32, stream_of
-from dgl_dysign.adapters._files import (
-    as_folder,
-    check_rows,
-    header_of,
-    read_array,
-    read_csv,
-    read_marker,
-    sorted_events,
-    with_weight,
-)
+from dgl_dysign.adapters._arrays import as_float32, exact
+from dgl_dysign.adapters._files import Marker, as_folder, header_of, read_array, read_csv, write_files
+from dgl_dysign.adapters._shared import stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import DataError
 
@@ -92,32 +83,30 @@ class Adapter:
             If a file is missing or damaged, naming it and the line, or a value is out of range.
         """
         path = _table(as_folder(_FORM, obj))
-        marker, rows = read_marker(path.parent), read_csv(path, _KINDS)
-        check_rows(path.parent, marker, path.name, len(rows["u"]))
+        marker, rows = Marker(path.parent), read_csv(path, _KINDS)
+        marker.check_rows(path.name, len(rows["u"]))
         edges = read_array(path.with_suffix(".npy"), None, "features of events")
         nodes = read_array(path.with_name(f"{path.stem}_node.npy"), None, "features of nodes")
         _check_ids(path, rows, len(edges), len(nodes))
-        weight, feat = with_weight(edges[rows["idx"]], marker, weight_as_feature)
+        weight, feat = marker.weight_and_features(edges[rows["idx"]], weight_as_feature)
 
-        def wanted(values: np.ndarray | None, told: bool | None) -> bool:
-            told = told if zeros is None else zeros
-            return values is not None and bool(values.any() if told is None else told)
+        def unless_zeros(values: np.ndarray | None, name: str, present: Any = True) -> np.ndarray | None:
+            """Return values unless they stand for none, as `zeros` or the marker says."""
+            counts = marker.about[name] == present if zeros is None and name in marker.about else zeros
+            return None if values is None or not (values.any() if counts is None else counts) else values
 
-        labels = None if "labels" not in marker else marker["labels"] == "event"
-        tables = {
-            "edge_feat": feat if wanted(feat, marker.get("edge_features")) else None,
-            "node_feat": nodes[1:] if wanted(nodes[1:], marker.get("node_features")) else None,
-        }
+        labels = unless_zeros(rows["label"], "labels", "event")
         columns = {
             "src": rows["u"] - 1,
             "dst": rows["i"] - 1,
-            "time": rows["ts"] + marker.get("shift", 0.0),
+            "time": rows["ts"] + marker.shift,
             "num_nodes": len(nodes) - 1,
             "edge_weight": weight,
-            "event_label": exact(f"{path}, label", rows["label"], np.int64) if wanted(rows["label"], labels) else None,
-            **{name: None if x is None else as_float32(name, x, round_features) for name, x in tables.items()},
-            "name": marker.get("dataset", path.stem.removeprefix("ml_")),
-            **{name: marker.get(name) for name in ("directed", "time_unit", "node_offset")},
+            "event_label": None if labels is None else exact(f"{path}, label", labels, np.int64),
+            "edge_feat": as_float32("edge_feat", unless_zeros(feat, "edge_features"), round_features),
+            "node_feat": as_float32("node_feat", unless_zeros(nodes[1:], "node_features"), round_features),
+            "name": path.stem.removeprefix("ml_"),
+            **marker.fields(),
         }
         return stream_of(_FORM, columns, given)
 
@@ -161,13 +150,10 @@ class Adapter:
         DataError
             If `path` may not be written, or there is no event.
         """
-        from data_prep.export_files import write_dyglib, write_marked
+        from data_prep.export_files import write_dyglib
 
-        folder = as_folder(_FORM, path)
-        events, shift = sorted_events(_FORM, stream, ("event_label", "node_feat"), weight_as_feature, lose, shift_time)
-        facts = {"format": "dyglib", "dataset": stream.name, "time_shift": shift}
-        write_marked(folder, lambda new: write_dyglib(events, new), facts, overwrite)
-        return folder
+        holds = ("event_label", "node_feat")
+        return write_files(_FORM, write_dyglib, holds, stream, path, shift_time, weight_as_feature, lose, overwrite)
 
 
 def _tables(path: Path) -> list[Path]:
@@ -175,13 +161,13 @@ def _tables(path: Path) -> list[Path]:
 
 
 def _table(path: Path) -> Path:
-    found = [table for table in _tables(path) if header_of(table) == _HEADER]
-    if len(found) != 1:
-        names = ", ".join(table.name for table in found) or "none"
+    tables = [table for table in _tables(path) if header_of(table) == _HEADER]
+    if len(tables) != 1:
+        names = ", ".join(table.name for table in tables) or "none"
         raise DataError(
             f"{path}: found {names}, expected one ml_NAME.csv with columns {','.join(_HEADER)}; name the file itself"
         )
-    return found[0]
+    return tables[0]
 
 
 def _check_ids(path: Path, rows: dict[str, np.ndarray], edges: int, nodes: int) -> None:

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import ranks
-from dgl_dysign.adapters._fields import as_float32, stream_of, whole_times
-from dgl_dysign.adapters._optional import require
+from dgl_dysign.adapters._arrays import as_float32, ranks, to_numpy
+from dgl_dysign.adapters._shared import require, rows_in_order, stream_of, whole_times
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import DataError
 
@@ -95,22 +94,20 @@ class Adapter:
         DataError
             If an attribute is none that a stream holds, or a value is out of range.
         """
-        found = {name: value for name, value in obj.to_dict().items() if name not in ignore and value is not None}
-        strange = sorted(set(found) - set(_EVENTS))
+        values = {name: value for name, value in obj.to_dict().items() if name not in ignore and value is not None}
+        strange = sorted(set(values) - set(_EVENTS))
         if strange:
             raise DataError(
                 f"TemporalData: found the attribute {strange[0]!r}, expected some of {', '.join(_EVENTS)}; leave it "
                 f"out with ignore={strange}"
             )
-        missing = [name for name in ("src", "dst", "t") if name not in found]
+        missing = [name for name in ("src", "dst", "t") if name not in values]
         if missing:
             raise DataError(f"TemporalData: found no {missing[0]}, expected src, dst and t; add it")
-        columns = {_EVENTS[name]: value.detach().cpu().numpy() for name, value in found.items()}
+        columns: dict[str, Any] = {_EVENTS[name]: to_numpy(value) for name, value in values.items()}
         if "edge_feat" in columns:
             feat = columns["edge_feat"]
-            columns["edge_feat"] = as_float32(
-                "msg", feat.reshape(len(feat), -1) if feat.ndim == 1 else feat, round_features
-            )
+            columns["edge_feat"] = as_float32("msg", feat[:, None] if feat.ndim == 1 else feat, round_features)
         if "edge_id" in columns:  # of a slice these are not 0, 1, 2, ...
             columns["edge_id"] = ranks(columns["edge_id"])
         beside = dict(vars(obj).get("dysign", {}))
@@ -143,7 +140,7 @@ class Adapter:
         kind = require("torch_geometric.data", self.extra).TemporalData
         arrays = {name: getattr(stream, field) for name, field in _EVENTS.items()}
         arrays["t"] = stream.time if float_time else whole_times("TemporalData", stream)
-        if (np.diff(stream.edge_id) > 0).all():
+        if rows_in_order(stream):
             del arrays["edge_id"]
         data = kind(**{name: _tensor(value) for name, value in arrays.items() if value is not None})
         # Not an attribute of the data, which PyG would cut with the events.

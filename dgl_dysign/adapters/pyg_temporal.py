@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import ranks
-from dgl_dysign.adapters._fields import as_float32, stream_of
-from dgl_dysign.adapters._optional import require
+from dgl_dysign.adapters._arrays import as_float32, ranks, same, to_numpy
+from dgl_dysign.adapters._shared import counted_ranges, require, rows_in_order, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 
@@ -96,7 +95,7 @@ class Adapter:
             If events have times and the ranges of the snapshots are not known.
         """
         lists = _lists(obj, ignore)
-        index = [np.zeros((2, 0), np.int64) if pair is None else _array(pair) for pair in lists["edge_indices"]]
+        index = [np.zeros((2, 0), np.int64) if pair is None else to_numpy(pair) for pair in lists["edge_indices"]]
         for at, pair in enumerate(index):
             if pair.ndim != 2 or len(pair) != 2:
                 raise DataError(f"edge_indices: found shape {pair.shape} at snapshot {at}, expected (2, events)")
@@ -110,8 +109,7 @@ class Adapter:
         columns |= _nodes(lists) | _ranges(lists, len(sizes), fields)
         columns.setdefault("time", columns["snapshot"])
         for name in ("edge_feat", "node_feat"):
-            if columns.get(name) is not None:
-                columns[name] = as_float32(name, columns[name], round_features)
+            columns[name] = as_float32(name, columns.get(name), round_features)
         if columns.get("edge_id") is not None:  # of some of the snapshots these are not 0, 1, 2, ...
             columns["edge_id"] = ranks(columns["edge_id"])
         beside = json.loads(bytes(lists["dysign"][0])) if lists.get("dysign") else {}
@@ -163,7 +161,7 @@ class Adapter:
         lists["targets"] = _at_each("targets", targets, stream.node_label, number)
         for name, field in _EVENTS.items():
             values = getattr(stream, field)
-            in_order = field == "edge_id" and (np.diff(stream.edge_id) > 0).all()
+            in_order = field == "edge_id" and rows_in_order(stream)
             if values is not None and values is not weight and not in_order:
                 lists[name] = _split(values, cuts)
         for name, field in _RANGES.items():
@@ -180,10 +178,6 @@ def _split(values: np.ndarray, cuts: np.ndarray) -> list[np.ndarray]:
     return np.split(values.copy(), cuts)
 
 
-def _array(values: Any) -> np.ndarray:
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-
-
 def _lists(obj: Any, ignore: Collection[str]) -> dict[str, Sequence[Any]]:
     """Give the lists that are not left out; refuse what a stream does not hold."""
     if isinstance(obj, Mapping):
@@ -198,61 +192,57 @@ def _lists(obj: Any, ignore: Collection[str]) -> dict[str, Sequence[Any]]:
             f"{', '.join((*_LISTS, *_EVENTS, *_RANGES))}; leave it out with ignore={strange}"
         )
     if len({len(values) for values in lists.values()}) > 1:
-        found = {name: len(values) for name, values in lists.items()}
-        raise DataError(f"DynamicGraphTemporalSignal: found lists of {found} entries, expected one a snapshot in each")
+        sizes = {name: len(values) for name, values in lists.items()}
+        raise DataError(f"DynamicGraphTemporalSignal: found lists of {sizes} entries, expected one a snapshot in each")
     return lists
 
 
 def _joined(name: str, parts: Sequence[Any], sizes: list[int]) -> np.ndarray | None:
     """Join what has a row an event; None where no snapshot has any. Empty snapshots may go without."""
-    arrays = [None if part is None else _array(part) for part in parts]
-    found = [part for part in arrays if part is not None]
-    if not found:
+    arrays = [None if part is None else to_numpy(part) for part in parts]
+    present = [part for part in arrays if part is not None]
+    if not present:
         return None
-    empty = found[0][:0]
+    empty = present[0][:0]
     for at, (part, size) in enumerate(zip(arrays, sizes, strict=True)):
         if (0 if part is None else len(part)) != size:
             rows = "none" if part is None else len(part)
             raise DataError(f"{name}: found {rows} rows at snapshot {at}, expected {size}, one an event")
-    if len({part.ndim for part in found}) > 1 or len({part.shape[1:] for part in found}) > 1:
-        raise DataError(f"{name}: found shapes {sorted({part.shape[1:] for part in found})}, expected the same in each")
+    shapes = {part.shape[1:] for part in present}
+    if len(shapes) > 1:
+        raise DataError(f"{name}: found shapes {sorted(shapes)}, expected the same in each")
     return np.concatenate([empty if part is None else part for part in arrays])
 
 
 def _nodes(lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Read features and labels of the nodes, which must be the same at all times."""
-    made: dict[str, Any] = {}
+    nodes: dict[str, Any] = {}
     for name, field in (("features", "node_feat"), ("targets", "node_label")):
-        parts = [None if part is None else _array(part) for part in lists.get(name, [])]
+        parts = [None if part is None else to_numpy(part) for part in lists.get(name, [])]
         if not parts or all(part is None for part in parts):
             continue
         first = parts[0]
         kinds = "iufb" if field == "node_feat" else "iu"
-        if first is None or first.dtype.kind not in kinds or any(not _equal(first, part) for part in parts[1:]):
+        if first is None or first.dtype.kind not in kinds or any(not same(first, part) for part in parts[1:]):
             wanted = "features" if field == "node_feat" else "whole-numbered classes"
             raise DataError(
                 f"{name}: found entries that differ between snapshots, or of another kind, expected {wanted} of the "
                 f"nodes that are the same at all times; leave them out with ignore=[{name!r}]"
             )
-        made |= {field: first, "num_nodes": len(first)}
-    return made
-
-
-def _equal(first: np.ndarray, other: np.ndarray | None) -> bool:
-    return other is not None and np.array_equal(first, other, equal_nan=first.dtype.kind == "f")
+        nodes |= {field: first, "num_nodes": len(first)}
+    return nodes
 
 
 def _ranges(lists: Mapping[str, Sequence[Any]], number: int, fields: Mapping[str, Any]) -> dict[str, Any]:
     if all(name in lists for name in _RANGES):
-        joined = {field: [_array(part).reshape(-1) for part in lists[name]] for name, field in _RANGES.items()}
+        joined = {field: [to_numpy(part).reshape(-1) for part in lists[name]] for name, field in _RANGES.items()}
         return {field: np.concatenate([np.empty(0), *parts]) for field, parts in joined.items()}
     if "edge_time" in lists and not all(field in fields for field in _RANGES.values()):
         raise ConfigError(
             "DynamicGraphTemporalSignal: found edge_time without time_begin and time_end, expected the ranges of the "
             "snapshots; say snapshot_begin=... and snapshot_end=..., or count them with ignore=['edge_time']"
         )
-    steps = np.arange(number + 1.0)
-    return {"snapshot_begin": steps[:-1], "snapshot_end": steps[1:]}
+    return counted_ranges(number)
 
 
 def _at_each(name: str, given: Any, own: np.ndarray | None, number: int) -> list[Any]:
@@ -264,7 +254,7 @@ def _at_each(name: str, given: Any, own: np.ndarray | None, number: int) -> list
             f"{name}: found some beside those of the stream, expected one of them; leave the stream's out with "
             f"stream.without({'node_feat' if name == 'features' else 'node_label'!r})"
         )
-    made = [_array(given(at)) for at in range(number)] if callable(given) else list(given)
-    if len(made) != number:
-        raise ConfigError(f"{name}: found {len(made)} entries, expected {number}, one a snapshot")
-    return made
+    entries = [to_numpy(given(at)) for at in range(number)] if callable(given) else list(given)
+    if len(entries) != number:
+        raise ConfigError(f"{name}: found {len(entries)} entries, expected {number}, one a snapshot")
+    return entries

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import exact
-from dgl_dysign.adapters._fields import as_float32, check_kept, stream_of, whole_times
+from dgl_dysign.adapters._arrays import as_float32, exact
+from dgl_dysign.adapters._shared import check_kept, stream_of, whole_times
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 
@@ -131,20 +131,19 @@ def _columns(data: Mapping[str, Any], weights: bool | None, round_features: bool
         "edge_id": _raw_rows(data.get("edge_idxs"), rows),
         "edge_type": data.get("edge_type"),
         "event_label": data.get("event_label"),
+        "edge_feat": as_float32("edge_feat", data.get("edge_feat"), round_features),
     }
-    weight, feat = data.get("w"), data.get("edge_feat")
+    weight = data.get("w")
     if weight is not None and (weights or (weights is None and np.any(np.asarray(weight) != 1))):
         columns["edge_weight"] = weight
-    if feat is not None:
-        columns["edge_feat"] = as_float32("edge_feat", feat, round_features)
     return columns
 
 
 def _raw_rows(ids: Any, rows: int) -> np.ndarray | None:
     if ids is None or not rows:
         return None
-    found = exact("edge_idxs", ids, np.int64)
-    return found - found.min()
+    numbers = exact("edge_idxs", ids, np.int64)
+    return numbers - numbers.min()
 
 
 def _node_features(dataset: Any, round_features: bool) -> np.ndarray | None:
@@ -153,5 +152,4 @@ def _node_features(dataset: Any, round_features: bool) -> np.ndarray | None:
             f"{_FORM}: found node_type, expected none, as a stream has no types of nodes; pass dataset.full_data "
             "instead of the data set to leave them out"
         )
-    feat = getattr(dataset, "node_feat", None)
-    return None if feat is None else as_float32("node_feat", feat, round_features)
+    return as_float32("node_feat", getattr(dataset, "node_feat", None), round_features)

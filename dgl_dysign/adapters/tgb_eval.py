@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgl_dysign.adapters import to_events
 from dgl_dysign.adapters._arrays import exact
-from dgl_dysign.adapters._optional import require
+from dgl_dysign.adapters._shared import require
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.data.snapshot_edges import distinct_edges
 from dgl_dysign.errors import ConfigError, DataError
@@ -72,17 +72,18 @@ def read_negatives(path: str | os.PathLike[str]) -> dict[tuple[int, ...], np.nda
     """
     try:
         with open(path, "rb") as stream:
-            found = _OnlyArrays(stream).load()
+            negatives = _OnlyArrays(stream).load()
     except OSError as error:
         raise DataError(f"{path}: found no readable file ({error.strerror}), expected TGB's negatives") from None
     except Exception as error:  # a damaged pickle is met by whatever error its reading comes upon
-        said = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{path}: found no pickle of arrays ({said}), expected TGB's negatives; copy it again"
+            f"{path}: found no pickle of arrays ({reason}), expected TGB's negatives; copy it again"
         ) from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: found {type(found).__name__}, expected a dict from edges to arrays, as TGB writes")
-    return _checked(found, str(path))
+    if not isinstance(negatives, dict):
+        kind = type(negatives).__name__
+        raise DataError(f"{path}: found {kind}, expected a dict from edges to arrays, as TGB writes")
+    return _checked(negatives, str(path))
 
 
 def write_negatives(path: str | os.PathLike[str], negatives: Mapping[tuple[int, ...], Any]) -> None:
@@ -109,14 +110,14 @@ def _checked(negatives: Mapping[Any, Any], where: str) -> dict[tuple[int, ...], 
     widths = {len(key) if isinstance(key, tuple) else 0 for key in negatives}
     if not widths <= {3} and not widths <= {4}:
         raise DataError(f"{where}: found keys of {sorted(widths)} numbers, expected all of 3 or all of 4: see TGB")
-    made = {}
+    checked = {}
     for key, nodes in negatives.items():
         # TGB's arrays are of floats wherever a source has no history: an empty list was joined to them.
         wrong = exact(f"{where}, {key}", nodes, np.int64)
         if wrong.ndim != 1 or not len(wrong):
             raise DataError(f"{where}, {key}: found shape {wrong.shape}, expected a list of one node or more")
-        made[tuple(int(part) for part in exact(where, key, np.int64))] = wrong
-    return made
+        checked[tuple(int(part) for part in exact(where, key, np.int64))] = wrong
+    return checked
 
 
 def evaluate_tgb(
@@ -215,8 +216,8 @@ def _queries(stream: EventStream, wrong: dict[tuple[int, ...], np.ndarray]) -> d
         raise DataError("negatives: found keys with a type, expected none, as the stream has no types of events")
     columns = [stream.src, stream.dst, stream.time, stream.edge_type][:width]
     rows = zip(*(column.tolist() for column in columns if column is not None), strict=True)
-    found = {row: wrong[key] for row, key in enumerate(rows) if key in wrong}  # 5.0 and 5 are one key
-    keys = set(zip(*(column[list(found)].tolist() for column in columns if column is not None), strict=True))
+    queries = {row: wrong[key] for row, key in enumerate(rows) if key in wrong}  # 5.0 and 5 are one key
+    keys = set(zip(*(column[list(queries)].tolist() for column in columns if column is not None), strict=True))
     if len(keys) < len(wrong):
         lost = next(key for key in wrong if key not in keys)
         raise DataError(
@@ -229,7 +230,7 @@ def _queries(stream: EventStream, wrong: dict[tuple[int, ...], np.ndarray]) -> d
             f"negatives: found nodes from {least} to {most}, expected 0 to {stream.num_nodes - 1}; give num_nodes when "
             "you read the data"
         )
-    return found
+    return queries
 
 
 def _scores(
@@ -253,10 +254,9 @@ def _scores(
         for some in by_width.values():
             for begin in range(0, len(some), batch_size):
                 yield _scored(model, t, stream, some[begin : begin + batch_size], queries)
-        part = slice(rows.start, rows.stop)
-        weight = None if stream.edge_weight is None else stream.edge_weight[part]
-        columns = stream.src[part], stream.dst[part], stream.edge_id[part], stream.time[part], weight
-        model.observe(distinct_edges(t, *columns, num_nodes=stream.num_nodes, directed=stream.directed))
+        columns = (stream.src, stream.dst, stream.edge_id, stream.time, stream.edge_weight)
+        part = [None if column is None else column[rows.start : rows.stop] for column in columns]
+        model.observe(distinct_edges(t, *part, num_nodes=stream.num_nodes, directed=stream.directed))
         if progress is not None:
             progress(t + 1, last + 1)
 
@@ -286,6 +286,5 @@ def _figures(true: Tensor, drawn: Tensor, k: int) -> dict[str, float]:
 
 def _of_tgb(evaluator: Any, true: Tensor, drawn: Tensor) -> dict[str, float]:
     name = f"hits@{evaluator.k_value}"
-    asked = {"y_pred_pos": true, "y_pred_neg": drawn, "eval_metric": ["mrr", "hits@"]}
-    found = evaluator.eval(asked)
-    return {"mrr": float(found["mrr"]), name: float(found[name])}
+    figures = evaluator.eval({"y_pred_pos": true, "y_pred_neg": drawn, "eval_metric": ["mrr", "hits@"]})
+    return {"mrr": float(figures["mrr"]), name: float(figures[name])}

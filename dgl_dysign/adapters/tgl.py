@@ -2,23 +2,18 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dgl_dysign.adapters._fields import as_float32, stream_of
-from dgl_dysign.adapters._files import (
-    as_folder,
-    check_rows,
-    header_of,
-    read_array,
-    read_csv,
-    read_marker,
-    sorted_events,
-    with_weight,
-)
+from dgl_dysign.adapters._arrays import as_float32
+from dgl_dysign.adapters._files import Marker, as_folder, header_of, read_array, read_csv, write_files
+from dgl_dysign.adapters._shared import check_one_kind_of_labels, last_events, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from data_prep.export_files import SortedEvents
 
 _FORM = "TGL"
 _ENDS = ["src", "dst", "time"]
@@ -94,31 +89,29 @@ class Adapter:
             If an option is needed.
         """
         folder = as_folder(_FORM, obj)
-        marker = read_marker(folder)
+        marker = Marker(folder)
         events = read_csv(folder / "edges.csv", {"src": "integer", "dst": "integer", "time": "number"})
         number = len(events["src"])
-        check_rows(folder, marker, "edges.csv", number)
+        marker.check_rows("edges.csv", number)
         num_nodes, twice = _neighbours(folder, number)
         node_feat = _table(folder, "node_features", num_nodes)
         if num_nodes is None and node_feat is not None:
             num_nodes = len(node_feat)
-        weight, feat = with_weight(_table(folder, "edge_features", number), marker, weight_as_feature)
+        weight, feat = marker.weight_and_features(_table(folder, "edge_features", number), weight_as_feature)
         columns = {
             **events,
             "num_nodes": num_nodes,
-            "edge_feat": None if feat is None else as_float32("edge_features", feat, round_features),
+            "edge_feat": as_float32("edge_features", feat, round_features),
             "edge_weight": weight,
-            "node_feat": None if node_feat is None else as_float32("node_features", node_feat, round_features),
-            "directed": marker.get("directed", None if twice is None else not twice),
-            "name": marker.get("dataset", folder.resolve().name),
-            "time_unit": marker.get("time_unit"),
-            "node_offset": marker.get("node_offset"),
+            "node_feat": as_float32("node_features", node_feat, round_features),
+            "directed": None if twice is None else not twice,
+            "name": folder.resolve().name,
+            **marker.fields(),
         }
-        path = folder / "labels.csv"
-        kind = labels or marker.get("labels")
+        path, kind = folder / "labels.csv", labels or marker.about.get("labels")
         if path.exists() and kind != "drop":
             columns.update(_labels(path, kind, columns))
-        columns["time"] = events["time"] + marker.get("shift", 0.0)
+        columns["time"] = events["time"] + marker.shift
         return stream_of(_FORM, columns, given)
 
     def from_events(
@@ -136,21 +129,11 @@ class Adapter:
 
         Parameters
         ----------
-        stream : EventStream
-            The stream.
-        path : path
-            The folder; it is there whole or not at all.
-        shift_time : bool, default False
-            Write times from 0 at the first event.
+        stream, path, shift_time, weight_as_feature, lose, overwrite
+            As for DyGLib's files: :meth:`dgl_dysign.adapters.dyglib.Adapter.from_events`.
         round_times : bool, default False
             Accept that TGL's sampler, which counts in float32, rounds times; the files have them as they are. Unix
             seconds are told apart only every 128 s there, whole seconds up to 16,777,216.
-        weight_as_feature : bool, default False
-            Make weights the first feature.
-        lose : collection of str
-            ``"edge_id"``, if the order of the raw rows may be lost.
-        overwrite : bool, default False
-            Replace a folder that was exported before.
 
         Returns
         -------
@@ -164,40 +147,30 @@ class Adapter:
         DataError
             If `path` may not be written, or there is no event.
         """
-        from data_prep.export_files import write_marked, write_tgl
+        check_one_kind_of_labels(_FORM, stream)
+        if stream.event_label is not None:
+            _check_told_apart(_FORM, stream.src, stream.time, stream.event_label >= 0)
+        if stream.node_label is not None:
+            last_events(_FORM, stream, np.flatnonzero(stream.node_label >= 0))
 
-        folder = as_folder(_FORM, path)
-        _check_labels(stream)
-        events, shift = sorted_events(_FORM, stream, _HOLDS, weight_as_feature, lose, shift_time)
-        rounded = np.flatnonzero(events.time.astype(np.float32) != events.time)
-        if len(rounded) and not round_times:
-            raise ConfigError(
-                f"{_FORM}: found {len(rounded)} times that float32 does not hold, such as {events.time[rounded[0]]}, "
-                "expected none, as TGL's sampler counts in float32; let times begin at 0 with shift_time=True, or "
-                "accept it with round_times=True: the files have them as they are"
-            )
-        facts = {"format": "tgl", "dataset": stream.name, "time_shift": shift}
-        write_marked(folder, lambda new: write_tgl(events, new), facts, overwrite)
-        return folder
+        def write(events: "SortedEvents", new: Path) -> dict[str, Any]:
+            from data_prep.export_files import write_tgl
+
+            if not round_times:
+                _check_float32(events.time)
+            return write_tgl(events, new)
+
+        return write_files(_FORM, write, _HOLDS, stream, path, shift_time, weight_as_feature, lose, overwrite)
 
 
-def _check_labels(stream: EventStream) -> None:
-    if stream.event_label is not None and stream.node_label is not None:
+def _check_float32(time: np.ndarray) -> None:
+    rounded = np.flatnonzero(time.astype(np.float32) != time)
+    if len(rounded):
         raise ConfigError(
-            f"{_FORM}: found labels of events and of nodes, expected one of them; leave the others out on purpose with "
-            "stream.without('node_label') or stream.without('event_label')"
+            f"{_FORM}: found {len(rounded)} times that float32 does not hold, such as {time[rounded[0]]}, expected "
+            "none, as TGL's sampler counts in float32; let times begin at 0 with shift_time=True, or accept it with "
+            "round_times=True: the files have them as they are"
         )
-    if stream.event_label is not None:
-        _check_told_apart(_FORM, stream.src, stream.time, stream.event_label >= 0)
-    if stream.node_label is not None:
-        seen = np.zeros(stream.num_nodes, bool)
-        seen[stream.src] = seen[stream.dst] = True
-        silent = np.flatnonzero(~seen & (stream.node_label >= 0))
-        if len(silent):
-            raise DataError(
-                f"{_FORM}: found a label of node {silent[0]}, expected none of a node without an event, as TGL asks "
-                "for labels at times only; leave such labels out"
-            )
 
 
 def _neighbours(folder: Path, number: int) -> tuple[int | None, bool | None]:
@@ -236,9 +209,9 @@ def _labels(path: Path, kind: str | None, columns: dict[str, Any]) -> dict[str, 
         at, size = rows["node"], int(columns["num_nodes"] or ends)
     if len(np.unique(at)) < len(at) or at.max(initial=-1) >= size:
         raise DataError(f"{path}: found two labels of one {kind}, or one of none, expected at most one each")
-    found = np.full(size, -1)
-    found[at] = rows["label"]
-    return {f"{kind}_label": found}
+    label = np.full(size, -1)
+    label[at] = rows["label"]
+    return {f"{kind}_label": label}
 
 
 def _events_of(path: Path, rows: dict[str, np.ndarray], columns: dict[str, Any]) -> np.ndarray:

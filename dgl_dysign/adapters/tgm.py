@@ -6,12 +6,19 @@ from typing import Any
 import numpy as np
 
 from dgl_dysign.adapters._arrays import exact
-from dgl_dysign.adapters._fields import INT32, check_kept, stream_of, whole_times
-from dgl_dysign.adapters._optional import require
+from dgl_dysign.adapters._shared import (
+    check_kept,
+    check_one_kind_of_labels,
+    last_events,
+    require,
+    stream_of,
+    whole_times,
+)
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 
 _FORM = "TGM"
+_INT32 = 2**31 - 1
 _LABELS = ("event", "node")
 _DROPPED = ("node_x", "node_y", "node_type")
 
@@ -123,7 +130,7 @@ class Adapter:
         stream.check_holds(_FORM, ("edge_feat", "edge_type", "event_label", "node_label", "node_feat"))
         check_kept(_FORM, stream, lose, holds=("num_nodes",))
         _check_bounds(stream)
-        time = whole_times(_FORM, stream, 0, INT32 - 1)
+        time = whole_times(_FORM, stream, 0, _INT32 - 1)
         if time_delta is None:
             time_delta = "s" if stream.time_unit.startswith("seconds") else "r"
         torch, data = require("torch"), require("tgm.data", self.extra)
@@ -162,9 +169,9 @@ def _middle(stream: EventStream) -> int:
 def _check_bounds(stream: EventStream) -> None:
     if not len(stream):
         raise DataError(f"{_FORM}: found no event, expected one or more, as TGM has no empty graphs")
-    if stream.num_nodes > INT32:
-        raise DataError(f"{_FORM}: found {stream.num_nodes} nodes, expected at most {INT32}: TGM's ids are int32")
-    for name, most in (("edge_type", INT32), ("event_label", 2**24), ("node_label", 2**24)):
+    if stream.num_nodes > _INT32:
+        raise DataError(f"{_FORM}: found {stream.num_nodes} nodes, expected at most {_INT32}: TGM's ids are int32")
+    for name, most in (("edge_type", _INT32), ("event_label", 2**24), ("node_label", 2**24)):
         values = getattr(stream, name)
         if values is not None and values.max(initial=0) > most:
             raise DataError(f"{_FORM}: found {name} {values.max()}, expected at most {most}; number them from 0 up")
@@ -176,27 +183,15 @@ def _check_bounds(stream: EventStream) -> None:
 
 def _labels(stream: EventStream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return row, node and class of each label, ascending by row."""
-    if stream.event_label is not None and stream.node_label is not None:
-        raise ConfigError(
-            f"{_FORM}: found labels of events and of nodes, expected one of them; leave the others out on purpose with "
-            "stream.without('node_label') or stream.without('event_label')"
-        )
+    check_one_kind_of_labels(_FORM, stream)
     if stream.node_label is None:
         label = np.empty(0, np.int64) if stream.event_label is None else stream.event_label
         at = np.flatnonzero(label >= 0)
         return at, stream.src[at], label[at]
-    last = np.full(stream.num_nodes, -1)
-    for ends in (stream.src, stream.dst):
-        np.maximum.at(last, ends, np.arange(len(stream)))
     node = np.flatnonzero(stream.node_label >= 0)
-    silent = node[last[node] < 0]
-    if len(silent):
-        raise DataError(
-            f"{_FORM}: found a label of node {silent[0]}, expected none of a node without an event, as TGM has labels "
-            "at times only; leave such labels out"
-        )
-    node = node[np.argsort(last[node], kind="stable")]
-    return last[node], node, stream.node_label[node]
+    at = last_events(_FORM, stream, node)
+    order = np.argsort(at, kind="stable")
+    return at[order], node[order], stream.node_label[node[order]]
 
 
 def _nodes(data: Any, src: np.ndarray, dst: np.ndarray, no_types: bool) -> dict[str, Any]:
@@ -241,6 +236,6 @@ def _read_labels(data: Any, labels: str | None, columns: dict[str, Any]) -> dict
         fits, where = np.ones(len(node), bool), "once for a node"
     if not fits.all() or len(np.unique(at)) < len(at):
         raise DataError(f"{_FORM}: found a label elsewhere, expected each {where}, as labels={labels!r} says")
-    found = np.full(number, -1)
-    found[at] = exact("node_y", label[:, 0], np.int64)
-    return {f"{labels}_label": found}
+    classes = np.full(number, -1)
+    classes[at] = exact("node_y", label[:, 0], np.int64)
+    return {f"{labels}_label": classes}

@@ -10,7 +10,7 @@ import pytest
 
 from dgl_dysign import adapters
 from dgl_dysign.adapters import EventStream
-from dgl_dysign.adapters._optional import require
+from dgl_dysign.adapters._shared import require
 from dgl_dysign.errors import ConfigError
 from tests.adapters.streams import example
 

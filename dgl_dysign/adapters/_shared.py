@@ -1,0 +1,173 @@
+"""What adapters share: packages that only they need, streams from what a format holds, and what it cannot hold."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from dgl_dysign.adapters.event_stream import EventStream
+from dgl_dysign.errors import BackendError, ConfigError, DataError
+
+_LOSABLE = ("edge_id", "num_nodes")
+_FIELDS = {field.name for field in fields(EventStream)}
+
+
+def require(module: str, extra: str | None = None) -> Any:
+    """Import a module of another package; `extra` is the extra of dgl-dysign that installs it, None: there is none.
+
+    Raises
+    ------
+    BackendError
+        An ImportError that says how to install the package, if it is missing or cannot be imported.
+
+    Examples
+    --------
+    >>> require("json").__name__
+    'json'
+    >>> require("no_such_package.data", "pyg")
+    Traceback (most recent call last):
+    dgl_dysign.errors.BackendError: no_such_package.data: found no package no_such_package, expected it; install it \
+with `pip install dgl-dysign[pyg]`
+    """
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        found = f"no package {package}" if missing else f"an import that fails ({error})"
+        wanted = f"dgl-dysign[{extra}]" if extra else package.replace("_", "-")
+        raise BackendError(f"{module}: found {found}, expected it; install it with `pip install {wanted}`") from error
+
+
+def stream_of(form: str, columns: Mapping[str, Any], given: Mapping[str, Any]) -> EventStream:
+    """Make a stream of what a format holds and of what its user says besides.
+
+    Parameters
+    ----------
+    form : str
+        What the format is called.
+    columns : mapping
+        Fields of :class:`EventStream`, events in any order; those that are None are left to `given`.
+    given : mapping
+        Fields that go before those of `columns`, rows in the same order. Ranges of snapshots alone suffice: they say
+        which snapshot an event is in.
+
+    Raises
+    ------
+    ConfigError
+        If `given` names no field.
+    DataError
+        If a value is out of range.
+    """
+    unknown = sorted(set(given) - _FIELDS)
+    if unknown:
+        raise ConfigError(
+            f"{form}: found the option {unknown[0]!r}, expected an option of this adapter or a field of EventStream: "
+            f"{', '.join(sorted(_FIELDS))}"
+        )
+    known = {**{name: value for name, value in columns.items() if value is not None}, **given}
+    if known.get("snapshot_begin") is not None and known.get("snapshot") is None:
+        known["snapshot"] = np.searchsorted(known["snapshot_begin"], known["time"], side="right") - 1
+    return EventStream.from_rows(**known)
+
+
+def counted_ranges(number: int) -> dict[str, np.ndarray]:
+    """Return the ranges of snapshots without times: snapshot k happens at time k, in ``[k, k + 1)``."""
+    steps = np.arange(number + 1.0)
+    return {"snapshot_begin": steps[:-1], "snapshot_end": steps[1:]}
+
+
+def rows_in_order(stream: EventStream) -> bool:
+    """Tell whether the raw rows (`edge_id`) are in the order of time, so that a format need not hold them."""
+    return bool((np.diff(stream.edge_id) > 0).all())
+
+
+def check_kept(form: str, stream: EventStream, lose: Collection[str], holds: tuple[str, ...] = ()) -> None:
+    """Refuse to lose the rows of events in the raw data, or nodes after the last one that has an event.
+
+    Parameters
+    ----------
+    form : str
+        What the format is called.
+    stream : EventStream
+        The stream.
+    lose : collection of str
+        What may be lost: ``"edge_id"``, ``"num_nodes"``.
+    holds : tuple of str
+        Those of them that the format has a place for.
+
+    Raises
+    ------
+    ConfigError
+        If something would be lost that `lose` does not name, or it names something else.
+    """
+    lose = (lose,) if isinstance(lose, str) else lose
+    unknown = [name for name in lose if name not in _LOSABLE]
+    if unknown:
+        raise ConfigError(f"{form}: found lose={unknown[0]!r}, expected some of {', '.join(map(repr, _LOSABLE))}")
+    kept = {*lose, *holds}
+    if "edge_id" not in kept and not rows_in_order(stream):
+        raise ConfigError(
+            f"{form}: found raw rows (edge_id) in another order than time, expected 0, 1, 2, ..., as the format has no "
+            "place for them; add lose=['edge_id'], and give edge_id=stream.edge_id when you read it back"
+        )
+    last = max(stream.src.max(initial=-1), stream.dst.max(initial=-1))
+    if "num_nodes" not in kept and stream.num_nodes > last + 1:
+        raise ConfigError(
+            f"{form}: found {stream.num_nodes} nodes, expected {last + 1}, as the format counts the nodes by their "
+            f"events; add lose=['num_nodes'], and give num_nodes={stream.num_nodes} when you read it back"
+        )
+
+
+def check_one_kind_of_labels(form: str, stream: EventStream) -> None:
+    """Raise ``ConfigError`` for a format that holds labels of events or of nodes, where a stream has both."""
+    if stream.event_label is not None and stream.node_label is not None:
+        raise ConfigError(
+            f"{form}: found labels of events and of nodes, expected one of them; leave the others out on purpose with "
+            "stream.without('node_label') or stream.without('event_label')"
+        )
+
+
+def last_events(form: str, stream: EventStream, nodes: np.ndarray) -> np.ndarray:
+    """Return the last event of each of some labelled nodes, for a format that has labels at times only.
+
+    Raises
+    ------
+    DataError
+        If one of them has no event.
+    """
+    last = np.full(stream.num_nodes, -1)
+    for ends in (stream.src, stream.dst):
+        np.maximum.at(last, ends, np.arange(len(stream)))
+    silent = nodes[last[nodes] < 0]
+    if len(silent):
+        raise DataError(
+            f"{form}: found a label of node {silent[0]}, expected none of a node without an event, as {form} has "
+            "labels at times only; leave such labels out"
+        )
+    return last[nodes]
+
+
+def whole_times(form: str, stream: EventStream, low: int = -(2**53), high: int = 2**53) -> np.ndarray:
+    """Return the times as int64, or say how to make whole numbers of them.
+
+    Raises
+    ------
+    ConfigError
+        If a time is no whole number, or not in ``low .. high``, both included.
+    """
+    broken = np.flatnonzero(stream.time != np.floor(stream.time))
+    how = "dgl_dysign.adapters.times.retimed(stream, shift=..., scale=..., floor=True)"
+    if len(broken):
+        raise ConfigError(
+            f"{form}: found the time {stream.time[broken[0]]}, expected whole numbers; scale the times or round them "
+            f"down: {how}"
+        )
+    if len(stream) and (stream.time[0] < low or stream.time[-1] > high):
+        raise ConfigError(
+            f"{form}: found times from {stream.time[0]:.0f} to {stream.time[-1]:.0f}, expected {low} to {high}; let "
+            f"them begin at 0 or count in a coarser unit: {how}"
+        )
+    return stream.time.astype(np.int64)
