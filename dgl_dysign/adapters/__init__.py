@@ -27,15 +27,10 @@ __all__ = ["EventStream", "get", "names", "to_events"]
 
 GROUP = "dgl_dysign.adapters"
 _OURS = {
-    "dgl": "dgl_graphs",
-    "dyglib": "dyglib",
-    "pyg": "pyg",
-    "pyg-temporal": "pyg_temporal",
-    "tgb": "tgb",
-    "tgl": "tgl",
+    "dgl": "dgl_graphs", "dyglib": "dyglib", "pyg": "pyg", "pyg-temporal": "pyg_temporal", "tgb": "tgb", "tgl": "tgl",
     "tgm": "tgm",
-}
-"""Known without entry points too, which are there only where the package was installed."""
+}  # fmt: skip
+"""Modules of our adapters by name; entry points are there only where the package was installed."""
 
 
 class Adapter(Protocol):
@@ -54,28 +49,18 @@ class Adapter(Protocol):
         """Make an object of the other library, or its files."""
 
 
-def _found() -> dict[str, EntryPoint]:
+def _entry_points() -> dict[str, EntryPoint]:
     ours = (EntryPoint(name, f"{__name__}.{module}:Adapter", GROUP) for name, module in _OURS.items())
     return {point.name: point for point in (*ours, *entry_points(group=GROUP))}
 
 
 def names() -> list[str]:
     """Return the names of all adapters, ours and those that other packages register."""
-    return sorted(_found())
+    return sorted(_entry_points())
 
 
 def get(name: str) -> Adapter:
-    """Return an adapter.
-
-    Parameters
-    ----------
-    name : str
-        One of :func:`names`.
-
-    Returns
-    -------
-    Adapter
-        The adapter; its package is imported when it is used.
+    """Return the adapter of a name, one of :func:`names`; its package is imported when it is used.
 
     Raises
     ------
@@ -87,10 +72,10 @@ def get(name: str) -> Adapter:
     >>> get("pyg").extra
     'pyg'
     """
-    found = _found()
-    if name not in found:
-        raise ConfigError(f"adapter: found {name!r}, expected one of {', '.join(sorted(found))}")
-    adapter: Adapter = found[name].load()()
+    points = _entry_points()
+    if name not in points:
+        raise ConfigError(f"adapter: found {name!r}, expected one of {', '.join(sorted(points))}")
+    adapter: Adapter = points[name].load()()
     return adapter
 
 
@@ -104,11 +89,6 @@ def to_events(obj: Any, **options: Any) -> EventStream:
         reads.
     **options
         Passed on to the adapter, or to :meth:`EventStream.of`.
-
-    Returns
-    -------
-    EventStream
-        The events.
 
     Raises
     ------

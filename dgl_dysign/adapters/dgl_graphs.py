@@ -75,9 +75,9 @@ class Adapter:
         round_features: bool = False,
         **fields: Any,
     ) -> EventStream:
-        """Read graphs, also those that other code made.
+        """Read graphs, also those of other code.
 
-        The list of graphs without timestamps counts its snapshots: graph k happens at time k, in ``[k, k + 1)``.
+        Without timestamps graph k of a list happens at time k, in ``[k, k + 1)``.
         Columns of shape (E, 1) are read as (E,) where a field has that shape.
 
         Parameters
@@ -85,8 +85,8 @@ class Adapter:
         obj : dgl.DGLGraph, list of it, (list, dict), dgl.data.DGLDataset or path
             A graph or the snapshots, alone or with what belongs to all of them; or a file of ``dgl.save_graphs``.
         cumulative : bool, optional
-            Of snapshots, whether a graph has the events of those before it too, at the front. To be said of lists of
-            other code; said of a single graph, that one is a snapshot.
+            Whether each snapshot has the events of those before it too, at the front. Needed for lists of other code;
+            given for a single graph, that one is a snapshot.
         names : mapping, optional
             Names in ``edata`` and ``ndata`` of some fields of :class:`EventStream`, such as
             ``{"edge_weight": "rating"}``.
@@ -95,7 +95,7 @@ class Adapter:
         round_features : bool, default False
             Round features to float32 where they are float64.
         **fields
-            Fields of :class:`EventStream` that go before those found, such as ``directed=False``.
+            Fields of :class:`EventStream` that replace those read, such as ``directed=False``.
 
         Returns
         -------
@@ -187,7 +187,7 @@ def _is(obj: Any, *names: str) -> bool:
 
 
 def _graphs(obj: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Give the graphs and what belongs to all of them."""
+    """Return the graphs, and the dictionary of what belongs to all of them."""
     labels: Mapping[str, Any] = {}
     if isinstance(obj, str | os.PathLike):
         from dgl_dysign._dgl import dgl
@@ -207,7 +207,7 @@ def _graphs(obj: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 
 def _named(frame: Any, known: Mapping[str, tuple[str, ...]], names: Mapping[str, str], ignore: Any) -> dict[str, str]:
-    """Give the name in a frame of each field that is there; refuse what a stream does not hold."""
+    """Return the name in a frame of each field that is there; refuse what a stream does not hold."""
     fields: dict[str, str] = {}
     kept = [key for key in frame if key not in ignore]
     for field, spellings in known.items():
@@ -259,7 +259,7 @@ def _increments(columns: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarr
 
 
 def _counted(timed: bool, number: int, known: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Give the ranges of snapshots that are counted; those of timestamps must be known."""
+    """Return the ranges of snapshots that are counted; those of timestamps must be known."""
     if all(name in known for name in _RANGES):
         return {}
     if timed:

@@ -69,7 +69,7 @@ class Adapter:
         round_features : bool, default False
             Round features to float32. The files have float64, mostly read from decimal fractions.
         **given
-            Fields of the stream that go before those of the files, such as ``edge_id``, ``directed``, ``name``,
+            Fields of the stream that replace those read, such as ``edge_id``, ``directed``, ``name``,
             ``time_unit``, ``node_offset``, ``snapshot_begin`` and ``snapshot_end``.
 
         Returns

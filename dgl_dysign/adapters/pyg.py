@@ -11,27 +11,13 @@ from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import DataError
 
 _EVENTS = {
-    "src": "src",
-    "dst": "dst",
-    "t": "time",
-    "msg": "edge_feat",
-    "y": "event_label",
-    "w": "edge_weight",
-    "edge_type": "edge_type",
-    "edge_id": "edge_id",
-    "snapshot": "snapshot",
-}
+    "src": "src", "dst": "dst", "t": "time", "msg": "edge_feat", "y": "event_label", "w": "edge_weight",
+    "edge_type": "edge_type", "edge_id": "edge_id", "snapshot": "snapshot",
+}  # fmt: skip
 _BESIDE = (
-    "num_nodes",
-    "node_label",
-    "node_feat",
-    "snapshot_begin",
-    "snapshot_end",
-    "directed",
-    "name",
-    "time_unit",
+    "num_nodes", "node_label", "node_feat", "snapshot_begin", "snapshot_end", "directed", "name", "time_unit",
     "node_offset",
-)
+)  # fmt: skip
 
 
 class Adapter:
@@ -68,9 +54,7 @@ class Adapter:
     def to_events(
         self, obj: Any, *, ignore: Collection[str] = (), round_features: bool = False, **fields: Any
     ) -> EventStream:
-        """Read a ``TemporalData``, also one that other code made.
-
-        Of a slice, the events are numbered anew, in their old order.
+        """Read a ``TemporalData``, also one of other code; the events of a slice are numbered anew, in their order.
 
         Parameters
         ----------
@@ -81,7 +65,7 @@ class Adapter:
         round_features : bool, default False
             Round ``msg`` to float32 where it is float64.
         **fields
-            Fields of :class:`EventStream` that go before those found, such as ``num_nodes=1000`` for data of other code
+            Fields of :class:`EventStream` that replace those read, such as ``num_nodes=1000`` for data of other code
             (default: the largest node plus one), ``directed=False`` or ``name="mine"``.
 
         Returns

@@ -13,12 +13,9 @@ from dgl_dysign.errors import ConfigError, DataError
 
 _LISTS = ("edge_indices", "edge_weights", "features", "targets")
 _EVENTS = {
-    "edge_time": "time",
-    "edge_label": "event_label",
-    "edge_type": "edge_type",
-    "edge_feat": "edge_feat",
+    "edge_time": "time", "edge_label": "event_label", "edge_type": "edge_type", "edge_feat": "edge_feat",
     "edge_id": "edge_id",
-}
+}  # fmt: skip
 _RANGES = {"time_begin": "snapshot_begin", "time_end": "snapshot_end"}
 _BESIDE = ("num_nodes", "directed", "name", "time_unit", "node_offset")
 
@@ -66,9 +63,7 @@ class Adapter:
     def to_events(
         self, obj: Any, *, ignore: Collection[str] = (), round_features: bool = False, **fields: Any
     ) -> EventStream:
-        """Read a signal, also one that other code made.
-
-        Without ``edge_time`` the snapshots are counted: snapshot k happens at time k, in ``[k, k + 1)``.
+        """Read a signal, also one of other code; without ``edge_time`` snapshot k happens at k, in ``[k, k + 1)``.
 
         Parameters
         ----------
@@ -79,7 +74,7 @@ class Adapter:
         round_features : bool, default False
             Round features to float32 where they are float64.
         **fields
-            Fields of :class:`EventStream` that go before those found, such as ``num_nodes=1000`` (default: as many as
+            Fields of :class:`EventStream` that replace those read, such as ``num_nodes=1000`` (default: as many as
             have features or targets, else the largest node plus one).
 
         Returns
@@ -179,7 +174,7 @@ def _split(values: np.ndarray, cuts: np.ndarray) -> list[np.ndarray]:
 
 
 def _lists(obj: Any, ignore: Collection[str]) -> dict[str, Sequence[Any]]:
-    """Give the lists that are not left out; refuse what a stream does not hold."""
+    """Return the lists that are not left out; refuse what a stream does not hold."""
     if isinstance(obj, Mapping):
         lists = dict(obj)
     else:
@@ -246,7 +241,7 @@ def _ranges(lists: Mapping[str, Sequence[Any]], number: int, fields: Mapping[str
 
 
 def _at_each(name: str, given: Any, own: np.ndarray | None, number: int) -> list[Any]:
-    """Give what stands at each snapshot."""
+    """Return the features or targets of each snapshot: those that are given, or the stream's own."""
     if given is None:
         return [None if own is None else own.copy()] * number
     if own is not None:

@@ -66,7 +66,7 @@ class Adapter:
         Returns
         -------
         EventStream
-            The events. ``edge_idxs`` is the row in the raw data; whether it counts from 0 or 1 is of no account.
+            The events; ``edge_idxs`` is the row in the raw data, counted from 0 or from 1.
 
         Raises
         ------

@@ -62,14 +62,8 @@ class InfluenceTopKHook:
 
     requires: ClassVar[set[str]] = {"edge_src", "edge_dst", "edge_time"}
     produces: ClassVar[set[str]] = {
-        "seed_nids",
-        "seed_times",
-        "nbr_nids",
-        "nbr_edge_time",
-        "nbr_edge_x",
-        "nbr_influence",
-        "seed_node_nbr_mask",
-    }
+        "seed_nids", "seed_times", "nbr_nids", "nbr_edge_time", "nbr_edge_x", "nbr_influence", "seed_node_nbr_mask",
+    }  # fmt: skip
     has_state = True
 
     def __init__(
@@ -104,14 +98,13 @@ class InfluenceTopKHook:
         if self.store.slots.device != device:
             self.store.to(device)
         nodes, times, batch.seed_node_nbr_mask = self._seeds(batch)
-        found = self.store.neighbors(nodes, now=self._batches)
-        past = self._last_time.at(found.snapshot) < times[:, None]
-        known = found.mask & past
-        edge = torch.where(known, found.edge_id, -1)
+        neighbors = self.store.neighbors(nodes, now=self._batches)
+        known = neighbors.mask & (self._last_time.at(neighbors.snapshot) < times[:, None])
+        edge = torch.where(known, neighbors.edge_id, -1)
         batch.seed_nids, batch.seed_times = [nodes.int()], [times]
-        batch.nbr_nids = [torch.where(known, found.node, _PADDED).int()]
+        batch.nbr_nids = [torch.where(known, neighbors.node, _PADDED).int()]
         batch.nbr_edge_time = [self._edge_time.at(edge)]
-        batch.nbr_influence = [torch.where(known, found.influence, 0.0)]
+        batch.nbr_influence = [torch.where(known, neighbors.influence, 0.0)]
         batch.nbr_edge_x = [self._features(dg, edge)]
         self._take(batch)
         return batch
@@ -124,13 +117,13 @@ class InfluenceTopKHook:
                 raise ConfigError(
                     f"found a batch without {missing[0]}, expected it; register the hook that produces it"
                 )
-            some, when = getattr(batch, node_key), getattr(batch, time_key)
-            if some is None or when is None:
+            ids, when = getattr(batch, node_key), getattr(batch, time_key)
+            if ids is None or when is None:
                 continue
-            nodes.append(some.long())
-            times.append(when.to(some.device).long())
-            rows[node_key] = torch.arange(start, start + len(some), device=some.device)
-            start += len(some)
+            nodes.append(ids.long())
+            times.append(when.to(ids.device).long())
+            rows[node_key] = torch.arange(start, start + len(ids), device=ids.device)
+            start += len(ids)
         empty = torch.empty(0, dtype=torch.int64, device=batch.edge_src.device)
         return torch.cat([empty, *nodes]), torch.cat([empty, *times]), rows
 
@@ -172,5 +165,5 @@ class _Log:
 
     def at(self, index: Tensor) -> Tensor:
         """Look up rows; 0 where the index is -1."""
-        found = self._rows.to(index.device)[index.clamp(min=0)]
-        return found * (index >= 0).view(*index.shape, *[1] * (found.dim() - index.dim()))
+        rows = self._rows.to(index.device)[index.clamp(min=0)]
+        return rows * (index >= 0).view(*index.shape, *[1] * (rows.dim() - index.dim()))
