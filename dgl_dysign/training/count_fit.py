@@ -10,16 +10,13 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.baselines.link_counts import CountLinks
-from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler
-from dgl_dysign.training.late_snapshot import snapshot_batches
-from dgl_dysign.training.links import LinkFitConfig
+from dgl_dysign.training.links import LinkFitConfig, age_weight, replay, warm_batches
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
-
-_MOST = 1 << 29  # bytes of training candidates; of more, the latest are taken
 
 
 def fit_counts(
@@ -29,6 +26,7 @@ def fit_counts(
     train: range,
     config: LinkFitConfig | None = None,
     seed: int = 0,
+    max_bytes: int = 1 << 29,
 ) -> int:
     """Train a counting model on the warm edges of training snapshots and the negatives that `fit_links` draws.
 
@@ -46,11 +44,13 @@ def fit_counts(
         Of which the negatives, ``batch_size`` and ``half_life`` count.
     seed : int, default 0
         Of the negatives.
+    max_bytes : int, default 2**29
+        Most memory for features of candidates; where they are more, the latest are taken.
 
     Returns
     -------
     int
-        How many edges it was trained on: where there are too many, the latest.
+        How many edges it was trained on.
 
     Raises
     ------
@@ -59,25 +59,20 @@ def fit_counts(
     """
     config = config or LinkFitConfig()
     sampler = NegativeSampler(num_nodes, config.num_negatives, config.historical, seed, config.among)
-    model.reset()
-    found: deque[tuple[int, Tensor]] = deque()
+    candidates: deque[tuple[int, Tensor]] = deque()
     held = 0
-    for t in range(train[-1] + 1):
-        edges = data[t] if isinstance(data, Sequence) else snapshot_edges(data, t)
+    for edges in replay(data, train[-1], sampler, model):
+        t = edges.snapshot
         if t in train:
-            queries = sampler.draw(edges)
-            asked = queries.src[queries.warm], queries.dst[queries.warm]
-            for batch in snapshot_batches(t, config.batch_size, *asked):
-                found.append((t, model.features.features(t, *batch.tensors)[..., model.columns]))
-                held += found[-1][1].numel() * 4
-            while held > _MOST and len(found) > 1:
-                held -= found.popleft()[1].numel() * 4
-        sampler.observe(edges)
-        model.observe(edges)
+            for batch in warm_batches(sampler, edges, config.batch_size):
+                candidates.append((t, model.features.features(t, *batch.tensors)[..., model.columns]))
+                held += candidates[-1][1].numel() * 4
+            while held > max_bytes and len(candidates) > 1:
+                held -= candidates.popleft()[1].numel() * 4
     model.reset()
-    if not found:
+    if not candidates:
         raise ConfigError(f"no warm edge in the training snapshots {train[0]} to {train[-1]}")
-    life, last = config.half_life, found[-1][0]
-    weight = [torch.full((len(feat),), 1.0 if life is None else 0.5 ** ((last - t) / life)) for t, feat in found]
-    model.fit(torch.cat([feat for _, feat in found]), torch.cat(weight))
-    return sum(map(len, weight))
+    last = candidates[-1][0]
+    weight = torch.cat([torch.full((len(feat),), age_weight(last - t, config.half_life)) for t, feat in candidates])
+    model.fit(torch.cat([feat for _, feat in candidates]), weight)
+    return len(weight)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,19 +11,18 @@ from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation.ranking import auc, average_precision
-from dgl_dysign.experiments.event_task import EventTask, SnapshotEvents
 from dgl_dysign.models.event_counts import EventCounts
+from dgl_dysign.models.event_inputs import EventInputs, SnapshotEvents
 from dgl_dysign.models.event_undergs import EventUnderGS
 from dgl_dysign.store import NeighborStore
-from dgl_dysign.training import distributed
-from dgl_dysign.training.checkpoint import resume, save_checkpoint
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
+from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
 
 LOSSES = ("plain", "weighted")
 
 
 @dataclass(frozen=True)
-class EventFitConfig:
+class EventFitConfig(LoopConfig):
     """How to train on labels of events.
 
     Parameters
@@ -37,7 +32,7 @@ class EventFitConfig:
     batch_size : int, default 4096
         Most events in a batch; a snapshot's batches make one step.
     lr, weight_decay : float, default 3e-3 and 1
-        Of AdamW, under a one-cycle schedule that ends at zero. A hundred positives are soon known by heart.
+        Of AdamW, under a one-cycle schedule that ends at zero.
     loss : {"plain", "weighted"}, default "plain"
         Cross entropy of all events alike, or with positives weighted so that both labels have the same sum.
     select : {"auc", "ap"}, default "ap"
@@ -52,8 +47,7 @@ class EventFitConfig:
     select: str = "ap"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ConfigError(f"epochs and batch_size must be at least 1, but got {self.epochs} and {self.batch_size}")
+        super().__post_init__()
         if self.loss not in LOSSES or self.select not in ("auc", "ap"):
             raise ConfigError(f"loss is plain or weighted, select auc or ap, but got {self.loss} and {self.select}")
 
@@ -61,12 +55,12 @@ class EventFitConfig:
 def fit_events(
     model: EventUnderGS,
     store: NeighborStore,
-    task: EventTask,
+    inputs: EventInputs,
     config: EventFitConfig | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> list[dict[str, float]]:
+    on_epoch: OnEpoch | None = None,
+) -> list[Figures]:
     """Train a model on the labels of the training snapshots; keep the weights of the best epoch on validation.
 
     An epoch goes through the stream once: each training snapshot's labelled events are scored from the state before
@@ -79,7 +73,7 @@ def fit_events(
         What is trained.
     store : NeighborStore
         Emptied at the beginning of each epoch.
-    task : EventTask
+    inputs : EventInputs
         The events.
     config : EventFitConfig, optional
         How.
@@ -100,70 +94,48 @@ def fit_events(
     DataError
         If the checkpoint cannot be read, or is that of another training.
     """
-    config = config or EventFitConfig()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    steps = sum(bool((task.snapshots[t].label >= 0).any()) for t in task.ranges["train"])
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=config.epochs * steps)
-    distributed.same_model(model)
-    best = copy.deepcopy(model)
-    parts: dict[str, Any] = {"model": model, "best": best, "optimizer": optimizer, "schedule": schedule}
-    asked = {**asdict(config), "seed": seed, "events": len(task.parts["train"])}
-    device = model.offset.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        history = resume(checkpoint, parts, asked, device)
-        distributed.check_same(len(history), "epochs in its checkpoint")
-        spent, started = history[-1]["cpu_seconds"] if history else 0.0, time.process_time()
-        for epoch in range(len(history), config.epochs):
-            loss, logits = _epoch(model, store, task, config, optimizer, schedule)
-            record = {"epoch": epoch, "loss": loss, **_val_scores(task, logits)}
-            if all(record[f"val_{config.select}"] > earlier[f"val_{config.select}"] for earlier in history):
-                best.load_state_dict(model.state_dict())
-            history.append({**record, "cpu_seconds": spent + time.process_time() - started})
-            if checkpoint is not None and distributed.rank() == 0:
-                save_checkpoint(checkpoint, parts, {"history": history, "asked": asked}, device)
-            if on_epoch is not None:
-                on_epoch(history[-1])
-    model.load_state_dict(best.state_dict())
-    model.eval()
-    return history
+    config, device = config or EventFitConfig(), model.offset.device
+    steps = sum(bool((inputs.snapshots[t].label >= 0).any()) for t in inputs.ranges["train"])
+    with seeded(seed, device):
+        identity = {"seed": seed, "events": len(inputs.parts["train"])}
+        loop = Loop(model, config, steps, device, identity, checkpoint)
+        return loop.run(lambda: _epoch(model, store, inputs, config, loop), on_epoch, select=f"val_{config.select}")
 
 
 def _epoch(
-    model: EventUnderGS, store: NeighborStore, task: EventTask, config: EventFitConfig, optimizer: Any, schedule: Any
-) -> tuple[float, Tensor]:
-    """Train on the training snapshots, score those for validation; return the mean loss and all events' logits."""
-    weight = torch.tensor(1.0 if config.loss == "plain" else (1 - task.rate) / task.rate, device=model.offset.device)
-    total, rows, last = 0.0, 0, task.ranges["val"][-1]
-    logits = torch.full((len(task.label),), torch.nan)
-    for events, counts in task.stream(store):
-        t = events.snapshot
-        if t > last:
+    model: EventUnderGS, store: NeighborStore, inputs: EventInputs, config: EventFitConfig, loop: Loop
+) -> Figures:
+    """Train on the training snapshots, score those for validation; return the mean loss and the validation's scores."""
+    rate = inputs.rate
+    weight = torch.tensor(1.0 if config.loss == "plain" else (1 - rate) / rate, device=loop.device)
+    total, rows, val = 0.0, 0, inputs.ranges["val"]
+    logits = torch.full((len(inputs.label),), torch.nan)
+    for events, counts in inputs.replay(store):
+        if events.snapshot > val[-1]:
             break
-        if t in task.ranges["val"]:
-            logits[events.rows] = _score(model, store, task, events, counts)
+        if events.snapshot in val:
+            logits[events.rows] = _score(model, store, inputs, events, counts)
             continue
         model.train()
-        chosen = (events.label >= 0).nonzero()[:, 0]
 
         def loss_of(batch: SnapshotBatch, events: SnapshotEvents = events, counts: EventCounts = counts) -> Tensor:
             (places,) = batch.tensors
-            wanted = events.label[places].to(weight.device).float()
-            found = _logits(model, store, task, events, counts, places)
-            return functional.binary_cross_entropy_with_logits(found, wanted, pos_weight=weight)
+            target = events.label[places].to(loop.device).float()
+            logits = _logits(model, store, inputs, events, counts, places)
+            return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
 
-        batches = snapshot_batches(t, config.batch_size, chosen)
-        step = late_snapshot_step(optimizer, batches, loss_of, max_grad_norm=5.0, model=model)
+        batches = snapshot_batches(events.snapshot, config.batch_size, (events.label >= 0).nonzero()[:, 0])
+        step = late_snapshot_step(loop.optimizer, batches, loss_of, max_grad_norm=5.0, model=model)
         if step.rows:
-            schedule.step()
+            loop.schedule.step()
             total, rows = total + step.loss * step.rows, rows + step.rows
-    return total / rows, logits
+    return {"loss": total / rows, **_val_scores(inputs, logits)}
 
 
 def _logits(
     model: EventUnderGS,
     store: NeighborStore,
-    task: EventTask,
+    inputs: EventInputs,
     events: SnapshotEvents,
     counts: EventCounts,
     places: Tensor,
@@ -171,36 +143,35 @@ def _logits(
     """Return the logits of some of a snapshot's events, from what the state before the snapshot holds."""
     device, t = model.offset.device, events.snapshot
     reads_nodes, reads_edges = model.undergs.node_feats > 0, model.undergs.edge_feats > 0
-    feat = task.event_feat[events.first + places].to(device) if model.undergs.link_head.pair_feats else None
+    feat = inputs.event_feat[events.first + places].to(device) if model.undergs.link_head.pair_feats else None
     return model(
         store,
         t,
         events.src[places].to(device),
         events.dst[places].to(device),
         feat,
-        (lambda nodes: task.node_feat(counts, t, nodes).to(device)) if reads_nodes else None,
-        (lambda ids: task.own_feat(ids).to(device)) if reads_edges else None,
+        (lambda nodes: inputs.node_feat(counts, t, nodes).to(device)) if reads_nodes else None,
+        (lambda ids: inputs.own_feat(ids).to(device)) if reads_edges else None,
     )
 
 
 @torch.no_grad()
 def _score(
-    model: EventUnderGS, store: NeighborStore, task: EventTask, events: SnapshotEvents, counts: EventCounts
+    model: EventUnderGS, store: NeighborStore, inputs: EventInputs, events: SnapshotEvents, counts: EventCounts
 ) -> Tensor:
     model.eval()
     if not len(events):
         return torch.zeros(0)
-    return _logits(model, store, task, events, counts, torch.arange(len(events))).cpu()
+    return _logits(model, store, inputs, events, counts, torch.arange(len(events))).cpu()
 
 
-def _val_scores(task: EventTask, logits: Tensor) -> dict[str, float]:
-    rows = task.parts["val"]
-    positive = task.label[rows] == 1
-    found = logits[rows][positive], logits[rows][~positive]
-    return {"val_auc": auc(*found), "val_ap": average_precision(*found)}
+def _val_scores(inputs: EventInputs, logits: Tensor) -> Figures:
+    rows = inputs.parts["val"]
+    positive = inputs.label[rows] == 1
+    scores = logits[rows][positive], logits[rows][~positive]
+    return {"val_auc": auc(*scores), "val_ap": average_precision(*scores)}
 
 
-def score_events(model: EventUnderGS, store: NeighborStore, task: EventTask) -> Tensor:
+def score_events(model: EventUnderGS, store: NeighborStore, inputs: EventInputs) -> Tensor:
     """Return the logits of all events, each from the state before its snapshot, ``(E,)``."""
-    passes: Iterator[Tensor] = (_score(model, store, task, e, counts) for e, counts in task.stream(store))
-    return torch.cat(list(passes))
+    return torch.cat([_score(model, store, inputs, events, counts) for events, counts in inputs.replay(store)])

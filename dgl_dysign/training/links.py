@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import torch
 from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
@@ -19,8 +17,8 @@ from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.models.link_scorer import LinkScorer
 from dgl_dysign.pairs.cached_features import CachedFeatures
 from dgl_dysign.training import distributed
-from dgl_dysign.training.checkpoint import load_checkpoint, save_checkpoint
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
+from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
 from dgl_dysign.training.moments import Moments
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ Split = Sequence[range]
 
 
 @dataclass(frozen=True)
-class LinkFitConfig:
+class LinkFitConfig(LoopConfig):
     """How to train a link scorer.
 
     Parameters
@@ -70,14 +68,46 @@ class LinkFitConfig:
     max_grad_norm: float | None = None
     cache_bytes: int = 1 << 30
 
+    counts: ClassVar[tuple[str, ...]] = ("epochs", "patience", "batch_size", "num_negatives", "val_negatives")
+
     def __post_init__(self) -> None:
-        for name in ("epochs", "patience", "batch_size", "num_negatives", "val_negatives"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}")
+        super().__post_init__()
         for name in ("lr", "half_life"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, but got {value}")
+
+
+class Observer(Protocol):
+    """What keeps a state of the past: a scorer, its features, a sampler of negatives."""
+
+    def reset(self) -> object:
+        """Forget the past."""
+
+    def observe(self, edges: SnapshotEdges, /) -> object:
+        """Take a snapshot into the past."""
+
+
+def replay(data: TemporalGraph | Sequence[SnapshotEdges], last: int, *observers: Observer) -> Iterator[SnapshotEdges]:
+    """Yield the snapshots up to the last one; observers begin anew, and see each before the next one is yielded."""
+    for observer in observers:
+        observer.reset()
+    for t in range(last + 1):
+        edges = data[t] if isinstance(data, Sequence) else snapshot_edges(data, t)
+        yield edges
+        for observer in observers:
+            observer.observe(edges)
+
+
+def warm_batches(sampler: NegativeSampler, edges: SnapshotEdges, batch_size: int) -> list[SnapshotBatch]:
+    """Return the warm edges of a snapshot beside their negatives, cut into batches."""
+    queries = sampler.draw(edges)
+    return snapshot_batches(edges.snapshot, batch_size, queries.src[queries.warm], queries.dst[queries.warm])
+
+
+def age_weight(age: int, half_life: float | None) -> float:
+    """Return the weight of a training edge that is so many snapshots older than the last ones."""
+    return 1.0 if half_life is None else 0.5 ** (age / half_life)
 
 
 def fit_links(
@@ -87,8 +117,8 @@ def fit_links(
     config: LinkFitConfig | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> list[dict[str, float]]:
+    on_epoch: OnEpoch | None = None,
+) -> list[Figures]:
     r"""Train the model of a link scorer; the weights of the best validation MRR stay.
 
     Every epoch replays the data from the first snapshot on. A training snapshot t is scored from the state before it,
@@ -130,156 +160,97 @@ def fit_links(
     DataError
         If the checkpoint cannot be read, or is that of another training.
     """
-    config = config or LinkFitConfig()
+    started, config = time.process_time(), config or LinkFitConfig()
+    train, val = _checked(split)
     features = scorer.features
     if features is not None and not isinstance(features, CachedFeatures):
         scorer.features = CachedFeatures(features, config.cache_bytes)
-    started = time.process_time()
-    devices = [scorer.device] if scorer.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
-            return _Training(data, scorer, split, config, seed, started).run(checkpoint, on_epoch)
+        with seeded(seed, scorer.device):
+            epochs = _Epochs(data, scorer, train, val, config, seed)
+            identity = {"seed": seed, "train": list(train), "val": list(val)}
+            loop = Loop(scorer.model, config, len(epochs.weight), scorer.device, identity, checkpoint, started=started)
+            return loop.run(lambda: epochs.run(loop), on_epoch, select="val_mrr", patience=config.patience)
     finally:
         scorer.features = features
         scorer.reset()
 
 
-class _Training:
-    """One training: what it needs from one epoch to the next."""
+class _Epochs:
+    """What one epoch does, and the weight of each training snapshot."""
 
     def __init__(
         self,
         data: TemporalGraph | Sequence[SnapshotEdges],
         scorer: LinkScorer,
-        split: Split,
+        train: range,
+        val: range,
         config: LinkFitConfig,
         seed: int,
-        started: float,
     ) -> None:
         self.data, self.scorer, self.model, self.config = data, scorer, scorer.model, config
-        self.train, self.val = _checked(split)
-        self.started = started
+        self.train, self.val = train, val
         shared: dict[str, Any] = {"historical": config.historical, "seed": seed, "among": config.among}
         nodes = scorer.model.num_nodes
         self.train_sampler = NegativeSampler(nodes, config.num_negatives, **shared)
         self.val_sampler = NegativeSampler(nodes, config.val_negatives, **shared)
-        self.asked = {**asdict(config), "seed": seed, "train": list(self.train), "val": list(self.val)}
         self.weight = self._survey()
-        distributed.same_model(scorer.model)
-        trained = [parameter for parameter in scorer.model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
-        steps = config.epochs * len(self.weight)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, config.lr, total_steps=steps)
-        self.best = copy.deepcopy(scorer.model.state_dict())
-
-    def run(
-        self, checkpoint: Path | None, on_epoch: Callable[[dict[str, float]], None] | None
-    ) -> list[dict[str, float]]:
-        """Train until the last epoch, or until patience ends."""
-        history = self._resume(checkpoint)
-        spent = history[-1]["cpu_seconds"] if history else 0.0
-        while len(history) < self.config.epochs and _stale(history) < self.config.patience:
-            loss, val_mrr = self._epoch()
-            seconds = spent + time.process_time() - self.started
-            history.append({"epoch": len(history), "loss": loss, "val_mrr": val_mrr, "cpu_seconds": seconds})
-            if _stale(history) == 0:
-                self.best = copy.deepcopy(self.model.state_dict())
-            if checkpoint is not None and distributed.rank() == 0:
-                save_checkpoint(checkpoint, self._parts(), self._record(history), self.scorer.device)
-            if on_epoch is not None:
-                on_epoch(history[-1])
-        self.model.load_state_dict(self.best)
-        self.model.eval()
-        return history
-
-    def _parts(self) -> dict[str, Any]:
-        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
-
-    def _record(self, history: list[dict[str, float]]) -> dict[str, Any]:
-        return {"asked": self.asked, "history": history, "best": self.best}
-
-    def _resume(self, checkpoint: Path | None) -> list[dict[str, float]]:
-        found = load_checkpoint(checkpoint, self._parts(), self.asked, self.scorer.device)
-        distributed.check_same(0 if found is None else len(found["history"]), "epochs in its checkpoint")
-        if found is None:
-            return []
-        self.best = found["best"]
-        return found["history"]
 
     def _replay(self, last: int) -> Iterator[SnapshotEdges]:
-        """Give one snapshot after the other; each is observed when the next is asked for."""
-        parts = (self.scorer, self.train_sampler, self.val_sampler)
-        for part in parts:
-            part.reset()
-        for t in range(last + 1):
-            edges = self.data[t] if isinstance(self.data, Sequence) else snapshot_edges(self.data, t)
-            yield edges
-            for part in parts:
-                part.observe(edges)
+        return replay(self.data, last, self.scorer, self.train_sampler, self.val_sampler)
 
-    def _batches(self, edges: SnapshotEdges) -> list[SnapshotBatch]:
-        """Return the questions of a training snapshot: warm edges beside their negatives."""
-        queries = self.train_sampler.draw(edges)
-        src, dst = queries.src[queries.warm], queries.dst[queries.warm]
-        return snapshot_batches(edges.snapshot, self.config.batch_size, src, dst)
+    def _batches(self, edges: SnapshotEdges) -> tuple[list[SnapshotBatch], list[SnapshotBatch]]:
+        """Return the batches of a training snapshot, and those that this process computes."""
+        batches = warm_batches(self.train_sampler, edges, self.config.batch_size)
+        return batches, batches[distributed.rank() :: distributed.world()]
 
     def _survey(self) -> dict[int, float]:
         """Standardise the features by the training candidates; return the weight of each snapshot that has some."""
         rows, moments, features = {}, Moments(), self.scorer.features
         for edges in self._replay(self.train[-1]):
             if edges.snapshot in self.train:
-                batches = self._batches(edges)
+                batches, own = self._batches(edges)
                 rows[edges.snapshot] = sum(map(len, batches))
-                for batch in batches[distributed.rank() :: distributed.world()]:
-                    if features is not None:
+                if features is not None:
+                    for batch in own:
                         moments.add(features.features(edges.snapshot, *batch.tensors))
         if not any(rows.values()):
             raise ConfigError(f"no warm edge in the training snapshots {self.train[0]} to {self.train[-1]}")
         if features is not None:
-            self.model.link_head.standardise(*_joined(moments, len(features.names)))
-        life = self.config.half_life
-        weight = {t: n * (1.0 if life is None else 0.5 ** ((max(rows) - t) / life)) for t, n in rows.items() if n}
+            self.model.link_head.standardise(*moments.over_processes(len(features.names)))
+        last, half_life = max(rows), self.config.half_life
+        weight = {t: count * age_weight(last - t, half_life) for t, count in rows.items() if count}
         mean = sum(weight.values()) / len(weight)
         return {t: value / mean for t, value in weight.items()}
 
-    def _epoch(self) -> tuple[float, float]:
+    def run(self, loop: Loop) -> Figures:
         """Train on every training snapshot, score the validation; return the mean loss of an edge, and the MRR."""
         loss, rows, scores = 0.0, 0, LinkScores("validation")
         for edges in self._replay(self.val[-1]):
             if edges.snapshot in self.weight:
                 self.model.train()
-                batches = self._batches(edges)
-                mine = batches[distributed.rank() :: distributed.world()]
-                distributed.refresh(self.scorer.store, *(nodes for batch in mine for nodes in batch.tensors))
-                step = late_snapshot_step(self.optimizer, batches, self._loss, self.config.max_grad_norm, self.model)
-                self.schedule.step()
+                batches, own = self._batches(edges)
+                distributed.refresh(self.scorer.store, *(nodes for batch in own for nodes in batch.tensors))
+                step = late_snapshot_step(loop.optimizer, batches, self._loss, self.config.max_grad_norm, self.model)
+                loop.schedule.step()
                 loss, rows = loss + step.loss * step.rows / self.weight[edges.snapshot], rows + step.rows
             elif edges.snapshot in self.val:
                 self._validate(self.val_sampler.draw(edges), scores)
         if not bool(scores.warm.any()):
             raise ConfigError(f"no warm edge in the validation snapshots {self.val[0]} to {self.val[-1]}")
-        return loss / rows, scores.mrr
+        return {"loss": loss / rows, "val_mrr": scores.mrr}
 
     def _loss(self, batch: SnapshotBatch) -> Tensor:
         logits = self.scorer.logits(batch.snapshot, *batch.tensors)
         return link_loss(logits, self.model.loss) * self.weight[batch.snapshot]
 
     def _validate(self, queries: LinkQueries, scores: LinkScores) -> None:
+        """Score the warm queries of a validation snapshot."""
         warm = queries.warm
-        asked = LinkQueries(queries.snapshot, queries.src[warm], queries.dst[warm], warm[warm])
-        if len(asked):
-            scores.add(asked, distributed.DividedScorer(self.scorer).score(asked.snapshot, asked.src, asked.dst))
-
-
-def _joined(moments: Moments, width: int) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation over the rows of all processes."""
-    if distributed.world() == 1:
-        return moments.mean, moments.deviation
-    rows = distributed.sum_over_processes(torch.tensor(moments.rows, dtype=torch.float64))
-    mean = distributed.sum_over_processes(moments.mean.double().expand(width) * moments.rows) / rows
-    squares = (moments.deviation.square() + (moments.mean - mean).square()).double() * moments.rows
-    return mean, (distributed.sum_over_processes(squares) / rows).sqrt()
+        if bool(warm.any()):
+            queries = LinkQueries(queries.snapshot, queries.src[warm], queries.dst[warm], warm[warm])
+            scorer = distributed.DividedScorer(self.scorer)
+            scores.add(queries, scorer.score(queries.snapshot, queries.src, queries.dst))
 
 
 def _checked(split: Split) -> tuple[range, range]:
@@ -290,11 +261,3 @@ def _checked(split: Split) -> tuple[range, range]:
             f"see split_snapshots"
         )
     return train, val
-
-
-def _stale(history: list[dict[str, float]]) -> int:
-    """Return how many epochs there were since the best."""
-    if not history:
-        return 0
-    best = max(range(len(history)), key=lambda epoch: history[epoch]["val_mrr"])
-    return len(history) - 1 - best

@@ -12,8 +12,9 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.models.link_scorer import LinkScorer
-from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
-from dgl_dysign.training.links import LinkFitConfig
+from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step
+from dgl_dysign.training.links import LinkFitConfig, warm_batches
+from dgl_dysign.training.loop import seeded
 
 
 class LiveLinkScorer(LinkScorer):
@@ -69,13 +70,10 @@ class LiveLinkScorer(LinkScorer):
 
     def update(self, edges: SnapshotEdges) -> None:
         """Train on the warm edges of a snapshot that is not observed yet."""
-        queries = self._sampler.draw(edges)
-        src, dst = queries.src[queries.warm], queries.dst[queries.warm]
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(self.seed * 1_000_003 + edges.snapshot)
+        batches = warm_batches(self._sampler, edges, self.config.batch_size)
+        with seeded(self.seed * 1_000_003 + edges.snapshot, self.device):
             self.model.train()
-            for _ in range(self.steps if len(src) else 0):
-                batches = snapshot_batches(edges.snapshot, self.config.batch_size, src, dst)
+            for _ in range(self.steps if batches else 0):
                 late_snapshot_step(self._optimizer, batches, self._loss)
         self.model.eval()
 

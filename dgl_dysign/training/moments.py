@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import DataError
+from dgl_dysign.training import distributed
 
 
 class Moments:
@@ -49,3 +50,12 @@ class Moments:
     def deviation(self) -> Tensor:
         """Standard deviation ``(F,)``, of the rows themselves (divided by their number)."""
         return (self._squares / max(1, self.rows)).sqrt()
+
+    def over_processes(self, width: int) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation ``(width,)`` over the rows of all processes, of which some may have none."""
+        if distributed.world() == 1:
+            return self.mean, self.deviation
+        rows = distributed.sum_over_processes(torch.tensor(self.rows, dtype=torch.float64))
+        mean = distributed.sum_over_processes(self.mean.double().expand(width) * self.rows) / rows
+        squares = (self.deviation.square() + (self.mean - mean).square()).double() * self.rows
+        return mean, (distributed.sum_over_processes(squares) / rows).sqrt()

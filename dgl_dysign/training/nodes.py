@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.errors import ConfigError
 from dgl_dysign.training import distributed
-from dgl_dysign.training.checkpoint import resume, save_checkpoint
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
+from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
 
 Logits = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class FitConfig(LoopConfig):
     """How to train.
 
     Parameters
@@ -42,10 +40,7 @@ class FitConfig:
     refresh_steps: int = 1
     checkpoint_every: int = 5
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "refresh_steps", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}")
+    counts: ClassVar[tuple[str, ...]] = ("epochs", "batch_size", "refresh_steps", "checkpoint_every")
 
 
 def fit(
@@ -57,8 +52,8 @@ def fit(
     config: FitConfig | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> list[dict[str, float]]:
+    on_epoch: OnEpoch | None = None,
+) -> list[Figures]:
     """Train a model on the labels of the training nodes.
 
     Nothing is selected: the model of the last epoch stays. Validation accuracy is only recorded. Under several
@@ -97,45 +92,30 @@ def fit(
     """
     config = config or FitConfig()
     cache = logits if isinstance(logits, EquilibriumCache) else None
-    give: Logits = cache.logits if cache is not None else logits  # type: ignore[assignment]
-    distributed.same_model(model)
-    batches = -(-len(train) // config.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=config.epochs * batches)
-    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    if cache is not None:
-        parts["cache"] = cache
-    asked = {**asdict(config), "seed": seed, "nodes": len(train)}
-    devices = [train.device] if train.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        history = resume(checkpoint, parts, asked, train.device)
-        distributed.check_same(len(history), "epochs in its checkpoint")
-        if cache is not None and not history:
-            cache.refresh(2)
-        spent, started = history[-1]["cpu_seconds"] if history else 0.0, time.process_time()
-        for epoch in range(len(history), config.epochs):
-            loss = _epoch(model, give, labels, train, config.batch_size, optimizer, schedule, cache)
-            gap = cache.refresh(config.refresh_steps) if cache is not None else 0.0
-            record = {"epoch": epoch, "loss": loss, "val_accuracy": _accuracy(model, give, labels, val), "gap": gap}
-            history.append({**record, "cpu_seconds": spent + time.process_time() - started})
-            if checkpoint is not None and (epoch + 1) % config.checkpoint_every == 0 and distributed.rank() == 0:
-                save_checkpoint(checkpoint, parts, {"history": history, "asked": asked}, train.device)
-            if on_epoch is not None:
-                on_epoch(history[-1])
-    model.eval()
-    return history
+    logits_of: Logits = cache.logits if cache is not None else logits  # type: ignore[assignment]
+    with seeded(seed, train.device):
+        identity = {"seed": seed, "nodes": len(train)}
+        batches = -(-len(train) // config.batch_size)
+        parts = {} if cache is None else {"cache": cache}
+        loop = Loop(model, config, batches, train.device, identity, checkpoint, parts)
+
+        def epoch() -> Figures:
+            loss = _train_on_all(model, logits_of, labels, train, config.batch_size, loop, cache)
+            gap = 0.0 if cache is None else cache.refresh(config.refresh_steps)
+            return {"loss": loss, "val_accuracy": _accuracy(model, logits_of, labels, val), "gap": gap}
+
+        begin = None if cache is None else (lambda: cache.refresh(2))
+        return loop.run(epoch, on_epoch, begin=begin, checkpoint_every=config.checkpoint_every)
 
 
-def _epoch(
+def _train_on_all(
     model: nn.Module,
-    logits: Logits,
+    logits_of: Logits,
     labels: Tensor,
     train: Tensor,
     batch_size: int,
-    optimizer: Any,
-    schedule: Any,
-    cache: EquilibriumCache | None = None,
+    loop: Loop,
+    cache: EquilibriumCache | None,
 ) -> float:
     """Train on every node once; return the mean loss."""
     model.train()
@@ -146,24 +126,24 @@ def _epoch(
         cache.announce([nodes[distributed.part(len(nodes))] for nodes in batches])
     for nodes in batches:
         rows = distributed.part(len(nodes))
-        mine = nodes[rows]
+        own = nodes[rows]
         with distributed.DrawnForAll(len(nodes), rows):
-            found = logits(mine)
-        loss = nn.functional.cross_entropy(found, labels[mine], reduction="sum") / len(nodes)
-        optimizer.zero_grad(set_to_none=True)
+            logits = logits_of(own)
+        loss = nn.functional.cross_entropy(logits, labels[own], reduction="sum") / len(nodes)
+        loop.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         distributed.sum_gradients(model.parameters())
-        optimizer.step()
-        schedule.step()
+        loop.optimizer.step()
+        loop.schedule.step()
         total += loss.detach().double() * len(nodes)
     return float(distributed.sum_over_processes(total)) / len(train)
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Module, logits: Logits, labels: Tensor, nodes: Tensor) -> float:
+def _accuracy(model: nn.Module, logits_of: Logits, labels: Tensor, nodes: Tensor) -> float:
     model.eval()
     if not len(nodes):
         return float("nan")
-    mine = nodes[distributed.part(len(nodes))]
-    right = (logits(mine).argmax(1) == labels[mine]).double().sum()
+    own = nodes[distributed.part(len(nodes))]
+    right = (logits_of(own).argmax(1) == labels[own]).double().sum()
     return float(distributed.sum_over_processes(right)) / len(nodes)

@@ -1,0 +1,189 @@
+"""What every training has around its epochs: optimiser, schedule, history, the best weights, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.training import distributed
+from dgl_dysign.training.checkpoint import load_checkpoint, save_checkpoint
+
+Figures = dict[str, float]
+OnEpoch = Callable[[Figures], None]
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """What the settings of all trainings share: passes over the training part, size of a batch, AdamW's arguments."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    counts: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")
+
+    def __post_init__(self) -> None:
+        for name in self.counts:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}")
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw random numbers from a seed while the block lasts; the random state of the caller is not touched."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+class Loop:
+    """Epochs of one training: AdamW under a one-cycle schedule, killed and resumed to the same bits.
+
+    Under several processes all begin with the weights of the first one, which alone writes the checkpoint.
+
+    Parameters
+    ----------
+    model : Module
+        What is trained: its parameters that require a gradient.
+    config : LoopConfig
+        Of which ``epochs``, ``lr`` and ``weight_decay`` count here.
+    steps : int
+        Optimiser steps in an epoch, for the schedule, which ends at zero.
+    device : torch.device
+        Where the model computes.
+    identity : mapping
+        What tells this training from others with the same settings, such as its seed.
+    checkpoint : Path, optional
+        File to write after epochs, and to go on from where it is there.
+    parts : mapping, optional
+        Further objects with ``state_dict`` and ``load_state_dict`` that a checkpoint holds.
+    started : float, optional
+        ``time.process_time()`` from which CPU seconds are counted; default: now.
+
+    Attributes
+    ----------
+    optimizer, schedule
+        What the epochs step.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.training.loop import Loop, LoopConfig, seeded
+    >>> model = torch.nn.Linear(1, 1)
+    >>> with seeded(0, torch.device("cpu")):
+    ...     loop = Loop(model, LoopConfig(3, 8, 0.1, 0.0), 1, torch.device("cpu"), {"seed": 0})
+    ...     def epoch():
+    ...         loss = (model(torch.ones(8, 1)) - 1).square().mean()
+    ...         loop.optimizer.zero_grad()
+    ...         loss.backward()
+    ...         loop.optimizer.step()
+    ...         loop.schedule.step()
+    ...         return {"loss": loss.item()}
+    ...     history = loop.run(epoch)
+    >>> [record["epoch"] for record in history], history[-1]["loss"] < history[0]["loss"]
+    ([0, 1, 2], True)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: LoopConfig,
+        steps: int,
+        device: torch.device,
+        identity: Mapping[str, Any],
+        checkpoint: Path | None = None,
+        parts: Mapping[str, Any] | None = None,
+        started: float | None = None,
+    ) -> None:
+        self.model, self.epochs, self.device, self.checkpoint = model, config.epochs, device, checkpoint
+        self.started = time.process_time() if started is None else started
+        distributed.same_model(model)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, config.lr, total_steps=config.epochs * steps
+        )
+        self._parts = {"model": model, "optimizer": self.optimizer, "schedule": self.schedule, **(parts or {})}
+        self._identity = {**asdict(config), **identity}
+        self._best: dict[str, Any] | None = None
+
+    def run(
+        self,
+        epoch: Callable[[], Figures],
+        on_epoch: OnEpoch | None = None,
+        *,
+        begin: Callable[[], object] | None = None,
+        select: str | None = None,
+        patience: int | None = None,
+        checkpoint_every: int = 1,
+    ) -> list[Figures]:
+        """Run the epochs that are left, and leave the model in evaluation mode.
+
+        Parameters
+        ----------
+        epoch : callable
+            Trains for an epoch and returns its figures.
+        on_epoch : callable, optional
+            Called with the record of each epoch.
+        begin : callable, optional
+            Called before the first epoch, unless the training is resumed.
+        select : str, optional
+            Figure whose largest value, the first of several, decides which epoch's weights stay; default: the last's.
+        patience : int, optional
+            Epochs without a better figure `select` after which training ends.
+        checkpoint_every : int, default 1
+            Epochs between checkpoints.
+
+        Returns
+        -------
+        list of dict
+            For each epoch ``epoch``, its figures and ``cpu_seconds`` so far.
+
+        Raises
+        ------
+        DataError
+            If the checkpoint cannot be read, or is that of another training.
+        """
+        history = self._resume()
+        if begin is not None and not history:
+            begin()
+        spent = history[-1]["cpu_seconds"] if history else 0.0
+        while len(history) < self.epochs and (patience is None or _epochs_since_best(history, select) < patience):
+            figures = epoch()
+            seconds = spent + time.process_time() - self.started
+            history.append({"epoch": len(history), **figures, "cpu_seconds": seconds})
+            if select is not None and _epochs_since_best(history, select) == 0:
+                self._best = copy.deepcopy(self.model.state_dict())
+            if self.checkpoint is not None and len(history) % checkpoint_every == 0 and distributed.rank() == 0:
+                record = {"asked": self._identity, "history": history, "best": self._best}
+                save_checkpoint(self.checkpoint, self._parts, record, self.device)
+            if on_epoch is not None:
+                on_epoch(history[-1])
+        if self._best is not None:
+            self.model.load_state_dict(self._best)
+        self.model.eval()
+        return history
+
+    def _resume(self) -> list[Figures]:
+        state = load_checkpoint(self.checkpoint, self._parts, self._identity, self.device)
+        history = [] if state is None else state["history"]
+        distributed.check_same(len(history), "epochs in its checkpoint")
+        if state is not None:
+            self._best = state.get("best")
+        return history
+
+
+def _epochs_since_best(history: list[Figures], figure: str | None) -> int:
+    if not history or figure is None:
+        return 0
+    best = max(range(len(history)), key=lambda epoch: history[epoch][figure])
+    return len(history) - 1 - best
