@@ -33,6 +33,9 @@ _VERSION = 1
 _CONTROLS = ("progress", "start", "checkpoints", "pairs_at_once")
 _FIXED = {"deepwalk": ("p", "q")}
 
+# Checkpoints that may lie side by side: two, and the one being written.
+_CHECKPOINTS = 3
+
 
 def features(
     kind: str,
@@ -134,7 +137,10 @@ def bytes_on_disk(kind: str, num_nodes: int, num_snapshots: int, dim: int | None
     >>> bytes_on_disk("degree", num_nodes=1000, num_snapshots=10)
     280000
     """
-    return _size.on_disk(kind, num_nodes, num_snapshots, options(kind, dim=dim, decay=decay))
+    if kind == "none":
+        return 0
+    vectors = {"degree": 0, "spectral": 1}.get(kind, 2)  # of walks: center and context
+    return 4 * num_nodes * _size.width(options(kind, dim=dim, decay=decay)) * (num_snapshots + vectors * _CHECKPOINTS)
 
 
 def _key(kind: str, events: Events, chosen: dict[str, Any]) -> str:

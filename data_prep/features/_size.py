@@ -1,4 +1,4 @@
-"""What features take on disk and in memory, and whether this machine has it: known before hours are spent."""
+"""What features take in memory, and whether this machine has it: known before hours are spent."""
 
 from __future__ import annotations
 
@@ -13,21 +13,10 @@ from dgl_dysign.errors import ConfigError
 # Libraries, and what does not grow with the data.
 _BASE = 256 << 20
 
-# Checkpoints that may lie side by side: two, and the one being written.
-_CHECKPOINTS = 3
-
 
 def width(options: Mapping[str, Any]) -> int:
     """Return the number of columns that features with these options have."""
     return options["dim"] * np.size(options.get("decay", 1.0))
-
-
-def on_disk(kind: str, num_nodes: int, num_snapshots: int, options: Mapping[str, Any]) -> int:
-    """Return the bytes of all features of a kind and of its checkpoints, as if every node were seen at once."""
-    if kind == "none":
-        return 0
-    vectors = {"degree": 0, "spectral": 1}.get(kind, 2)  # deepwalk and node2vec: center and context
-    return 4 * num_nodes * width(options) * (num_snapshots + vectors * _CHECKPOINTS)
 
 
 def in_memory(kind: str, num_nodes: int, num_events: int, options: Mapping[str, Any]) -> int:

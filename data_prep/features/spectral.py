@@ -276,12 +276,7 @@ class LogProximity:
     """
 
     def __init__(
-        self,
-        adjacency: csr_array,
-        threshold: float,
-        max_paths: int,
-        workers: Workers,
-        paths_a_thread: int = _PATHS,
+        self, adjacency: csr_array, threshold: float, max_paths: int, workers: Workers, paths_a_thread: int = _PATHS
     ) -> None:
         self.workers, self._paths_a_thread = workers, paths_a_thread
         degree = adjacency.sum(axis=1)

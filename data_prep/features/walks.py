@@ -116,11 +116,10 @@ def _fill(
 
 
 class Walker:
-    r"""Draws random walks of first order (DeepWalk) or second order (node2vec).
+    r"""Draws random walks: from v, having come from t, on to x with probability :math:`\propto \alpha(t, x) w_{vx}`.
 
-    Source: Perozzi et al. (KDD 2014); Grover and Leskovec (KDD 2016). From v, having come from t, the walk goes on to x
-    with probability proportional to :math:`\alpha(t, x) w_{vx}`, where :math:`\alpha` is 1/p if x = t, 1 if t and x are
-    neighbours, and 1/q otherwise; p = q = 1 is first order, and so is every first step.
+    Source: Grover and Leskovec (KDD 2016). :math:`\alpha` is 1/p if x = t, 1 if t and x are neighbours, and 1/q
+    otherwise; p = q = 1 is first order (DeepWalk, Perozzi et al., KDD 2014), and so is every first step.
 
     Parameters
     ----------
@@ -169,24 +168,11 @@ def _window(place: int, length: int, window: int, state: np.ndarray) -> tuple[in
 
 
 @njit(cache=True, nogil=True)
-def _count_pairs(
-    walks: np.ndarray, part: np.ndarray, parts: int, window: int, seed: np.uint64, first: int, counts: np.ndarray
-) -> None:
-    for row in range(len(walks)):
-        state = _stream(seed, first + row)
-        walk = walks[row]
-        for i in range(len(walk)):
-            first_place, last_place = _window(i, len(walk), window, state)
-            for j in range(first_place, last_place):
-                if j != i:
-                    counts[part[walk[i]] * parts + part[walk[j]]] += 1
-
-
-@njit(cache=True, nogil=True)
 def _collect_pairs(
     walks: np.ndarray, part: np.ndarray, parts: int, window: int, seed: np.uint64, first: int, place: np.ndarray,
     pairs: np.ndarray,
 ) -> None:  # fmt: skip
+    # Writes each pair at the place of its bucket, and moves that on; without room for pairs it only counts.
     for row in range(len(walks)):
         state = _stream(seed, first + row)
         walk = walks[row]
@@ -195,8 +181,9 @@ def _collect_pairs(
             for j in range(first_place, last_place):
                 if j != i:
                     bucket = part[walk[i]] * parts + part[walk[j]]
-                    pairs[place[bucket], 0] = walk[i]
-                    pairs[place[bucket], 1] = walk[j]
+                    if len(pairs):
+                        pairs[place[bucket], 0] = walk[i]
+                        pairs[place[bucket], 1] = walk[j]
                     place[bucket] += 1
 
 
@@ -336,20 +323,14 @@ class SkipGram:
         """Return the pairs ordered by bucket, then as on the walks, and the bounds of the buckets."""
         seed = self._rng.integers(2**63, dtype=np.uint64)
         starts = range(0, len(walks), _BLOCK)
+
+        def collect(first: int, place: np.ndarray) -> None:
+            _collect_pairs(walks[first : first + _BLOCK], part, parts, window, seed, first, place, pairs)
+
         counts = np.zeros((len(starts), parts * parts), dtype=np.int64)
-
-        def count(block: int) -> None:
-            first = starts[block]
-            _count_pairs(walks[first : first + _BLOCK], part, parts, window, seed, first, counts[block])
-
-        list(pool.map(count, range(len(starts))))
+        pairs = np.empty((0, 2), dtype=np.int32)
+        list(pool.map(collect, starts, counts))
         bounds = np.concatenate([[0], np.cumsum(counts.sum(axis=0))])
-        place = bounds[:-1] + np.cumsum(counts, axis=0) - counts
         pairs = np.empty((bounds[-1], 2), dtype=np.int32)
-
-        def collect(block: int) -> None:
-            first = starts[block]
-            _collect_pairs(walks[first : first + _BLOCK], part, parts, window, seed, first, place[block], pairs)
-
-        list(pool.map(collect, range(len(starts))))
+        list(pool.map(collect, starts, bounds[:-1] + np.cumsum(counts, axis=0) - counts))
         return pairs, bounds

@@ -35,49 +35,29 @@ _DAMAGED = (
 """What the readers of archives raise at a damaged one."""
 
 
-class _Disk(io.RawIOBase):
+class _Disk(io.FileIO):
     """The file on disk; hashes and counts what is read in order."""
 
+    # Those of FileIO would go round `readinto`.
+    read, readall = io.RawIOBase.read, io.RawIOBase.readall  # type: ignore[assignment]
+
     def __init__(self, path: Path):
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._at = 0
+        super().__init__(path)
         self.digest, self.hashed = hashlib.sha256(), 0
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence, os.fstat(self._file).st_size)
-        if begin + offset < 0:
-            raise OSError("negative position")
-        self._at = begin + offset
-        return self._at
-
     def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        size = os.preadv(self._file, [view], self._at)
-        if self._at == self.hashed:
-            self.digest.update(view[:size])
+        begin = self.tell()
+        size = super().readinto(buffer) or 0
+        if begin == self.hashed:
+            self.digest.update(memoryview(buffer)[:size])
             self.hashed += size
-        self._at += size
         return size
 
-    def begins_with(self) -> bytes:
-        return os.pread(self._file, 10, 0)
-
-    def stat(self) -> os.stat_result:
-        return os.fstat(self._file)
-
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._file)
-        super().close()
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            raise OSError("negative position") from None
 
 
 class _Joined:
@@ -141,7 +121,7 @@ class RawStream:
 
     def _reader(self) -> Callable[[int], bytes] | None:
         """Return what reads decompressed bytes; None for a plain file."""
-        begin = self._disk.begins_with()
+        begin = os.pread(self._disk.fileno(), 10, 0)
         form = next((form for form, magic in _MAGIC.items() if magic.match(begin)), None)
         if form is None:
             return None
@@ -217,7 +197,7 @@ class RawStream:
                 pass
         except OSError as error:
             raise self._unreadable(error) from None
-        stats = self._before, _stat_of_regular(self.path), self._disk.stat()
+        stats = self._before, _stat_of_regular(self.path), os.fstat(self._disk.fileno())
         if len({(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats}) > 1:
             raise DataError(
                 f"{self.path}: found it changed while it was read, expected it to stay as it is; start again"

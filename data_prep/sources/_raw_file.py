@@ -4,10 +4,11 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import pyarrow as pa
 
@@ -28,10 +29,10 @@ class Rejected(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """A block on its way through the parser; without a block where reading failed."""
+    """What gives the result of a block's parsing, or raises the error that ended the reading; and the block."""
 
-    parsed: "Future[Parsed]"
-    block: Block | None
+    result: Callable[[], Parsed]
+    block: Block | None = None
 
 
 class RawFile:
@@ -167,15 +168,15 @@ class RawFile:
                         if parsed.rows:
                             block = block._replace(begin=line.begin)
                             break
-                        yield _Task(_done(parsed), None)
+                        yield _Task(partial(_value, parsed))
                         parser = None
                 if parser is not None:
-                    yield _Task(pool.submit(parser.read, block), block)
+                    yield _Task(pool.submit(parser.read, block).result, block)
         except DataError as error:
-            yield _Task(_done(error), None)
+            yield _Task(partial(_raise, error))
 
     def _accept(self, task: _Task) -> Iterator[pa.RecordBatch]:
-        parsed = task.parsed.result()
+        parsed = task.result()
         if task.block:
             assert isinstance(task.block.data, bytearray)
             self._spare.append(task.block.data)
@@ -293,10 +294,9 @@ def _fill(stream: RawStream, buffer: memoryview, kept: int) -> tuple[int, DataEr
     return kept, None
 
 
-def _done(outcome: Parsed | DataError) -> "Future[Parsed]":
-    future: Future[Parsed] = Future()
-    if isinstance(outcome, DataError):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
-    return future
+def _value(parsed: Parsed) -> Parsed:
+    return parsed
+
+
+def _raise(error: DataError) -> NoReturn:
+    raise error

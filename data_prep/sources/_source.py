@@ -45,7 +45,7 @@ class NodeTable:
     label : numpy.ndarray
         Class of each as written in the file, int64; -1 where it has none.
     raw_id : numpy.ndarray, optional
-        Another id that each is known by.
+        Another id of each.
     complete : bool
         Whether nodes without an event count as nodes of the graph.
     sources : list of dict

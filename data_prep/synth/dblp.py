@@ -18,12 +18,12 @@ TMALL_CLASSES = (662, 737, 1505, 656, 1095)
 
 @dataclass(frozen=True)
 class DblpLike:
-    """A growing network of drifting communities, with labels that depend on structure and time.
+    """A growing network of drifting communities in DBLP's format, with labels that depend on structure and time.
 
-    Nodes arrive over time, ever faster. Each has an activity (heavy-tailed) and a community, which it leaves now and
-    then for another. An event repeats an earlier one (as co-authors meet again), or joins two nodes of one community,
-    or any two nodes. The label of a node is the community in which most of its events fell, counting an event that is
-    `t` steps old as ``memory ** t``; some labels are replaced by a random one.
+    Nodes arrive over time, ever faster. Each has a heavy-tailed activity and a community, which it leaves now and then.
+    An event repeats an earlier one (as co-authors meet again), or joins two nodes of one community, or any two. The
+    label of a node is the community in which most of its events fell, an event `t` steps old counting
+    ``memory ** t``; some labels are replaced by a random one.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class DblpLike:
                 raise ConfigError(f"{name}: found {getattr(self, name)}, expected 0 to 1")
 
     def generate(self) -> tuple[np.ndarray, np.ndarray]:
-        """Make the events, int64 rows of (src, dst, step) in order of step, and the label of each node."""
+        """Return the events, int64 rows of (src, dst, step) in order of step, and the label of each node."""
         rng = np.random.default_rng(self.seed)
         activity = 1 + rng.pareto(self.tail, self.nodes)
         share = 1 / np.arange(1, self.classes + 1) ** 0.7
@@ -146,25 +146,11 @@ class DblpLike:
         return rng.permutation(pairs)
 
     def write(
-        self,
-        folder: Path,
-        parts: int = 1,
-        compress: str | None = None,
-        on_rows: Callable[[int], object] | None = None,
+        self, folder: Path, parts: int = 1, compress: str | None = None, on_rows: Callable[[int], object] | None = None
     ) -> dict[str, int]:
-        """Write ``dblp.txt``, ``node2label.txt`` and ``synth.json`` (which says how they were made) to `folder`.
+        """Write ``dblp.txt``, ``node2label.txt`` and ``synth.json``; return counts of nodes, events, steps and classes.
 
-        Parameters
-        ----------
-        folder : path
-            An empty folder.
-        parts, compress, on_rows
-            As in :class:`data_prep.synth.output.Output`.
-
-        Returns
-        -------
-        dict
-            Counts of nodes, events, steps and classes.
+        The parameters are those of :class:`data_prep.synth.output.Output`.
         """
         edges, labels = self.generate()
         output = Output(folder, parts, compress, on_rows)

@@ -16,16 +16,9 @@ _PER_COMMUNITY = 25
 
 @dataclass(frozen=True)
 class Step:
-    """The events of one step, in order.
+    """The events of one step (from 0), in order: end points, int64, and their communities at that time.
 
-    Parameters
-    ----------
-    number : int
-        The step, from 0.
-    src, dst : numpy.ndarray, shape (events,), int64
-        End points; node 0 is the most active.
-    src_community, dst_community : numpy.ndarray, shape (events,)
-        Communities of both at that time.
+    Node 0 is the most active.
     """
 
     number: int
@@ -262,16 +255,9 @@ class Network:
 
 
 class Votes:
-    """Labels that depend on structure and time: a node's class is that of the community where its events fell.
+    """Labels that depend on structure and time: the class of the community where most of a node's events fell.
 
-    An event counts ``memory ** t`` where it is `t` steps old.
-
-    Parameters
-    ----------
-    network : Network
-        Has the classes.
-    memory : float, default 0.8
-        Weight that an event keeps from step to step.
+    An event that is `t` steps old counts ``memory ** t``.
     """
 
     def __init__(self, network: Network, memory: float = 0.8) -> None:

@@ -296,10 +296,7 @@ def _open(stack: ExitStack, path: Path, compress: str | None) -> Any:
 
 
 def write(
-    request: Request,
-    folder: Path,
-    on_rows: Callable[[int], object] | None = None,
-    block_bytes: int = BLOCK_BYTES,
+    request: Request, folder: Path, on_rows: Callable[[int], object] | None = None, block_bytes: int = BLOCK_BYTES
 ) -> dict[str, Any]:
     """Write generated raw files, and ``synth.json`` which says how they were generated.
 

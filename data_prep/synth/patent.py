@@ -50,14 +50,7 @@ def write(request: Request, output: Output) -> dict[str, Any]:
 
 
 class Patents:
-    """Patents in the order of their dates, and what they cite.
-
-    Parameters
-    ----------
-    network : Network
-        With ``ends="cite"`` and one step a year.
-    isolated : int
-        Patents that are in NBER's table, but neither cite nor are cited.
+    """Patents of a network (``ends="cite"``, one step a year) and what they cite; `isolated` others have no citation.
 
     Attributes
     ----------

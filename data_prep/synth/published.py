@@ -26,7 +26,7 @@ class Format:
     steps : int
         Steps over which communities drift; those of the file where it has steps.
     default_scale : float
-        Share of the published size that is made in a few seconds.
+        Share of the published size that takes a few seconds.
     forms : tuple of str
         Ways in which the same data set is shared, the first is the default; empty if there is one way.
     options : dict
@@ -119,7 +119,7 @@ FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True)
 class Request:
-    """What shall be generated.
+    """A data set to be generated.
 
     Parameters
     ----------
@@ -174,12 +174,12 @@ class Request:
 
     @property
     def format(self) -> Format:
-        """The format asked for."""
+        """The format of that name."""
         return FORMATS[self.name]
 
     @property
     def chosen_form(self) -> str | None:
-        """The form asked for, or the format's first."""
+        """The form, by default the format's first."""
         return self.form or next(iter(self.format.forms), None)
 
     @property

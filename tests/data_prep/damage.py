@@ -12,38 +12,14 @@ ODD = (
     *(b"nan", b"inf", b"-1", b"-0", b"+5", b"1e999", b"1e308", b"-1e308", b"5e-324", b"7e-06", b"1_000", b"0x1F"),
     *(b"2147483648", b"4294967296", b"9007199254740993", b"9223372036854775807", b"9223372036854775808", b"1" * 400),
     *(b"999999999", b"20001", b"00000000", b"20000230", b"99991231", b"1970-13-01", b"9999-12-31 23:59:59", b""),
-    *(
-        "\uff11\uff12".encode(),
-        "\u0663".encode(),
-        b'""',
-        b'"',
-        b"[]",
-        b"null",
-        b"__import__('os').getpid()",
-        b"=1+1",
-        b"1.5",
-        b" ",
-    ),
+    *("\uff11\uff12".encode(), "\u0663".encode(), b'""', b'"', b"[]", b"null", b"__import__('os').getpid()", b"=1+1"),
+    *(b"1.5", b" "),
 )
 """What stands in place of a number."""
 SIGNS = (
     *(b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n", b"\r\n", b"\v", b"\f", b"\x1a", b"\x1b[2J", b"\xc2\x85"),
-    *(
-        b'"',
-        b"'",
-        b",",
-        b"\t",
-        b" ",
-        b";",
-        b"[",
-        b"]",
-        b"{",
-        b"#",
-        b"\\",
-        b"\xe2\x80\xa8",
-        b"PK\x03\x04",
-        b"\x1f\x8b\x08",
-    ),
+    *(bytes([sign]) for sign in b"\"',\t ;[]{#\\"),
+    *(b"\xe2\x80\xa8", b"PK\x03\x04", b"\x1f\x8b\x08"),
 )
 """What is put anywhere."""
 
@@ -168,17 +144,8 @@ def _behead(data: bytes, rng: random.Random) -> bytes:
 
 def _replace(data: bytes, rng: random.Random) -> bytes:
     noise = bytes(rng.randrange(256) for _ in range(200))
-    few = [
-        b"",
-        b"\n",
-        b"\xef\xbb\xbf",
-        b"\0",
-        b"\n\n \n",
-        data.split(b"\n")[0],
-        noise,
-        b"[" * 2000,
-        b"<html>404</html>",
-    ]
+    few = [b"", b"\n", b"\xef\xbb\xbf", b"\0", b"\n\n \n", data.split(b"\n")[0], noise, b"[" * 2000]
+    few.append(b"<html>404</html>")
     return rng.choice([*few, data.decode("latin-1").encode("utf-16")])
 
 

@@ -10,9 +10,11 @@ from data_prep.features import KINDS, features
 from dgl_dysign.errors import ConfigError
 
 REAL_KINDS = [kind for kind in KINDS if kind != "none"]
+WALKS = {"walk_length": 10, "num_walks": 2}
+PARAMS = {"spectral": {"oversample": 8}, "degree": {}, "deepwalk": WALKS, "node2vec": WALKS}
 
 
-def made_events(seed: int = 0, num_nodes: int = 60, num_events: int = 400, num_snapshots: int = 5):
+def made_events(seed: int = 0, num_nodes: int = 60, num_events: int = 200, num_snapshots: int = 5):
     """Return random events among three communities, with repeated events and self-loops, node 0 never seen."""
     rng = np.random.default_rng(seed)
     src = rng.integers(1, num_nodes, num_events)
@@ -22,7 +24,7 @@ def made_events(seed: int = 0, num_nodes: int = 60, num_events: int = 400, num_s
 
 
 def made(kind: str, events, **params):
-    return list(features(kind, *events, dim=8, seed=1, **params))
+    return list(features(kind, *events, dim=8, seed=1, **PARAMS[kind], **params))
 
 
 @pytest.mark.parametrize("kind", REAL_KINDS)
@@ -40,7 +42,7 @@ def test_one_float32_array_a_snapshot_finite_and_zero_for_unseen_nodes(kind):
 
 
 @pytest.mark.parametrize("kind", REAL_KINDS)
-@pytest.mark.parametrize("t", [0, 2, 3])
+@pytest.mark.parametrize("t", [0, 3])
 def test_nothing_after_t_moves_the_features_of_t(kind, t):
     snapshot, src, dst, num_nodes, num_snapshots = made_events()
     before = made(kind, (snapshot, src, dst, num_nodes, num_snapshots))
@@ -89,7 +91,7 @@ def test_only_self_loops(kind):
 @pytest.mark.parametrize("kind", REAL_KINDS)
 def test_a_yielded_array_can_be_written_to(kind):
     whole = made(kind, made_events())
-    for x, expected in zip(features(kind, *made_events(), dim=8, seed=1), whole, strict=True):
+    for x, expected in zip(features(kind, *made_events(), dim=8, seed=1, **PARAMS[kind]), whole, strict=True):
         assert np.array_equal(x, expected)
         x[:] = np.nan
 

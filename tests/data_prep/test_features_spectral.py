@@ -136,12 +136,12 @@ def test_fewer_nodes_than_columns():
 
 
 def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
-    src, dst = np.random.default_rng(0).integers(0, 1500, (2, 4500))
+    src, dst = np.random.default_rng(0).integers(0, 1200, (2, 3000))
     results = set()
     for cores in (1, 2, 4):
         monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
         with threadpool_limits(limits=cores):
-            arrays = list(features("spectral", np.arange(4500) // 2250, src, dst, 1500, 2, dim=32))
+            arrays = list(features("spectral", np.arange(3000) // 1500, src, dst, 1200, 2, dim=16))
         results.add(b"".join(x.tobytes() for x in arrays))
     assert len(results) == 1
 
