@@ -158,7 +158,7 @@ def _key(kind: str, events: Events, chosen: dict[str, Any]) -> str:
     )
 
 
-def options(kind: str, **given: object) -> dict[str, Any]:
+def options(kind: str, **values: object) -> dict[str, Any]:
     """Return all options of a kind, those that are None by their default: what a manifest records.
 
     Raises
@@ -178,7 +178,7 @@ def options(kind: str, **given: object) -> dict[str, Any]:
     parameters = list(signature(_function(kind)).parameters.values())[1:]  # the first are the events
     hidden = (*_CONTROLS, *_FIXED.get(kind, ()))
     defaults = {parameter.name: parameter.default for parameter in parameters if parameter.name not in hidden}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in values.items() if value is not None}
     if unknown := sorted(set(chosen) - set(defaults)):
         expected = ", ".join(defaults)
         raise ConfigError(f"{kind} features: got the unknown option {unknown[0]!r}, expected one of {expected}")
