@@ -22,6 +22,8 @@ MODULES = {
     "models.relu_network": "baselines.relu_network",
     "models.snapshot": "models.inputs",
     "models.snapshot_gcn": "baselines.snapshot_gcn",
+    "nn.bernoulli_encoder": "nn.encoders",
+    "nn.constant_encoder": "nn.encoders",
     "store.link_features": "pairs.link_features",
     "training.cached_features": "pairs.cached_features",
     "training.command": "experiments.command",

@@ -1,4 +1,4 @@
-"""Rows of numbers on disk, mapped into memory: room for what does not fit there, of which nothing is left behind."""
+"""Where tensors with a row for each node lie, and how many rows are computed together: in memory, or in files."""
 
 from __future__ import annotations
 
@@ -6,52 +6,135 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
 
-_BLOCK_BYTES = 1 << 26  # of rows or columns that are computed together: some such blocks must fit into memory
-_COLUMNS = 32
+BLOCK_BYTES = 1 << 26  # of rows or columns that are computed together: some such blocks must fit into memory
+_STEP_BYTES = 1 << 23  # of neurons that step together on a CPU: what enters them stays in the cache
+_WHOLE = 1 << 62
+_COLUMNS, _WORD = 32, 64  # columns of a block come in multiples of these: of numbers, of packed spikes
 
 # Room for all of a file at once: on a full disk a write to mapped memory would kill the process.
 _reserve = getattr(os, "posix_fallocate", lambda descriptor, _, size: os.truncate(descriptor, size))
 
 
-def row_blocks(rows: int, width: int) -> Iterator[slice]:
-    """Yield slices of rows that are computed or copied together: about 64 MiB of float32.
-
-    The same in memory and on disk, so that both give the same bits.
+def row_blocks(rows: int, width: int, block_bytes: int | None = None) -> Iterator[slice]:
+    """Yield slices of rows that are computed or copied together: by default about 64 MiB of float32.
 
     Examples
     --------
     >>> list(row_blocks(100_000, 256))
     [slice(0, 65536, None), slice(65536, 100000, None)]
     """
-    step = max(_BLOCK_BYTES // (4 * max(width, 1)), 1)
+    step = max((block_bytes or BLOCK_BYTES) // (4 * max(width, 1)), 1)
     for begin in range(0, rows, step):
         yield slice(begin, min(begin + step, rows))
 
 
-def column_blocks(rows: int, width: int, multiple: int = _COLUMNS) -> list[slice]:
+def column_blocks(rows: int, width: int, multiple: int = _COLUMNS, block_bytes: int | None = None) -> list[slice]:
     """Return slices of columns that are aggregated together: over all rows each takes about 64 MiB of float32.
 
-    All but the last have a multiple of so many columns. The same in memory and on disk: sparse products round the last
-    columns of a block in their own way.
+    All but the last have a multiple of so many columns: sparse products round the last columns of a block in their
+    own way.
 
     Examples
     --------
     >>> column_blocks(28_085, 256), column_blocks(2_738_012, 70)
     ([slice(0, 256, None)], [slice(0, 32, None), slice(32, 64, None), slice(64, 70, None)])
     """
-    step = max(_BLOCK_BYTES // (4 * max(rows, 1)) // multiple, 1) * multiple
+    step = max((block_bytes or BLOCK_BYTES) // (4 * max(rows, 1)) // multiple, 1) * multiple
     return [slice(begin, min(begin + step, width)) for begin in range(0, width, step)]
 
 
-class RowFiles:
+class RowStore:
+    """Keeps rows in memory. `RowFiles` has the same methods: a layer is written once, for both.
+
+    Parameters
+    ----------
+    block_bytes : int, optional
+        Size, as float32, of rows or columns that are computed together. Default: all of them, so autograd can follow.
+    step_bytes : int, default 8 MiB
+        The same for the potentials of neurons that step together on a CPU.
+    """
+
+    on_disk = False
+
+    def __init__(self, block_bytes: int = _WHOLE, step_bytes: int = _STEP_BYTES) -> None:
+        self.block_bytes, self.step_bytes = block_bytes, min(step_bytes, block_bytes)
+
+    def zeros(
+        self, rows: int, width: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+    ) -> Tensor:
+        """Return a tensor ``(rows, width)`` of zeros."""
+        return torch.zeros(rows, width, dtype=dtype, device=device)
+
+    def release(self) -> None:
+        """Take rows that can be read again out of memory."""
+
+    def in_order(self, in_order: bool) -> None:
+        """Say whether rows will be read in order, or here and there."""
+
+    def row_blocks(self, rows: int, width: int, block_bytes: int | None = None) -> Iterator[slice]:
+        """Yield slices of rows that are computed together, and release after each."""
+        self.in_order(True)
+        for block in row_blocks(rows, width, block_bytes or self.block_bytes):
+            yield block
+            self.release()
+
+    def step_blocks(self, potential: Tensor) -> Iterator[slice]:
+        """Yield slices of the neurons that step together."""
+        rows, width = potential.shape
+        return self.row_blocks(rows, width, self.step_bytes if potential.device.type == "cpu" else self.block_bytes)
+
+    def copy(self, target: Tensor, source: Tensor) -> Tensor:
+        """Copy values of the same shape; the two may lie in different places."""
+        return target.copy_(source)
+
+    def keep(self, source: Tensor) -> Tensor:
+        """Return a contiguous copy that lies here."""
+        return source.clone(memory_format=torch.contiguous_format)
+
+    def columns(self, source: Any) -> Iterator[tuple[slice, Any]]:
+        """Yield `column_blocks` of a tensor or of packed spikes, each with its values."""
+        multiple = _COLUMNS if isinstance(source, Tensor) else _WORD
+        rows, width = source.shape
+        blocks = column_blocks(rows, width, multiple, self.block_bytes)
+        for block in blocks:
+            yield block, source if len(blocks) == 1 else self._part(source, block)
+
+    def _part(self, source: Any, block: slice) -> Any:
+        return source[:, block].contiguous() if isinstance(source, Tensor) else source.columns(block)
+
+    def by_rows(self, func: Callable[..., Tensor], width: int, *sources: Tensor | None) -> Tensor:
+        """Return ``func(*sources)``, of which each row depends on the same row of the sources alone.
+
+        ``width`` is that of the widest rows that are computed on the way.
+        """
+        return func(*sources)
+
+    def by_columns(self, func: Callable[[Any], Tensor], source: Any, out: Tensor | None = None) -> Tensor:
+        """Return ``func(source)``, of which each column depends on the same column alone; in ``out`` if given."""
+        for block, part in self.columns(source):
+            if out is None and part is source:
+                return func(source)
+            part = func(part)
+            if out is None:
+                out = self.zeros(len(part), source.shape[1], part.dtype, part.device)
+            out[:, block] = part
+        assert out is not None
+        return out
+
+
+IN_MEMORY = RowStore()
+
+
+class RowFiles(RowStore):
     """Tensors whose values lie on disk, in files without a name.
 
     A file loses its name the moment it is made: the system frees it with the last tensor that reads it, or with the
@@ -62,6 +145,8 @@ class RowFiles:
     ----------
     folder : path
         A folder on a disk with room, not in memory (``/dev/shm``, on some systems ``/tmp``).
+    block_bytes : int, default 64 MiB
+        As for `RowStore`; some such blocks must fit into memory.
 
     Raises
     ------
@@ -79,14 +164,19 @@ class RowFiles:
     tensor([ 0., 16.])
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    on_disk = True
+
+    def __init__(self, folder: str | os.PathLike[str], block_bytes: int | None = None) -> None:
+        super().__init__(block_bytes or BLOCK_BYTES)
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise ConfigError(f"{self.folder}: found no folder for rows on disk; make it, or name another")
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
-    def zeros(self, rows: int, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return a tensor ``(rows, width)`` of zeros.
+    def zeros(
+        self, rows: int, width: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+    ) -> Tensor:
+        """Return a tensor ``(rows, width)`` of zeros, on the CPU.
 
         Raises
         ------
@@ -116,13 +206,6 @@ class RowFiles:
         for mapped in list(self._maps):
             mapped.madvise(mmap.MADV_NORMAL if in_order else mmap.MADV_RANDOM)
 
-    def row_blocks(self, rows: int, width: int) -> Iterator[slice]:
-        """Yield slices of rows as `row_blocks` does, and release after each."""
-        self.in_order(True)
-        for block in row_blocks(rows, width):
-            yield block
-            self.release()
-
     def copy(self, target: Tensor, source: Tensor) -> Tensor:
         """Copy values of the same shape, some rows at a time; one of the two may be in memory, on any device."""
         for block in self.row_blocks(*target.shape):
@@ -134,13 +217,16 @@ class RowFiles:
         rows, width = source.shape
         return self.copy(self.zeros(rows, width, source.dtype), source)
 
-    def columns(self, source: Tensor, multiple: int = _COLUMNS) -> Iterator[tuple[slice, Tensor]]:
-        """Yield `column_blocks` of a tensor, each with its values in memory, which the next one takes over.
+    def columns(self, source: Any) -> Iterator[tuple[slice, Any]]:
+        """Yield `column_blocks`, each with its values in memory, which the next one takes over.
 
         Files hold rows: every block asked for by itself would read all of the file. So one pass parts them on disk.
         """
+        if not isinstance(source, Tensor):  # packed spikes lie in memory
+            yield from super().columns(source)
+            return
         num_rows, width = source.shape
-        blocks, pieces = column_blocks(num_rows, width, multiple), [source]
+        blocks, pieces = column_blocks(num_rows, width, block_bytes=self.block_bytes), [source]
         if len(blocks) != 1:
             pieces = [self.zeros(num_rows, block.stop - block.start, source.dtype) for block in blocks]
             for rows in self.row_blocks(num_rows, width):
@@ -150,6 +236,24 @@ class RowFiles:
         for block in blocks:
             piece = pieces.pop(0)
             yield block, self.copy(held[: piece.numel()].view(piece.shape), piece)
+
+    def by_rows(self, func: Callable[..., Tensor], width: int, *sources: Tensor | None) -> Tensor:
+        """Return ``func(*sources)`` on disk, computed some rows at a time."""
+        rows, out = len(next(source for source in sources if source is not None)), None
+        for block in self.row_blocks(rows, width):
+            part = func(*(None if source is None else source[block] for source in sources))
+            out = self.zeros(rows, part.shape[1], part.dtype) if out is None else out
+            out[block] = part
+        return func(*sources) if out is None else out
+
+    def by_columns(self, func: Callable[[Any], Tensor], source: Any, out: Tensor | None = None) -> Tensor:
+        """Return ``func(source)`` on disk, computed some columns at a time."""
+        pieces = [(block, self.keep(func(part))) for block, part in self.columns(source)]
+        if out is None and len(pieces) == 1:
+            return pieces[0][1]
+        if out is None:
+            out = self.zeros(len(pieces[0][1]), source.shape[1], pieces[0][1].dtype)
+        return self.join(out, pieces)
 
     def join(self, target: Tensor, pieces: Iterable[tuple[slice, Tensor]]) -> Tensor:
         """Put tensors side by side, each of all rows and of the columns that are named with it.

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgl_dysign.data.row_store import IN_MEMORY, RowStore
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges, snapshot_edges
 from dgl_dysign.evaluation import LinkModel, confusion
 from dgl_dysign.experiments.event_entries import EVENT_ROWS, EventSettings, best_threshold, make_undergs
@@ -262,7 +263,7 @@ def _raster(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def spikes_of(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> Tensor:
+def spikes_of(model: DySIGN, snapshot: Snapshot, nodes: Tensor, rows: RowStore = IN_MEMORY) -> Tensor:
     """Return the spikes of some nodes at a snapshot, ``(latency, nodes, neurons)``, of the last layer."""
     lif, num_nodes, first = model.conv.lif, len(snapshot.active), 0
     if not bool(((nodes >= 0) & (nodes < num_nodes)).all()):
@@ -280,7 +281,7 @@ def spikes_of(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> Tensor:
 
     spiking, lif.spiking = lif.spiking, recorded
     try:
-        for _ in model.rates([snapshot], simulate=True):
+        for _ in model.rates([snapshot], simulate=True, rows=rows):
             pass
     finally:
         lif.spiking = spiking

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, majority_class, propagate_labels
-from dgl_dysign.data.row_store import row_blocks
+from dgl_dysign.data.row_store import IN_MEMORY, row_blocks
 from dgl_dysign.evaluation import f1_scores
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask, Outcome, Recipe
 from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_spaced, preset_store
@@ -18,7 +18,6 @@ from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshot
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.nodes import FitConfig, fit
-from dgl_dysign.training.streamed_rates import can_stream, streamed_logits
 
 __all__ = ["FEATURE_ONLY", "LABEL_AWARE", "ROWS", "NodeSettings", "NodeTask", "Outcome", "Recipe", "Row", "node_scores"]
 
@@ -156,12 +155,12 @@ def node_scores(
 ) -> Tensor:
     """Return Dy-SIGN's probabilities of all nodes, by the spiking simulation or by the solver.
 
-    With rows in the files of the task, currents, potentials and messages are there too, if the model `can_stream`.
+    With rows in the files of the task, currents, potentials and messages are there too, unless the layer needs them in
+    memory.
     """
     model.eval()
-    if task.files is not None and can_stream(model):
-        return streamed_logits(model, snapshots, task.files, label_feat, simulate).softmax(1)
-    return model(snapshots, label_feat, simulate=simulate).softmax(1)
+    rows = IN_MEMORY if task.files is None or model.conv.needs_memory() else task.files
+    return model(snapshots, label_feat, simulate, rows).softmax(1)
 
 
 def spiking_undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dgl_dysign._dgl import dgl
+from dgl_dysign.data.row_store import IN_MEMORY, RowStore
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.inputs import NodeInputs, Snapshot
 from dgl_dysign.models.pretrained import Pretrained
@@ -130,25 +133,36 @@ class DySIGN(Pretrained):
         }
 
     def rates(
-        self, snapshots: Iterable[Snapshot], simulate: bool | None = None
+        self, snapshots: Sequence[Snapshot], simulate: bool | None = None, rows: RowStore = IN_MEMORY
     ) -> Iterator[tuple[Tensor, EquilibriumState]]:
         """Yield each snapshot's rates ``(N, hidden_feats)`` and state, carrying the state along."""
-        state, previous = None, None
-        for snapshot in snapshots:
-            rate, state = self.conv(
-                snapshot.graph,
-                snapshot.feat,
-                state,
-                snapshot.edge_weight,
-                self._coupled(previous),
-                snapshot.active,
-                simulate=simulate,
-            )
-            previous = rate
+        rate, state = None, None
+        for place in range(len(snapshots)):  # by place: a loop over snapshots would hold one while the next is made
+            rate, state = self._rates_of(snapshots[place], state, rate, simulate, rows)
             yield rate, state
 
-    def _coupled(self, previous: Tensor | None) -> Tensor | None:
-        return None if self.coupling is None or previous is None else self.coupling * previous
+    def _rates_of(
+        self,
+        snapshot: Snapshot,
+        state: EquilibriumState | None,
+        previous: Tensor | None,
+        simulate: bool | None,
+        rows: RowStore,
+    ) -> tuple[Tensor, EquilibriumState]:
+        coupling, current = self.coupling, None
+        if coupling is not None and previous is not None:
+            current = rows.by_rows(lambda rate: coupling * rate, self.conv.out_feats, previous)
+        rates: tuple[Tensor, EquilibriumState] = self.conv(
+            snapshot.graph,
+            snapshot.feat,
+            state,
+            snapshot.edge_weight,
+            current,
+            snapshot.active,
+            simulate=simulate,
+            rows=rows,
+        )
+        return rates
 
     def contribution(self, rate: Tensor, place: int, active: Tensor) -> Tensor:
         """Return what the rates of the snapshot at a place add to the logits."""
@@ -156,35 +170,50 @@ class DySIGN(Pretrained):
         return functional.dropout(centred, self.dropout, self.training) @ self.readout[place].t()
 
     def forward(
-        self, snapshots: Sequence[Snapshot], label_feat: Tensor | None = None, simulate: bool | None = None
+        self,
+        snapshots: Sequence[Snapshot],
+        label_feat: Tensor | None = None,
+        simulate: bool | None = None,
+        rows: RowStore = IN_MEMORY,
     ) -> Tensor:
         """Return the logits of all nodes.
 
         Parameters
         ----------
         snapshots : sequence of Snapshot
-            In order of time.
+            In order of time; read one after the other.
         label_feat : Tensor, optional
             Label features at the last snapshot.
         simulate : bool, optional
             Rates of the spiking simulation, or of the solver; default: as the layer was made.
+        rows : RowStore, optional
+            Where currents, potentials, messages and rates lie, see `EquilibriumSpikingConv`. With `RowFiles` there are
+            in memory one snapshot's graph, its spikes at one bit each, some rows or columns of everything else,
+            ``label_feat`` and the logits.
         """
         logits = torch.zeros((), device=self.bias.device)
-        for part in self.parts(snapshots, label_feat, simulate):
+        for part in self.parts(snapshots, label_feat, simulate, rows):
             logits = logits + part
         return logits
 
     def parts(
-        self, snapshots: Sequence[Snapshot], label_feat: Tensor | None = None, simulate: bool | None = None
+        self,
+        snapshots: Sequence[Snapshot],
+        label_feat: Tensor | None = None,
+        simulate: bool | None = None,
+        rows: RowStore = IN_MEMORY,
     ) -> Iterator[Tensor]:
         """Yield the terms of the logits, ``(N, num_classes)``: one for each snapshot, then that of the labels."""
         self._check(len(snapshots), label_feat)
-        for place, (rate, _) in enumerate(self.rates(snapshots, simulate)):
-            part = self.contribution(rate, place, snapshots[place].active)
+        for place, (rate, _) in enumerate(self.rates(snapshots, simulate, rows)):
+
+            def read(rate: Tensor, active: Tensor, place: int = place) -> Tensor:
+                return self.contribution(rate, place, active)
+
+            part = rows.by_rows(read, self.conv.out_feats, rate, snapshots[place].active)
             yield part + self.bias if place == 0 else part
         if label_feat is not None and self.label_conv is not None:
-            rate, _ = self.label_conv(snapshots[-1].graph, label_feat, simulate=simulate)
-            yield self._label_contribution(rate)
+            yield rows.by_rows(partial(self._label_part, simulate=simulate), self.label_conv.out_feats, label_feat)
 
     def respond(
         self,
@@ -207,13 +236,20 @@ class DySIGN(Pretrained):
         previous: Tensor | None = None
         for place, (message, feat, seen) in enumerate(zip(messages, feats, active, strict=True)):
             feat = functional.dropout(feat, self.feat_dropout, self.training)
-            rate = self.conv.respond(message, feat, self._coupled(previous))
+            current = None if self.coupling is None or previous is None else self.coupling * previous
+            rate = self.conv.respond(message, feat, current)
             previous = rate * seen[:, None]
             logits = logits + self.contribution(rate, place, seen)
         if label_feat is not None and self.label_conv is not None:
             label_feat = functional.dropout(label_feat, self.label_dropout, self.training)
             logits = logits + self._label_contribution(self.label_conv.respond(None, label_feat))
         return logits
+
+    def _label_part(self, label_feat: Tensor, simulate: bool | None) -> Tensor:
+        assert self.label_conv is not None
+        alone = dgl.graph(([], []), num_nodes=len(label_feat))  # without feedback nodes do not depend on each other
+        rate, _ = self.label_conv(alone, label_feat, simulate=simulate)
+        return self._label_contribution(rate)
 
     def _label_contribution(self, rate: Tensor) -> Tensor:
         assert self.label_readout is not None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dgl_dysign.data.row_store import IN_MEMORY, RowStore
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.inputs import Features, NodeInputs, Snapshot, look_up, store_graph
@@ -204,9 +205,13 @@ class SpikingUnderGS(DySIGN):
         return logits
 
     def forward(
-        self, snapshots: Sequence[Snapshot], label_feat: Tensor | None = None, simulate: bool | None = None
+        self,
+        snapshots: Sequence[Snapshot],
+        label_feat: Tensor | None = None,
+        simulate: bool | None = None,
+        rows: RowStore = IN_MEMORY,
     ) -> Tensor:
         """Return the class logits of all nodes, see `DySIGN`."""
         if not self.num_classes:
             raise ConfigError("this model was made without classes: make it with num_classes")
-        return super().forward(snapshots, label_feat, simulate)
+        return super().forward(snapshots, label_feat, simulate, rows)

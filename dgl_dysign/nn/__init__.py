@@ -3,8 +3,7 @@
 Under autocast the convolutions compute in the precision of their parameters, and return it.
 """
 
-from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder
-from dgl_dysign.nn.constant_encoder import ConstantEncoder
+from dgl_dysign.nn.encoders import BernoulliEncoder, ConstantEncoder
 from dgl_dysign.nn.equilibrium_spiking_conv import EquilibriumSpikingConv
 from dgl_dysign.nn.equilibrium_state import EquilibriumState
 from dgl_dysign.nn.influence_conv import InfluenceConv

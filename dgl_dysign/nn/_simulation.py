@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dgl_dysign.data.row_store import RowStore
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.ops import PackedSpikes, Surrogate, fire_packed, slope
 from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
 
 Spikes = Tensor | PackedSpikes
-Heard = Tensor | PackedSums | None
-_NUMBERS_AT_ONCE = 1 << 21  # on a CPU, neurons that step together: what enters them stays in the cache
+Sums = Tensor | PackedSums | None
 
 
 class Simulated(NamedTuple):
@@ -25,48 +25,20 @@ class Simulated(NamedTuple):
     slopes: tuple[Tensor, ...]
 
 
-class Input(Protocol):
-    """What enters layer 1 from outside."""
+class ConstantInput(NamedTuple):
+    """Current into layer 1 from outside: at the first step, at later ones, and the weighted mean over all."""
 
-    base: Tensor
+    first: Tensor
+    later: Tensor
+    mean: Tensor
 
     def at(self, step: int) -> Tensor:
         """Return the current at a step, counted from 0."""
-
-    def mean(self, latency: int, leak: float) -> Tensor:
-        """Return the current of which the rates are the response: the weighted mean over the steps."""
-
-
-class ConstantInput:
-    """The same features at every step, or at the first one only.
-
-    Parameters
-    ----------
-    base : Tensor
-        Current without features, ``(N, d)``.
-    injected : Tensor or None
-        Current from the features, ``(N, d)``.
-    repeat : bool
-        Whether the features enter at every step: information compensation.
-    """
-
-    def __init__(self, base: Tensor, injected: Tensor | None, repeat: bool) -> None:
-        self.base, self.injected, self.repeat = base, None if repeat else injected, repeat
-        self.full = base if injected is None else base + injected
-
-    def at(self, step: int) -> Tensor:
-        """Return the current into layer 1 at a step, counted from 0."""
-        return self.full if self.repeat or step == 0 else self.base
-
-    def mean(self, latency: int, leak: float) -> Tensor:
-        """Return the current of which the rates are the response: the weighted mean over the steps."""
-        if self.injected is None:
-            return self.full
-        return self.base + self.injected * (leak ** (latency - 1) / sum(leak**i for i in range(latency)))
+        return self.later if step else self.first
 
 
 class DrawnInput:
-    """Spikes drawn anew at every step, aggregated and weighted; remembers their weighted mean.
+    """Current into layer 1 from spikes drawn anew at every step; remembers their weighted mean.
 
     Parameters
     ----------
@@ -77,28 +49,33 @@ class DrawnInput:
     weight : Tensor
         Injection weight, ``(d, d0)``.
     repeat : bool
-        As for `ConstantInput`.
+        Whether the features enter at every step, or at the first one only.
+    latency, leak : int, float
+        Those of the simulation.
     """
 
-    def __init__(self, base: Tensor, draw: Callable[[], Tensor], weight: Tensor, repeat: bool, leak: float) -> None:
-        self.base, self.draw, self.weight, self.repeat, self.leak = base, draw, weight, repeat, leak
+    def __init__(
+        self, base: Tensor, draw: Callable[[], Tensor], weight: Tensor, repeat: bool, latency: int, leak: float
+    ) -> None:
+        self.later, self.draw, self.weight, self.repeat = base, draw, weight, repeat
+        self.leak, self.share = leak, 1 / sum(leak**i for i in range(latency))
         self.total: Tensor | None = None
 
     def at(self, step: int) -> Tensor:
-        """Draw the current into layer 1 at a step, counted from 0."""
+        """Draw the current at a step, counted from 0."""
         if step == 0 or self.repeat:
             drawn = self.draw()
             self.total = drawn if self.total is None else torch.add(drawn, self.total, alpha=self.leak)
-            return self.base + functional.linear(drawn, self.weight)
+            return self.later + functional.linear(drawn, self.weight)
         assert self.total is not None
         self.total = self.total * self.leak
-        return self.base
+        return self.later
 
-    def mean(self, latency: int, leak: float) -> Tensor:
-        """Return the current of what was drawn, as its weighted mean over the steps."""
+    @property
+    def mean(self) -> Tensor:
+        """The current of what was drawn, as its weighted mean over the steps."""
         assert self.total is not None
-        share = 1 / sum(leak**i for i in range(latency))
-        return self.base + functional.linear(self.total * share, self.weight)
+        return self.later + functional.linear(self.total * self.share, self.weight)
 
 
 def simulate(
@@ -109,6 +86,7 @@ def simulate(
     weights: Sequence[Tensor | None],
     gather: Callable[[Spikes, int], Tensor | PackedSums],
     membranes: Sequence[Tensor],
+    rows: RowStore,
     with_slopes: bool = False,
     packed: bool = True,
 ) -> Simulated:
@@ -123,27 +101,29 @@ def simulate(
     first : callable
         The current into layer 1 at a step.
     currents : sequence of Tensor
-        Constant currents of the layers above, L - 1 of them.
+        Constant currents of the layers above, L - 1 of them, ``(d,)`` or ``(N, d)``.
     weights : sequence of Tensor or None
         Feedback (None: there is none) and the weights of the layers above.
     gather : callable
         ``(spikes, layer) -> aggregated spikes``, of which some rows at a time are read.
     membranes : sequence of Tensor
         Potentials to start with, one a layer.
+    rows : RowStore
+        Where potentials and rates lie.
     with_slopes : bool, default False
         Accumulate the mean slope of the surrogate, in units of the threshold, for the gradient by traces.
     packed : bool, default True
         Hand spikes to ``gather`` as `PackedSpikes` where that is possible: in float32, without a tape, with a
         surrogate of ours, on a device that `ops.packed_spikes.compiled_for` knows.
     """
-    layers = [_kind_of_neurons(lif, membrane, packed)(lif, membrane, with_slopes) for membrane in membranes]
+    layers = [_kind_of_neurons(lif, membrane, packed)(lif, membrane, rows, with_slopes) for membrane in membranes]
     fired: Spikes | None = None  # of the last layer, one step ago
     for step in range(latency):
         below = fired
         for layer, (neurons, weight) in enumerate(zip(layers, weights, strict=True)):
-            current = first(step) if layer == 0 else currents[layer - 1]
-            heard = None if weight is None or below is None else gather(below, layer)
-            below = neurons.advance(current, heard, weight)
+            current = currents[layer - 1] if layer else first(step)
+            sums = None if weight is None or below is None else gather(below, layer)
+            below = neurons.advance(current, sums, weight)
         fired = below
     count = sum(lif.leak**age for age in range(latency))
     # Below its threshold an unsaturated neuron spreads over twice the width of a unit bump: hence the factor.
@@ -160,47 +140,48 @@ def _add_slopes(total: Tensor, potential: Tensor, lif: LIF) -> None:
         part.mul_(lif.leak).add_(slope(lif.spiking, charged - lif.threshold))
 
 
-def _entering(current: Tensor, heard: Heard, weight: Tensor | None, rows: slice) -> Tensor:
+def _entering(current: Tensor, sums: Sums, weight: Tensor | None, block: slice) -> Tensor:
     """Return the current into some neurons: ``current`` is that of each node or of all."""
-    current = current[rows] if current.dim() == 2 else current
-    return current if heard is None or weight is None else torch.addmm(current, heard[rows], weight.t())
+    current = current[block] if current.dim() == 2 else current
+    return current if sums is None or weight is None else torch.addmm(current, sums[block], weight.t())
 
 
 class _Neurons:
     """A layer's neurons without a tape: they step in place, for time and for memory that fragments otherwise."""
 
-    def __init__(self, lif: LIF, membrane: Tensor, with_slopes: bool) -> None:
-        self.lif, self.membrane = lif, membrane.clone(memory_format=torch.contiguous_format)
-        self.total = torch.zeros_like(self.membrane)
+    def __init__(self, lif: LIF, membrane: Tensor, rows: RowStore, with_slopes: bool) -> None:
+        self.lif, self.rows, self.membrane = lif, rows, rows.keep(membrane)
+        self.total = self.zeros()
         self.spikes: Any = self.memory()
-        self.slopes = torch.zeros_like(self.membrane) if with_slopes else None
+        self.slopes = self.zeros() if with_slopes else None
+
+    def zeros(self) -> Tensor:
+        num, size = self.membrane.shape
+        return self.rows.zeros(num, size, self.membrane.dtype, self.membrane.device)
 
     def memory(self) -> Any:
-        """Return memory for the spikes of a step."""
-        return torch.empty_like(self.membrane)
+        """Return room for the spikes of a step."""
+        return self.zeros()
 
-    def advance(self, current: Tensor, heard: Heard, weight: Tensor | None) -> Any:
+    def advance(self, current: Tensor, sums: Sums, weight: Tensor | None) -> Any:
         """Take a step; return the spikes, valid until the next one."""
-        num, size = self.membrane.shape
-        at_once = _NUMBERS_AT_ONCE // size if self.membrane.device.type == "cpu" else num
-        for begin in range(0, num, max(at_once, 1)):
-            rows = slice(begin, begin + max(at_once, 1))
-            self.step(rows, _entering(current, heard, weight, rows))
+        for block in self.rows.step_blocks(self.membrane):
+            self.step(block, _entering(current, sums, weight, block))
         return self.spikes
 
-    def charge(self, rows: slice, entering: Tensor) -> Tensor:
+    def charge(self, block: slice, entering: Tensor) -> Tensor:
         """Return the potential before firing."""
-        membrane = self.membrane[rows]
+        membrane = self.membrane[block]
         if self.lif.leak != 1:
             membrane.mul_(self.lif.leak)
         membrane.add_(entering)
         if self.slopes is not None:
-            _add_slopes(self.slopes[rows], membrane, self.lif)
+            _add_slopes(self.slopes[block], membrane, self.lif)
         return membrane
 
-    def step(self, rows: slice, entering: Tensor) -> None:
+    def step(self, block: slice, entering: Tensor) -> None:
         """Charge and fire some neurons."""
-        lif, potential, total, spikes = self.lif, self.charge(rows, entering), self.total[rows], self.spikes[rows]
+        lif, potential, total, spikes = self.lif, self.charge(block, entering), self.total[block], self.spikes[block]
         if isinstance(lif.spiking, Surrogate):
             torch.ge(potential, lif.threshold, out=spikes)
         else:
@@ -212,7 +193,9 @@ class _Neurons:
 
     def rates(self, count: float) -> Tensor:
         """Return the mean of the spikes so far; the neurons are at their end."""
-        return self.total.div_(count)
+        for block in self.rows.step_blocks(self.total):
+            self.total[block].div_(count)
+        return self.total
 
 
 class _PackedNeurons(_Neurons):
@@ -222,24 +205,24 @@ class _PackedNeurons(_Neurons):
         num, size = self.membrane.shape
         return PackedSpikes(torch.empty(num, -(-size // 64), dtype=torch.int64, device=self.membrane.device), size)
 
-    def advance(self, current: Tensor, heard: Heard, weight: Tensor | None) -> Spikes:
+    def advance(self, current: Tensor, sums: Sums, weight: Tensor | None) -> Spikes:
         self.spikes = self.memory()  # those of the step before are still being read
-        return super().advance(current, heard, weight)
+        return super().advance(current, sums, weight)
 
-    def step(self, rows: slice, entering: Tensor) -> None:
-        lif, total = self.lif, self.total[rows]
+    def step(self, block: slice, entering: Tensor) -> None:
+        lif, total = self.lif, self.total[block]
         if self.slopes is None:
-            fired = fire_packed(self.membrane[rows], total, lif.threshold, lif.leak, entering)
+            fired = fire_packed(self.membrane[block], total, lif.threshold, lif.leak, entering)
         else:
-            fired = fire_packed(self.charge(rows, entering), total, lif.threshold, lif.leak)
-        self.spikes.words[rows] = fired.words
+            fired = fire_packed(self.charge(block, entering), total, lif.threshold, lif.leak)
+        self.spikes.words[block] = fired.words
 
 
 class _TapedNeurons(_Neurons):
     """The same with new tensors at each step, as autograd needs them."""
 
-    def advance(self, current: Tensor, heard: Heard, weight: Tensor | None) -> Spikes:
-        potential = self.lif.charge(_entering(current, heard, weight, slice(None)), self.membrane)
+    def advance(self, current: Tensor, sums: Sums, weight: Tensor | None) -> Spikes:
+        potential = self.lif.charge(_entering(current, sums, weight, slice(None)), self.membrane)
         spikes, self.membrane = self.lif.fire(potential)
         self.total = torch.add(spikes, self.total, alpha=self.lif.leak)
         return spikes

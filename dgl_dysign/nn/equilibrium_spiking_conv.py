@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from dgl_dysign.data.row_store import IN_MEMORY, RowStore
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.nn._autocast import full_precision
-from dgl_dysign.nn._equilibrium_checks import check_call, check_counts
-from dgl_dysign.nn._simulation import ConstantInput, DrawnInput
-from dgl_dysign.nn._snapshot import Snapshot, gather
-from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder, check_probabilities
+from dgl_dysign.nn._simulation import ConstantInput, DrawnInput, Simulated, simulate
+from dgl_dysign.nn.encoders import BernoulliEncoder, check_probabilities
 from dgl_dysign.nn.equilibrium_state import EquilibriumState
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
-from dgl_dysign.ops import Solver, SolverInfo, get_solver, symmetric_norm
-from dgl_dysign.ops._checks import DGLGraphError, check_choice
+from dgl_dysign.ops import (
+    PackedSpikes,
+    Solver,
+    SolverInfo,
+    aggregate,
+    equilibrium,
+    fixed_point,
+    get_solver,
+    symmetric_norm,
+)
+from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows
+from dgl_dysign.ops.packed_spikes import PackedSums
 from dgl_dysign.ops.spikes import Spiking
 
 GRADIENTS = ("implicit", "one-step", "trace", "bptt")
@@ -162,8 +174,8 @@ class EquilibriumSpikingConv(nn.Module):
         check_choice("gradient", gradient, GRADIENTS)
         check_choice("encoding", encoding, ENCODINGS)
         check_choice("backend", backend, BACKENDS)
-        check_counts(in_feats=in_feats, out_feats=out_feats, num_layers=num_layers, latency=latency)
-        check_counts(least=0, compensation_hops=compensation_hops, feedback_hops=feedback_hops)
+        _check_counts(in_feats=in_feats, out_feats=out_feats, num_layers=num_layers, latency=latency)
+        _check_counts(least=0, compensation_hops=compensation_hops, feedback_hops=feedback_hops)
         if not 0 < max_norm < 1:
             raise ConfigError(f"max_norm must lie in (0, 1), or no equilibrium is guaranteed, but got {max_norm}")
         self.in_feats, self.out_feats, self.num_layers, self.latency = in_feats, out_feats, num_layers, latency
@@ -219,14 +231,18 @@ class EquilibriumSpikingConv(nn.Module):
         return [self.feedback_weight * (room / norm).clamp(max=1.0), *above]
 
     @full_precision
-    def inject(self, graph: Any, feat: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+    def inject(self, graph: Any, feat: Tensor, edge_weight: Tensor | None = None, rows: RowStore = IN_MEMORY) -> Tensor:
         """Aggregate the features, ``compensation_hops`` times; it has no parameters, so it can be done once for all."""
-        return gather(graph, feat, symmetric_norm(graph, edge_weight, feat.dtype), self.compensation_hops)
+        return _Layers(self, graph, symmetric_norm(graph, edge_weight, feat.dtype), rows).gather(
+            feat, self.compensation_hops
+        )
 
     @full_precision
     def messages(self, graph: Any, rate: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """Aggregate rates, ``feedback_hops`` times, as `respond` takes them."""
-        return gather(graph, rate, symmetric_norm(graph, edge_weight, rate.dtype), self.feedback_hops)
+        return _Layers(self, graph, symmetric_norm(graph, edge_weight, rate.dtype), IN_MEMORY).gather(
+            rate, self.feedback_hops
+        )
 
     @full_precision
     def respond(self, messages: Tensor | None, injected: Tensor, current: Tensor | None = None) -> Tensor:
@@ -273,6 +289,7 @@ class EquilibriumSpikingConv(nn.Module):
         *,
         injected: Tensor | None = None,
         simulate: bool | None = None,
+        rows: RowStore = IN_MEMORY,
     ) -> tuple[Tensor, EquilibriumState] | Tensor:
         """Return the firing rates on one snapshot, and the state to carry to the next.
 
@@ -296,6 +313,10 @@ class EquilibriumSpikingConv(nn.Module):
             What `inject` returned, to do it once for many calls.
         simulate : bool, optional
             Overrules the layer's own ``simulate`` for this call. Under ``torch.no_grad`` any layer may solve.
+        rows : RowStore, optional
+            Where currents, potentials, messages and rates of all nodes lie: in memory, or in `RowFiles` if the layer
+            does not need memory (`needs_memory`). Where all rows make one block the rates are the same to the last
+            bit; products of matrices may round differently where they make several.
 
         Returns
         -------
@@ -303,51 +324,31 @@ class EquilibriumSpikingConv(nn.Module):
             ``(N, out_feats)``, in [0, 1].
         state : EquilibriumState
             Without gradient; not returned with ``return_state=False``. ``state.info`` has the number of solver steps
-            (of the simulation: ``latency``) and the relative gap to the equilibrium.
+            (of the simulation: ``latency``) and the relative gap to the equilibrium; it is None for a simulation with
+            rows on disk, where finding the gap would cost about as much as the simulation.
         """
         simulated = self._simulates(self.simulate if simulate is None else simulate)
         feat = feat[0] if isinstance(feat, tuple) else feat
-        given = check_call(self, graph, feat, injected, state, active)
-        weight = symmetric_norm(graph, edge_weight, given.dtype)
-        base = self._current(None, graph.num_nodes(), current)
-        above: list[Tensor] = list(self.biases[1:])
-        if active is not None:
-            silent = ~active[:, None]
-            base, *above = (x.expand_as(base).masked_fill(silent, _SILENT * self.lif.threshold) for x in (base, *above))
-        snapshot = Snapshot(self, graph, weight, above, active)
-        entry = self._entry(graph, weight, feat, injected, base, simulated)
-        rate, after = snapshot.simulated(entry, state) if simulated else snapshot.solved(entry, state)
+        source = _check_call(self, graph, feat, injected, state, active)
+        reason = self.needs_memory() if rows.on_disk else None
+        if reason is not None:
+            raise ConfigError(f"rows of this layer cannot lie on disk: {reason}")
+        call = _Call(self, graph, symmetric_norm(graph, edge_weight, source.dtype), active, rows)
+        entry = call.entry(feat, injected, current, simulated)
+        rate, after = call.simulated(entry, state) if simulated else call.solved(entry.mean, state)
         return (rate, after) if self.return_state else rate
 
-    def _entry(
-        self, graph: Any, weight: Tensor, feat: Tensor | None, injected: Tensor | None, base: Tensor, simulated: bool
-    ) -> ConstantInput | DrawnInput:
-        """Return what enters layer 1; for the solver all of it is constant."""
-        hops = self.compensation_hops
-        if not simulated and not self.compensation:
-            return ConstantInput(base, None, repeat=True)
-        if self.encoding == "bernoulli":
-            if feat is None:
-                raise ConfigError("Bernoulli encoding draws from the features: pass feat, not injected")
-            encoder = BernoulliEncoder(1 if simulated else self.latency)
-            if simulated:
-                check_probabilities(feat)
-                return DrawnInput(
-                    base,
-                    lambda: gather(graph, encoder(feat)[0], weight, hops),
-                    self.injection_weight,
-                    self.compensation,
-                    self.lif.leak,
-                )
-            feat = encoder.mean(feat, self.lif.leak)
-        if injected is not None:
-            return ConstantInput(base, functional.linear(injected, self.injection_weight), self.compensation)
-        assert feat is not None
-        if self.in_feats > self.out_feats:  # the narrower side is aggregated
-            entering = gather(graph, functional.linear(feat, self.injection_weight), weight, hops)
-        else:
-            entering = functional.linear(gather(graph, feat, weight, hops), self.injection_weight)
-        return ConstantInput(base, entering, self.compensation)
+    def needs_memory(self) -> str | None:
+        """Say why the rows of this layer, called as now, cannot lie on disk; None if they can."""
+        if torch.is_grad_enabled():
+            return "a gradient needs all of them in memory; call it under torch.no_grad()"
+        if self.encoding != "constant":
+            return f"encoding={self.encoding!r} draws all of them at once; keep them in memory"
+        if self.solver is not fixed_point:
+            return "only the solver 'fixed_point' takes some at a time; keep them in memory"
+        if self.injection_weight.device.type != "cpu":
+            return f"the layer is on {self.injection_weight.device}; keep them in memory, or move it to the CPU"
+        return None
 
     def _current(self, injected: Tensor | None, rows: int, current: Tensor | None) -> Tensor:
         """Return the constant current into layer 1, ``(rows, out_feats)``."""
@@ -367,4 +368,324 @@ class EquilibriumSpikingConv(nn.Module):
             f"compensation_hops={self.compensation_hops}, feedback={self.feedback}, "
             f"feedback_hops={self.feedback_hops}, encoding={self.encoding!r}, simulate={self.simulate}, "
             f"backend={self.backend!r}"
+        )
+
+
+class _Layers:
+    r"""One turn around the loop, in units of the threshold: layer 1 from the rates of the last, then layer after layer.
+
+    Called with ``(rate, *inputs)``, where the inputs are the L currents, ``(N, d)`` or ``(d,)``, the weights (without
+    that of the feedback if there is none) and, if it needs a gradient, the edge weight. ``rate=None`` is silence.
+
+    Parameters
+    ----------
+    conv : EquilibriumSpikingConv
+        The layer.
+    graph : DGLGraph
+        The snapshot.
+    edge_weight : Tensor
+        Normalised, ``(E,)``.
+    rows : RowStore
+        Where what is computed for all nodes lies.
+    """
+
+    def __init__(self, conv: EquilibriumSpikingConv, graph: Any, edge_weight: Tensor, rows: RowStore) -> None:
+        self.num_layers, self.feedback, self.width = conv.num_layers, conv.feedback, conv.out_feats
+        self.hops = [conv.feedback_hops] + [1] * (conv.num_layers - 1)
+        self.graph, self.edge_weight, self.rows = graph, edge_weight, rows
+        self.rates: tuple[Tensor, ...] = ()  # of all layers, at the last call
+
+    def gather(self, feat: Tensor | PackedSpikes, hops: int, edge_weight: Tensor | None = None) -> Tensor:
+        """Aggregate rates, features or spikes, ``hops`` times."""
+        weight = self.edge_weight if edge_weight is None else edge_weight
+
+        def sums(part: Tensor | PackedSpikes) -> Tensor:
+            for _ in range(hops):
+                part = aggregate(self.graph, part, weight, norm="none")
+            return part.unpack() if isinstance(part, PackedSpikes) else part
+
+        return feat if isinstance(feat, Tensor) and not hops else self.rows.by_columns(sums, feat)
+
+    def sums(self, spikes: Tensor | PackedSpikes, layer: int) -> Tensor | PackedSums:
+        """Return the aggregated spikes that a layer receives; those of direct neighbours when rows of them are read."""
+        if self.hops[layer] == 1 and isinstance(spikes, PackedSpikes):
+            return PackedSums(self.graph, spikes, self.edge_weight)
+        return self.gather(spikes, self.hops[layer])
+
+    def __call__(self, rate: Tensor | None, *inputs: Tensor) -> Tensor:
+        below, rates = rate, []
+        for layer in range(self.num_layers):
+            # In place, and strictly inside (0, 1): the gradient is zero on the boundary too.
+            below = self.layer(layer, below, inputs, lambda potential: functional.hardtanh_(potential, 0.0, 1.0))
+            rates.append(below.detach())
+        self.rates = tuple(rates)
+        assert below is not None
+        return below
+
+    def layer(
+        self, layer: int, below: Tensor | None, inputs: Sequence[Tensor], rate: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Return a layer's rates under those below it, given the function from its mean potential, in fresh memory."""
+        current, place = inputs[layer], self.num_layers + layer - (not self.feedback)
+        if below is None or (layer == 0 and not self.feedback):
+            return self.rows.by_rows(lambda current: rate(current.clone()), self.width, current)
+        fixed = 2 * self.num_layers - (not self.feedback)
+        # Aggregated first: the gradient of the weight needs exactly what is aggregated here.
+        gathered = self.gather(below, self.hops[layer], inputs[fixed] if len(inputs) > fixed else None)
+
+        def turn(gathered: Tensor, current: Tensor) -> Tensor:
+            return rate(torch.addmm(current, gathered, inputs[place].t()))
+
+        if current.dim() == 1:
+            return self.rows.by_rows(partial(turn, current=current), self.width, gathered)
+        return self.rows.by_rows(turn, self.width, gathered, current)
+
+
+class _TracedLayers:
+    r"""Equation 8 in its factored form: the simulated rates, with the mean surrogate slope as derivative.
+
+    ``rates`` and ``slopes`` are for each layer the simulated rates and :math:`\bar\psi`, ``(N, d)``.
+    """
+
+    def __init__(self, layers: _Layers, rates: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
+        self.layers, self.rates, self.slopes = layers, rates, slopes
+
+    def __call__(self, rate: Tensor, *inputs: Tensor) -> Tensor:
+        below = rate
+        for layer, (simulated, slope) in enumerate(zip(self.rates, self.slopes, strict=True)):
+            potential = self.layers.layer(layer, below, inputs, lambda potential: potential)
+            below = _Replace.apply(potential, simulated, slope)
+        return below
+
+
+class _Replace(torch.autograd.Function):
+    """A value with a derivative of its own towards the potential that it stands for."""
+
+    @staticmethod
+    def forward(ctx: Any, potential: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return value.view_as(value)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return grads[0] * slope, None, None
+
+
+class _Call:
+    """One call of the layer: what enters it, and its rates by the solver or by the spiking simulation."""
+
+    def __init__(
+        self, conv: EquilibriumSpikingConv, graph: Any, edge_weight: Tensor, active: Tensor | None, rows: RowStore
+    ) -> None:
+        self.conv, self.active, self.rows, self.weights = conv, active, rows, conv.effective_weights()
+        self.layers = _Layers(conv, graph, edge_weight, rows)
+        self.above: list[Tensor] = list(conv.biases[1:])
+        if active is not None:
+            self.above = [self._by_rows(partial(self._silenced, bias), active) for bias in self.above]
+
+    def _by_rows(self, func: Callable[..., Tensor], *sources: Tensor | None) -> Tensor:
+        return self.rows.by_rows(func, max(self.conv.in_feats, self.conv.out_feats), *sources)
+
+    def _silenced(self, current: Tensor, active: Tensor) -> Tensor:
+        """Return the current with that of inactive nodes so low that they stay silent."""
+        current = current.expand(len(active), -1)
+        return current.masked_fill(~active[:, None], _SILENT * self.conv.lif.threshold)
+
+    def entry(
+        self, feat: Tensor | None, injected: Tensor | None, current: Tensor | None, simulated: bool
+    ) -> ConstantInput | DrawnInput:
+        """Return what enters layer 1; for the solver all of it is constant."""
+        conv, hops = self.conv, self.conv.compensation_hops
+
+        def base(source: Tensor, current: Tensor | None, active: Tensor | None) -> Tensor:
+            constant = conv._current(None, len(source), current)
+            return constant if active is None else self._silenced(constant, active)
+
+        def weighted(source: Tensor) -> Tensor:
+            return functional.linear(source, conv.injection_weight)
+
+        source, given = feat if injected is None else injected, (current, self.active)
+        if not simulated and not conv.compensation:
+            return ConstantInput(*[self._by_rows(base, source, *given)] * 3)
+        if conv.encoding == "bernoulli":
+            if feat is None:
+                raise ConfigError("Bernoulli encoding draws from the features: pass feat, not injected")
+            if simulated:
+                return self._drawn(self._by_rows(base, source, *given), feat)
+            mean = BernoulliEncoder(conv.latency).mean(feat, conv.lif.leak)
+            source = mean if injected is None else source
+        enters: Callable[[Tensor], Tensor] = weighted
+        if injected is None:
+            assert source is not None
+            if hops and conv.in_feats > conv.out_feats:  # the narrower side is aggregated
+                source, enters = self._by_rows(weighted, source), lambda entering: entering
+            source = self.layers.gather(source, hops)
+        if conv.compensation:
+            full = self._by_rows(lambda source, *given: base(source, *given) + enters(source), source, *given)
+            return ConstantInput(full, full, full)
+        later, entering = self._by_rows(base, source, *given), self._by_rows(enters, source)
+        share = conv.lif.leak ** (conv.latency - 1) / sum(conv.lif.leak**i for i in range(conv.latency))
+        mean = self._by_rows(lambda later, entering: later + entering * share, later, entering)
+        return ConstantInput(self._by_rows(torch.add, later, entering), later, mean)
+
+    def _drawn(self, base: Tensor, feat: Tensor) -> DrawnInput:
+        conv, layers, encoder = self.conv, self.layers, BernoulliEncoder(1)
+        check_probabilities(feat)
+        return DrawnInput(
+            base,
+            lambda: layers.gather(encoder(feat)[0], conv.compensation_hops),
+            conv.injection_weight,
+            conv.compensation,
+            conv.latency,
+            conv.lif.leak,
+        )
+
+    def _inputs(self, first: Tensor) -> list[Tensor]:
+        """Return the arguments of the layers' map, in units of the threshold."""
+        currents, weights = [first, *self.above], [weight for weight in self.weights if weight is not None]
+        threshold = self.conv.lif.threshold
+        if threshold != 1:
+            scaled = [self._by_rows(lambda x: x / threshold, x) if x.dim() == 2 else x / threshold for x in currents]
+            currents, weights = scaled, [weight / threshold for weight in weights]
+        # A fixed edge weight stays out: as an input it would be a new tensor, and be prepared anew, at each call.
+        edge_weight = self.layers.edge_weight
+        return [*currents, *weights, *([edge_weight] if edge_weight.requires_grad else [])]
+
+    def _equilibrium(self, func: Any, x0: Tensor, inputs: Sequence[Tensor], at: bool) -> tuple[Tensor, SolverInfo]:
+        conv = self.conv
+        exact = conv.gradient == "implicit" and conv.feedback
+        return equilibrium(
+            func,
+            x0,
+            inputs,
+            at=at,
+            solver=conv.solver,
+            max_iter=conv.max_iter,
+            tol=conv.tol,
+            adjoint_max_iter=conv.adjoint_max_iter if exact else 0,
+            adjoint_tol=conv.adjoint_tol,
+            on_adjoint=conv.on_adjoint,
+        )
+
+    def solved(self, first: Tensor, state: EquilibriumState | None) -> tuple[Tensor, EquilibriumState]:
+        """Return the rates of the equilibrium under a constant current into layer 1."""
+        inputs = self._inputs(first)
+        if state is None:
+            with torch.no_grad():
+                start = self.layers(None, *inputs)
+        else:
+            start = state.rate.detach()
+        rate, info = self._equilibrium(self.layers, start, inputs, at=False)
+        return rate, self._state(self.layers.rates, rate, info)
+
+    def simulated(
+        self, entry: ConstantInput | DrawnInput, state: EquilibriumState | None
+    ) -> tuple[Tensor, EquilibriumState]:
+        """Return the rates of the spiking simulation, with the layer's gradient at them."""
+        conv, layers, taped = self.conv, self.layers, torch.is_grad_enabled()
+        with torch.set_grad_enabled(taped and conv.gradient == "bptt"):
+            spiking = self._simulate(entry, state, with_slopes=taped and conv.gradient == "trace")
+        rate = spiking.rates[-1]
+        if self.rows.on_disk:
+            return rate, self._state(spiking.rates, rate, None)
+        inputs = self._inputs(entry.mean)
+        if conv.gradient in ("implicit", "one-step"):
+            rate, info = self._equilibrium(layers, rate, inputs, at=True)
+        else:
+            with torch.no_grad():  # for the gap
+                _, info = self._equilibrium(layers, rate, inputs, at=True)
+            if spiking.slopes:
+                traced = _TracedLayers(layers, spiking.rates, spiking.slopes)
+                rate, _ = self._equilibrium(traced, rate, inputs, at=True)
+        return rate, self._state(spiking.rates, rate, replace(info, steps=conv.latency))
+
+    def _simulate(
+        self, entry: ConstantInput | DrawnInput, state: EquilibriumState | None, with_slopes: bool
+    ) -> Simulated:
+        conv = self.conv
+        if state is None:
+            like = entry.later
+            membranes = [like.new_tensor(conv.lif.threshold / 2).expand(like.shape)] * conv.num_layers
+        else:
+            membranes = [u.detach() for u in state.membrane]
+        return simulate(
+            conv.lif,
+            conv.latency,
+            entry.at,
+            self.above,
+            self.weights,
+            self.layers.sums,
+            membranes,
+            self.rows,
+            with_slopes,
+            packed=conv.backend == "packed",
+        )
+
+    def _state(self, rates: Sequence[Tensor], rate: Tensor, info: SolverInfo | None) -> EquilibriumState:
+        # Equation 9: the next snapshot starts at the rates. A node that was silent so far starts at half the threshold.
+        threshold = self.conv.lif.threshold
+
+        def membrane(rate: Tensor, active: Tensor | None) -> Tensor:
+            potential = rate * threshold if threshold != 1 else rate
+            return potential if active is None else potential.masked_fill(~active[:, None], threshold / 2)
+
+        membranes = [a.detach() for a in rates]
+        if threshold != 1 or self.active is not None:
+            membranes = [self._by_rows(membrane, a, self.active) for a in membranes]
+        return EquilibriumState(tuple(membranes), rate.detach(), info)
+
+
+def _check_counts(least: int = 1, **counts: int) -> None:
+    for name, count in counts.items():
+        if count < least:
+            raise ConfigError(f"{name} must be at least {least}, but got {count}")
+
+
+def _check_call(
+    conv: EquilibriumSpikingConv,
+    graph: Any,
+    feat: Tensor | None,
+    injected: Tensor | None,
+    state: EquilibriumState | None,
+    active: Tensor | None,
+) -> Tensor:
+    """Raise unless all arguments of a call fit each other; return the features."""
+    check_one_edge_type(graph)
+    if graph.is_block or not graph.is_homogeneous:
+        raise DGLGraphError(
+            "an equilibrium needs the rates of every node, but this graph is a block or bipartite: its source "
+            "nodes are not its destination nodes. Use the subgraph that the nodes induce (dgl.node_subgraph), or "
+            "cache the equilibrium of the whole graph (dgl_dysign.training.EquilibriumCache) and call respond() on "
+            "rows of it"
+        )
+    source = feat if injected is None else injected
+    if source is None:
+        raise ConfigError("one of feat and injected must be given, but both are None")
+    check_rows(graph, source)
+    if source.dim() != 2 or source.shape[1] != conv.in_feats:
+        raise DGLGraphError(f"feat must have shape (N, {conv.in_feats}), but has {tuple(source.shape)}")
+    size = (graph.num_nodes(), conv.out_feats)
+    _check_state(state, conv.num_layers, size)
+    if active is not None and (active.dtype != torch.bool or active.shape != size[:1]):
+        raise DGLGraphError(
+            f"active must be a bool mask of shape {size[:1]}, but is {active.dtype} of {tuple(active.shape)}"
+        )
+    return source
+
+
+def _check_state(state: EquilibriumState | None, num_layers: int, size: tuple[int, int]) -> None:
+    if state is None:
+        return
+    if not isinstance(state, EquilibriumState):  # SAGEConv and GATConv have edge weights in this place
+        raise ConfigError(
+            f"state must be an EquilibriumState, as the last call returned it, but got {type(state).__name__}; "
+            f"edge weights are passed by name, edge_weight=..."
+        )
+    shapes = [tuple(x.shape) for x in (*state.membrane, state.rate)]
+    if shapes != [size] * (num_layers + 1):
+        raise DGLGraphError(
+            f"state must have {num_layers} membranes and a rate of shape {size}, but has {shapes}; "
+            f"gather the rows of a subgraph with state.rows(nodes)"
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.nn._autocast import full_precision
-from dgl_dysign.nn.bernoulli_encoder import BernoulliEncoder
+from dgl_dysign.nn.encoders import BernoulliEncoder
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.ops import NORMS, aggregate
 from dgl_dysign.ops._checks import DGLConfigError, DGLGraphError, check_choice, check_one_edge_type, check_rows

@@ -96,6 +96,11 @@ class PackedSpikes:
         bits = self.words[..., None] >> torch.arange(_WORD, device=self.words.device) & 1
         return bits.flatten(-2)[..., : self.size].to(dtype)
 
+    def columns(self, block: slice) -> PackedSpikes:
+        """Return some features of spikes ``(N, size)``; the block must begin with a word."""
+        words = self.words[:, block.start // _WORD : -(-block.stop // _WORD)].contiguous()
+        return PackedSpikes(words, block.stop - block.start)
+
     @property
     def shape(self) -> torch.Size:
         """The shape of what is packed, ``(N, *, size)``."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dgl_dysign.data.row_store import RowFiles, column_blocks, row_blocks
+from dgl_dysign.data.row_store import BLOCK_BYTES, RowStore
 from dgl_dysign.models import DySIGN, Snapshot, StreamedSnapshots
 from dgl_dysign.training.read_ahead import ReadAhead
 
@@ -40,9 +40,9 @@ class EquilibriumCache:
         What the model reads.
     label_feat : Tensor, optional
         Label features of all nodes.
-    files : RowFiles, optional
-        Keep rates and messages there instead of in memory, and read rows of announced batches ahead. On one device the
-        numbers are the same, bit for bit.
+    files : RowStore, optional
+        Where rates and messages lie; by default in memory. With `RowFiles` the rows of announced batches are read
+        ahead. On one device the numbers are the same, bit for bit.
     """
 
     def __init__(
@@ -50,10 +50,11 @@ class EquilibriumCache:
         model: DySIGN,
         snapshots: Sequence[Snapshot],
         label_feat: Tensor | None = None,
-        files: RowFiles | None = None,
+        files: RowStore | None = None,
     ) -> None:
-        self.model, self.snapshots, self.label_feat, self.files = model, snapshots, label_feat, files
-        self._ahead = None if files is None else ReadAhead(self._read)
+        self.model, self.snapshots, self.label_feat = model, snapshots, label_feat
+        self.rows = RowStore(BLOCK_BYTES) if files is None else files  # the blocks are those of files: so are the bits
+        self._ahead = ReadAhead(self._read, depth=2 if self.rows.on_disk else 0)
         self.injected: list[Tensor] = []
         self.active: list[Tensor] = []
         for place in range(len(snapshots)):  # by place: a loop over snapshots would hold one while the next is made
@@ -62,23 +63,11 @@ class EquilibriumCache:
         self.messages = [self._zeros(x) if model.conv.feedback else None for x in self.injected]
 
     def _take(self, snapshot: Snapshot) -> None:
-        self.injected.append(self._inject(snapshot))
+        self.injected.append(self.model.conv.inject(snapshot.graph, snapshot.feat, snapshot.edge_weight, self.rows))
         self.active.append(snapshot.active)
 
-    def _inject(self, snapshot: Snapshot) -> Tensor:
-        found = self.model.conv.inject(snapshot.graph, snapshot.feat, snapshot.edge_weight)
-        if self.files is None or found is snapshot.feat:
-            return found
-        return self.files.keep(found)
-
     def _zeros(self, like: Tensor) -> Tensor:
-        width = self.model.conv.out_feats
-        if self.files is None:
-            return like.new_zeros(len(like), width)
-        return self.files.zeros(len(like), width, like.dtype)
-
-    def _blocks(self, rows: int, width: int) -> Iterator[slice]:
-        return row_blocks(rows, width) if self.files is None else self.files.row_blocks(rows, width)
+        return self.rows.zeros(len(like), self.model.conv.out_feats, like.dtype, like.device)
 
     @torch.no_grad()
     def refresh(self, steps: int = 1) -> float:
@@ -98,7 +87,7 @@ class EquilibriumCache:
         """Let the rates of a snapshot respond to its messages; return their relative change."""
         rates, messages, coupling = self.rates[place], self.messages[place], self.model.coupling
         device, moved, size = self.model.bias.device, 0.0, 0.0
-        for rows in self._blocks(len(rates), max(rates.shape[1], self.injected[place].shape[1])):
+        for rows in self.rows.row_blocks(len(rates), max(rates.shape[1], self.injected[place].shape[1])):
             before, current = rates[rows].to(device), None
             if coupling is not None and place:
                 current = coupling * self.rates[place - 1][rows].to(device)
@@ -115,47 +104,36 @@ class EquilibriumCache:
         conv, rates, messages = self.model.conv, self.rates[place], self.messages[place]
         if messages is None:
             return
-        snapshot = self.snapshots[place]
+        snapshot, device = self.snapshots[place], self.model.bias.device
 
         def sums(part: Tensor) -> Tensor:
-            return conv.messages(snapshot.graph, part, snapshot.edge_weight)
+            return conv.messages(snapshot.graph, part.to(device), snapshot.edge_weight)
 
-        if self.files is None:
-            for block in column_blocks(*rates.shape):
-                messages[:, block] = sums(rates[:, block].contiguous())
-        else:
-            device, keep = self.model.bias.device, self.files.keep
-            parts = self.files.columns(rates)
-            self.files.join(messages, [(block, keep(sums(part.to(device)))) for block, part in parts])
-
-    def _copy(self, target: Tensor, source: Tensor) -> Tensor:
-        return target.copy_(source) if self.files is None else self.files.copy(target, source)
+        self.rows.by_columns(sums, rates, out=messages)
 
     def announce(self, batches: Sequence[Tensor]) -> None:
-        """Say which batches `logits` will be asked for, in this order: rows on disk are then read ahead."""
-        if self.files is not None and self._ahead is not None:
-            self._ahead.announce(batches)
+        """Say which batches `logits` will be called with, in this order: rows on disk are then read ahead."""
+        self._ahead.announce(batches)
 
     def _read(self, nodes: Tensor) -> _Rows:
-        device = self.model.bias.device
-        at = nodes if self.files is None else nodes.cpu()
-        if self.files is not None:
-            self.files.in_order(False)
-        found = _Rows(
-            [None if m is None else m[at].to(device) for m in self.messages],
-            [x[at].to(device) for x in self.injected],
+        def read(source: Tensor) -> Tensor:
+            return source[nodes.to(source.device)].to(self.model.bias.device)
+
+        self.rows.in_order(False)
+        batch = _Rows(
+            [None if m is None else read(m) for m in self.messages],
+            [read(x) for x in self.injected],
             [a[nodes] for a in self.active],
             None if self.label_feat is None else self.label_feat[nodes],
         )
-        if self.files is not None:
-            self.files.release()
-        return found
+        self.rows.release()
+        return batch
 
     def logits(self, nodes: Tensor) -> Tensor:
         """Return the logits of some nodes."""
         if not torch.is_grad_enabled() and len(nodes) > _SCORED:
             return torch.cat([self.logits(part) for part in nodes.split(_SCORED)])
-        return self.model.respond(*(self._read(nodes) if self._ahead is None else self._ahead.take(nodes)))
+        return self.model.respond(*self._ahead.take(nodes))
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         """Return what a checkpoint needs to go on with the same numbers."""
@@ -165,6 +143,6 @@ class EquilibriumCache:
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
         """Take up what `state_dict` returned."""
         for rates, saved in zip(self.rates, state["rates"], strict=True):
-            self._copy(rates, saved)
+            self.rows.copy(rates, saved)
         for place in range(len(self.snapshots)):
             self._gather(place)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from dgl_dysign.data import row_store
-from dgl_dysign.data.row_store import RowFiles, column_blocks, row_blocks
+from dgl_dysign.data.row_store import RowFiles, RowStore, column_blocks, row_blocks
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops import PackedSpikes
 
 
 def resident(kind):
@@ -107,9 +108,8 @@ def test_column_blocks_are_all_columns_once_and_fit(rows, width):
         assert block.stop - block.start == 32 or 4 * rows * (block.stop - block.start) <= 1 << 26
 
 
-def test_copy_of_columns(tmp_path, monkeypatch):
-    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 24)  # three rows
-    files = RowFiles(tmp_path)
+def test_copy_of_columns(tmp_path):
+    files = RowFiles(tmp_path, 24)  # three rows
     rows, source = files.zeros(10, 6), torch.randn(10, 2)
     files.copy(rows[:, 2:4], source)
     assert torch.equal(rows[:, 2:4], source)
@@ -118,18 +118,32 @@ def test_copy_of_columns(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("width", [0, 1, 32, 33, 70])
-def test_columns_are_those_of_the_source(width, tmp_path, monkeypatch):
-    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 4 * 7 * 32)  # seven rows of a block of columns
-    files, source = RowFiles(tmp_path), torch.randn(10, width)
-    found = [(block, part.clone()) for block, part in files.columns(source)]
-    assert [block for block, _ in found] == column_blocks(10, width)
-    for block, part in found:
-        assert torch.equal(part, source[:, block])
+def test_columns_are_those_of_the_source(width, tmp_path):
+    size, source = 4 * 7 * 32, torch.randn(10, width)  # seven rows of a block of columns
+    for rows in (RowFiles(tmp_path, size), RowStore(size)):
+        found = [(block, part.clone()) for block, part in rows.columns(source)]
+        assert [block for block, _ in found] == column_blocks(10, width, block_bytes=size)
+        for block, part in found:
+            assert torch.equal(part, source[:, block])
 
 
-def test_pieces_are_joined_side_by_side(tmp_path, monkeypatch):
-    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 4 * 5 * 3)  # three rows
-    files, expected = RowFiles(tmp_path), torch.arange(50.0).view(10, 5)
+def test_pieces_are_joined_side_by_side(tmp_path):
+    files, expected = RowFiles(tmp_path, 4 * 5 * 3), torch.arange(50.0).view(10, 5)
     pieces = [(columns, files.keep(expected[:, columns])) for columns in (slice(3, 5), slice(0, 3))]
     assert torch.equal(files.join(files.zeros(10, 5), pieces), expected)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [None, 4 * 4 * 70])
+def test_functions_of_rows_and_of_columns_are_those_of_the_whole(size, tmp_path):
+    source, mask = torch.randn(11, 70), torch.arange(11) % 2 == 0
+    spikes = PackedSpikes.pack((source > 0).float())
+    for rows in (RowFiles(tmp_path, size), RowStore(size or 1 << 40)):
+        doubled = rows.by_rows(lambda x, keep, none: 2 * x * keep[:, None], 70, source, mask, None)
+        assert torch.equal(doubled, 2 * source * mask[:, None])
+        assert torch.equal(rows.by_columns(lambda x: x.cumsum(0), source), source.cumsum(0))
+        assert torch.equal(rows.by_columns(lambda x: x.unpack(), spikes), spikes.unpack())
+        out = torch.empty(11, 70)
+        assert rows.by_columns(lambda x: -x, source, out) is out
+        assert torch.equal(out, -source)
     assert not list(tmp_path.iterdir())

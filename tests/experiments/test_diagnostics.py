@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.data.row_store import RowStore
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.evaluation import confusion
 from dgl_dysign.experiments import diagnostics
@@ -59,15 +60,14 @@ def whole(data, t):
     return load_snapshots(data, [t], 0.1)[0]
 
 
-@pytest.mark.parametrize("at_once", [1 << 20, 6 * 16], ids=["all nodes", "sixteen"])
+@pytest.mark.parametrize("rows", [RowStore(), RowStore(step_bytes=4 * 6 * 16)], ids=["all nodes", "sixteen"])
 @pytest.mark.parametrize(("layers", "leak"), [(1, 1.0), (2, 0.7)])
-def test_rates_are_the_weighted_means_of_the_spikes(data, layers, leak, at_once, monkeypatch):
-    monkeypatch.setattr("dgl_dysign.nn._simulation._NUMBERS_AT_ONCE", at_once)
+def test_rates_are_the_weighted_means_of_the_spikes(data, layers, leak, rows):
     torch.manual_seed(0)
     model = DySIGN(2 * data.feature_dim, 6, 3, num_layers=layers, leak=leak, latency=5, compensation_hops=0).eval()
     spiking, nodes, snapshot = model.conv.lif.spiking, torch.tensor([3, 50, 3]), whole(data, data.num_snapshots - 1)
-    spikes = spikes_of(model, snapshot, nodes)
-    ((rate, _),) = model.rates([snapshot], simulate=True)
+    spikes = spikes_of(model, snapshot, nodes, rows)
+    ((rate, _),) = model.rates([snapshot], simulate=True, rows=rows)
     assert spikes.shape == (5, 3, 6)
     assert set(spikes.unique().tolist()) == {0.0, 1.0}
     assert torch.allclose(model.conv.lif.rate(spikes), rate[nodes], atol=1e-6)

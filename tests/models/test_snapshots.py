@@ -137,7 +137,7 @@ def test_evenly_spaced_refuses(count):
 
 @pytest.mark.parametrize("scaling", ["standard", "unit"])
 def test_streamed_snapshots_are_the_same_bit_for_bit(data, tmp_path, monkeypatch, scaling):
-    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 1200)  # a few rows, and three blocks of columns
+    monkeypatch.setattr(row_store, "BLOCK_BYTES", 1200)  # a few rows, and three blocks of columns
     streamed = StreamedSnapshots(data, (1, 3), RowFiles(tmp_path), 0.3, (2, 0), scaling)
     expected = load_snapshots(data, (1, 3), 0.3, (2, 0), scaling)
     assert len(streamed) == 2

@@ -9,6 +9,7 @@ from torch.nn.functional import hardtanh
 
 from dgl_dysign import ops
 from dgl_dysign._dgl import dgl
+from dgl_dysign.data.row_store import RowStore
 from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
 from tests.nn.conv_cases import assert_conv, features, undirected
@@ -159,33 +160,30 @@ def test_rates_tend_to_the_equilibrium_as_one_over_latency():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("at_once", [1 << 20, 300])
-def test_packed_spikes_give_the_bits_of_floats(options, at_once, monkeypatch):
-    monkeypatch.setattr("dgl_dysign.nn._simulation._NUMBERS_AT_ONCE", at_once)  # all nodes, or four, step together
+@pytest.mark.parametrize("rows", [RowStore(), RowStore(step_bytes=1200)], ids=["all nodes", "four"])
+def test_packed_spikes_give_the_bits_of_floats(options, rows):
     graph, weight = undirected()
     weight, found = weight.float(), {}
     for backend in ("packed", "float"):
         torch.manual_seed(0)
         conv = EquilibriumSpikingConv(5, 70, backend=backend, **options)  # one whole word of neurons, and a part
-        rate, state = conv(graph, features().float(), edge_weight=weight)
+        rate, state = conv(graph, features().float(), edge_weight=weight, rows=rows)
         rate.sum().backward()
         with torch.no_grad():
-            later, _ = conv(graph, features().float(), state, edge_weight=weight)
+            later, _ = conv(graph, features().float(), state, edge_weight=weight, rows=rows)
         assert 0.05 < rate.mean() < 0.95
         found[backend] = rate, later, *(parameter.grad for parameter in conv.parameters())
     assert all(torch.equal(a, b) for a, b in zip(found["packed"], found["float"], strict=True))
 
 
 @pytest.mark.parametrize("backend", ["packed", "float"])
-def test_nodes_that_step_together_are_no_matter(backend, monkeypatch):
+def test_nodes_that_step_together_are_no_matter(backend):
     graph, weight = undirected()
     conv = EquilibriumSpikingConv(5, 70, num_layers=2, leak=0.9, gradient="trace", backend=backend)
     found = []
-    for at_once in (1 << 20, 300, 1):
-        monkeypatch.setattr("dgl_dysign.nn._simulation._NUMBERS_AT_ONCE", at_once)
-        found.append(
-            torch.autograd.grad(conv(graph, features().float(), None, weight.float())[0].sum(), conv.biases[0])
-        )
+    for step_bytes in (1 << 22, 1200, 4):
+        rate, _ = conv(graph, features().float(), None, weight.float(), rows=RowStore(step_bytes=step_bytes))
+        found.append(torch.autograd.grad(rate.sum(), conv.biases[0]))
     torch.testing.assert_close(found[1], found[0])
     torch.testing.assert_close(found[2], found[0])
 
@@ -206,23 +204,31 @@ def test_nothing_of_a_call_waits_for_the_garbage_collector(simulate):
             gc.enable()
 
 
-def test_the_packed_path_is_taken_where_it_can_be(monkeypatch):
+class Recorder(RowStore):
+    """Remembers what was aggregated."""
+
+    def __init__(self):
+        super().__init__()
+        self.kinds = set()
+
+    def by_columns(self, func, source, out=None):
+        self.kinds.add(type(source))
+        return super().by_columns(func, source, out)
+
+
+def test_the_packed_path_is_taken_where_it_can_be():
     graph, _ = undirected()
-    seen = []
-    real = ops.fire_packed
-    monkeypatch.setattr("dgl_dysign.nn._simulation.fire_packed", lambda *args: seen.append(1) or real(*args))
-    for options, taken in (
-        ({}, True),
-        ({"backend": "float"}, False),
-        ({"gradient": "bptt"}, False),
-        ({"surrogate": ops.Surrogate("arctan").__call__}, False),
+    for options, dtype, packed in (
+        ({}, torch.float32, True),
+        ({"backend": "float"}, torch.float32, False),
+        ({"gradient": "bptt"}, torch.float32, False),
+        ({"surrogate": ops.Surrogate("arctan").__call__}, torch.float32, False),
+        ({}, torch.float64, False),
     ):
-        seen.clear()
-        conv = EquilibriumSpikingConv(5, 6, **{"gradient": "trace", **options})
-        conv(graph, features().float())
-        assert bool(seen) == taken, options
-    conv.double()(graph, features())
-    assert not seen
+        rows = Recorder()
+        conv = EquilibriumSpikingConv(5, 6, **{"gradient": "trace", "feedback_hops": 2, **options}).to(dtype)
+        conv(graph, features().to(dtype), rows=rows)
+        assert (ops.PackedSpikes in rows.kinds) == packed, options
 
 
 def test_leak_leaves_a_floor():

@@ -5,8 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dgl_dysign.data import row_store
-from dgl_dysign.data.row_store import RowFiles
+from dgl_dysign.data.row_store import RowFiles, RowStore
 from dgl_dysign.training import EquilibriumCache
 from tests.models.snapshot_cases import C, N, dense_rates, growing, label_features, made
 from tests.nn.equilibrium_oracle import adjacency, turn
@@ -96,10 +95,9 @@ def test_state_round_trip(tmp_path):
 
 
 @pytest.mark.parametrize("options", [*OPTIONS, {"compensation_hops": 1}], ids=str)
-def test_on_disk_it_is_the_same_bit_for_bit(options, tmp_path, monkeypatch):
-    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 4 * 40 * 4)  # four rows, and 32 columns
-    found = []
-    for files in (None, RowFiles(tmp_path)):
+def test_on_disk_it_is_the_same_bit_for_bit(options, tmp_path):
+    found, block = [], 4 * 40 * 4  # four rows, and 32 columns
+    for files in (RowStore(block), RowFiles(tmp_path, block)):
         model = made(**{"hidden": 40, **options}).train()  # 40: more than one block of columns
         torch.manual_seed(1)
         cache = EquilibriumCache(model, growing(), label_features() if model.label_feats else None, files)
@@ -117,11 +115,10 @@ def test_on_disk_it_is_the_same_bit_for_bit(options, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_blocks_of_rows_are_the_whole(monkeypatch):
+def test_blocks_of_rows_are_the_whole():
     whole = cache_of({"coupling": True})
     gap = whole.refresh(3)
-    monkeypatch.setattr(row_store, "_BLOCK_BYTES", 100)  # four rows
-    parts = cache_of({"coupling": True})
+    parts = EquilibriumCache(whole.model, whole.snapshots, files=RowStore(100))  # four rows
     assert abs(parts.refresh(3) - gap) < 1e-12
     for one, two in zip(whole.rates, parts.rates, strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-12)

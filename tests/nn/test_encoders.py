@@ -1,10 +1,10 @@
-"""Drawn spikes: values, expectation, seeds, gradient."""
+"""Constant currents and drawn spikes: values, expectation, seeds, memory, gradient."""
 
 import pytest
 import torch
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.nn import BernoulliEncoder
+from dgl_dysign.nn import BernoulliEncoder, ConstantEncoder
 
 
 def test_mean_of_the_spikes_is_the_feature():
@@ -44,8 +44,18 @@ def test_features_outside_the_unit_interval(bad):
         BernoulliEncoder()(torch.tensor([0.5, bad]))
 
 
-def test_errors_and_repr():
+def test_repeats_without_copying():
+    feat = torch.randn(4, 2, requires_grad=True)
+    currents = ConstantEncoder(3)(feat)
+    assert currents.shape == (3, 4, 2)
+    assert currents.data_ptr() == feat.data_ptr()
+    currents.sum().backward()
+    assert torch.equal(feat.grad, torch.full((4, 2), 3.0))
+
+
+@pytest.mark.parametrize("kind", [ConstantEncoder, BernoulliEncoder])
+def test_errors_and_repr(kind):
     with pytest.raises(ConfigError, match="latency"):
-        BernoulliEncoder(0)
-    assert repr(BernoulliEncoder(4)) == "BernoulliEncoder(latency=4)"
-    assert BernoulliEncoder(4)(torch.zeros(0, 2)).shape == (4, 0, 2)
+        kind(0)
+    assert repr(kind()) == f"{kind.__name__}(latency=8)"
+    assert kind(4)(torch.zeros(0, 2)).shape == (4, 0, 2)

@@ -1,4 +1,4 @@
-"""The encoder that draws spikes."""
+"""Encoders: features as the input of each of the latency steps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,56 @@ from torch import Tensor, nn
 from dgl_dysign.errors import ConfigError
 
 
-class BernoulliEncoder(nn.Module):
+class _Encoder(nn.Module):
+    def __init__(self, latency: int = 8) -> None:
+        super().__init__()
+        if latency < 1:
+            raise ConfigError(f"latency must be at least 1, but got {latency}")
+        self.latency = latency
+
+    def extra_repr(self) -> str:
+        """Describe the encoder in one line."""
+        return f"latency={self.latency}"
+
+
+class ConstantEncoder(_Encoder):
+    """Feed features as a constant current: the same at every step.
+
+    Everything that is linear in a constant current can be computed once, before the loop over the steps.
+
+    Parameters
+    ----------
+    latency : int, default 8
+        Number of steps.
+
+    Shapes
+    ------
+    feat ``(*)`` -> ``(latency, *)``, a view that takes no memory.
+
+    Raises
+    ------
+    ConfigError
+        If ``latency`` is below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.nn import ConstantEncoder
+    >>> ConstantEncoder(latency=3)(torch.tensor([0.5, 2.0]))
+    tensor([[0.5000, 2.0000],
+            [0.5000, 2.0000],
+            [0.5000, 2.0000]])
+    """
+
+    def forward(self, feat: Tensor) -> Tensor:
+        """Return ``feat`` at every step, ``(latency, *)``."""
+        return feat.expand(self.latency, *feat.shape)
+
+
+class BernoulliEncoder(_Encoder):
     r"""Draw a spike at each step with the feature as its probability: :math:`P(\tilde x_\tau = 1) = x`.
 
-    Equation 6 of Dy-SIGN (AAAI 2024). The gradient passes straight through to the features, whose expectation the
-    spikes are.
+    Equation 6 of Dy-SIGN (AAAI 2024). The gradient passes straight through to the features, the spikes' expectation.
 
     Parameters
     ----------
@@ -38,44 +83,18 @@ class BernoulliEncoder(nn.Module):
             [0., 1.]])
     """
 
-    def __init__(self, latency: int = 8) -> None:
-        super().__init__()
-        if latency < 1:
-            raise ConfigError(f"latency must be at least 1, but got {latency}")
-        self.latency = latency
-
     def forward(self, feat: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``(latency, *)`` spikes.
-
-        Parameters
-        ----------
-        feat : Tensor
-            Probabilities.
-        generator : torch.Generator, optional
-            Where the randomness comes from; PyTorch's own if not given.
-        """
+        """Draw ``(latency, *)`` spikes with the features as probabilities, from PyTorch's or another generator."""
         check_probabilities(feat)
         drawn = torch.bernoulli(feat.detach().expand(self.latency, *feat.shape), generator=generator)
         return drawn + (feat - feat.detach()) if feat.requires_grad else drawn
 
     def mean(self, feat: Tensor, leak: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
-        r"""Draw the weighted mean of the spikes of all steps, without holding them.
+        r"""Draw the weighted mean of the spikes of all steps, of the shape of ``feat``, without holding them.
 
         .. math:: \bar x = \sum_\tau \lambda^{K-\tau} \tilde x_\tau \Big/ \sum_\tau \lambda^{K-\tau}
 
-        Parameters
-        ----------
-        feat : Tensor
-            Probabilities.
-        leak : float, default 1
-            The weight's base :math:`\lambda`.
-        generator : torch.Generator, optional
-            Where the randomness comes from.
-
-        Returns
-        -------
-        Tensor
-            The shape of ``feat``.
+        The base :math:`\lambda` is ``leak``.
         """
         check_probabilities(feat)
         with torch.no_grad():
@@ -86,19 +105,9 @@ class BernoulliEncoder(nn.Module):
             drawn = total.div_(weight)
         return drawn + (feat - feat.detach()) if feat.requires_grad else drawn
 
-    def extra_repr(self) -> str:
-        """Describe the encoder in one line."""
-        return f"latency={self.latency}"
-
 
 def check_probabilities(feat: Tensor) -> None:
-    """Raise ``ConfigError`` unless every feature lies in [0, 1].
-
-    Raises
-    ------
-    ConfigError
-        Naming the range that was found.
-    """
+    """Raise ``ConfigError`` unless every feature lies in [0, 1]."""
     if feat.numel() and not bool(((feat >= 0) & (feat <= 1)).all()):
         raise ConfigError(
             f"Bernoulli encoding needs features in [0, 1], but they span [{float(feat.min()):.4g}, "
