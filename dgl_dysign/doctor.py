@@ -70,12 +70,12 @@ def check_versions() -> list[Check]:
     ok = _release(platform.python_version()) >= _release(python)
     checks.append(Check("python", ok, platform.python_version(), "" if ok else f"use Python {python} or newer"))
     for package, version in least.items():
-        found = _dgl.installed_version(package)
-        ok = found is not None and _release(found) >= _release(version)
-        checks.append(Check(package, ok, found or "missing", "" if ok else f"pip install '{package}>={version}'"))
+        installed = _dgl.installed_version(package)
+        ok = installed is not None and _release(installed) >= _release(version)
+        checks.append(Check(package, ok, installed or "missing", "" if ok else f"pip install '{package}>={version}'"))
     for package, extra in OPTIONAL.items():
-        found = _dgl.installed_version(package) or f"not installed (optional: pip install 'dgl-dysign[{extra}]')"
-        checks.append(Check(package, True, found))
+        installed = _dgl.installed_version(package) or f"not installed (optional: pip install 'dgl-dysign[{extra}]')"
+        checks.append(Check(package, True, installed))
     return checks
 
 

@@ -41,7 +41,7 @@ with `pip install dgl-dysign[pyg]`
         raise BackendError(f"{module}: found {found}, expected it; install it with `pip install {wanted}`") from error
 
 
-def stream_of(form: str, columns: Mapping[str, Any], given: Mapping[str, Any]) -> EventStream:
+def stream_of(form: str, columns: Mapping[str, Any], options: Mapping[str, Any]) -> EventStream:
     """Make a stream of what a format holds and of what its user says besides.
 
     Parameters
@@ -49,25 +49,25 @@ def stream_of(form: str, columns: Mapping[str, Any], given: Mapping[str, Any]) -
     form : str
         What the format is called.
     columns : mapping
-        Fields of :class:`EventStream`, events in any order; those that are None are left to `given`.
-    given : mapping
-        Fields that go before those of `columns`, rows in the same order. Ranges of snapshots alone suffice: they say
+        Fields of :class:`EventStream`, events in any order; those that are None are left to `options`.
+    options : mapping
+        Fields that replace those of `columns`, rows in the same order. Ranges of snapshots alone suffice: they say
         which snapshot an event is in.
 
     Raises
     ------
     ConfigError
-        If `given` names no field.
+        If `options` names no field.
     DataError
         If a value is out of range.
     """
-    unknown = sorted(set(given) - _FIELDS)
+    unknown = sorted(set(options) - _FIELDS)
     if unknown:
         raise ConfigError(
             f"{form}: found the option {unknown[0]!r}, expected an option of this adapter or a field of EventStream: "
             f"{', '.join(sorted(_FIELDS))}"
         )
-    known = {**{name: value for name, value in columns.items() if value is not None}, **given}
+    known = {**{name: value for name, value in columns.items() if value is not None}, **options}
     if known.get("snapshot_begin") is not None and known.get("snapshot") is None:
         known["snapshot"] = np.searchsorted(known["snapshot_begin"], known["time"], side="right") - 1
     return EventStream.from_rows(**known)

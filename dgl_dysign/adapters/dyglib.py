@@ -53,7 +53,7 @@ class Adapter:
         zeros: bool | None = None,
         weight_as_feature: bool | None = None,
         round_features: bool = False,
-        **given: Any,
+        **fields: Any,
     ) -> EventStream:
         """Read the files.
 
@@ -68,7 +68,7 @@ class Adapter:
             Whether the first feature is the weight; default: as ``export.json`` says, else not.
         round_features : bool, default False
             Round features to float32. The files have float64, mostly read from decimal fractions.
-        **given
+        **fields
             Fields of the stream that replace those read, such as ``edge_id``, ``directed``, ``name``,
             ``time_unit``, ``node_offset``, ``snapshot_begin`` and ``snapshot_end``.
 
@@ -108,7 +108,7 @@ class Adapter:
             "name": path.stem.removeprefix("ml_"),
             **marker.fields(),
         }
-        return stream_of(_FORM, columns, given)
+        return stream_of(_FORM, columns, fields)
 
     def from_events(
         self,

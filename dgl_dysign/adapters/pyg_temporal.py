@@ -240,16 +240,16 @@ def _ranges(lists: Mapping[str, Sequence[Any]], number: int, fields: Mapping[str
     return counted_ranges(number)
 
 
-def _at_each(name: str, given: Any, own: np.ndarray | None, number: int) -> list[Any]:
+def _at_each(name: str, chosen: Any, own: np.ndarray | None, number: int) -> list[Any]:
     """Return the features or targets of each snapshot: those that are given, or the stream's own."""
-    if given is None:
+    if chosen is None:
         return [None if own is None else own.copy()] * number
     if own is not None:
         raise ConfigError(
             f"{name}: found some beside those of the stream, expected one of them; leave the stream's out with "
             f"stream.without({'node_feat' if name == 'features' else 'node_label'!r})"
         )
-    entries = [to_numpy(given(at)) for at in range(number)] if callable(given) else list(given)
+    entries = [to_numpy(chosen(at)) for at in range(number)] if callable(chosen) else list(chosen)
     if len(entries) != number:
         raise ConfigError(f"{name}: found {len(entries)} entries, expected {number}, one a snapshot")
     return entries

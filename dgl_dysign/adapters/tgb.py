@@ -46,7 +46,7 @@ class Adapter:
         return type(obj).__module__.startswith("tgb.linkproppred") and hasattr(obj, "full_data")
 
     def to_events(
-        self, obj: Any, *, weights: bool | None = None, round_features: bool = False, **given: Any
+        self, obj: Any, *, weights: bool | None = None, round_features: bool = False, **fields: Any
     ) -> EventStream:
         """Read ``full_data``, or a ``LinkPropPredDataset``.
 
@@ -59,7 +59,7 @@ class Adapter:
             are none.
         round_features : bool, default False
             Round features to float32. TGB's are float64, mostly read from decimal fractions.
-        **given
+        **fields
             Fields of the stream that TGB does not tell, such as ``num_nodes``, ``directed``, ``name``, ``time_unit``,
             ``node_offset``, ``node_label``, ``snapshot_begin`` and ``snapshot_end``.
 
@@ -82,7 +82,7 @@ class Adapter:
         columns = _columns(data, weights, round_features)
         if data is not obj:
             columns.update(name=getattr(obj, "name", None), node_feat=_node_features(obj, round_features))
-        return stream_of(_FORM, columns, given)
+        return stream_of(_FORM, columns, fields)
 
     def from_events(self, stream: EventStream, *, lose: Collection[str] = ()) -> dict[str, Any]:
         """Make ``full_data`` of a stream.

@@ -15,7 +15,7 @@ from dgl_dysign.adapters._shared import require
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.data.snapshot_edges import distinct_edges
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.evaluation.links import LinkModel
+from dgl_dysign.evaluation.links import LinkModel, score_candidates
 from dgl_dysign.evaluation.ranking import hits, mrr, tie_aware_rank
 from dgl_dysign.files import write_file
 
@@ -261,21 +261,13 @@ def _scores(
             progress(t + 1, last + 1)
 
 
-@torch.no_grad()
 def _scored(
     model: LinkModel, snapshot: int, stream: EventStream, rows: list[int], queries: dict[int, np.ndarray]
 ) -> tuple[int, Tensor, Tensor]:
-    src = torch.from_numpy(stream.src[rows])
     wrong = np.stack([queries[row] for row in rows])
     dst = torch.from_numpy(np.concatenate([stream.dst[rows][:, None], wrong], axis=1))
-    scores = model.score(snapshot, src, dst).detach().cpu()
-    if scores.shape != dst.shape:
-        raise DataError(
-            f"snapshot {snapshot}: found scores of shape {tuple(scores.shape)}, expected {tuple(dst.shape)}: one score "
-            "a candidate"
-        )
-    if bool(torch.isnan(scores).any()):
-        raise DataError(f"snapshot {snapshot}: found NaN among the scores, expected numbers: did training diverge?")
+    src = torch.from_numpy(stream.src[rows])
+    scores = score_candidates(f"snapshot {snapshot}", model, snapshot, src, dst, len(rows)).cpu()
     return len(rows), scores[:, 0], scores[:, 1:]
 
 

@@ -56,7 +56,7 @@ class Adapter:
         labels: str | None = None,
         weight_as_feature: bool | None = None,
         round_features: bool = False,
-        **given: Any,
+        **fields: Any,
     ) -> EventStream:
         """Read a folder of TGL's files.
 
@@ -71,7 +71,7 @@ class Adapter:
             Whether the first feature is the weight; default: as ``export.json`` says, else not.
         round_features : bool, default False
             Round features to float32, if the file has others.
-        **given
+        **fields
             Fields of the stream that replace those read, such as ``edge_id``, ``directed``, ``name``,
             ``time_unit``, ``node_offset``, ``snapshot_begin`` and ``snapshot_end``.
 
@@ -112,7 +112,7 @@ class Adapter:
         if path.exists() and kind != "drop":
             columns.update(_labels(path, kind, columns))
         columns["time"] = events["time"] + marker.shift
-        return stream_of(_FORM, columns, given)
+        return stream_of(_FORM, columns, fields)
 
     def from_events(
         self,

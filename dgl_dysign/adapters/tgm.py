@@ -48,7 +48,7 @@ class Adapter:
         return type(obj).__module__.startswith("tgm.") and type(obj).__name__ == "DGData"
 
     def to_events(
-        self, obj: Any, *, labels: str | None = None, drop: Collection[str] = (), **given: Any
+        self, obj: Any, *, labels: str | None = None, drop: Collection[str] = (), **fields: Any
     ) -> EventStream:
         """Read a ``DGData``.
 
@@ -61,7 +61,7 @@ class Adapter:
             there is some.
         drop : collection of str
             What of ``"node_x"``, ``"node_y"`` and ``"node_type"`` to leave out.
-        **given
+        **fields
             Fields of the stream that TGM does not tell, such as ``edge_id``, ``edge_weight``, ``directed``, ``name``,
             ``time_unit``, ``snapshot_begin`` and ``snapshot_end``.
 
@@ -98,7 +98,7 @@ class Adapter:
         }
         if obj.node_y_mask is not None and "node_y" not in drop:
             columns.update(_read_labels(obj, labels, columns))
-        return stream_of(_FORM, columns, given)
+        return stream_of(_FORM, columns, fields)
 
     def from_events(self, stream: EventStream, *, time_delta: str | None = None, lose: Collection[str] = ()) -> Any:
         """Make a ``DGData`` of a stream.

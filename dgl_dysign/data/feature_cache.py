@@ -64,9 +64,9 @@ def _read_parquet(folder: Path, snapshot: int, shape: tuple[int, int]) -> np.nda
     """Decode some rows at a time, onto the disk where there is room: all of them may not fit into memory."""
     name = schema.feature_name(snapshot)
     reader = schema.RowReader(folder, name)
-    found = (len(reader), reader.schema.field("feat").type.list_size)
-    if found != shape:
-        raise DataError(f"{folder / name}.parquet: found shape {found}, expected {shape}; prepare the folder again")
+    actual = (len(reader), reader.schema.field("feat").type.list_size)
+    if actual != shape:
+        raise DataError(f"{folder / name}.parquet: found shape {actual}, expected {shape}; prepare the folder again")
     files, done = RowFiles((folder / name).parent), 0
     try:
         values = files.zeros(*shape).numpy()
@@ -105,18 +105,18 @@ def _map(cache: Path, shape: tuple[int, int], digest: str) -> np.ndarray | None:
             if (len(column), column.type.list_size) != shape:
                 return None
             start = column.flatten().buffers()[1].address - whole.address
-            found = slice(start, start + 4 * shape[0] * shape[1])
-            return _writable(file, kept, found).view(np.float32).reshape(shape)
+            values = slice(start, start + 4 * shape[0] * shape[1])
+            return _writable(file, kept, values).view(np.float32).reshape(shape)
     except (OSError, ValueError, KeyError, IndexError, pa.ArrowException):
         return None
 
 
-def _writable(file: IO[bytes], kept: np.ndarray, found: slice) -> np.ndarray:
+def _writable(file: IO[bytes], kept: np.ndarray, values_at: slice) -> np.ndarray:
     """Map a part of a file anew, or copy it: PyTorch has no read-only tensors, and a write must not reach the file."""
     try:
-        return np.memmap(file, np.uint8, mode="c")[found]
+        return np.memmap(file, np.uint8, mode="c")[values_at]
     except OSError:  # all of it counts as memory of the process, which may have been given less
-        files, values = RowFiles(Path(file.name).parent), kept[found, None]
+        files, values = RowFiles(Path(file.name).parent), kept[values_at, None]
         target = files.zeros(len(values), 1, torch.uint8).numpy()
         for rows in files.row_blocks(*values.shape):
             target[rows] = values[rows]

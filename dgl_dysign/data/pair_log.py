@@ -140,28 +140,28 @@ def _add(
 @njit(cache=True, nogil=True)
 def _find(table: np.ndarray, known: np.ndarray, keys: np.ndarray) -> np.ndarray:
     mask = len(table) - 1
-    found = np.empty(len(keys), np.int64)
+    numbers = np.empty(len(keys), np.int64)
     for i in range(len(keys)):
         at = _start(keys[i], mask)
         while table[at] >= 0 and known[table[at]] != keys[i]:
             at = (at + 1) & mask
-        found[i] = table[at]
-    return found
+        numbers[i] = table[at]
+    return numbers
 
 
 @njit(cache=True, nogil=True)
 def _chains(
     head: np.ndarray, following: np.ndarray, known: np.ndarray, nodes: np.ndarray, total: int, num_nodes: int
 ) -> np.ndarray:
-    found = np.empty(total, np.int64)
+    destinations = np.empty(total, np.int64)
     at = 0
     for i in range(len(nodes)):
         number = head[nodes[i]]
         while number >= 0:
-            found[at] = known[number] % num_nodes
+            destinations[at] = known[number] % num_nodes
             number = following[number]
             at += 1
-    return found
+    return destinations
 
 
 @njit(cache=True, nogil=True)

@@ -251,15 +251,15 @@ def open_table(
     return file
 
 
-def _check_columns(found: pa.Schema, name: str, path: Path, expected: pa.Schema | None) -> None:
+def _check_columns(actual: pa.Schema, name: str, path: Path, expected: pa.Schema | None) -> None:
     def kind(column: str) -> pa.DataType | None:
-        place = found.get_field_index(column)  # -1 as well where there are two of that name
-        return None if place < 0 else found.field(place).type
+        place = actual.get_field_index(column)  # -1 as well where there are two of that name
+        return None if place < 0 else actual.field(place).type
 
     if expected is None and (name.startswith("features/") or name == "edge_features"):
         feat = kind("feat")
         if feat is None or not pa.types.is_fixed_size_list(feat) or feat.value_type != pa.float32():
-            raise DataError(f"{path}: found {found.names} ({feat}), expected a column feat of fixed_size_list<float>")
+            raise DataError(f"{path}: found {actual.names} ({feat}), expected a column feat of fixed_size_list<float>")
         return
     for field in TABLES[name] if expected is None else expected:
         if kind(field.name) != field.type:
@@ -376,8 +376,8 @@ class RowReader:
             while begin < number:
                 before = int(self._ends[begin - 1]) if begin else 0
                 end = max(begin + 1, int(np.searchsorted(self._ends, before + rows, side="right")))
-                found = file.read_row_groups(list(range(begin, end)), columns=columns).combine_chunks()
-                yield from _without_nulls(found, self.path).to_batches(rows)
+                group = file.read_row_groups(list(range(begin, end)), columns=columns).combine_chunks()
+                yield from _without_nulls(group, self.path).to_batches(rows)
                 begin = end
 
 

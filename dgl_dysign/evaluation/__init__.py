@@ -1,4 +1,4 @@
-"""Scores and protocols."""
+"""Metrics of nodes and links, and the protocols that decide what a link model may know."""
 
 from dgl_dysign.evaluation.f1 import confusion, f1_scores, mean_std
 from dgl_dysign.evaluation.link_scores import LinkScores
@@ -7,19 +7,6 @@ from dgl_dysign.evaluation.negatives import LinkQueries, NegativeSampler, Releas
 from dgl_dysign.evaluation.ranking import auc, average_precision, hits, mrr, tie_aware_rank
 
 __all__ = [
-    "LinkModel",
-    "LinkQueries",
-    "LinkScores",
-    "NegativeSampler",
-    "ReleasedSampler",
-    "auc",
-    "average_precision",
-    "confusion",
-    "evaluate_links",
-    "f1_scores",
-    "hits",
-    "mean_std",
-    "mrr",
-    "split_snapshots",
-    "tie_aware_rank",
-]
+    "LinkModel", "LinkQueries", "LinkScores", "NegativeSampler", "ReleasedSampler", "auc", "average_precision",
+    "confusion", "evaluate_links", "f1_scores", "hits", "mean_std", "mrr", "split_snapshots", "tie_aware_rank",
+]  # fmt: skip

@@ -30,14 +30,14 @@ def f1_scores(labels: Tensor, predicted: Tensor, nodes: Tensor) -> dict[str, flo
     >>> f1_scores(torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 3, 4]))
     {'macro_f1': 73.33333333333334, 'micro_f1': 75.0}
     """
-    true, found = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
-    return {f"{kind}_f1": 100 * float(f1_score(true, found, average=kind)) for kind in ("macro", "micro")}
+    true, guess = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
+    return {f"{kind}_f1": 100 * float(f1_score(true, guess, average=kind)) for kind in ("macro", "micro")}
 
 
 def confusion(labels: Tensor, predicted: Tensor, nodes: Tensor, num_classes: int) -> np.ndarray:
     """Count predicted classes (columns) of each true class (rows) over some nodes, ``(C, C)``."""
-    true, found = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
-    return confusion_matrix(true, found, labels=np.arange(num_classes))
+    true, guess = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
+    return confusion_matrix(true, guess, labels=np.arange(num_classes))
 
 
 def mean_std(values: Sequence[float]) -> dict[str, float | int]:

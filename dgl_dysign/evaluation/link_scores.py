@@ -116,11 +116,11 @@ class LinkScores:
         columns = self.by_snapshot(warm)
         columns.pop("snapshot")
         edges = columns.pop("edges")
-        found: dict[str, float] = {"edges": int(edges.sum()), "snapshots": len(edges)}
+        figures: dict[str, float] = {"edges": int(edges.sum()), "snapshots": len(edges)}
         for name, values in columns.items():
-            found[name] = float(values.mean()) if len(edges) else math.nan
-            found[f"{name}_pooled"] = float(np.average(values, weights=edges)) if len(edges) else math.nan
-        return found
+            figures[name] = float(values.mean()) if len(edges) else math.nan
+            figures[f"{name}_pooled"] = float(np.average(values, weights=edges)) if len(edges) else math.nan
+        return figures
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single ranks, ready for JSON (None where there is no edge)."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation.link_scores import PROTOCOLS, LinkScores
-from dgl_dysign.evaluation.negatives import LinkQueries, NegativeSampler, ReleasedSampler
+from dgl_dysign.evaluation.negatives import NegativeSampler, ReleasedSampler
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
@@ -143,7 +143,8 @@ def evaluate_links(
             _observe(models, edges)
         if queries is not None:
             for name, model in models.items():
-                scores[name].add(queries, _score(name, model, queries, batch_size))
+                where = f"model {name!r}, snapshot {t}"
+                scores[name].add(queries, score_candidates(where, model, t, queries.src, queries.dst, batch_size))
                 if protocol == "live-update" and hasattr(model, "update"):
                     model.update(edges)
         if protocol != "undergs-released":
@@ -160,8 +161,8 @@ def _check(models: Mapping[str, LinkModel], wanted: set[int], total: int, protoc
     if not models or batch_size < 1:
         raise ConfigError(f"{len(models)} models, batch_size={batch_size}: expected at least one of each")
     if not wanted or min(wanted) < 0 or max(wanted) >= total:
-        found = f"{min(wanted)} to {max(wanted)}" if wanted else "none"
-        raise ConfigError(f"snapshots to score: found {found}, expected some of 0 to {total - 1}")
+        named = f"{min(wanted)} to {max(wanted)}" if wanted else "none"
+        raise ConfigError(f"snapshots to score: found {named}, expected some of 0 to {total - 1}")
     return wanted
 
 
@@ -179,21 +180,27 @@ def _observe(models: Mapping[str, LinkModel], edges: SnapshotEdges) -> None:
 
 
 @torch.no_grad()
-def _score(name: str, model: LinkModel, queries: LinkQueries, batch_size: int) -> Tensor:
-    shape, parts = tuple(queries.dst.shape), []
-    for begin in range(0, len(queries), batch_size):
-        rows = slice(begin, begin + batch_size)
-        parts.append(model.score(queries.snapshot, queries.src[rows], queries.dst[rows]).detach())
-    scores = torch.cat(parts) if parts else torch.zeros(shape)
-    if tuple(scores.shape) != shape:
+def score_candidates(
+    where: str, model: LinkModel, snapshot: int, src: Tensor, dst: Tensor, batch_size: int = 8192
+) -> Tensor:
+    """Return a model's scores ``(E, C)`` of candidates ``(E, C)`` of sources ``(E,)``, `batch_size` edges at a time.
+
+    Raises
+    ------
+    DataError
+        If scores have the wrong shape, or are NaN; `where` stands in front of the message.
+    """
+    batches = [slice(begin, begin + batch_size) for begin in range(0, len(src), batch_size)]
+    parts = [model.score(snapshot, src[rows], dst[rows]).detach() for rows in batches]
+    scores = torch.cat(parts) if parts else torch.zeros(dst.shape)
+    if scores.shape != dst.shape:
         raise DataError(
-            f"model {name!r}, snapshot {queries.snapshot}: found scores of shape {tuple(scores.shape)}, expected "
-            f"{shape}: one score a candidate"
+            f"{where}: found scores of shape {tuple(scores.shape)}, expected {tuple(dst.shape)}: one score a candidate"
         )
     wrong = int(torch.isnan(scores).sum())
     if wrong:
         raise DataError(
-            f"model {name!r}, snapshot {queries.snapshot}: found {wrong} NaN among {scores.numel()} scores, expected "
-            "numbers: look for a diverged training or a division by zero in the model"
+            f"{where}: found {wrong} NaN among {scores.numel()} scores, expected numbers: look for a diverged training "
+            "or a division by zero in the model"
         )
     return scores

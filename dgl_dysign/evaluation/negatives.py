@@ -137,8 +137,8 @@ class NegativeSampler:
         taken = _keys(src, dst, edges)
         src, dst = _queried(src, dst, edges, generator)
         free = self._length - self._listed[src].astype(np.int64) - self._listed_partners(src, taken)
-        asked = free > 0
-        src, dst, free = src[asked], dst[asked], free[asked]
+        askable = free > 0
+        src, dst, free = src[askable], dst[askable], free[askable]
         drawn = self._uniform(src, free, taken, generator)
         if self._met is not None and len(src):
             self._put_historical(drawn, src, taken, generator)
@@ -147,7 +147,7 @@ class NegativeSampler:
             torch.from_numpy(src),
             torch.from_numpy(np.c_[dst, drawn]),
             torch.from_numpy(self.warm(src, dst)),
-            int(np.count_nonzero(~asked)),
+            int(np.count_nonzero(~askable)),
         )
 
     def warm(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:

@@ -9,32 +9,14 @@ from dgl_dysign.ops.fixed_point import (
     anderson,
     fixed_point,
     get_solver,
-)
+)  # fmt: skip
 from dgl_dysign.ops.implicit import equilibrium, solve_adjoint
 from dgl_dysign.ops.packed_spikes import PackedSpikes, fire_packed, packed_linear
 from dgl_dysign.ops.spikes import SURROGATES, Surrogate, get_surrogate, slope
 from dgl_dysign.ops.symmetric_norm import symmetric_norm
 
 __all__ = [
-    "BACKENDS",
-    "NORMS",
-    "SOLVERS",
-    "SURROGATES",
-    "ConvergenceWarning",
-    "PackedSpikes",
-    "Solver",
-    "SolverInfo",
-    "Surrogate",
-    "aggregate",
-    "anderson",
-    "backend",
-    "equilibrium",
-    "fire_packed",
-    "fixed_point",
-    "get_solver",
-    "get_surrogate",
-    "packed_linear",
-    "slope",
-    "solve_adjoint",
-    "symmetric_norm",
-]
+    "BACKENDS", "NORMS", "SOLVERS", "SURROGATES", "ConvergenceWarning", "PackedSpikes", "Solver", "SolverInfo",
+    "Surrogate", "aggregate", "anderson", "backend", "equilibrium", "fire_packed", "fixed_point", "get_solver",
+    "get_surrogate", "packed_linear", "slope", "solve_adjoint", "symmetric_norm",
+]  # fmt: skip

@@ -29,13 +29,7 @@ def full_precision(tensor: torch.Tensor) -> torch.autocast:
 
 
 def check_one_edge_type(graph: Any) -> None:
-    """Raise ``GraphError`` unless the graph has exactly one type of edges.
-
-    Raises
-    ------
-    GraphError
-        Naming the edge types found and how to take one.
-    """
+    """Raise ``GraphError``, with the remedy, unless the graph has exactly one type of edges."""
     if len(graph.canonical_etypes) != 1:
         raise DGLGraphError(
             f"expected a graph with one type of edges, but got {len(graph.canonical_etypes)}: "
@@ -44,13 +38,7 @@ def check_one_edge_type(graph: Any) -> None:
 
 
 def check_rows(graph: Any, feat: Any, what: str = "feat") -> None:
-    """Raise ``GraphError`` unless ``feat`` has one floating-point row for each source node.
-
-    Raises
-    ------
-    GraphError
-        Naming the number of rows, or the type, that was got and what was expected.
-    """
+    """Raise ``GraphError`` unless ``feat`` has one floating-point row for each source node."""
     if len(feat.shape) == 0 or feat.shape[0] != graph.num_src_nodes():
         raise DGLGraphError(
             f"{what} must have one row for each of the {graph.num_src_nodes()} source nodes, "
@@ -61,13 +49,7 @@ def check_rows(graph: Any, feat: Any, what: str = "feat") -> None:
 
 
 def edge_vector(graph: Any, edge_weight: torch.Tensor) -> torch.Tensor:
-    """Return the edge weights as a vector of ``num_edges`` numbers.
-
-    Raises
-    ------
-    GraphError
-        Unless the shape is ``(E,)`` or ``(E, 1)`` and the type floating-point.
-    """
+    """Return edge weights of shape ``(E,)`` or ``(E, 1)``, floating-point, as a vector; else raise ``GraphError``."""
     edges = graph.num_edges()
     if edge_weight.shape not in ((edges,), (edges, 1)):
         raise DGLGraphError(

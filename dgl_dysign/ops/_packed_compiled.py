@@ -115,9 +115,9 @@ def _store(builder: Any, totals: Any, address: Any, past_cache: Any) -> None:
         for branch, alignment in ((past, ALIGNMENT), (through, 4)):
             with branch:
                 for place, total in enumerate(totals):
-                    found = builder.load(total)
-                    found = found if found.type == _FLOATS else builder.uitofp(found, _FLOATS)
-                    stored = builder.store(found, builder.gep(address, [ir.Constant(_INT64, place)]))
+                    value = builder.load(total)
+                    value = value if value.type == _FLOATS else builder.uitofp(value, _FLOATS)
+                    stored = builder.store(value, builder.gep(address, [ir.Constant(_INT64, place)]))
                     stored.align = alignment
                     if branch is past:
                         stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
@@ -156,8 +156,8 @@ def _at_least(typingctx: Any, values: Any, threshold: Any) -> Any:
     """Return the word whose bits say which of 64 floats reach a threshold."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        found = builder.load(builder.bitcast(args[0], _FLOATS.as_pointer()), align=4)
-        return builder.bitcast(builder.fcmp_ordered(">=", found, _splat(builder, args[1])), _INT64)
+        floats = builder.load(builder.bitcast(args[0], _FLOATS.as_pointer()), align=4)
+        return builder.bitcast(builder.fcmp_ordered(">=", floats, _splat(builder, args[1])), _INT64)
 
     return types.int64(values, threshold), codegen
 

@@ -24,7 +24,7 @@ _last_backend: str | None = None
 def backend(
     graph: Any = None, feat: Tensor | PackedSpikes | None = None, edge_weight: Tensor | None = None
 ) -> str | None:
-    """Say which kernels `aggregate` takes for these arguments or, without arguments, which it took last.
+    """Return which kernels `aggregate` takes for these arguments or, without arguments, which it took last.
 
     ``"dgl"`` are DGL's own kernels: for a graph on the device of its features. ``"torch-csr"`` is PyTorch's sparse
     product: for a graph on the CPU with features on another device (a DGL without CUDA), and on the CPU for sums with
@@ -141,21 +141,21 @@ def aggregate(
     if isinstance(feat, PackedSpikes):
         if norm == "both" and edge_weight is None:  # bits cannot be scaled; these weights are kept with the graph
             edge_weight, norm = symmetric_norm(graph, None, torch.float32), "none"
-        found = packed_sum(graph, feat, _by_source(graph, edge_weight, norm), out)
+        sums = packed_sum(graph, feat, _by_source(graph, edge_weight, norm), out)
     elif out is not None:
         raise ConfigError(f"out is for the packed kernels, but these are {chosen!r}; leave it out")
     else:
         if norm in ("both", "left"):
             feat = _scale(feat, graph.out_degrees(), -0.5 if norm == "both" else -1.0)
         if chosen == "torch-csr":
-            found = operator(graph, edge_weight, feat.dtype, feat.device)(feat)
+            sums = operator(graph, edge_weight, feat.dtype, feat.device)(feat)
         else:
-            found = _dgl_sum(graph, feat, edge_weight)
+            sums = _dgl_sum(graph, feat, edge_weight)
     if norm in ("both", "right"):
-        factor = _factor(found, graph.in_degrees(), -0.5 if norm == "both" else -1.0)
-        found = found.mul_(factor) if isinstance(feat, PackedSpikes) else found * factor
+        factor = _factor(sums, graph.in_degrees(), -0.5 if norm == "both" else -1.0)
+        sums = sums.mul_(factor) if isinstance(feat, PackedSpikes) else sums * factor
     _last_backend = chosen
-    return found
+    return sums
 
 
 def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | None:

@@ -47,7 +47,7 @@ def edge_ends(graph: Any) -> tuple[Tensor, Tensor]:
 
 
 class EdgeIndex:
-    """The edges of a graph by destination and, made when first asked for, by source.
+    """The edges of a graph by destination and, built on first use, by source.
 
     Parameters
     ----------
@@ -69,11 +69,11 @@ class EdgeIndex:
         forward = self.by_dst
         rows = torch.arange(self.shape[0], device=forward.indptr.device)
         dst = torch.repeat_interleave(rows, forward.indptr.diff().long())
-        found = _layout(forward.indices.long(), dst, (self.shape[1], self.shape[0]))
-        edges = forward.edges[found.edges.long()]
-        if torch.equal(found.indptr, forward.indptr) and torch.equal(found.indices, forward.indices):
+        backward = _layout(forward.indices.long(), dst, (self.shape[1], self.shape[0]))
+        edges = forward.edges[backward.edges.long()]
+        if torch.equal(backward.indptr, forward.indptr) and torch.equal(backward.indices, forward.indices):
             return forward._replace(edges=edges)
-        return found._replace(edges=edges)
+        return backward._replace(edges=edges)
 
 
 def _layout(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Layout:
@@ -168,12 +168,12 @@ def _edge_gradient(grad: Tensor, feat: Tensor, layout: Layout) -> Tensor:
         (grad[rows[i : i + _EDGES_AT_ONCE]] * feat[layout.indices[i : i + _EDGES_AT_ONCE].long()]).sum(-1)
         for i in range(0, len(rows), _EDGES_AT_ONCE)
     ]
-    found = torch.cat(parts) if parts else grad.new_zeros(0)
-    return found.new_zeros(found.shape).index_put((layout.edges.long(),), found)
+    gradient = torch.cat(parts) if parts else grad.new_zeros(0)
+    return gradient.new_zeros(gradient.shape).index_put((layout.edges.long(),), gradient)
 
 
 class _Kept:
-    """What was built from one state of a graph: the edges on each device, and the operator last asked for there."""
+    """What was built from one state of a graph: the edges on each device, and the last operator there."""
 
     def __init__(self, state: Any) -> None:
         self.state = state
@@ -192,16 +192,10 @@ def _keep(graph: Any) -> _Kept:
 
 
 def operator(graph: Any, edge_weight: Tensor | None, dtype: torch.dtype, device: torch.device) -> Operator:
-    """Return the sum over incoming edges; the edges are kept with the graph, and so are weights without gradient.
+    """Return the sum over incoming edges, for features of a type on a device.
 
-    Parameters
-    ----------
-    graph : DGLGraph
-        A graph or block with one type of edges.
-    edge_weight : Tensor or None
-        ``(E,)`` or ``(E, 1)``; None counts every edge once.
-    dtype, device : torch.dtype, torch.device
-        Those of the features.
+    Edges are kept with the graph, and so are weights without gradient; `edge_weight` is ``(E,)`` or ``(E, 1)``, None
+    counts every edge once.
     """
     kept = _keep(graph)
     if device not in kept.edges:
@@ -216,7 +210,7 @@ def operator(graph: Any, edge_weight: Tensor | None, dtype: torch.dtype, device:
         values = torch.ones(graph.num_edges(), dtype=dtype, device=device)
     else:
         values = edge_vector(graph, edge_weight).to(device=device, dtype=dtype)
-    made = Operator(kept.edges[device], values)
+    summing = Operator(kept.edges[device], values)
     if not values.requires_grad:  # a differentiable weight has a history of its own at each call
-        kept.last[device] = (None if edge_weight is None else weakref.ref(edge_weight), version, made)
-    return made
+        kept.last[device] = (None if edge_weight is None else weakref.ref(edge_weight), version, summing)
+    return summing

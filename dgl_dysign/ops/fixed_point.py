@@ -76,17 +76,9 @@ class _Record:
 
 
 def relative_gap(output: Tensor, point: Tensor) -> float:
-    """Return ``|output - point| / |output|``, without a temporary of their size.
+    """Return ``|output - point| / |output|`` of two tensors of one shape, without a temporary of their size.
 
-    Parameters
-    ----------
-    output, point : Tensor
-        Two tensors of one shape.
-
-    Returns
-    -------
-    float
-        0 if both are zero, infinite if only ``output`` is, NaN if either is not finite.
+    0 if both are zero, infinite if only ``output`` is, NaN if either is not finite.
     """
     parts = zip(output.reshape(-1).split(_AT_ONCE), point.reshape(-1).split(_AT_ONCE), strict=True)
     squares = torch.stack([torch.stack([a.square().sum(), (a - b).square_().sum()]) for a, b in parts]).sum(0)
@@ -125,8 +117,8 @@ def fixed_point(
 ) -> tuple[Tensor, SolverInfo]:
     """Iterate ``x <- (1 - damping) x + damping func(x)``.
 
-    On a contraction this converges from anywhere, and for an equilibrium of spiking neurons no acceleration was found
-    to gain more than a few steps. The whole tensor is one sample: there is one residual, not one for each node.
+    On a contraction this converges from anywhere; for an equilibrium of spiking neurons no acceleration gained more
+    than a few steps. The whole tensor is one sample: there is one residual, not one for each node.
 
     Parameters
     ----------
@@ -137,7 +129,7 @@ def fixed_point(
     max_iter : int, default 50
         Largest number of evaluations of ``func``.
     tol : float or None, default 1e-4
-        Relative residual at which to stop; None takes exactly ``max_iter`` steps, and nothing is said of convergence.
+        Relative residual at which to stop; None takes exactly ``max_iter`` steps, without a check of convergence.
     damping : float in (0, 1], default 1
         Weight of the new value; below 1 it also tames maps that oscillate.
 
@@ -233,13 +225,7 @@ SOLVERS: dict[str, Solver] = {"fixed_point": fixed_point, "anderson": anderson}
 
 
 def get_solver(solver: str | Solver) -> Solver:
-    """Return the solver of a name, or the given callable itself.
-
-    Raises
-    ------
-    ConfigError
-        If the name is unknown.
-    """
+    """Return the solver of a name, or the given callable itself; raise ``ConfigError`` of an unknown name."""
     if callable(solver):
         return solver
     if solver not in SOLVERS:

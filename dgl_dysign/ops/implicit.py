@@ -48,7 +48,7 @@ def solve_adjoint(
 
 @dataclass
 class _Problem:
-    """What the forward and the backward of one equilibrium need beside tensors."""
+    """What forward and backward of one equilibrium need besides tensors."""
 
     func: Callable[..., Tensor]
     start: Tensor | None
@@ -93,8 +93,8 @@ class _Tape:
     def vjp(self, v: Tensor) -> Tensor:
         """Return J^T v."""
         assert self.point is not None
-        (found,) = self.grad(v, [self.point])
-        return torch.zeros_like(v) if found is None else found
+        (product,) = self.grad(v, [self.point])
+        return torch.zeros_like(v) if product is None else product
 
     def grad(self, v: Tensor, to: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
         """Return the gradient of <v, output> to some of the map's arguments."""
@@ -130,8 +130,8 @@ class _Equilibrium(torch.autograd.Function):
                 if problem.on_adjoint is not None:
                     problem.on_adjoint(info)
             wanted = [x for x in tape.inputs if x.requires_grad]
-            found = iter(tape.grad(grad, wanted))
-        return None, *(next(found) if x.requires_grad else None for x in tape.inputs)
+            gradients = iter(tape.grad(grad, wanted))
+        return None, *(next(gradients) if x.requires_grad else None for x in tape.inputs)
 
 
 def equilibrium(
@@ -163,7 +163,7 @@ def equilibrium(
     inputs : sequence of Tensor
         What the gradient flows to.
     at : bool, default False
-        Take ``x0`` itself for the equilibrium, found in another way (a spiking simulation), without solving.
+        Take ``x0`` itself as the equilibrium, computed in another way (a spiking simulation), without solving.
     solver, max_iter, tol
         Solver of the equilibrium, see `fixed_point`.
     adjoint_max_iter, adjoint_tol

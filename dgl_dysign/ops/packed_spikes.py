@@ -164,11 +164,11 @@ def fire_packed(
 
 
 def _check_memory(name: str, memory: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
-    found = (tuple(memory.shape), memory.dtype, memory.device, memory.is_contiguous())
-    if found != (shape, torch.float32, device, True):
+    actual = (tuple(memory.shape), memory.dtype, memory.device, memory.is_contiguous())
+    if actual != (shape, torch.float32, device, True):
         raise ConfigError(
             f"{name} must be contiguous float32 on {device} of shape {shape}, "
-            f"but is {memory.dtype} on {memory.device} of shape {found[0]} and strides {memory.stride()}"
+            f"but is {memory.dtype} on {memory.device} of shape {actual[0]} and strides {memory.stride()}"
         )
 
 
@@ -233,12 +233,12 @@ class PackedSums:
         if _in_triton(self.words.device):
             from dgl_dysign.ops import _packed_triton
 
-            found = _packed_triton.sum_rows(begins, ends, self.layout.indices, self.words, self.weights, out)
+            sums = _packed_triton.sum_rows(begins, ends, self.layout.indices, self.words, self.weights, out)
         else:
             summed = self._counted if self.weights is None else self._summed
-            found = summed(begins.numpy(), ends.numpy(), out)
+            sums = summed(begins.numpy(), ends.numpy(), out)
         shape = (*self.spikes.shape[1:-1], self.spikes.words.shape[-1] * _WORD)
-        return found.reshape(len(begins), *shape)[..., : self.spikes.size]
+        return sums.reshape(len(begins), *shape)[..., : self.spikes.size]
 
     def _counted(self, begins: np.ndarray, ends: np.ndarray, out: Tensor | None) -> Tensor:
         from dgl_dysign.ops._packed_compiled import MOST

@@ -144,16 +144,11 @@ def get_surrogate(surrogate: str | Spiking, threshold: float = 1.0) -> Spiking:
 def slope(spiking: Spiking, x: Tensor) -> Tensor:
     """Return the derivative with which ``spiking`` would be backpropagated through at ``x``, without a tape.
 
-    Parameters
-    ----------
-    spiking : callable
-        A `Surrogate` or any elementwise function with a gradient.
-    x : Tensor
-        Potential minus threshold.
+    `spiking` is a `Surrogate` or any elementwise function with a gradient, `x` the potential minus the threshold.
     """
     if isinstance(spiking, Surrogate):
         return spiking.derivative(x)
     with torch.enable_grad():
         point = x.detach().requires_grad_()
-        (found,) = torch.autograd.grad(spiking(point).sum(), point)
-    return found
+        (derivative,) = torch.autograd.grad(spiking(point).sum(), point)
+    return derivative

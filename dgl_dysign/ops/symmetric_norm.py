@@ -67,10 +67,10 @@ def symmetric_norm(graph: Any, edge_weight: Tensor | None = None, dtype: torch.d
         weight = torch.ones(graph.num_edges(), dtype=wanted, device=graph.device)
     else:
         weight = edge_vector(graph, edge_weight).to(wanted)
-    found = _normalise(graph, weight)
-    if not found.requires_grad:
-        _known[graph] = (graph._graph, None if edge_weight is None else weakref.ref(edge_weight), version, found)
-    return found
+    normalised = _normalise(graph, weight)
+    if not normalised.requires_grad:
+        _known[graph] = (graph._graph, None if edge_weight is None else weakref.ref(edge_weight), version, normalised)
+    return normalised
 
 
 def _normalise(graph: Any, weight: Tensor) -> Tensor:

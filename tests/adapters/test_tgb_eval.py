@@ -117,7 +117,7 @@ def test_negatives_that_do_not_fit_are_refused(negatives, message):
 def test_streams_and_scores_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match=r"found a stream without snapshots, .*binned\(stream, rule\)"):
         evaluate_tgb(Told(lambda s, d: 0.0), STREAM.without("snapshot"), NEGATIVES)
-    with pytest.raises(DataError, match="snapshot 1: found NaN among the scores"):
+    with pytest.raises(DataError, match=r"snapshot 1: found \d+ NaN among \d+ scores"):
         evaluate_tgb(Told(lambda s, d: float("nan")), STREAM, NEGATIVES)
     model = Told(lambda s, d: 0.0)
     model.score = lambda snapshot, src, dst: torch.zeros(1)
