@@ -29,12 +29,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def exact(name: str, values: Any, kind: Any) -> np.ndarray:
-    """Return numbers as an array of another type, if every one of them stays what it is; `name` is for the message.
-
-    Raises
-    ------
-    DataError
-        If a number would change, or these are no numbers.
+    """Return numbers as an array of another type; a DataError (that begins with `name`) if one of them would change.
 
     Examples
     --------
@@ -64,13 +59,7 @@ def exact(name: str, values: Any, kind: Any) -> np.ndarray:
 
 
 def as_float32(name: str, values: Any, round_features: bool) -> np.ndarray | None:
-    """Return features as float32, None of None; where a value would change, only with `round_features`.
-
-    Raises
-    ------
-    DataError
-        If float32 does not hold a value, and `round_features` is not set; or it is beyond float32 at all.
-    """
+    """Return features as float32, None of None; a DataError if a value would change without `round_features`."""
     if values is None:
         return None
     numbers = to_numpy(values)

@@ -28,30 +28,10 @@ def write_files(
     lose: Collection[str],
     overwrite: bool,
 ) -> Path:
-    """Write a folder of files; it is there whole or not at all.
+    """Write a folder of files, whole or not at all; refuse what they cannot hold.
 
-    Parameters
-    ----------
-    form : str
-        What the format is called.
-    write : callable
-        Given the events and a folder, writes the files into it and returns what is to be noted of them.
-    holds : tuple of str
-        Optional fields that the format holds, features and weights of events aside.
-    stream, path, shift_time, weight_as_feature, lose, overwrite
-        As for ``from_events`` of the adapters.
-
-    Returns
-    -------
-    path
-        The folder.
-
-    Raises
-    ------
-    ConfigError
-        If something would be lost.
-    DataError
-        If `path` may not be written, or there is no event.
+    `write` puts the files of the events into a folder and returns what ``export.json`` is to say of them; `holds` are
+    optional fields that the format holds, features and weights of events aside; the rest is as for ``from_events``.
     """
     from data_prep.export_files import write_marked
 
@@ -112,13 +92,7 @@ def _sorted_events(stream: EventStream, shift: float) -> "SortedEvents":
 
 
 class Marker:
-    """What ``export.json`` says beside files of ours; nothing where there is none.
-
-    Raises
-    ------
-    DataError
-        If it is damaged.
-    """
+    """What ``export.json`` says beside files of ours; nothing where there is none, DataError where it is damaged."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.about, self.shift, self.rows = folder, {}, 0.0, {}
@@ -178,12 +152,8 @@ def header_of(path: Path) -> list[str]:
 def read_csv(path: Path, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Read some columns of a CSV file, by the names in its header, with ``data_prep``'s own reader.
 
-    `kinds` has ``"integer"`` (int64, from 0 up) or ``"number"`` (finite float64) for each name.
-
-    Raises
-    ------
-    DataError
-        Naming file and line, if a column is missing or a value is of another kind.
+    `kinds` has ``"integer"`` (int64, from 0 up) or ``"number"`` (finite float64) for each name. A DataError names file
+    and line if a column is missing or a value is of another kind.
     """
     from data_prep.sources._layout import Column, Layout
     from data_prep.sources._source import ReadOptions, read_columns
@@ -203,13 +173,7 @@ def read_csv(path: Path, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
 
 
 def read_array(path: Path, rows: int | None, what: str) -> np.ndarray:
-    """Read a table of floats, a ``.npy`` file or a tensor of PyTorch, without running anything that is in it.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or has another number of rows.
-    """
+    """Read a table of floats, ``.npy`` or a tensor of PyTorch, without running anything that is in it."""
     try:
         if path.suffix == ".pt":
             import torch

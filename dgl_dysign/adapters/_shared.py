@@ -42,24 +42,9 @@ with `pip install dgl-dysign[pyg]`
 
 
 def stream_of(form: str, columns: Mapping[str, Any], options: Mapping[str, Any]) -> EventStream:
-    """Make a stream of what a format holds and of what its user says besides.
+    """Make a stream of the `columns` that a format holds (None: it does not) and of `options`, which replace them.
 
-    Parameters
-    ----------
-    form : str
-        What the format is called.
-    columns : mapping
-        Fields of :class:`EventStream`, events in any order; those that are None are left to `options`.
-    options : mapping
-        Fields that replace those of `columns`, rows in the same order. Ranges of snapshots alone suffice: they say
-        which snapshot an event is in.
-
-    Raises
-    ------
-    ConfigError
-        If `options` names no field.
-    DataError
-        If a value is out of range.
+    Events are in any order; of snapshots the ranges suffice. A ConfigError names an option that is no field.
     """
     unknown = sorted(set(options) - _FIELDS)
     if unknown:
@@ -87,21 +72,7 @@ def rows_in_order(stream: EventStream) -> bool:
 def check_kept(form: str, stream: EventStream, lose: Collection[str], holds: tuple[str, ...] = ()) -> None:
     """Refuse to lose the rows of events in the raw data, or nodes after the last one that has an event.
 
-    Parameters
-    ----------
-    form : str
-        What the format is called.
-    stream : EventStream
-        The stream.
-    lose : collection of str
-        What may be lost: ``"edge_id"``, ``"num_nodes"``.
-    holds : tuple of str
-        Those of them that the format has a place for.
-
-    Raises
-    ------
-    ConfigError
-        If something would be lost that `lose` does not name, or it names something else.
+    `lose` names those of ``"edge_id"`` and ``"num_nodes"`` that may be lost, `holds` those that the format holds.
     """
     lose = (lose,) if isinstance(lose, str) else lose
     unknown = [name for name in lose if name not in _LOSABLE]
@@ -131,13 +102,7 @@ def check_one_kind_of_labels(form: str, stream: EventStream) -> None:
 
 
 def last_events(form: str, stream: EventStream, nodes: np.ndarray) -> np.ndarray:
-    """Return the last event of each of some labelled nodes, for a format that has labels at times only.
-
-    Raises
-    ------
-    DataError
-        If one of them has no event.
-    """
+    """Return the last event of each of some labelled nodes, for a format that has labels at times only."""
     last = np.full(stream.num_nodes, -1)
     for ends in (stream.src, stream.dst):
         np.maximum.at(last, ends, np.arange(len(stream)))
@@ -151,13 +116,7 @@ def last_events(form: str, stream: EventStream, nodes: np.ndarray) -> np.ndarray
 
 
 def whole_times(form: str, stream: EventStream, low: int = -(2**53), high: int = 2**53) -> np.ndarray:
-    """Return the times as int64, or say how to make whole numbers of them.
-
-    Raises
-    ------
-    ConfigError
-        If a time is no whole number, or not in ``low .. high``, both included.
-    """
+    """Return the times as int64 in ``low .. high``; a ConfigError says how to make such of them."""
     broken = np.flatnonzero(stream.time != np.floor(stream.time))
     how = "dgl_dysign.adapters.times.retimed(stream, shift=..., scale=..., floor=True)"
     if len(broken):

@@ -120,7 +120,7 @@ class Adapter:
         lose: Collection[str] = (),
         overwrite: bool = False,
     ) -> Path:
-        """Write the files.
+        """Write a folder of the files and return its path.
 
         Parameters
         ----------
@@ -137,11 +137,6 @@ class Adapter:
             ``"edge_id"``, if the order of the raw rows may be lost.
         overwrite : bool, default False
             Replace a folder that was exported before.
-
-        Returns
-        -------
-        path
-            The folder.
 
         Raises
         ------

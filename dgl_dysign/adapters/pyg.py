@@ -68,11 +68,6 @@ class Adapter:
             Fields of :class:`EventStream` that replace those read, such as ``num_nodes=1000`` for data of other code
             (default: the largest node plus one), ``directed=False`` or ``name="mine"``.
 
-        Returns
-        -------
-        EventStream
-            The stream.
-
         Raises
         ------
         DataError

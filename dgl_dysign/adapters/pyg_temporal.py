@@ -77,11 +77,6 @@ class Adapter:
             Fields of :class:`EventStream` that replace those read, such as ``num_nodes=1000`` (default: as many as
             have features or targets, else the largest node plus one).
 
-        Returns
-        -------
-        EventStream
-            The stream, with its snapshots.
-
         Raises
         ------
         DataError
@@ -129,11 +124,6 @@ class Adapter:
             :class:`dgl_dysign.data.TemporalGraph`; default: those of the stream, the same at all times, or None.
         as_dict : bool, default False
             Make a dictionary of the lists, the keyword arguments of the signal, without PyG-Temporal.
-
-        Returns
-        -------
-        DynamicGraphTemporalSignal or dict
-            The signal.
 
         Raises
         ------

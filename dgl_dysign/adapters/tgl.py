@@ -125,7 +125,7 @@ class Adapter:
         lose: Collection[str] = (),
         overwrite: bool = False,
     ) -> Path:
-        """Write a folder of TGL's files.
+        """Write a folder of TGL's files and return its path.
 
         Parameters
         ----------
@@ -134,11 +134,6 @@ class Adapter:
         round_times : bool, default False
             Accept that TGL's sampler, which counts in float32, rounds times; the files have them as they are. Unix
             seconds are told apart only every 128 s there, whole seconds up to 16,777,216.
-
-        Returns
-        -------
-        path
-            The folder.
 
         Raises
         ------

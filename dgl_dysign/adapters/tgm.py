@@ -113,11 +113,6 @@ class Adapter:
         lose : collection of str
             ``"edge_id"``, if the order of the raw rows may be lost.
 
-        Returns
-        -------
-        tgm.data.DGData
-            The data.
-
         Raises
         ------
         ConfigError

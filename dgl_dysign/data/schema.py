@@ -156,17 +156,7 @@ def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read and check ``manifest.json`` of a prepared folder.
-
-    Parameters
-    ----------
-    folder : path
-        A folder written by ``dysign-prep``.
-
-    Returns
-    -------
-    dict
-        The manifest; its keys are those of the format description.
+    """Read and check ``manifest.json`` of a prepared folder; its keys are those of the format description.
 
     Raises
     ------
@@ -223,17 +213,11 @@ def open_table(
     folder : path
         A prepared folder.
     name : str
-        ``edges``, ``snapshots``, ``nodes``, ``labels``, ``rejected``, ``edge_features`` or :func:`feature_name` of a
-        snapshot.
+        A name in ``TABLES``, ``edge_features``, or :func:`feature_name` of a snapshot.
     expected : pyarrow.Schema, optional
         Columns that must be there; default: those of ``TABLES``, which both kinds of edges and of labels have.
     metadata : pyarrow.parquet.FileMetaData, optional
         The file's footer as read before, which then is not parsed again.
-
-    Returns
-    -------
-    pyarrow.parquet.ParquetFile
-        The open file; its columns are checked against the schema.
 
     Raises
     ------
