@@ -53,8 +53,8 @@ class RandomLinks:
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return float64 scores ``(E, C)``."""
         begin, end = _arrays(src, dst)
-        salt = _mix(np.array([snapshot], np.uint64) + _mix(np.array([self.seed], np.uint64)))
-        mixed = _mix(_mix(begin.astype(np.uint64) + salt)[:, None] + end.astype(np.uint64))
+        salt = _scrambled(np.array([snapshot], np.uint64) + _scrambled(np.array([self.seed], np.uint64)))
+        mixed = _scrambled(_scrambled(begin.astype(np.uint64) + salt)[:, None] + end.astype(np.uint64))
         return torch.from_numpy((mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
@@ -331,6 +331,6 @@ def _touched(edges: SnapshotEdges, ends: str) -> np.ndarray:
     return dst if ends == "dst" and edges.directed else np.concatenate([src, dst])
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
+def _scrambled(values: np.ndarray) -> np.ndarray:
     """Scramble 64-bit numbers one by one (SplitMix64)."""
     return mix64(values + STEP)

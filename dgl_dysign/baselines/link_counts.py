@@ -46,7 +46,6 @@ TREES: dict[str, Any] = {
     "early_stopping": False,
 }
 _BINS = 255  # of each column, the most that scikit-learn has
-_PAIRS = 1 << 17  # candidates whose features are held at once while scoring
 
 
 class CountLinks:
@@ -63,11 +62,18 @@ class CountLinks:
         Names of the columns to use, of which those that `features` has are taken; default: the 16 of ``COUNTS``.
     seed : int, default 0
         Of the trees.
+    trees : dict, optional
+        Arguments of the trees that overrule ``TREES``.
+
+    Attributes
+    ----------
+    pairs_at_once : int
+        Candidates whose features `score` holds at once, 2^17.
 
     Raises
     ------
     ConfigError
-        If no column is there, or the model is asked before `fit`.
+        If no column is there, or the model scores before `fit`.
 
     Examples
     --------
@@ -80,8 +86,15 @@ class CountLinks:
     torch.Size([1, 2])
     """
 
+    pairs_at_once = 1 << 17
+
     def __init__(
-        self, features: PairFeatures, kind: str = "trees", columns: Sequence[str] | None = None, seed: int = 0
+        self,
+        features: PairFeatures,
+        kind: str = "trees",
+        columns: Sequence[str] | None = None,
+        seed: int = 0,
+        trees: dict[str, Any] | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ConfigError(f"kind must be one of {', '.join(map(repr, KINDS))}, but got {kind!r}")
@@ -89,7 +102,8 @@ class CountLinks:
         self.columns = [features.names.index(name) for name in wanted if name in features.names]
         if not self.columns:
             raise ConfigError(f"none of the columns {', '.join(wanted[:3])}, ... is among the features")
-        self.features, self.kind, self.seed = features, kind, seed
+        self.features, self.kind, self.seed, self.trees = features, kind, seed, {**TREES, **(trees or {})}
+        self._transformation: Any = None
         self._classifier: Any = None
 
     def fit(self, feat: Tensor, weight: Tensor) -> None:
@@ -105,20 +119,18 @@ class CountLinks:
         rows, candidates, width = feat.shape
         truth = np.zeros((rows, candidates), np.int64)
         truth[:, 0] = 1
-        self._classifier = self._made()
-        self._classifier.fit(
-            feat.reshape(-1, width).numpy(), truth.ravel(), sample_weight=weight.numpy().repeat(candidates)
-        )
-
-    def _made(self) -> Any:
         if self.kind == "trees":
             from sklearn.ensemble import HistGradientBoostingClassifier
 
-            return _Behind(_Bins(), HistGradientBoostingClassifier(**TREES, random_state=self.seed))
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
+            self._transformation = QuantileBins()
+            self._classifier = HistGradientBoostingClassifier(**self.trees, random_state=self.seed)
+        else:
+            from sklearn.linear_model import LogisticRegression
+            from sklearn.preprocessing import StandardScaler
 
-        return _Behind(StandardScaler(), LogisticRegression(max_iter=1000))
+            self._transformation, self._classifier = StandardScaler(), LogisticRegression(max_iter=1000)
+        columns = self._transformation.fit_transform(feat.reshape(-1, width).numpy())
+        self._classifier.fit(columns, truth.ravel(), sample_weight=weight.numpy().repeat(candidates))
 
     def reset(self) -> None:
         """Forget what was observed; what was learned stays."""
@@ -132,7 +144,7 @@ class CountLinks:
         """Return float64 scores ``(E, C)``; nothing changes."""
         if self._classifier is None:
             raise ConfigError("this model has learned nothing yet: call fit first")
-        rows = max(1, _PAIRS // max(1, dst.shape[1]))
+        rows = max(1, self.pairs_at_once // max(1, dst.shape[1]))
         parts = [self._score(snapshot, *part) for part in zip(src.split(rows), dst.split(rows), strict=True)]
         return torch.cat(parts) if parts else torch.zeros(dst.shape, dtype=torch.float64)
 
@@ -140,32 +152,19 @@ class CountLinks:
         if not dst.numel():
             return torch.zeros(dst.shape, dtype=torch.float64)
         feat = self.features.features(snapshot, src, dst)[..., self.columns]
-        found = self._classifier.decision_function(feat.reshape(-1, len(self.columns)).numpy())
-        return torch.from_numpy(found).reshape(dst.shape).double()
+        columns = self._transformation.transform(feat.reshape(-1, len(self.columns)).numpy())
+        return torch.from_numpy(self._classifier.decision_function(columns)).reshape(dst.shape).double()
 
 
-class _Behind:
-    """A classifier behind a transformation of the columns, which knows no weights."""
-
-    def __init__(self, transformation: Any, classifier: Any) -> None:
-        self.transformation, self.classifier = transformation, classifier
-
-    def fit(self, feat: np.ndarray, truth: np.ndarray, sample_weight: np.ndarray) -> None:
-        self.classifier.fit(self.transformation.fit_transform(feat), truth, sample_weight=sample_weight)
-
-    def decision_function(self, feat: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self.classifier.decision_function(self.transformation.transform(feat))
-        return found
-
-
-class _Bins:
-    """Numbers of quantiles in place of values.
+class QuantileBins:
+    """Numbers of quantiles in place of values, for at most 255 bins of each column.
 
     What trees do themselves; but with weights scikit-learn looks for each of 255 quantiles by a sort of its own, which
     takes ten times as long as the trees.
     """
 
     def fit_transform(self, feat: np.ndarray) -> np.ndarray:
+        """Find the bins of each column of ``(n, F)``, and return their numbers."""
         self.edges = [self._edges(column) for column in feat.T]
         return self.transform(feat)
 
@@ -175,6 +174,7 @@ class _Bins:
         return values[:-1] if len(values) <= _BINS else np.unique(np.quantile(column, shares, method="higher"))
 
     def transform(self, feat: np.ndarray) -> np.ndarray:
+        """Return the number of the bin of each value, float32 ``(n, F)``."""
         numbers = np.empty(feat.shape, np.float32)
         for place, edges in enumerate(self.edges):
             numbers[:, place] = np.searchsorted(edges, feat[:, place])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dgl_dysign.baselines import CountLinks, link_counts
-from dgl_dysign.baselines.link_counts import COUNTS
+from dgl_dysign.baselines import CountLinks
+from dgl_dysign.baselines.link_counts import COUNTS, KINDS, QuantileBins
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs import LinkFeatures
 from tests.training.link_cases import EDGES, NODES, CountedFeatures
@@ -22,8 +22,8 @@ def fitted(kind, features=None):
     return model
 
 
-@pytest.mark.parametrize("kind", link_counts.KINDS)
-def test_learns_what_tells(kind, monkeypatch):
+@pytest.mark.parametrize("kind", KINDS)
+def test_learns_what_tells(kind):
     model = fitted(kind)
     for edges in EDGES[:5]:
         model.observe(edges)
@@ -34,31 +34,32 @@ def test_learns_what_tells(kind, monkeypatch):
     assert (scores[0, 0] > scores[0, 1]) == (met[0, 0] > met[0, 1])
     every = torch.arange(NODES), torch.arange(NODES).expand(NODES, -1).contiguous()
     whole = model.score(5, *every)
-    monkeypatch.setattr(link_counts, "_PAIRS", 3 * NODES)
+    model.pairs_at_once = 3 * NODES
     torch.testing.assert_close(model.score(5, *every), whole, rtol=0, atol=0)
     assert model.score(5, src[:0], dst[:0]).shape == (0, 2)
     model.reset()
     assert model.features.snapshot == -1
 
 
-@pytest.mark.parametrize("kind", link_counts.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_row_of_weight_zero_teaches_nothing(kind):
     generator = torch.Generator().manual_seed(0)
     feat = torch.rand(600, 4, 2, generator=generator)
     feat[:, 0, 1] += 1
     feat[:300, 0, 1] -= 2  # the other way round
-    model = CountLinks(CountedFeatures(), kind, COLUMNS)
+    features = CountedFeatures()
+    features.features = lambda snapshot, src, dst: torch.tensor([[[0.5, 0.2], [0.5, 1.5]]])
+    model = CountLinks(features, kind, COLUMNS)
     model.fit(feat, torch.tensor([0.0] * 300 + [1.0] * 300))
-    low, high = torch.tensor([[[0.5, 0.2]]]), torch.tensor([[[0.5, 1.5]]])
-    decide = model._classifier.decision_function
-    assert decide(high[0].numpy()) > decide(low[0].numpy())
+    low, high = model.score(0, torch.tensor([0]), torch.tensor([[1, 2]]))[0]
+    assert high > low
 
 
 def test_bins_keep_the_order_and_few_values_apart():
     generator = np.random.default_rng(0)
     feat = np.stack([generator.normal(size=5000), generator.integers(0, 2, 5000), np.zeros(5000)], 1).astype(np.float32)
     feat[0, 2] = 1  # one in 5000
-    bins = link_counts._Bins()
+    bins = QuantileBins()
     found = bins.fit_transform(feat)
     assert [len(np.unique(column)) for column in found.T] == [255, 2, 2]
     assert np.bincount(found[:, 0].astype(int)).max() <= 21  # of 5000 / 255

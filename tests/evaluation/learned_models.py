@@ -1,12 +1,11 @@
 """Learned link models with weights drawn by a fixed seed, for the tests that hold for every model."""
 
+import copy
 import functools
 
-import pytest
 import torch
 
 from dgl_dysign.baselines import CountLinks
-from dgl_dysign.baselines.link_counts import TREES
 from dgl_dysign.models import LinkScorer, SpikingUnderGS, UnderGS
 from dgl_dysign.pairs import CachedFeatures, LinkFeatures
 
@@ -28,18 +27,17 @@ def undergs(num_nodes, features=True, spiking=False, cached=False, **options):
 
 def counting(num_nodes, kind):
     """Return logistic regression or trees that have learned something, whatever it is."""
-    model = CountLinks(LinkFeatures(num_nodes, families=_FAMILIES), kind)
-    model._classifier = _classifier(kind, len(model.columns))
+    model = copy.copy(_fitted(kind))
+    model.features = LinkFeatures(num_nodes, families=_FAMILIES)
     return model
 
 
 @functools.cache
-def _classifier(kind, width):
-    model = CountLinks(LinkFeatures(1, families=_FAMILIES), kind)
+def _fitted(kind):
+    few = {"max_iter": 20}  # hundreds of trees are slow to ask a thousand times
+    model = CountLinks(LinkFeatures(1, families=_FAMILIES), kind, trees=few)
     generator = torch.Generator().manual_seed(0)
-    feat = 3 * torch.rand(300, 2, width, generator=generator)
-    feat[:, 0] += torch.rand(300, width, generator=generator)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TREES, "max_iter", 20)  # hundreds of trees are slow to ask a thousand times
-        model.fit(feat, torch.ones(300))
-    return model._classifier
+    feat = 3 * torch.rand(300, 2, len(model.columns), generator=generator)
+    feat[:, 0] += torch.rand(300, len(model.columns), generator=generator)
+    model.fit(feat, torch.ones(300))
+    return model
