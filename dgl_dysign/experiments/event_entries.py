@@ -18,6 +18,7 @@ from dgl_dysign.evaluation.ranking import auc, average_precision
 from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.models.event_counts import EventCounts
 from dgl_dysign.models.event_undergs import EventUnderGS
+from dgl_dysign.models.inputs import standardised
 from dgl_dysign.store import NeighborStore
 from dgl_dysign.training.events import EventFitConfig, fit_events, score_events
 
@@ -80,7 +81,7 @@ def long_silent(task: EventTask, settings: EventSettings, seed: int, checkpoint:
 
 def _standard(task: EventTask) -> np.ndarray:
     deviation = torch.where(task.event_deviation > 1e-6, task.event_deviation, torch.inf)
-    return ((task.event_feat - task.event_mean) / deviation).clamp(-5, 5).numpy()
+    return standardised(task.event_feat, task.event_mean, deviation).numpy()
 
 
 def logistic(task: EventTask, settings: EventSettings, seed: int, checkpoint: Path | None = None) -> EventOutcome:

@@ -11,6 +11,7 @@ from torch import Tensor
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import DataError
 from dgl_dysign.models.event_counts import EventCounts, snapshot_time
+from dgl_dysign.models.inputs import standardised
 from dgl_dysign.store import NeighborStore
 
 
@@ -164,7 +165,7 @@ class EventInputs:
 
     def node_feat(self, counts: EventCounts, snapshot: int, nodes: Tensor) -> Tensor:
         """Return the counts of nodes at the beginning of a snapshot, standardised over the ends of training events."""
-        return ((counts.nodes(snapshot, nodes.cpu()) - self._node_mean) / self._node_deviation).clamp(-5, 5)
+        return standardised(counts.nodes(snapshot, nodes.cpu()), self._node_mean, self._node_deviation)
 
     def own_feat(self, ids: Tensor) -> Tensor:
         """Return the own features of events by edge id."""
@@ -181,8 +182,8 @@ def _own_features(data: TemporalGraph, train_rows: int) -> Tensor | None:
     varies = (train != train[:1]).any(0)
     if not bool(varies.any()):
         return None
-    scale = train.std(0, correction=0).clamp(min=1e-6)
-    return ((feat - train.mean(0)) / scale)[:, varies].clamp(-5, 5)
+    mean, deviation = train.mean(0), train.std(0, correction=0).clamp(min=1e-6)
+    return standardised(feat[:, varies], mean[varies], deviation[varies])
 
 
 def _by_id(feat: Tensor, edge_id: Tensor) -> Tensor:

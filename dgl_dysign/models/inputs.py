@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dgl_dysign.store import NeighborStore
 
 Features = Tensor | Callable[[Tensor], Tensor]
+CLIP = 5.0  # deviations from the mean beyond which features are cut
 SCALINGS = ("standard", "unit")
 # Columns that are scaled together. Sums over other blocks of columns round differently, and figures would move.
 _COLUMNS, _STORE_COLUMNS = 32, 64
@@ -498,6 +499,11 @@ def store_snapshots(
         feat = _scale(means, active, columns=_STORE_COLUMNS).to(device)
         snapshots.append(Snapshot(graph, weight.to(device), feat, active.to(device)))
     return snapshots
+
+
+def standardised(feat: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return features in deviations from their mean, cut at 5 either way; an infinite deviation gives zero."""
+    return ((feat - mean) / deviation).clamp(-CLIP, CLIP)
 
 
 def look_up(name: str, source: Features | None, ids: Tensor, width: int, device: torch.device) -> Tensor | None:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.models.inputs import standardised
 
 LOSSES = ("softmax", "bce")
-_CLIP = 5.0  # deviations from the mean beyond which features are cut
 _CONSTANT = 1e-6  # deviation below which a feature says nothing
 
 
@@ -108,8 +108,7 @@ class LinkHead(nn.Module):
         self._check(z_src, z_dst, pair_feat)
         scores: Tensor = self.out(self.src(z_src) + self.dst(z_dst) + self.product(z_src * z_dst))[..., 0]
         if self.pair is not None and pair_feat is not None:
-            standard = ((pair_feat - self.pair_mean) / self.pair_deviation).clamp(-_CLIP, _CLIP)
-            scores = scores + self.pair(standard)[..., 0]
+            scores = scores + self.pair(standardised(pair_feat, self.pair_mean, self.pair_deviation))[..., 0]
         return scores
 
     def _check(self, z_src: Tensor, z_dst: Tensor, pair_feat: Tensor | None) -> None:
