@@ -1,4 +1,4 @@
-"""Dy-SIGN, UnderGS and what joins them; how their inputs are read, how they are saved and asked."""
+"""Dy-SIGN, UnderGS and what joins them; how their inputs are read, how they are saved and predict."""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ _NODE_COLUMNS = (*_COLUMNS, "partners", "partners_per_event", "as_source")
 
 
 class EventCounts:
-    r"""Counts of a stream's nodes and pairs, asked before a snapshot and told of it afterwards.
+    r"""Counts of a stream's nodes and pairs, read before a snapshot and updated after it.
 
     For a node or a pair with events at times :math:`t_1 \le \dots \le t_n` before the snapshot in question, at time t:
     n, :math:`t - t_n`, :math:`t - t_1`, :math:`t_n - t_{n-1}` and :math:`\sum_i 2^{-(t - t_i) / h}` with half-lives h
@@ -40,7 +40,7 @@ class EventCounts:
     Raises
     ------
     ConfigError
-        If a snapshot is observed, or asked about, out of order.
+        If a snapshot is observed or read out of order.
 
     Examples
     --------
@@ -48,8 +48,8 @@ class EventCounts:
     >>> from dgl_dysign.models.event_counts import EventCounts
     >>> counts = EventCounts(3)
     >>> counts.observe(0, torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([0.25, 0.5]))
-    >>> found = counts.events(1, torch.tensor([0]), torch.tensor([2]), torch.tensor([1.5]))
-    >>> row = dict(zip(counts.event_names, found[0].tolist(), strict=True))
+    >>> columns = counts.events(1, torch.tensor([0]), torch.tensor([2]), torch.tensor([1.5]))
+    >>> row = dict(zip(counts.event_names, columns[0].tolist(), strict=True))
     >>> round(float(torch.tensor(row["src_count"]).expm1())), row["src_gap"] == row["dst_gap"], row["pair_new"]
     (2, False, 0.0)
     """
@@ -178,15 +178,15 @@ class _Tally:
 
     def read(self, rows: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return the columns of rows at some times; row -1, and rows without events, have zeros and ``new``."""
-        found = np.zeros((len(rows), len(_COLUMNS)))
+        table = np.zeros((len(rows), len(_COLUMNS)))
         there = (rows >= 0) & (self.padded_count(rows) > 0)
         ids, when = rows[there], time[there]
         since = when - self.last[ids]
         raw = [self.count[ids], since, when - self.first[ids], self.gap[ids]]
         columns = np.concatenate([np.stack(raw, 1), self.recent[ids] * _decay(since)], 1)
-        found[there, :-1] = np.log1p(columns)
-        found[:, -1] = ~there
-        return found
+        table[there, :-1] = np.log1p(columns)
+        table[:, -1] = ~there
+        return table
 
 
 def _decay(age: np.ndarray) -> np.ndarray:

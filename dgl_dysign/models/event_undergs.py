@@ -76,7 +76,7 @@ class EventUnderGS(Pretrained):
         self.offset = nn.Parameter(torch.tensor(math.log(rate / (1 - rate))))
 
     def arguments_for(self, inputs: NodeInputs, data: TemporalGraph) -> dict[str, int]:
-        """Raise ``ConfigError``: features are given with each call, so nothing is noted of how they are read."""
+        """Raise ``ConfigError``: features come with each call, so that a folder cannot say how they are read."""
         raise ConfigError("EventUnderGS is given its features with each call: leave inputs out")
 
     def forward(

@@ -129,7 +129,7 @@ def masked_label_features(
 def _own_rows(reached: Tensor, clamped: Tensor, train: Tensor, fold: Tensor) -> Tensor:
     """Return for each node what reaches it where its own fold is not shown, standardised, ``(N, C + 1)``."""
     mine = fold.new_full((len(reached),), reached.shape[1] - 1).index_copy(0, train, fold)
-    found = reached.new_empty(len(reached), reached.shape[2] + 1)
+    features = reached.new_empty(len(reached), reached.shape[2] + 1)
     for k in range(reached.shape[1]):
         rows = mine == k
         if not rows.any():
@@ -137,8 +137,8 @@ def _own_rows(reached: Tensor, clamped: Tensor, train: Tensor, fold: Tensor) -> 
         mass = reached[:, k].sum(1, keepdim=True)
         feat = torch.cat([reached[:, k] / mass.clamp(min=1e-9), torch.log1p(10 * mass) / 2], 1)
         unseen = feat[~clamped[:, k]]
-        found[rows] = (feat[rows] - unseen.mean(0)) / unseen.std(0, correction=0).clamp(min=1e-6)
-    return found
+        features[rows] = (feat[rows] - unseen.mean(0)) / unseen.std(0, correction=0).clamp(min=1e-6)
+    return features
 
 
 def _fold_labels(

@@ -117,7 +117,7 @@ class LinkScorer:
             self.features.observe(edges)
 
     def catch_up(self, data: TemporalGraph, snapshot: int) -> None:
-        """Observe what lies before a snapshot, and nothing else: then `score` may be asked about it.
+        """Observe what lies before a snapshot, and nothing else: then `score` scores it.
 
         Where more was observed already, everything is observed anew from the first snapshot on.
 
@@ -251,7 +251,7 @@ class LinkScorer:
             return torch.cat(parts) if parts else torch.zeros(dst.shape)
 
     def _embedded(self, snapshot: int, nodes: Tensor) -> Tensor:
-        # An equilibrium is one of all nodes; elsewhere a node's embedding does not depend on the others asked for.
+        # An equilibrium is one of all nodes; elsewhere a node's embedding does not depend on the others.
         size = max(1, len(nodes)) if isinstance(self.model, SpikingUnderGS) else self.nodes_at_once
         return torch.cat([self.model.embed(self.store, part, snapshot, **self.extra) for part in nodes.split(size)])
 

@@ -380,7 +380,7 @@ def check_card(card: dict[str, Any], data: TemporalGraph, keys: Sequence[str]) -
     Parameters
     ----------
     card : dict
-        What `data_card` said of the folder that the model was trained on.
+        The `data_card` of the folder that the model was trained on.
     data : TemporalGraph
         The folder in question.
     keys : sequence of str

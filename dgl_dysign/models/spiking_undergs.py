@@ -174,8 +174,8 @@ class SpikingUnderGS(DySIGN):
     ) -> Tensor:
         """Return the centred firing rates of nodes, and their mass.
 
-        All nodes hear each other, so that the equilibrium is that of the whole graph: ask once a snapshot, for all
-        nodes that are needed.
+        Nodes depend on each other, so that the equilibrium is that of the whole graph: call it once a snapshot, for
+        all nodes that are needed.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ from dgl_dysign.pairs.link_features import PairFeatures
 
 
 class CachedFeatures:
-    """Answers a question about features from memory where it was asked before, after the same past.
+    """Features of pairs from memory, where the same pairs were looked up before, after the same past.
 
     Features do not depend on weights, so that epochs, and several models on the same queries, share them. What does
     not fit is computed again. As long as every answer is known, the features behind need not even observe.
@@ -37,7 +37,7 @@ class CachedFeatures:
     num_bytes : int
         Bytes of the answers kept.
     saved_seconds : float
-        CPU seconds that answers took which were first found for another user, see `new_user`.
+        CPU seconds that answers took which were first computed for another user, see `new_user`.
 
     Examples
     --------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
 _LIGHT = ("activity", "ranks", "pair", "habits")
-_LARGE = 50_000  # nodes above which walks, dense rows over all nodes, are left out unless asked for
+_LARGE = 50_000  # nodes above which walks, dense rows over all nodes, are left out unless named
 
 
 class PairFeatures(Protocol):
@@ -40,7 +40,7 @@ class LinkFeatures:
     r"""Features of candidate links from the edges observed so far.
 
     What the scorer of UnderGS sees beside embeddings, which alone stay below counting. Every column of (s, d) at
-    snapshot t is a function of the edges of snapshots before t, whatever other pairs are asked about.
+    snapshot t is a function of the edges of snapshots before t, whatever other pairs are looked up with it.
 
     ============  =====================================================================================================
     family        columns

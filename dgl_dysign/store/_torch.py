@@ -150,13 +150,13 @@ def _further(
     ]
 
 
-def _one_hop_further(found: Candidates, active: Tensor, plan: Plan) -> Candidates:
+def _one_hop_further(near: Candidates, active: Tensor, plan: Plan) -> Candidates:
     """Return the entries as seen from one hop further away, without those too far and those of the node itself."""
-    entry = found.entry.clone()
+    entry = near.entry.clone()
     entry[:, KEY] += plan.scale.hop
     entry[:, TIE] -= HOP_STEP
-    keep = (hop_of(found.entry[:, TIE]) < plan.num_hops) & (node_of(entry[:, TIE]) != active[found.row])
-    return Candidates(found.row[keep], entry[keep])
+    keep = (hop_of(near.entry[:, TIE]) < plan.num_hops) & (node_of(entry[:, TIE]) != active[near.row])
+    return Candidates(near.row[keep], entry[keep])
 
 
 def _used(row: Tensor, lists: Tensor) -> Candidates:

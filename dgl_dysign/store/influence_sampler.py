@@ -20,9 +20,9 @@ from dgl_dysign.store.neighbors import neighbor_block
 class InfluenceSampler(dgl.dataloading.BlockSampler):
     r"""Sample the most influential past neighbours of each node, for ``dgl.dataloading.DataLoader``.
 
-    It stands where ``dgl.dataloading.NeighborSampler`` stands: layer by layer each node hears the neighbours that a
-    store holds for it (UnderGS), so nothing is drawn at random, and nothing is heard that was not yet inserted. Models
-    written for DGL's blocks run on these unchanged; those that take edge weights may be given
+    It stands where ``dgl.dataloading.NeighborSampler`` stands: layer by layer each node gets messages from the
+    neighbours that a store holds for it (UnderGS): nothing is drawn at random, and nothing is read that was not yet
+    inserted. Models written for DGL's blocks run on these unchanged; those that take edge weights may be given
     ``block.edata["influence"]``, which `dgl_dysign.nn.InfluenceConv` finds by itself.
 
     With ``num_workers`` above 0 every worker has the store as it was when the iteration began: insert between
@@ -98,7 +98,7 @@ class InfluenceSampler(dgl.dataloading.BlockSampler):
         seed_nodes : Tensor
             Nodes of the last layer, ``(B,)``.
         exclude_eids : Tensor, optional
-            Edges, by the store's ids, that nothing is heard over, as ``as_edge_prediction_sampler(exclude=...)`` gives
+            Edges, by the store's ids, that carry no messages, as ``as_edge_prediction_sampler(exclude=...)`` gives
             them. They leave their slots empty.
         """
         self._check(g, seed_nodes, exclude_eids)
@@ -113,11 +113,11 @@ class InfluenceSampler(dgl.dataloading.BlockSampler):
 
     def _block(self, g: Any, nodes: Tensor, now: int, exclude: Tensor | None) -> Any:
         ids = to_ids(nodes, "nodes", self.store.slots.device)
-        found = self.store.neighbors(ids, now)
+        neighbors = self.store.neighbors(ids, now)
         if exclude is not None:
-            left_out = torch.isin(found.edge_id, exclude.to(found.edge_id))
-            found = found._replace(node=found.node.masked_fill(left_out, -1))
-        block = neighbor_block(ids, found).astype(g.idtype)
+            left_out = torch.isin(neighbors.edge_id, exclude.to(neighbors.edge_id))
+            neighbors = neighbors._replace(node=neighbors.node.masked_fill(left_out, -1))
+        block = neighbor_block(ids, neighbors).astype(g.idtype)
         for data in (block.srcdata, block.dstdata):
             data[dgl.NID] = data[dgl.NID].to(g.idtype)
         edge_id = block.edata["edge_id"]

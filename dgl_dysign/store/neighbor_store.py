@@ -106,11 +106,11 @@ class NeighborStore(nn.Module):
     >>> store = NeighborStore(num_nodes=4, num_neighbors=2)
     >>> store.insert(0, src=[0, 1], dst=[1, 2])
     >>> store.insert(2, src=[2], dst=[3])
-    >>> found = store.neighbors([0, 3], now=3)
-    >>> found.node
+    >>> neighbors = store.neighbors([0, 3], now=3)
+    >>> neighbors.node
     tensor([[1, 2],
             [2, 1]])
-    >>> found.hop, found.age
+    >>> neighbors.hop, neighbors.age
     (tensor([[1, 2],
             [1, 2]]), tensor([[3., 3.],
             [1., 3.]]))
@@ -363,10 +363,10 @@ class NeighborStore(nn.Module):
         self._clock.snapshot, self._clock.next_edge_id = int(state["snapshot"]), int(state["next_edge_id"])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        found = state_dict.get(f"{prefix}_extra_state", {}).get("settings", self._settings())
+        saved = state_dict.get(f"{prefix}_extra_state", {}).get("settings", self._settings())
         for name, value in self._settings().items():
-            if found.get(name) != value:
-                raise ConfigError(f"the saved store has {name}={found.get(name)!r}, this one {value!r}: make it alike")
+            if saved.get(name) != value:
+                raise ConfigError(f"the saved store has {name}={saved.get(name)!r}, this one {value!r}: make it alike")
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""What the store answers: the neighbours of some nodes, as tensors of one row a node and one column a slot."""
+"""The neighbours of some nodes, as tensors of one row a node and one column a slot, and as a DGL block."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Neighbors(NamedTuple):
     hop : Tensor
         Length of the path, int64; 0: none.
     influence : Tensor
-        Score aged to the time that was asked for, float32, not normalised; 0: none. It is held at float32's smallest
+        Score aged to the time in question, float32, not normalised; 0: none. It is held at float32's smallest
         normal number, so that the neighbours of a node that was silent for long still share its attention.
     age : Tensor
         Snapshots since, float32; 0: none.
@@ -60,14 +60,14 @@ def _dgl_device(device: torch.device) -> torch.device:
     return device
 
 
-def neighbor_block(nodes: Tensor, found: Neighbors) -> dgl.DGLGraph:
+def neighbor_block(nodes: Tensor, neighbors: Neighbors) -> dgl.DGLGraph:
     """Return neighbours as a DGL block: an edge from each neighbour to the node that keeps it.
 
     Parameters
     ----------
     nodes : Tensor
-        The nodes that were asked for, int64 ``(R,)``: the destination nodes, repeated ones included.
-    found : Neighbors
+        The nodes, int64 ``(R,)``: the destination nodes, repeated ones included.
+    neighbors : Neighbors
         Their neighbours.
 
     Returns
@@ -79,18 +79,18 @@ def neighbor_block(nodes: Tensor, found: Neighbors) -> dgl.DGLGraph:
     from dgl_dysign._dgl import dgl
 
     device = _dgl_device(nodes.device)
-    rows, slots = found.mask.nonzero(as_tuple=True)
+    rows, slots = neighbors.mask.nonzero(as_tuple=True)
     ids, order = torch.unique(nodes, return_inverse=True)
     first = torch.full_like(ids, len(nodes)).scatter_reduce(
         0, order, torch.arange(len(nodes), device=nodes.device), "amin"
     )
-    src, new = _place(found.node[rows, slots], ids, first, len(nodes))
+    src, new = _place(neighbors.node[rows, slots], ids, first, len(nodes))
     block = dgl.create_block(
         (src.to(device), rows.to(device)), num_src_nodes=len(nodes) + len(new), num_dst_nodes=len(nodes)
     )
     block.srcdata[dgl.NID] = torch.cat([nodes, new]).to(device)
     block.dstdata[dgl.NID] = nodes.to(device)
-    values: dict[str, Any] = found._asdict()
+    values: dict[str, Any] = neighbors._asdict()
     for name in ("influence", "age", "edge_id", "hop", "type"):
         block.edata[name] = values[name][rows, slots].to(device)
     return block

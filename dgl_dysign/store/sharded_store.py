@@ -24,7 +24,7 @@ class ShardedStore(NeighborStore):
     keep for their nodes, entry by entry. What travels:
 
     - `insert`: a node's new list needs the lists that its direct neighbours held before. All know the snapshot's edges,
-      so that each owner sends those lists to whom they concern without being asked: no more than one list for each
+      so that each owner sends those lists unasked to whom they concern: no more than one list for each
       edge whose ends have different owners; nothing with ``num_hops=1``. A process then computes its own nodes' lists.
     - `refresh`: asks the owners for the lists of nodes that a process is about to read in the next snapshot. They stay
       readable until the next `insert`.
@@ -71,7 +71,7 @@ class ShardedStore(NeighborStore):
         node_type = options.pop("node_type", None)
         if options.pop("backend", "torch") not in ("auto", "torch"):
             raise ConfigError("a ShardedStore runs on the torch backend alone: leave backend out")
-        self._made = (args, dict(options))
+        self._arguments = (args, dict(options))
         super().__init__(len(range(place, num_nodes, count)), *args, backend="torch", **options)
         self.place, self.count, self.num_nodes = place, count, int(num_nodes)
         self.node_type = check_node_type(node_type, self.num_nodes, self.slots.device)
@@ -104,8 +104,8 @@ class ShardedStore(NeighborStore):
         ids = ids[ids % self.count != self.place]
         ids = ids[torch.argsort(ids % self.count, stable=True)]
         number = torch.bincount(ids % self.count, minlength=self.count)
-        asked = self._exchange(number, [1] * self.count, [1] * self.count)
-        give, take = asked.tolist(), number.tolist()
+        give = self._exchange(number, [1] * self.count, [1] * self.count).tolist()
+        take = number.tolist()
         wanted = self._exchange(ids, take, give)
         lists = self._exchange(self.slots[wanted // self.count], give, take)
         order = torch.argsort(ids)
@@ -113,18 +113,18 @@ class ShardedStore(NeighborStore):
 
     def whole(self) -> NeighborStore:
         """Return the store in one piece, in every process; a barrier."""
-        args, options = self._made
-        found = NeighborStore(self.num_nodes, *args, **options)
+        args, options = self._arguments
+        store = NeighborStore(self.num_nodes, *args, **options)
         for owner in range(self.count):
-            rows = torch.empty_like(found.slots[owner :: self.count])
+            rows = torch.empty_like(store.slots[owner :: self.count])
             if owner == self.place:
                 rows.copy_(self.slots)
             if self.count > 1:
                 dist.broadcast(rows, owner)
-            found.slots[owner :: self.count] = rows
-        found.node_type = self.node_type
-        found.set_extra_state(self.get_extra_state())
-        return found
+            store.slots[owner :: self.count] = rows
+        store.node_type = self.node_type
+        store.set_extra_state(self.get_extra_state())
+        return store
 
     def _insert(self, edges: Edges, snapshot: int) -> int:
         check_edges(edges, self.num_nodes, self._plan.types)
@@ -167,9 +167,9 @@ class ShardedStore(NeighborStore):
 
     def _exchange(self, rows: Tensor, give: list[int], take: list[int]) -> Tensor:
         """Send rows to the processes in turn, so many to each; return those that they sent."""
-        found = rows.new_empty(sum(take), *rows.shape[1:])
-        dist.all_to_all_single(found, rows.contiguous(), take, give)
-        return found
+        received = rows.new_empty(sum(take), *rows.shape[1:])
+        dist.all_to_all_single(received, rows.contiguous(), take, give)
+        return received
 
     def _lists(self, nodes: Tensor) -> Tensor:
         if self.count == 1:

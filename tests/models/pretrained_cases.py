@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, SpikingUnderGS, UnderGS
+from dgl_dysign.models import DySIGN, LabelInputs, LinkScorer, NodeInputs, SpikingUnderGS, UnderGS
+from dgl_dysign.pairs import LinkFeatures
 from tests.folders import write_folder
 
 NODES, CLASSES, WIDTH, SNAPSHOTS = 30, 3, 4, 6
@@ -90,3 +91,17 @@ def of_kind(kind, data):
         return spiking(node_feats=WIDTH, id_feats=3), NodeInputs()
     models = {"dysign": dysign, "undergs": undergs, "spiking": spiking, "mixer": lambda: undergs(aggregator="mixer")}
     return models[kind](), INPUTS
+
+
+def scorer(kind, data, **options):
+    """Return a link scorer with weights that matter."""
+    features = None
+    if kind in ("features", "untimed"):
+        features = LinkFeatures.of(data) if kind == "features" else LinkFeatures(NODES, families=["pair", "activity"])
+        options["pair_feats"] = len(features.names)
+    torch.manual_seed(2)
+    if kind == "spiking":
+        model = SpikingUnderGS(NODES, 8, latency=4, **options)
+    else:
+        model = UnderGS(NODES, 8, "mixer" if kind == "mixer" else "gcn", num_neighbors=4, **options)
+    return LinkScorer(drawn(model), model.store(num_neighbors=4, snapshot_decay=0.7, hop_decay=0.3), features)

@@ -10,7 +10,7 @@ import torch
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, SpikingUnderGS, UnderGS, load_snapshots
-from dgl_dysign.models.predict import predict
+from dgl_dysign.models.predict import predict, predict_links
 from tests.models.pretrained_cases import (
     BY_NODE,
     CLASSES,
@@ -23,6 +23,7 @@ from tests.models.pretrained_cases import (
     folder,
     labels,
     of_kind,
+    scorer,
     undergs,
 )
 from tests.models.snapshot_cases import growing, label_features, made
@@ -105,17 +106,29 @@ def test_a_fresh_process_gives_the_same_bits(data, tmp_path):
         model, inputs = of_kind(kind, data)
         model.save_pretrained(tmp_path / kind / type(model).__name__, data, inputs)
         torch.save(predict(model, data, 4), tmp_path / kind / "expected.pt")
+    nodes = torch.arange(NODES)
+    for kind in ("links", "links-features"):
+        links = scorer(kind.removeprefix("links-"), data)
+        links.catch_up(data, 4)
+        links.save_pretrained(tmp_path / kind / "LinkScorer", data)
+        torch.save(predict_links(links, data, 5, nodes, nodes.expand(NODES, -1)), tmp_path / kind / "expected.pt")
     code = """
 import sys, torch
 from pathlib import Path
 from dgl_dysign import models
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.models.predict import predict
+from dgl_dysign.models.predict import predict, predict_links
 data = TemporalGraph.load(sys.argv[1])
 for expected in Path(sys.argv[2]).glob("*/expected.pt"):
     folder, = (path for path in expected.parent.iterdir() if path.is_dir())
     model = getattr(models, folder.name).from_pretrained(folder, data)
-    assert torch.equal(predict(model, data, 4), torch.load(expected)), folder
+    if folder.name == "LinkScorer":
+        assert model.store.snapshot == 3
+        nodes = torch.arange(data.num_nodes)
+        found = predict_links(model, data, 5, nodes, nodes.expand(len(nodes), -1))
+    else:
+        found = predict(model, data, 4)
+    assert torch.equal(found, torch.load(expected)), folder
     print(folder.parent.name)
 """
     root = str(Path(__file__).parents[2])
@@ -126,7 +139,7 @@ for expected in Path(sys.argv[2]).glob("*/expected.pt"):
         capture_output=True,
         text=True,
     )
-    assert sorted(made.stdout.split()) == sorted(KINDS)
+    assert sorted(made.stdout.split()) == sorted([*KINDS, "links", "links-features"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,20 +1,15 @@
 """Link scorers in folders: model, store and what it holds; features of pairs in the unit of the training."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.models import LinkScorer, SpikingUnderGS, UnderGS
+from dgl_dysign.models import LinkScorer, UnderGS
 from dgl_dysign.models.predict import predict_links
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.store import NeighborStore
-from tests.models.pretrained_cases import NODES, SNAPSHOTS, events, folder
+from tests.models.pretrained_cases import NODES, SNAPSHOTS, events, folder, scorer
 from tests.training.link_cases import CountedFeatures
 
 SRC = torch.arange(NODES)
@@ -30,22 +25,6 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory):
     return folder(tmp_path_factory.mktemp("links") / "nine", snapshots=9, directed=True, node_features=None)
-
-
-def scorer(kind, data, **options):
-    features = None
-    if kind in ("features", "untimed"):
-        features = LinkFeatures.of(data) if kind == "features" else LinkFeatures(NODES, families=["pair", "activity"])
-        options["pair_feats"] = len(features.names)
-    torch.manual_seed(2)
-    if kind == "spiking":
-        model = SpikingUnderGS(NODES, 8, latency=4, **options)
-    else:
-        model = UnderGS(NODES, 8, "mixer" if kind == "mixer" else "gcn", num_neighbors=4, **options)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
-    return LinkScorer(model, model.store(num_neighbors=4, snapshot_decay=0.7, hop_decay=0.3), features)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,30 +84,6 @@ def test_the_unit_of_time_is_that_of_the_training(data, tmp_path):
     assert torch.equal(predict_links(third, longer, 5, SRC, DST), expected)
     before.features = LinkFeatures.of(longer)  # whose unit is the mean over all snapshots
     assert not torch.equal(predict_links(before, longer, 5, SRC, DST), expected)
-
-
-def test_a_fresh_process_gives_the_same_bits(data, tmp_path):
-    for kind in ("undergs", "features"):
-        made = scorer(kind, data)
-        made.catch_up(data, 4)
-        made.save_pretrained(tmp_path / kind, data)
-        torch.save(predict_links(made, data, 5, SRC, DST), tmp_path / f"{kind}.pt")
-    code = """
-import sys, torch
-from dgl_dysign.data import TemporalGraph
-from dgl_dysign.models import LinkScorer
-from dgl_dysign.models.predict import predict_links
-data = TemporalGraph.load(sys.argv[1])
-ids = torch.arange(data.num_nodes)
-for kind in ("undergs", "features"):
-    scorer = LinkScorer.from_pretrained(f"{sys.argv[2]}/{kind}", data)
-    assert scorer.store.snapshot == 3
-    found = predict_links(scorer, data, 5, ids, ids.expand(len(ids), -1).contiguous())
-    assert torch.equal(found, torch.load(f"{sys.argv[2]}/{kind}.pt")), kind
-"""
-    root = str(Path(__file__).parents[2])
-    arguments = [sys.executable, "-c", code, str(data.folder), str(tmp_path)]
-    subprocess.run(arguments, check=True, env={**os.environ, "PYTHONPATH": root})
 
 
 @pytest.mark.parametrize("kind", ["undergs", "mixer", "spiking"])
