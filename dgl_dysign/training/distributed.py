@@ -2,13 +2,13 @@
 
 The rule of the whole package: under ``torchrun`` every process does everything, in the same order, on the same data,
 but for what is divided by `part`: the rows of a mini-batch, the batches of a snapshot, the candidates to be scored.
-Gradients are summed by `sum_gradients` and scores by `sum_over_processes`; without a process group all functions here
-do nothing and cost nothing.
+Gradients are summed by `sum_gradients` and scores by `sum_over_processes`. Without a process group all functions here
+do nothing.
 
-Gradients are summed here rather than by ``DistributedDataParallel``. That class averages at the end of every backward
-pass through *its* forward: but a snapshot's gradient accumulates over batches of which a process may have none, a
-mini-batch of Dy-SIGN is no call of ``forward`` (its messages come from a cache), parts of a batch differ in size, and
-parameters without a gradient must stay without one, or weight decay would move them.
+``DistributedDataParallel`` averages at the end of every backward pass through *its* forward. Here a snapshot's gradient
+accumulates over batches of which a process may have none, a mini-batch of Dy-SIGN is no call of ``forward`` (its
+messages come from a cache), parts of a batch differ in size, and parameters without a gradient must stay without one,
+or weight decay would move them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ from dgl_dysign.store import NeighborStore, ShardedStore
 
 T = TypeVar("T")
 _LARGE = 1 << 18  # numbers: a gradient of more is summed by itself rather than copied
-_LONG = timedelta(days=7)  # who is killed is noticed at once; who is slow is waited for
+_TIMEOUT = timedelta(days=7)  # a process that was killed is noticed at once; a slow one is waited for
+
+
+class LostProcess(DGLDySignError):
+    """Another process is gone, so that nothing can be summed any more."""
 
 
 def world() -> int:
@@ -57,6 +61,11 @@ def part(count: int) -> slice:
     return slice(count * rank() // world(), count * (rank() + 1) // world())
 
 
+def local_device(device: str) -> str:
+    """Return the device of this process: ``"cuda"`` is a GPU for each process of a machine."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and world() > 1 else device
+
+
 @contextlib.contextmanager
 def processes() -> Iterator[dist.Store | None]:
     """Join the processes that ``torchrun`` started, for as long as the context lasts; alone, do nothing.
@@ -78,7 +87,7 @@ def processes() -> Iterator[dist.Store | None]:
     try:
         store, place, count = next(dist.rendezvous("env://"))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
-        dist.init_process_group(backend, store=store, rank=place, world_size=count, timeout=_LONG)
+        dist.init_process_group(backend, store=store, rank=place, world_size=count, timeout=_TIMEOUT)
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"the processes did not find each other ({reason}): start them with torchrun") from error
@@ -89,22 +98,10 @@ def processes() -> Iterator[dist.Store | None]:
         dist.destroy_process_group()
 
 
-def local_device(device: str) -> str:
-    """Return the device of this process: ``"cuda"`` is a GPU for each process of a machine.
-
-    Examples
-    --------
-    >>> from dgl_dysign.training import distributed
-    >>> distributed.local_device("cpu")
-    'cpu'
-    """
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and world() > 1 else device
-
-
 def sum_over_processes(tensor: Tensor) -> Tensor:
     """Sum a tensor over the processes, in place, to the same bits everywhere; return it."""
     if world() > 1:
-        _heard(lambda: dist.all_reduce(tensor))
+        _communicate(lambda: dist.all_reduce(tensor))
     return tensor
 
 
@@ -115,18 +112,19 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
     parameters = list(parameters)
     device = parameters[0].device
     used = sum_over_processes(torch.tensor([float(p.grad is not None) for p in parameters], device=device)).tolist()
-    chosen = [p for p, count in zip(parameters, used, strict=True) if count]
-    for p in chosen:
-        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-    grads = [p.grad for p in chosen if p.grad is not None]
+    grads: list[Tensor] = []
+    for parameter, count in zip(parameters, used, strict=True):
+        if count:
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            grads.append(parameter.grad)
+    small = [grad for grad in grads if grad.numel() <= _LARGE]
     for grad in grads:
         if grad.numel() > _LARGE:
             sum_over_processes(grad)
-    small = [grad for grad in grads if grad.numel() <= _LARGE]
     if small:
         flat = sum_over_processes(torch.cat([grad.flatten() for grad in small]))
-        for grad, found in zip(small, flat.split([grad.numel() for grad in small]), strict=True):
-            grad.copy_(found.view_as(grad))
+        for grad, summed in zip(small, flat.split([grad.numel() for grad in small]), strict=True):
+            grad.copy_(summed.view_as(grad))
 
 
 @torch.no_grad()
@@ -134,14 +132,14 @@ def same_model(model: nn.Module, parameters: bool = True) -> None:
     """Give all processes the parameters and buffers (or the buffers alone) of the first one's model."""
     if world() > 1:
         for tensor in [*(model.parameters() if parameters else []), *model.buffers()]:
-            _heard(partial(dist.broadcast, tensor, 0))
+            _communicate(partial(dist.broadcast, tensor, 0))
 
 
 def same_draws(device: torch.device) -> None:
     """Give all processes the random state of the first one."""
     if world() > 1:
         state = torch.get_rng_state()
-        _heard(lambda: dist.broadcast(state, 0))
+        _communicate(lambda: dist.broadcast(state, 0))
         torch.set_rng_state(state)
         if device.type == "cuda":
             torch.cuda.set_rng_state(from_first(lambda: torch.cuda.get_rng_state(device)), device)
@@ -151,27 +149,21 @@ def from_first(give: Callable[[], T]) -> T:
     """Return what a function gives in the first process, where alone it is called."""
     if world() == 1:
         return give()
-    found: list[Any] = [give() if rank() == 0 else None]
-    _heard(lambda: dist.broadcast_object_list(found, 0))
-    return found[0]
+    values: list[Any] = [give() if rank() == 0 else None]
+    _communicate(lambda: dist.broadcast_object_list(values, 0))
+    return values[0]
 
 
 def check_same(value: object, what: str) -> None:
-    """Raise ``ConfigError`` unless all processes have the same value.
-
-    Raises
-    ------
-    ConfigError
-        Naming what differs.
-    """
+    """Raise ``ConfigError``, which names what differs, unless all processes have the same value."""
     first = from_first(lambda: value)
     if value != first:
         raise ConfigError(f"process {rank()} has {what}={value!r}, but process 0 {first!r}: give all the same files")
 
 
-def _heard(talk: Callable[[], object]) -> None:
+def _communicate(call: Callable[[], object]) -> None:
     try:
-        talk()
+        call()
     except RuntimeError as error:
         raise LostProcess(
             f"process {rank()} lost the others ({' '.join(str(error).split())[:120]}): one of them was stopped; "
@@ -179,15 +171,10 @@ def _heard(talk: Callable[[], object]) -> None:
         ) from error
 
 
-class LostProcess(DGLDySignError):
-    """Another process is gone, so that nothing can be summed any more."""
-
-
 class DrawnForAll(TorchFunctionMode):
     """Lets dropout draw for all rows of a mini-batch and take this process's: the masks are those of one process.
 
-    For models whose rows stand for the nodes of the batch, row by row. Dropout of tensors with another number of rows
-    draws as it would.
+    For models whose rows stand for the nodes of the batch. Tensors with another number of rows draw as ever.
 
     Parameters
     ----------
@@ -214,14 +201,14 @@ class DrawnForAll(TorchFunctionMode):
 class BatchDraws:
     """Random draws of the batches of one step: the same whichever process computes a batch.
 
-    The first batch goes on with the stream of random numbers, every other draws from a seed of its own, taken from the
-    state at the beginning; after the step the stream goes on where the first batch left it.
+    The first batch goes on with the stream of random numbers; every other has a seed of its own, drawn at the
+    beginning. After the step the stream goes on where the first batch left it.
 
     Parameters
     ----------
     model : Module, optional
-        Whose time-aware filters are to draw for each batch as one process would: once a batch.
-    device : device
+        Whose time-aware filters draw once a batch, as in one process.
+    device : torch.device
         Of the parameters.
     """
 
@@ -229,37 +216,38 @@ class BatchDraws:
         self.device = device
         self._forked = [device] if device.type == "cuda" else []
         filters = [] if model is None else [m for m in model.modules() if isinstance(m, TimeAwareFilter)]
-        self._filters = [(found, found.draws) for found in filters if found.filter_ratio > 0]
+        self._filters = [(one, one.draws) for one in filters if one.filter_ratio > 0]
         with torch.random.fork_rng(self._forked):
             self._seed = int(torch.randint(2**62, ()))
 
     @contextlib.contextmanager
     def of(self, place: int) -> Iterator[None]:
         """Draw for the batch at a place, from 0."""
-        for found, draws in self._filters:
-            found.draws = draws + place
-        if place == 0:
-            yield
-            return
-        with torch.random.fork_rng(self._forked):
-            torch.manual_seed(self._seed + place)
+        self._set_filters(place)
+        with contextlib.ExitStack() as stack:
+            if place:
+                stack.enter_context(torch.random.fork_rng(self._forked))
+                torch.manual_seed(self._seed + place)
             yield
 
     def end(self, count: int) -> None:
         """Go on in the same state everywhere, after so many batches."""
-        for found, draws in self._filters:
-            found.draws = draws + count
+        self._set_filters(count)
         same_draws(self.device)
+
+    def _set_filters(self, batches: int) -> None:
+        for one, draws in self._filters:
+            one.draws = draws + batches
 
 
 def refresh(store: NeighborStore, *nodes: Tensor) -> None:
-    """Let a store that is sharded get the lists of all nodes that this process is about to read; a barrier then."""
+    """Let a sharded store get the lists of all nodes that this process is about to read; all processes take part."""
     if isinstance(store, ShardedStore):
         store.refresh(torch.cat([torch.empty(0, dtype=torch.int64), *(part.flatten().cpu() for part in nodes)]))
 
 
 class DividedScorer:
-    """A link model that scores in every process its part of the candidates, and hands all scores to all.
+    """A link model that scores its part of the candidates in every process, and hands all scores to all.
 
     Parameters
     ----------
@@ -275,9 +263,9 @@ class DividedScorer:
 
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return scores ``(E, C)``, float32."""
-        rows = part(len(src))
         if world() == 1:
             return self.model.score(snapshot, src, dst)
+        rows = part(len(src))
         refresh(self.model.store, src[rows], dst[rows])
         whole = torch.zeros(dst.shape, device=self.model.device)
         if rows.start < rows.stop:

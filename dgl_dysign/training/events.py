@@ -82,7 +82,7 @@ def fit_events(
     checkpoint : Path, optional
         File to write after every epoch, and to go on from where it is there.
     on_epoch : callable, optional
-        Told the record of each epoch.
+        Called with the record of each epoch.
 
     Returns
     -------

@@ -5,27 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.training import distributed
-
-
-class Batch(Protocol):
-    """Part of a snapshot: any object with the snapshot's index and a length."""
-
-    @property
-    def snapshot(self) -> int:
-        """Index of the snapshot to which all of its rows belong."""
-
-    def __len__(self) -> int:
-        """Return the number of rows over which its loss is the mean."""
-
-
-AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
 @dataclass(frozen=True)
@@ -37,7 +23,7 @@ class SnapshotBatch:
     snapshot : int
         Index of the snapshot.
     tensors : tuple of Tensor
-        All with the same number of rows.
+        All with the same number of rows, which is the length of the batch.
     """
 
     snapshot: int
@@ -90,7 +76,7 @@ class LateStep(NamedTuple):
     rows, batches : int
         How many there were.
     grad_norm : float
-        Norm of the gradient before clipping; nan where it was not asked for.
+        Norm of the gradient before clipping; nan without clipping.
     """
 
     loss: float
@@ -101,8 +87,8 @@ class LateStep(NamedTuple):
 
 def late_snapshot_step(
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[AnyBatch],
-    loss_of_batch: Callable[[AnyBatch], Tensor],
+    batches: Iterable[SnapshotBatch],
+    loss_of_batch: Callable[[SnapshotBatch], Tensor],
     max_grad_norm: float | None = None,
     model: nn.Module | None = None,
 ) -> LateStep:
@@ -118,26 +104,20 @@ def late_snapshot_step(
     what else is in the batch (as batch normalisation makes them).
 
     Under several processes all are given the same batches; each computes every so many-th, and gradients are summed
-    once, before the step. A batch draws its random numbers (dropout) whichever process computes it, see
-    `dgl_dysign.training.distributed.BatchDraws`.
+    once, before the step. Random draws (dropout) of a batch do not depend on the process.
 
     Parameters
     ----------
     optimizer : Optimizer
         Its parameters' old gradients are dropped. Without batches it takes no step.
-    batches : iterable of batch
-        All of one snapshot, see `snapshot_batches`.
+    batches : iterable of SnapshotBatch
+        All of one snapshot, see `snapshot_batches`; any object with ``snapshot`` and a length.
     loss_of_batch : callable
         The mean loss over a batch's rows.
     max_grad_norm : float, optional
         Clip the norm of the snapshot's gradient to this.
     model : Module, optional
-        Under several processes, and with more than the optimiser's parameters: buffers and filters that draw.
-
-    Returns
-    -------
-    LateStep
-        The mean loss and what went into it.
+        Needed under several processes where it has buffers, or filters that draw.
 
     Raises
     ------
@@ -165,8 +145,7 @@ def late_snapshot_step(
         if distributed.world() > 1:
             step = _summed(step, parameters, model)
         if step.rows:
-            norm = _finish(optimizer, step.rows, max_grad_norm)
-            step = step._replace(grad_norm=norm)
+            step = step._replace(grad_norm=_average(parameters, step.rows, max_grad_norm))
             optimizer.step()
     finally:  # gradients are for one step: neither an error nor the next loop may find them
         optimizer.zero_grad(set_to_none=True)
@@ -174,13 +153,12 @@ def late_snapshot_step(
 
 
 def _accumulate(
-    batches: Iterable[AnyBatch], loss_of_batch: Callable[[AnyBatch], Tensor], draws: distributed.BatchDraws
+    batches: Iterable[SnapshotBatch], loss_of_batch: Callable[[SnapshotBatch], Tensor], draws: distributed.BatchDraws
 ) -> LateStep:
-    """Add up the gradients of this process's batches; the step says what of this process went into it."""
-    total, rows, mine, count, snapshot = 0.0, 0, 0, 0, None
-    for count, batch in enumerate(batches, 1):
-        place = count - 1
-        snapshot = batch.snapshot if snapshot is None else snapshot
+    """Add up the gradients of this process's batches; return what of this process went into it."""
+    total, rows, computed, count, snapshot = 0.0, 0, 0, 0, None
+    for place, batch in enumerate(batches):
+        snapshot, count = batch.snapshot if snapshot is None else snapshot, place + 1
         if batch.snapshot != snapshot:
             raise ConfigError(
                 f"batch {place} is of snapshot {batch.snapshot}, the batches before it of snapshot {snapshot}: weights "
@@ -190,9 +168,8 @@ def _accumulate(
             raise ConfigError(f"batch {place} of snapshot {snapshot} is empty: leave it out")
         if place % distributed.world() != distributed.rank():
             continue
-        # A sum at first: how many rows there are is known only at the end.
         with draws.of(place):
-            loss = loss_of_batch(batch) * len(batch)
+            loss = loss_of_batch(batch) * len(batch)  # a sum: how many rows there are is known only at the end
         value = float(loss.detach())
         if not math.isfinite(value):
             raise ConfigError(
@@ -200,16 +177,16 @@ def _accumulate(
                 f"features, or lower the learning rate"
             )
         loss.backward()
-        total, rows, mine = total + value, rows + len(batch), mine + 1
+        total, rows, computed = total + value, rows + len(batch), computed + 1
     if count:
         draws.end(count)
-    return LateStep(total / rows if rows else math.nan, rows, mine, math.nan)
+    return LateStep(total / rows if rows else math.nan, rows, computed, math.nan)
 
 
 def _summed(step: LateStep, parameters: list[Tensor], model: nn.Module | None) -> LateStep:
     """Add up gradients and numbers over the processes."""
-    found = torch.tensor([step.loss * step.rows if step.rows else 0.0, step.rows, step.batches], dtype=torch.float64)
-    total, rows, count = distributed.sum_over_processes(found.to(parameters[0].device)).tolist()
+    numbers = torch.tensor([step.loss * step.rows if step.rows else 0.0, step.rows, step.batches], dtype=torch.float64)
+    total, rows, count = distributed.sum_over_processes(numbers.to(parameters[0].device)).tolist()
     if rows:
         distributed.sum_gradients(parameters)
     if model is not None:
@@ -217,11 +194,11 @@ def _summed(step: LateStep, parameters: list[Tensor], model: nn.Module | None) -
     return LateStep(total / rows if rows else math.nan, int(rows), int(count), math.nan)
 
 
-def _finish(optimizer: torch.optim.Optimizer, rows: int, max_grad_norm: float | None) -> float:
+def _average(parameters: list[Tensor], rows: int, max_grad_norm: float | None) -> float:
     """Turn the sum of gradients into their mean, and clip it."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    for parameter in parameters:
-        parameter.grad.div_(rows)
+    for grad in (parameter.grad for parameter in parameters):
+        if grad is not None:
+            grad.div_(rows)
     if max_grad_norm is None:
         return math.nan
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm))

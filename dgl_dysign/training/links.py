@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -78,18 +78,8 @@ class LinkFitConfig(LoopConfig):
                 raise ConfigError(f"{name} must be above 0, but got {value}")
 
 
-class Observer(Protocol):
-    """What keeps a state of the past: a scorer, its features, a sampler of negatives."""
-
-    def reset(self) -> object:
-        """Forget the past."""
-
-    def observe(self, edges: SnapshotEdges, /) -> object:
-        """Take a snapshot into the past."""
-
-
-def replay(data: TemporalGraph | Sequence[SnapshotEdges], last: int, *observers: Observer) -> Iterator[SnapshotEdges]:
-    """Yield the snapshots up to the last one; observers begin anew, and see each before the next one is yielded."""
+def replay(data: TemporalGraph | Sequence[SnapshotEdges], last: int, *observers: Any) -> Iterator[SnapshotEdges]:
+    """Yield the snapshots up to the last one; observers are reset, and observe each before the next is yielded."""
     for observer in observers:
         observer.reset()
     for t in range(last + 1):
@@ -106,7 +96,7 @@ def warm_batches(sampler: NegativeSampler, edges: SnapshotEdges, batch_size: int
 
 
 def age_weight(age: int, half_life: float | None) -> float:
-    """Return the weight of a training edge that is so many snapshots older than the last ones."""
+    """Return the weight of a training edge that is so many snapshots older than the newest."""
     return 1.0 if half_life is None else 0.5 ** (age / half_life)
 
 
@@ -137,16 +127,15 @@ def fit_links(
     scorer : LinkScorer
         Its model is trained; its state is empty afterwards.
     split : sequence of range
-        Training and validation snapshots, as `dgl_dysign.evaluation.split_snapshots` gives them; a third is not looked
-        at.
+        Training and validation snapshots, as `dgl_dysign.evaluation.split_snapshots` gives them; a third is not read.
     config : LinkFitConfig, optional
         How.
     seed : int, default 0
-        Of the negatives and of dropout; the random state of the caller is not touched. The weights are the caller's.
+        Of the negatives and of dropout; the random state of the caller is not touched.
     checkpoint : Path, optional
         File to write after every epoch, and to go on from where it is there.
     on_epoch : callable, optional
-        Told the record of each epoch.
+        Called with the record of each epoch.
 
     Returns
     -------
@@ -176,22 +165,21 @@ def fit_links(
         scorer.reset()
 
 
+@dataclass
 class _Epochs:
     """What one epoch does, and the weight of each training snapshot."""
 
-    def __init__(
-        self,
-        data: TemporalGraph | Sequence[SnapshotEdges],
-        scorer: LinkScorer,
-        train: range,
-        val: range,
-        config: LinkFitConfig,
-        seed: int,
-    ) -> None:
-        self.data, self.scorer, self.model, self.config = data, scorer, scorer.model, config
-        self.train, self.val = train, val
-        shared: dict[str, Any] = {"historical": config.historical, "seed": seed, "among": config.among}
-        nodes = scorer.model.num_nodes
+    data: TemporalGraph | Sequence[SnapshotEdges]
+    scorer: LinkScorer
+    train: range
+    val: range
+    config: LinkFitConfig
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.model, config = self.scorer.model, self.config
+        shared: dict[str, Any] = {"historical": config.historical, "seed": self.seed, "among": config.among}
+        nodes = self.model.num_nodes
         self.train_sampler = NegativeSampler(nodes, config.num_negatives, **shared)
         self.val_sampler = NegativeSampler(nodes, config.val_negatives, **shared)
         self.weight = self._survey()

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.files import write_file
 from dgl_dysign.training import distributed
-from dgl_dysign.training.checkpoint import load_checkpoint, save_checkpoint
 
 Figures = dict[str, float]
 OnEpoch = Callable[[Figures], None]
@@ -39,7 +39,7 @@ class LoopConfig:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw random numbers from a seed while the block lasts; the random state of the caller is not touched."""
+    """Draw random numbers from a seed for as long as the context lasts; the caller's random state stays."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -53,11 +53,11 @@ class Loop:
     Parameters
     ----------
     model : Module
-        What is trained: its parameters that require a gradient.
+        What is trained: those of its parameters that require a gradient.
     config : LoopConfig
         Of which ``epochs``, ``lr`` and ``weight_decay`` count here.
     steps : int
-        Optimiser steps in an epoch, for the schedule, which ends at zero.
+        Optimiser steps in an epoch.
     device : torch.device
         Where the model computes.
     identity : mapping
@@ -65,32 +65,14 @@ class Loop:
     checkpoint : Path, optional
         File to write after epochs, and to go on from where it is there.
     parts : mapping, optional
-        Further objects with ``state_dict`` and ``load_state_dict`` that a checkpoint holds.
+        Further objects with a state that a checkpoint holds.
     started : float, optional
-        ``time.process_time()`` from which CPU seconds are counted; default: now.
+        ``time.process_time()`` from which CPU seconds count; default: now.
 
     Attributes
     ----------
     optimizer, schedule
-        What the epochs step.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from dgl_dysign.training.loop import Loop, LoopConfig, seeded
-    >>> model = torch.nn.Linear(1, 1)
-    >>> with seeded(0, torch.device("cpu")):
-    ...     loop = Loop(model, LoopConfig(3, 8, 0.1, 0.0), 1, torch.device("cpu"), {"seed": 0})
-    ...     def epoch():
-    ...         loss = (model(torch.ones(8, 1)) - 1).square().mean()
-    ...         loop.optimizer.zero_grad()
-    ...         loss.backward()
-    ...         loop.optimizer.step()
-    ...         loop.schedule.step()
-    ...         return {"loss": loss.item()}
-    ...     history = loop.run(epoch)
-    >>> [record["epoch"] for record in history], history[-1]["loss"] < history[0]["loss"]
-    ([0, 1, 2], True)
+        What an epoch steps.
     """
 
     def __init__(
@@ -109,9 +91,8 @@ class Loop:
         distributed.same_model(model)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, config.lr, total_steps=config.epochs * steps
-        )
+        total = config.epochs * steps
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, config.lr, total_steps=total)
         self._parts = {"model": model, "optimizer": self.optimizer, "schedule": self.schedule, **(parts or {})}
         self._identity = {**asdict(config), **identity}
         self._best: dict[str, Any] | None = None
@@ -153,7 +134,8 @@ class Loop:
         DataError
             If the checkpoint cannot be read, or is that of another training.
         """
-        history = self._resume()
+        history = self._load()
+        distributed.check_same(len(history), "epochs in its checkpoint")
         if begin is not None and not history:
             begin()
         spent = history[-1]["cpu_seconds"] if history else 0.0
@@ -164,8 +146,7 @@ class Loop:
             if select is not None and _epochs_since_best(history, select) == 0:
                 self._best = copy.deepcopy(self.model.state_dict())
             if self.checkpoint is not None and len(history) % checkpoint_every == 0 and distributed.rank() == 0:
-                record = {"asked": self._identity, "history": history, "best": self._best}
-                save_checkpoint(self.checkpoint, self._parts, record, self.device)
+                self._save(self.checkpoint, history)
             if on_epoch is not None:
                 on_epoch(history[-1])
         if self._best is not None:
@@ -173,13 +154,34 @@ class Loop:
         self.model.eval()
         return history
 
-    def _resume(self) -> list[Figures]:
-        state = load_checkpoint(self.checkpoint, self._parts, self._identity, self.device)
-        history = [] if state is None else state["history"]
-        distributed.check_same(len(history), "epochs in its checkpoint")
-        if state is not None:
+    def _save(self, path: Path, history: list[Figures]) -> None:
+        """Write the states of all parts, the history and the random state."""
+        state = {"asked": self._identity, "history": history, "best": self._best, "random": torch.get_rng_state()}
+        state |= {name: part.state_dict() for name, part in self._parts.items()}
+        if self.device.type == "cuda":
+            state["cuda_random"] = torch.cuda.get_rng_state(self.device)
+        with write_file(path) as temporary, open(temporary, "wb") as file:
+            torch.save(state, file)
+
+    def _load(self) -> list[Figures]:
+        """Take up what the checkpoint holds, if it is there; return its history."""
+        path = self.checkpoint
+        if path is None or not path.exists():
+            return []
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+            if state["asked"] != self._identity:
+                raise ValueError(f"it is of a training with {state['asked']}, but this one has {self._identity}")
+            for name, part in self._parts.items():
+                part.load_state_dict(state[name])
             self._best = state.get("best")
-        return history
+            torch.set_rng_state(state["random"])
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda_random"], self.device)
+            return state["history"]
+        except Exception as error:  # torch raises many kinds for a damaged file
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path}: the checkpoint cannot be used ({reason}); delete it to train anew") from error
 
 
 def _epochs_since_best(history: list[Figures], figure: str | None) -> int:

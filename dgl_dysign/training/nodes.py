@@ -77,7 +77,7 @@ def fit(
     checkpoint : Path, optional
         File to write every ``checkpoint_every`` epochs, and to go on from where it is there.
     on_epoch : callable, optional
-        Told the record of each epoch.
+        Called with the record of each epoch.
 
     Returns
     -------

@@ -18,23 +18,22 @@ from tests.processes import together
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = ["--hidden", "16", "--latency", "4", "--seeds", "1", "--train-ratio", "0.4", "--rows", "dysign", "--quiet"]
-# The example, with something that happens before an epoch; counted from 1.
+# The example, with something that happens in an epoch, of one step each; counted from 1.
 SECOND = 'count == 2 and os.environ["RANK"] == "1"'
 SCRIPT = """
 import os, sys, time
-from tests.examples.runs import load
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from dgl_dysign.errors import DataError
-from dgl_dysign.training import fit
-example, epoch, count = load("dysign_node_classification"), sys.modules[fit.__module__]._epoch, 0
+from tests.examples.runs import load
+example, count = load("dysign_node_classification"), 0
 
 def happens(*args):
     global count
     count += 1
     if {when}:
         {what}
-    return epoch(*args)
 
-sys.modules[fit.__module__]._epoch = happens
+register_optimizer_step_pre_hook(happens)
 sys.exit(example.main())
 """
 
@@ -77,10 +76,11 @@ def test_an_error_of_one_process_is_one_line_and_ends_all(prepared, tmp_path):
 
 def test_ctrl_c_ends_all(prepared, tmp_path):
     run = tmp_path / "run"
-    process = torchrun(tmp_path, SECOND, "time.sleep(60)", prepared, "--run-dir", run, *OPTIONS, "--epochs", "3")
-    while not (run / "units").exists() and process.poll() is None:
+    asleep = tmp_path / "asleep"
+    sleep = f'open({str(asleep)!r}, "w").close(); time.sleep(60)'
+    process = torchrun(tmp_path, SECOND, sleep, prepared, "--run-dir", run, *OPTIONS, "--epochs", "3")
+    while not asleep.exists() and process.poll() is None:
         time.sleep(0.05)
-    time.sleep(1)  # one waits in its second epoch, the other for it
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)[1]
     assert told.count("interrupted; go on with: --run-dir") == 1, told
