@@ -9,6 +9,13 @@ from hypothesis import strategies as st
 from dgl_dysign.adapters import EventStream
 from dgl_dysign.adapters.event_stream import OPTIONAL_FIELDS
 
+RANGES = ("snapshot_begin", "snapshot_end")
+
+
+def rest(stream: EventStream, *names: str) -> dict[str, Any]:
+    """Return what most formats do not hold (name, unit of time, direction, sides), and the fields of these names."""
+    return {name: getattr(stream, name) for name in ("name", "time_unit", "directed", "node_offset", *names)}
+
 
 def example(*fields: str, whole: bool = True, bipartite: bool = False, raw_order: bool = True) -> EventStream:
     """Make eight events of seven nodes, with some of the optional fields (default: with none).
@@ -87,12 +94,20 @@ def streams(
         "node_feat": rng.normal(size=(nodes, 2)).astype(np.float32),
     }
     chosen = {name for name in OPTIONAL_FIELDS if name in fields and draw(st.booleans())}
-    given = {name: columns[name] for name in columns if name in chosen}
+    others = {name: columns[name] for name in columns if name in chosen}
     if "snapshot" in chosen:
         begin = np.arange(0, 7.0, draw(st.sampled_from([1, 2])))
-        given["snapshot"] = np.searchsorted(begin, time, side="right") - 1
-        given |= {"snapshot_begin": begin, "snapshot_end": np.append(begin[1:], 7.5)}
+        others["snapshot"] = np.searchsorted(begin, time, side="right") - 1
+        others |= {"snapshot_begin": begin, "snapshot_end": np.append(begin[1:], 7.5)}
     directed = draw(st.booleans())
     return EventStream.from_rows(
-        src, dst, time, num_nodes=nodes, directed=directed, name="drawn", time_unit="steps", node_offset=middle, **given
+        src,
+        dst,
+        time,
+        num_nodes=nodes,
+        directed=directed,
+        name="drawn",
+        time_unit="steps",
+        node_offset=middle,
+        **others,
     )

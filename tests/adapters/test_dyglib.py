@@ -12,9 +12,8 @@ from dgl_dysign import adapters
 from dgl_dysign.adapters.dyglib import Adapter
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
-from tests.adapters.given import RANGES, rest
 from tests.adapters.real import bitcoin
-from tests.adapters.streams import example, streams
+from tests.adapters.streams import RANGES, example, rest, streams
 from tests.folders import full_folder
 
 
@@ -41,8 +40,8 @@ def test_round_trip(tmp_path_factory, stream):
     path = tmp_path_factory.mktemp("dyglib") / "D"
     Adapter().from_events(stream.without("snapshot"), path, weight_as_feature=True, lose=["edge_id"])
     assert Adapter().matches(path)
-    given = {name: getattr(stream, name) for name in ("edge_id", *RANGES)}
-    assert Adapter().to_events(path, **given).differences(stream) == []
+    fields = {name: getattr(stream, name) for name in ("edge_id", *RANGES)}
+    assert Adapter().to_events(path, **fields).differences(stream) == []
 
 
 def test_features_and_labels_of_nothing_but_zeros_come_back(tmp_path):
@@ -51,10 +50,10 @@ def test_features_and_labels_of_nothing_but_zeros_come_back(tmp_path):
     folder = Adapter().from_events(stream, tmp_path / "D")
     assert Adapter().to_events(folder).equals(stream)
     (folder / "export.json").unlink()
-    given = rest(stream)
-    assert Adapter().to_events(folder, **given).equals(example())
-    assert Adapter().to_events(folder, **given).differences(stream) == ["edge_feat", "event_label", "node_feat"]
-    assert Adapter().to_events(folder, zeros=True, **given).differences(stream) == []
+    fields = rest(stream)
+    assert Adapter().to_events(folder, **fields).equals(example())
+    assert Adapter().to_events(folder, **fields).differences(stream) == ["edge_feat", "event_label", "node_feat"]
+    assert Adapter().to_events(folder, zeros=True, **fields).differences(stream) == []
 
 
 @pytest.mark.parametrize(

@@ -192,8 +192,8 @@ def test_a_folder_comes_back_byte_for_byte(tmp_path, prepared_example, rule):
 def test_names_come_from_another_folder_of_the_same_nodes(tmp_path):
     rows = [("zoe", "tea", 1, 7), ("al", "pie", 2, 5), ("zoe", "pie", 2, 7)]
     (tmp_path / "raw.csv").write_text("a,b,t,l\n" + "".join(f"{a},{b},{t},{label}\n" for a, b, t, label in rows))
-    given = ["--src", "a", "--dst", "b", "--time", "t", "--label", "l", "--every", "step", "--quiet"]
-    app(["edges", str(tmp_path / "raw.csv"), str(tmp_path / "a"), *given], standalone_mode=False)
+    options = ["--src", "a", "--dst", "b", "--time", "t", "--label", "l", "--every", "step", "--quiet"]
+    app(["edges", str(tmp_path / "raw.csv"), str(tmp_path / "a"), *options], standalone_mode=False)
     stream = EventStream.of(tmp_path / "a")
     manifest = stream.prepare(tmp_path / "b", names_of=tmp_path / "a")
     verify(tmp_path / "b")

@@ -144,8 +144,8 @@ def test_signals_of_other_code(signal):
     timed = {**lists, "edge_time": [np.array([0.0, 5.0]), np.empty(0), np.array([7.0])]}
     with pytest.raises(ConfigError, match="say snapshot_begin="):
         Adapter().to_events(timed)
-    given = {"snapshot_begin": [0, 6, 7], "snapshot_end": [6, 7, 9]}
-    assert Adapter().to_events(timed, **given).snapshot.tolist() == [0, 0, 2]
+    fields = {"snapshot_begin": [0, 6, 7], "snapshot_end": [6, 7, 9]}
+    assert Adapter().to_events(timed, **fields).snapshot.tolist() == [0, 0, 2]
     assert Adapter().to_events(timed, ignore=["edge_time"]).time.tolist() == [0, 0, 2]
 
 

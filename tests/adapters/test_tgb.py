@@ -13,9 +13,8 @@ from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.adapters.tgb import Adapter
 from dgl_dysign.adapters.times import binned
 from dgl_dysign.errors import ConfigError, DataError
-from tests.adapters.given import RANGES, rest
 from tests.adapters.real import wikipedia
-from tests.adapters.streams import example, streams
+from tests.adapters.streams import RANGES, example, rest, streams
 
 HELD = ("edge_feat", "edge_weight", "edge_type", "event_label")
 
@@ -44,8 +43,8 @@ def test_full_data_has_tgbs_keys_types_and_values():
 def test_round_trip(stream):
     data = Adapter().from_events(stream.without("snapshot"), lose=["num_nodes"])
     assert Adapter().matches(data)
-    given = rest(stream, "num_nodes", *RANGES)
-    back = Adapter().to_events(data, weights=stream.edge_weight is not None, **given)
+    fields = rest(stream, "num_nodes", *RANGES)
+    back = Adapter().to_events(data, weights=stream.edge_weight is not None, **fields)
     assert back.differences(stream) == []
 
 
@@ -148,8 +147,8 @@ def test_wikipedia_through_tgbs_arrays_and_back(real_data, tmp_path):
     for stream in (real, dataclasses.replace(real, edge_feat=drawn)):
         data = Adapter().from_events(stream.without("snapshot"))
         assert len(data["sources"]) == 157474
-        given = rest(stream, *RANGES)
-        assert Adapter().to_events(data, **given).differences(stream) == []
+        fields = rest(stream, *RANGES)
+        assert Adapter().to_events(data, **fields).differences(stream) == []
 
 
 def own_data_set(home, text_of):

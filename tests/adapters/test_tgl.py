@@ -13,9 +13,8 @@ from dgl_dysign import adapters
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.adapters.tgl import Adapter
 from dgl_dysign.errors import ConfigError, DataError
-from tests.adapters.given import RANGES, rest
 from tests.adapters.real import bitcoin
-from tests.adapters.streams import example, streams
+from tests.adapters.streams import RANGES, example, rest, streams
 from tests.folders import full_folder
 
 
@@ -48,8 +47,8 @@ def test_round_trip(tmp_path_factory, stream):
     stream, path = in_float32(stream), tmp_path_factory.mktemp("tgl") / "T"
     Adapter().from_events(stream.without("snapshot"), path, weight_as_feature=True, lose=["edge_id"])
     assert Adapter().matches(path)
-    given = {name: getattr(stream, name) for name in ("edge_id", *RANGES)}
-    assert Adapter().to_events(path, **given).differences(stream) == []
+    fields = {name: getattr(stream, name) for name in ("edge_id", *RANGES)}
+    assert Adapter().to_events(path, **fields).differences(stream) == []
 
 
 @settings(max_examples=30, deadline=None)

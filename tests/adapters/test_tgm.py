@@ -12,9 +12,8 @@ from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.adapters.tgm import Adapter
 from dgl_dysign.adapters.times import retimed
 from dgl_dysign.errors import ConfigError, DataError
-from tests.adapters.given import RANGES, rest
 from tests.adapters.real import bitcoin
-from tests.adapters.streams import example, streams
+from tests.adapters.streams import RANGES, example, rest, streams
 
 tgm = pytest.importorskip("tgm")
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # TGM warns of what it casts: nothing is left to cast
@@ -46,8 +45,8 @@ def test_types_and_values():
 def test_round_trip(stream):
     data = Adapter().from_events(stream.without("snapshot"), time_delta="s", lose=["edge_id"])
     assert Adapter().matches(data)
-    given = {name: getattr(stream, name) for name in ("name", "time_unit", "directed", "edge_id", *RANGES)}
-    back = Adapter().to_events(data, labels="event", **given)
+    fields = {name: getattr(stream, name) for name in ("name", "time_unit", "directed", "edge_id", *RANGES)}
+    back = Adapter().to_events(data, labels="event", **fields)
     missing = {"event_label"} if stream.event_label is not None and (stream.event_label < 0).all() else set()
     assert set(back.differences(stream)) == missing
 
@@ -61,8 +60,8 @@ def test_round_trip_through_the_hub(bipartite):
     stream = dataclasses.replace(stream, node_label=[0, 2, -1, 1, -1, 0, -1])
     data = adapters.get("tgm").from_events(stream)
     assert data.node_y_nids.tolist() == [1, 3, 5, 0]  # by their last event
-    given = {name: getattr(stream, name) for name in ("name", "time_unit", "directed")}
-    assert adapters.to_events(data, labels="node", **given).differences(stream) == []
+    fields = {name: getattr(stream, name) for name in ("name", "time_unit", "directed")}
+    assert adapters.to_events(data, labels="node", **fields).differences(stream) == []
     with pytest.raises(ConfigError, match="labels=None and data with node_y"):
         adapters.to_events(data)
     assert adapters.to_events(data, drop=["node_y"]).node_label is None
@@ -111,8 +110,8 @@ def test_what_tgm_does_not_hold_is_refused(stream, error, message):
 
 def made(**changes):
     """Return data as TGM's users make it, unsorted."""
-    given = {"edge_time": torch.tensor([5, 1, 3]), "edge_index": torch.tensor([[0, 1], [2, 3], [1, 1]]).int()}
-    return tgm.data.DGData.from_raw(**{**given, **changes})
+    fields = {"edge_time": torch.tensor([5, 1, 3]), "edge_index": torch.tensor([[0, 1], [2, 3], [1, 1]]).int()}
+    return tgm.data.DGData.from_raw(**{**fields, **changes})
 
 
 def test_data_of_others():
@@ -150,8 +149,8 @@ def test_bitcoin_otc_through_tgm_and_back(real_data, tmp_path):
         Adapter().from_events(ratings.without("snapshot"))
     stream = retimed(ratings, floor=True)
     data = Adapter().from_events(stream.without("snapshot"))
-    given = {name: rest(stream)[name] for name in ("name", "time_unit", "directed")}
-    back = Adapter().to_events(data, **given, **{name: getattr(stream, name) for name in RANGES})
+    fields = {name: rest(stream)[name] for name in ("name", "time_unit", "directed")}
+    back = Adapter().to_events(data, **fields, **{name: getattr(stream, name) for name in RANGES})
     assert back.differences(stream) == []
     assert back.differences(ratings) == ["time"]
     assert (data.time_delta.unit, data.num_nodes) == ("s", 5881)
