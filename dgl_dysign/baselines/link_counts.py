@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.pairs.link_features import PairFeatures
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ class CountLinks:
         seed: int = 0,
         trees: dict[str, Any] | None = None,
     ) -> None:
-        if kind not in KINDS:
-            raise ConfigError(f"kind must be one of {', '.join(map(repr, KINDS))}, but got {kind!r}")
+        check_choice("kind", kind, KINDS)
         wanted = COUNTS if columns is None else columns
         self.columns = [features.names.index(name) for name in wanted if name in features.names]
         if not self.columns:

@@ -13,7 +13,7 @@ from torch import Tensor
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data.row_store import RowFiles, column_blocks
 from dgl_dysign.data.snapshot_edges import snapshot_edges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.label_features import masked_label_features, smooth_predictions
 from dgl_dysign.ops import aggregate, symmetric_norm
 
@@ -157,8 +157,7 @@ class NodeInputs:
     def __post_init__(self) -> None:
         if not 0 < self.decay <= 1:
             raise ConfigError(f"decay must lie in (0, 1], but got {self.decay}")
-        if self.scaling not in SCALINGS:
-            raise ConfigError(f"scaling must be one of {SCALINGS}, but got {self.scaling!r}")
+        check_choice("scaling", self.scaling, SCALINGS)
         if not self.hops or min(self.hops) < 0:
             raise ConfigError(
                 f"hops must name at least one number of aggregations, none negative, but got {list(self.hops)}"
@@ -507,25 +506,10 @@ def standardised(feat: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
 
 
 def look_up(name: str, source: Features | None, ids: Tensor, width: int, device: torch.device) -> Tensor | None:
-    """Return the features of some ids, of the width that a model was made for.
+    """Return the features of ids ``(n,)``, ``(n, width)`` on a device; None where the model was made without (width 0).
 
-    Parameters
-    ----------
-    name : str
-        Of the argument, for errors.
-    source : Tensor, callable or None
-        One row for each id that there is, or a function of ids.
-    ids : Tensor
-        ``(n,)``.
-    width : int
-        Expected width; 0: no features.
-    device : torch.device
-        Where they are wanted.
-
-    Raises
-    ------
-    ConfigError
-        If features are missing, not expected, of another shape, or wanted of an id that is not known.
+    `source` has a row for each id, or is a function of ids; `name` is the argument's, for errors. Raises
+    ``ConfigError`` if features are missing, not expected, of another shape, or wanted of an id that is not known.
     """
     if (source is not None) != (width > 0):
         got = "none" if source is None else "some"

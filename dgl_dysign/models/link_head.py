@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.inputs import standardised
 
 LOSSES = ("softmax", "bce")
@@ -154,8 +154,7 @@ def link_loss(logits: Tensor, kind: str = "softmax") -> Tensor:
     >>> link_loss(torch.tensor([[0.0, 0.0, 0.0, 0.0]])), link_loss(torch.tensor([[9.0, -9.0]]), "bce")
     (tensor(1.3863), tensor(0.0002))
     """
-    if kind not in LOSSES:
-        raise ConfigError(f"kind must be one of {', '.join(map(repr, LOSSES))}, but got {kind!r}")
+    check_choice("kind", kind, LOSSES)
     if logits.dim() != 2 or logits.shape[1] < 2:
         raise ConfigError(f"logits must have shape (E, 1 + Q) with Q >= 1, but have {tuple(logits.shape)}")
     if kind == "softmax":

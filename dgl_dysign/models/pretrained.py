@@ -375,27 +375,7 @@ def data_card(data: TemporalGraph) -> dict[str, Any]:
 
 
 def check_card(card: dict[str, Any], data: TemporalGraph, keys: Sequence[str]) -> bool:
-    """Raise unless a prepared folder is of the shape that a model was made for.
-
-    Parameters
-    ----------
-    card : dict
-        The `data_card` of the folder that the model was trained on.
-    data : TemporalGraph
-        The folder in question.
-    keys : sequence of str
-        What has to be equal.
-
-    Returns
-    -------
-    bool
-        Whether it is another folder.
-
-    Raises
-    ------
-    DataError
-        Naming the first thing that is not.
-    """
+    """Tell whether a folder is not that of a card; raise ``DataError`` for the first of `keys` that differs."""
     now = data_card(data)
     if now["manifest_sha256"] == card.get("manifest_sha256"):
         return False
@@ -425,10 +405,7 @@ def node_names(data: TemporalGraph) -> list[list[str | None]]:
 def new_places(before: Sequence[Sequence[str | None]], data: TemporalGraph) -> Tensor | None:
     """Return the number that each node of the training has in the data, int64; None where all have kept theirs.
 
-    Raises
-    ------
-    DataError
-        If a node is not there any more.
+    Raises ``DataError`` if a node is not there any more.
     """
     now = node_names(data)
     if [list(pair) for pair in before] == now:
@@ -446,13 +423,7 @@ def new_places(before: Sequence[Sequence[str | None]], data: TemporalGraph) -> T
 
 
 def as_json(what: str, value: Any) -> Any:
-    """Return a value as JSON gives it back.
-
-    Raises
-    ------
-    ConfigError
-        If JSON cannot hold it, such as a function.
-    """
+    """Return a value as JSON gives it back; raise ``ConfigError`` if JSON cannot hold it, such as a function."""
     try:
         return json.loads(json.dumps(value, allow_nan=False, default=lambda number: number.item()))
     except (TypeError, ValueError, AttributeError, RuntimeError):
@@ -465,13 +436,7 @@ def as_json(what: str, value: Any) -> Any:
 def write_folder(
     folder: str | os.PathLike[str], config: Mapping[str, Any], tensors: Mapping[str, Tensor], overwrite: bool
 ) -> Path:
-    """Write a model folder, which appears whole or not at all; return its path.
-
-    Raises
-    ------
-    ConfigError
-        If the folder is there and `overwrite` is not given, or it is no model folder.
-    """
+    """Write a model folder, which appears whole or not at all, where `check_target` allows it; return its path."""
     target = Path(folder).absolute()
     check_target(target, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -489,7 +454,7 @@ def write_folder(
 
 
 def check_target(folder: str | os.PathLike[str], overwrite: bool) -> None:
-    """Raise ``ConfigError`` unless a model may be written there."""
+    """Raise ``ConfigError`` if something is there, unless it is a model folder and `overwrite` is set."""
     target = Path(folder)
     if not os.path.lexists(target):
         return
@@ -516,20 +481,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_config(folder: str | os.PathLike[str], expected: str) -> dict[str, Any]:
-    """Read and check ``config.json``.
-
-    Parameters
-    ----------
-    folder : path
-        A model folder.
-    expected : str
-        Name of the class that is to be loaded.
-
-    Raises
-    ------
-    DataError
-        If it is missing or damaged, of a later format, or of another class.
-    """
+    """Return ``config.json``; raise ``DataError`` if it is missing, damaged, of a later format or another class."""
     path = Path(folder) / CONFIG
     try:
         config = json.loads(path.read_bytes())
@@ -567,13 +519,7 @@ def _set_aside(folder: Path) -> str:
 
 
 def read_tensors(folder: str | os.PathLike[str], config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Read ``model.safetensors``.
-
-    Raises
-    ------
-    DataError
-        If it is missing, or its bytes are not those that were written with the config.
-    """
+    """Return ``model.safetensors``; raise ``DataError`` unless its bytes are those that the config knows."""
     path, expected = Path(folder) / WEIGHTS, str(config["files"].get(WEIGHTS))
     try:
         digest = schema.sha256(path)
@@ -604,11 +550,7 @@ def reading(folder: str | os.PathLike[str], expected: str) -> Iterator[None]:
 
 
 def json_tensor(value: Any) -> Tensor:
-    """Return JSON as bytes in a tensor: what is as long as the data has no place in the config.
-
-    >>> from_json_tensor(json_tensor([["user", "7"]]))
-    [['user', '7']]
-    """
+    """Return JSON as bytes in a tensor: what is as long as the data has no place in the config."""
     return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign._dgl import dgl
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.inputs import Features, NodeInputs, look_up
 from dgl_dysign.models.link_head import LinkHead
 from dgl_dysign.models.pretrained import Pretrained
@@ -52,15 +52,8 @@ PRESETS = {
 
 
 def get_preset(preset: str) -> Preset:
-    """Return the values of a preset.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of that name.
-    """
-    if preset not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(map(repr, PRESETS))}, but got {preset!r}")
+    """Return the values of a preset; raise ``ConfigError`` if there is none of that name."""
+    check_choice("preset", preset, PRESETS)
     return PRESETS[preset]
 
 
@@ -207,7 +200,7 @@ class UnderGS(Pretrained):
     ) -> None:
         super().__init__()
         chosen = get_preset(preset)
-        _check_aggregator(aggregator)
+        check_choice("aggregator", aggregator, (*AGGREGATORS, "mixer"))
         self.num_nodes, self.hidden_feats, self.aggregator, self.preset = num_nodes, hidden_feats, aggregator, preset
         self.node_feats, self.edge_feats, self.num_neighbors = node_feats, edge_feats, num_neighbors
         self.mass, self.loss = chosen.mass if mass is None else mass, chosen.loss
@@ -322,12 +315,6 @@ class UnderGS(Pretrained):
             raise ConfigError("this model was made without classes: make it with num_classes")
         logits: Tensor = self.class_head(z)
         return logits
-
-
-def _check_aggregator(aggregator: str) -> None:
-    known = (*AGGREGATORS, "mixer")
-    if aggregator not in known:
-        raise ConfigError(f"aggregator must be one of {', '.join(map(repr, known))}, but got {aggregator!r}")
 
 
 def _network(in_feats: int, hidden_feats: int, out_feats: int, dropout: float) -> nn.Sequential:

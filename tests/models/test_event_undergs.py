@@ -65,8 +65,7 @@ def test_one_label_alone_is_refused(rate):
         EventUnderGS(5, rate)
 
 
-@pytest.mark.parametrize("aggregator", [*AGGREGATORS, "mixer"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("aggregator", "dtype"), [("gcn", torch.float32), ("mixer", torch.float64)], ids=str)
 def test_a_saved_model_gives_the_same_bits(aggregator, dtype, tmp_path):
     torch.manual_seed(0)
     widths = {"event_feats": 2, "node_feats": 3, "edge_feats": 2}

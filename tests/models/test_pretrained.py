@@ -11,6 +11,7 @@ import torch
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, SpikingUnderGS, UnderGS, load_snapshots
 from dgl_dysign.models.predict import predict, predict_links
+from dgl_dysign.nn.influence_conv import AGGREGATORS
 from tests.models.pretrained_cases import (
     BY_NODE,
     CLASSES,
@@ -40,9 +41,15 @@ def longer(tmp_path_factory):
     return folder(tmp_path_factory.mktemp("data") / "nine", snapshots=9)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
-    "options", [{}, {"coupling": True}, {"label_feats": 5}, {"feedback": False, "threshold": 1.5}], ids=str
+    ("options", "dtype"),
+    [
+        ({}, torch.float32),
+        ({"coupling": True}, torch.float32),
+        ({"coupling": True, "label_feats": 5}, torch.float64),
+        ({"label_feats": 5, "feedback": False, "threshold": 1.5}, torch.float32),
+    ],
+    ids=str,
 )
 def test_dysign_gives_the_same_bits(options, dtype, tmp_path):
     model = made(**options).to(dtype).eval()
@@ -60,8 +67,9 @@ def test_dysign_gives_the_same_bits(options, dtype, tmp_path):
     assert all(p.grad is not None for p in again.parameters())
 
 
-@pytest.mark.parametrize("aggregator", ["gcn", "sage", "gat", "gin", "mixer"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("aggregator", "dtype"), [*((name, torch.float32) for name in AGGREGATORS), ("mixer", torch.float64)], ids=str
+)
 def test_undergs_gives_the_same_bits(aggregator, dtype, tmp_path):
     model = drawn(UnderGS(N, 8, aggregator, num_neighbors=4, num_classes=3, preset="paper")).to(dtype)
     again = UnderGS.from_pretrained(model.save_pretrained(tmp_path / "model"))
