@@ -19,11 +19,13 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 @pytest.fixture(scope="session")
 def prepared_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder as after ``dysign-prep synth dblp RAW --nodes 100`` and ``dysign-prep dblp RAW OUT --features degree``."""
-    from data_prep.cli import app
+    from data_prep import PrepareOptions, prepare
+    from data_prep.synth import DblpLike
 
     home = tmp_path_factory.mktemp("example")
-    app(["synth", "dblp", str(home / "raw"), "--nodes", "100", "--quiet"], standalone_mode=False)
-    app(["dblp", str(home / "raw"), str(home / "out"), "--features", "degree", "--quiet"], standalone_mode=False)
+    (home / "raw").mkdir()
+    DblpLike(100).write(home / "raw")
+    prepare("dblp", home / "raw", home / "out", PrepareOptions(features="degree"))
     return home / "out"
 
 

@@ -5,16 +5,18 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from enum import Enum
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 # pyarrow, numpy and matplotlib are imported inside the commands, so that --help answers at once.
-from data_prep import cli_read
-from data_prep.cli_synth import synth_app
-from data_prep.progress import progress
+from data_prep.options import CHOICES, EDGE_LIST, PrepareOptions
+from data_prep.synth.published import FORMATS, MARKER, Format, Request
+from data_prep.terminal import progress, show_counts
 from dgl_dysign.errors import DGLDySignError
 
 app = typer.Typer(
@@ -25,275 +27,103 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-
-class Features(str, Enum):
-    """Node features of a snapshot, made from its past alone."""
-
-    deepwalk = "deepwalk"
-    node2vec = "node2vec"
-    spectral = "spectral"
-    degree = "degree"
-    none = "none"
-
-
-class OnError(str, Enum):
-    """What happens at a bad row."""
-
-    stop = "stop"
-    quarantine = "quarantine"
-
-
-class EngineName(str, Enum):
-    """What reads the parts of the raw data."""
-
-    local = "local"
-    dask = "dask"
-
-
-class Ids(str, Enum):
-    """What the ids of an edge list are."""
-
-    auto = "auto"
-    integer = "integer"
-    text = "text"
-
-
-class TimeUnit(str, Enum):
-    """What the times of an edge list count, from 1970; none: steps."""
-
-    s = "s"
-    ms = "ms"
-    us = "us"
-    ns = "ns"
-    none = "none"
-
-
 Raw = Annotated[Path, typer.Argument(metavar="RAW", help="Folder with the raw files.", show_default=False)]
+EdgeList = Annotated[
+    Path, typer.Argument(metavar="RAW", help="An edge list, or a folder of its parts.", show_default=False)
+]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must not exist.", show_default=False)]
-Every = Annotated[
-    str | None,
-    typer.Option(
-        help="Snapshots of equal width from the first event (15s, 30m, 1h, 7d, 2w, or seconds), of the calendar (hour, "
-        "day, week, month, year, roland-week: weeks cut at New Year), or one a distinct time (step).",
-        rich_help_panel="Snapshots",
-    ),
-]
-Count = Annotated[
-    int | None,
-    typer.Option("--snapshots", min=1, help="So many snapshots of equally many events.", rich_help_panel="Snapshots"),
-]
-Merge = Annotated[
-    int, typer.Option(min=1, help="Make one snapshot of so many neighbouring ones.", rich_help_panel="Snapshots")
-]
-Kind = Annotated[Features, typer.Option(help="Node features a snapshot.", rich_help_panel="Node features")]
-Dim = Annotated[
-    int | None,
-    typer.Option(min=1, help="Width: of walks 128, of spectral 256 for each decay.", rich_help_panel="Node features"),
-]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the features.", rich_help_panel="Node features")]
-Decay = Annotated[
-    list[float] | None,
-    typer.Option(
-        min=0.0,
-        max=1.0,
-        help="Weight of an event after one snapshot; repeat it for several (spectral).",
-        rich_help_panel="Node features",
-    ),
-]
-Errors = Annotated[
-    OnError,
-    typer.Option(
-        help="At a bad row: stop and name it, or quarantine it in rejected.parquet.", rich_help_panel="Reading"
-    ),
-]
-MaxBytes = Annotated[
-    int | None,
-    typer.Option(min=1, help="Most bytes that a compressed file may grow to.", rich_help_panel="Reading"),
-]
-UnknownLabels = Annotated[
-    bool,
-    typer.Option("--allow-unknown-labels", help="Keep labels of nodes that no event names.", rich_help_panel="Reading"),
-]
-EngineOption = Annotated[
-    EngineName, typer.Option(help="What reads the parts; dask needs its extra.", rich_help_panel="Engine")
-]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that read parts; 1: this one.", rich_help_panel="Engine")]
-Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.", rich_help_panel="Engine")]
+Prepared = Annotated[Path, typer.Argument(metavar="OUT", help="A prepared folder.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if this tool made it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
-
-def _add(name: str, about: str, example: str, features: Features = Features.none) -> None:
-    """Add the command that prepares one data set; all have the same options."""
-
-    def command(
-        raw: Raw,
-        out: Out,
-        every: Every = None,
-        snapshots: Count = None,
-        merge: Merge = 1,
-        features: Kind = features,
-        dim: Dim = None,
-        seed: Seed = 0,
-        decay: Decay = None,
-        on_error: Errors = OnError.stop,
-        max_bytes: MaxBytes = None,
-        allow_unknown_labels: UnknownLabels = False,
-        engine: EngineOption = EngineName.local,
-        workers: Workers = 1,
-        scheduler: Scheduler = None,
-        overwrite: Overwrite = False,
-        quiet: Quiet = False,
-        as_json: Json = False,
-    ) -> None:
-        def open_source(read: Any) -> Any:
-            from data_prep.sources import open_source
-
-            return open_source(name, raw, read)
-
-        _prepare(
-            open_source, out, every, snapshots, merge, features, dim, seed, decay, on_error, max_bytes,
-            allow_unknown_labels, engine, workers, scheduler, overwrite, quiet, as_json,
-        )  # fmt: skip
-
-    app.command(name, help=about, epilog=f"Example: [bold]dysign-prep {name} {example}[/bold]")(command)
+# Values to choose from, as typer wants them.
+_CHOICES: dict[str, Any] = {
+    name: Enum(name, {value: value for value in values}, type=str) for name, values in CHOICES.items()
+}
 
 
-_add(
-    "dblp",
-    "Prepare the DBLP co-author graph, or any folder of `src dst time` lines with node2label.txt.",
-    "raw/dblp prepared/dblp --features spectral",
-    Features.spectral,
-)
-_add(
-    "tmall",
-    "Prepare Tmall: tmall.txt (`src dst time` lines) and node2label.txt.",
-    "raw/tmall prepared/tmall --merge 10 --features degree",
-)
-_add(
-    "patent",
-    "Prepare US patents: SpikeNet's JSON lines, NBER's cite75_99 or SNAP's cit-Patents with apat63_99.",
-    "raw/patent prepared/patent --merge 2",
-)
-_add(
-    "wikipedia",
-    "Prepare Wikipedia edits: JODIE's csv, TGN's and DyGLib's ml_wikipedia, or TGL's edges.csv.",
-    "raw/wikipedia prepared/wikipedia --every 1h",
-)
-_add(
-    "reddit",
-    "Prepare Reddit posts: JODIE's csv, TGN's and DyGLib's ml_reddit, or TGL's edges.csv.",
-    "raw/reddit prepared/reddit --every 1h",
-)
+def _option(kind: Any, help_text: str, *names: str, panel: str | None = None, **settings: Any) -> Any:
+    return Annotated[kind, typer.Option(*names, help=help_text, rich_help_panel=panel, **settings)]
 
 
-@app.command(
-    epilog="Example: [bold]dysign-prep edges soc-sign-bitcoinotc.csv prepared/otc --every week[/bold]  or  "
-    "[bold]dysign-prep edges mine.csv prepared/mine --src from --dst to --time when --weight 4[/bold]"
-)
-def edges(
-    raw: Annotated[
-        Path, typer.Argument(metavar="RAW", help="An edge list, or a folder of its parts.", show_default=False)
-    ],
-    out: Out,
-    src: Annotated[str | None, typer.Option(help="Column of sources: name or number from 1.")] = None,
-    dst: Annotated[str | None, typer.Option(help="Column of destinations.")] = None,
-    time_column: Annotated[str | None, typer.Option("--time", help="Column of times.")] = None,
-    weight: Annotated[str | None, typer.Option(help="Column of weights (a rating, an amount).")] = None,
-    label: Annotated[str | None, typer.Option(help="Column of classes of the events.")] = None,
-    edge_features: Annotated[str | None, typer.Option(help="First column of features; they go on to the last.")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Character between columns; default: as line 1.")] = None,
-    header: Annotated[
-        bool | None,
-        typer.Option("--header/--no-header", help="Whether line 1 is a header; default: if names are used."),
-    ] = None,
-    ids: Annotated[Ids | None, typer.Option(help="What ids are; default: as the first row.")] = None,
-    time_format: Annotated[str | None, typer.Option(help="How times are written, as in strptime; else ISO.")] = None,
-    time_unit: Annotated[TimeUnit | None, typer.Option(help="What times count; none: steps.")] = None,
-    undirected: Annotated[bool, typer.Option("--undirected", help="Edges have no direction.")] = False,
-    labels: Annotated[Path | None, typer.Option(help="File of `node label` lines.")] = None,
-    every: Every = None,
-    snapshots: Count = None,
-    merge: Merge = 1,
-    features: Kind = Features.none,
-    dim: Dim = None,
-    seed: Seed = 0,
-    decay: Decay = None,
-    on_error: Errors = OnError.stop,
-    max_bytes: MaxBytes = None,
-    allow_unknown_labels: UnknownLabels = False,
-    engine: EngineOption = EngineName.local,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Prepare any delimited list of timed edges; Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow and Reddit's are known.
-
-    By default columns 1, 2 and 3 are source, destination and time (Unix seconds), and a snapshot is a calendar week.
-    """
-    given = {
-        "src": src, "dst": dst, "time": time_column, "weight": weight, "label": label, "edge_features": edge_features,
-        "delimiter": {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter), "header": header,
-        "ids": ids and ids.value, "time_format": time_format, "time_unit": time_unit and time_unit.value,
-        "directed": False if undirected else None,
-    }  # fmt: skip
-
-    def open_source(read: Any) -> Any:
-        from data_prep.sources.edges import open_source
-
-        return open_source(raw, read, {key: value for key, value in given.items() if value is not None}, labels)
-
-    _prepare(
-        open_source, out, every, snapshots, merge, features, dim, seed, decay, on_error, max_bytes,
-        allow_unknown_labels, engine, workers, scheduler, overwrite, quiet, as_json,
-    )  # fmt: skip
+#: Options of :class:`PrepareOptions` that the command line has, in the order of their help.
+_OPTIONS: dict[str, Any] = {
+    "src": _option(str | None, "Column of sources: name or number from 1."),
+    "dst": _option(str | None, "Column of destinations."),
+    "time": _option(str | None, "Column of times."),
+    "weight": _option(str | None, "Column of weights (a rating, an amount)."),
+    "label": _option(str | None, "Column of classes of the events."),
+    "edge_features": _option(str | None, "First column of features; they go on to the last."),
+    "delimiter": _option(str | None, "Character between columns; default: as line 1."),
+    "header": _option(bool | None, "Whether line 1 is a header; default: if names are used.", "--header/--no-header"),
+    "ids": _option(_CHOICES["ids"] | None, "What ids are; default: as the first row."),
+    "time_format": _option(str | None, "How times are written, as in strptime; else ISO."),
+    "time_unit": _option(_CHOICES["time_unit"] | None, "What times count; none: steps."),
+    "undirected": _option(bool, "Edges have no direction.", "--undirected"),
+    "labels": _option(Path | None, "File of `node label` lines."),
+    "every": _option(
+        str | None,
+        "Snapshots of equal width from the first event (15s, 30m, 1h, 7d, 2w, or seconds), of the calendar (hour, "
+        "day, week, month, year, roland-week: weeks cut at New Year), or one a distinct time (step).",
+        panel="Snapshots",
+    ),
+    "snapshots": _option(int | None, "So many snapshots of equally many events.", panel="Snapshots", min=1),
+    "merge": _option(int, "Make one snapshot of so many neighbouring ones.", panel="Snapshots", min=1),
+    "features": _option(_CHOICES["features"], "Node features a snapshot.", panel="Node features"),
+    "dim": _option(int | None, "Width: of walks 128, of spectral 256 for each decay.", panel="Node features", min=1),
+    "seed": _option(int, "Seed of the features.", panel="Node features", min=0),
+    "decay": _option(
+        list[float] | None,
+        "Weight of an event after one snapshot; repeat it for several (spectral).",
+        panel="Node features",
+        min=0.0,
+        max=1.0,
+    ),
+    "on_error": _option(
+        _CHOICES["on_error"],
+        "At a bad row: stop and name it, or quarantine it in rejected.parquet.",
+        panel="Reading",
+    ),
+    "max_bytes": _option(int | None, "Most bytes that a compressed file may grow to.", panel="Reading", min=1),
+    "allow_unknown_labels": _option(
+        bool, "Keep labels of nodes that no event names.", "--allow-unknown-labels", panel="Reading"
+    ),
+    "engine": _option(_CHOICES["engine"], "What reads the parts; dask needs its extra.", panel="Engine"),
+    "workers": _option(int, "Processes that read parts; 1: this one.", panel="Engine", min=1),
+    "scheduler": _option(str | None, "Address of a running Dask scheduler.", panel="Engine"),
+    "overwrite": Overwrite,
+}
 
 
-def _prepare(
-    open_source: Callable[[Any], Any],
-    out: Path,
-    every: str | None,
-    snapshots: int | None,
-    merge: int,
-    features: Features,
-    dim: int | None,
-    seed: int,
-    decay: list[float] | None,
-    on_error: OnError,
-    max_bytes: int | None,
-    allow_unknown_labels: bool,
-    engine: EngineName,
-    workers: int,
-    scheduler: str | None,
-    overwrite: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    from data_prep import pipeline, writer
-    from data_prep.engines import Engine
-    from data_prep.rules import Rule, parse_rule
-    from data_prep.sources._source import ReadOptions
+def _add_dataset(dataset: str, about: str, example: str, raw_argument: Any = Raw, features: str = "none") -> None:
+    """Add the command that prepares one format of raw files; its options are fields of :class:`PrepareOptions`."""
+
+    def command(raw: Path, out: Path, quiet: bool, as_json: bool, **chosen: Any) -> None:
+        values = {name: value.value if isinstance(value, Enum) else value for name, value in chosen.items()}
+        _prepare(dataset, raw, out, PrepareOptions(**values), quiet, as_json)
+
+    defaults = {field.name: field.default for field in fields(PrepareOptions)} | {"features": features}
+    kinds = {"raw": raw_argument, "out": Out}
+    kinds |= {name: kind for name, kind in _OPTIONS.items() if dataset == "edges" or name not in EDGE_LIST}
+    kinds |= {"quiet": Quiet, "as_json": Json}
+    defaults |= {"raw": Parameter.empty, "out": Parameter.empty, "quiet": False, "as_json": False}
+    for name in _CHOICES.keys() & kinds.keys():
+        defaults[name] = defaults[name] and _CHOICES[name](defaults[name])
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind) for name, kind in kinds.items()
+    ]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    app.command(dataset, help=about, epilog=f"Example: {example}")(command)
+
+
+def _prepare(dataset: str, raw: Path, out: Path, options: PrepareOptions, quiet: bool, as_json: bool) -> None:
+    from data_prep.pipeline import prepare
 
     start = time.perf_counter()
-    writer.check_target(out, overwrite)
-    parse_rule(every, snapshots, merge, Rule("step"))  # a wrong rule is told before anything is read
-    chosen: dict[str, Any] = {}
-    if features is not Features.none:
-        from data_prep.features import options
-
-        given = {"dim": dim, "seed": seed, "decay": decay[0] if decay and len(decay) == 1 else decay or None}
-        chosen = options(features.value, **given)
-    read = ReadOptions(on_error.value, max_bytes)
     try:
         with progress(quiet or as_json) as add:
-            source = open_source(read)
-            rule = parse_rule(every, snapshots, merge, source.rule)
-            engines = Engine(engine.value, workers, scheduler)
-            made = pipeline.Options(rule, read, engines, features.value, chosen, allow_unknown_labels, overwrite)
-            manifest = pipeline.prepare(source, out, made, add)
+            manifest = prepare(dataset, raw, out, options, add)
     except KeyboardInterrupt:
         print("dysign-prep: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         raise SystemExit(130) from None
@@ -312,16 +142,246 @@ def _report(out: Path, manifest: dict[str, Any], seconds: float, quiet: bool, as
     if as_json:
         print(json.dumps(summary))
     elif not quiet:
-        from data_prep.tables import show_counts
-
-        made = manifest["features"]
-        summary["features"] = f"{made['kind']}, {made['dim']} wide" if made else "none"
+        features = manifest["features"]
+        summary["features"] = f"{features['kind']}, {features['dim']} wide" if features else "none"
         show_counts(manifest["dataset"], summary)
 
 
-app.command(epilog=cli_read.EXAMPLES["describe"])(cli_read.describe)
-app.command(epilog=cli_read.EXAMPLES["verify"])(cli_read.verify)
-app.command(epilog=cli_read.EXAMPLES["export"])(cli_read.export)
+_add_dataset(
+    "dblp",
+    "Prepare the DBLP co-author graph, or any folder of `src dst time` lines with node2label.txt.",
+    "[bold]dysign-prep dblp raw/dblp prepared/dblp --features spectral[/bold]",
+    features="spectral",
+)
+_add_dataset(
+    "tmall",
+    "Prepare Tmall: tmall.txt (`src dst time` lines) and node2label.txt.",
+    "[bold]dysign-prep tmall raw/tmall prepared/tmall --merge 10 --features degree[/bold]",
+)
+_add_dataset(
+    "patent",
+    "Prepare US patents: SpikeNet's JSON lines, NBER's cite75_99 or SNAP's cit-Patents with apat63_99.",
+    "[bold]dysign-prep patent raw/patent prepared/patent --merge 2[/bold]",
+)
+_add_dataset(
+    "wikipedia",
+    "Prepare Wikipedia edits: JODIE's csv, TGN's and DyGLib's ml_wikipedia, or TGL's edges.csv.",
+    "[bold]dysign-prep wikipedia raw/wikipedia prepared/wikipedia --every 1h[/bold]",
+)
+_add_dataset(
+    "reddit",
+    "Prepare Reddit posts: JODIE's csv, TGN's and DyGLib's ml_reddit, or TGL's edges.csv.",
+    "[bold]dysign-prep reddit raw/reddit prepared/reddit --every 1h[/bold]",
+)
+_add_dataset(
+    "edges",
+    "Prepare any delimited list of timed edges; Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow and Reddit's are known."
+    "\n\nBy default columns 1, 2 and 3 are source, destination and time (Unix seconds), and a snapshot is a calendar "
+    "week.",
+    "[bold]dysign-prep edges soc-sign-bitcoinotc.csv prepared/otc --every week[/bold]  or  "
+    "[bold]dysign-prep edges mine.csv prepared/mine --src from --dst to --time when --weight 4[/bold]",
+    EdgeList,
+)
+
+
+class Form(str, Enum):
+    """What a prepared folder can be written as."""
+
+    csv = "csv"
+    tgl = "tgl"
+    dyglib = "dyglib"
+
+
+@app.command(epilog="Example: [bold]dysign-prep describe prepared/dblp --png dblp.png[/bold]")
+def describe(
+    out: Prepared,
+    png: Annotated[Path | None, typer.Option(help="Picture to write; default OUT/describe.png.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Print counts beside the published ones, and draw events, nodes, labels and degrees."""
+    from data_prep import describe as look
+
+    with progress(quiet or as_json) as add:
+        description = look.describe(out, add)
+    png = png or out / "describe.png"
+    look.draw(description, png)
+    if as_json:
+        print(json.dumps({**description.to_json(), "png": str(png)}))
+    elif not quiet:
+        from data_prep.terminal import show_description
+
+        show_description(description, png)
+
+
+@app.command(epilog="Example: [bold]dysign-prep verify prepared/dblp[/bold]")
+def verify(out: Prepared, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Check hashes, columns and everything else that a prepared folder promises; exit status 2 at the first fault."""
+    from dgl_dysign.data.verify import verify as check_folder
+
+    start = time.perf_counter()
+    checks: dict[str, int] = {}
+    with progress(quiet or as_json) as add:
+        manifest = check_folder(out, on_check=checks.__setitem__, progress=add)
+    seconds = round(time.perf_counter() - start, 3)
+    if as_json:
+        done = [{"check": check, "count": count} for check, count in checks.items()]
+        print(json.dumps({"dataset": manifest["dataset"], "checks": done, "seconds": seconds, "path": str(out)}))
+    elif not quiet:
+        show_counts(f"{manifest['dataset']}: all good", {**checks, "seconds": seconds, "path": str(out)})
+
+
+@app.command(epilog="Example: [bold]dysign-prep export prepared/wikipedia tgl/WIKI --to tgl --shift-time[/bold]")
+def export(
+    out: Prepared,
+    dest: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Folder to write; it must not exist.", show_default=False)
+    ],
+    to: Annotated[
+        Form,
+        typer.Option(
+            help="csv: edges, nodes, labels as tables. tgl: edges.csv by time, of which 70/15/15 % are for training, "
+            "validation and testing, neighbours by time, features, labels. dyglib: ml_NAME.csv and its two .npy.",
+            show_default=False,
+        ),
+    ],
+    shift_time: Annotated[
+        bool,
+        typer.Option(
+            "--shift-time",
+            help="Write times from 0 at the first event. TGL's sampler keeps times in float32, in which Unix seconds "
+            "are told apart only every 128 s, and whole seconds only up to 16,777,216 (194 days).",
+        ),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace DEST if this command made it.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a prepared folder in another format: CSV tables, the files of TGL, or those of DyGLib (and TGN)."""
+    from data_prep.export import export as write
+
+    start = time.perf_counter()
+    with progress(quiet or as_json) as add:
+        facts = write(out, dest, to.value, shift_time=shift_time, overwrite=overwrite, progress=add)
+    seconds = round(time.perf_counter() - start, 3)
+    if as_json:
+        keys = ("format", "dataset", "time_shift", "rows", "rounded_times")
+        print(json.dumps({**{key: facts[key] for key in keys if key in facts}, "seconds": seconds, "path": str(dest)}))
+    elif not quiet:
+        show_counts(
+            f"{facts['dataset']} for {to.value}: rows", {**facts["rows"], "seconds": seconds, "path": str(dest)}
+        )
+        if rounded := facts.get("rounded_times"):
+            help_ = "they begin at 0 already" if shift_time else "--shift-time lets them begin at 0"
+            print(f"{rounded:,} of {facts['rows']['edges.csv']:,} times are rounded by TGL's float32; {help_}.")
+
+
+synth_app = typer.Typer(
+    no_args_is_help=True,
+    help="Write generated raw files in the format of a real data set, up to its published size.",
+    rich_markup_mode="rich",
+)
+
+JsonTable = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal bytes.")]
+Parts = Annotated[int, typer.Option(help="Split the edge file into so many files: NAME-000, NAME-001 ...")]
+Compress = Annotated[
+    str | None, typer.Option(metavar="[gz|bz2|xz|zst|zip]", help="Compress the edge file.", show_default=False)
+]
+
+
+@synth_app.command("dblp", epilog="Example: [bold]dysign-prep synth dblp raw/generated --nodes 2000[/bold]")
+def synth_dblp(
+    out: Out,
+    nodes: Annotated[int, typer.Option(help="Number of nodes.")] = 2000,
+    steps: Annotated[int, typer.Option(help="Number of time steps.")] = 12,
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 6,
+    events_per_step: Annotated[
+        int | None, typer.Option(help="Mean number of events a step; default as in DBLP.", show_default=False)
+    ] = None,
+    seed: Seed = 0,
+    parts: Parts = 1,
+    compress: Compress = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: JsonTable = False,
+) -> None:
+    """DBLP: dblp.txt and node2label.txt for a growing network of drifting communities."""
+    from data_prep.synth.dblp import DblpLike
+
+    generator = DblpLike(nodes, steps, classes, seed, events_per_step)
+    total = int(generator.events_per_step or 8.4 * nodes / steps) * steps
+
+    def write(folder: Path, on_rows: Callable[..., None]) -> dict[str, Any]:
+        return generator.write(folder, parts, compress, on_rows)
+
+    _generate(out, write, total, overwrite, quiet, as_json)
+
+
+def _add_format(name: str, form: Format) -> None:
+    """Add the command of a format."""
+    size = f"default {form.default_scale:g}: {round(form.default_scale * form.events):,} of {form.events:,} events"
+
+    @synth_app.command(name, help=form.title, epilog=f"Example: [bold]{_example(name, form)}[/bold]")
+    def command(
+        out: Out,
+        scale: Annotated[
+            float | None, typer.Option(help=f"Share of the published size ({size}).", show_default=False)
+        ] = None,
+        events: Annotated[
+            int | None, typer.Option(help="Rows of the edge file, instead of --scale.", show_default=False)
+        ] = None,
+        seed: Seed = 0,
+        form_: Annotated[
+            str | None,
+            typer.Option(
+                "--form",
+                metavar=f"[{'|'.join(form.forms)}]",
+                help="Which of the ways in which the data set is shared; default the first.",
+                show_default=False,
+                hidden=not form.forms,
+            ),
+        ] = None,
+        parts: Parts = 1,
+        compress: Compress = None,
+        overwrite: Overwrite = False,
+        quiet: Quiet = False,
+        as_json: JsonTable = False,
+    ) -> None:
+        from data_prep.synth import write
+
+        request = Request(name, scale, events, seed, form_, parts, compress)
+        _generate(out, lambda folder, on_rows: write(request, folder, on_rows), request.rows, overwrite, quiet, as_json)
+
+
+def _example(name: str, form: Format) -> str:
+    options = f"--form {form.forms[-1]}" if form.forms else "--parts 2 --compress zst"
+    return f"dysign-prep synth {name} raw/{name} --scale {form.default_scale:g} {options}"
+
+
+def _generate(
+    out: Path,
+    write: Callable[[Path, Callable[..., None]], dict[str, Any]],
+    rows: int,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Write a folder, with a bar while that goes on, and say what is in it."""
+    from data_prep.writer import new_folder
+
+    with progress(quiet) as add, new_folder(out, overwrite, marker=MARKER) as folder:
+        counts = write(folder, add("generating", rows))
+    counts = {**counts, "path": str(out)}
+    if as_json:
+        print(json.dumps(counts))
+    elif not quiet:
+        show_counts("generated", counts)
+
+
+for _name, _format in FORMATS.items():
+    _add_format(_name, _format)
+
 app.add_typer(synth_app, name="synth")
 
 
@@ -332,8 +392,8 @@ def main() -> None:
     except (DGLDySignError, OSError) as error:
         full = getattr(error, "errno", None) == errno.ENOSPC
         remedy = "; free some space and run the same command again, which goes on where this one stopped" * full
-        said = " ".join(str(error).splitlines())  # a name may hold a line end
-        print(f"dysign-prep: {said}{remedy}", file=sys.stderr)
+        message = " ".join(str(error).splitlines())  # a name may hold a line end
+        print(f"dysign-prep: {message}{remedy}", file=sys.stderr)
         sys.exit(2)
     except MemoryError as error:
         print(f"dysign-prep: out of memory ({error}); give a smaller --dim, or --features none", file=sys.stderr)

@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 from data_prep.sources._source import ReadOptions, Source
-from data_prep.spool import Part, load, spool
+from data_prep.spool import SpooledPart, load, spool
 from dgl_dysign.errors import BackendError, ConfigError
 
 ENGINES = ("local", "dask")
@@ -53,7 +53,7 @@ class Engine:
         if self.scheduler and self.name != "dask":
             raise ConfigError("--scheduler: found an address without Dask, expected --engine dask beside it")
 
-    def read(self, source: Source, home: Path, options: ReadOptions) -> list[Part]:
+    def read(self, source: Source, home: Path, options: ReadOptions) -> list[SpooledPart]:
         """Spool all parts of a source to folders in `home`; parts that are there whole are not read again.
 
         Raises

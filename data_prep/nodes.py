@@ -1,6 +1,6 @@
 """The nodes of a data set: their numbers, raw ids, types and labels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,93 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_prep.ids import IdMap, NumberSet, Unchanged, union
 from data_prep.parquet import arrow, strings, write_table
 from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable, Source, ascending_order, most_ids
-from data_prep.spool import Part
+from data_prep.spool import NumberSet, SpooledPart, distinct
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
+
+_DIRECT_LIMIT = 1 << 26
+"""Largest raw id, plus one, that is looked up in an array of all ids."""
+
+
+class IdMap:
+    """Nodes of raw ids, in ascending order of the ids (strings: by code points).
+
+    Parameters
+    ----------
+    ids : array_like
+        Distinct raw ids, ascending: int64, or objects (strings).
+    offset : int
+        Node of the first.
+
+    Examples
+    --------
+    >>> ids = IdMap(np.array([3, 7, 2**40]), offset=10)
+    >>> ids.nodes(np.array([7, 3, 2**40])).tolist()
+    [11, 10, 12]
+    """
+
+    def __init__(self, ids: np.ndarray, offset: int = 0) -> None:
+        self.ids = ids
+        self.offset = offset
+        self._table: np.ndarray | None = None
+        if self.is_text:
+            self._index = {name: node for node, name in enumerate(ids, offset)}
+        elif len(ids) and ids[-1] < _DIRECT_LIMIT:
+            self._table = np.full(int(ids[-1]) + 1, -1, dtype=np.int32)
+            self._table[ids] = np.arange(offset, offset + len(ids), dtype=np.int32)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the raw ids are strings."""
+        return self.ids.dtype == object
+
+    def nodes(self, values: np.ndarray) -> np.ndarray:
+        """Return the node of each raw id, int64; -1 for an id that is not there."""
+        if self.is_text:
+            return np.array([self._index.get(name, -1) for name in values], dtype=np.int64)
+        if self._table is not None:
+            inside = values < len(self._table)
+            if inside.all():
+                return self._table[values].astype(np.int64)
+            return np.where(inside, self._table[np.where(inside, values, 0)], -1).astype(np.int64)
+        at = np.minimum(np.searchsorted(self.ids, values), max(len(self.ids) - 1, 0))
+        known = self.ids[at] == values if len(self.ids) else np.zeros(len(values), bool)
+        return np.where(known, at + self.offset, -1)
+
+    def raw(self) -> pa.Array:
+        """Return the raw ids as strings."""
+        return strings(self.ids) if self.is_text else arrow(self.ids).cast(pa.string())
+
+
+class Unchanged:
+    """Raw ids that are node numbers already."""
+
+    is_text = False
+    offset = 0
+
+    def __init__(self, num_nodes: int) -> None:
+        self.ids = np.arange(num_nodes)
+
+    def nodes(self, values: np.ndarray) -> np.ndarray:
+        """Return `values`, with -1 for ids beyond the last node."""
+        if values.max(initial=0) < len(self.ids):
+            return values
+        return np.where(values < len(self.ids), values, -1)
+
+    def raw(self) -> pa.Array:
+        """Return the raw ids as strings."""
+        return arrow(self.ids).cast(pa.string())
+
+
+def union(sets: Sequence[np.ndarray]) -> np.ndarray:
+    """Merge ascending sets of numbers, or of strings, into one."""
+    if sets and sets[0].dtype == object:
+        return np.array(sorted(set().union(*map(list, sets))), dtype=object)
+    sets = [ids for ids in sets if len(ids)] or list(sets[:1])
+    return distinct(np.concatenate(sets)) if len(sets) > 1 else sets[0]
 
 
 @dataclass
@@ -30,11 +110,15 @@ class Nodes:
     order : str
         Order of the nodes within a space: ``"as in the file"``, ``"ascending"`` or ``"lexicographic"``.
     maps : mapping
-        For ``src`` and ``dst``, from the raw ids of a part to nodes.
+        For ``src`` and ``dst``, from a part and its raw ids to nodes.
     spaces : dict
         The id map of each space.
     table : NodeTable or None
-        What else the raw files say of nodes.
+        What else is known of nodes.
+    raw_id : pyarrow.Array, optional
+        Raw ids of all nodes, where `spaces` do not tell.
+    class_names : sequence of str, optional
+        Names of the classes, if labels are numbers of classes; default: the labels themselves.
     rejected : list
         Rows of files of nodes that were refused.
     refused : int
@@ -44,16 +128,18 @@ class Nodes:
     count: int
     offsets: dict[str, int]
     order: str
-    maps: Mapping[str, Callable[[Part, np.ndarray], np.ndarray]]
+    maps: Mapping[str, Callable[[Any, np.ndarray], np.ndarray]]
     spaces: dict[str, IdMap | Unchanged]
     table: NodeTable | None
+    raw_id: pa.Array | None = None
+    class_names: Sequence[str] | None = None
     rejected: list[tuple[str, Rejected]] = field(default_factory=list)
     refused: int = 0
 
     @property
     def sources(self) -> list[dict[str, Any]]:
         """The files of nodes, for the manifest; the file of labels is the first."""
-        if self.table is None:
+        if self.table is None or not self.table.sources:
             return []
         first, *others = self.table.sources
         counts = {"rows": first["rows"] - self.refused, "rejected": first["rejected"] + self.refused}
@@ -62,37 +148,41 @@ class Nodes:
     def write(self, folder: Path, first: np.ndarray, allow_unknown: bool, on_error: str) -> list[str]:
         """Write ``nodes.parquet`` and, where nodes have labels, ``labels.parquet``; return the names of the classes."""
         if self.table is None:
-            self._write_nodes(folder, pa.concat_arrays([ids.raw() for ids in self.spaces.values()]), first)
+            self._write_nodes(folder, None, first)
             return []
         space = next(iter(self.spaces.values()))
         node = space.nodes(_written(self.table.node, space.is_text))
-        if self.table.raw_id is None:
-            names = space.raw()
-        else:
-            known = np.arange(self.count)
-            known[node[node >= 0]] = self.table.raw_id[node >= 0]
-            names = arrow(known).cast(pa.string())
-        self._write_nodes(folder, names, first)
+        self._write_nodes(folder, node, first)
         good = (self.table.label >= 0) & self._known(node, first, allow_unknown, on_error)
         if not good.any():
             return []
-        node, found = node[good], self.table.label[good]
+        node, label = node[good], self.table.label[good]
         order = ascending_order(node)
-        node, found = node[order], found[order]
-        # Classes are few, so a table is quicker than the sort of `np.unique`.
-        seen = NumberSet()
-        seen.add(found)
-        classes = seen.ascending()
-        label = IdMap(classes).nodes(found)
-        columns = {"node": node, "label": label.astype(np.int32)}
-        write_table(folder / "labels.parquet", schema.LABELS, columns)
-        return [str(label) for label in classes]
+        node, label = node[order], label[order]
+        names = self.class_names
+        if names is None:
+            # Classes are few, so a table is quicker than the sort of `np.unique`.
+            seen = NumberSet()
+            seen.add(label)
+            classes = seen.ascending()
+            label, names = IdMap(classes).nodes(label), list(map(str, classes))
+        write_table(folder / "labels.parquet", schema.LABELS, {"node": node, "label": label.astype(np.int32)})
+        return list(names)
 
-    def _write_nodes(self, folder: Path, names: pa.Array, first: np.ndarray) -> None:
+    def _write_nodes(self, folder: Path, node: np.ndarray | None, first: np.ndarray) -> None:
+        """Write ``nodes.parquet``; `node` is that of each row of the table of nodes."""
+        raw_id = self.raw_id
+        if raw_id is None and node is not None and self.table is not None and self.table.raw_id is not None:
+            known = np.arange(self.count)
+            known[node[node >= 0]] = self.table.raw_id[node >= 0]
+            raw_id = arrow(known).cast(pa.string())
+        if raw_id is None:
+            raw_id = pa.concat_arrays([ids.raw() for ids in self.spaces.values()])
         kinds = pa.nulls(self.count, pa.string())
-        if len(self.spaces) > 1:
-            kinds = strings(kind for kind, ids in self.spaces.items() for _ in range(len(ids.ids)))
-        columns = {"node": np.arange(self.count), "raw_id": names, "type": kinds, "first_snapshot": first}
+        if len(self.offsets) > 1:
+            sizes = np.diff([*self.offsets.values(), self.count])
+            kinds = strings(kind for kind, size in zip(self.offsets, sizes, strict=True) for _ in range(size))
+        columns = {"node": np.arange(self.count), "raw_id": raw_id, "type": kinds, "first_snapshot": first}
         write_table(folder / "nodes.parquet", schema.NODES, columns)
 
     def _known(self, node: np.ndarray, first: np.ndarray, allow_unknown: bool, on_error: str) -> np.ndarray:
@@ -104,11 +194,11 @@ class Nodes:
         if not len(unknown) or allow_unknown or table.lines_of is None:
             return node >= 0
         lines = table.lines_of(unknown if on_error == "quarantine" else unknown[:1])
-        found = f"found a label for unknown node {table.node[unknown[0]]}"
         if on_error != "quarantine":
             raise DataError(
-                f"{table.file}, line {lines[0]}: {found}, expected a node that an event names ({len(unknown)} such "
-                "lines); correct the file, or keep these nodes with --allow-unknown-labels"
+                f"{table.file}, line {lines[0]}: found a label for unknown node {table.node[unknown[0]]}, expected a "
+                f"node that an event names ({len(unknown)} such lines); correct the file, or keep these nodes with "
+                "--allow-unknown-labels"
             )
         name, reason = table.sources[0]["name"], "no event names this node"
         for line, row in zip(lines, unknown.tolist(), strict=True):
@@ -118,7 +208,7 @@ class Nodes:
         return known
 
 
-def number_nodes(source: Source, parts: list[Part], allow_unknown: bool = False) -> Nodes:
+def number_nodes(source: Source, parts: Sequence[SpooledPart], allow_unknown: bool = False) -> Nodes:
     """Give every raw id its node: as it stands, or in ascending order, one space after the other.
 
     Raises
@@ -134,7 +224,9 @@ def number_nodes(source: Source, parts: list[Part], allow_unknown: bool = False)
         _refuse_far(largest, source, parts)
         ids = Unchanged(largest + 1)
         maps = dict.fromkeys(("src", "dst"), lambda part, values: ids.nodes(values))
-        return Nodes(largest + 1, {names[0]: 0}, "as in the file", maps, {names[0]: ids}, source.nodes, rejected)
+        return Nodes(
+            largest + 1, {names[0]: 0}, "as in the file", maps, {names[0]: ids}, source.nodes, rejected=rejected
+        )
     spaces: dict[str, IdMap | Unchanged] = {}
     offsets, count = {}, 0
     for name in names:
@@ -145,7 +237,7 @@ def number_nodes(source: Source, parts: list[Part], allow_unknown: bool = False)
     text = any(ids.is_text for ids in spaces.values())
     maps = {end: _Map(spaces[space], space) for end, space in zip(("src", "dst"), source.spaces, strict=True)}
     order = "lexicographic" if text else "ascending"
-    return Nodes(count, offsets, order, maps, spaces, source.nodes, rejected)
+    return Nodes(count, offsets, order, maps, spaces, source.nodes, rejected=rejected)
 
 
 def _without_event(table: NodeTable | None, allow_unknown: bool) -> np.ndarray:
@@ -159,7 +251,7 @@ def _written(ids: np.ndarray, as_text: bool) -> np.ndarray:
     return np.array(list(map(str, ids.tolist())), dtype=object) if as_text else ids
 
 
-def _refuse_far(largest: int, source: Source, parts: list[Part]) -> None:
+def _refuse_far(largest: int, source: Source, parts: Sequence[SpooledPart]) -> None:
     rows = sum(part.rows for part in parts)
     limit = most_ids(rows)
     if largest < limit:
@@ -183,7 +275,7 @@ class _Map:
         self._ids, self._space = ids, space
         self._codes: dict[Path, np.ndarray] = {}
 
-    def __call__(self, part: Part, values: np.ndarray) -> np.ndarray:
+    def __call__(self, part: SpooledPart, values: np.ndarray) -> np.ndarray:
         if not self._ids.is_text:
             return self._ids.nodes(values)
         if part.folder not in self._codes:

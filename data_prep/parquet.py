@@ -118,13 +118,13 @@ def _leaves(kind: pa.Schema) -> dict[str, pa.DataType]:
 
 
 def _encodings(kind: pa.Schema) -> dict[str, str]:
-    found = {}
+    encodings = {}
     for name, value in _leaves(kind).items():
         if pa.types.is_integer(value):
-            found[name] = "DELTA_BINARY_PACKED"
+            encodings[name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_floating(value):
-            found[name] = "BYTE_STREAM_SPLIT"
-    return found
+            encodings[name] = "BYTE_STREAM_SPLIT"
+    return encodings
 
 
 def write_table(path: Path, kind: pa.Schema, columns: Mapping[str, np.ndarray | pa.Array]) -> None:

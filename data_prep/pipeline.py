@@ -1,95 +1,56 @@
-"""From a raw data set to a prepared folder: spool, number the nodes, bin, write; each stage is done once."""
+"""From raw data to a prepared folder: read, number the nodes, bin, write; each stage is done once."""
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_prep.arrange import Arrangement, Chunk, FirstSnapshots, Repeats
-from data_prep.engines import Engine
-from data_prep.ids import union
-from data_prep.nodes import Nodes, number_nodes
+from data_prep.inputs import FileInput, TableInput, open_files
+from data_prep.nodes import union
+from data_prep.options import PrepareOptions
 from data_prep.parquet import ROW_GROUP, TableWriter, ahead, rows_a_group, strings, write_table
-from data_prep.progress import Add
-from data_prep.rules import Binning, Rule, bin_times
-from data_prep.sources._source import ReadOptions, Source, other_sources
-from data_prep.spool import Part
-from data_prep.writer import sync_file, work_folder, write_array, write_json
-from dgl_dysign import __version__
+from data_prep.rules import Binning, Rule, bin_times, parse_rule
+from data_prep.spool import Arrangement, Chunk, FirstSnapshots, Part, Repeats, write_array
+from data_prep.terminal import Add
+from data_prep.writer import check_prepared, work_folder
+from dgl_dysign import __version__, files
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.events import EventTable
 
 
-def _silent(text: str, total: int, unit: str = "") -> Callable[..., None]:
+def silent(text: str, total: int, unit: str = "") -> Callable[..., None]:
+    """Tell nobody of progress."""
     return lambda amount=1: None
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a raw data set is prepared.
+def prepare(
+    dataset: str,
+    raw: "str | os.PathLike[str] | EventTable",
+    out: str | os.PathLike[str],
+    options: PrepareOptions | None = None,
+    progress: Add = silent,
+) -> dict[str, Any]:
+    """Write a prepared folder of raw files, or of events in memory.
 
     Parameters
     ----------
-    rule : Rule
-        How times become snapshots.
-    read : ReadOptions
-        How raw files are read.
-    engine : Engine
-        Where they are read.
-    features : str, default "none"
-        Kind of node features, one of :data:`data_prep.features.KINDS`.
-    feature_options : dict
-        Their options, all of them (see :func:`data_prep.features.options`).
-    allow_unknown_labels : bool, default False
-        Keep labels of nodes that no event names.
-    overwrite : bool, default False
-        Replace an existing prepared folder.
-    """
-
-    rule: Rule
-    read: ReadOptions = field(default_factory=ReadOptions)
-    engine: Engine = field(default_factory=Engine)
-    features: str = "none"
-    feature_options: dict[str, Any] = field(default_factory=dict)
-    allow_unknown_labels: bool = False
-    overwrite: bool = False
-
-    def plan(self, source: Source) -> dict[str, Any]:
-        """Describe all that the result depends on, so that a later run knows whether it may go on."""
-        paths = [*source.parts, *source.beside]
-        files = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-        nodes = [] if source.nodes is None else source.nodes.sources
-        return {
-            "version": __version__,
-            "dataset": source.dataset,
-            "layout": repr(source.layout),
-            "source": [*source.spaces, source.keep_ids, source.directed, source.time_unit, source.weight],
-            "files": files,
-            "nodes": nodes,
-            "rule": repr(self.rule),
-            "read": [self.read.on_error, self.read.max_bytes],
-            "features": [self.features, self.feature_options],
-            "allow_unknown_labels": self.allow_unknown_labels,
-        }
-
-
-def prepare(source: Source, out: Path, options: Options, progress: Add = _silent) -> dict[str, Any]:
-    """Write a prepared folder.
-
-    Parameters
-    ----------
-    source : Source
-        The raw data set.
+    dataset : str
+        Format of the raw files: ``"dblp"``, ``"tmall"``, ``"patent"``, ``"wikipedia"``, ``"reddit"``, or ``"edges"``
+        for any delimited list of timed edges. Of a table: the name that the data set gets.
+    raw : path or EventTable
+        The raw files, or a :class:`dgl_dysign.events.EventTable`.
     out : path
-        The folder to write.
-    options : Options
+        The folder to write; it is there whole or not at all.
+    options : PrepareOptions, optional
         How.
     progress : callable, optional
         Given (text, total), returns a function that is told of each advance.
@@ -102,12 +63,60 @@ def prepare(source: Source, out: Path, options: Options, progress: Add = _silent
     Raises
     ------
     DataError, ConfigError
-        If a file or an option is wrong; nothing is left behind then. Any other end, such as an interrupt or a full
-        disk, leaves what is done beside `out`, and the same call goes on from there.
+        If a file, a table or an option is wrong; nothing is left behind then. Any other end, such as an interrupt or a
+        full disk, leaves what is done beside `out`, and the same call goes on from there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> table = EventTable.from_rows([0, 1], [1, 0], [5.0, 7.0], num_nodes=3)
+    >>> with TemporaryDirectory() as home:
+    ...     manifest = prepare("mine", table, Path(home) / "out", PrepareOptions(every="step"))
+    >>> manifest["num_nodes"], manifest["num_edges"], manifest["num_snapshots"], manifest["time_range"]
+    (3, 2, 2, [5.0, 7.0])
     """
-    source = replace(source, rule=options.rule)
-    with work_folder(out, options.plan(source), options.overwrite) as work:
-        return _Run(source, options, work, progress).all()
+    out, options = Path(out), options or PrepareOptions()
+    if options.features is None:
+        spectral = dataset == "dblp" and not isinstance(raw, EventTable)
+        options = replace(options, features="spectral" if spectral else "none")
+    check_prepared(out, options.overwrite)
+    # A wrong option is told before anything is read.
+    parse_rule(options.every, options.snapshots, options.merge, Rule("step"))
+    _feature_options(options)
+    if isinstance(raw, EventTable):
+        return write_folder(TableInput(dataset, raw, options), out, options, progress)
+    return write_folder(FileInput(open_files(dataset, Path(raw), options), options), out, options, progress)
+
+
+def write_folder(
+    events: FileInput | TableInput, out: Path, options: PrepareOptions, progress: Add = silent
+) -> dict[str, Any]:
+    """Do the work of :func:`prepare`."""
+    feature_options = _feature_options(options)
+    plan = {
+        **events.plan,
+        "version": __version__,
+        "rule": repr(events.rule),
+        "features": [options.features, feature_options],
+        "allow_unknown_labels": options.allow_unknown_labels,
+    }
+    with work_folder(out, plan, options.overwrite) as work:
+        return _Run(events, options, feature_options, work, progress).all()
+
+
+def _feature_options(options: PrepareOptions) -> dict[str, Any]:
+    """Return all options of the node features."""
+    if options.features in (None, "none"):
+        return {}
+    from data_prep.features import options as all_options
+
+    decay = options.decay
+    if decay is not None and not isinstance(decay, int | float):
+        decay = list(decay)
+        decay = decay[0] if len(decay) == 1 else decay or None
+    return all_options(
+        options.features, **{"dim": options.dim, "seed": options.seed, "decay": decay, **options.feature_options}
+    )
 
 
 class _Fraction:
@@ -123,57 +132,56 @@ class _Fraction:
             self._done = done
 
 
-def _settle(path: Path) -> str:
-    found = schema.sha256(path)
-    sync_file(path)
-    return found
+def _hash_and_sync(path: Path) -> str:
+    digest = schema.sha256(path)
+    files.sync(path)
+    return digest
 
 
 class _Run:
-    def __init__(self, source: Source, options: Options, work: Path, progress: Add) -> None:
-        self.source, self.options, self.work, self.new = source, options, work, work / "new"
-        self.progress = progress
+    """The stages; what each finds stays as an attribute for the later ones."""
+
+    def __init__(
+        self,
+        events: FileInput | TableInput,
+        options: PrepareOptions,
+        feature_options: dict[str, Any],
+        work: Path,
+        progress: Add,
+    ) -> None:
+        self.input, self.options, self.feature_options = events, options, feature_options
+        self.work, self.new, self.progress = work, work / "new", progress
         self.hashes: dict[str, Future[str]] = {}
 
     def all(self) -> dict[str, Any]:
         if (self.new / schema.MANIFEST).exists():
             return schema.read_manifest(self.new)
         with ThreadPoolExecutor(2) as self.pool:
-            return self.stages()
+            self.read: Sequence[Part] = self.input.read(self.work / "spool", self.progress)
+            self.parts = self.filled()
+            self.columns = self.parts[0].facts["columns"]
+            self.classes = sorted({label for part in self.parts for label in part.facts["labels"]})
+            self.nodes = self.input.nodes(self.parts)  # type: ignore[arg-type]
+            self.binning = self.input.binning or self.bins()
+            facts = self.events()
+            first = np.load(self.work / "first.npy")
+            names = self.nodes.write(self.new, first, self.options.allow_unknown_labels, self.options.on_error)
+            if self.has_event_labels:
+                names = self.input.class_names or list(map(str, self.classes))
+            features = self.node_features()
+            if self.options.on_error == "quarantine":
+                self.write_rejected()
+            manifest = self.manifest(facts, names, features)
+            schema.write_manifest(self.new, manifest)
+            return manifest
 
-    def stages(self) -> dict[str, Any]:
-        size = sum(path.stat().st_size for path in self.source.parts)
-        read = replace(self.options.read, on_bytes=self.progress("reading", size, "B"))
-        self.read = self.options.engine.read(self.source, self.work / "spool", read)
-        parts = self.filled()
-        nodes = self.nodes(parts)
-        binning = self.binning(parts)
-        arranged = Arrangement(parts, nodes.maps, binning, self.work / "sorted")
-        facts = self.stage("edges", lambda: self.edges(arranged, nodes, binning, parts))
-        self.hash("edges.parquet")
-        if "feat" in parts[0].facts["columns"]:
-            facts["edge_features"] = self.stage("edge_features", lambda: self.edge_features(arranged, parts))
-            self.hash("edge_features.parquet")
-        if not self.options.rule.needs_order:  # to bin by order again takes all times
-            for part in parts:
-                part.forget()
-        first = np.load(self.work / "first.npy")
-        labels = nodes.write(self.new, first, self.options.allow_unknown_labels, self.options.read.on_error)
-        if self.source.nodes is None and "label" in parts[0].facts["columns"]:
-            labels = self.class_names(parts)
-        features = self.node_features(nodes.count, binning.num_snapshots)
-        rejected = sum(part.facts["source"]["rejected"] for part in self.read) + len(nodes.rejected)
-        if self.options.read.on_error == "quarantine":
-            self.write_rejected(nodes)
-        manifest = self.manifest(parts, nodes, binning, facts, labels, features, rejected)
-        schema.write_manifest(self.new, manifest)
-        return manifest
+    @property
+    def has_event_labels(self) -> bool:
+        return self.nodes.table is None and "label" in self.columns
 
-    def hash(self, name: str) -> "Future[str]":
-        """Start to hash a file that is whole, and to bring it to the disk, beside what comes next; once a file."""
-        if name not in self.hashes:
-            self.hashes[name] = self.pool.submit(_settle, self.new / name)
-        return self.hashes[name]
+    @property
+    def num_events(self) -> int:
+        return sum(part.rows for part in self.parts)
 
     def filled(self) -> list[Part]:
         """Return the parts that hold events; they must be of one form."""
@@ -187,42 +195,55 @@ class _Run:
                 )
         return parts
 
-    def stage(self, name: str, run: Callable[[], Any]) -> Any:
-        """Run a stage unless an earlier run has done it; return what it found."""
-        path = self.work / f"{name}.json"
-        if not path.exists():
-            write_json(path, run())
-        return json.loads(path.read_text(encoding="utf-8"))
-
-    def nodes(self, parts: list[Part]) -> Nodes:
-        return number_nodes(self.source, parts, self.options.allow_unknown_labels)
-
-    def binning(self, parts: list[Part]) -> Binning:
-        rule, low = self.options.rule, min(part.facts["low"] for part in parts)
-        high, total = max(part.facts["high"] for part in parts), sum(part.rows for part in parts)
+    def bins(self) -> Binning:
+        rule, (low, high) = self.input.rule, self.time_range
         distinct, kth = None, None
         if rule.needs_distinct:
-            distinct = union([part.distinct_times() for part in parts])
+            distinct = union([part.distinct_times() for part in self.parts])
         if rule.needs_order:
-            times = np.concatenate([part.column("time") for part in parts])
+            times = np.concatenate([part.column("time") for part in self.parts])
             times.sort()
             kth = times.take
-        return bin_times(rule, low, high, distinct, kth, total, unix=self.source.unix)
+        return bin_times(rule, low, high, distinct, kth, self.num_events, unix=self.input.unix)
 
-    @staticmethod
-    def classes(parts: list[Part]) -> list[int]:
-        return sorted({label for part in parts for label in part.facts["labels"]})
+    @property
+    def time_range(self) -> list[float]:
+        return [min(part.facts["low"] for part in self.parts), max(part.facts["high"] for part in self.parts)]
 
-    def class_names(self, parts: list[Part]) -> list[str]:
-        return [str(label) for label in self.classes(parts)]
+    def events(self) -> dict[str, Any]:
+        """Write all tables of events, and free the columns; return counts for the manifest."""
+        arranged = Arrangement(self.parts, self.nodes.maps, self.binning, self.work / "sorted")
+        facts = self.stage("edges", lambda: self.edges(arranged))
+        self.hash("edges.parquet")
+        facts["edge_features"] = None
+        if "feat" in self.columns:
+            facts["edge_features"] = self.stage("edge_features", lambda: self.edge_features(arranged))
+            self.hash("edge_features.parquet")
+        if not self.input.rule.needs_order:  # to bin by order again takes all times
+            for part in self.parts:
+                part.forget()
+        return facts
 
-    def edges(self, arranged: Arrangement, nodes: Nodes, binning: Binning, parts: list[Part]) -> dict[str, Any]:
+    def stage(self, name: str, run: Callable[[], Any]) -> Any:
+        """Run a stage unless an earlier run has done it; return its figures."""
+        path = self.work / f"{name}.json"
+        if not path.exists():
+            files.write_json(path, run())
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def hash(self, name: str) -> "Future[str]":
+        """Start to hash a file that is whole, and to bring it to the disk, beside what comes next; once a file."""
+        if name not in self.hashes:
+            self.hashes[name] = self.pool.submit(_hash_and_sync, self.new / name)
+        return self.hashes[name]
+
+    def edges(self, arranged: Arrangement) -> dict[str, Any]:
         """Write edges, snapshots and event labels in one pass."""
-        first = FirstSnapshots(nodes.count)
-        repeats = Repeats(nodes.count, arranged.is_sorted)
-        counts = np.zeros(binning.num_snapshots, np.int64)
-        classes = np.array(self.classes(parts))
-        advance = self.progress("writing events", sum(part.rows for part in parts), "rows")
+        first = FirstSnapshots(self.nodes.count)
+        repeats = Repeats(self.nodes.count, arranged.is_sorted)
+        counts = np.zeros(self.binning.num_snapshots, np.int64)
+        classes = np.array(self.classes)
+        advance = self.progress("writing events", self.num_events, "rows")
 
         def observed() -> Iterator[Chunk]:
             for chunk in arranged.chunks():
@@ -235,73 +256,66 @@ class _Run:
                     chunk["label"] = label.astype(np.int32)
                 yield chunk
 
-        columns = parts[0].facts["columns"]
-        kind = schema.WEIGHTED_EDGES if "weight" in columns else schema.EDGES
-        with ExitStack() as files:
-            edges = files.enter_context(TableWriter(self.new / "edges.parquet", kind))
-            if "label" in columns:
-                labels = files.enter_context(TableWriter(self.new / "labels.parquet", schema.EVENT_LABELS))
+        kind = schema.WEIGHTED_EDGES if "weight" in self.columns else schema.EDGES
+        with ExitStack() as tables:
+            edges = tables.enter_context(TableWriter(self.new / "edges.parquet", kind))
+            if "label" in self.columns:
+                labels = tables.enter_context(TableWriter(self.new / "labels.parquet", schema.EVENT_LABELS))
             for chunk in ahead(observed()):
                 edges.write(chunk)
                 if "label" in chunk:
                     known = chunk["label"] >= 0
                     labels.write({name: chunk[name][known] for name in schema.EVENT_LABELS.names})
                 advance(len(chunk["src"]))
-        starts = np.cumsum(counts) - counts
-        number = np.arange(len(counts), dtype=np.int32)
-        ranges = number, starts, counts, binning.begin.astype(float), binning.end.astype(float)
-        write_table(
-            self.new / "snapshots.parquet", schema.SNAPSHOTS, dict(zip(schema.SNAPSHOTS.names, ranges, strict=True))
-        )
+        self.write_snapshots(counts)
         write_array(self.work / "first.npy", first.first)
         return {"duplicate_rows": repeats.finish(), "num_edges": int(counts.sum())}
 
-    def edge_features(self, arranged: Arrangement, parts: list[Part]) -> dict[str, Any]:
-        dim = parts[0].facts["columns"]["feat"][1]
-        advance = self.progress("writing edge features", sum(part.rows for part in parts), "rows")
+    def write_snapshots(self, counts: np.ndarray) -> None:
+        columns = {
+            "snapshot": np.arange(len(counts), dtype=np.int32),
+            "first_row": np.cumsum(counts) - counts,
+            "num_rows": counts,
+            "time_begin": self.binning.begin.astype(float),
+            "time_end": self.binning.end.astype(float),
+        }
+        write_table(self.new / "snapshots.parquet", schema.SNAPSHOTS, columns)
+
+    def edge_features(self, arranged: Arrangement) -> dict[str, Any]:
+        dim = self.columns["feat"][1]
+        advance = self.progress("writing edge features", self.num_events, "rows")
         with TableWriter(self.new / "edge_features.parquet", schema.feature_schema(dim)) as table:
             for values in ahead(arranged.features(4 * rows_a_group(dim))):
                 table.write({"feat": values})
                 advance(len(values))
         return {"dim": dim}
 
-    def node_features(self, num_nodes: int, num_snapshots: int) -> dict[str, Any] | None:
+    def node_features(self) -> dict[str, Any] | None:
         """Write one file a snapshot; those that are there from an earlier run stay."""
-        kind, chosen = self.options.features, self.options.feature_options
-        if kind == "none":
+        kind = self.options.features
+        if kind in (None, "none"):
             return None
         from data_prep.features import bytes_on_disk, features
 
+        num_nodes, num_snapshots = self.nodes.count, self.binning.num_snapshots
         folder = self.new / "features"
         folder.mkdir(exist_ok=True)
         start = sum(1 for path in folder.glob("*.parquet"))
-        size = {name: chosen.get(name) for name in ("dim", "decay")}
+        size = {name: self.feature_options.get(name) for name in ("dim", "decay")}
         self.check_disk(bytes_on_disk(kind, num_nodes, num_snapshots - start, **size))
         edges = schema.table(self.new, "edges", ["snapshot", "src", "dst"])
         snapshot, src, dst = (np.concatenate([np.from_dlpack(c) for c in column.chunks]) for column in edges.columns)
         del edges
         bar = _Fraction(self.progress(f"{kind} features", 1000), 1000)
-        made = features(
-            kind,
-            snapshot,
-            src,
-            dst,
-            num_nodes,
-            num_snapshots,
-            start=start,
-            state=self.work / "state",
-            progress=bar,
-            **chosen,
-        )
-        for number, values in enumerate(made, start):
-            dim = values.shape[1]
-            partial = self.work / "features.partial"
-            write_table(partial, schema.feature_schema(dim), {"feat": values})
-            partial.rename(self.new / f"{schema.feature_name(number)}.parquet")
+        resume: dict[str, Any] = {"start": start, "state": self.work / "state", "progress": bar}
+        arrays = features(kind, snapshot, src, dst, num_nodes, num_snapshots, **resume, **self.feature_options)
+        for number, values in enumerate(arrays, start):
+            with files.write_file(self.new / f"{schema.feature_name(number)}.parquet") as temporary:
+                write_table(temporary, schema.feature_schema(values.shape[1]), {"feat": values})
             bar((number + 1) / num_snapshots)
         with schema.open_table(self.new, schema.feature_name(0)) as file:
             dim = file.schema_arrow.field("feat").type.list_size
-        return {"kind": kind, **chosen, "dim": dim}
+        return {"kind": kind, **self.feature_options, "dim": dim}
 
     def check_disk(self, needed: int) -> None:
         free = shutil.disk_usage(self.work).free
@@ -311,8 +325,8 @@ class _Run:
                 "some, or choose --features none or degree, a smaller --dim, or fewer snapshots with --merge"
             )
 
-    def write_rejected(self, nodes: Nodes) -> None:
-        rows = chain(*(part.rejected for part in self.read), nodes.rejected)
+    def write_rejected(self) -> None:
+        rows = chain(*(part.rejected for part in self.read), self.nodes.rejected)
         with TableWriter(self.new / "rejected.parquet", schema.REJECTED) as table:
             while some := list(islice(rows, ROW_GROUP)):
                 columns = {
@@ -323,41 +337,32 @@ class _Run:
                 }
                 table.write(columns)
 
-    def manifest(
-        self,
-        parts: list[Part],
-        nodes: Nodes,
-        binning: Binning,
-        facts: dict[str, Any],
-        labels: list[str],
-        features: dict[str, Any] | None,
-        rejected: int,
-    ) -> dict[str, Any]:
-        names = sorted(str(path.relative_to(self.new)) for path in self.new.rglob("*.parquet"))
-        hashes = {name: self.hash(name) for name in names}
-        event_labels = self.source.nodes is None and "label" in parts[0].facts["columns"]
-        sources = [part.facts["source"] for part in self.read] + nodes.sources
+    def manifest(self, facts: dict[str, Any], names: list[str], features: dict[str, Any] | None) -> dict[str, Any]:
+        tables = sorted(str(path.relative_to(self.new)) for path in self.new.rglob("*.parquet"))
+        hashes = {name: self.hash(name) for name in tables}
+        sources = [part.facts["source"] for part in self.read]
+        rejected = sum(source["rejected"] for source in sources) + len(self.nodes.rejected)
         return {
             "schema_version": schema.SCHEMA_VERSION,
-            "dataset": self.source.dataset,
-            "num_nodes": nodes.count,
+            "dataset": self.input.dataset,
+            "num_nodes": self.nodes.count,
             "num_edges": facts["num_edges"],
-            "num_snapshots": binning.num_snapshots,
-            "num_classes": len(labels),
-            "class_names": labels,
-            "labels": "event" if event_labels else "node" if labels else None,
-            "directed": self.source.directed,
-            "snapshot_rule": binning.manifest,
-            "time_unit": self.source.time_unit,
-            "time_range": [min(p.facts["low"] for p in parts), max(p.facts["high"] for p in parts)],
-            "id_offsets": nodes.offsets,
-            "id_order": nodes.order,
+            "num_snapshots": self.binning.num_snapshots,
+            "num_classes": len(names),
+            "class_names": names,
+            "labels": "event" if self.has_event_labels else "node" if names else None,
+            "directed": self.input.directed,
+            "snapshot_rule": self.binning.manifest,
+            "time_unit": self.input.time_unit,
+            "time_range": self.time_range,
+            "id_offsets": self.nodes.offsets,
+            "id_order": self.nodes.order,
             "duplicate_rows": facts["duplicate_rows"],
             "rejected_rows": rejected,
-            "sources": sources + other_sources(self.source),
-            "edge_weight": self.source.weight,
-            "edge_features": facts.get("edge_features"),
+            "sources": [*sources, *self.nodes.sources, *self.input.other_sources],
+            "edge_weight": self.input.weight,
+            "edge_features": facts["edge_features"],
             "features": features,
-            "files": {name: found.result() for name, found in hashes.items()},
+            "files": {name: digest.result() for name, digest in hashes.items()},
             "tool_version": __version__,
         }

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from data_prep._boundaries import (
-    MOST_SNAPSHOTS,
-    PERIODS,
-    SECONDS,
-    calendar_edges,
-    equal_counts,
-    even_edges,
-    step_times,
-)
 from dgl_dysign.errors import ConfigError, DataError
 
+MOST_SNAPSHOTS = 5_000_000
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+# Seconds of each period; 0 where they differ.
+PERIODS = {"hour": 3600, "day": 86_400, "week": 604_800, "month": 0, "year": 0, "roland-week": 0}
+
+# From 0001-01-01 to the end of 9999: Unix seconds beyond are milliseconds or not Unix times at all.
+_CALENDAR = (-62_135_596_800, 253_402_300_800)
+# 1970-01-01 was a Thursday, so that the last Monday before it was three days earlier.
+_MONDAY = -3 * 86_400
+_MOST_DECIMALS = 9
+_EXACT = 2**53
 _WIDTH = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([smhdw]?)")
 _SPELLINGS = (
     "step (one snapshot a distinct time), a number of seconds such as 86400, a width such as 15s, 30m (minutes), 1h, "
@@ -93,13 +95,13 @@ class Rule:
         return self.kind == "count"
 
 
-def parse_rule(every: str | None, count: int | None, merge: int, default: Rule) -> Rule:
-    """Read a rule from the command line.
+def parse_rule(every: str | Rule | None, count: int | None, merge: int, default: Rule) -> Rule:
+    """Read a rule as the command line has it.
 
     Parameters
     ----------
-    every : str or None
-        What stands after ``--every``.
+    every : str or Rule or None
+        What stands after ``--every``, or a rule.
     count : int or None
         What stands after ``--snapshots``.
     merge : int
@@ -132,14 +134,16 @@ def parse_rule(every: str | None, count: int | None, merge: int, default: Rule) 
         return Rule("count", count=count, merge=merge)
     if every is None:
         return replace(default, merge=merge)
+    if isinstance(every, Rule):
+        return every if merge == 1 else replace(every, merge=merge)
     if every == "step":
         return Rule("step", merge=merge)
     if every in PERIODS:
         return Rule("calendar", unit=every, merge=merge)
-    found = _WIDTH.fullmatch(every)
-    if found is None:
+    width = _WIDTH.fullmatch(every)
+    if width is None:
         raise ConfigError(f"found --every {every}, expected {_SPELLINGS}")
-    return Rule("every", width=float(Fraction(found[1]) * SECONDS[found[2]]), merge=merge)
+    return Rule("every", width=float(Fraction(width[1]) * SECONDS[width[2]]), merge=merge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,21 +292,149 @@ def bin_times(
     if rule.kind == "step":
         if distinct is None:
             raise TypeError("the rule needs distinct")
-        times, manifest = step_times(distinct)
+        times, manifest = _step_times(distinct)
         ends = times[np.minimum(np.arange(0, len(times), rule.merge) + rule.merge, len(times)) - 1]
         return Binning(times[:: rule.merge], ends, {**manifest, **more}, closed=True)
     if rule.kind == "every":
-        edges, width = even_edges(low, high, rule.width), rule.width
+        edges, width = _even_edges(low, high, rule.width), rule.width
         manifest = {"kind": "every", "width": float(rule.width), "origin": low}
     elif rule.kind == "calendar":
-        edges, width = calendar_edges(rule.unit, low, high, unix), PERIODS[rule.unit]
+        edges, width = _calendar_edges(rule.unit, low, high, unix), PERIODS[rule.unit]
         manifest = {"kind": "calendar", "unit": rule.unit}
     else:
         if kth is None:
             raise TypeError("the rule needs kth")
-        edges, width = equal_counts(rule.count, high, kth, total), 0
+        edges, width = _equal_counts(rule.count, high, kth, total), 0
         manifest = {"kind": "count", "count": rule.count}
     begin, end = edges[: -1 : rule.merge], edges[rule.merge :: rule.merge]
     if len(end) < len(begin):
         end = np.append(end, edges[-1])
     return Binning(begin, end, {**manifest, **more}, width=float(width * rule.merge))
+
+
+def _step_times(values: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    """Take the distinct times for snapshots, and the empty steps between them too if they lie on an even grid.
+
+    A grid is taken when every time is within one unit of its last written decimal (and a tenth of a step) of
+    ``origin + k * step`` and at least half of the steps hold events.
+    """
+    _check_number(len(values), float(values[0]), float(values[-1]))
+    grid = _grid(values) if len(values) >= 3 else None
+    if grid is None:
+        return values, {"kind": "rank"}
+    times, step = grid
+    _check_number(len(times), float(values[0]), float(values[-1]))
+    return times, {"kind": "grid", "origin": float(values[0]), "step": step}
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _grid(values: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Find the even grid that three or more distinct times lie on: its times and step, or None."""
+    gaps = np.diff(values)
+    unit = gaps[gaps < 1.5 * gaps.min()].mean()
+    # More steps than this and the grid would be mostly empty; an overflow to inf or nan is no grid either.
+    if not (values[-1] - values[0]) / unit <= 2 * len(values):
+        return None
+    index = np.concatenate([[0], np.cumsum(np.rint(gaps / unit).astype(np.int64))])
+    step = (values[-1] - values[0]) / index[-1]
+    times = values[0] + np.arange(index[-1] + 1) * step
+    off = np.abs(times[index] - values).max()
+    if off > min(_resolution(values), step / 10) or len(times) > 2 * len(values):
+        return None
+    times[index] = values
+    return times, float(step)
+
+
+def _resolution(values: np.ndarray) -> float:
+    """One unit of the last decimal that the times were written with; almost 0 where they are whole or exact."""
+    for decimals in range(_MOST_DECIMALS + 1):
+        if np.array_equal(np.round(values, decimals), values):
+            break
+    exact = 1e-9 * max(1.0, float(np.abs(values).max()))
+    return exact if decimals in (0, _MOST_DECIMALS) else 10.0**-decimals
+
+
+def _even_edges(low: float, high: float, width: float) -> np.ndarray:
+    """Boundaries ``low + k * width`` up to the first one after `high`, of decimal numbers: 3 * 0.1 is 0.3."""
+    first, last, step = (Fraction(repr(value)) for value in (low, high, float(width)))
+    number = (last - first) // step + 1
+    _check_number(number, low, high)
+    if width < 4 * math.ulp(max(abs(low), abs(high))):
+        raise ConfigError(f"found a width of {width} (--every) for times up to {high}, which float64 cannot tell apart")
+    scale = math.lcm(first.denominator, step.denominator)
+    start, stride = int(first * scale), int(step * scale)
+    try:
+        if max(abs(start), abs(start + (number + 1) * stride), scale) < _EXACT:
+            # Both sides of the division are exact, so its result is the nearest float64.
+            edges = (start + stride * np.arange(number + 2)) / scale
+        else:
+            edges = np.array([(start + k * stride) / scale for k in range(number + 2)])
+        if not math.isfinite(high - low):
+            raise OverflowError
+    except OverflowError:
+        raise ConfigError(
+            f"found a width of {width} (--every) for times from {low} to {high}, which float64 cannot hold; "
+            "give --snapshots N"
+        ) from None
+    # The last boundary may be `high` itself once rounded, and ranges are half-open.
+    return edges[: np.searchsorted(edges, high, side="right") + 1]
+
+
+def _calendar_edges(unit: str, low: float, high: float, unix: bool) -> np.ndarray:
+    """Begin of each calendar period in UTC from the one of `low` to the one after `high`."""
+    if not unix:
+        raise ConfigError(
+            f"found --every {unit} for times that are not Unix seconds; a calendar needs them: give a width instead, "
+            "such as --every 7d, or --snapshots N"
+        )
+    if low < _CALENDAR[0] or high >= _CALENDAR[1]:
+        raise ConfigError(
+            f"found times from {low} to {high}, expected Unix seconds of the years 1 to 9999 for --every {unit}; "
+            "divide milliseconds by 1000 first, or give --snapshots N"
+        )
+    first, last = math.floor(low), math.floor(high)
+    if width := PERIODS[unit]:
+        origin = _MONDAY if unit == "week" else 0
+        start, stop = (first - origin) // width, (last - origin) // width + 2
+        _check_number(stop - 1 - start, low, high)
+        return (np.arange(start, stop) * width + origin).astype(np.float64)
+    if unit == "roland-week":
+        parts = np.union1d(_calendar_edges("week", low, high, unix), _calendar_edges("year", low, high, unix))
+        return parts[np.searchsorted(parts, low, "right") - 1 : np.searchsorted(parts, high, "right") + 1]
+    period = f"datetime64[{unit[0].upper()}]"
+    start, stop = np.array([first, last], dtype="datetime64[s]").astype(period).astype(np.int64)
+    return np.arange(start, stop + 2).astype(period).astype("datetime64[s]").astype(np.int64).astype(np.float64)
+
+
+def _equal_counts(count: int, high: float, kth: Callable[[np.ndarray], np.ndarray], total: int) -> np.ndarray:
+    """Boundaries between `count` runs of the sorted times of as equal lengths as ties allow, and their outer ends."""
+    if count > total:
+        raise ConfigError(f"found {count} snapshots (--snapshots) for {total} events, expected at most {total}")
+    ideal = np.arange(count, dtype=np.int64) * total // count
+    value = kth(ideal)
+    former = _bisect(lambda at: kth(at) >= value, np.zeros_like(ideal), ideal)
+    latter = _bisect(lambda at: kth(np.minimum(at, total - 1)) > value, ideal + 1, np.full_like(ideal, total))
+    cut = np.where(ideal - former <= latter - ideal, former, latter)
+    # The end is beyond the last time: ranges are half-open.
+    stop = np.nextafter(high, np.inf)
+    return np.append(np.where(cut < total, kth(np.minimum(cut, total - 1)), stop), stop)
+
+
+def _bisect(test: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Smallest position in ``[low, high]`` from which on `test` is true; `high` where it never is."""
+    while (low < high).any():
+        middle = (low + high) // 2
+        true = test(middle)
+        low, high = np.where(true, low, np.minimum(middle + 1, high)), np.where(true, middle, high)
+    return high
+
+
+def _check_number(number: int, low: float, high: float) -> None:
+    """Refuse more than 5,000,000 snapshots, naming a width that is coarse enough."""
+    if number <= MOST_SNAPSHOTS:
+        return
+    fitting = [f"--every 1{unit} or " for unit, width in SECONDS.items() if high - low < width * (MOST_SNAPSHOTS - 1)]
+    raise ConfigError(
+        f"found more snapshots than {MOST_SNAPSHOTS:,} between the times {low} and {high}; give a coarser rule, "
+        f"such as {fitting[0] if fitting else ''}--snapshots 1000"
+    )

@@ -1,35 +1,147 @@
-"""First stage: one raw edge file to column files on disk, with what the later stages must know of it.
+"""First stage: raw edge files to column files on disk; and from those the events in the order of their snapshots.
 
 A part can be spooled by any process on any host that sees the files; the next stage reads parts in order, chunk by
 chunk, so that memory does not grow with the data.
 """
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
 import numpy as np
 import pyarrow as pa
 
-from data_prep.ids import Names, NumberSet, distinct
+from data_prep.rules import Binning
 from data_prep.sources._raw_file import RawFile, Rejected
 from data_prep.sources._source import ReadOptions, Source, most_ids
-from data_prep.writer import write_array
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.files import write_json
 
 DONE = "part.json"
 REJECTED = "rejected.jsonl"
 CHUNK = 1 << 17
 """Rows at once: columns of this length stay in a core's cache."""
+_TABLE_LIMIT = 1 << 26
+_PENDING = 1 << 22
 _MOST_DISTINCT = 5_000_000
+
+Chunk = dict[str, np.ndarray]
+"""Columns of some events: ``snapshot``, ``src``, ``dst``, ``time``, ``edge_id`` and what else the raw file has."""
+
+
+def distinct(values: np.ndarray) -> np.ndarray:
+    """Return the distinct values in ascending order; by a sort, as `np.unique`'s hash table is slow where it is large.
+
+    >>> distinct(np.array([3, 1, 3])).tolist()
+    [1, 3]
+    """
+    values = np.sort(values)
+    return values[np.concatenate([[True], values[1:] != values[:-1]])] if len(values) else values
+
+
+class NumberSet:
+    """The distinct numbers seen so far, in memory that grows with their range or their count, not with the rows.
+
+    Examples
+    --------
+    >>> seen = NumberSet()
+    >>> seen.add(np.array([7, 3, 7])), seen.add(np.array([2**40, 3]))
+    (None, None)
+    >>> seen.ascending().tolist()
+    [3, 7, 1099511627776]
+    """
+
+    def __init__(self) -> None:
+        self._small = np.zeros(1 << 10, dtype=bool)
+        self._large: list[np.ndarray] = []
+
+    def add(self, values: np.ndarray) -> None:
+        """Add integers from 0 up."""
+        if not len(values):
+            return
+        if values.max() >= _TABLE_LIMIT:
+            self._large.append(distinct(values[values >= _TABLE_LIMIT]))
+            values = values[values < _TABLE_LIMIT]
+            if sum(map(len, self._large)) > _PENDING and len(self._large) > 1:
+                self._large = [distinct(np.concatenate(self._large))]
+        most = int(values.max(initial=0))
+        if most >= len(self._small):
+            self._small = np.concatenate([self._small, np.zeros(max(most + 1 - len(self._small), most // 2), bool)])
+        self._small[values] = True
+
+    def ascending(self) -> np.ndarray:
+        """Return the numbers in ascending order, int64."""
+        # An empty list would be float64, which has no numbers of its own beyond 2^53.
+        large = distinct(np.concatenate([np.empty(0, np.int64), *self._large]))
+        return np.concatenate([np.flatnonzero(self._small), large])
+
+
+class Names:
+    """Codes 0, 1, 2, ... of strings, in the order in which they come.
+
+    Examples
+    --------
+    >>> names = Names()
+    >>> names.encode(pa.array(["b", "a", "b"])).tolist(), names.list
+    ([0, 1, 0], ['b', 'a'])
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    @property
+    def list(self) -> list[str]:
+        """The strings in the order of their codes."""
+        return list(self._codes)
+
+    def encode(self, values: pa.Array) -> np.ndarray:
+        """Return the code of each string, int64."""
+        encoded = values.dictionary_encode()
+        codes = [self._codes.setdefault(name, len(self._codes)) for name in encoded.dictionary.to_pylist()]
+        return np.array(codes, np.int64)[np.from_dlpack(encoded.indices)]
+
+
+class Part(Protocol):
+    """Some rows of a data set, on disk or in memory.
+
+    `facts` tells number of ``rows``, dtype and width of ``columns``, whether times are ``ascending``, their ``low`` and
+    ``high``, the ``labels`` of events, and the ``source`` entry of the manifest.
+    """
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the later stages must know of the rows."""
+
+    @property
+    def rows(self) -> int:
+        """Number of accepted rows."""
+
+    @property
+    def rejected(self) -> Iterator[tuple[str, Rejected]]:
+        """File name and row of all that was refused."""
+
+    def distinct_times(self) -> np.ndarray:
+        """Distinct times, ascending; only where the rule needs them."""
+
+    def column(self, name: str) -> np.ndarray:
+        """One column, whole."""
+
+    def chunks(self, names: list[str]) -> Iterator[Chunk]:
+        """Yield some columns chunk by chunk."""
+
+    def forget(self) -> None:
+        """Free the columns, which no later stage reads."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is known of a spooled part: `facts` as :func:`spool` wrote them to ``part.json``."""
+class SpooledPart:
+    """A part on disk: `facts` as :func:`spool` wrote them to ``part.json``."""
 
     folder: Path
     facts: dict[str, Any]
@@ -67,7 +179,7 @@ class Part:
         for name in self.facts["columns"]:
             (self.folder / name).unlink(missing_ok=True)
 
-    def chunks(self, names: list[str]) -> Iterator[dict[str, np.ndarray]]:
+    def chunks(self, names: list[str]) -> Iterator[Chunk]:
         """Read some columns chunk by chunk."""
         with ExitStack() as stack:
             files = {name: stack.enter_context(open(self.folder / name, "rb")) for name in names}
@@ -81,15 +193,15 @@ class Part:
         return values.reshape(count, width) if width > 1 or name == "feat" else values
 
 
-def load(folder: Path) -> Part | None:
+def load(folder: Path) -> SpooledPart | None:
     """Return a part that is there whole, or None."""
     try:
-        return Part(folder, json.loads((folder / DONE).read_text(encoding="utf-8")))
+        return SpooledPart(folder, json.loads((folder / DONE).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
 
 
-def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Part:
+def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> SpooledPart:
     """Read one edge file of a source into `folder`.
 
     Parameters
@@ -105,7 +217,7 @@ def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Pa
 
     Returns
     -------
-    Part
+    SpooledPart
         What was read.
 
     Raises
@@ -121,16 +233,21 @@ def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Pa
             _set_aside(file, rejected)
         _set_aside(file, rejected)
     facts = {**writer.facts(file), "source": file.source}
-    partial = folder / f"{DONE}.partial"
-    partial.write_text(json.dumps(facts), encoding="utf-8")
-    partial.rename(folder / DONE)
-    return Part(folder, facts)
+    write_json(folder / DONE, facts, indent=None)
+    return SpooledPart(folder, facts)
 
 
 def _set_aside(file: RawFile, rejected: TextIO) -> None:
     """Move bad rows to the disk: there may be nearly as many as good ones."""
     rejected.writelines(f"{json.dumps(row)}\n" for row in file.rejected)
     file.rejected.clear()
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write a ``.npy`` file; `np.save` itself does not say of a full disk that it is full."""
+    buffer = BytesIO()
+    np.save(buffer, values)
+    path.write_bytes(buffer.getbuffer())
 
 
 class _Spool:
@@ -240,3 +357,199 @@ def _write(file: BinaryIO, values: np.ndarray) -> None:
     view = np.ascontiguousarray(values).view(np.uint8).reshape(-1).data
     while len(view):  # an unbuffered file may take a part at a time
         view = view[file.write(view) :]
+
+
+class Arrangement:
+    """All events of a data set, sorted by snapshot, in file order inside each.
+
+    Parts that are sorted already are passed through; others are placed by a counting sort in files, so that memory
+    stays bounded by a chunk either way.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        The parts, in order.
+    maps : mapping
+        For ``src`` and ``dst``, from raw ids (or a part's codes of strings) to nodes, given the part.
+    binning : Binning
+        From times to snapshots.
+    folder : path
+        Where a counting sort may put its files.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        maps: Mapping[str, Callable[[Any, np.ndarray], np.ndarray]],
+        binning: Binning,
+        folder: Path,
+    ) -> None:
+        self._parts, self._maps, self._binning, self._folder = parts, maps, binning, folder
+        self._names = [name for name in parts[0].facts["columns"] if name != "feat"]
+        self.is_sorted = all(part.facts["ascending"] for part in parts) and all(
+            a.facts["high"] <= b.facts["low"] for a, b in pairwise(parts)
+        )
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield all events."""
+        return self._in_file_order() if self.is_sorted else self._placed()
+
+    def _in_file_order(self) -> Iterator[Chunk]:
+        first = 0
+        for part in self._parts:
+            for chunk in part.chunks(self._names):
+                rows = len(chunk["time"])
+                chunk["snapshot"] = self._binning.assign(chunk["time"])
+                for end in ("src", "dst"):
+                    chunk[end] = self._maps[end](part, chunk[end])
+                chunk["edge_id"] = np.arange(first, first + rows)
+                first += rows
+                yield chunk
+
+    def _placed(self) -> Iterator[Chunk]:
+        counts = np.zeros(self._binning.num_snapshots, np.int64)
+        for part in self._parts:
+            for chunk in part.chunks(["time"]):
+                counts += np.bincount(self._binning.assign(chunk["time"]), minlength=len(counts))
+        total = int(counts.sum())
+        self._folder.mkdir(parents=True, exist_ok=True)
+        files: dict[str, np.ndarray] = {}
+        free = np.cumsum(counts) - counts
+        for chunk in self._in_file_order():
+            order = np.argsort(chunk["snapshot"], kind="stable")
+            snapshot = chunk["snapshot"][order]
+            starts = np.flatnonzero(np.concatenate([[True], snapshot[1:] != snapshot[:-1]]))
+            sizes = np.diff(np.append(starts, len(snapshot)))
+            place = np.repeat(free[snapshot[starts]] - starts, sizes) + np.arange(len(snapshot))
+            free[snapshot[starts]] += sizes
+            for name, values in chunk.items():
+                if name not in files:
+                    files[name] = _new_column(self._folder / name, values.dtype, total)
+                files[name][place] = values[order]
+        for first in range(0, total, CHUNK):
+            yield {name: np.array(values[first : first + CHUNK]) for name, values in files.items()}
+
+    def features(self, rows: int) -> Iterator[np.ndarray]:
+        """Yield the features of the events in the order of :meth:`chunks`, some rows at a time."""
+        width = self._parts[0].facts["columns"]["feat"][1]
+        if self.is_sorted:
+            rest = np.empty((0, width), np.float32)
+            for part in self._parts:
+                for first in range(0, part.rows, rows):
+                    rest = np.concatenate([rest, part.column("feat")[first : first + rows]])
+                    while len(rest) >= rows:
+                        yield rest[:rows]
+                        rest = rest[rows:]
+            if len(rest):
+                yield rest
+            return
+        order: Any = np.memmap(self._folder / "edge_id", np.int64, "r")
+        starts = np.cumsum([0, *(part.rows for part in self._parts)])
+        for first in range(0, len(order), rows):
+            edge_id = order[first : first + rows]
+            owner = np.searchsorted(starts, edge_id, side="right") - 1
+            values = np.empty((len(edge_id), width), np.float32)
+            for number in np.unique(owner):
+                mine = owner == number
+                values[mine] = self._parts[number].column("feat")[edge_id[mine] - starts[number]]
+            yield values
+
+
+def _new_column(path: Path, kind: np.dtype, rows: int) -> np.ndarray:
+    """Map a new file into memory, its room on the disk taken at once: a full disk would kill the process later."""
+    with open(path, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, rows * kind.itemsize)
+    return np.memmap(path, kind, "r+", shape=(rows,))
+
+
+class FirstSnapshots:
+    """First snapshot of each node, from chunks in ascending order of snapshots."""
+
+    def __init__(self, num_nodes: int) -> None:
+        self.first = np.full(num_nodes, -1, dtype=np.int32)
+        self._unseen = np.ones(num_nodes, dtype=bool)  # a quarter of the memory to look into at random
+
+    def add(self, chunk: Chunk) -> None:
+        """Take the next chunk."""
+        fresh = []
+        for end in ("src", "dst"):
+            new = np.flatnonzero(self._unseen[chunk[end]])
+            fresh.append((chunk[end][new], chunk["snapshot"][new]))
+        for nodes, snapshot in fresh:
+            if not len(nodes):
+                continue
+            # Of several entries the last one written stays, so the earliest goes last.
+            seen = self.first[nodes]
+            np.copyto(seen, snapshot, where=(seen < 0) | (snapshot < seen))
+            self.first[nodes[::-1]] = seen[::-1]
+            self._unseen[nodes] = False
+
+
+class Repeats:
+    """Count of the events that repeat an earlier one exactly: same source, same destination, same time."""
+
+    def __init__(self, num_nodes: int, is_sorted: bool) -> None:
+        self.count = 0
+        self._num_nodes = max(num_nodes, 1)
+        self._key = "time" if is_sorted else "snapshot"
+        self._open: list[Chunk] = []
+
+    def add(self, chunk: Chunk) -> None:
+        """Take the next chunk; what may go on in the one after it is kept."""
+        last = chunk[self._key][-1]
+        start = int(np.searchsorted(chunk[self._key], last))
+        rows = {
+            "pair": chunk["src"] * self._num_nodes + chunk["dst"],
+            "time": chunk["time"],
+            self._key: chunk[self._key],
+        }
+        if start:
+            head = {name: values[:start] for name, values in rows.items()}
+            self._close([*self._open, head])
+            self._open = []
+        elif self._open and self._open[-1][self._key][-1] != last:
+            self._close(self._open)
+            self._open = []
+        self._open.append({name: values[start:] for name, values in rows.items()})
+
+    def finish(self) -> int:
+        """Return the count."""
+        self._close(self._open)
+        self._open = []
+        return self.count
+
+    def _close(self, chunks: list[Chunk]) -> None:
+        if not chunks:
+            return
+        pair, time = (
+            chunks[0][name] if len(chunks) == 1 else np.concatenate([chunk[name] for chunk in chunks])
+            for name in ("pair", "time")
+        )
+        if self._key == "time":
+            # Only events that share their time with a neighbour can repeat one.
+            same = time[1:] == time[:-1]
+            tied = np.concatenate([same, [False]])
+            tied[1:] |= same
+            if not tied.all():
+                pair, time = pair[tied], time[tied]
+            if not len(time):
+                return
+        group = self._groups(time)
+        # Some groups at a time, so that group and pair fit in one number of 64 bits, whose sort is fast.
+        pairs = self._num_nodes * self._num_nodes
+        at_once = max((2**63 - 1) // pairs, 1)
+        if group.max() < at_once:
+            self._count(group * pairs + pair)
+            return
+        for low in range(0, int(group.max()) + 1, at_once):
+            mine = (group >= low) & (group < low + at_once)
+            self._count((group[mine] - low) * pairs + pair[mine])
+
+    def _groups(self, time: np.ndarray) -> np.ndarray:
+        if self._key == "time":
+            return np.cumsum(np.concatenate([[0], time[1:] != time[:-1]]))
+        return np.unique(time, return_inverse=True)[1]
+
+    def _count(self, keys: np.ndarray) -> None:
+        keys.sort()
+        self.count += int((keys[1:] == keys[:-1]).sum())

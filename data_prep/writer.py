@@ -1,17 +1,14 @@
 """Folders that are there whole or not at all, whatever happens to the run that writes them."""
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from dgl_dysign import files
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError, DGLDySignError
 
@@ -38,10 +35,10 @@ def is_utf8(path: Path) -> bool:
 
 def _is_ours(marker: Path) -> bool:
     try:
-        found = json.loads(marker.read_text(encoding="utf-8"))
+        about = json.loads(marker.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(found, dict) and "schema_version" in found
+    return isinstance(about, dict) and "schema_version" in about
 
 
 @contextmanager
@@ -82,19 +79,18 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
     out = out.resolve()
     _clean_up(out, marker)
     check_target(out, overwrite, marker)
-    made = [parent for parent in out.parents if not parent.exists()]
+    new_parents = [parent for parent in out.parents if not parent.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.parent / f".{out.name}.new-{os.getpid()}"
     folder.mkdir()
-    lock = _lock(folder)
+    lock = files.lock(folder)
     try:
         yield folder
-        _sync(folder)
-        _replace(folder, out, marker)
+        files.replace_folder(folder, out, _aside(out), marker)
     except BaseException:
-        _remove(folder, marker)
+        files.remove_folder(folder, marker)
         with suppress(OSError):
-            for parent in made:
+            for parent in new_parents:
                 parent.rmdir()
         raise
     finally:
@@ -128,38 +124,47 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
         If `out` may not be written, or another run is writing it.
     """
     out = out.resolve()
-    folder = out.parent / f".{out.name}.work"
-    if _aside(out).exists():
-        # Only a killed run's: one that is alive may be about to put its own folder there.
-        lock = _lock_work(folder, out)
-        _restore(out, schema.MANIFEST)
-        with suppress(OSError):
-            folder.rmdir()  # it stays if there is something to go on with
-        os.close(lock)
-    check_target(out, overwrite)
-    made = [parent for parent in out.parents if not parent.exists()]
+    check_prepared(out, overwrite)
+    folder = _work(out)
+    new_parents = [parent for parent in out.parents if not parent.exists()]
     lock = _lock_work(folder, out)
     try:
         _begin(folder, {**plan, "boot": _boot()})
         yield folder
-        _sync(folder / "new")
-        _replace(folder / "new", out, schema.MANIFEST)
+        files.replace_folder(folder / "new", out, _aside(out), schema.MANIFEST)
         shutil.rmtree(folder, ignore_errors=True)
     except DGLDySignError:
-        _remove(folder, PLAN)
+        files.remove_folder(folder, PLAN)
         with suppress(OSError):
-            for parent in made:
+            for parent in new_parents:
                 parent.rmdir()
         raise
     finally:
         os.close(lock)
 
 
+def check_prepared(out: Path, overwrite: bool) -> None:
+    """Put back a prepared folder that a killed run moved aside, then do as :func:`check_target`."""
+    out = out.resolve()
+    if is_utf8(out) and _aside(out).exists():
+        # Only a killed run's: one that is alive may be about to put its own folder there.
+        lock = _lock_work(_work(out), out)
+        _restore(out, schema.MANIFEST)
+        with suppress(OSError):
+            _work(out).rmdir()  # it stays if there is something to go on with
+        os.close(lock)
+    check_target(out, overwrite)
+
+
+def _work(out: Path) -> Path:
+    return out.parent / f".{out.name}.work"
+
+
 def _lock_work(folder: Path, out: Path) -> int:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock = _lock(folder)
+            lock = files.lock(folder)
             # The run before may have removed the folder between the two steps.
             if os.fstat(lock).st_ino == folder.stat().st_ino:
                 return lock
@@ -172,10 +177,10 @@ def _lock_work(folder: Path, out: Path) -> int:
 
 def _begin(folder: Path, plan: dict[str, Any]) -> None:
     """Leave what a run with the same plan has done, or else remove all and note the plan."""
-    text = json.dumps(plan, sort_keys=True)
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         # Without `new`, which is the first to go, the run before was killed while it cleaned up.
-        if (folder / PLAN).read_bytes() == text.encode() and (folder / "new").is_dir():
+        before = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        if before == json.loads(json.dumps(plan)) and (folder / "new").is_dir():
             return
     (folder / PLAN).unlink(missing_ok=True)
     for path in folder.iterdir():
@@ -184,7 +189,7 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
         else:
             path.unlink()
     (folder / "new").mkdir()
-    write_json(folder / PLAN, plan)
+    files.write_json(folder / PLAN, plan)
 
 
 def _boot() -> str:
@@ -194,43 +199,18 @@ def _boot() -> str:
     return ""
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON in one step: a reader sees the whole file or none."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
-    partial.rename(path)
-
-
-def write_array(path: Path, values: np.ndarray) -> None:
-    """Write a ``.npy`` file; `np.save` itself does not say of a full disk that it is full."""
-    buffer = BytesIO()
-    np.save(buffer, values)
-    path.write_bytes(buffer.getbuffer())
-
-
-def _lock(folder: Path) -> int:
-    """Lock a folder until the descriptor is closed or the process dies, however it dies."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
-
-
 def _clean_up(out: Path, marker: str) -> None:
     """Remove what killed runs left beside `out`."""
     _restore(out, marker)
     beside = out.parent.iterdir() if out.parent.is_dir() else ()
     for stale in [path for path in beside if path.name.startswith(f".{out.name}.new-")]:
         try:
-            lock = _lock(stale)
+            lock = files.lock(stale)
         except FileNotFoundError:
             continue
         except BlockingIOError:
             raise DataError(f"{out}: found another run writing it; wait for that one to end") from None
-        _remove(stale, marker)
+        files.remove_folder(stale, marker)
         os.close(lock)
 
 
@@ -239,36 +219,8 @@ def _restore(out: Path, marker: str) -> None:
     aside = _aside(out)
     if (aside / marker).exists() and not out.exists():
         aside.rename(out)
-    _remove(aside, marker)
+    files.remove_folder(aside, marker)
 
 
 def _aside(out: Path) -> Path:
     return out.parent / f".{out.name}.old"
-
-
-def _replace(folder: Path, out: Path, marker: str) -> None:
-    if out.exists():
-        out.rename(_aside(out))
-    folder.rename(out)
-    sync_file(out.parent)
-    _remove(_aside(out), marker)
-
-
-def _remove(folder: Path, marker: str) -> None:
-    """Remove a folder, its marker first: killed in between, what is left is not taken for whole."""
-    (folder / marker).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        sync_file(path)
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file, or what a folder lists, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

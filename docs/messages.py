@@ -17,17 +17,17 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Section of the pages and the modules whose messages stand there; the longest name that fits a module counts.
 GROUPS = {
     "Installation": ("dgl_dysign", "data_prep.engines"),
-    "Raw files": ("data_prep.sources", "data_prep.tables", "data_prep.nodes", "data_prep.ids"),
+    "Raw files": ("data_prep.sources", "data_prep.nodes"),
     "Preparing": ("data_prep",),
     "Node features": ("data_prep.features",),
-    "Generated data": ("data_prep.synth", "data_prep.cli_synth"),
+    "Generated data": ("data_prep.synth",),
     "Prepared folders": ("dgl_dysign.data",),
     "Graphs and modules": ("dgl_dysign.nn", "dgl_dysign.ops"),
     "The neighbour store": ("dgl_dysign.store",),
     "Models": ("dgl_dysign.models",),
     "Training and run folders": ("dgl_dysign.training",),
     "Evaluation": ("dgl_dysign.evaluation",),
-    "Adapters": ("dgl_dysign.adapters",),
+    "Adapters": ("dgl_dysign.adapters", "dgl_dysign.events"),
     "Reports": ("dgl_dysign.report",),
 }
 UNKNOWN = "⟨unknown⟩"

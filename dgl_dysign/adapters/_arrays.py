@@ -1,15 +1,11 @@
-"""Arrays of another type, if no number changes by it."""
+"""Ranks, comparisons and float32 of arrays."""
 
 from typing import Any
 
 import numpy as np
 
 from dgl_dysign.errors import DataError
-
-
-def to_numpy(values: Any) -> np.ndarray:
-    """Return a list, an array, or a tensor on any device as an array; without a copy where that is possible."""
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+from dgl_dysign.events import to_numpy
 
 
 def same(first: np.ndarray, other: np.ndarray | None) -> bool:
@@ -26,36 +22,6 @@ def ranks(values: np.ndarray) -> np.ndarray:
     array([2, 0, 1])
     """
     return np.argsort(np.argsort(values, kind="stable"))
-
-
-def exact(name: str, values: Any, kind: Any) -> np.ndarray:
-    """Return numbers as an array of another type; a DataError (that begins with `name`) if one of them would change.
-
-    Examples
-    --------
-    >>> exact("time", [1, 2], np.float64)
-    array([1., 2.])
-    >>> exact("src", [0.5], np.int64)
-    Traceback (most recent call last):
-    dgl_dysign.errors.DataError: src: found 0.5, expected numbers that int64 holds exactly; round them yourself first
-    """
-    numbers, kind = to_numpy(values), np.dtype(kind)
-    if numbers.dtype == kind:
-        return numbers
-    if numbers.dtype.kind not in "biuf":
-        raise DataError(f"{name}: found values of type {numbers.dtype}, expected numbers that {kind} holds exactly")
-    with np.errstate(invalid="ignore", over="ignore"):
-        converted = numbers.astype(kind)
-        # Back in the first type: int64 against float64 would be compared as float64.
-        changed = (converted.astype(numbers.dtype) != numbers) & ~((converted != converted) & (numbers != numbers))
-        if kind.kind in "iu":
-            # Out of range a cast gives the nearest bound, or another number that comes back right by chance.
-            low, high = np.iinfo(kind).min, np.iinfo(kind).max
-            changed |= (numbers < low) | (numbers > high if numbers.dtype.kind != "f" else numbers >= float(high) + 1)
-    if changed.any():
-        value = numbers[changed].flat[0].item()
-        raise DataError(f"{name}: found {value}, expected numbers that {kind} holds exactly; round them yourself first")
-    return converted
 
 
 def as_float32(name: str, values: Any, round_features: bool) -> np.ndarray | None:

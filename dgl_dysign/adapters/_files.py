@@ -3,23 +3,19 @@
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import exact
 from dgl_dysign.adapters._shared import check_kept
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 
-if TYPE_CHECKING:
-    from data_prep.export_files import SortedEvents
-
 
 def write_files(
     form: str,
-    write: Callable[["SortedEvents", Path], dict[str, Any]],
     holds: tuple[str, ...],
     stream: EventStream,
     path: Any,
@@ -27,13 +23,14 @@ def write_files(
     weight_as_feature: bool,
     lose: Collection[str],
     overwrite: bool,
+    check_times: Callable[[np.ndarray], object] = len,
 ) -> Path:
     """Write a folder of files, whole or not at all; refuse what they cannot hold.
 
-    `write` puts the files of the events into a folder and returns what ``export.json`` is to say of them; `holds` are
-    optional fields that the format holds, features and weights of events aside; the rest is as for ``from_events``.
+    `holds` are optional fields that the format holds, features and weights of events aside; `check_times` raises if it
+    cannot hold the times; the rest is as for ``from_events``.
     """
-    from data_prep.export_files import write_marked
+    from data_prep.export import export_table
 
     folder = as_folder(form, path)
     if stream.edge_weight is not None and not weight_as_feature:
@@ -51,44 +48,11 @@ def write_files(
             f"{form}: found times that shift_time=True would change in their last digits, expected none; write them "
             "unshifted, or round them first with dgl_dysign.adapters.times.retimed(stream, floor=True)"
         )
-    events = _sorted_events(stream, shift)
-    facts = {"format": form.lower(), "dataset": stream.name, "time_shift": shift}
-    write_marked(folder, lambda new: write(events, new), facts, overwrite)
+    if shift:
+        stream = replace(stream, time=stream.time - shift)
+    check_times(stream.time)
+    export_table(stream, folder, form.lower(), time_shift=shift, overwrite=overwrite)
     return folder
-
-
-def _sorted_events(stream: EventStream, shift: float) -> "SortedEvents":
-    from data_prep.export_files import SortedEvents
-
-    weight, feat = stream.edge_weight, stream.edge_feat
-    parts = ([] if weight is None else [weight[:, None]]) + ([] if feat is None else [feat])
-
-    def copy(into: np.ndarray) -> None:
-        start = 0
-        for part in parts:
-            into[:, start : start + part.shape[1]] = exact("edge_weight or edge_feat", part, into.dtype)
-            start += part.shape[1]
-
-    def labelled(label: np.ndarray | None) -> np.ndarray:
-        return np.empty(0, np.int64) if label is None else np.flatnonzero(label >= 0)
-
-    event, node = labelled(stream.event_label), labelled(stream.node_label)
-    return SortedEvents(
-        stream.name,
-        stream.src,
-        stream.dst,
-        stream.time - shift,
-        stream.num_nodes,
-        stream.directed,
-        sum(part.shape[1] for part in parts),
-        copy,
-        weight is not None,
-        None if stream.event_label is None else (event, stream.src[event], stream.event_label[event]),
-        None if stream.node_label is None else (node, stream.node_label[node]),
-        stream.node_feat,
-        stream.time_unit,
-        stream.node_offset,
-    )
 
 
 class Marker:

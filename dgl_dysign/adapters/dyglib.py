@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import as_float32, exact
+from dgl_dysign.adapters._arrays import as_float32
 from dgl_dysign.adapters._files import Marker, as_folder, header_of, read_array, read_csv, write_files
 from dgl_dysign.adapters._shared import stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import DataError
+from dgl_dysign.events import exact
 
 _FORM = "DyGLib"
 _HEADER = ["", "u", "i", "ts", "label", "idx"]
@@ -145,10 +146,8 @@ class Adapter:
         DataError
             If `path` may not be written, or there is no event.
         """
-        from data_prep.export_files import write_dyglib
-
         holds = ("event_label", "node_feat")
-        return write_files(_FORM, write_dyglib, holds, stream, path, shift_time, weight_as_feature, lose, overwrite)
+        return write_files(_FORM, holds, stream, path, shift_time, weight_as_feature, lose, overwrite)
 
 
 def _tables(path: Path) -> list[Path]:

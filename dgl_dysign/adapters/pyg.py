@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import as_float32, ranks, to_numpy
+from dgl_dysign.adapters._arrays import as_float32, ranks
 from dgl_dysign.adapters._shared import require, rows_in_order, stream_of, whole_times
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import DataError
+from dgl_dysign.events import to_numpy
 
 _EVENTS = {
     "src": "src", "dst": "dst", "t": "time", "msg": "edge_feat", "y": "event_label", "w": "edge_weight",

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.adapters import to_events
-from dgl_dysign.adapters._arrays import exact
 from dgl_dysign.adapters._shared import require
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.data.snapshot_edges import distinct_edges
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation.links import LinkModel, score_candidates
 from dgl_dysign.evaluation.ranking import hits, mrr, tie_aware_rank
+from dgl_dysign.events import exact
 from dgl_dysign.files import write_file
 
 _ALLOWED = {

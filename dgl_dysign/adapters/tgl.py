@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +11,6 @@ from dgl_dysign.adapters._files import Marker, as_folder, header_of, read_array,
 from dgl_dysign.adapters._shared import check_one_kind_of_labels, last_events, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from data_prep.export_files import SortedEvents
 
 _FORM = "TGL"
 _ENDS = ["src", "dst", "time"]
@@ -147,15 +144,8 @@ class Adapter:
             _check_told_apart(_FORM, stream.src, stream.time, stream.event_label >= 0)
         if stream.node_label is not None:
             last_events(_FORM, stream, np.flatnonzero(stream.node_label >= 0))
-
-        def write(events: "SortedEvents", new: Path) -> dict[str, Any]:
-            from data_prep.export_files import write_tgl
-
-            if not round_times:
-                _check_float32(events.time)
-            return write_tgl(events, new)
-
-        return write_files(_FORM, write, _HOLDS, stream, path, shift_time, weight_as_feature, lose, overwrite)
+        check = len if round_times else _check_float32
+        return write_files(_FORM, _HOLDS, stream, path, shift_time, weight_as_feature, lose, overwrite, check)
 
 
 def _check_float32(time: np.ndarray) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import exact
 from dgl_dysign.adapters._shared import (
     check_kept,
     check_one_kind_of_labels,
@@ -16,6 +15,7 @@ from dgl_dysign.adapters._shared import (
 )
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.events import exact
 
 _FORM = "TGM"
 _INT32 = 2**31 - 1

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.errors import ConfigError, DGLDySignError
 from dgl_dysign.experiments.memory import return_freed_memory
 
 FORMATS = ("edges", "wikipedia", "reddit", "dblp", "tmall", "patent")  # of raw files: commands of dysign-prep
@@ -132,14 +132,12 @@ def open_prepared(args: argparse.Namespace) -> TemporalGraph:
     """
     if getattr(args, "raw", None) is None:
         return TemporalGraph.load(args.prepared)
-    from data_prep.cli import app  # only who prepares needs it
+    from data_prep import PrepareOptions, prepare  # only who prepares needs it
 
-    made = args.run_dir.with_name(f"{args.run_dir.name}-prepared")
-    if not (args.resume and made.exists()):
-        options = ["--overwrite"] if args.overwrite else []
-        if app([args.format, str(args.raw), str(made), "--quiet", *options], standalone_mode=False):
-            raise DataError(f"{args.raw} could not be prepared as {args.format}")
-    return TemporalGraph.load(made)
+    folder = args.run_dir.with_name(f"{args.run_dir.name}-prepared")
+    if not (args.resume and folder.exists()):
+        prepare(args.format, args.raw, folder, PrepareOptions(overwrite=args.overwrite))
+    return TemporalGraph.load(folder)
 
 
 def progress_bar(quiet: bool = False) -> Progress:

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from dgl_dysign.adapters import EventStream
-from dgl_dysign.adapters.event_stream import OPTIONAL_FIELDS
+from dgl_dysign.events import OPTIONAL_FIELDS
 
 RANGES = ("snapshot_begin", "snapshot_end")
 

@@ -13,8 +13,8 @@ from dgl_dysign import adapters
 from dgl_dysign._dgl import dgl
 from dgl_dysign.adapters import EventStream
 from dgl_dysign.adapters.dgl_graphs import FORMS, Adapter
-from dgl_dysign.adapters.event_stream import OPTIONAL_FIELDS
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.events import OPTIONAL_FIELDS
 from tests.adapters.streams import example, streams
 
 

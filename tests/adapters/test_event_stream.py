@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from data_prep.cli import app
 from data_prep.rules import Rule
 from dgl_dysign.adapters import EventStream, to_events
-from dgl_dysign.adapters._arrays import exact
 from dgl_dysign.data import TemporalGraph, schema
 from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.events import exact
 from tests.adapters.streams import example, streams
 
 HELD = ("edge_feat", "edge_weight", "event_label", "snapshot")

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from data_prep.cli import app
 from dgl_dysign import adapters
 from dgl_dysign.adapters import EventStream
-from dgl_dysign.adapters.event_stream import OPTIONAL_FIELDS
 from dgl_dysign.adapters.pyg import Adapter
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.events import OPTIONAL_FIELDS
 from tests.adapters.streams import example, streams
 
 

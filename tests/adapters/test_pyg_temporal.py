@@ -12,11 +12,11 @@ from hypothesis import given, settings
 
 from dgl_dysign import adapters
 from dgl_dysign.adapters import EventStream
-from dgl_dysign.adapters.event_stream import OPTIONAL_FIELDS
 from dgl_dysign.adapters.pyg_temporal import Adapter
 from dgl_dysign.adapters.times import binned
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.events import OPTIONAL_FIELDS
 from tests.adapters.streams import example, streams
 
 

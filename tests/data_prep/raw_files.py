@@ -38,7 +38,6 @@ def pieces_of(chunk: int, block_bytes: int, threads: int = 2) -> Iterator[None]:
     """Read raw files in blocks of so many bytes, and spooled ones in chunks of so many rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("data_prep.spool.CHUNK", chunk)
-        patch.setattr("data_prep.arrange.CHUNK", chunk)
         small = partial(RawFile, block_bytes=block_bytes, threads=threads)
         patch.setattr("data_prep.sources._source.RawFile", small)
         yield

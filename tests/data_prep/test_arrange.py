@@ -3,12 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep import arrange
-from data_prep.arrange import Arrangement, FirstSnapshots, Repeats
 from data_prep.rules import Rule, bin_times
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._source import ReadOptions, Source
-from data_prep.spool import spool
+from data_prep.spool import Arrangement, FirstSnapshots, Repeats, spool
 from tests.data_prep.raw_files import pieces_of
 
 LAYOUT = Layout((Column("src", "integer"), Column("dst", "integer"), Column("time", "number")), vector="rest")
@@ -74,7 +72,7 @@ def test_room_on_the_disk_is_taken_before_it_is_written_to(tmp_path, monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(arrange.os, "posix_fallocate", full)
+    monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
         list(arranged(tmp_path, UNSORTED).chunks())
 

@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import pipeline
-from data_prep.rules import Rule
-from data_prep.sources import dblp
-from data_prep.sources._source import ReadOptions
+from data_prep import PrepareOptions, prepare
 from dgl_dysign.data import schema
 from dgl_dysign.data.verify import verify
 from tests.data_prep.attacks import write_large
@@ -282,8 +279,7 @@ def test_white_space_and_line_ends_change_no_byte(tmp_path_factory, rows, seed, 
             if name == "wild":
                 text = "\ufeff" * mark + (text if end else text.rstrip())
             (raw / file).write_bytes(text.encode())
-        source = dblp.open_source(raw, ReadOptions())
-        pipeline.prepare(source, folder / f"{name}-out", pipeline.Options(Rule("step")))
+        prepare("dblp", raw, folder / f"{name}-out", PrepareOptions(features="none"))
     plain, wild = contents(folder / "plain-out"), contents(folder / "wild-out")
     for found in (plain, wild):
         manifest = json.loads(found.pop("manifest.json"))

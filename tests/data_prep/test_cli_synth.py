@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from data_prep.cli_synth import synth_app
+from data_prep.cli import synth_app
 from data_prep.synth import FORMATS
 from dgl_dysign.errors import ConfigError, DataError
 from tests.data_prep.paused import paused

@@ -7,9 +7,8 @@ from collections import Counter
 import psutil
 import pytest
 
-from data_prep import engines, pipeline, spool
+from data_prep import PrepareOptions, engines, pipeline, spool
 from data_prep.engines import Engine
-from data_prep.rules import Rule
 from data_prep.sources import dblp
 from data_prep.sources._source import ReadOptions
 from dgl_dysign.errors import BackendError, ConfigError, DataError
@@ -30,10 +29,10 @@ def parts(tmp_path):
     return raw
 
 
-def prepare(raw, out, engine, on_error="stop", progress=pipeline._silent):
-    read = ReadOptions(on_error)
-    source = dblp.open_source(raw, read)
-    return pipeline.prepare(source, out, pipeline.Options(Rule("step"), read, engine), progress)
+def prepare(raw, out, engine, on_error="stop", progress=pipeline.silent):
+    chosen = {"engine": engine.name, "workers": engine.workers, "scheduler": engine.scheduler}
+    options = PrepareOptions(on_error=on_error, features="none", **chosen)
+    return pipeline.prepare("dblp", raw, out, options, progress)
 
 
 ENGINES = [pytest.param(Engine("local", 2), id="local"), pytest.param(Engine("dask", 2), id="dask")]
@@ -93,11 +92,12 @@ def test_a_part_that_is_there_whole_is_not_read_again(parts, tmp_path, monkeypat
     assert contents(tmp_path / "out") == contents(tmp_path / "good")
 
 
-def test_a_part_that_changed_in_between_is_read_again_with_all_others(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "number_nodes", lambda *_: 1 / 0)
+def test_a_part_that_changed_in_between_is_read_again_with_all_others(parts, tmp_path):
+    def until_all_is_read(text, *_):
+        return (lambda amount: None) if text == "reading" else 1 / 0
+
     with pytest.raises(ZeroDivisionError):
-        prepare(parts, tmp_path / "out", Engine())
-    monkeypatch.undo()
+        prepare(parts, tmp_path / "out", Engine(), progress=until_all_is_read)
     (parts / "dblp-3.txt").write_text("1 2 99.5\n")
     prepare(parts, tmp_path / "out", Engine())
     prepare(parts, tmp_path / "good", Engine())
@@ -116,28 +116,22 @@ def test_after_a_bad_part_no_others_are_begun(tmp_path):
 
 
 def test_a_worker_that_dies_is_one_error_and_nothing_done_is_lost(parts, tmp_path):
-    killed = "import os; os.kill(os.getpid(), 9)"
     raw = parts / "dblp-9.txt"
     raw.write_text("1 2 0.5\n")
     program = f"""
-import sys
-from pathlib import Path
-from data_prep import engines, pipeline
-from data_prep.rules import Rule
-from data_prep.sources import dblp
-from data_prep.sources._source import ReadOptions
-class Deadly(ReadOptions):
-    def open(self, path, layout):
-        if path.name == "dblp-9.txt":
-            {killed}
-        return super().open(path, layout)
+import os, sys
+from data_prep import PrepareOptions, prepare
+def die(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("dblp-9.txt"):
+        os.kill(os.getpid(), 9)
 if __name__ == "__main__":
-    source = dblp.open_source(Path({str(parts)!r}), ReadOptions())
-    options = pipeline.Options(Rule("step"), Deadly(), engines.Engine("local", 2))
+    options = PrepareOptions(features="none", engine="local", workers=2)
     try:
-        pipeline.prepare(source, Path({str(tmp_path / "out")!r}), options)
+        prepare("dblp", {str(parts)!r}, {str(tmp_path / "out")!r}, options)
     except OSError as error:
         print(error)
+else:
+    sys.addaudithook(die)  # in the worker processes
 """
     (tmp_path / "program.py").write_text(program)
     found = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=60)

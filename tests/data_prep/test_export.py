@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import export as module
-from data_prep import export_files
-from data_prep.export import export
+from data_prep.export import FORMATS, MARKER, export, export_table
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.events import EventTable
+from tests.data_prep.faults import fails
 from tests.folders import EVENT_LABELS, EVENTS, FEATURES, RANGES, WEIGHTS, change_table, full_folder, write_folder
 
 # Rows of EVENTS by time: the last snapshot's second and third event come before its first.
@@ -86,9 +86,7 @@ def test_csv_floats_come_back_to_the_last_bit(tmp_path_factory, values, at_once)
     events = [(0, 0, 1, t, row) for row, t in enumerate(time)]
     features = np.array(feat, np.float32)[:, None]
     folder = write_folder(home / "p", events, RANGES[:1], 2, weights=weight, features=features)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_files, "ROWS_AT_ONCE", at_once)
-        export(folder, home / "out", "csv")
+    export(folder, home / "out", "csv", rows_at_once=at_once)
     edges = pd.read_csv(home / "out" / "edges.csv", dtype=str)  # older pandas round the last bit of floats
     assert [float(text) for text in edges["time"]] == list(time)
     assert [float(text) for text in edges["weight"]] == list(weight)
@@ -161,8 +159,8 @@ def test_tgl_asks_for_the_label_of_a_node_at_its_last_event(tmp_path):
     # Node 3 is last seen at 21, nodes 0 and 4 at 25; node 5 never is.
     assert found[["node", "time", "label", "ext_roll"]].to_numpy().tolist() == [
         [3, 21, 1, 0],
-        [4, 25, 1, 2],
         [0, 25, 0, 2],
+        [4, 25, 1, 2],
     ]
 
 
@@ -229,10 +227,9 @@ def test_any_order_of_times(tmp_path_factory, rows, at_once, directed):
     folder = write_folder(home / "p", events, RANGES, 6, features=features, event_labels=labels, directed=directed)
     expected = sorted(numbered, key=lambda event: event[3])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_files, "ROWS_AT_ONCE", at_once)
         patch.setitem(sys.modules, "torch", None)
-        export(folder, home / "tgl", "tgl")
-        export(folder, home / "dyglib", "dyglib")
+        export(folder, home / "tgl", "tgl", rows_at_once=at_once)
+        export(folder, home / "dyglib", "dyglib", rows_at_once=at_once)
     edges = pd.read_csv(home / "tgl" / "edges.csv")
     assert edges[["src", "dst", "time"]].to_numpy().tolist() == [[u, v, t] for _, u, v, t, _ in expected]
     assert np.load(home / "tgl" / "edge_features.npy")[:, 0].tolist() == [event[4] for event in expected]
@@ -247,7 +244,7 @@ def test_any_order_of_times(tmp_path_factory, rows, at_once, directed):
     assert np.load(home / "dyglib" / "ml_test.npy")[1:, 0].tolist() == [event[4] for event in expected]
 
 
-@pytest.mark.parametrize("form", module.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_the_same_folder_gives_the_same_bytes_and_overwrites_only_its_own(tmp_path, form):
     folder, out = full_folder(tmp_path / "p"), tmp_path / "out"
     export(folder, out, form)
@@ -260,7 +257,7 @@ def test_the_same_folder_gives_the_same_bytes_and_overwrites_only_its_own(tmp_pa
         export(folder, folder, form, overwrite=True)
 
 
-@pytest.mark.parametrize("form", module.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -291,7 +288,7 @@ def test_an_unknown_format_is_refused(tmp_path):
 
 def test_progress_counts_events(tmp_path):
     folder = full_folder(tmp_path / "p")
-    for form in module.FORMATS:
+    for form in FORMATS:
         told = []
         export(
             folder,
@@ -322,3 +319,51 @@ def test_export_json_says_how_it_was_made(tmp_path):
         "time_shift": 0.0,
         "rows": {"nodes.csv": 5, "edges.csv": 5, "labels.csv": 5},
     }
+
+
+def table(**changes):
+    rows = {"src": [0, 1, 0], "dst": [2, 2, 3], "time": [0.0, 1.5, 1.5], "num_nodes": 5, "name": "a b"}
+    return EventTable.from_rows(**{**rows, "edge_feat": np.arange(6).reshape(3, 2), **changes})
+
+
+def test_features_of_nodes_of_a_table(tmp_path, monkeypatch):
+    node_feat = np.arange(10, dtype=np.float32).reshape(5, 2) + 1
+    some = table(node_feat=node_feat)
+    assert export_table(some, tmp_path / "a", "tgl")["rows"]["node_features.pt"] == 5
+    assert torch.load(tmp_path / "a" / "node_features.pt", weights_only=True).tolist() == node_feat.tolist()
+    export_table(some, tmp_path / "b", "dyglib")
+    assert np.load(tmp_path / "b" / "ml_a_b_node.npy").tolist() == [[0, 0], *node_feat.tolist()]
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert export_table(some, tmp_path / "c", "tgl")["rows"]["node_features.npy"] == 5
+    assert np.array_equal(np.load(tmp_path / "c" / "node_features.npy"), node_feat)
+    with pytest.raises(ConfigError, match="a b: found 173 features a node, expected at most 172"):
+        export_table(table(node_feat=np.zeros((5, 173))), tmp_path / "d", "dyglib")
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_marker_says_what_the_files_of_a_table_do_not(tmp_path):
+    about = {
+        "directed": True,
+        "time_unit": "days",
+        "node_offset": 2,
+        "weight_is_first_feature": True,
+        "edge_features": True,
+        "node_features": False,
+        "labels": "event",
+    }
+    some = table(time_unit="days", node_offset=2, edge_weight=[1, 2, 3], event_label=[-1, 0, -1])
+    for form in ("tgl", "dyglib"):
+        export_table(some, tmp_path / form, form, time_shift=1.0)
+        marker = json.loads((tmp_path / form / MARKER).read_text())
+        assert (marker["dataset"], marker["schema_version"], marker["time_shift"]) == ("a b", 1, 1.0)
+        assert marker["about"] == about
+    other = export_table(
+        table(edge_feat=None, edge_weight=[1, 2, 3], node_label=[0, 1, 0, 0, 0]), tmp_path / "c", "tgl"
+    )
+    assert (other["about"]["edge_features"], other["about"]["labels"]) == (False, "node")
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    with fails("w */edges.csv", OSError(28, "full")), pytest.raises(OSError, match="full"):
+        export_table(table(), tmp_path / "out", "tgl")
+    assert not list(tmp_path.iterdir())

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep import ids
-from data_prep.ids import IdMap, Names, NumberSet, Unchanged, distinct, union
+from data_prep import spool
+from data_prep.nodes import IdMap, Unchanged, union
+from data_prep.spool import Names, NumberSet, distinct
 
 NUMBERS = st.one_of(
     st.integers(0, 40), st.sampled_from([2**26 - 1, 2**26, 2**26 + 1, 2**31, 2**53 + 1, 2**53, 2**63 - 1, 2**63 - 2])
@@ -27,7 +28,7 @@ def test_a_set_of_numbers_has_each_once_ascending_to_the_last_digit(chunks):
 
 
 def test_large_numbers_are_merged_before_they_take_much_memory(monkeypatch):
-    monkeypatch.setattr(ids, "_PENDING", 10)
+    monkeypatch.setattr(spool, "_PENDING", 10)
     seen, rng = NumberSet(), np.random.default_rng(0)
     chunks = [rng.integers(2**26, 2**26 + 30, 8) for _ in range(20)]
     for chunk in chunks:

@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from data_prep.ids import IdMap
-from data_prep.nodes import Nodes, number_nodes
+from data_prep.nodes import IdMap, Nodes, number_nodes
 from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable
 from dgl_dysign.errors import DataError

@@ -1,22 +1,18 @@
 import pytest
 
-from data_prep import pipeline
+from data_prep import PrepareOptions, pipeline
 from data_prep.rules import Rule
-from data_prep.sources import dblp, edges
-from data_prep.sources._source import ReadOptions
-from data_prep.spool import spool
 from dgl_dysign.data import schema
 from dgl_dysign.data.verify import verify
 from tests.data_prep import brute
 from tests.data_prep.brute import contents
+from tests.data_prep.faults import fails
 from tests.data_prep.raw_files import pieces_of
 
 
 def run(raw, out, rule=None, **given):
     """Prepare an edge list, its bad rows set aside."""
-    read = ReadOptions("quarantine")
-    source = edges.open_source(raw, read, given)
-    return pipeline.prepare(source, out, pipeline.Options(rule or source.rule, read))
+    return pipeline.prepare("edges", raw, out, PrepareOptions(every=rule, on_error="quarantine", **given))
 
 
 @pytest.mark.parametrize("rule", [Rule("step"), Rule("every", width=1.0), Rule("count", count=1)])
@@ -31,9 +27,7 @@ def test_whether_zero_is_negative_is_no_matter(tmp_path, times, rule):
 
 
 def prepare(raw, out, rule=None, **options):
-    read = ReadOptions()
-    source = dblp.open_source(raw, read)
-    return pipeline.prepare(source, out, pipeline.Options(rule or Rule("step"), read, **options))
+    return pipeline.prepare("dblp", raw, out, PrepareOptions(**{"every": rule, "features": "none", **options}))
 
 
 def test_every_table_holds_what_the_raw_files_say(raw, tmp_path):
@@ -108,20 +102,20 @@ def test_rules_decide_the_snapshots(raw, tmp_path, rule, counts):
 
 
 STAGES = {
-    "spool": "data_prep.spool._write",
-    "ids": "data_prep.spool.NumberSet.ascending",
-    "part": "data_prep.spool.Path.write_text",
-    "binning": "data_prep.pipeline.bin_times",
-    "placing": "data_prep.arrange._new_column",
-    "edges": "data_prep.parquet.TableWriter.write",
-    "stage": "data_prep.pipeline.write_json",
-    "edge features": "data_prep.pipeline._Run.edge_features",
-    "nodes": "data_prep.nodes.write_table",
-    "rejected": "data_prep.pipeline._Run.write_rejected",
-    "hashes": "data_prep.pipeline.schema.sha256",
-    "manifest": "data_prep.pipeline.schema.write_manifest",
-    "sync": "data_prep.writer.sync_file",
-    "move": "data_prep.writer._replace",
+    "spool": "w */part-00000/src",
+    "ids": "w */ids-node.npy",
+    "part": "w */.part.json.*",
+    "binning": "r */times.npy",
+    "placing": "w */sorted/snapshot",
+    "edges": "r */part-00000/dst",
+    "stage": "w */.edges.json.*",
+    "edge features": "r */part-00000/feat",
+    "nodes": "r */new/nodes.parquet",
+    "rejected": "r */rejected.jsonl",
+    "hashes": "r */new/edges.parquet",
+    "manifest": "* */.manifest.json.*",
+    "sync": "None */new/edges.parquet",
+    "move": "move */out",
 }
 
 
@@ -129,67 +123,48 @@ STAGES = {
     "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()], ids=repr
 )
 @pytest.mark.parametrize("stage", STAGES)
-def test_cut_off_at_any_stage_the_same_call_goes_on_to_the_same_bytes(tmp_path, monkeypatch, stage, error):
+def test_cut_off_at_any_stage_the_same_call_goes_on_to_the_same_bytes(tmp_path, stage, error):
     lines = "".join(f"{row % 7},{row * 3 % 5},{-row % 11},{row},{row / 4},{row}\n" for row in range(60))
     raw = tmp_path / "raw.csv"
     raw.write_text(f"{lines}bad\n")
     form = {"weight": "4", "edge_features": "5", "time_unit": "none"}
     good = run(raw, tmp_path / "good", **form)
-    with monkeypatch.context() as patch:
-        patch.setattr(STAGES[stage], _raise(error))
-        with pytest.raises(type(error)):
-            run(raw, tmp_path / "out", **form)
+    with fails(STAGES[stage], error), pytest.raises(type(error)):
+        run(raw, tmp_path / "out", **form)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.work", "good", "raw.csv"]
-    read = []
-    with monkeypatch.context() as patch:
-        patch.setattr("data_prep.engines.spool", lambda *call: read.append(call) or spool(*call))
-        assert run(raw, tmp_path / "out", **form) == good
-    assert bool(read) == (stage in ("spool", "ids", "part"))
+    if stage not in ("spool", "ids", "part"):
+        with fails(STAGES["spool"], AssertionError("read again")):
+            assert run(raw, tmp_path / "out", **form) == good
+    assert run(raw, tmp_path / "out", overwrite=True, **form) == good
     assert contents(tmp_path / "out") == contents(tmp_path / "good")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["good", "out", "raw.csv"]
 
 
-def _raise(error):
-    def fail(*_, **__):
-        raise error
-
-    return fail
-
-
-def test_finished_stages_are_not_done_again(raw, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("data_prep.pipeline.schema.write_manifest", _raise(KeyboardInterrupt()))
-        with pytest.raises(KeyboardInterrupt):
-            prepare(raw, tmp_path / "out")
+def test_finished_stages_are_not_done_again(raw, tmp_path):
+    with fails(STAGES["manifest"], KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        prepare(raw, tmp_path / "out")
     edges_file = tmp_path / ".out.work" / "new" / "edges.parquet"
     before = edges_file.stat()
-    monkeypatch.setattr("data_prep.pipeline.Arrangement.chunks", _raise(AssertionError("written again")))
-    prepare(raw, tmp_path / "out")
+    with fails("r */spool/*/src", AssertionError("written again")):
+        prepare(raw, tmp_path / "out")
     after = (tmp_path / "out" / "edges.parquet").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_another_plan_starts_afresh(raw, tmp_path, monkeypatch):
+def test_another_plan_starts_afresh(raw, tmp_path):
     plans = [
-        {"rule": Rule("count", count=2)},
+        {"snapshots": 2},
         {"allow_unknown_labels": True},
-        {"read": ReadOptions("quarantine")},
-        {"read": ReadOptions(max_bytes=10**6)},
+        {"on_error": "quarantine"},
+        {"max_bytes": 10**6},
         {"features": "degree"},
     ]
     for number, plan in enumerate(plans):
         out = tmp_path / str(number)
-        with monkeypatch.context() as patch:
-            patch.setattr("data_prep.pipeline.schema.write_manifest", _raise(KeyboardInterrupt()))
-            with pytest.raises(KeyboardInterrupt):
-                prepare(raw, out)
-        read = []
-        source = dblp.open_source(raw, ReadOptions())
-        options = {"rule": Rule("step"), **plan}
-        with monkeypatch.context() as patch:
-            patch.setattr("data_prep.engines.spool", lambda *call, read=read: read.append(call) or spool(*call))
-            pipeline.prepare(source, out, pipeline.Options(**options))
-        assert len(read) == 1, plan
+        with fails(STAGES["manifest"], KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+            prepare(raw, out)
+        with fails(STAGES["spool"], ZeroDivisionError(plan)), pytest.raises(ZeroDivisionError):
+            prepare(raw, out, **plan)
 
 
 def test_progress_is_told_of_every_byte_and_event(raw, tmp_path):
@@ -204,7 +179,7 @@ def test_progress_is_told_of_every_byte_and_event(raw, tmp_path):
 
         return advance
 
-    pipeline.prepare(dblp.open_source(raw, ReadOptions()), tmp_path / "out", pipeline.Options(Rule("step")), progress)
+    pipeline.prepare("dblp", raw, tmp_path / "out", PrepareOptions(features="none"), progress)
     assert bars == told == {"reading": (raw / "dblp.txt").stat().st_size, "writing events": 6}
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from data_prep import pipeline
+from data_prep import PrepareOptions
+from data_prep.inputs import FileInput
+from data_prep.pipeline import write_folder
 from data_prep.rules import Rule
 from data_prep.sources import dblp, edges
 from data_prep.sources import jodie as wikipedia
@@ -100,7 +102,8 @@ def draws(draw, ids=NUMBERS, bad=BAD, label=NONE, weight=NONE, width=0):
 def run(raw, out, on_error="quarantine", rule=None, open_source=edges.open_source, **given):
     read = ReadOptions(on_error)
     source = open_source(raw, read, given) if open_source is edges.open_source else open_source(raw, read)
-    return pipeline.prepare(source, out, pipeline.Options(rule or source.rule, read))
+    options = PrepareOptions(every=rule, on_error=on_error)
+    return write_folder(FileInput(source, options), out, options)
 
 
 def places(draw, delimiter, name="part-{}.csv", header=0):

@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 import pytest
-import typer
 
-import data_prep.cli
+from data_prep.options import DATASETS
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.command import (
     FORMATS,
@@ -35,7 +34,7 @@ def raw(tmp_path):
 
 
 def test_formats_are_commands_of_dysign_prep():
-    assert set(FORMATS) <= set(typer.main.get_command(data_prep.cli.app).commands)
+    assert set(FORMATS) == set(DATASETS)
 
 
 def test_options_and_their_defaults(tmp_path):
@@ -83,12 +82,6 @@ def test_raw_files_are_prepared_once_and_again_if_asked(raw, tmp_path):
     assert folder.name == "run-prepared"
     assert open_prepared(parsed([folder, "--run-dir", "y"], formats=())).num_edges == 50
     assert open_prepared(parsed([folder, "--run-dir", "y"])).num_edges == 50
-
-
-def test_a_status_of_preparing_is_not_lost(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(data_prep.cli, "app", lambda *_, **__: 1)
-    with pytest.raises(DataError, match=r"raw.csv could not be prepared as tmall$"):
-        open_prepared(parsed(["--raw", raw, "--run-dir", tmp_path / "run", "--format", "tmall"]))
 
 
 def test_raw_files_that_cannot_be_read_are_one_error(raw, tmp_path, capsys):

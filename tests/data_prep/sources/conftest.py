@@ -1,6 +1,8 @@
 import pytest
 
-from data_prep import pipeline
+from data_prep import PrepareOptions
+from data_prep.inputs import FileInput
+from data_prep.pipeline import write_folder
 from data_prep.sources._source import ReadOptions
 from tests.data_prep import brute
 
@@ -29,7 +31,7 @@ def made(tmp_path):
         nonlocal number
         number += 1
         out = tmp_path / f"out{number}"
-        chosen = pipeline.Options(options.pop("rule", source.rule), ReadOptions(on_error), **options)
-        return pipeline.prepare(source, out, chosen), brute.found(out)
+        chosen = PrepareOptions(every=options.pop("rule", None), on_error=on_error, **options)
+        return write_folder(FileInput(source, chosen), out, chosen), brute.found(out)
 
     return prepare

@@ -1,21 +1,95 @@
-"""Tables that the command prints."""
+"""What the commands show on the terminal: progress bars with rate and time left, and tables."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
-from data_prep.describe import Description
+    from data_prep.describe import Description
 
+# rich is imported when it prints, so that --help answers at once.
 _LONGEST = 40
+
+
+class Add(Protocol):
+    """Adds a bar and gives the function that advances it."""
+
+    def __call__(self, text: str, total: int, unit: str = ...) -> Callable[..., None]:
+        """Return ``advance(amount=1)`` of a new bar up to `total`; `unit` stands behind its rate."""
+
+
+def rate(speed: float, unit: str = "") -> str:
+    """Write a rate a second in three digits.
+
+    >>> rate(2_791_000, "rows"), rate(0.25)
+    ('2.79 M rows/s', '0.25/s')
+    """
+    for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if speed >= size:
+            return f"{speed / size:.3g} {letter}{' ' * (unit not in ('', 'B'))}{unit}/s"
+    return f"{speed:.3g}{' ' * bool(unit)}{unit}/s"
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Add]:
+    """Give a function (text, total) -> advance that adds a bar on stderr; without a terminal nothing is drawn.
+
+    Parameters
+    ----------
+    quiet : bool
+        Draw nothing.
+
+    Yields
+    ------
+    callable
+        ``add(text, total)``, which returns ``advance(amount=1)``.
+
+    Examples
+    --------
+    >>> with progress(quiet=True) as add:
+    ...     advance = add("reading", 10)
+    ...     advance(3)
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda text, total, unit="": lambda amount=1: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else rate(speed, task.fields["unit"]), style="progress.data.speed")
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Rate(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def add(text: str, total: int, unit: str = "") -> Callable[..., None]:
+            task = bars.add_task(text, total=total, unit=unit)
+            return lambda amount=1: bars.advance(task, amount)
+
+        yield add
 
 
 def show_counts(title: str, counts: dict[str, Any]) -> None:
     """Print names and values in two columns."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=title, show_header=False)
     for name, value in counts.items():
         table.add_row(_plain(name), f"{value:,}" if type(value) is int else str(value))
@@ -24,8 +98,11 @@ def show_counts(title: str, counts: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def show_description(description: Description, png: Path) -> None:
+def show_description(description: "Description", png: Path) -> None:
     """Print counts beside the published ones, then one row a snapshot (the middle is left out of long ones)."""
+    from rich.console import Console
+    from rich.table import Table
+
     console, manifest = Console(), description.manifest
     table = Table(title=description.title)
     for heading in ("", "here", "published", "difference"):
@@ -44,7 +121,9 @@ def show_description(description: Description, png: Path) -> None:
     console.print(f"picture: {png}", soft_wrap=True)
 
 
-def _degrees(description: Description) -> Table:
+def _degrees(description: "Description") -> "Table":
+    from rich.table import Table
+
     table = Table(title="events of a node")
     for heading in ("type", "nodes", "without", "median", "mean", "99 %", "most"):
         table.add_column(heading, justify="left" if heading == "type" else "right")
@@ -60,7 +139,9 @@ def _degrees(description: Description) -> Table:
     return table
 
 
-def _snapshots(description: Description) -> Table:
+def _snapshots(description: "Description") -> "Table":
+    from rich.table import Table
+
     rows = description.snapshots
     names = [name for name in ("snapshot", "time", "events", "active", "new", "seen", "positive") if name in rows]
     unix = description.manifest["time_unit"] == "seconds since 1970-01-01 UTC"

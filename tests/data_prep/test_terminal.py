@@ -1,6 +1,31 @@
+import sys
+
 from data_prep.describe import describe
-from data_prep.tables import show_counts, show_description
+from data_prep.terminal import progress, show_counts, show_description
 from tests.folders import full_folder
+
+
+def test_nothing_is_drawn_without_a_terminal_or_where_quiet(capsys):
+    for quiet in (False, True):
+        with progress(quiet) as add:
+            advance = add("reading", 3)
+            advance()
+            advance(2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_with_rate_goes_to_the_terminal_on_stderr(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress(False) as add:
+        advance = add("reading", 4)
+        advance(2)
+        advance(2)
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert "reading" in errors
+    assert "100%" in errors
+    assert "/s" in errors
 
 
 def test_numbers_are_grouped_and_paths_come_out_whole(capsys):

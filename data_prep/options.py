@@ -1,0 +1,151 @@
+"""How a data set is prepared: one dataclass for Python and for the command line, which imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from dgl_dysign.errors import ConfigError
+
+if TYPE_CHECKING:
+    from data_prep.rules import Rule
+
+DATASETS = ("dblp", "tmall", "patent", "wikipedia", "reddit", "edges")
+"""Formats of raw files; ``edges`` is any delimited list of timed edges."""
+EDGE_LIST = (
+    "src", "dst", "time", "weight", "label", "edge_features", "delimiter", "header", "ids", "time_format", "time_unit",
+    "undirected", "labels",
+)  # fmt: skip
+"""Options of ``edges`` alone."""
+CHOICES = {
+    "features": ("deepwalk", "node2vec", "spectral", "degree", "none"),
+    "on_error": ("stop", "quarantine"),
+    "engine": ("local", "dask"),
+    "ids": ("auto", "integer", "text"),
+    "time_unit": ("s", "ms", "us", "ns", "none"),
+}
+"""Values of the options that have a few."""
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How a data set is prepared; the options of ``dysign-prep`` under the same names.
+
+    Parameters
+    ----------
+    src, dst, time : str, optional
+        Of an edge list: columns of sources, destinations and times, each a name in the header or a number from 1.
+        Default: as is known of the file's name, else 1, 2 and 3.
+    weight, label : str, optional
+        Of an edge list: columns of a number, and of a class of the event.
+    edge_features : str, optional
+        Of an edge list: first column of the features, which go on to the last; one last column may hold all of them,
+        separated by commas.
+    delimiter : str, optional
+        Of an edge list: character between columns, or ``tab``; a blank stands for any white space. Default: as line 1.
+    header : bool, optional
+        Of an edge list: whether line 1 is a header. Default: if a column is given by name.
+    ids : str, optional
+        Of an edge list: ``"integer"``, ``"text"``, or ``"auto"``, as the first row has it (the default).
+    time_format : str, optional
+        Of an edge list: how times are written, as in :func:`time.strptime`. Default: numbers, else ISO 8601.
+    time_unit : str, optional
+        Of an edge list: what times count from 1970 on, ``"s"`` (the default), ``"ms"``, ``"us"``, ``"ns"``; ``"none"``:
+        steps.
+    undirected : bool, default False
+        Of an edge list: edges have no direction.
+    labels : path, optional
+        Of an edge list: file of ``node label`` lines.
+    every : str or data_prep.rules.Rule, optional
+        How times become snapshots: a width (``"15s"``, ``"1h"``, ``"7d"`` or a number of the time's own units), a
+        period of the calendar (``"hour"``, ``"day"``, ``"week"``, ``"month"``, ``"year"``, ``"roland-week"``), or
+        ``"step"``, one a distinct time. Default: the data set's own rule; of a table, its own snapshots, or steps.
+    snapshots : int, optional
+        So many snapshots of equally many events, instead of `every`.
+    merge : int, default 1
+        So many neighbouring snapshots become one.
+    features : str, optional
+        Kind of node features: ``"deepwalk"``, ``"node2vec"``, ``"spectral"``, ``"degree"`` or ``"none"``. Default:
+        ``"spectral"`` for raw files of ``dblp``, else ``"none"``.
+    dim : int, optional
+        Their width. Default: that of the kind.
+    seed : int, default 0
+        Their seed.
+    decay : float or sequence of float, optional
+        Weight of an event after one snapshot; several for ``"spectral"``.
+    feature_options : mapping
+        Other options of the kind (see :func:`data_prep.features.options`); the command line has none.
+    on_error : str, default "stop"
+        At a bad row of a raw file: ``"stop"``, or ``"quarantine"`` it in ``rejected.parquet``.
+    max_bytes : int, optional
+        Most bytes that a compressed file may grow to. Default: 1,000 times its size, within 1 GiB and 64 GiB.
+    allow_unknown_labels : bool, default False
+        Keep labels of nodes that no event names.
+    engine : str, default "local"
+        What reads the files of a data set: ``"local"`` or ``"dask"`` (extra ``dask``).
+    workers : int, default 1
+        Processes that read; 1: this one.
+    scheduler : str, optional
+        Address of a running Dask scheduler.
+    names_of : path, optional
+        Of a table: a prepared folder of the same nodes, from which names of nodes, types and classes are taken.
+        Default: their numbers, and ``user`` and ``item`` where there are two types. The command line has none.
+    overwrite : bool, default False
+        Replace an existing prepared folder.
+
+    Raises
+    ------
+    ConfigError
+        If a value is none of those that the option has.
+
+    Examples
+    --------
+    >>> PrepareOptions(every="week", features="degree").merge
+    1
+    """
+
+    src: str | None = None
+    dst: str | None = None
+    time: str | None = None
+    weight: str | None = None
+    label: str | None = None
+    edge_features: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    ids: str | None = None
+    time_format: str | None = None
+    time_unit: str | None = None
+    undirected: bool = False
+    labels: str | os.PathLike[str] | None = None
+    every: str | Rule | None = None
+    snapshots: int | None = None
+    merge: int = 1
+    features: str | None = None
+    dim: int | None = None
+    seed: int = 0
+    decay: float | Sequence[float] | None = None
+    feature_options: Mapping[str, Any] = field(default_factory=dict)
+    on_error: str = "stop"
+    max_bytes: int | None = None
+    allow_unknown_labels: bool = False
+    engine: str = "local"
+    workers: int = 1
+    scheduler: str | None = None
+    names_of: str | os.PathLike[str] | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                option = name.replace("_", "-")
+                raise ConfigError(f"--{option}: found {value}, expected one of {', '.join(choices)}")
+
+    def refuse(self, names: Sequence[str], remedy: str) -> None:
+        """Raise :class:`ConfigError` if one of some options, which would have no effect, is not its default."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name in names and value != each.default:
+                raise ConfigError(f"found {each.name} = {value!r}, expected no such option here; {remedy}")
