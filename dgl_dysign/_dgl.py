@@ -2,7 +2,7 @@
 
 DGL 2.x imports ``dgl.graphbolt`` at its top level, and graphbolt needs a binary built for exactly the installed torch;
 the wheels on PyPI stop at torch 2.2.1. Nothing in this package uses graphbolt, so where that binary is missing a stub
-takes its place. It is put in by a finder on ``sys.meta_path`` that looks when ``dgl.graphbolt`` is asked for: a DGL
+takes its place. It is put in by a finder on ``sys.meta_path`` that looks when ``dgl.graphbolt`` is imported: a DGL
 that imports by itself is left alone, and the user's own ``import dgl`` works too once ``dgl_dysign`` is imported.
 ``DGL_DYSIGN_NO_SHIM=1`` switches it off.
 

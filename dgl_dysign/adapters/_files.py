@@ -74,7 +74,7 @@ class Marker:
             ) from None
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of the stream that are told, among those that the files do not hold."""
+        """Return the fields of the stream that the files themselves do not hold."""
         names = ("name", "directed", "time_unit", "node_offset")
         return {name: self.about[name] for name in names if name in self.about}
 
@@ -90,7 +90,7 @@ class Marker:
     def weight_and_features(
         self, table: np.ndarray | None, weight_as_feature: bool | None
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Split a table of features into weights, if its first column is that, as is told or noted, and the others."""
+        """Split a table of features into weights, if its first column is that, and the others."""
         first = self.about.get("weight_is_first_feature") if weight_as_feature is None else weight_as_feature
         if table is None or not first:
             return None, table
@@ -145,7 +145,7 @@ def read_array(path: Path, rows: int | None, what: str) -> np.ndarray:
             values = torch.load(path, map_location="cpu", weights_only=True).numpy()
         else:
             values = np.load(path, allow_pickle=False)
-    except Exception as error:  # a damaged file is met by whatever error its reading comes upon
+    except Exception as error:  # a damaged file may raise almost anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: found no table of numbers ({reason}), expected {what}; write it again") from None
     if values.ndim != 2 or len(values) != (len(values) if rows is None else rows) or values.dtype.kind not in "fiub":

@@ -76,7 +76,7 @@ class Adapter:
         Returns
         -------
         EventStream
-            The events, nodes counted from 0; a shift of time that ``export.json`` tells is undone.
+            The events, nodes counted from 0; a shift of time in ``export.json`` is undone.
 
         Raises
         ------

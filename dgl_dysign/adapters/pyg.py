@@ -55,7 +55,7 @@ class Adapter:
     def to_events(
         self, obj: Any, *, ignore: Collection[str] = (), round_features: bool = False, **fields: Any
     ) -> EventStream:
-        """Read a ``TemporalData``, also one of other code; the events of a slice are numbered anew, in their order.
+        """Read a ``TemporalData``, also one of other code; the events of a slice are renumbered, in their order.
 
         Parameters
         ----------

@@ -75,7 +75,7 @@ def read_negatives(path: str | os.PathLike[str]) -> dict[tuple[int, ...], np.nda
             negatives = _OnlyArrays(stream).load()
     except OSError as error:
         raise DataError(f"{path}: found no readable file ({error.strerror}), expected TGB's negatives") from None
-    except Exception as error:  # a damaged pickle is met by whatever error its reading comes upon
+    except Exception as error:  # a damaged pickle may raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{path}: found no pickle of arrays ({reason}), expected TGB's negatives; copy it again"
@@ -135,8 +135,8 @@ def evaluate_tgb(
 
     .. math:: rank = 1 + \tfrac{1}{2} \left( \#\{q : s_q > s_0\} + \#\{q : s_q \ge s_0\} \right)
 
-    of each true edge among its negatives; MRR and Hits\@k are means over edges. The model is reset, then takes in
-    snapshot by snapshot; all edges of a snapshot are scored before it is taken in, so that the model knows less than
+    of each true edge among its negatives; MRR and Hits\@k are means over edges. The model is reset, then observes
+    snapshot by snapshot; all edges of a snapshot are scored before it is observed, so that the model knows less than
     TGB allows (all events before the edge's own time), never more.
 
     Parameters

@@ -75,7 +75,7 @@ class Adapter:
         Returns
         -------
         EventStream
-            The events; a shift of time that ``export.json`` tells is undone. Undirected, unless told otherwise, where
+            The events; a shift of time in ``export.json`` is undone. Undirected, unless an option says otherwise, where
             ``ext_full.npz`` has every event twice.
 
         Raises
@@ -130,7 +130,7 @@ class Adapter:
             As for DyGLib's files: :meth:`dgl_dysign.adapters.dyglib.Adapter.from_events`.
         round_times : bool, default False
             Accept that TGL's sampler, which counts in float32, rounds times; the files have them as they are. Unix
-            seconds are told apart only every 128 s there, whole seconds up to 16,777,216.
+            seconds differ only every 128 s there, whole seconds up to 16,777,216.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class Adapter:
         """
         check_one_kind_of_labels(_FORM, stream)
         if stream.event_label is not None:
-            _check_told_apart(_FORM, stream.src, stream.time, stream.event_label >= 0)
+            _check_labelled_together(_FORM, stream.src, stream.time, stream.event_label >= 0)
         if stream.node_label is not None:
             last_events(_FORM, stream, np.flatnonzero(stream.node_label >= 0))
         check = len if round_times else _check_float32
@@ -166,7 +166,7 @@ def _neighbours(folder: Path, number: int) -> tuple[int | None, bool | None]:
     try:
         with np.load(path, allow_pickle=False) as file:
             indptr, entries = file["indptr"], len(file["indices"])
-    except Exception as error:  # a damaged file is met by whatever error its reading comes upon
+    except Exception as error:  # a damaged file may raise almost anything
         raise DataError(f"{path}: found no neighbours ({error}), expected indptr and indices; write it again") from None
     if entries not in (number, 2 * number) or not len(indptr):
         raise DataError(f"{path}: found {entries} neighbours, expected {number} or twice that; it is of other edges")
@@ -217,11 +217,11 @@ def _events_of(path: Path, rows: dict[str, np.ndarray], columns: dict[str, Any])
     at = row.to_numpy(np.int64)
     labelled = np.zeros(len(events), bool)
     labelled[at] = True
-    _check_told_apart(str(path), columns["src"], columns["time"], labelled)
+    _check_labelled_together(str(path), columns["src"], columns["time"], labelled)
     return at
 
 
-def _check_told_apart(where: str, src: np.ndarray, time: np.ndarray, labelled: np.ndarray) -> None:
+def _check_labelled_together(where: str, src: np.ndarray, time: np.ndarray, labelled: np.ndarray) -> None:
     """Refuse labels of some, but not all events of one node at one time: the file names node and time only."""
     import pandas as pd
 

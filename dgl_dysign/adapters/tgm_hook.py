@@ -32,7 +32,7 @@ class InfluenceTopKHook:
         An empty store over all nodes of the data (``DGData.num_nodes``), with settings of your choice; the hook
         changes it. It moves to the device of the batches.
     seed_nodes_keys, seed_times_keys : sequence of str
-        Names of the batch's attributes that hold the nodes to be asked about, and the times of the question; with
+        Names of the batch's attributes that hold the nodes to query, and the times of the queries; with
         negatives ``["edge_src", "edge_dst", "neg"]`` and ``["edge_time", "edge_time", "neg_time"]``. An attribute that
         is None is left out.
 

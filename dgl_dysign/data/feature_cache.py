@@ -34,7 +34,7 @@ def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: s
     shape : tuple of int
         (num_nodes, dim) that the file must have.
     digest : str
-        SHA-256 of the Parquet file according to the manifest; a cache made from other bytes is made anew.
+        SHA-256 of the Parquet file according to the manifest; a cache of other bytes is replaced.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def _map(cache: Path, shape: tuple[int, int], digest: str) -> np.ndarray | None:
 
 
 def _writable(file: IO[bytes], kept: np.ndarray, values_at: slice) -> np.ndarray:
-    """Map a part of a file anew, or copy it: PyTorch has no read-only tensors, and a write must not reach the file."""
+    """Map a part of a file so that writes stay private, or copy it: PyTorch has no read-only tensors."""
     try:
         return np.memmap(file, np.uint8, mode="c")[values_at]
     except OSError:  # all of it counts as memory of the process, which may have been given less

@@ -9,7 +9,7 @@ _EMPTY = -1
 
 
 class PairLog:
-    """Remembers ordered node pairs; adding and looking up cost what they are given, whatever the past holds.
+    """Remembers ordered node pairs; adding and looking up take time in proportion to their arguments, not to the past.
 
     Open addressing with linear probing over ``src * num_nodes + dst``; the destinations of a source form a chain, from
     the newest on.

@@ -104,7 +104,7 @@ def feature_name(snapshot: int) -> str:
 
 
 def sha256(path: str | os.PathLike[str], on_bytes: Callable[[int], object] | None = None) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal; `on_bytes` is told the size of each block read."""
+    """SHA-256 of a file's bytes, in hexadecimal; `on_bytes` is called with the size of each block."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(1 << 20):

@@ -23,7 +23,7 @@ class TemporalGraph:
     r"""Immutable, lazy view of a prepared folder, snapshot by snapshot.
 
     The number of nodes is fixed for all snapshots, an empty snapshot keeps its index, and a file is opened only when
-    something in it is asked for. Whatever a method returns for snapshot t comes from events of snapshots up to t alone.
+    something in it is needed. Whatever a method returns for snapshot t comes from events of snapshots up to t alone.
     Snapshots are numbered from 0.
 
     Parameters
@@ -257,8 +257,8 @@ class TemporalGraph:
 
         .. math:: w_{uv} = \sum_{e = (u, v)} \gamma^{t - t_e}
 
-        over the events of a pair with :math:`t_e \le t`; one edge a pair, in an order that does not depend on what was
-        asked before.
+        over the events of a pair with :math:`t_e \le t`; one edge a pair, in an order that does not depend on earlier
+        calls.
 
         Parameters
         ----------
@@ -356,7 +356,7 @@ def _add_identity(
 class PairIndex:
     r"""Numbers node pairs in the order in which they first occur, snapshot by snapshot.
 
-    Pairs known at snapshot t are then numbers ``0 .. P_t - 1``, whatever was asked before, and the weight of each pair
+    Pairs known at snapshot t are then numbers ``0 .. P_t - 1``, in any order of calls, and the weight of each pair
     at t for any decay :math:`\gamma` is :math:`\sum_{e} \gamma^{t - t_e}` over its events: one weighted count over
     their numbers.
 
@@ -390,7 +390,7 @@ class PairIndex:
         return len(self._keys)
 
     def append(self, src: np.ndarray, dst: np.ndarray) -> None:
-        """Take in the events of the next snapshot."""
+        """Add the events of the next snapshot."""
         keys, inverse = np.unique(self._key(src, dst), return_inverse=True)
         place = np.searchsorted(self._sorted, keys)
         known = np.zeros(len(keys), bool)

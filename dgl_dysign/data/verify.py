@@ -490,7 +490,7 @@ class _EventLabels:
                 return
 
     def _fill(self) -> bool:
-        """Have some labels at hand; False where there are no more."""
+        """Read the next labels if none are left; False at the end of the file."""
         while not len(self._rest["key"]):
             batch = next(self._batches, None)
             if batch is None:

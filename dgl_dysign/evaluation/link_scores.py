@@ -31,8 +31,8 @@ class LinkScores:
     All figures are in 0 .. 1. The headline is over *warm* edges, whose ends were both seen before: the mean over the
     snapshots that have at least one. *Pooled* is the mean over edges, so that a snapshot weighs what it holds; scores
     of different snapshots are never compared with each other, in AUC and average precision either. ``auc`` compares all
-    true links of a snapshot with all negatives of it, ``list_auc`` each true link with its own negatives alone, so that
-    a term of the source, such as its degree in preferential attachment, is of no account there.
+    true links of a snapshot with all negatives of it, ``list_auc`` each true link with its own negatives alone, where a
+    term of the source alone, such as its degree in preferential attachment, cancels.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class LinkScores:
         self._rows: dict[bool, list[dict[str, float]]] = {True: [], False: []}
 
     def add(self, queries: LinkQueries, scores: Tensor) -> None:
-        """Take in one snapshot's scores ``(E, 1 + Q)``."""
+        """Add one snapshot's scores ``(E, 1 + Q)``."""
         ranks = tie_aware_rank(scores).cpu()
         scores, warm = scores.detach().cpu(), queries.warm.cpu()
         self.skipped += queries.skipped

@@ -83,8 +83,8 @@ def evaluate_links(
 ) -> dict[str, LinkScores]:
     """Score the links of some snapshots with several models, on the same queries, in one pass over the data.
 
-    Sampler and models are reset, then take in every snapshot from the first to the last of `snapshots`; a snapshot is
-    scored before it is taken in (but see `protocol`). Nodes paired with themselves are not scored.
+    Sampler and models are reset, then observe every snapshot up to the last of `snapshots`; a snapshot is scored before
+    it is observed (but see `protocol`). Nodes paired with themselves are not scored.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def evaluate_links(
         Draws the negatives.
     protocol : {"honest", "live-update", "undergs-released"}
         ``live-update``: after a snapshot is scored, models that have ``update`` are trained on it.
-        ``undergs-released``: as in the public code of UnderGS, each snapshot is taken in *before* it is scored, and
+        ``undergs-released``: as in the public code of UnderGS, each snapshot is observed *before* it is scored, and
         negatives come from the destinations of the whole data set; it leaks, says so, and is for reproduction only.
     progress : callable, optional
         Called as ``progress(done, total)`` after every snapshot.

@@ -31,7 +31,7 @@ class LinkQueries:
     warm : Tensor
         Whether both ends were seen before the snapshot, bool ``(E,)``.
     skipped : int, default 0
-        Edges that are not asked about because no node could serve as a negative.
+        Edges left out because no node could serve as a negative.
     """
 
     snapshot: int
@@ -53,8 +53,8 @@ class NegativeSampler:
     there is no such node at all (every edge of the first snapshot) is left out and counted. Loops are left out too.
 
     The draws of t come from a generator seeded by (`seed`, t) and depend on the edges of t and on what was seen before,
-    never on what was drawn before. Undirected edges have no source: the end that is kept is drawn as well, lest the
-    order of the ids tells the true destination.
+    never on what was drawn before. Undirected edges have no source: which end is the source is drawn too, so
+    that the order of the ids does not reveal the true destination.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def _keys(src: np.ndarray, dst: np.ndarray, edges: SnapshotEdges) -> np.ndarray:
 def _queried(
     src: np.ndarray, dst: np.ndarray, edges: SnapshotEdges, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return source and true destination of the edges to be asked about."""
+    """Return source and true destination of the edges to score."""
     src, dst = _without_loops(src, dst)
     if not edges.directed:
         turned = generator.random(len(src)) < 0.5

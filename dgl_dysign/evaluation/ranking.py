@@ -96,8 +96,7 @@ def auc(positive: Tensor, negative: Tensor) -> float:
 def average_precision(positive: Tensor, negative: Tensor) -> float:
     """Return the mean, over positives, of the precision among the scores not below theirs.
 
-    Positives and negatives of one score are taken in together, as scikit-learn does, so that their order is of no
-    account.
+    Positives and negatives of one score count together, as in scikit-learn, so that their order does not matter.
 
     Parameters
     ----------

@@ -192,7 +192,7 @@ def packed_sum(
         ``(E,)`` or ``(E, 1)``; it gets no gradient here.
     out : Tensor, optional
         Memory for the result, float32, contiguous, ``(N_dst, *, padded)`` with ``padded`` the size rounded up to 64.
-        For a large result the system takes longer to hand out memory than it takes to sum: hold it over many sums.
+        For a large result the system takes longer to provide memory than it takes to sum: reuse it over many sums.
 
     Returns
     -------
@@ -211,7 +211,7 @@ def packed_sum(
 
 
 class PackedSums:
-    """The sums of `packed_sum`, made when rows of them are asked for: ``sums[first:last]``.
+    """The sums of `packed_sum`, computed for rows on demand: ``sums[first:last]``.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ class PackedSums:
     def _counted(self, begins: np.ndarray, ends: np.ndarray, out: Tensor | None) -> Tensor:
         from dgl_dysign.ops._packed_compiled import MOST
 
-        # NumPy's minimum: PyTorch's threads would go on spinning for milliseconds, in the way of ours.
+        # NumPy's minimum: PyTorch's threads would go on spinning for milliseconds and slow ours down.
         capped = np.minimum(ends, begins + MOST)
         out = self._summed(begins, capped, out)
         while (capped < ends).any():  # the neighbours beyond what a byte counts
