@@ -209,8 +209,7 @@ class _Prepared:
         self.folder, self.manifest, self.shift, self.rows_at_once = folder, manifest, shift, rows_at_once
         self.num_nodes, self.num_edges = int(manifest["num_nodes"]), int(manifest["num_edges"])
         self.weighted = manifest.get("edge_weight") is not None
-        kind = schema.WEIGHTED_EDGES if self.weighted else schema.EDGES
-        self._edges = self._reader("edges", kind)
+        self._edges = self._reader("edges", schema.edge_schema(manifest))
         features = manifest.get("edge_features")
         self.dim = int(features["dim"]) if features else 0
         self._features = self._reader("edge_features", schema.feature_schema(self.dim)) if features else None

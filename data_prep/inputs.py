@@ -17,7 +17,7 @@ from data_prep.sources._source import NodeTable, ReadOptions, Source, most_ids, 
 from data_prep.spool import CHUNK, Chunk, SpooledPart, distinct
 from data_prep.terminal import Add
 from dgl_dysign.data import schema
-from dgl_dysign.errors import ConfigError, DataError, check_choice
+from dgl_dysign.errors import DataError, check_choice
 from dgl_dysign.events import EventTable
 
 _HOLDS = ("edge_feat", "edge_weight", "event_label", "node_label", "snapshot")
@@ -234,11 +234,7 @@ class TablePart:
 
 def _check_table(table: EventTable) -> None:
     table.check_holds("a prepared folder", _HOLDS)
-    if table.event_label is not None and table.node_label is not None:
-        raise ConfigError(
-            "a prepared folder: found labels of events and of nodes, expected one of them; leave the others out on "
-            "purpose with stream.without('node_label') or stream.without('event_label')"
-        )
+    table.check_one_kind_of_labels("a prepared folder")
     if not len(table):
         raise DataError("events: found none, expected one or more; a prepared folder has a first and a last time")
     limit = most_ids(len(table))

@@ -325,6 +325,14 @@ class EventTable:
                 f"purpose with stream.without({names})"
             )
 
+    def check_one_kind_of_labels(self, form: str) -> None:
+        """Raise ``ConfigError`` if there are labels of events and of nodes, for a format that holds one of them."""
+        if self.event_label is not None and self.node_label is not None:
+            raise ConfigError(
+                f"{form}: found labels of events and of nodes, expected one of them; leave the others out on purpose "
+                "with stream.without('node_label') or stream.without('event_label')"
+            )
+
     def differences(self, other: EventTable) -> list[str]:
         """Name the fields in which another table differs, bit for bit but for the sign of zero."""
         names = [field.name for field in fields(self)]

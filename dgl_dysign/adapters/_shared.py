@@ -1,4 +1,4 @@
-"""What adapters share: packages that only they need, streams from what a format holds, and what it cannot hold."""
+"""What adapters share: packages that only they need, streams from what a format holds, what it does not hold."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
@@ -9,6 +9,7 @@ import numpy as np
 
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import BackendError, ConfigError, DataError
+from dgl_dysign.events import to_numpy
 
 _LOSABLE = ("edge_id", "num_nodes")
 _FIELDS = {field.name for field in fields(EventStream)}
@@ -92,15 +93,6 @@ def check_kept(form: str, stream: EventStream, lose: Collection[str], holds: tup
         )
 
 
-def check_one_kind_of_labels(form: str, stream: EventStream) -> None:
-    """Raise ``ConfigError`` for a format that holds labels of events or of nodes, where a stream has both."""
-    if stream.event_label is not None and stream.node_label is not None:
-        raise ConfigError(
-            f"{form}: found labels of events and of nodes, expected one of them; leave the others out on purpose with "
-            "stream.without('node_label') or stream.without('event_label')"
-        )
-
-
 def last_events(form: str, stream: EventStream, nodes: np.ndarray) -> np.ndarray:
     """Return the last event of each of some labelled nodes, for a format that has labels at times only."""
     last = np.full(stream.num_nodes, -1)
@@ -130,3 +122,38 @@ def whole_times(form: str, stream: EventStream, low: int = -(2**53), high: int =
             f"them begin at 0 or count in a coarser unit: {how}"
         )
     return stream.time.astype(np.int64)
+
+
+def same(first: np.ndarray, other: np.ndarray | None) -> bool:
+    """Tell whether another array has the same values, NaN in the same places."""
+    return other is not None and np.array_equal(first, other, equal_nan=first.dtype.kind == "f")
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Return the rank of each value: makes rows in some raw data, of a part of it, rows in that part.
+
+    Examples
+    --------
+    >>> ranks(np.array([30, 10, 20]))
+    array([2, 0, 1])
+    """
+    return np.argsort(np.argsort(values, kind="stable"))
+
+
+def as_float32(name: str, values: Any, round_features: bool) -> np.ndarray | None:
+    """Return features as float32, None of None; a DataError if a value would change without `round_features`."""
+    if values is None:
+        return None
+    numbers = to_numpy(values)
+    with np.errstate(over="ignore"):
+        rounded = numbers.astype(np.float32)
+    beyond = np.isinf(rounded) & ~np.isinf(numbers)
+    if beyond.any():
+        raise DataError(f"{name}: found {numbers[beyond].flat[0]}, expected numbers within float32; scale them")
+    changed = (rounded != numbers) & ~(np.isnan(rounded) & np.isnan(numbers))
+    if changed.any() and not round_features:
+        raise DataError(
+            f"{name}: found {numbers[changed].flat[0]}, expected numbers that float32 holds exactly; round them to "
+            "float32 with round_features=True"
+        )
+    return rounded

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import as_float32
 from dgl_dysign.adapters._files import Marker, as_folder, header_of, read_array, read_csv, write_files
-from dgl_dysign.adapters._shared import stream_of
+from dgl_dysign.adapters._shared import as_float32, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import DataError
 from dgl_dysign.events import exact

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import as_float32, ranks
-from dgl_dysign.adapters._shared import require, rows_in_order, stream_of, whole_times
+from dgl_dysign.adapters._shared import as_float32, ranks, require, rows_in_order, stream_of, whole_times
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import DataError
 from dgl_dysign.events import to_numpy

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import as_float32, ranks, same
-from dgl_dysign.adapters._shared import counted_ranges, require, rows_in_order, stream_of
+from dgl_dysign.adapters._shared import as_float32, counted_ranges, ranks, require, rows_in_order, same, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.events import to_numpy

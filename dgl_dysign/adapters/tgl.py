@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._arrays import as_float32
 from dgl_dysign.adapters._files import Marker, as_folder, header_of, read_array, read_csv, write_files
-from dgl_dysign.adapters._shared import check_one_kind_of_labels, last_events, stream_of
+from dgl_dysign.adapters._shared import as_float32, last_events, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 
@@ -139,7 +138,7 @@ class Adapter:
         DataError
             If `path` may not be written, or there is no event.
         """
-        check_one_kind_of_labels(_FORM, stream)
+        stream.check_one_kind_of_labels(_FORM)
         if stream.event_label is not None:
             _check_labelled_together(_FORM, stream.src, stream.time, stream.event_label >= 0)
         if stream.node_label is not None:

@@ -7,7 +7,6 @@ import numpy as np
 
 from dgl_dysign.adapters._shared import (
     check_kept,
-    check_one_kind_of_labels,
     last_events,
     require,
     stream_of,
@@ -178,7 +177,7 @@ def _check_bounds(stream: EventStream) -> None:
 
 def _labels(stream: EventStream) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return row, node and class of each label, ascending by row."""
-    check_one_kind_of_labels(_FORM, stream)
+    stream.check_one_kind_of_labels(_FORM)
     if stream.node_label is None:
         label = np.empty(0, np.int64) if stream.event_label is None else stream.event_label
         at = np.flatnonzero(label >= 0)
