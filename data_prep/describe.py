@@ -1,47 +1,37 @@
 """What a prepared folder holds: counts beside the published ones, and counts over time."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_prep.terminal import Add, silent
 from dgl_dysign.data import schema
 from dgl_dysign.errors import BackendError, DataError
+from dgl_dysign.files import write_file
 
 PUBLISHED: dict[str, dict[str, int]] = {
     "dblp": {"num_nodes": 28085, "num_edges": 236894, "num_snapshots": 27, "num_classes": 10},
     "tmall": {"num_nodes": 577314, "num_edges": 4807545, "num_snapshots": 186, "num_classes": 5},
     "patent": {"num_nodes": 2738012, "num_edges": 13960811, "num_snapshots": 25, "num_classes": 6},
     "wikipedia": {
-        "num_nodes": 9227,
-        "num_edges": 157474,
-        "num_snapshots": 744,
-        "num_classes": 2,
-        "positive_events": 217,
+        "num_nodes": 9227, "num_edges": 157474, "num_snapshots": 744, "num_classes": 2, "positive_events": 217,
         "edge_features": 172,
     },
     "reddit": {
-        "num_nodes": 10984,
-        "num_edges": 672447,
-        "num_snapshots": 744,
-        "num_classes": 2,
-        "positive_events": 366,
+        "num_nodes": 10984, "num_edges": 672447, "num_snapshots": 744, "num_classes": 2, "positive_events": 366,
         "edge_features": 172,
     },
     "uci-message": {"num_nodes": 1899, "num_edges": 59835},
     "bitcoin-alpha": {"num_nodes": 3783, "num_edges": 24186},
     "bitcoin-otc": {"num_nodes": 5881, "num_edges": 35592},
-}
+}  # fmt: skip
 """Sizes in the papers that introduced or use the data sets."""
 
 _OTHER_NAMES = {"college-msg": "uci-message", "collegemsg": "uci-message"}
 _GENERATED = "-generated"
 _COUNTS = ("num_nodes", "num_edges", "num_snapshots", "num_classes")
-_ROWS_AT_ONCE = 1 << 20
-
-Progress = Callable[[str, int], Callable[[int], object]]
 
 
 @dataclass(frozen=True)
@@ -115,24 +105,8 @@ class Description:
         }
 
 
-def _silent(text: str, total: int) -> Callable[[int], object]:
-    return lambda amount: None
-
-
-def describe(folder: Path, progress: Progress = _silent) -> Description:
+def describe(folder: Path, progress: Add = silent, rows_at_once: int = 1 << 20) -> Description:
     """Count what a prepared folder holds, in memory that grows with nodes and snapshots, not with events.
-
-    Parameters
-    ----------
-    folder : path
-        A prepared folder.
-    progress : callable, optional
-        Given (text, total), returns a function that is told of each advance.
-
-    Returns
-    -------
-    Description
-        Counts for the whole folder and for each snapshot.
 
     Raises
     ------
@@ -141,8 +115,8 @@ def describe(folder: Path, progress: Progress = _silent) -> Description:
 
     Examples
     --------
-    >>> found = describe(prepared)
-    >>> found.title, found.counts()[0], int(found.snapshots["seen"][-1])
+    >>> description = describe(prepared)
+    >>> description.title, description.counts()[0], int(description.snapshots["seen"][-1])
     ('dblp (generated)', ('num_nodes', 100, 28085), 100)
     """
     manifest = schema.read_manifest(folder)
@@ -151,7 +125,7 @@ def describe(folder: Path, progress: Progress = _silent) -> Description:
     schema.check_range(folder / "nodes.parquet", "first_snapshot", first, len(parts), least=-1)
     label, labelled = _node_labels(folder, manifest)
     counter = _Counter(manifest["num_nodes"], len(parts), manifest["num_classes"], label)
-    _count_events(folder, counter, progress)
+    _count_events(folder, counter, progress, rows_at_once)
     new = np.bincount(first[first >= 0], minlength=len(parts))
     snapshots = {
         "snapshot": np.arange(len(parts)),
@@ -163,17 +137,17 @@ def describe(folder: Path, progress: Progress = _silent) -> Description:
         "classes": counter.classes,
     }
     if manifest["labels"] == "event":
-        classes = _event_labels(folder, counter.classes.shape)
+        classes = _event_labels(folder, counter.classes.shape, rows_at_once)
         labelled, snapshots["classes"] = int(classes.sum()), classes
         if all(name in ("0", "1") for name in manifest["class_names"]):
             snapshots["positive"] = classes[:, [name == "1" for name in manifest["class_names"]]].sum(axis=1)
     return Description(manifest, labelled, snapshots, _degrees(counter.degree, manifest["id_offsets"]))
 
 
-def _count_events(folder: Path, counter: "_Counter", progress: Progress) -> None:
+def _count_events(folder: Path, counter: "_Counter", progress: Add, rows_at_once: int) -> None:
     reader, last = schema.RowReader(folder, "edges"), 0
     advance = progress("counting events", len(reader))
-    for batch in reader.batches(["snapshot", "src", "dst"], _ROWS_AT_ONCE):
+    for batch in reader.batches(["snapshot", "src", "dst"], rows_at_once):
         snapshot, src, dst = (schema.to_numpy(column) for column in batch.columns)
         schema.check_range(reader.path, "snapshot", snapshot, len(counter.active))
         if (np.diff(snapshot, prepend=last) < 0).any():
@@ -198,10 +172,10 @@ def _node_labels(folder: Path, manifest: dict[str, Any]) -> tuple[np.ndarray, in
     return label, len(node)
 
 
-def _event_labels(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _event_labels(folder: Path, shape: tuple[int, ...], rows_at_once: int) -> np.ndarray:
     """Count the labelled events of each snapshot and class."""
     counts, path = np.zeros(shape, np.int64), folder / "labels.parquet"
-    for batch in schema.RowReader(folder, "labels", schema.EVENT_LABELS).batches(["snapshot", "label"], _ROWS_AT_ONCE):
+    for batch in schema.RowReader(folder, "labels", schema.EVENT_LABELS).batches(["snapshot", "label"], rows_at_once):
         snapshot, label = schema.to_numpy(batch["snapshot"]), schema.to_numpy(batch["label"])
         schema.check_range(path, "snapshot", snapshot, shape[0])
         schema.check_range(path, "label", label, shape[1])
@@ -240,11 +214,11 @@ class _Counter:
 
 def _degrees(degree: np.ndarray, offsets: dict[str, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     ends = [*list(offsets.values())[1:], len(degree)]
-    found = {}
+    degrees = {}
     for (kind, start), end in zip(offsets.items(), ends, strict=True):
         values, nodes = np.unique(degree[start:end], return_counts=True)
-        found[kind] = values, nodes
-    return found
+        degrees[kind] = values, nodes
+    return degrees
 
 
 _MOST_BARS = 1000
@@ -283,12 +257,8 @@ def draw(description: Description, path: Path) -> None:
     for panel in axes:
         panel.yaxis.set_major_formatter(_NUMBER)
     _draw_degrees(figure.add_subplot(over_time + 1, 1, over_time + 1), description)
-    partial = path.with_name(f".{path.name}.new")
-    try:
-        figure.savefig(partial, dpi=120, format="png")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with write_file(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
 
 
 class _Thinned:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from data_prep.parquet import arrow, strings
+from data_prep.terminal import Add, silent
 from data_prep.writer import new_folder
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
@@ -22,16 +23,10 @@ FORMATS = ("csv", "tgl", "dyglib")
 MARKER = "export.json"
 """Written beside the files, so that a later export may replace them; says how they were written."""
 
-Progress = Callable[[str, int], Callable[[int], object]]
 DYGLIB_WIDTH = 172
 """Most features of an event or node that DyGLib takes; narrower ones it fills with zeros."""
 _VALUES_AT_ONCE = 1 << 22
 _SHARES = (0.70, 0.85)
-
-
-def silent(text: str, total: int) -> Callable[[int], object]:
-    """Tell nobody of progress."""
-    return lambda amount: None
 
 
 def export(
@@ -41,7 +36,7 @@ def export(
     *,
     shift_time: bool = False,
     overwrite: bool = False,
-    progress: Progress = silent,
+    progress: Add = silent,
     rows_at_once: int = 1 << 16,
 ) -> dict[str, Any]:
     """Write a prepared folder in another format.
@@ -242,45 +237,14 @@ class _Prepared:
 
     def by_time(self) -> tuple[EventTable, Features]:
         """Read the events ascending by time; their features are read when they are copied."""
-        names = ["src", "dst", "time", "edge_id", *["weight"] * self.weighted]
-        chunks = [columns for _, columns in self.chunks(*names)]
-        rows = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}
-        schema.check_range(self._edges.path, "edge_id", rows["edge_id"], self.num_edges)
-        del chunks
-        offsets = list(self.manifest["id_offsets"].values())
-        table = EventTable.from_rows(
-            rows["src"],
-            rows["dst"],
-            rows["time"],
-            edge_id=rows["edge_id"],
-            edge_weight=rows.get("weight"),
-            num_nodes=self.num_nodes,
-            **self.labels(rows["edge_id"]),
-            directed=self.manifest["directed"],
-            name=self.manifest["dataset"],
-            time_unit=self.manifest["time_unit"],
-            node_offset=offsets[1] if len(offsets) == 2 else None,
-        )
+        table = EventTable.of(self.folder, "drop", edge_features=False).without("snapshot")
+        if self.shift:
+            table = EventTable.from_rows(**{**vars(table), "time": table.time - self.shift})
+        edge_id = np.concatenate([columns["edge_id"] for _, columns in self.chunks("edge_id")])
         place = np.empty(self.num_edges, np.int64)  # of each event of `edges.parquet` among those of the table
         place[table.edge_id] = np.arange(self.num_edges)
-        place = place[rows["edge_id"]]
+        place = place[edge_id]
         return table, Features(self.dim + self.weighted, lambda into: self.copy_features(into, place))
-
-    def labels(self, edge_id: np.ndarray) -> dict[str, np.ndarray]:
-        """Read the labels of the events, in the order of `edge_id`, or those of the nodes."""
-        kind = self.manifest["labels"]
-        if kind is None:
-            return {}
-        event = kind == "event"
-        expected, key = (schema.EVENT_LABELS, "edge_id") if event else (schema.LABELS, "node")
-        number = self.num_edges if event else self.num_nodes
-        path, table = self.folder / "labels.parquet", schema.table(self.folder, "labels", expected=expected)
-        row, value = schema.to_numpy(table[key]), schema.to_numpy(table["label"])
-        schema.check_range(path, key, row, number)
-        schema.check_range(path, "label", value, self.manifest["num_classes"])
-        label = np.full(number, -1)
-        label[row] = value
-        return {"event_label": label[edge_id]} if event else {"node_label": label}
 
     def copy_features(self, into: np.ndarray, place: np.ndarray) -> None:
         """Write weights and features of the events to the rows that `place` says."""
@@ -292,7 +256,7 @@ class _Prepared:
                 into[rows, int(self.weighted) :] = columns["feat"]
 
 
-def _write_csv(data: _Prepared, new: Path, progress: Progress) -> dict[str, Any]:
+def _write_csv(data: _Prepared, new: Path, progress: Add) -> dict[str, Any]:
     nodes = schema.table(data.folder, "nodes")
     raw, rows = nodes["raw_id"].combine_chunks(), {}
     with _CsvFile(new / "nodes.csv", schema.NODES.names) as file:
@@ -344,7 +308,7 @@ def _pieces(table: EventTable, rows_at_once: int) -> Iterator[slice]:
 
 
 def _write_tgl(
-    table: EventTable, features: Features, new: Path, progress: Progress = silent, rows_at_once: int = 1 << 16
+    table: EventTable, features: Features, new: Path, progress: Add = silent, rows_at_once: int = 1 << 16
 ) -> dict[str, Any]:
     """Write the files of TGL; return rows of each, number of times that float32 rounds, what the files do not tell."""
     # 0 for training, 1 for validation, 2 for testing.
@@ -424,7 +388,7 @@ def _write_tgl_labels(path: Path, table: EventTable, roll: np.ndarray) -> int:
 
 
 def _write_dyglib(
-    table: EventTable, features: Features, new: Path, progress: Progress = silent, rows_at_once: int = 1 << 16
+    table: EventTable, features: Features, new: Path, progress: Add = silent, rows_at_once: int = 1 << 16
 ) -> dict[str, Any]:
     """Write the files of DyGLib (and TGN); return rows of each, and what the files do not tell."""
     widths = {"an event": features.width, "a node": 0 if table.node_feat is None else table.node_feat.shape[1]}

@@ -19,17 +19,12 @@ from data_prep.options import PrepareOptions
 from data_prep.parquet import ROW_GROUP, TableWriter, ahead, rows_a_group, strings, write_table
 from data_prep.rules import Binning, Rule, bin_times, parse_rule
 from data_prep.spool import Arrangement, Chunk, FirstSnapshots, Part, Repeats, write_array
-from data_prep.terminal import Add
+from data_prep.terminal import Add, silent
 from data_prep.writer import check_prepared, work_folder
 from dgl_dysign import __version__, files
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.events import EventTable
-
-
-def silent(text: str, total: int, unit: str = "") -> Callable[..., None]:
-    """Tell nobody of progress."""
-    return lambda amount=1: None
 
 
 def prepare(

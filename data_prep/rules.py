@@ -96,23 +96,7 @@ class Rule:
 
 
 def parse_rule(every: str | Rule | None, count: int | None, merge: int, default: Rule) -> Rule:
-    """Read a rule as the command line has it.
-
-    Parameters
-    ----------
-    every : str or Rule or None
-        What stands after ``--every``, or a rule.
-    count : int or None
-        What stands after ``--snapshots``.
-    merge : int
-        What stands after ``--merge``.
-    default : Rule
-        The rule of the data set, where neither is given.
-
-    Returns
-    -------
-    Rule
-        The rule.
+    """Read what stands after ``--every`` (or a rule), ``--snapshots`` and ``--merge``; by default as `default`.
 
     Raises
     ------
@@ -183,17 +167,7 @@ class Binning:
         return len(self.begin)
 
     def assign(self, time: np.ndarray) -> np.ndarray:
-        """Give the snapshot of each time.
-
-        Parameters
-        ----------
-        time : numpy.ndarray
-            Times in any order, float64, shape (events,).
-
-        Returns
-        -------
-        numpy.ndarray
-            Snapshots, int32, shape (events,).
+        """Give the snapshot (int32) of each time (float64, shape (events,), in any order).
 
         Raises
         ------
@@ -261,11 +235,6 @@ def bin_times(
         Number of events (where ``rule.needs_order``).
     unix : bool, default False
         Whether times are Unix seconds, which calendar rules need.
-
-    Returns
-    -------
-    Binning
-        The snapshots.
 
     Raises
     ------

@@ -28,7 +28,6 @@ REJECTED = "rejected.jsonl"
 CHUNK = 1 << 17
 """Rows at once: columns of this length stay in a core's cache."""
 _TABLE_LIMIT = 1 << 26
-_PENDING = 1 << 22
 _MOST_DISTINCT = 5_000_000
 
 Chunk = dict[str, np.ndarray]
@@ -57,7 +56,8 @@ class NumberSet:
     [3, 7, 1099511627776]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pending: int = 1 << 22) -> None:
+        self._pending = pending  # so many large numbers are merged, to stay few
         self._small = np.zeros(1 << 10, dtype=bool)
         self._large: list[np.ndarray] = []
 
@@ -68,7 +68,7 @@ class NumberSet:
         if values.max() >= _TABLE_LIMIT:
             self._large.append(distinct(values[values >= _TABLE_LIMIT]))
             values = values[values < _TABLE_LIMIT]
-            if sum(map(len, self._large)) > _PENDING and len(self._large) > 1:
+            if sum(map(len, self._large)) > self._pending and len(self._large) > 1:
                 self._large = [distinct(np.concatenate(self._large))]
         most = int(values.max(initial=0))
         if most >= len(self._small):
@@ -202,23 +202,7 @@ def load(folder: Path) -> SpooledPart | None:
 
 
 def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> SpooledPart:
-    """Read one edge file of a source into `folder`.
-
-    Parameters
-    ----------
-    source : Source
-        The data set.
-    number : int
-        Which of its parts.
-    folder : path
-        Where the columns go, in a folder that exists; what an interrupted run left there is overwritten.
-    options : ReadOptions
-        How to read.
-
-    Returns
-    -------
-    SpooledPart
-        What was read.
+    """Read part `number` of a source into `folder`, over what an interrupted run left there; its parent exists.
 
     Raises
     ------

@@ -35,19 +35,14 @@ def rate(speed: float, unit: str = "") -> str:
     return f"{speed:.3g}{' ' * bool(unit)}{unit}/s"
 
 
+def silent(text: str, total: int, unit: str = "") -> Callable[..., None]:
+    """Tell nobody of progress."""
+    return lambda amount=1: None
+
+
 @contextmanager
 def progress(quiet: bool) -> Iterator[Add]:
-    """Give a function (text, total) -> advance that adds a bar on stderr; without a terminal nothing is drawn.
-
-    Parameters
-    ----------
-    quiet : bool
-        Draw nothing.
-
-    Yields
-    ------
-    callable
-        ``add(text, total)``, which returns ``advance(amount=1)``.
+    """Give a function that adds bars on stderr; nothing is drawn without a terminal, or where `quiet`.
 
     Examples
     --------
@@ -56,27 +51,20 @@ def progress(quiet: bool) -> Iterator[Add]:
     ...     advance(3)
     """
     if quiet or not sys.stderr.isatty():
-        yield lambda text, total, unit="": lambda amount=1: None
+        yield silent
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
     from rich.text import Text
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
+    class Rate(rich.ProgressColumn):
+        def render(self, task: rich.Task) -> Text:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else rate(speed, task.fields["unit"]), style="progress.data.speed")
 
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Rate(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    text, left = rich.TextColumn("{task.description}"), rich.TimeRemainingColumn()
+    columns = text, rich.BarColumn(), rich.TaskProgressColumn(), Rate(), left
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
 
         def add(text: str, total: int, unit: str = "") -> Callable[..., None]:
             task = bars.add_task(text, total=total, unit=unit)

@@ -46,21 +46,8 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
     """Give a temporary folder beside `out` that takes its place when the block ends well, and vanishes when not.
 
     What a killed run left behind is removed first. Temporary folders are locked while in use, so that a second run
-    into the same `out` is refused instead of losing the first one's work.
-
-    Parameters
-    ----------
-    out : path
-        Where the folder shall be.
-    overwrite : bool, default False
-        Replace an existing folder, if `marker` shows that this tool made it.
-    marker : str
-        Name of a JSON file with a ``schema_version`` in folders that this tool made.
-
-    Yields
-    ------
-    path
-        The temporary folder.
+    into the same `out` is refused instead of losing the first one's work. An existing folder is replaced with
+    `overwrite`, if `marker`, a JSON file with a ``schema_version``, shows that this tool made it.
 
     Raises
     ------
@@ -77,24 +64,12 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
     ['out', 'a.txt']
     """
     out = out.resolve()
-    _clean_up(out, marker)
-    check_target(out, overwrite, marker)
-    new_parents = [parent for parent in out.parents if not parent.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.parent / f".{out.name}.new-{os.getpid()}"
-    folder.mkdir()
-    lock = files.lock(folder)
-    try:
+    with _locked(out, "new", BaseException, marker) as folder:
+        _restore(out, marker)
+        check_target(out, overwrite, marker)
+        _empty(folder)
         yield folder
-        files.replace_folder(folder, out, _aside(out), marker)
-    except BaseException:
-        files.remove_folder(folder, marker)
-        with suppress(OSError):
-            for parent in new_parents:
-                parent.rmdir()
-        raise
-    finally:
-        os.close(lock)
+        files.replace_folder(folder, out, _beside(out, "old"), marker)
 
 
 @contextmanager
@@ -103,20 +78,7 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
 
     It survives an interrupt, a full disk, a kill: the same plan finds it again. Another plan, and a restart of the
     machine (after which files may lack what was written last), start afresh. Wrong input or options remove it.
-
-    Parameters
-    ----------
-    out : path
-        Where ``new`` goes when the block ends well.
-    plan : dict
-        What is to be done; equal plans give equal results.
-    overwrite : bool, default False
-        Replace an existing prepared folder.
-
-    Yields
-    ------
-    path
-        The folder.
+    `overwrite` replaces an existing prepared folder.
 
     Raises
     ------
@@ -125,16 +87,23 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
     """
     out = out.resolve()
     check_prepared(out, overwrite)
-    folder = _work(out)
-    new_parents = [parent for parent in out.parents if not parent.exists()]
-    lock = _lock_work(folder, out)
-    try:
+    with _locked(out, "work", DGLDySignError, PLAN) as folder:
         _begin(folder, {**plan, "boot": _boot()})
         yield folder
-        files.replace_folder(folder / "new", out, _aside(out), schema.MANIFEST)
+        files.replace_folder(folder / "new", out, _beside(out, "old"), schema.MANIFEST)
         shutil.rmtree(folder, ignore_errors=True)
-    except DGLDySignError:
-        files.remove_folder(folder, PLAN)
+
+
+@contextmanager
+def _locked(out: Path, suffix: str, errors: type[BaseException], marker: str) -> Iterator[Path]:
+    """Make and lock a folder beside `out`; some errors remove it, and the parents that were made for it."""
+    folder = _beside(out, suffix)
+    new_parents = [parent for parent in out.parents if not parent.exists()]
+    lock = _lock(folder, out)
+    try:
+        yield folder
+    except errors:
+        files.remove_folder(folder, marker)
         with suppress(OSError):
             for parent in new_parents:
                 parent.rmdir()
@@ -146,21 +115,22 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
 def check_prepared(out: Path, overwrite: bool) -> None:
     """Put back a prepared folder that a killed run moved aside, then do as :func:`check_target`."""
     out = out.resolve()
-    if is_utf8(out) and _aside(out).exists():
+    if is_utf8(out) and _beside(out, "old").exists():
         # Only a killed run's: one that is alive may be about to put its own folder there.
-        lock = _lock_work(_work(out), out)
+        lock = _lock(_beside(out, "work"), out)
         _restore(out, schema.MANIFEST)
         with suppress(OSError):
-            _work(out).rmdir()  # it stays if there is something to go on with
+            _beside(out, "work").rmdir()  # it stays if there is something to go on with
         os.close(lock)
     check_target(out, overwrite)
 
 
-def _work(out: Path) -> Path:
-    return out.parent / f".{out.name}.work"
+def _beside(out: Path, suffix: str) -> Path:
+    return out.parent / f".{out.name}.{suffix}"
 
 
-def _lock_work(folder: Path, out: Path) -> int:
+def _lock(folder: Path, out: Path) -> int:
+    """Make a folder and lock it."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -183,11 +153,7 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
         if before == json.loads(json.dumps(plan)) and (folder / "new").is_dir():
             return
     (folder / PLAN).unlink(missing_ok=True)
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    _empty(folder)
     (folder / "new").mkdir()
     files.write_json(folder / PLAN, plan)
 
@@ -199,28 +165,17 @@ def _boot() -> str:
     return ""
 
 
-def _clean_up(out: Path, marker: str) -> None:
-    """Remove what killed runs left beside `out`."""
-    _restore(out, marker)
-    beside = out.parent.iterdir() if out.parent.is_dir() else ()
-    for stale in [path for path in beside if path.name.startswith(f".{out.name}.new-")]:
-        try:
-            lock = files.lock(stale)
-        except FileNotFoundError:
-            continue
-        except BlockingIOError:
-            raise DataError(f"{out}: found another run writing it; wait for that one to end") from None
-        files.remove_folder(stale, marker)
-        os.close(lock)
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _restore(out: Path, marker: str) -> None:
     """Put back an `out` that was moved aside and never replaced."""
-    aside = _aside(out)
+    aside = _beside(out, "old")
     if (aside / marker).exists() and not out.exists():
         aside.rename(out)
     files.remove_folder(aside, marker)
-
-
-def _aside(out: Path) -> Path:
-    return out.parent / f".{out.name}.old"

@@ -254,11 +254,6 @@ class EventTable:
         **others
             The other fields of the class; arrays of events in the same order. `edge_id` is the row unless given.
 
-        Returns
-        -------
-        EventTable
-            The table.
-
         Raises
         ------
         DataError
@@ -343,7 +338,7 @@ class EventTable:
         return not self.differences(other)
 
     @classmethod
-    def of(cls, data: Any, node_features: Literal["drop", "last"] | None = None) -> Self:
+    def of(cls, data: Any, node_features: Literal["drop", "last"] | None = None, edge_features: bool = True) -> Self:
         """Read a prepared folder.
 
         Names of nodes and classes stay in the folder: the table has their numbers. A folder has node features for each
@@ -356,11 +351,8 @@ class EventTable:
         node_features : str, optional
             What becomes of node features, where the folder has some: ``"drop"``, or ``"last"`` for those of the last
             snapshot, which know all events and must not be used to predict one.
-
-        Returns
-        -------
-        EventTable
-            All events, with their snapshots.
+        edge_features : bool, default True
+            Read the features of the events.
 
         Raises
         ------
@@ -380,7 +372,10 @@ class EventTable:
         rows = _columns(folder, "edges", schema.edge_schema(manifest))
         if "weight" in rows:
             rows["edge_weight"] = rows.pop("weight")
-        if manifest.get("edge_features"):
+        for end in ("src", "dst"):
+            schema.check_range(folder / "edges.parquet", end, rows[end], manifest["num_nodes"])
+        schema.check_range(folder / "edges.parquet", "edge_id", rows["edge_id"], len(rows["edge_id"]))
+        if edge_features and manifest.get("edge_features"):
             rows["edge_feat"] = _columns(folder, "edge_features")["feat"]
         ranges, offsets = _columns(folder, "snapshots", schema.SNAPSHOTS), list(manifest["id_offsets"].values())
         if len(offsets) > 2:
@@ -420,6 +415,7 @@ def _labels(folder: Path, manifest: Mapping[str, Any], edge_id: np.ndarray) -> d
     rows = _columns(folder, "labels", schema.EVENT_LABELS if event else schema.LABELS)
     number, key = (len(edge_id), "edge_id") if event else (manifest["num_nodes"], "node")
     schema.check_range(folder / "labels.parquet", key, rows[key], number)
+    schema.check_range(folder / "labels.parquet", "label", rows["label"], manifest["num_classes"])
     label = np.full(number, -1)
     label[rows[key]] = rows["label"]
     return {"event_label": label[edge_id]} if event else {"node_label": label}

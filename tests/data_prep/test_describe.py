@@ -190,9 +190,7 @@ def test_counts_do_not_depend_on_the_pieces(tmp_path_factory, at_once, rows):
         6,
         node_labels=label,
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(describe, "_ROWS_AT_ONCE", at_once)
-        found = describe.describe(folder)
+    found = describe.describe(folder, rows_at_once=at_once)
     for t in range(5):
         active = {node for row in rows if row[0] == t for node in row[1:]}
         seen = {node for row in rows if row[0] <= t for node in row[1:]}

@@ -11,6 +11,7 @@ from data_prep import PrepareOptions, engines, pipeline, spool
 from data_prep.engines import Engine
 from data_prep.sources import dblp
 from data_prep.sources._source import ReadOptions
+from data_prep.terminal import silent
 from dgl_dysign.errors import BackendError, ConfigError, DataError
 from tests.data_prep.brute import contents
 from tests.data_prep.paused import paused
@@ -29,7 +30,7 @@ def parts(tmp_path):
     return raw
 
 
-def prepare(raw, out, engine, on_error="stop", progress=pipeline.silent):
+def prepare(raw, out, engine, on_error="stop", progress=silent):
     chosen = {"engine": engine.name, "workers": engine.workers, "scheduler": engine.scheduler}
     options = PrepareOptions(on_error=on_error, features="none", **chosen)
     return pipeline.prepare("dblp", raw, out, options, progress)

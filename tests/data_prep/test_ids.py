@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep import spool
 from data_prep.nodes import IdMap, Unchanged, union
 from data_prep.spool import Names, NumberSet, distinct
 
@@ -27,9 +26,8 @@ def test_a_set_of_numbers_has_each_once_ascending_to_the_last_digit(chunks):
     assert found.tolist() == sorted({number for chunk in chunks for number in chunk})
 
 
-def test_large_numbers_are_merged_before_they_take_much_memory(monkeypatch):
-    monkeypatch.setattr(spool, "_PENDING", 10)
-    seen, rng = NumberSet(), np.random.default_rng(0)
+def test_large_numbers_are_merged_before_they_take_much_memory():
+    seen, rng = NumberSet(pending=10), np.random.default_rng(0)
     chunks = [rng.integers(2**26, 2**26 + 30, 8) for _ in range(20)]
     for chunk in chunks:
         seen.add(chunk)

@@ -84,13 +84,13 @@ def test_new_folder_takes_its_place_whole_or_vanishes_with_the_parents_it_made(h
 
 def test_new_folder_clears_up_behind_killed_runs_and_refuses_live_ones(raw, home):
     prepare(raw, home / ".out.old")
-    for name in (".out.new-1", ".other.new-1"):
+    for name in (".out.new", ".other.new"):
         (home / name).mkdir()
         (home / name / "half").write_text("half")
     with pytest.raises(DataError, match="--overwrite"), writer.new_folder(home / "out"):
         pass
     verify(home / "out")
-    assert names(home) == [".other.new-1", "out"]
+    assert names(home) == [".other.new", "out"]
     with writer.new_folder(home / "b") as first:
         (first / "a").write_text("a")
         with pytest.raises(DataError, match="another run"), writer.new_folder(home / "b"):
