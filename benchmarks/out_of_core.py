@@ -101,7 +101,8 @@ def train(folder: str, on_disk: bool, hidden: int, snapshots: int, epochs: int, 
     from dgl_dysign.data.row_store import RowFiles
     from dgl_dysign.evaluation import f1_scores
     from dgl_dysign.experiments.memory import peak_rss_bytes, return_freed_memory
-    from dgl_dysign.experiments.node_entries import NodeSettings, NodeTask, node_scores
+    from dgl_dysign.experiments.node_entries import node_scores
+    from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
     from dgl_dysign.training import EquilibriumCache, FitConfig, fit
 
     return_freed_memory(larger_than=1 << 20)
@@ -111,7 +112,7 @@ def train(folder: str, on_disk: bool, hidden: int, snapshots: int, epochs: int, 
     data = TemporalGraph.load(folder)
     settings = NodeSettings(snapshots=snapshots or data.num_snapshots, hidden=hidden)
     task = NodeTask(data, settings, files=RowFiles(scratch) if on_disk else None)
-    task.split(*stratified_split(task.labels, 0.4, 42), seed=0)
+    task = task.with_split(*stratified_split(task.labels, 0.4, 42))
     model = task.dysign(label_aware=False)
     cache = EquilibriumCache(model, task.snapshots, None, task.files)
     times = [time.perf_counter()]

@@ -104,9 +104,9 @@ def slopes(rows: Sequence[Row]) -> list[Row]:
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw time and memory against each quantity on logarithmic axes."""
-    from dgl_dysign.experiments.plots import _pyplot, _save
+    from dgl_dysign.experiments.plots import pyplot, save
 
-    plt = _pyplot()
+    plt = pyplot()
     names = list(dict.fromkeys(row["varied"] for row in rows))
     figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 5.5), sharex="col", sharey="row", squeeze=False)
     units = {"cpu_seconds": ("CPU seconds a step", 1.0), "step_bytes": ("MiB of a step", 2.0**20)}
@@ -123,7 +123,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             axis.minorticks_off()  # their labels run into each other
             axis.legend(fontsize=6)
     figure.suptitle("One training step of Dy-SIGN, one size at a time")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _in_fresh_process(size: dict[str, int]) -> Row:

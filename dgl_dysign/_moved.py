@@ -29,11 +29,11 @@ MODULES = {
     "training.command": "experiments.command",
     "training.diagnostics": "experiments.diagnostics",
     "training.event_fit": "training.events",
-    "training.event_plots": "experiments.event_plots",
+    "training.event_plots": "experiments.plots",
     "training.event_rows": "experiments.event_entries",
     "training.event_task": "experiments.event_task",
     "training.link_fit": "training.links",
-    "training.link_plots": "experiments.link_plots",
+    "training.link_plots": "experiments.plots",
     "training.link_rows": "experiments.link_task",
     "training.link_studies": "experiments.ablations",
     "training.memory": "experiments.memory",
@@ -43,7 +43,7 @@ MODULES = {
     "training.predict": "models.predict",
     "training.run_folder": "experiments.run_folder",
     "training.saved_models": "experiments.saved_models",
-    "training.shared_command": "experiments.shared_command",
+    "training.shared_command": "experiments.command",
     "training.store_inputs": "models.inputs",
 }
 
@@ -61,7 +61,6 @@ NAMES = {
         ),
         "spread": "models:evenly_spaced",
     },
-    "models.predict": {"NODE_ROWS": "experiments.saved_models", "task_inputs": "experiments.saved_models"},
     "store": {"LinkFeatures": "pairs"},
     "training": {
         "CachedFeatures": "pairs", "RunFolder": "experiments", "SavedModels": "experiments",

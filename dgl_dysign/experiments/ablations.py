@@ -1,220 +1,333 @@
-"""Variants of UnderGS for links, trained and scored alike: what an ablation is made of."""
+"""Ablations: one change at a time from a base, what it gives, and whether that stands out of the noise."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from rich.table import Table
 from torch import Tensor
 
-from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
-from dgl_dysign.evaluation import NegativeSampler, evaluate_links, split_snapshots
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.evaluation import NegativeSampler, f1_scores, mean_std
+from dgl_dysign.experiments import plots
+from dgl_dysign.experiments.entry import Entry, Outcome
+from dgl_dysign.experiments.link_entries import fit_undergs
+from dgl_dysign.experiments.link_task import SCORES, LinkSettings, LinkTask
+from dgl_dysign.experiments.node_entries import dysign
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
+from dgl_dysign.experiments.record import Scoring, UnitRecord, read_units
+from dgl_dysign.experiments.run_folder import RunFolder
+from dgl_dysign.experiments.runner import Study, Unit
+from dgl_dysign.experiments.tables import Split, Summary
+from dgl_dysign.models import DySIGN
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.models.link_scorer import LinkScorer
-from dgl_dysign.models.undergs import PRESETS, UnderGS
-from dgl_dysign.pairs import LinkFeatures
-from dgl_dysign.pairs.cached_features import CachedFeatures
 from dgl_dysign.store import NeighborStore
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
-from dgl_dysign.training.links import LinkFitConfig, fit_links
 
-if TYPE_CHECKING:
-    from dgl_dysign.data.temporal_graph import TemporalGraph
+LATENCIES = (1, 2, 4, 8, 16, 32)
+LEAKS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
-FIGURES = ("mrr", "mrr_pooled", "hits@1", "hits@3", "hits@10", "auc", "list_auc", "ap")
+
+class NodeAblation(Study):
+    """Variants of Dy-SIGN on one split of labelled nodes.
+
+    Parameters
+    ----------
+    task : NodeTask
+        The data, and the settings that are varied.
+    split : tuple of Tensor
+        Training, validation and test nodes.
+    seeds : int
+        Models of each variant.
+    groups : mapping
+        Settings by group and variant.
+    neurons : bool
+        Whether a model trained once is also scored with other latencies and leaks, see `score_by_neuron`.
+    """
+
+    kind = "study"
+
+    def __init__(
+        self,
+        task: NodeTask,
+        split: Split,
+        seeds: int,
+        groups: Mapping[str, Mapping[str, NodeSettings]],
+        neurons: bool,
+    ) -> None:
+        self.task, self.split, self.seeds, self.groups, self.neurons = task, split, seeds, groups, neurons
+
+    def units(self) -> Iterator[Unit]:
+        """Yield all variants with each seed."""
+        for seed in range(self.seeds):
+            task = self.task.with_split(*self.split, seed=seed)
+            if self.neurons:
+                yield Unit(f"spiking-{seed}", Entry("spiking", dysign), task, score=score_by_neuron)
+            for group, variants in self.groups.items():
+                for variant, settings in variants.items():
+                    key = re.sub(r"[^a-z0-9.-]+", "_", f"{group}-{variant}-{seed}")
+                    condition = {"group": group, "variant": variant}
+                    yield Unit(key, Entry(variant, dysign), task.with_settings(settings), condition)
+
+    def summarise(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[dict[str, Any]]:
+        """Return one object for each variant that the folder has, over the seeds that are there."""
+        runs: dict[tuple[str, str], list[dict[str, float]]] = {}
+        for record in read_units(folder.path).values():
+            alone = len(record.scorings) == 1  # else the cost is that of all together
+            cost = {"cpu_seconds": record.cost["cpu_seconds"]} if alone else {}
+            for scoring in record.scorings:
+                place = scoring.condition["group"], scoring.condition["variant"]
+                runs.setdefault(place, []).append({**scoring.scores, **cost})
+        return [
+            {"group": group, "variant": variant, **{key: mean_std([s[key] for s in scores]) for key in scores[0]}}
+            for (group, variant), scores in runs.items()
+        ]
+
+    def tables(self, summary: Summary) -> Iterator[Table]:
+        """Return the table of all variants."""
+        title = "test nodes, mean ± deviation over seeds"
+        table = Table("group", "variant", "Macro-F1", "Micro-F1", "CPU s", title=title)
+        for line in summary:
+            macro, micro = line["macro_f1"], line["micro_f1"]
+            seconds = f"{line['cpu_seconds']['mean']:.0f}" if "cpu_seconds" in line else ""
+            cells = f"{macro['mean']:.1f} ± {macro['std']:.1f}", f"{micro['mean']:.1f}", seconds
+            table.add_row(line["group"], line["variant"], *cells)
+        yield table
+
+    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
+        """Draw a panel for each group."""
+        title = f"Macro-F1 on {self.task.data.manifest['dataset']}"
+        return [plots.ablation(summary, title, folder / "ablation.png")]
+
+
+@torch.no_grad()
+def score_by_neuron(task: NodeTask, outcome: Outcome) -> list[Scoring]:
+    """Return the scores of a trained Dy-SIGN's spiking network by latency, and by leak in evaluation only."""
+    model: DySIGN = outcome.model
+    lif, latency, scorings = model.conv.lif, model.conv.latency, []
+
+    def scoring(logits: Tensor, group: str, variant: object, **more: float) -> Scoring:
+        scores = {**f1_scores(task.labels, logits.argmax(1), task.test), **more}
+        return Scoring(scores, condition={"group": group, "variant": str(variant)})
+
+    for group, values in (("latency", LATENCIES), ("leak, in evaluation only", LEAKS)):
+        for value in values:
+            model.conv.latency = int(value) if group == "latency" else latency
+            lif.leak = 1.0 if group == "latency" else value
+            rates = [rate for rate, _ in model.rates(task.snapshots, simulate=True)]
+            logits = model(task.snapshots, simulate=True)
+            scorings.append(scoring(logits, group, value, mean_rate=float(rates[-1].mean())))
+    return [*scorings, scoring(model(task.snapshots, simulate=False), "latency", "equilibrium")]
 
 
 @dataclass(frozen=True)
-class LinkSettings:
-    """One model: what a study may change.
+class LinkStudy:
+    """One thing that is varied.
 
     Parameters
     ----------
-    importance, snapshot_decay, hop_decay, num_hops, num_neighbors
-        Of the store.
-    filter_ratio, embedding_dropout, time_scale, mass, loss
-        Of the model, see `dgl_dysign.models.UnderGS`.
-    history : int, optional
-        Snapshots that the store is made of; None: all.
-    families : tuple of str
-        Of `LinkFeatures`.
-    embeddings : bool
-        Whether the scorer sees vectors of the store's neighbours.
-
-    Examples
-    --------
-    >>> from dataclasses import replace
-    >>> from dgl_dysign.experiments.ablations import LinkSettings
-    >>> base = LinkSettings.base("paper", families=("pair", "walks"))
-    >>> base.snapshot_decay, replace(base, num_hops=1, history=5).key(base)
-    (0.05, 'num_hops=1,history=5')
+    about : str
+        What, in words.
+    reference : str
+        The value that others are compared with.
+    values : mapping
+        Settings by value.
+    lines : dict of str to str
+        Names of lines of the picture, and the figures that they draw.
+    bars : tuple of str, optional
+        Name and key of a figure that is drawn beside them.
     """
 
-    importance: str
-    snapshot_decay: float
-    filter_ratio: float
-    embedding_dropout: float
-    time_scale: float | str
-    mass: bool
-    loss: str
-    hop_decay: float = 0.1
-    num_hops: int = 2
-    num_neighbors: int = 16
-    history: int | None = None
-    families: tuple[str, ...] = ()
-    embeddings: bool = True
+    about: str
+    reference: str
+    values: Mapping[str, LinkSettings]
+    bars: tuple[str, str] | None = None
 
-    @classmethod
-    def base(cls, name: str, families: tuple[str, ...]) -> LinkSettings:
-        """Return ``paper``, ``no-counts`` (the preset ``default`` alone) or ``default`` (with features of pairs)."""
-        chosen = PRESETS["paper" if name == "paper" else "default"]
-        return cls(**asdict(chosen), families=families if name == "default" else ())
+    def units(self, task: LinkTask, base: LinkSettings) -> Iterator[Unit]:
+        """Yield a unit for each value; studies share those of the same settings."""
+        for settings in self.values.values():
+            entry = Entry(settings.key(base), fit_undergs)
+            yield Unit(f"{entry.name}-seed{task.seed}", entry, task.with_settings(settings), score=score_variant)
 
-    def key(self, base: LinkSettings) -> str:
-        """Return what differs from a base, as the name of a file."""
-        changed = [(f.name, getattr(self, f.name)) for f in fields(self)]
-        parts = [(name, value) for name, value in changed if value != getattr(base, name)]
-        return ",".join(f"{name}={'+'.join(v) if isinstance(v, tuple) else v}" for name, v in parts) or "base"
+    def compared(self, runs: Mapping[str, Sequence[UnitRecord]]) -> Iterator[dict[str, Any]]:
+        """Yield for each value the means of its figures, how far they are from the reference, and the verdict."""
+        reference = runs[self.reference]
+        for value, records in runs.items():
+            line = {"value": value, **_means([_training_and_scores(record) for record in records])}
+            for part, key in (("val", "val_mrr"), ("test", "mrr")):
+                curves = [[r.scorings[0].by_snapshot[part]["mrr"] for r in side] for side in (records, reference)]
+                line[key] |= compare(*curves)
+            same = [record.key for record in records] == [record.key for record in reference]
+            yield {**line, "verdict": "reference" if same else verdict(line)}
+
+    def table(self, name: str, lines: Summary) -> Table:
+        """Return the table on the screen."""
+        table = Table(name, "validation", "difference", "test", "difference", "verdict", "AUC", "CPU s")
+        seeds = lines[0]["mrr"]["runs"]
+        table.title = f"{self.about}: MRR in %, {seeds} seed(s), difference from {self.reference}"
+        for line in lines:
+            cells = []
+            for mrr in (line["val_mrr"], line["mrr"]):
+                spread = f" ± {mrr['std']:.1f}" if mrr["runs"] > 1 else ""
+                cells += [f"{mrr['mean']:.1f}{spread}", f"{mrr['delta']:+.1f} ± {mrr['noise']:.1f}"]
+            more = f"{line['auc']['mean']:.1f}", f"{line['cpu_seconds']['mean']:.0f}"
+            table.add_row(line["value"], *cells, line["verdict"], *more)
+        return table
+
+    def draw(self, lines: Summary, dataset: str, path: Path) -> Path:
+        """Draw the picture."""
+        mrr = {"validation": "val_mrr", "test": "mrr"}
+        return plots.study(lines, mrr, self.bars, f"{dataset}: {self.about}, MRR in %", path)
 
 
-class RecentStore(NeighborStore):
-    """A store that is made of the last snapshots alone, anew whenever one comes.
+@dataclass(frozen=True)
+class PipelineStudy(LinkStudy):
+    """What batches of some sizes cost, and how far their gradient is from that of the whole snapshot.
 
-    UnderGS (technical report), figure 7. Hiding what is old when the full store is read would be another thing: the
-    slots of hidden entries stay empty, though newer ones had to make room for them.
+    Values are numbers of edges, and ``whole``.
+    """
+
+    def units(self, task: LinkTask, base: LinkSettings) -> Iterator[Unit]:
+        """Yield a unit for each size."""
+        for size, settings in self.values.items():
+            batch_size = None if size == self.reference else int(size)
+            entry = Entry(f"pipeline={size}", partial(measure_pipeline, batch_size=batch_size))
+            yield Unit(f"{entry.name}-seed{task.seed}", entry, task.with_settings(settings), score=_score_pipeline)
+
+    def compared(self, runs: Mapping[str, Sequence[UnitRecord]]) -> Iterator[dict[str, Any]]:
+        """Yield for each size the means of its figures."""
+        for value, records in runs.items():
+            yield {"value": value, **_means([record.scorings[0].scores for record in records])}
+
+    def table(self, name: str, lines: Summary) -> Table:
+        """Return the table on the screen."""
+        keys = ("cpu_seconds_epoch", "tape_mb", "gradient_difference")
+        table = Table(self.about, *keys, title=name)
+        for line in lines:
+            table.add_row(line["value"], *(f"{line[key]['mean']:.3g}" for key in keys))
+        return table
+
+    def draw(self, lines: Summary, dataset: str, path: Path) -> Path:
+        """Draw the picture."""
+        seconds = {"CPU s of an epoch's steps": "cpu_seconds_epoch"}
+        return plots.study(lines, seconds, self.bars, f"{dataset}: {self.about}", path)
+
+
+def _means(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    return {key: mean_std([run[key] for run in runs]) for key in runs[0]}
+
+
+def _training_and_scores(record: UnitRecord) -> dict[str, float]:
+    (scoring,), history = record.scorings, record.history
+    val = {f"val_{name}": scoring.val_scores[name] for name in SCORES}
+    names = (*SCORES, "neighbours", "historical_share")
+    training = {"cpu_seconds": history[-1]["cpu_seconds"], "epochs": len(history)}
+    return training | val | {name: scoring.scores[name] for name in names}
+
+
+class LinkAblation(Study):
+    """Studies of UnderGS for links.
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes.
-    history : int
-        Snapshots to keep, empty ones among them; 0: no neighbour at all.
-    **options
-        Of `NeighborStore`.
-
-    Examples
-    --------
-    >>> from dgl_dysign.data import distinct_edges
-    >>> from dgl_dysign.experiments.ablations import RecentStore
-    >>> store = RecentStore(4, history=1, num_neighbors=2)
-    >>> for snapshot, dst in enumerate([1, 2, 3]):
-    ...     store.insert(distinct_edges(snapshot, [0], [dst], num_nodes=4))
-    >>> store.neighbors([0], now=3).node
-    tensor([[ 3, -1]])
+    task : LinkTask
+        The data, and the settings that are varied.
+    studies : mapping
+        By name.
+    seeds : int
+        Models of each value.
     """
 
-    def __init__(self, num_nodes: int, history: int, **options: Any) -> None:
-        super().__init__(num_nodes, **options)
-        self.history = history
-        self._kept: list[SnapshotEdges] = []
+    kind = "study"
 
-    def reset(self) -> None:
-        """Empty the store."""
-        super().reset()
-        self._kept = []
+    def __init__(self, task: LinkTask, studies: Mapping[str, LinkStudy], seeds: int) -> None:
+        self.task, self.studies, self.seeds = task, studies, seeds
 
-    def insert(self, edges: SnapshotEdges) -> None:  # type: ignore[override]
-        """Insert a snapshot, and forget the one that is now too old."""
-        kept = [e for e in [*self._kept, edges] if e.snapshot > edges.snapshot - self.history]
-        self.reset()
-        for old in kept:
-            super().insert(old)
-        self._kept = kept
+    def units(self) -> Iterator[Unit]:
+        """Yield the values of all studies with each seed."""
+        for seed in range(self.seeds):
+            task = self.task.with_seed(seed)
+            for study in self.studies.values():
+                yield from study.units(task, self.task.settings)
 
+    def summarise(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[dict[str, Any]]:
+        """Return one object for each value of each study, over seeds."""
+        places = [(name, value) for name, study in self.studies.items() for value in study.values]
+        runs: dict[str, dict[str, list[UnitRecord]]] = {name: {} for name in self.studies}
+        for (name, value), record in zip(places * self.seeds, records, strict=True):
+            runs[name].setdefault(value, []).append(record)
+        return [
+            {"row": f"{name}: {line['value']}", "study": name, **line}
+            for name, study in self.studies.items()
+            for line in study.compared(runs[name])
+        ]
 
-class CountsOnly(UnderGS):
-    """UnderGS whose vectors are zero, so that nothing but the features of pairs tells candidates apart."""
+    def tables(self, summary: Summary) -> Iterator[Table]:
+        """Return a table for each study."""
+        for name, study in self.studies.items():
+            yield study.table(name, [line for line in summary if line["study"] == name])
 
-    def embed(self, store: NeighborStore, nodes: Tensor, now: int, *_: Any, **__: Any) -> Tensor:
-        """Return zeros."""
-        return self.inputs.table.weight.new_zeros(*nodes.shape, self.out_feats)
-
-
-class Families:
-    """Some families of features that are shared with other models."""
-
-    def __init__(self, shared: CachedFeatures, families: Sequence[str]) -> None:
-        self._shared = shared
-        self._columns = [i for i, name in enumerate(shared.names) if name.split("/")[0] in families]
-        self.names = tuple(shared.names[i] for i in self._columns)
-
-    def reset(self) -> None:
-        """Forget the past, for all who share."""
-        self._shared.reset()
-
-    def observe(self, edges: SnapshotEdges) -> None:
-        """Take in the next snapshot."""
-        self._shared.observe(edges)
-
-    def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        """Return the chosen columns."""
-        return self._shared.features(snapshot, src, dst)[..., self._columns]
+    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
+        """Draw a picture for each study."""
+        dataset = self.task.data.manifest["dataset"]
+        return [
+            study.draw([line for line in summary if line["study"] == name], dataset, folder / f"{name}.png")
+            for name, study in self.studies.items()
+        ]
 
 
-class LinkTask:
-    """The data, its split by time, and the features that all models of a seed share.
+def counts_study(base: LinkSettings, families: Sequence[str]) -> LinkStudy:
+    """Return the study that adds families of features of pairs one after the other, then leaves each out of all."""
+    values = {"none": replace(base, families=())} if base.embeddings else {}
+    for place, family in enumerate(families):
+        name = f"+ {family}" if place < len(families) - 1 else "all"
+        values[name] = replace(base, families=tuple(families[: place + 1]))
+    if len(families) > 2:
+        for family in families:
+            values[f"all but {family}"] = replace(base, families=tuple(f for f in families if f != family))
+    about = "features of pairs" + (", with embeddings" if base.embeddings else " alone")
+    return LinkStudy(about, "all", values)
 
-    Parameters
-    ----------
-    data : TemporalGraph
-        The data.
-    epochs : int
-        Passes over the training snapshots, see `LinkFitConfig`.
+
+def score_variant(task: LinkTask, outcome: Outcome) -> list[Scoring]:
+    """Return the figures of a variant, and what its store gave to read on the test snapshots."""
+    (scoring,) = task.score(outcome)
+    read = neighbours_read(outcome.model.store, task.edges, task.split[2])
+    return [replace(scoring, scores={**scoring.scores, **read})]
+
+
+def _score_pipeline(task: LinkTask, outcome: Outcome) -> list[Scoring]:
+    return [Scoring(outcome.figures)]
+
+
+def compare(curves: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Return the mean difference of the snapshots' MRR from the reference, and two standard errors of it.
+
+    Both have one list of figures by snapshot for each seed. Errors over snapshots and, where there are several seeds,
+    over seeds are added in squares.
     """
-
-    def __init__(self, data: TemporalGraph, epochs: int) -> None:
-        self.data, self.num_nodes = data, data.num_nodes
-        self.edges = [snapshot_edges(data, t) for t in range(data.num_snapshots)]
-        self.split = split_snapshots(data.num_snapshots)
-        self.families = LinkFeatures.of(data).families
-        self.config = LinkFitConfig(epochs=epochs, cache_bytes=0)  # nothing is kept twice
-
-    def begin(self, seed: int) -> None:
-        """Take up a seed: of weights, negatives and dropout."""
-        self.seed = seed
-        self.shared = CachedFeatures(LinkFeatures.of(self.data), LinkFitConfig.cache_bytes)
-
-    def scorer(self, settings: LinkSettings) -> LinkScorer:
-        """Return a scorer with weights as the seed draws them."""
-        features = Families(self.shared, settings.families) if settings.families else None
-        kind = UnderGS if settings.embeddings else CountsOnly
-        names = ("num_neighbors", "filter_ratio", "embedding_dropout", "time_scale", "mass")
-        options: dict[str, Any] = {name: getattr(settings, name) for name in names}
-        options["preset"] = next(name for name, preset in PRESETS.items() if preset.loss == settings.loss)
-        with torch.random.fork_rng([]):
-            torch.manual_seed(self.seed)
-            model = kind(self.num_nodes, pair_feats=len(features.names) if features else 0, **options)
-        return LinkScorer(model, self.store(settings), features)
-
-    def store(self, settings: LinkSettings) -> NeighborStore:
-        """Return an empty store."""
-        names = ("importance", "snapshot_decay", "hop_decay", "num_hops", "num_neighbors")
-        options = {name: getattr(settings, name) for name in names}
-        if settings.history is None:
-            return NeighborStore(self.num_nodes, **options)
-        return RecentStore(self.num_nodes, settings.history, **options)
+    differences = np.array([np.subtract(*pair) for pair in zip(curves, reference, strict=True)])
+    parts = (differences.mean(0), differences.mean(1))
+    errors = [part.std(ddof=1) / len(part) ** 0.5 for part in parts if len(part) > 1]
+    return {"delta": float(differences.mean()), "noise": float(2 * np.linalg.norm(errors)) if errors else 0.0}
 
 
-def fit_and_score(task: LinkTask, settings: LinkSettings) -> dict[str, Any]:
-    """Train one model under the honest protocol; return its figures on validation and test snapshots.
-
-    ``scores`` has the figures in %, those of validation as ``val_...``, and what training took; ``by_snapshot`` the MRR
-    of each snapshot.
-    """
-    scorer = task.scorer(settings)
-    epochs = fit_links(task.edges, scorer, task.split, task.config, task.seed)
-    found: dict[str, Any] = {"cpu_seconds": epochs[-1]["cpu_seconds"], "epochs": len(epochs)}
-    by_snapshot = {}
-    for prefix, part in (("val_", task.split[1]), ("", task.split[2])):
-        sampler = NegativeSampler(task.num_nodes, seed=task.seed)
-        scores = evaluate_links(task.edges, {"": scorer}, part, sampler)[""]
-        found |= {prefix + name: 100 * scores.summary()[name] for name in FIGURES}
-        by_snapshot[prefix + "mrr"] = (100 * scores.by_snapshot()["mrr"]).tolist()
-    found |= neighbours_read(scorer.store, task.edges, task.split[2])
-    return {"scores": found, "by_snapshot": by_snapshot}
+def verdict(line: Mapping[str, Any]) -> str:
+    """Say whether the differences stand out of the noise."""
+    once = " (one seed)" if line["mrr"]["runs"] == 1 else ""
+    clear = {line[key]["delta"] > 0 for key in ("val_mrr", "mrr") if abs(line[key]["delta"]) > line[key]["noise"]}
+    if not clear:
+        return "within noise"
+    return ("mixed" if len(clear) == 2 else "better" if clear.pop() else "worse") + once
 
 
 def neighbours_read(store: NeighborStore, edges: Sequence[SnapshotEdges], snapshots: range) -> dict[str, float]:
@@ -226,9 +339,9 @@ def neighbours_read(store: NeighborStore, edges: Sequence[SnapshotEdges], snapsh
     store.reset()
     for now in edges[: snapshots.stop]:
         if now.snapshot in snapshots:
-            found = store.neighbors(torch.cat([now.src, now.dst]), now.snapshot)
-            nodes, filled = nodes + len(found.node), filled + int(found.mask.sum())
-            old += int((found.age > 1).sum())
+            held = store.neighbors(torch.cat([now.src, now.dst]), now.snapshot)
+            nodes, filled = nodes + len(held.node), filled + int(held.mask.sum())
+            old += int((held.age > 1).sum())
         store.insert(now)
     return {"neighbours": filled / max(1, nodes), "historical_share": 100 * old / max(1, filled)}
 
@@ -238,15 +351,15 @@ class _Gradient(torch.optim.Optimizer):
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__(model.parameters(), {})
-        self.found = torch.empty(0)
+        self.gradient = torch.empty(0)
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Keep the gradient."""
         parameters = self.param_groups[0]["params"]
-        self.found = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+        self.gradient = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
 
 
-def pipeline(task: LinkTask, settings: LinkSettings, batch_size: int | None) -> dict[str, Any]:
+def measure_pipeline(task: LinkTask, batch_size: int | None, **_: Any) -> Outcome:
     """Train for an epoch in batches of a size (None: each snapshot at once); return time, memory and the gradient.
 
     ``cpu_seconds_epoch`` is of the steps alone, features of pairs being known. Of the training snapshot with most
@@ -254,31 +367,31 @@ def pipeline(task: LinkTask, settings: LinkSettings, batch_size: int | None) -> 
     not depend on what ran before), and ``gradient_difference``, the largest difference from the gradient of the whole
     snapshot, relative to its largest entry.
     """
-    scorer = task.scorer(settings)
+    scorer = task.scorer()
     model, largest = scorer.model, (0, -1)  # most rows, and where
-    optimizer = torch.optim.AdamW(model.parameters(), task.config.lr)
+    optimizer = torch.optim.AdamW(model.parameters(), task.settings.training.lr)
 
     def loss(batch: SnapshotBatch) -> Tensor:
         return link_loss(scorer.logits(batch.snapshot, *batch.tensors), model.loss)
 
-    found: dict[str, Any] = {}
-    for measured in (False, True):  # features of pairs are found in the first pass
+    compared: dict[str, float] = {}
+    for measured in (False, True):  # features of pairs are computed in the first pass
         seconds = 0.0
         for snapshot, src, dst in training_queries(task, scorer):
             batches = snapshot_batches(snapshot, batch_size or len(src), src, dst)
             largest = max(largest, (len(src), snapshot))
             if measured and snapshot == largest[1]:
-                found = compare_gradients(model, loss, batches, snapshot_batches(snapshot, len(src), src, dst))
+                compared = compare_gradients(model, loss, batches, snapshot_batches(snapshot, len(src), src, dst))
             model.train()
             started = time.process_time()
             late_snapshot_step(optimizer, batches, loss)
             seconds += time.process_time() - started
-    return {"scores": {"cpu_seconds_epoch": seconds, **found}}
+    return Outcome(figures={"cpu_seconds_epoch": seconds, **compared})
 
 
 def training_queries(task: LinkTask, scorer: LinkScorer) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield the warm edges of each training snapshot beside their negatives; the scorer knows what was before."""
-    sampler = NegativeSampler(task.num_nodes, task.config.num_negatives, seed=task.seed)
+    sampler = NegativeSampler(task.data.num_nodes, task.settings.training.num_negatives, seed=task.seed)
     scorer.reset()
     for edges in task.edges[: task.split[0].stop]:
         queries = sampler.draw(edges)
@@ -318,6 +431,6 @@ def compare_gradients(
     gradients = []
     for part in (batches, whole):
         late_snapshot_step(keep, part, loss)
-        gradients.append(keep.found)
+        gradients.append(keep.gradient)
     difference = (gradients[0] - gradients[1]).abs().max() / gradients[1].abs().max()
     return {"tape_mb": most / 2**20, "gradient_difference": float(difference)}

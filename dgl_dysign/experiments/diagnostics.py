@@ -1,4 +1,4 @@
-"""What a trained row did inside: firing rates, spikes, solver, store, confusion; one JSON file beside its unit."""
+"""What a fitted entry did inside: firing rates, spikes, solver, store, confusion; one JSON file beside its unit."""
 
 from __future__ import annotations
 
@@ -14,18 +14,27 @@ from torch import Tensor
 
 from dgl_dysign.data.row_store import IN_MEMORY, RowStore
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges, snapshot_edges
-from dgl_dysign.evaluation import LinkModel, confusion
-from dgl_dysign.experiments.event_entries import EVENT_ROWS, EventSettings, best_threshold, make_undergs
-from dgl_dysign.experiments.event_task import EventTask
-from dgl_dysign.experiments.link_task import LinkRows
-from dgl_dysign.experiments.node_task import NodeTask, Outcome
+from dgl_dysign.evaluation import confusion
+from dgl_dysign.experiments.entry import Outcome
+from dgl_dysign.experiments.event_task import EventTask, best_threshold
+from dgl_dysign.experiments.link_task import LinkTask
+from dgl_dysign.experiments.node_task import NodeTask
+from dgl_dysign.experiments.record import DIAGNOSTICS_VERSION
 from dgl_dysign.experiments.run_folder import RunFolder
-from dgl_dysign.models import DySIGN, LinkScorer, Snapshot, SpikingUnderGS, evenly_spaced, load_snapshots, preset_store
+from dgl_dysign.models import (
+    DySIGN,
+    EventUnderGS,
+    LinkScorer,
+    Snapshot,
+    SpikingUnderGS,
+    UnderGS,
+    evenly_spaced,
+    load_snapshots,
+    preset_store,
+)
 from dgl_dysign.models.inputs import store_snapshots
 from dgl_dysign.store import NeighborStore
 
-#: Of the files; a report refuses what it does not know.
-SCHEMA = 1
 RASTER_NODES, RASTER_NEURONS = 6, 64
 STORE_NODES, SNAPSHOTS = 8, 40
 _FILLED = 12  # snapshots of rows of nodes that fill a store anew for each
@@ -44,7 +53,7 @@ def save_diagnostics(folder: RunFolder, key: str, found: Mapping[str, Any]) -> P
     key : str
         Of the unit; call it before `RunFolder.save_unit`, so that a finished unit has its diagnostics.
     found : mapping
-        What `node_diagnostics`, `link_diagnostics` or `event_diagnostics` returned.
+        What `node_diagnostics`, `link_diagnostics` or `event_diagnostics` returned, beside ``row``, the entry's name.
 
     Returns
     -------
@@ -60,42 +69,40 @@ def save_diagnostics(folder: RunFolder, key: str, found: Mapping[str, Any]) -> P
     """
     (folder.path / "diagnostics").mkdir(exist_ok=True)
     name = f"diagnostics/{key}.json"
-    folder.write_json(name, {"schema": SCHEMA, "unit": key, **found})
+    folder.write_json(name, {"schema": DIAGNOSTICS_VERSION, "unit": key, **found})
     return folder.path / name
 
 
-def node_diagnostics(task: NodeTask, row: str, outcome: Outcome) -> dict[str, Any]:
-    """Return what a row of a node-classification table did.
+def node_diagnostics(task: NodeTask, outcome: Outcome) -> dict[str, Any]:
+    """Return what an entry of a node-classification table did.
 
     Parameters
     ----------
     task : NodeTask
-        With its split and seed; the snapshots that it holds are dropped, and read again when they are needed.
-    row : str
-        Its name.
+        With its split and seed; its inputs are released, and read again when they are needed.
     outcome : Outcome
         What its training gave.
 
     Returns
     -------
     dict
-        ``row``, ``confusion`` (test nodes) and, for a spiking model, ``firing``, ``solver`` and ``spikes``, if its rows
-        are not on disk: they need those of a whole snapshot in memory; for the rows that read a store, ``store``.
+        ``confusion`` (test nodes) and, for a spiking model, ``firing``, ``solver`` and ``spikes``, if its rows are not
+        on disk: they need those of a whole snapshot in memory; for models that read a store, ``store``.
     """
-    predicted, data = outcome.probabilities.argmax(1), task.data
+    predicted, data = outcome.predicted.argmax(1), task.data
     counts = confusion(task.labels, predicted, task.test, task.num_classes)
-    found: dict[str, Any] = {"row": row, "confusion": [_confusion("test nodes", counts.tolist(), data.class_names)]}
+    diagnostics: dict[str, Any] = {"confusion": [_confusion("test nodes", counts.tolist(), data.class_names)]}
     store = None
-    if row in ("undergs", "spiking-undergs"):
-        store = preset_store(data.num_nodes, **{"directed": data.directed, **task.settings.store})
+    if isinstance(outcome.model, UnderGS | SpikingUnderGS):
+        store = preset_store(data.num_nodes, **(task.store_inputs.store or {}))
     if isinstance(outcome.model, DySIGN) and task.files is None:
         nodes = task.test[:: max(1, len(task.test) // RASTER_NODES)][:RASTER_NODES]
-        vars(task).pop("snapshots", None)  # read again when needed: may be most of the memory
+        task.release()
         indices = _some(data.num_snapshots, SNAPSHOTS if store is None else _FILLED)
-        found |= spiking_diagnostics(outcome.model, _node_reader(task, store), indices, nodes)
+        diagnostics |= spiking_diagnostics(outcome.model, _node_reader(task, store), indices, nodes)
     if store is not None:
-        found["store"] = store_contents(store, partial(snapshot_edges, data), data.num_snapshots)
-    return found
+        diagnostics["store"] = store_contents(store, partial(snapshot_edges, data), data.num_snapshots)
+    return diagnostics
 
 
 def _node_reader(task: NodeTask, store: NeighborStore | None) -> Read:
@@ -105,22 +112,19 @@ def _node_reader(task: NodeTask, store: NeighborStore | None) -> Read:
     return lambda t: store_snapshots(data, store, [t], hops=s.hops, device=task.device)[0]
 
 
-def link_diagnostics(task: LinkRows, row: str, model: LinkModel) -> dict[str, Any]:
-    """Return what a row of a link table did: ``row``, ``store`` of learned ones, what neurons of spiking ones did.
+def link_diagnostics(task: LinkTask, outcome: Outcome) -> dict[str, Any]:
+    """Return what a link scorer did: ``store``, and of spiking ones what their neurons did.
 
     Parameters
     ----------
-    task : LinkRows
+    task : LinkTask
         With its seed.
-    row : str
-        Its name.
-    model : LinkModel
-        As trained; its state is empty afterwards.
+    outcome : Outcome
+        Whose model is a `LinkScorer`, as trained; its state is empty afterwards.
     """
-    if not isinstance(model, LinkScorer):
-        return {"row": row}
-    store, network, snapshots = model.store, model.model, len(task.edges)
-    found: dict[str, Any] = {"row": row}
+    scorer: LinkScorer = outcome.model
+    store, network, snapshots = scorer.store, scorer.model, len(task.edges)
+    diagnostics: dict[str, Any] = {}
     if isinstance(network, SpikingUnderGS):
         nodes = torch.tensor(busy_nodes(task.edges.__getitem__, snapshots, store.num_nodes, RASTER_NODES)[0])
         store.reset()
@@ -130,50 +134,45 @@ def link_diagnostics(task: LinkRows, row: str, model: LinkModel) -> dict[str, An
                 store.insert(task.edges[earlier])
             return network.snapshot(store, t + 1)
 
-        found |= spiking_diagnostics(network, read, _some(snapshots, SNAPSHOTS), nodes)
-    found["store"] = store_contents(store, task.edges.__getitem__, snapshots)
-    model.reset()
-    return found
+        diagnostics |= spiking_diagnostics(network, read, _some(snapshots, SNAPSHOTS), nodes)
+    diagnostics["store"] = store_contents(store, task.edges.__getitem__, snapshots)
+    scorer.reset()
+    return diagnostics
 
 
-def event_diagnostics(task: EventTask, settings: EventSettings, row: str, scores: Tensor) -> dict[str, Any]:
-    """Return what a row of a table about labels of events did.
+def event_diagnostics(task: EventTask, outcome: Outcome) -> dict[str, Any]:
+    """Return what an entry of a table about labels of events did.
 
     Parameters
     ----------
     task : EventTask
         The events.
-    settings : EventSettings
-        Of all rows.
-    row : str
-        Its name.
-    scores : Tensor
-        Of all events, ``(E,)``.
+    outcome : Outcome
+        With scores of all events.
 
     Returns
     -------
     dict
-        ``row``, ``confusion`` (test events; called positive by the threshold that was most often right on validation,
-        and as the 1 % with the highest scores) and, for the rows of UnderGS, ``store``.
+        ``confusion`` (test events; called positive by the threshold that was most often right on validation, and as
+        the 1 % with the highest scores) and, for UnderGS, ``store``.
     """
-    test, val = task.parts["test"], task.parts["val"]
+    scores, test, val = outcome.predicted, task.parts["test"], task.parts["val"]
     true, rated = (task.label[test] == 1).long(), scores[test].double()
     threshold = best_threshold(scores[val].double(), task.label[val] == 1)
     top = torch.zeros_like(true)
     top[rated.argsort(descending=True, stable=True)[: max(1, round(0.01 * len(test)))]] = 1
     rules = {"threshold chosen on validation": (rated >= threshold).long(), "the 1 % with the highest scores": top}
     every, names = torch.arange(len(true)), ("no", "yes")
-    found: dict[str, Any] = {
-        "row": row,
+    diagnostics: dict[str, Any] = {
         "confusion": [
             _confusion(f"test events, {rule}", confusion(true, called, every, 2).tolist(), names)
             for rule, called in rules.items()
         ],
     }
-    if row.startswith("undergs"):
-        _, store = make_undergs(task, settings, 0, **getattr(EVENT_ROWS[row], "keywords", {}))
-        found["store"] = store_contents(store, partial(_distinct, task), task.num_snapshots)
-    return found
+    if isinstance(outcome.model, EventUnderGS):
+        store = outcome.model.undergs.store(num_hops=task.settings.num_hops)
+        diagnostics["store"] = store_contents(store, partial(_distinct, task), task.num_snapshots)
+    return diagnostics
 
 
 def _distinct(task: EventTask, snapshot: int) -> SnapshotEdges:

@@ -1,84 +1,128 @@
-"""The rows of tables of link figures: counting, classifiers on counts, and UnderGS in its forms."""
+"""Links of one data set, split by time: what every entry of a table or an ablation about them shares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from dgl_dysign.baselines import CountLinks, link_reference_models
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import LinkModel, LinkScores, NegativeSampler, evaluate_links, split_snapshots
+from dgl_dysign.experiments.entry import Outcome, Shared, Task
+from dgl_dysign.experiments.link_variants import CountsOnly, RecentStore, SomeFeatures
+from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import LinkScorer, SpikingUnderGS, UnderGS
+from dgl_dysign.models.undergs import PRESETS
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.pairs.cached_features import CachedFeatures
+from dgl_dysign.store import NeighborStore
 from dgl_dysign.training import distributed
-from dgl_dysign.training.count_fit import fit_counts
-from dgl_dysign.training.links import LinkFitConfig, fit_links
+from dgl_dysign.training.links import LinkFitConfig
 from dgl_dysign.training.live_update import LiveLinkScorer
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
-REFERENCES = tuple(link_reference_models(1))
-COUNTING = ("logistic-regression", "boosted-trees", "boosted-trees-all")
 AGGREGATORS = ("gcn", "sage", "gat", "gin", "mixer")
-LEARNED = (
-    "undergs-paper", "undergs-no-counts", "undergs", *(f"undergs-{name}" for name in AGGREGATORS), "spiking-undergs",
-)  # fmt: skip
-LINK_ROWS = (*REFERENCES, *COUNTING, *LEARNED)
 FIGURES = ("mrr", "hits@1", "hits@3", "hits@10", "auc", "list_auc", "ap")
-OnEpoch = Callable[[dict[str, float]], None]
+SCORES = (*FIGURES, "mrr_pooled")
 
 
 @dataclass(frozen=True)
-class LinkRowSettings:
-    """What every row of a table shares.
+class LinkSettings:
+    """UnderGS for links and its training; an entry or a variant is another one of these.
 
     Parameters
     ----------
+    importance, snapshot_decay, hop_decay : optional
+        Of the store; default: as the preset has it, for `hop_decay` as `NeighborStore` has it.
+    filter_ratio, embedding_dropout, time_scale, mass, loss : optional
+        Of the model, see `dgl_dysign.models.UnderGS`; default: as the preset has it.
+    num_hops, num_neighbors : int, default 2 and 16
+        Of the store.
+    history : int, optional
+        Snapshots that the store is made of; default: all.
+    families : tuple of str, optional
+        Of `LinkFeatures`; default: all under the preset ``"default"``, none under ``"paper"``.
+    embeddings : bool, default True
+        Whether the scorer sees vectors of the store's neighbours.
     preset : {"default", "paper"}, default "default"
-        Of the learned rows; under ``"paper"`` none of them sees features of pairs.
-    hidden_feats, num_neighbors, num_hops : int, default 64, 16 and 2
-        Of the models and their store.
+        Of what is not named.
+    hidden_feats : int, default 64
+        Of the model.
     aggregator : str, default "gcn"
-        Of the rows that do not name one.
-    snapshot_decay, importance : optional
-        Of the store; default: as the preset has it.
+        Of the model.
+    spiking : bool, default False
+        Whether the model is `SpikingUnderGS`.
     training : LinkFitConfig
-        How learned rows are trained.
+        How models are trained.
     num_negatives : int, default 100
         Negatives an edge in evaluation.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> base = LinkSettings.base("paper", families=("pair", "walks"))
+    >>> base.snapshot_decay, replace(base, num_hops=1, history=5).key(base)
+    (0.05, 'num_hops=1,history=5')
     """
 
+    importance: str | None = None
+    snapshot_decay: float | None = None
+    filter_ratio: float | None = None
+    embedding_dropout: float | None = None
+    time_scale: float | str | None = None
+    mass: bool | None = None
+    loss: str | None = None
+    hop_decay: float | None = None
+    num_hops: int = 2
+    num_neighbors: int = 16
+    history: int | None = None
+    families: tuple[str, ...] | None = None
+    embeddings: bool = True
     preset: str = "default"
     hidden_feats: int = 64
-    num_neighbors: int = 16
-    num_hops: int = 2
     aggregator: str = "gcn"
-    snapshot_decay: float | None = None
-    importance: str | None = None
+    spiking: bool = False
     training: LinkFitConfig = field(default_factory=LinkFitConfig)
     num_negatives: int = 100
 
+    @classmethod
+    def base(cls, name: str, families: tuple[str, ...], **more: Any) -> LinkSettings:
+        """Return ``paper``, ``no-counts`` (the default preset without features of pairs) or ``default``, all named."""
+        values = asdict(PRESETS["paper" if name == "paper" else "default"])
+        return cls(**values, hop_decay=0.1, families=families if name == "default" else (), **more)
 
-class LinkRows:
-    """Trains and scores rows on one data set, all on the same queries for a seed.
+    def key(self, base: LinkSettings) -> str:
+        """Return what differs from a base, as the name of a file."""
+        changed = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        parts = [(name, value) for name, value in changed if value != getattr(base, name)]
+        return ",".join(f"{name}={'+'.join(v) if isinstance(v, tuple) else v}" for name, v in parts) or "base"
+
+    def named(self, *names: str) -> dict[str, Any]:
+        """Return those of some values that are not left to the preset."""
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+class LinkTask(Task):
+    """Links of one data set with a seed; all entries are asked the same queries for a seed.
 
     Parameters
     ----------
     data : TemporalGraph
         The data.
-    settings : LinkRowSettings
-        What the rows share.
+    settings : LinkSettings
+        What the entries share.
     device : str, default "cpu"
         Of the models and their stores.
+    protocol : str, default "honest"
+        One of `dgl_dysign.evaluation.link_scores.PROTOCOLS`.
+    historical : sequence of float, default (0.0,)
+        Shares of negatives that are past destinations of the source; outcomes are scored for each.
 
     Attributes
     ----------
@@ -86,100 +130,138 @@ class LinkRows:
         Training, validation and test snapshots.
     """
 
-    def __init__(self, data: TemporalGraph, settings: LinkRowSettings, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        data: TemporalGraph,
+        settings: LinkSettings,
+        device: str = "cpu",
+        protocol: str = "honest",
+        historical: Sequence[float] = (0.0,),
+    ) -> None:
         self.data, self.settings, self.device = data, settings, device
+        self.protocol, self.historical = protocol, tuple(historical)
         self.split = split_snapshots(data.num_snapshots)
-        self.begin(0)
+        self._edges = Shared(self._read_edges)
+        self._features = Shared(self._new_features)
 
-    def begin(self, seed: int) -> None:
-        """Take up a seed: of weights, dropout and negatives; rows share its features of pairs."""
-        self.seed = seed
-        vars(self).pop("features", None)
+    def with_seed(self, seed: int) -> LinkTask:
+        """Return the task with the seed of weights, dropout and negatives; its entries share features of pairs."""
+        return self._with(seed=seed, _features=Shared(self._new_features))
 
-    @cached_property
+    def with_settings(self, settings: LinkSettings) -> LinkTask:
+        """Return the task under other settings."""
+        return self._with(settings=settings)
+
+    def release(self) -> None:
+        """Drop edges and features of pairs."""
+        self._edges.release()
+        self._features.release()
+
+    @property
     def features(self) -> CachedFeatures:
         """Features of pairs."""
+        return self._features.get()
+
+    def _new_features(self) -> CachedFeatures:
         return CachedFeatures(LinkFeatures.of(self.data), self.settings.training.cache_bytes)
 
-    @cached_property
+    @property
     def edges(self) -> Sequence[SnapshotEdges]:
-        """All snapshots: much smaller than the features of their candidates, and read for every row and epoch."""
+        """All snapshots: much smaller than the features of their candidates, and read for every entry and epoch."""
+        return self._edges.get()
+
+    def _read_edges(self) -> Sequence[SnapshotEdges]:
         return [snapshot_edges(self.data, t) for t in range(self.data.num_snapshots)]
 
-    def model(self, row: str, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> tuple[LinkModel, Any]:
-        """Return the trained model of a row and the history of its training (empty where there is none)."""
-        if row in REFERENCES:
-            return link_reference_models(self.data.num_nodes, self.seed)[row], []
-        if row in COUNTING:
-            kind = "logistic" if row == "logistic-regression" else "trees"
-            columns = self.features.names if row == "boosted-trees-all" else None
-            counting = CountLinks(self.features, kind, columns, self.seed)
-            training = self.settings.training
-            fit_counts(self.edges, counting, self.data.num_nodes, self.split[0], training, self.seed)
-            return counting, []
-        scorer = self.scorer(row)
-        return scorer, fit_links(
-            self.edges, scorer, self.split, self.settings.training, self.seed, checkpoint, on_epoch
-        )
+    def begin_unit(self) -> None:
+        """Begin to count `borrowed_seconds`."""
+        self.features.new_user()
 
-    def scorer(self, row: str) -> LinkScorer:
-        """Return the scorer of a learned row with weights as the seed draws them."""
-        s = self.settings
-        preset = "paper" if row == "undergs-paper" else s.preset
-        features = None if preset == "paper" or row == "undergs-no-counts" else self.features
+    @property
+    def borrowed_seconds(self) -> float:
+        """CPU seconds of features that an earlier entry computed."""
+        return self.features.saved_seconds
+
+    def scorer(self) -> LinkScorer:
+        """Return the scorer of the settings, with weights as the seed draws them."""
+        s, preset = self.settings, self._preset
+        features = self._chosen_features()
         options: dict[str, Any] = {"preset": preset, "pair_feats": len(features.names) if features else 0}
-        aggregator = row.removeprefix("undergs-") if row.removeprefix("undergs-") in AGGREGATORS else s.aggregator
         with torch.random.fork_rng([]):
             torch.manual_seed(self.seed)
             model: UnderGS | SpikingUnderGS
-            if row == "spiking-undergs":
+            if s.spiking:
                 model = SpikingUnderGS(self.data.num_nodes, s.hidden_feats, **options)
             else:
-                options["num_neighbors"] = s.num_neighbors
-                model = UnderGS(self.data.num_nodes, s.hidden_feats, aggregator, **options)
-        store: dict[str, Any] = {"num_neighbors": s.num_neighbors, "num_hops": s.num_hops}
-        if preset == s.preset:  # the report's own row keeps the report's values
-            changed = {"snapshot_decay": s.snapshot_decay, "importance": s.importance}
-            store |= {name: value for name, value in changed.items() if value is not None}
+                options |= s.named("num_neighbors", "filter_ratio", "embedding_dropout", "time_scale", "mass")
+                kind = UnderGS if s.embeddings else CountsOnly
+                model = kind(self.data.num_nodes, s.hidden_feats, s.aggregator, **options)
         model = model.to(self.device)
-        return LinkScorer(model, model.store(**store).to(self.device), features)
+        return LinkScorer(model, self.store().to(self.device), features)
 
-    def evaluate(self, model: LinkModel, protocol: str, historical: float) -> LinkScores:
+    def store(self) -> NeighborStore:
+        """Return an empty store."""
+        s, preset = self.settings, PRESETS[self._preset]
+        options: dict[str, Any] = {"importance": preset.importance, "snapshot_decay": preset.snapshot_decay}
+        options |= s.named("importance", "snapshot_decay", "hop_decay", "num_hops", "num_neighbors")
+        if s.history is None:
+            return NeighborStore(self.data.num_nodes, **options)
+        return RecentStore(self.data.num_nodes, s.history, **options)
+
+    @property
+    def _preset(self) -> str:
+        s = self.settings
+        return next((name for name, preset in PRESETS.items() if preset.loss == s.loss), s.preset)
+
+    def _chosen_features(self) -> CachedFeatures | SomeFeatures | None:
+        s = self.settings
+        if s.families is None:
+            return None if s.preset == "paper" else self.features
+        return SomeFeatures(self.features, s.families) if s.families else None
+
+    def evaluate(self, model: LinkModel, historical: float = 0.0) -> LinkScores:
         """Score a model on validation and test snapshots."""
-        if protocol == "live-update" and isinstance(model, LinkScorer):
+        if self.protocol == "live-update" and isinstance(model, LinkScorer):
             model = LiveLinkScorer(model, self.settings.training, self.seed)
-        if protocol == "undergs-released" and getattr(model, "features", None) is not None:
-            model = _Late(model)
+        if self.protocol == "undergs-released" and getattr(model, "features", None) is not None:
+            model = _ForNextSnapshot(model)
         elif isinstance(model, LinkScorer):
             model = distributed.DividedScorer(model)
         s, snapshots = self.settings, range(self.split[1][0], self.split[2][-1] + 1)
-        among = s.training.among
-        sampler = NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among)
-        return evaluate_links(self.edges, {"": model}, snapshots, sampler, protocol)[""]
+        sampler = NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)
+        return evaluate_links(self.edges, {"": model}, snapshots, sampler, self.protocol)[""]
 
-    def figures(self, scores: LinkScores) -> dict[str, Any]:
-        """Return the figures of the test snapshots in %, those of validation as ``val_...``, and MRR by snapshot."""
-        found: dict[str, Any] = {}
-        for prefix, snapshots in (("val_", self.split[1]), ("", self.split[2])):
-            for kind in (True, False):
-                columns = _part(scores.by_snapshot(kind), snapshots)
-                edges = columns["edges"]
-                if not kind:
-                    found[f"{prefix}cold_edges"] = int(edges.sum())
-                    found[f"{prefix}cold_mrr"] = 100 * float(columns["mrr"].mean()) if len(edges) else None
-                    continue
-                if not len(edges):
-                    raise ConfigError(f"no warm edge in the snapshots {snapshots[0]} to {snapshots[-1]}")
-                found[f"{prefix}edges"] = int(edges.sum())
-                found |= {prefix + name: 100 * float(columns[name].mean()) for name in FIGURES}
-                found[f"{prefix}mrr_pooled"] = 100 * float(np.average(columns["mrr"], weights=edges))
-                found[f"{prefix}by_snapshot"] = {
-                    "snapshot": columns["snapshot"].tolist(), "mrr": (100 * columns["mrr"]).tolist(),
-                }  # fmt: skip
-        return found
+    def score(self, outcome: Outcome) -> list[Scoring]:
+        """Return figures in %, for each share of historical negatives."""
+        scorings = []
+        for share in self.historical:
+            scores = self.evaluate(outcome.model, share)
+            (val, val_mrr), (test, mrr) = (_figures(scores, part) for part in self.split[1:])
+            over_time = {"val": val_mrr, "test": mrr}
+            scorings.append(Scoring(test, val, {"historical": share}, scores.protocol, over_time))
+        return scorings
 
 
-class _Late:
+def _figures(scores: LinkScores, snapshots: range) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Return the figures of some snapshots, and the MRR of each."""
+    warm, cold = (_part(scores.by_snapshot(kind), snapshots) for kind in (True, False))
+    if not len(warm["edges"]):
+        raise ConfigError(f"no warm edge in the snapshots {snapshots[0]} to {snapshots[-1]}")
+    figures: dict[str, float] = {"edges": int(warm["edges"].sum())}
+    figures |= {name: 100 * float(warm[name].mean()) for name in FIGURES}
+    figures["mrr_pooled"] = 100 * float(np.average(warm["mrr"], weights=warm["edges"]))
+    figures["cold_edges"] = int(cold["edges"].sum())
+    if len(cold["edges"]):
+        figures["cold_mrr"] = 100 * float(cold["mrr"].mean())
+    return figures, {"snapshot": warm["snapshot"].tolist(), "mrr": (100 * warm["mrr"]).tolist()}
+
+
+def _part(columns: dict[str, np.ndarray], snapshots: range) -> dict[str, np.ndarray]:
+    inside = (columns["snapshot"] >= snapshots[0]) & (columns["snapshot"] <= snapshots[-1])
+    return {name: values[inside] for name, values in columns.items()}
+
+
+class _ForNextSnapshot:
     """Asks a model about the next snapshot: features refuse a question about one that they have observed.
 
     For the leaking protocol alone, which observes a snapshot before it asks about it.
@@ -191,14 +273,3 @@ class _Late:
     def score(self, snapshot: int, src: torch.Tensor, dst: torch.Tensor) -> torch.Tensor:
         """Score as if the snapshot asked about were over."""
         return self._score(snapshot + 1, src, dst)
-
-
-def _part(columns: dict[str, np.ndarray], snapshots: range) -> dict[str, np.ndarray]:
-    inside = (columns["snapshot"] >= snapshots[0]) & (columns["snapshot"] <= snapshots[-1])
-    return {name: values[inside] for name, values in columns.items()}
-
-
-def with_training(settings: LinkRowSettings, **changes: Any) -> LinkRowSettings:
-    """Return settings with another training; values of None change nothing."""
-    given = {name: value for name, value in changes.items() if value is not None}
-    return replace(settings, training=replace(settings.training, **given))

@@ -1,10 +1,14 @@
-"""The rows of a node-classification table: Dy-SIGN and everything it is compared with, under one protocol."""
+"""The entries of a node-classification table: Dy-SIGN and everything it is compared with, under one protocol.
+
+Each function fits one of them; ``run`` holds the ``checkpoint`` and ``on_epoch`` of `Entry.fit`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,32 +16,26 @@ from torch import Tensor, nn
 from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, majority_class, propagate_labels
 from dgl_dysign.data.row_store import IN_MEMORY, row_blocks
 from dgl_dysign.evaluation import f1_scores
-from dgl_dysign.experiments.node_task import NodeSettings, NodeTask, Outcome, Recipe
+from dgl_dysign.experiments.diagnostics import node_diagnostics
+from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outcome, by_name
+from dgl_dysign.experiments.node_task import NodeTask, Recipe
 from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_spaced, preset_store
 from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshots
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.nodes import FitConfig, fit
 
-__all__ = ["FEATURE_ONLY", "LABEL_AWARE", "ROWS", "NodeSettings", "NodeTask", "Outcome", "Recipe", "Row", "node_scores"]
-
-FEATURE_ONLY = "feature-only: training labels enter through the loss alone"
-LABEL_AWARE = "label-aware: training labels are an input too, masked so that no node sees its own"
-
-
-Row = Callable[[NodeTask, "Path | None"], Outcome]
-
 
 def _one_hot(task: NodeTask, classes: Tensor) -> Tensor:
     return nn.functional.one_hot(classes, task.num_classes).float()
 
 
-def majority(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+def majority(task: NodeTask, **_: Any) -> Outcome:
     """Answer with the most frequent class."""
     return Outcome(_one_hot(task, majority_class(task.labels, task.train, len(task.labels))))
 
 
-def label_propagation(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+def label_propagation(task: NodeTask, **_: Any) -> Outcome:
     """Label propagation, its decay chosen on validation."""
     best, chosen, found = -1.0, 0.0, None
     for decay in task.settings.propagation_decays:
@@ -50,7 +48,10 @@ def label_propagation(task: NodeTask, checkpoint: Path | None = None) -> Outcome
 
 
 def _fit_rows(
-    task: NodeTask, make: Callable[[int, int, Recipe], nn.Module], label_aware: bool, path: Path | None
+    task: NodeTask,
+    make: Callable[[int, int, Recipe], nn.Module],
+    label_aware: bool,
+    run: Any,
 ) -> Outcome:
     """Train a model that takes rows of the last snapshot's features, and of the label features."""
     recipe = task.settings.recipe(label_aware)
@@ -58,16 +59,11 @@ def _fit_rows(
     with torch.random.fork_rng([]):
         torch.manual_seed(task.seed)
         model = make(inputs[0].shape[1], inputs[1].shape[1] if label_aware else 0, recipe).to(task.device)
-    history = fit(
-        model,
-        lambda nodes: model(*(x[nodes] for x in inputs)),
-        task.labels,
-        task.train,
-        task.val,
-        recipe.training,
-        task.seed,
-        path,
-    )
+
+    def logits(nodes: Tensor) -> Tensor:
+        return model(*(x[nodes] for x in inputs))
+
+    history = fit(model, logits, task.labels, task.train, task.val, recipe.training, task.seed, **run)
     with torch.no_grad():
         blocks = [slice(None)] if task.files is None else row_blocks(len(task.labels), inputs[0].shape[1])
         probabilities = torch.cat([model(*(x[rows] for x in inputs)) for rows in blocks]).softmax(1)
@@ -85,30 +81,23 @@ class _Joined(nn.Module):
         return self.linear(torch.cat(inputs, 1))
 
 
-def logistic_regression(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = False) -> Outcome:
+def logistic_regression(task: NodeTask, label_aware: bool = False, **run: Any) -> Outcome:
     """Logistic regression on the last snapshot's features."""
-    return _fit_rows(task, lambda d, e, r: _Joined(d, e, task.num_classes, r.feat_dropout), label_aware, checkpoint)
+    return _fit_rows(task, lambda d, e, r: _Joined(d, e, task.num_classes, r.feat_dropout), label_aware, run)
 
 
-def relu_network(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = False) -> Outcome:
+def relu_network(task: NodeTask, label_aware: bool = False, **run: Any) -> Outcome:
     """Dy-SIGN's inputs and read-out, with ReLU in place of the spiking equilibrium."""
     s = task.settings
 
     def make(in_feats: int, label_feats: int, recipe: Recipe) -> ReLUNetwork:
-        return ReLUNetwork(
-            in_feats,
-            s.hidden,
-            task.num_classes,
-            label_feats,
-            s.label_hidden,
-            feat_dropout=recipe.feat_dropout,
-            dropout=recipe.dropout,
-        )
+        dropout = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout}
+        return ReLUNetwork(in_feats, s.hidden, task.num_classes, label_feats, s.label_hidden, **dropout)
 
-    return _fit_rows(task, make, label_aware, checkpoint)
+    return _fit_rows(task, make, label_aware, run)
 
 
-def gcn(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+def gcn(task: NodeTask, **_: Any) -> Outcome:
     """GCN on each snapshot with a concatenated read-out, full batch."""
     s = task.settings
     with torch.random.fork_rng([task.device] if task.device.type == "cuda" else []):
@@ -128,7 +117,7 @@ def gcn(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
         return Outcome(model(task.snapshots).softmax(1), history, model=model)
 
 
-def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = False) -> Outcome:
+def dysign(task: NodeTask, label_aware: bool = False, **run: Any) -> Outcome:
     """Dy-SIGN: trained at the equilibrium, scored as the spiking network it is."""
     model = task.dysign(label_aware)
     label_feat = task.label_feat if label_aware else None
@@ -137,16 +126,16 @@ def dysign(task: NodeTask, checkpoint: Path | None = None, label_aware: bool = F
         history = _fit_full_batch(task, model, config, label_feat)
     else:
         cache = EquilibriumCache(model, task.snapshots, label_feat, task.files)
-        history = fit(model, cache, task.labels, task.train, task.val, config, task.seed, checkpoint)
+        history = fit(model, cache, task.labels, task.train, task.val, config, task.seed, **run)
         del cache
     spiking = node_scores(task, model, task.snapshots, label_feat, simulate=True)
     solved = node_scores(task, model, task.snapshots, label_feat, simulate=False) if model.conv.lif.leak <= 1 else None
     finish = task.smoothed if label_aware else (lambda probabilities: probabilities)
-    extra = {}
+    figures = {}
     if solved is not None:  # above leak 1 there is no equilibrium to compare with
         at_equilibrium = f1_scores(task.labels, finish(solved).argmax(1), task.test)
-        extra = {f"{name}_at_equilibrium": value for name, value in at_equilibrium.items()}
-    return Outcome(finish(spiking), history, extra, model)
+        figures = {f"{name}_at_equilibrium": value for name, value in at_equilibrium.items()}
+    return Outcome(finish(spiking), history, figures, model=model)
 
 
 @torch.no_grad()
@@ -163,10 +152,10 @@ def node_scores(
     return model(snapshots, label_feat, simulate, rows).softmax(1)
 
 
-def spiking_undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+def spiking_undergs(task: NodeTask, **run: Any) -> Outcome:
     """Dy-SIGN's equilibrium over the entries of UnderGS's store: trained and scored as Dy-SIGN is."""
     s, recipe, data = task.settings, task.settings.feature_only, task.data
-    store = preset_store(data.num_nodes, **{"directed": data.directed, **s.store})
+    store = preset_store(data.num_nodes, **(task.store_inputs.store or {}))
     indices = evenly_spaced(data.num_snapshots, s.snapshots)
     snapshots = store_snapshots(data, store, indices, hops=s.hops, device=task.device)
     options = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model}
@@ -181,16 +170,16 @@ def spiking_undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
             **options,
         ).to(task.device)
     cache = EquilibriumCache(model, snapshots, files=task.files)
-    history = fit(model, cache, task.labels, task.train, task.val, recipe.training, task.seed, checkpoint)
+    history = fit(model, cache, task.labels, task.train, task.val, recipe.training, task.seed, **run)
     del cache
     return Outcome(node_scores(task, model, snapshots, None, simulate=True), history, model=model)
 
 
-def undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
+def undergs(task: NodeTask, **run: Any) -> Outcome:
     """UnderGS over its store at the last snapshot, not spiking."""
     s, recipe, data = task.settings, task.settings.feature_only, task.data
-    options = {"directed": data.directed, **s.store}
-    store = fill_store(preset_store(data.num_nodes, **options), data, task.last).to(task.device)
+    store = preset_store(data.num_nodes, **(task.store_inputs.store or {}))
+    store = fill_store(store, data, task.last).to(task.device)
     feat = scaled_features(data, task.last).to(task.device)
     with torch.random.fork_rng([]):
         torch.manual_seed(task.seed)
@@ -206,7 +195,7 @@ def undergs(task: NodeTask, checkpoint: Path | None = None) -> Outcome:
     def logits(nodes: Tensor) -> Tensor:
         return model.classify(model.embed(store, nodes, task.last, node_feat=feat))
 
-    history = fit(model, logits, task.labels, task.train, task.val, recipe.training, task.seed, checkpoint)
+    history = fit(model, logits, task.labels, task.train, task.val, recipe.training, task.seed, **run)
     with torch.no_grad():
         found = torch.cat([logits(part) for part in torch.arange(data.num_nodes, device=task.device).split(4096)])
     return Outcome(found.softmax(1), history, model=model)
@@ -235,17 +224,48 @@ def _fit_full_batch(
     return history
 
 
-#: Every row by its name: how it is trained, and its protocol.
-ROWS: dict[str, tuple[Row, str]] = {
-    "majority": (majority, FEATURE_ONLY),
-    "logistic-regression": (logistic_regression, FEATURE_ONLY),
-    "relu-network": (relu_network, FEATURE_ONLY),
-    "gcn": (gcn, FEATURE_ONLY),
-    "dysign": (dysign, FEATURE_ONLY),
-    "undergs": (undergs, FEATURE_ONLY),
-    "spiking-undergs": (spiking_undergs, FEATURE_ONLY),
-    "label-propagation": (label_propagation, LABEL_AWARE),
-    "label-aware-logistic": (partial(logistic_regression, label_aware=True), LABEL_AWARE),
-    "label-aware-relu": (partial(relu_network, label_aware=True), LABEL_AWARE),
-    "dysign-label-aware": (partial(dysign, label_aware=True), LABEL_AWARE),
-}
+def save_nodes(task: NodeTask, outcome: Outcome, folder: Path, reads: str = "inputs") -> None:
+    """Write a model folder that predicts what was scored; ``reads`` names how the task's model reads its data."""
+    outcome.model.save_pretrained(folder, task.data, getattr(task, reads), overwrite=True)
+
+
+def default_entries() -> dict[str, Entry]:
+    """Return every entry of a table by name.
+
+    Examples
+    --------
+    >>> list(default_entries())[:3]
+    ['majority', 'logistic-regression', 'relu-network']
+    """
+
+    def reference(name: str, fit: Callable[..., Outcome], protocol: str = FEATURE_ONLY) -> Entry:
+        return Entry(name, fit, protocol, check=check, diagnose=node_diagnostics)
+
+    def ours(name: str, fit: Callable[..., Outcome], reads: str, protocol: str = FEATURE_ONLY, **more: Any) -> Entry:
+        save = partial(save_nodes, reads=reads)
+        return Entry(name, fit, protocol, learns=True, check=check, save=save, diagnose=node_diagnostics, **more)
+
+    def check(task: NodeTask) -> object:
+        return task.dysign()
+
+    return by_name(
+        [
+            reference("majority", majority),
+            reference("logistic-regression", logistic_regression),
+            reference("relu-network", relu_network),
+            reference("gcn", gcn),
+            ours("dysign", dysign, "inputs", pictured=True),
+            ours("undergs", undergs, "store_inputs"),
+            ours("spiking-undergs", spiking_undergs, "store_inputs"),
+            reference("label-propagation", label_propagation, LABEL_AWARE),
+            reference("label-aware-logistic", partial(logistic_regression, label_aware=True), LABEL_AWARE),
+            reference("label-aware-relu", partial(relu_network, label_aware=True), LABEL_AWARE),
+            ours(
+                "dysign-label-aware",
+                partial(dysign, label_aware=True),
+                "label_aware_inputs",
+                LABEL_AWARE,
+                pictured=True,
+            ),
+        ]
+    )

@@ -1,17 +1,19 @@
-"""One data set of labelled nodes, and what is the same for all rows of a table about it."""
+"""Labelled nodes of one data set, a split of them, and what all entries of a table about them share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.row_store import RowFiles
+from dgl_dysign.evaluation import confusion, f1_scores
+from dgl_dysign.experiments.entry import Outcome, Shared, Task
+from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
 from dgl_dysign.models.inputs import graph_at
 from dgl_dysign.training.nodes import FitConfig
@@ -36,7 +38,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """What is the same for all rows of a table.
+    """What is the same for all entries of a table.
 
     Parameters
     ----------
@@ -59,13 +61,13 @@ class NodeSettings:
     model : dict
         Further arguments of `dgl_dysign.models.DySIGN`.
     feature_only, label_aware : Recipe
-        Of the two kinds of rows, the GCN excepted. Label-aware rows want a stronger weight decay: what they may learn
-        from the features by heart they would else believe more than the labels around them.
+        Of the two kinds of entries, the GCN excepted. Label-aware ones need a stronger weight decay: else they overfit
+        the features and rely too little on the labels around a node.
     full_batch_epochs : int, default 0
         Train Dy-SIGN on the full batch with its layer's own gradient for so many steps; 0: in mini-batches with a
         cached equilibrium and the one-step gradient.
     store : dict
-        Arguments of `dgl_dysign.store.NeighborStore` for the two rows that read a store.
+        Arguments of `dgl_dysign.store.NeighborStore` for the two entries that read a store.
     store_hidden : int, default 128
         Width of UnderGS.
     scaling : str, default "standard"
@@ -96,33 +98,28 @@ class NodeSettings:
     scaling: str = "standard"
 
     def recipe(self, label_aware: bool) -> Recipe:
-        """Return the recipe of a kind of rows."""
+        """Return the recipe of a kind of entries."""
         return self.label_aware if label_aware else self.feature_only
 
 
-@dataclass
-class Outcome:
-    """What a row gives: probabilities of all nodes, what happened in training, and further scores and objects."""
-
-    probabilities: Tensor
-    history: list[dict[str, float]] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)
-    model: nn.Module | None = None
-
-
-class NodeTask:
-    """One data set, and one split of it at a time.
+class NodeTask(Task):
+    """Labelled nodes of one data set, with a split and a seed.
 
     Parameters
     ----------
     data : TemporalGraph
         A prepared folder with features and node labels.
     settings : NodeSettings
-        What is the same for all rows.
+        What is the same for all entries.
     device : device, default "cpu"
         Where to compute.
     files : RowFiles, optional
         Keep features, and what the training of Dy-SIGN caches, there instead of in memory.
+
+    Attributes
+    ----------
+    train, val, test : Tensor
+        Nodes of the parts, empty without `with_split`.
     """
 
     def __init__(
@@ -136,6 +133,36 @@ class NodeTask:
         self.labels = data.labels.to(self.device)
         self.num_classes = data.num_classes
         self.last = data.num_snapshots - 1
+        self.train = self.val = self.test = torch.zeros(0, dtype=torch.int64, device=self.device)
+        self._snapshots = Shared(self._read_snapshots)
+        self._label_feat = Shared(self._label_features)
+
+    def with_split(self, train: Tensor, val: Tensor, test: Tensor, seed: int = 0) -> NodeTask:
+        """Return the task on a split, with the seed of everything drawn; label features are computed for it anew."""
+        train, val, test = (part.to(self.device) for part in (train, val, test))
+        other = self._with(train=train, val=val, test=test, seed=seed)
+        return other._with(_label_feat=Shared(other._label_features))
+
+    def with_settings(self, settings: NodeSettings) -> NodeTask:
+        """Return the task under other settings; inputs are read again only if they differ."""
+        other = self._with(settings=settings)
+        other = other._with(_label_feat=Shared(other._label_features))
+        inputs = [(s.snapshots, s.decay, s.hops, s.scaling) for s in (self.settings, settings)]
+        return other if inputs[0] == inputs[1] else other._with(_snapshots=Shared(other._read_snapshots))
+
+    def release(self) -> None:
+        """Drop the inputs, which may be most of the memory, and the label features."""
+        self._snapshots.release()
+        self._label_feat.release()
+
+    @property
+    def snapshots(self) -> Sequence[Snapshot]:
+        """What the models read."""
+        return self._snapshots.get()
+
+    def _read_snapshots(self) -> Sequence[Snapshot]:
+        indices = evenly_spaced(self.data.num_snapshots, self.settings.snapshots)
+        return self.inputs.snapshots(self.data, indices, self.device, self.files)
 
     @property
     def inputs(self) -> NodeInputs:
@@ -144,7 +171,7 @@ class NodeTask:
 
     @property
     def label_inputs(self) -> LabelInputs:
-        """How label-aware rows read the training labels of this split."""
+        """How label-aware entries read the training labels of this split."""
         s, nodes = self.settings, self.train.cpu()
         classes = self.labels.cpu()[nodes]
         return LabelInputs(nodes, classes, s.label_decays, s.label_steps, s.folds, self.seed, s.smooth_decay, s.alpha)
@@ -154,17 +181,10 @@ class NodeTask:
         """How a label-aware Dy-SIGN reads the data."""
         return replace(self.inputs, labels=self.label_inputs)
 
-    @cached_property
-    def snapshots(self) -> Sequence[Snapshot]:
-        """What the models read."""
-        indices = evenly_spaced(self.data.num_snapshots, self.settings.snapshots)
-        return self.inputs.snapshots(self.data, indices, self.device, self.files)
-
-    def split(self, train: Tensor, val: Tensor, test: Tensor, seed: int) -> None:
-        """Take up a split, and the seed of everything drawn."""
-        self.train, self.val, self.test = (part.to(self.device) for part in (train, val, test))
-        self.seed = seed
-        self._label_feat: Tensor | None = None
+    @property
+    def store_inputs(self) -> NodeInputs:
+        """How the entries that read a store do so."""
+        return NodeInputs(hops=self.settings.hops, store={"directed": self.data.directed, **self.settings.store})
 
     def graph(self, decay: float) -> tuple[Any, Tensor]:
         """Return the graph at the last snapshot, and its weights."""
@@ -173,15 +193,16 @@ class NodeTask:
     @property
     def label_feat(self) -> Tensor:
         """Label features for this split, ``(N, d)``."""
-        if self._label_feat is None:
-            self._label_feat = self.label_inputs.features(self.data, self.last, self.device)
-        return self._label_feat
+        return self._label_feat.get()
+
+    def _label_features(self) -> Tensor:
+        return self.label_inputs.features(self.data, self.last, self.device)
 
     def smoothed(self, probabilities: Tensor) -> Tensor:
         """Smooth label-aware predictions."""
         return self.label_inputs.smoothed(self.data, self.last, probabilities)
 
-    def dysign(self, label_aware: bool) -> DySIGN:
+    def dysign(self, label_aware: bool = False) -> DySIGN:
         """Return an untrained Dy-SIGN, drawn with the seed."""
         s, recipe = self.settings, self.settings.recipe(label_aware)
         with torch.random.fork_rng([]):
@@ -196,3 +217,14 @@ class NodeTask:
                 **{"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model},
             )
         return model.to(self.device)
+
+    def score(self, outcome: Outcome) -> list[Scoring]:
+        """Return Macro- and Micro-F1 in %, and the confusion of the test nodes."""
+        predicted = outcome.predicted.argmax(1)
+        return [
+            Scoring(
+                {**f1_scores(self.labels, predicted, self.test), **outcome.figures},
+                f1_scores(self.labels, predicted, self.val),
+                confusion=confusion(self.labels, predicted, self.test, self.num_classes).tolist(),
+            )
+        ]

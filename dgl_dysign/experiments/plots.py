@@ -1,4 +1,4 @@
-"""Pictures of a run: learning curves, firing rates, spikes, confusion, and the table of rows."""
+"""Pictures of a run: its table as bars, learning curves, what neurons did, rankings, MRR over time, studies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def require_matplotlib() -> None:
         raise BackendError("pictures need matplotlib: pip install 'dgl-dysign[viz]'")
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """Return ``matplotlib.pyplot``, drawing into files."""
     require_matplotlib()
     import matplotlib
 
@@ -34,25 +35,34 @@ def _pyplot() -> Any:
     return matplotlib.pyplot
 
 
-def _save(figure: Any, path: Path) -> Path:
+def save(figure: Any, path: Path) -> Path:
+    """Write a figure, close it and return the path."""
     figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
-    _pyplot().close(figure)
+    pyplot().close(figure)
     return path
 
 
-def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> Path:
-    """Draw loss and validation accuracy over epochs, a line for each row (its first run)."""
-    plt = _pyplot()
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+_VALIDATION = {"val_accuracy": "accuracy", "val_mrr": "MRR", "val_auc": "AUC", "val_ap": "average precision"}
+
+
+def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path, title: str = "") -> Path:
+    """Draw the loss, and each validation score that is recorded, over epochs: a line for each entry (its first run)."""
+    plt = pyplot()
+    known = {name for history in histories.values() for name in history[0]}
+    scores = [name for name in _VALIDATION if name in known]
+    figure, axes = plt.subplots(1, 1 + len(scores), figsize=(5 * (1 + len(scores)), 4), squeeze=False)
     for name, history in histories.items():
         epochs = [record["epoch"] + 1 for record in history]
-        axes[0].plot(epochs, [record["loss"] for record in history], label=name)
-        if "val_accuracy" in history[0]:
-            axes[1].plot(epochs, [100 * record["val_accuracy"] for record in history], label=name)
-    axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log", title="Loss")
-    axes[1].set(xlabel="epoch", ylabel="accuracy in %", title="Validation")
-    axes[0].legend(fontsize=8)
-    return _save(figure, path)
+        for axis, key, factor in zip(axes[0], ("loss", *scores), (1, *[100] * len(scores)), strict=True):
+            if key in history[0]:
+                axis.plot(epochs, [factor * record[key] for record in history], ".-", label=name)
+    axes[0, 0].set(xlabel="epoch", ylabel="training loss", yscale="log")
+    for axis, score in zip(axes[0, 1:], scores, strict=True):
+        axis.set(xlabel="epoch", ylabel=f"validation {_VALIDATION[score]} in %")
+    axes[0, 0].legend(fontsize=7)
+    figure.suptitle(title)
+    figure.tight_layout()
+    return save(figure, path)
 
 
 def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path, snapshots: Sequence[int] | None = None) -> Path:
@@ -69,7 +79,7 @@ def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path, snapshots
     snapshots : sequence of int, optional
         Which ones, evenly spaced; default: all from the first on.
     """
-    plt = _pyplot()
+    plt = pyplot()
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, height_ratios=[3, 1])
     at = list(range(len(rates)) if snapshots is None else snapshots)
     half = (at[-1] - at[0]) / max(len(at) - 1, 1) / 2 or 0.5
@@ -80,12 +90,12 @@ def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path, snapshots
     top.set(ylabel="firing rate", title="Firing rates over snapshots")
     bottom.bar(at, active, width=1.6 * half, color="tab:gray")
     bottom.set(xlabel="snapshot", ylabel="active nodes")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def spike_raster(spikes: np.ndarray, names: Sequence[str], path: Path) -> Path:
     """Draw the spikes of some nodes, a panel a node: ``(K, nodes, neurons)``, 0 or 1."""
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(1, len(names), figsize=(2.2 * len(names), 4), sharey=True, squeeze=False)
     for place, name in enumerate(names):
         step, neuron = np.nonzero(spikes[:, place])
@@ -94,12 +104,12 @@ def spike_raster(spikes: np.ndarray, names: Sequence[str], path: Path) -> Path:
     axes[0, 0].set(ylabel="neuron")
     figure.suptitle("Spikes at the last snapshot")
     figure.tight_layout()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path: Path) -> Path:
     """Draw a confusion matrix, rows (true classes) in percent."""
-    plt = _pyplot()
+    plt = pyplot()
     share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     figure, axis = plt.subplots(figsize=(6, 5))
     figure.colorbar(axis.imshow(share, cmap="Blues", vmin=0, vmax=100), label="% of the true class")
@@ -110,42 +120,112 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path:
     axis.set(xlabel="predicted", ylabel="true", title=title, xticks=ticks, yticks=ticks)
     axis.set_xticklabels(names)
     axis.set_yticklabels(names)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def score_bars(
-    rows: Sequence[Mapping[str, Any]],
-    score: str,
+    summary: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, str],
     title: str,
     path: Path,
-    by: str = "train_ratio",
-    group: str = "for training",
+    by: str = "",
+    group: str = "",
 ) -> Path:
-    """Draw the mean of a score for each row, a group of bars for each share that ``by`` names, with the spread."""
-    plt = _pyplot()
-    names = list(dict.fromkeys(row["row"] for row in rows))
-    shares = sorted({row[by] for row in rows})
-    figure, axis = plt.subplots(figsize=(9, 0.45 * len(names) + 1.5))
+    """Draw the mean of scores for each entry, with the spread over runs.
+
+    Parameters
+    ----------
+    summary : sequence of mapping
+        Lines of a summary: ``row``, and each score with ``mean`` and ``std``.
+    scores : mapping of str to str
+        Scores, a panel each, and how they are called.
+    title : str
+        Title.
+    path : Path
+        Where the PNG goes.
+    by, group : str
+        Key of a share in the summary that makes a group of bars each, and what it is a share of.
+    """
+    plt = pyplot()
+    names = list(dict.fromkeys(line["row"] for line in summary))
+    shares = sorted({line.get(by) for line in summary}, key=str)
+    size = (9 if len(scores) == 1 else 5 * len(scores), 0.45 * len(names) + 1.5)
+    figure, axes = plt.subplots(1, len(scores), figsize=size, sharey=True, squeeze=False)
     height = 0.8 / len(shares)
-    for place, share in enumerate(shares):
-        chosen = {row["row"]: row[score] for row in rows if row[by] == share}
-        found = [(k + (place - (len(shares) - 1) / 2) * height, chosen[n]) for k, n in enumerate(names) if n in chosen]
-        means, spread = ([value[key] for _, value in found] for key in ("mean", "std"))
-        label = f"{100 * share:.0f} % {group}"
-        bars = axis.barh([at for at, _ in found], means, height, xerr=spread, label=label)
-        axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=3)
-    axis.set(yticks=range(len(names)), xlabel=f"{score.replace('_', ', ')} in %", title=title)
-    axis.set_yticklabels(names)
-    axis.margins(x=0.1)
-    axis.invert_yaxis()
+    for axis, (score, called) in zip(axes[0], scores.items(), strict=True):
+        for place, share in enumerate(shares):
+            lines = {line["row"]: line[score] for line in summary if line.get(by) == share}
+            shift = (place - (len(shares) - 1) / 2) * height
+            at = [k + shift for k, name in enumerate(names) if name in lines]
+            means, spread = ([lines[n][key] for n in names if n in lines] for key in ("mean", "std"))
+            label = "" if share is None else f"{100 * share:.0f} % {group}"
+            bars = axis.barh(at, means, height, xerr=spread, label=label)
+            axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=3)
+        axis.set(xlabel=f"{called} in %")
+        axis.margins(x=0.1)
+    axes[0, 0].set(yticks=range(len(names)))
+    axes[0, 0].set_yticklabels(names)
+    axes[0, 0].invert_yaxis()
     if len(shares) > 1:
-        axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    return _save(figure, path)
+        axes[0, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.suptitle(title)
+    figure.tight_layout()
+    return save(figure, path)
+
+
+def over_time(curves: Mapping[str, Mapping[str, Sequence[float]]], title: str, path: Path, window: int = 5) -> Path:
+    """Draw the MRR of each entry over snapshots: points, and their running mean over ``window`` of them."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(10, 4))
+    for name, curve in curves.items():
+        snapshot, values = np.asarray(curve["snapshot"]), np.asarray(curve["mrr"], np.float64)
+        width = min(window, len(values))
+        counted = np.convolve(np.ones(len(values)), np.ones(width), "same")
+        (line,) = axis.plot(snapshot, np.convolve(values, np.ones(width), "same") / counted, label=name)
+        axis.plot(snapshot, values, ".", markersize=3, color=line.get_color(), alpha=0.5)
+    axis.set(xlabel="snapshot", ylabel="MRR in %", title=title)
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return save(figure, path)
+
+
+def ranking_curves(true: np.ndarray, scores: Mapping[str, np.ndarray], title: str, folder: Path) -> list[Path]:
+    """Draw precision over recall, and the ROC curve, a line for each entry.
+
+    Parameters
+    ----------
+    true : ndarray
+        0 or 1 for each event, ``(E,)``.
+    scores : mapping
+        Scores of each entry, ``(E,)``.
+    title : str
+        Of both pictures.
+    folder : Path
+        Where ``precision_recall.png`` and ``roc.png`` go.
+    """
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    plt, rate = pyplot(), 100 * true.mean()
+    (first, precision_axis), (second, roc_axis) = plt.subplots(figsize=(7, 5)), plt.subplots(figsize=(7, 5))
+    for axis in (precision_axis, roc_axis):
+        axis.set_prop_cycle(color=plt.get_cmap("tab20").colors)  # more entries than the usual colours
+    for name, rated in scores.items():
+        precision, recall, _ = precision_recall_curve(true, rated)
+        # The last point is of no event.
+        precision_axis.step(100 * recall[:-1], 100 * precision[:-1], where="post", label=name)
+        wrong, right, _ = roc_curve(true, rated)
+        roc_axis.plot(100 * wrong, 100 * right, label=name)
+    precision_axis.axhline(rate, color="gray", linestyle=":", label=f"share of positives ({rate:.2g} %)")
+    roc_axis.plot([0, 100], [0, 100], color="gray", linestyle=":")
+    precision_axis.set(xlabel="recall in %", ylabel="precision in %", yscale="log", title=title)
+    roc_axis.set(xlabel="negatives called positive in %", ylabel="positives found in %", title=title)
+    for axis in (precision_axis, roc_axis):
+        axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    return [save(first, folder / "precision_recall.png"), save(second, folder / "roc.png")]
 
 
 def ablation(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
     """Draw Macro-F1 of each variant, a panel a group, with the spread over runs."""
-    plt = _pyplot()
+    plt = pyplot()
     groups = list(dict.fromkeys(row["group"] for row in rows))
     columns = min(3, len(groups))
     lines = -(-len(groups) // columns)
@@ -165,7 +245,7 @@ def ablation(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
         axis.set_visible(False)
     figure.suptitle(title)
     figure.tight_layout()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def study(
@@ -177,7 +257,7 @@ def study(
     ----------
     rows : sequence of mapping
         An object for each value of the setting, in order: ``value`` and figures with ``mean`` and ``std``. Where a
-        figure has ``noise``, that of its difference from the row of comparison, this is its spread.
+        figure has ``noise``, that of its difference from the line of comparison, this is its spread.
     lines : mapping of str to str
         Names of lines, and the figures that they draw.
     bars : tuple of str, optional
@@ -187,7 +267,7 @@ def study(
     path : Path
         Where the PNG goes.
     """
-    plt = _pyplot()
+    plt = pyplot()
     figure, axis = plt.subplots(figsize=(max(5, 0.7 * len(rows) + 2), 4))
     at = range(len(rows))
     if bars is not None:
@@ -206,4 +286,4 @@ def study(
     axis.set_xticklabels(names, rotation=0 if upright else 40, ha="center" if upright else "right")
     axis.grid(axis="y", alpha=0.3)
     axis.legend(fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)

@@ -13,6 +13,7 @@ from typing import Any
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.files import write_file, write_json
+from dgl_dysign.training import distributed
 
 _PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pandas")
 
@@ -22,7 +23,7 @@ class RunFolder:
 
     A run is cut into units, each finished or not: ``units/<key>.json`` appears whole when its unit is done, and a
     checkpoint holds what is under way. Killed at any moment, a run that is resumed skips finished units, takes up the
-    checkpoint and ends with the same figures.
+    checkpoint and ends with the same figures. Of several processes the first one writes and reads.
 
     Parameters
     ----------
@@ -51,7 +52,11 @@ class RunFolder:
         self, path: str | os.PathLike[str], config: Mapping[str, Any], resume: bool = False, overwrite: bool = False
     ) -> None:
         self.path = Path(path)
-        asked = json.loads(json.dumps(config))
+        if distributed.rank() == 0:
+            self._open(json.loads(json.dumps(config)), resume, overwrite)
+        distributed.from_first(lambda: None)  # the others wait for it
+
+    def _open(self, asked: dict[str, Any], resume: bool, overwrite: bool) -> None:
         if self._begun():
             self._take_over(asked, resume, overwrite)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -103,12 +108,13 @@ class RunFolder:
     def unit(self, key: str) -> dict[str, Any] | None:
         """Return the record of a finished unit, or None."""
         file = self.path / "units" / f"{key}.json"
-        return self._read(file) if file.exists() else None
+        return distributed.from_first(lambda: self._read(file) if file.exists() else None)
 
     def save_unit(self, key: str, record: Mapping[str, Any]) -> None:
         """Finish a unit: its record appears whole, and ``metrics.jsonl`` lists all records in order of their keys."""
-        self.write_json(f"units/{key}.json", record)
-        self._list_units()
+        if distributed.rank() == 0:
+            self.write_json(f"units/{key}.json", record)
+            self._list_units()
 
     def _list_units(self) -> None:
         lines = (json.dumps(self._read(file)) for file in sorted((self.path / "units").glob("*.json")))
@@ -117,7 +123,8 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file that appears whole."""
-        write_json(self.path / name, value)
+        if distributed.rank() == 0:
+            write_json(self.path / name, value)
 
     def _read(self, file: Path) -> dict[str, Any]:
         try:

@@ -5,41 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models import DySIGN, EventUnderGS, LinkScorer, NodeInputs, UnderGS
-from dgl_dysign.pairs import LinkFeatures
-
-if TYPE_CHECKING:
-    from dgl_dysign.data import TemporalGraph
-    from dgl_dysign.experiments.node_task import NodeTask, Outcome
-    from dgl_dysign.experiments.run_folder import RunFolder
-
-#: Rows of `dgl_dysign.experiments.node_entries` whose models can be saved and predict.
-NODE_ROWS = ("dysign", "dysign-label-aware", "undergs", "spiking-undergs")
-
-
-def task_inputs(task: NodeTask, row: str) -> NodeInputs:
-    """Return how the model of a row of `dgl_dysign.experiments.node_entries` reads its data, for ``save_pretrained``.
-
-    Parameters
-    ----------
-    task : NodeTask
-        With the split and seed that the model was trained on.
-    row : str
-        One of `NODE_ROWS`.
-
-    Raises
-    ------
-    ConfigError
-        For another row.
-    """
-    if row not in NODE_ROWS:
-        raise ConfigError(f"expected a row whose model can be saved, such as 'dysign', but got {row!r}")
-    if row in ("undergs", "spiking-undergs"):
-        return NodeInputs(hops=task.settings.hops, store={"directed": task.data.directed, **task.settings.store})
-    return task.label_aware_inputs if row == "dysign-label-aware" else task.inputs
+from dgl_dysign.experiments.entry import Entry, Outcome
+from dgl_dysign.experiments.run_folder import RunFolder
 
 
 class SavedModels:
@@ -48,7 +18,7 @@ class SavedModels:
     Parameters
     ----------
     args : Namespace
-        With ``save_model`` (None: nowhere), ``resume`` and ``overwrite``, as `add_option` and
+        With ``save_model`` (None or absent: nowhere), ``resume`` and ``overwrite``, as `add_option` and
         `dgl_dysign.experiments.command.add_run_options` add them.
     keys : iterable of str
         Of the units whose models can be saved.
@@ -67,7 +37,7 @@ class SavedModels:
     """
 
     def __init__(self, args: argparse.Namespace, keys: Iterable[str]) -> None:
-        self.home: Path | None = args.save_model
+        self.home: Path | None = getattr(args, "save_model", None)
         self.keys = () if self.home is None else tuple(keys)
         for path in map(self.folder, self.keys):
             if path.exists() and not (args.resume or args.overwrite):
@@ -99,20 +69,7 @@ class SavedModels:
                     f"anew with --overwrite, or leave --save-model out"
                 )
 
-    def save_nodes(self, key: str, task: NodeTask, row: str, outcome: Outcome) -> None:
-        """Save the model of a row of `dgl_dysign.experiments.node_entries`."""
-        if key in self.keys and isinstance(outcome.model, DySIGN | UnderGS):
-            inputs = task_inputs(task, row)
-            outcome.model.save_pretrained(self.folder(key), task.data, inputs, overwrite=True)
-
-    def save_links(self, key: str, scorer: object, data: TemporalGraph) -> None:
-        """Save a link scorer, with what its store holds."""
-        if key in self.keys and isinstance(scorer, LinkScorer):
-            features = None if scorer.features is None else LinkFeatures.of(data)  # not the cache of this training
-            plain = LinkScorer(scorer.model, scorer.store, features, **scorer.extra)
-            plain.save_pretrained(self.folder(key), data, overwrite=True)
-
-    def save_events(self, key: str, model: EventUnderGS | None, data: TemporalGraph) -> None:
-        """Save a network for labels of events."""
-        if key in self.keys and model is not None:
-            model.save_pretrained(self.folder(key), data, overwrite=True)
+    def save(self, key: str, entry: Entry, task: Any, outcome: Outcome) -> None:
+        """Save the model of a unit, if it is asked for and can be saved."""
+        if key in self.keys and entry.save is not None:
+            entry.save(task, outcome, self.folder(key))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from dgl_dysign._moved import moved_name
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.inputs import (
@@ -178,7 +177,3 @@ def predict_links(scorer: LinkScorer, data: TemporalGraph, snapshot: int, src: T
     """
     scorer.catch_up(data, snapshot)
     return scorer.score(snapshot, src, dst)
-
-
-def __getattr__(name: str) -> Any:
-    return moved_name(__name__, name)

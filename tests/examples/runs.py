@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -60,45 +59,3 @@ def refused(example, argv, text, capsys):
     assert printed.err.startswith(f"{example.__name__}: ")
     assert printed.err.count("\n") == 1
     assert re.search(text, printed.err), printed.err
-
-
-def interrupted(example, argv, work, capsys, monkeypatch):
-    """Check that Ctrl-C in the function `work` of an example ends it with status 130 and says how to go on."""
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(example, work, interrupt)
-        assert example.main(argv) == 130
-    assert re.fullmatch(r"interrupted; go on with: --run-dir \S+ --resume\n", capsys.readouterr().err)
-
-
-def killed_at_every_file(example, argv, whole, home, monkeypatch):
-    """Kill a command line as it is about to finish its first file, its second, ..., and resume it each time.
-
-    Check that it ends as `whole`, the run folder of the same command line left alone. Return the number of files.
-    """
-    replace, moment = Path.replace, 0
-    while True:
-        moment += 1
-        run, count = home / str(moment), 0
-
-        def dying(self, target, moment=moment):
-            nonlocal count
-            count += 1
-            if count == moment:
-                raise Killed
-            return replace(self, target)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", dying)
-            try:
-                example.main([*argv, "--run-dir", str(run)])
-                return moment - 1  # there is no such moment: the run is over
-            except Killed:
-                pass
-        assert example.main([*argv, "--run-dir", str(run), "--resume"]) == 0
-        assert figures(run) == figures(whole), moment
-        assert histories(run) == histories(whole), moment
-        shutil.rmtree(run)

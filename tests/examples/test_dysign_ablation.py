@@ -5,8 +5,10 @@ import json
 import pytest
 
 from dgl_dysign.data import TemporalGraph, stratified_split
-from dgl_dysign.experiments.node_entries import NodeSettings, NodeTask
-from tests.examples.runs import interrupted, load, refused, summary, written
+from dgl_dysign.experiments.ablations import LATENCIES, LEAKS, score_by_neuron
+from dgl_dysign.experiments.node_entries import dysign
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
+from tests.examples.runs import load, refused, summary, written
 from tests.generated import generated
 
 example = load("dysign_ablation")
@@ -27,7 +29,7 @@ def test_groups_of_a_run_and_its_extension_by_resume(prepared, tmp_path):
         "none",
     }
     assert [row["variant"] for row in first if row["group"] == "latency"] == [
-        *map(str, example.LATENCIES),
+        *map(str, LATENCIES),
         "equilibrium",
     ]
     assert all(row["macro_f1"]["runs"] == 1 for row in first)
@@ -51,13 +53,13 @@ def test_variants_of_a_group_differ_in_nothing_but_their_ingredient():
 
 def test_a_leak_changes_the_spikes_it_is_scored_with(prepared):
     data = TemporalGraph.load(prepared)
-    task = NodeTask(data, NodeSettings(hidden=8))
-    task.split(*stratified_split(data.labels, 0.4, 42), seed=0)
-    found = example.score_spiking(task)
-    rates = [found[f"leak, in evaluation only|{leak}"]["mean_rate"] for leak in example.LEAKS]
+    task = NodeTask(data, NodeSettings(hidden=8)).with_split(*stratified_split(data.labels, 0.4, 42))
+    scorings = score_by_neuron(task, dysign(task))
+    found = {(s.condition["group"], s.condition["variant"]): s.scores for s in scorings}
+    rates = [found["leak, in evaluation only", str(leak)]["mean_rate"] for leak in LEAKS]
     assert rates == sorted(rates)  # what leaks less fires more
     assert rates[-1] > rates[0]
-    assert found["leak, in evaluation only|1.0"] == found["latency|8"]
+    assert found["leak, in evaluation only", "1.0"] == found["latency", "8"]
 
 
 def test_a_folder_without_features_is_refused(tmp_path, capsys):
@@ -77,13 +79,3 @@ def test_a_folder_without_features_is_refused(tmp_path, capsys):
 def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
     refused(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *options], text, capsys)
     assert not (tmp_path / "run").exists()
-
-
-def test_folders_that_cannot_be_used(prepared, tmp_path, capsys):
-    refused(example, [str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
-    (tmp_path / "file").touch()
-    refused(example, [str(prepared), "--run-dir", str(tmp_path / "file" / "run")], "file", capsys)
-
-
-def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
-    interrupted(example, [str(prepared), "--run-dir", str(tmp_path / "run")], "units", capsys, monkeypatch)

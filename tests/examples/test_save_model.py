@@ -1,9 +1,5 @@
 """``--save-model`` of the examples: what is saved predicts what the run scored."""
 
-import importlib.util
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,16 +10,9 @@ from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.models import DySIGN, EventUnderGS, LinkScorer
 from dgl_dysign.models.predict import predict, predict_links
 from dgl_dysign.training.events import score_events
+from tests.examples.runs import load, units
 from tests.generated import generated, generated_links
 from tests.training.event_cases import stream, write
-
-
-def load(name):
-    path = Path(__file__).parents[2] / "examples" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -48,23 +37,11 @@ def test_models_of_nodes_predict_what_the_run_scored(nodes):
     keys = {f"0.4-split0-seed{seed}-{row}" for seed in (0, 1) for row in ("dysign", "dysign-label-aware")}
     assert {path.name for path in models.iterdir()} == keys
     test = stratified_split(data.labels, 0.4, 42)[2]
+    recorded = {unit["key"]: unit["scorings"][0]["scores"] for unit in units(run)}
     for key in keys:
         found = predict(DySIGN.from_pretrained(models / key, data), data).argmax(1)
-        unit = json.loads((run / "units" / f"{key}.json").read_text())
         scores = f1_scores(data.labels, found, test)
-        assert {name: unit[name] for name in scores} == scores
-
-
-def test_what_cannot_be_saved_is_said_before_the_training(nodes, tmp_path, capsys):
-    prepared, run, models = nodes
-    if not models.exists():
-        run_nodes(prepared, run, "--save-model", str(models))
-    assert run_nodes(prepared, tmp_path / "other", "--save-model", str(models)) == 2
-    assert "exists: name another --save-model" in capsys.readouterr().err
-    assert not (tmp_path / "other").exists()
-    assert run_nodes(prepared, run, "--resume", "--save-model", str(tmp_path / "late")) == 2
-    assert "is finished, but its model was not saved" in capsys.readouterr().err
-    assert run_nodes(prepared, run, "--resume", "--save-model", str(models)) == 0
+        assert {name: recorded[key][name] for name in scores} == scores
 
 
 def test_scorers_of_links_are_saved(tmp_path):

@@ -1,16 +1,19 @@
 """The example from its command line: figures, pictures, errors, and runs that are killed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from dgl_dysign.experiments.link_task import COUNTING, REFERENCES
-from tests.examples.runs import Killed, figures, interrupted, load, refused, summary, units
+from dgl_dysign.experiments import plots
+from dgl_dysign.experiments.entry import Entry, Outcome
+from tests.examples.runs import Killed, figures, load, refused, summary, units
 from tests.generated import generated_links
 
 SMALL = ["--hidden", "8", "--num-neighbors", "4", "--epochs", "2", "--seeds", "1", "--num-negatives", "20", "--quiet"]
 PICTURES = ("scores.png", "learning_curves.png", "over_time.png")
 example = load("undergs_link_prediction")
+REFERENCES = [name for name, entry in example.ENTRIES.items() if not entry.learns]
 pytestmark = pytest.mark.usefixtures("few_trees")
 
 
@@ -30,7 +33,7 @@ def finished(prepared, tmp_path_factory):
 
 def test_the_summary_has_one_object_a_row_and_share(finished):
     found = summary(finished)
-    rows = [*REFERENCES, *COUNTING, "undergs", "undergs-mixer"]
+    rows = [*REFERENCES, "undergs", "undergs-mixer"]
     assert [(row["historical"], row["row"]) for row in found] == [(share, row) for share in (0.0, 0.5) for row in rows]
     for row in found:
         for score in ("mrr", "mrr_pooled", "auc", "ap", "hits@1", "hits@3", "hits@10", "val_mrr"):
@@ -48,8 +51,8 @@ def test_the_summary_has_one_object_a_row_and_share(finished):
 
 def test_every_unit_is_a_line_and_means_are_theirs(finished):
     lines = units(finished)
-    assert len(lines) == 2 * (len(REFERENCES) + len(COUNTING) + 2)
-    runs = [line["figures"][1]["mrr"] for line in lines if line["row"] == "undergs"]
+    assert len(lines) == 2 * (len(REFERENCES) + 2)
+    runs = [line["scorings"][1]["scores"]["mrr"] for line in lines if line["entry"] == "undergs"]
     (row,) = (row for row in summary(finished) if row["row"] == "undergs" and row["historical"] == 0.5)
     assert row["mrr"]["mean"] == pytest.approx(sum(runs) / 2)
     assert not list((finished / "checkpoints").iterdir())
@@ -63,54 +66,65 @@ def test_one_model_of_each_learned_row_says_what_it_did(finished):
         assert any(entries["neighbor"] for node in found["store"]["nodes"] for entries in node["held"])
 
 
-def test_killed_and_resumed_ends_with_the_same_figures(prepared, tmp_path, monkeypatch, finished):
-    """Killed in the first epoch of one learned row, and then between its training and the next."""
-    options = [str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL, "--rows", "undergs", "undergs-no-counts"]
-    assert example.main([str(prepared), "--run-dir", str(tmp_path / "whole"), *options[3:]]) == 0
-    fit, count = example.LinkRows.model, []
+def test_killed_in_its_first_epoch_it_ends_with_the_same_figures(prepared, tmp_path, monkeypatch):
+    options = ["--run-dir", str(tmp_path / "run"), *SMALL, "--rows", "undergs-no-counts"]
+    assert example.main([str(prepared), "--run-dir", str(tmp_path / "whole"), *options[2:]]) == 0
+    entry, epochs = example.ENTRIES["undergs-no-counts"], []
 
-    def kill_in_training(task, row, checkpoint, tell):
-        def told(epoch):
-            if row.startswith("undergs"):
-                raise Killed
-            tell(epoch)
-
-        return fit(task, row, checkpoint, told)
-
-    def kill_after_training(task, row, checkpoint, tell):
-        made = fit(task, row, checkpoint, tell)
-        if row == "undergs":
-            count.append(len(made[1]))
+    def dies(task, on_epoch, **run):
+        def after(epoch):
             raise Killed
-        return made
 
-    for again, killer in enumerate((kill_in_training, kill_after_training)):
-        monkeypatch.setattr(example.LinkRows, "model", killer)
-        with pytest.raises(Killed):
-            example.main([*options, *["--resume"][: 1 if again else 0]])
-    monkeypatch.undo()
-    assert example.main([*options, "--resume"]) == 0
+        return entry.fit(task, on_epoch=after, **run)
+
+    def goes_on(task, on_epoch, **run):
+        return entry.fit(task, on_epoch=epochs.append, **run)
+
+    monkeypatch.setitem(example.ENTRIES, entry.name, replace(entry, fit=dies))
+    with pytest.raises(Killed):
+        example.main([str(prepared), *options])
+    monkeypatch.setitem(example.ENTRIES, entry.name, replace(entry, fit=goes_on))
+    assert example.main([str(prepared), *options, "--resume"]) == 0
+    assert [epoch["epoch"] for epoch in epochs] == [1]
     assert figures(tmp_path / "run") == figures(tmp_path / "whole")
-    assert count == [2]
 
 
 def test_raw_files_are_prepared_first(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(example, "COUNTING", ())  # by weeks there are hundreds of snapshots
-    raw = prepared.with_name("raw-links")
-    options = ["--raw", str(raw), "--run-dir", str(tmp_path / "run"), *SMALL, "--rows", "undergs-no-counts"]
+    monkeypatch.setattr(example, "ENTRIES", {"undergs-no-counts": example.ENTRIES["undergs-no-counts"]})
+    raw = prepared.with_name("raw-links")  # by weeks there are hundreds of snapshots
+    options = ["--raw", str(raw), "--run-dir", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
     assert example.main(options) == 0
     assert (tmp_path / "run-prepared" / "manifest.json").is_file()
     assert example.main([*options, "--resume"]) == 0
 
 
+def test_a_stranger_is_an_entry(prepared, tmp_path, monkeypatch):
+    class Backwards:
+        """Destinations of high number are likely."""
+
+        def reset(self):
+            self.seen = 0
+
+        def observe(self, edges):
+            self.seen += len(edges)
+
+        def score(self, snapshot, src, dst):
+            return dst.double() + self.seen
+
+    stranger = Entry("stranger", lambda task, **run: Outcome(model=Backwards()), over_time=True)
+    monkeypatch.setattr(example, "ENTRIES", {"random": example.ENTRIES["random"], "stranger": stranger})
+    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL]) == 0
+    assert [line["row"] for line in summary(tmp_path / "run")] == ["random", "stranger"]
+
+
 def test_the_leaking_protocol_says_so_everywhere(prepared, finished, tmp_path, capsys, monkeypatch):
     titles = []
-    for name in ("link_bars", "link_curves", "link_over_time"):
-        monkeypatch.setattr(example, name, lambda *a, **_: titles.append(a[-2]) or a[-1])
+    for name in ("score_bars", "learning_curves", "over_time"):
+        monkeypatch.setattr(plots, name, lambda *words, **_: titles.append("".join(map(str, words))))
     options = [*SMALL, "--rows", "undergs-no-counts", "--protocol", "undergs-released"]
     assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *options]) == 0
     assert capsys.readouterr().out.count("LEAKS") >= 2
-    assert all("LEAKS" in title for title in titles)
+    assert all("LEAKS, for reproduction only" in title for title in titles)
     assert len(titles) == 3
     found = summary(tmp_path / "run")
     assert all("LEAKS" in row["protocol"] for row in found)
@@ -118,12 +132,13 @@ def test_the_leaking_protocol_says_so_everywhere(prepared, finished, tmp_path, c
     assert leaking["auc"]["mean"] > fair["auc"]["mean"] + 5
 
 
-def test_live_update_moves_learned_rows_only(prepared, tmp_path):
+def test_live_update_moves_learned_entries_only(prepared, tmp_path, monkeypatch):
+    names = ("recent-degree", "undergs-no-counts")
+    monkeypatch.setattr(example, "ENTRIES", {name: example.ENTRIES[name] for name in names})
     found = {}
     for protocol in ("honest", "live-update"):
         run = tmp_path / protocol
-        options = [*SMALL, "--rows", "undergs-no-counts", "--protocol", protocol]
-        assert example.main([str(prepared), "--run-dir", str(run), *options]) == 0
+        assert example.main([str(prepared), "--run-dir", str(run), *SMALL, "--protocol", protocol]) == 0
         found[protocol] = {row["row"]: row["mrr"]["mean"] for row in summary(run)}
     moved = [row for row, value in found["honest"].items() if found["live-update"][row] != value]
     assert moved == ["undergs-no-counts"]
@@ -144,12 +159,3 @@ def test_live_update_moves_learned_rows_only(prepared, tmp_path):
 def test_bad_options_are_refused_before_anything_is_written(prepared, tmp_path, capsys, options, text):
     refused(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL, *options], text, capsys)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_folder_that_is_there_is_not_overwritten_unasked(prepared, finished, capsys):
-    refused(example, [str(prepared), "--run-dir", str(finished), *SMALL], "--resume", capsys)
-    refused(example, [str(prepared.parent / "none"), "--run-dir", str(finished), *SMALL], "none", capsys)
-
-
-def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
-    interrupted(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL], "run_unit", capsys, monkeypatch)

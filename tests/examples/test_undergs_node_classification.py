@@ -8,13 +8,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from data_prep.cli import app
-from dgl_dysign.experiments.event_entries import EVENT_ROWS, SCORES
-from dgl_dysign.experiments.event_task import EventTask
-from tests.examples.runs import figures, interrupted, killed_at_every_file, load, refused, summary, units
+from dgl_dysign.data import TemporalGraph
+from dgl_dysign.experiments.event_task import SCORES, EventTask
+from tests.examples.runs import figures, load, refused, summary, units
 from tests.training.event_cases import stream, write
 
 SMALL = ["--hidden", "8", "--neighbors", "4", "--epochs", "2", "--quiet"]
-FEW = ["--rows", "few-events", "boosted-trees", "undergs", "--seeds", "1", *SMALL]
 example = load("undergs_node_classification")
 
 
@@ -30,17 +29,10 @@ def finished(prepared, tmp_path_factory):
     return run
 
 
-@pytest.fixture(scope="module")
-def undisturbed(prepared, tmp_path_factory):
-    run = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert example.main([str(prepared), "--run-dir", str(run), *FEW]) == 0
-    return run
-
-
 def test_the_summary_has_one_object_a_row(finished, prepared):
-    task = EventTask(example.TemporalGraph.load(prepared))
+    task = EventTask(TemporalGraph.load(prepared))
     found = summary(finished)
-    assert [row["row"] for row in found] == list(EVENT_ROWS)
+    assert [row["row"] for row in found] == list(example.ENTRIES)
     for row in found:
         for score in SCORES:
             assert row[score].keys() == row[f"val_{score}"].keys() == {"mean", "std", "runs"}
@@ -56,25 +48,25 @@ def test_the_summary_has_one_object_a_row(finished, prepared):
 
 
 def test_units_hold_the_figures_of_their_scores(finished, prepared):
-    task = EventTask(example.TemporalGraph.load(prepared))
+    task = EventTask(TemporalGraph.load(prepared))
     true = task.label[task.parts["test"]].numpy()
     lines = units(finished)
-    assert len(lines) == 2 * len(EVENT_ROWS)
+    assert len(lines) == 2 * len(example.ENTRIES)
     for line in lines:
         scores = np.load(finished / "checkpoints" / f"{line['key']}.scores.npy")
-        assert line["auc"] == pytest.approx(100 * roc_auc_score(true, scores))
-        assert len(line["history"]) == (2 if line["row"].startswith("undergs") else 0)
+        assert line["scorings"][0]["scores"]["auc"] == pytest.approx(100 * roc_auc_score(true, scores))
+        assert len(line["history"]) == (2 if example.ENTRIES[line["entry"]].learns else 0)
 
 
 def test_one_model_of_each_row_says_what_it_did(finished):
     files = {file.stem: json.loads(file.read_text()) for file in (finished / "diagnostics").iterdir()}
-    assert files.keys() == {f"seed0-{row}" for row in EVENT_ROWS}
+    assert files.keys() == {f"seed0-{row}" for row in example.ENTRIES}
     for key, found in files.items():
         line = next(line for line in units(finished) if line["key"] == key)
         (true_no, false_yes), (false_no, true_yes) = found["confusion"][0]["counts"]
         every = true_no + false_yes + false_no + true_yes
-        assert line["accuracy"] == pytest.approx(100 * (true_no + true_yes) / every)
-        assert ("store" in found) == line["row"].startswith("undergs")
+        assert line["scorings"][0]["scores"]["accuracy"] == pytest.approx(100 * (true_no + true_yes) / every)
+        assert ("store" in found) == example.ENTRIES[line["entry"]].learns
 
 
 def test_pictures_table_and_leftovers(finished, prepared, tmp_path, capsys):
@@ -123,11 +115,10 @@ def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
     assert not (tmp_path / "run").exists()
 
 
-def test_folders_that_cannot_be_used(prepared, undisturbed, tmp_path, capsys):
+def test_folders_that_cannot_be_used(prepared, finished, tmp_path, capsys):
     refused(example, [str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
     refused(example, ["--raw", str(tmp_path / "missing"), "--run-dir", str(tmp_path / "run")], "missing", capsys)
-    refused(example, [str(prepared), "--run-dir", str(undisturbed)], "--resume .*--overwrite", capsys)
-    refused(example, [str(prepared), "--run-dir", str(undisturbed), "--resume", "--hidden", "5"], "settings=", capsys)
+    refused(example, [str(prepared), "--run-dir", str(finished), "--resume", "--hidden", "5"], "settings=", capsys)
     app(["synth", "dblp", str(tmp_path / "raw"), "--nodes", "100", "--quiet"], standalone_mode=False)
     app(
         ["dblp", str(tmp_path / "raw"), str(tmp_path / "nodes"), "--features", "none", "--quiet"], standalone_mode=False
@@ -136,13 +127,3 @@ def test_folders_that_cannot_be_used(prepared, undisturbed, tmp_path, capsys):
         example, [str(tmp_path / "nodes"), "--run-dir", str(tmp_path / "run")], "expected two classes of events", capsys
     )
     assert not (tmp_path / "run").exists()
-
-
-def test_interrupted_by_hand(prepared, tmp_path, capsys, monkeypatch):
-    interrupted(example, [str(prepared), "--run-dir", str(tmp_path / "run"), *FEW], "run_unit", capsys, monkeypatch)
-
-
-def test_killed_at_any_file_it_ends_with_the_same_figures(prepared, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(example, "draw", lambda *_: [])
-    files = killed_at_every_file(example, [str(prepared), *FEW], undisturbed, tmp_path, monkeypatch)
-    assert files >= 10  # config, list, three units and their lists, two checkpoints, summary

@@ -18,11 +18,18 @@ from dgl_dysign.experiments.command import (
 )
 
 
-def parsed(argv, **options):
+def parser_of(**options):
     parser = argparse.ArgumentParser()
     add_data_options(parser, **options)
     add_run_options(parser)
-    return parser.parse_args(list(map(str, argv)))
+    return parser
+
+
+def parsed(argv, **options):
+    return parser_of(**options).parse_args(list(map(str, argv)))
+
+
+FIRST = ["folder", "--run-dir", "runs/first"]
 
 
 @pytest.fixture
@@ -86,8 +93,8 @@ def test_raw_files_are_prepared_once_and_again_if_asked(raw, tmp_path):
 
 def test_raw_files_that_cannot_be_read_are_one_error(raw, tmp_path, capsys):
     raw.write_text("1,2,3\n4,x,5\n")
-    args = parsed(["--raw", raw, "--run-dir", tmp_path / "run"])
-    assert run_command("count", open_prepared, args) == 2
+    argv = ["--raw", str(raw), "--run-dir", str(tmp_path / "run")]
+    assert run_command("count", open_prepared, parser_of(), argv) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert list(tmp_path.iterdir()) == [raw]
 
@@ -111,15 +118,14 @@ def test_errors_are_one_line_and_a_status(error, status, text, capsys):
     def run(_):
         raise error
 
-    assert run_command("count", run, parsed(["folder", "--run-dir", "runs/first"])) == status
+    assert run_command("count", run, parser_of(), FIRST) == status
     assert capsys.readouterr() == ("", text)
 
 
 def test_mistakes_pass_and_what_works_is_status_0(capsys):
     with pytest.raises(ZeroDivisionError):
-        run_command("count", lambda _: 1 / 0, parsed(["folder", "--run-dir", "runs/first"]))
+        run_command("count", lambda _: 1 / 0, parser_of(), FIRST)
     seen = []
-    args = parsed(["folder", "--run-dir", "runs/first"])
-    assert run_command("count", seen.append, args) == 0
-    assert seen == [args]
+    assert run_command("count", seen.append, parser_of(), FIRST) == 0
+    assert seen == [parsed(FIRST)]
     assert capsys.readouterr() == ("", "")

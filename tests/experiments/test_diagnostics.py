@@ -15,17 +15,18 @@ from dgl_dysign.experiments import diagnostics
 from dgl_dysign.experiments.diagnostics import (
     busy_nodes,
     event_diagnostics,
-    link_diagnostics,
-    node_diagnostics,
     save_diagnostics,
     spikes_of,
     spiking_diagnostics,
     store_contents,
 )
-from dgl_dysign.experiments.event_entries import EVENT_ROWS, EventFitConfig, EventSettings
-from dgl_dysign.experiments.event_task import EventTask
-from dgl_dysign.experiments.link_task import LinkRows, LinkRowSettings
-from dgl_dysign.experiments.node_entries import ROWS, NodeSettings, NodeTask
+from dgl_dysign.experiments.entry import Outcome
+from dgl_dysign.experiments.event_entries import make_undergs
+from dgl_dysign.experiments.event_task import EventSettings, EventTask
+from dgl_dysign.experiments.link_entries import default_entries as link_entries
+from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
+from dgl_dysign.experiments.node_entries import default_entries as node_entries
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.models import DySIGN, load_snapshots
 from dgl_dysign.store import NeighborStore
@@ -48,8 +49,7 @@ def task_of(data, **model):
     usual = NodeSettings()
     recipe = replace(usual.feature_only, training=replace(usual.feature_only.training, epochs=1, batch_size=32))
     task = NodeTask(data, replace(usual, hidden=8, feature_only=recipe, model={"latency": 4, **model}))
-    task.split(*stratified_split(data.labels, 0.4, 42), seed=0)
-    return task
+    return task.with_split(*stratified_split(data.labels, 0.4, 42), seed=0)
 
 
 def edges_of(data):
@@ -123,15 +123,15 @@ def test_above_leak_one_there_is_no_equilibrium_to_speak_of(data):
 
 
 @pytest.mark.parametrize("row", ["majority", "dysign", "undergs", "spiking-undergs"])
-def test_each_row_of_nodes_says_what_it_has(data, row):
-    task = task_of(data)
-    outcome = ROWS[row][0](task, None)
-    found = node_diagnostics(task, row, outcome)
-    expected = {"row", "confusion"}
+def test_each_entry_of_nodes_says_what_it_has(data, row):
+    task, entry = task_of(data), node_entries()[row]
+    outcome = entry.fit(task)
+    found = entry.diagnose(task, outcome)
+    expected = {"confusion"}
     expected |= {"firing", "solver", "spikes"} if row in ("dysign", "spiking-undergs") else set()
     expected |= {"store"} if "undergs" in row else set()
     assert found.keys() == expected
-    predicted = outcome.probabilities.argmax(1)
+    predicted = outcome.prediction.argmax(1)
     assert found["confusion"] == [
         {
             "about": "test nodes",
@@ -181,27 +181,24 @@ def test_data_without_events_has_no_busy_nodes(tmp_path):
     assert store_contents(NeighborStore(2), edges_of(data), 2)["nodes"] == []
 
 
-@pytest.mark.parametrize("row", ["recent-degree", "undergs", "spiking-undergs"])
-def test_link_rows_leave_their_scorer_empty(links, row):
-    task = LinkRows(links, LinkRowSettings(hidden_feats=4, num_neighbors=3))
-    if row == "recent-degree":
-        model, _ = task.model(row)
-        assert link_diagnostics(task, row, model) == {"row": row}
-        return
-    model = task.scorer(row)
-    model.model.eval()
-    model.store.insert(snapshot_edges(links, 0))
-    found = link_diagnostics(task, row, model)
-    assert found.keys() == {"row", "store"} | ({"firing", "solver", "spikes"} if row == "spiking-undergs" else set())
+@pytest.mark.parametrize("row", ["undergs", "spiking-undergs"])
+def test_links_leave_their_scorer_empty(links, row):
+    task, entry = LinkTask(links, LinkSettings(hidden_feats=4, num_neighbors=3)), link_entries()[row]
+    scorer = entry.check(task)
+    scorer.model.eval()
+    scorer.store.insert(snapshot_edges(links, 0))
+    found = entry.diagnose(task, Outcome(model=scorer))
+    assert found.keys() == {"store"} | ({"firing", "solver", "spikes"} if row == "spiking-undergs" else set())
     assert found["store"]["slots"] == 3
-    assert model.store.snapshot == -1
+    assert scorer.store.snapshot == -1
+    assert link_entries()["recent-degree"].diagnose is None
 
 
 def test_events_are_called_positive_by_two_rules(tmp_path):
-    data = write(tmp_path / "events", stream())
-    task, settings = EventTask(data), EventSettings(hidden=4, num_neighbors=3, training=EventFitConfig(epochs=1))
-    scores = task.label.float()  # knows all
-    found = event_diagnostics(task, settings, "undergs-no-counts", scores)
+    settings = EventSettings(hidden=4, num_neighbors=3)
+    task = EventTask(write(tmp_path / "events", stream()), settings=settings)
+    knows_all = Outcome(task.label.float(), model=make_undergs(task, settings, 0, counts=False)[0])
+    found = event_diagnostics(task, knows_all)
     test = task.label[task.parts["test"]]
     no, yes = int((test == 0).sum()), int((test == 1).sum())
     chosen, top = found["confusion"]
@@ -209,7 +206,7 @@ def test_events_are_called_positive_by_two_rules(tmp_path):
     wanted = max(1, round(0.01 * len(test)))
     assert top["counts"] == [[no, 0], [yes - wanted, wanted]]
     assert found["store"]["slots"] == 3
-    never = event_diagnostics(task, settings, "always-no", EVENT_ROWS["always-no"](task, settings, 0, None).scores)
+    never = event_diagnostics(task, Outcome(torch.zeros(len(task.label))))
     assert never["confusion"][0]["counts"] == [[no, 0], [yes, 0]]
     assert "store" not in never
 

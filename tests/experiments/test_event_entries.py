@@ -1,4 +1,4 @@
-"""Rows of event labels: what each must not read, rules that can be counted, and figures against scikit-learn."""
+"""Entries of event labels: what each must not read, rules that can be counted, and figures against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -7,20 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dgl_dysign.experiments.event_entries import EVENT_ROWS, EventSettings, best_threshold, event_scores, recall_at
-from dgl_dysign.experiments.event_task import EventTask
+from dgl_dysign.experiments.event_entries import default_entries
+from dgl_dysign.experiments.event_task import EventSettings, EventTask, best_threshold, event_scores, recall_at
 from dgl_dysign.training.events import EventFitConfig
 from tests.training.event_cases import ITEMS, SNAPSHOTS, USERS, stream, write
 
 SMALL = EventSettings(hidden=8, num_neighbors=4, training=EventFitConfig(epochs=1))
 EVENTS = stream(each=24)
+ENTRIES = default_entries()
 NOW = 17  # a test snapshot
 FLOAT32_EPS = float(np.finfo(np.float32).eps)
 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    return EventTask(write(tmp_path_factory.mktemp("rows") / "data", EVENTS))
+    return EventTask(write(tmp_path_factory.mktemp("entries") / "data", EVENTS), settings=SMALL)
 
 
 def changes(rng):
@@ -40,16 +41,16 @@ def changes(rng):
     return {"labels": label, "later": later, "shuffled": shuffled, "deleted": deleted}
 
 
-@pytest.mark.parametrize("row", EVENT_ROWS)
+@pytest.mark.parametrize("row", ENTRIES)
 def test_nothing_at_or_after_the_snapshot_moves_a_score(row, task, tmp_path):
     before = scores_by_id(row, task)
     for name, events in changes(np.random.default_rng(0)).items():
         numbered = [(*e[:4], k if name == "deleted" else e[4], *e[5:]) for k, e in enumerate(events)]
-        after = scores_by_id(row, EventTask(write(tmp_path / name, numbered)))
+        after = scores_by_id(row, EventTask(write(tmp_path / name, numbered), settings=SMALL))
         kept = [(new[4], old[4]) for new, old in zip(numbered, events, strict=True) if new[0] <= NOW]
         assert len(kept) > 400
         moved = {new: abs(after[new] - before[old]) for new, old in kept}
-        if name in ("shuffled", "deleted") and row.startswith("undergs"):
+        if name in ("shuffled", "deleted") and ENTRIES[row].learns:
             # The events of NOW are other rows of a matrix product, which sums each in another order: rounding.
             for event in (e for e in numbered if e[0] == NOW):
                 assert moved.pop(event[4]) <= 4 * FLOAT32_EPS * max(1.0, abs(after[event[4]])), name
@@ -58,16 +59,16 @@ def test_nothing_at_or_after_the_snapshot_moves_a_score(row, task, tmp_path):
 
 def scores_by_id(row, task):
     ids = torch.cat([events.edge_id for events in task.snapshots]).tolist()
-    return dict(zip(ids, EVENT_ROWS[row](task, SMALL, 0, None).scores.tolist(), strict=True))
+    return dict(zip(ids, ENTRIES[row].fit(task).prediction.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("row", [row for row in EVENT_ROWS if row not in ("always-no", "few-events", "long-silent")])
-def test_learned_rows_read_the_past_and_the_training_labels(row, task, tmp_path):
+@pytest.mark.parametrize("row", [row for row in ENTRIES if row not in ("always-no", "few-events", "long-silent")])
+def test_learned_entries_read_the_past_and_the_training_labels(row, task, tmp_path):
     before = scores_by_id(row, task)
     turned = [(*e[:5], 1 - e[5] if e[0] < 14 else e[5], e[6]) for e in EVENTS]
-    assert scores_by_id(row, EventTask(write(tmp_path / "data", turned))) != before
+    assert scores_by_id(row, EventTask(write(tmp_path / "data", turned), settings=SMALL)) != before
     earlier = [(*e[:2], USERS if e[0] == NOW - 1 else e[2], *e[3:]) for e in EVENTS]
-    after = scores_by_id(row, EventTask(write(tmp_path / "earlier", earlier)))
+    after = scores_by_id(row, EventTask(write(tmp_path / "earlier", earlier), settings=SMALL))
     now = [e[4] for e in EVENTS if e[0] == NOW]
     assert [after[k] for k in now] != [before[k] for k in now]
 
@@ -128,6 +129,6 @@ def test_figures_are_in_percent_and_the_threshold_is_that_of_validation(task):
 
 def test_the_seed_draws_what_is_drawn(task):
     for row in ("undergs", "boosted-trees"):
-        first, again, other = (EVENT_ROWS[row](task, SMALL, seed, None).scores for seed in (0, 0, 1))
+        first, again, other = (ENTRIES[row].fit(task.with_seed(seed)).prediction for seed in (0, 0, 1))
         assert torch.equal(first, again)
         assert not torch.equal(first, other)

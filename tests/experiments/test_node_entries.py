@@ -1,17 +1,20 @@
-"""The rows of a table: what each reads, what it must not read, and that the seed decides."""
+"""The entries of a table: what each reads, what it must not read, and that the seed decides."""
 
 from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from dgl_dysign.baselines import propagate_labels
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import f1_scores
-from dgl_dysign.experiments import node_entries as node_rows
-from dgl_dysign.experiments.node_entries import ROWS, NodeSettings, NodeTask
+from dgl_dysign.experiments.node_entries import default_entries, dysign
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.models import DySIGN
 from tests.generated import generated
+
+ENTRIES = default_entries()
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +33,7 @@ def settings(epochs=2, **change):
 
 
 def made(data, seed=0, ratio=0.4, **change):
-    task = NodeTask(data, settings(**change))
-    task.split(*stratified_split(data.labels, ratio, 42), seed=seed)
-    return task
+    return NodeTask(data, settings(**change)).with_split(*stratified_split(data.labels, ratio, 42), seed=seed)
 
 
 def turned(task, nodes):
@@ -41,44 +42,44 @@ def turned(task, nodes):
     return task
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_every_row_gives_scores_of_all_nodes_and_reads_no_label_that_it_is_tested_on(data, row):
-    train, protocol = ROWS[row]
-    task = made(data)
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_entry_gives_scores_of_all_nodes_and_reads_no_label_that_it_is_tested_on(data, name):
+    train, task = ENTRIES[name].fit, made(data)
     state = torch.get_rng_state()
     outcome = train(task)
     assert torch.equal(torch.get_rng_state(), state)
-    assert outcome.probabilities.shape == (data.num_nodes, data.num_classes)
-    assert torch.isfinite(outcome.probabilities).all()
-    assert outcome.probabilities.min() >= 0
-    assert protocol.split(":")[0] == ("label-aware" if row.startswith("label") or "aware" in row else "feature-only")
-    hidden = task.test if row == "label-propagation" else torch.cat([task.test, task.val])  # it chooses on validation
+    assert outcome.prediction.shape == (data.num_nodes, data.num_classes)
+    assert torch.isfinite(outcome.prediction).all()
+    assert outcome.prediction.min() >= 0
+    aware = name in ("label-propagation", "label-aware-logistic", "label-aware-relu", "dysign-label-aware")
+    assert ENTRIES[name].protocol.split(":")[0] == ("label-aware" if aware else "feature-only")
+    hidden = task.test if name == "label-propagation" else torch.cat([task.test, task.val])  # it chooses on validation
     again = train(turned(made(data), hidden))
-    assert torch.equal(again.probabilities, outcome.probabilities)
-    assert not torch.equal(train(turned(made(data), task.train)).probabilities, outcome.probabilities)
+    assert torch.equal(again.prediction, outcome.prediction)
+    assert not torch.equal(train(turned(made(data), task.train)).prediction, outcome.prediction)
 
 
-@pytest.mark.parametrize("row", ["logistic-regression", "relu-network", "gcn", "dysign", "dysign-label-aware"])
-def test_the_seed_decides(data, row):
-    train, _ = ROWS[row]
-    assert not torch.equal(train(made(data, seed=0)).probabilities, train(made(data, seed=1)).probabilities)
+@pytest.mark.parametrize("name", ["logistic-regression", "relu-network", "gcn", "dysign", "dysign-label-aware"])
+def test_the_seed_decides(data, name):
+    train = ENTRIES[name].fit
+    assert not torch.equal(train(made(data, seed=0)).prediction, train(made(data, seed=1)).prediction)
 
 
 def test_majority_is_the_most_frequent_training_class(data):
     task = made(data)
     expected = torch.bincount(task.labels[task.train]).argmax()
-    assert (node_rows.majority(task).probabilities.argmax(1) == expected).all()
+    assert (ENTRIES["majority"].fit(task).prediction.argmax(1) == expected).all()
 
 
 def test_label_propagation_takes_the_decay_that_is_best_on_validation(data):
     task = made(data)
-    found = node_rows.label_propagation(task)
+    found = ENTRIES["label-propagation"].fit(task)
     scores = {}
     for decay in task.settings.propagation_decays:
         reached = propagate_labels(*task.graph(decay), task.labels, task.train, task.num_classes)
         scores[decay] = f1_scores(task.labels, reached.argmax(1), task.val)["macro_f1"]
         if decay == found.extra["decay"]:
-            assert torch.equal(reached, found.probabilities)
+            assert torch.equal(reached, found.prediction)
     assert scores[found.extra["decay"]] == max(scores.values())
 
 
@@ -94,8 +95,20 @@ def test_label_features_belong_to_one_split(data):
     task = made(data)
     first = task.label_feat
     assert task.label_feat is first
-    task.split(*stratified_split(data.labels, 0.8, 42), seed=0)
-    assert not torch.equal(task.label_feat, first)
+    other = task.with_split(*stratified_split(data.labels, 0.8, 42), seed=0)
+    assert not torch.equal(other.label_feat, first)
+    assert task.label_feat is first
+    assert other.snapshots is task.snapshots
+
+
+def test_tasks_share_inputs_and_read_them_again_once_released(data):
+    task = made(data)
+    assert task.with_settings(settings(epochs=9)).snapshots is task.snapshots
+    assert task.with_settings(settings(decay=0.7)).snapshots is not task.snapshots
+    before = task.snapshots
+    task.release()
+    assert task.snapshots is not before
+    assert torch.equal(task.snapshots[-1].feat, before[-1].feat)
 
 
 def test_the_untrained_model_is_drawn_with_the_seed_alone(data):
@@ -111,26 +124,26 @@ def test_the_untrained_model_is_drawn_with_the_seed_alone(data):
 def test_full_batch_training_descends_with_every_gradient(data, gradient):
     model = {"latency": 4, "gradient": gradient, "dropout": 0.0}
     task = made(data, full_batch_epochs=12, model=model, snapshots=2)
-    outcome = node_rows.dysign(task)
+    outcome = dysign(task)
     assert len(outcome.history) == 12
     assert outcome.history[-1]["loss"] < 0.99 * outcome.history[0]["loss"]
-    assert {"macro_f1_at_equilibrium", "micro_f1_at_equilibrium"} <= outcome.extra.keys()
+    assert {"macro_f1_at_equilibrium", "micro_f1_at_equilibrium"} <= outcome.figures.keys()
     assert isinstance(outcome.model, DySIGN)
     assert not outcome.model.training
 
 
 def test_scores_at_the_equilibrium_are_those_of_the_solver(data):
     task = made(data, snapshots=2, model={"latency": 2})
-    outcome = node_rows.dysign(task)
+    outcome = dysign(task)
     with torch.no_grad():
         solved = outcome.model(task.snapshots, simulate=False).argmax(1)
         spiking = outcome.model(task.snapshots, simulate=True).softmax(1)
-    assert outcome.extra["macro_f1_at_equilibrium"] == f1_scores(task.labels, solved, task.test)["macro_f1"]
-    assert torch.equal(outcome.probabilities, spiking)
+    assert outcome.figures["macro_f1_at_equilibrium"] == f1_scores(task.labels, solved, task.test)["macro_f1"]
+    assert torch.equal(outcome.prediction, spiking)
 
 
 def test_label_aware_predictions_are_smoothed_with_training_nodes_clamped(data):
     task = made(data)
-    found = node_rows.dysign(task, label_aware=True).probabilities
-    assert torch.equal(found[task.train], node_rows._one_hot(task, task.labels)[task.train])
+    found = dysign(task, label_aware=True).prediction
+    assert torch.equal(found[task.train], one_hot(task.labels, task.num_classes).float()[task.train])
     assert not torch.equal(found.argmax(1)[task.test], task.labels[task.test])

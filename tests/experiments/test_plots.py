@@ -1,4 +1,4 @@
-"""Pictures: PNGs that show something, and something else for other numbers."""
+"""Pictures: PNGs that show the numbers given, and something else for other numbers."""
 
 import sys
 
@@ -12,16 +12,15 @@ pyplot = pytest.importorskip("matplotlib.pyplot")
 RANDOM = np.random.default_rng(0)
 
 
-def history(scale=1.0, epochs=4, accuracy=True):
+def history(scale=1.0, epochs=4, **scores):
+    return [{"epoch": e, "loss": scale / (e + 1), **{k: v * e for k, v in scores.items()}} for e in range(epochs)]
+
+
+def lines(mean=70.0):
+    places = [("dysign", 0.4), ("dysign", 0.8), ("gcn", 0.4)]
     return [
-        {"epoch": e, "loss": scale / (e + 1), **({"val_accuracy": 0.2 * e} if accuracy else {})} for e in range(epochs)
+        {"row": row, "share": share, "macro_f1": {"mean": mean + share, "std": 1.0, "runs": 3}} for row, share in places
     ]
-
-
-def rows(mean=70.0, **names):
-    scores = {"mean": mean, "std": 1.0, "runs": 3}
-    given = [("dysign", 0.4), ("dysign", 0.8), ("gcn", 0.4)]
-    return [{"row": row, "train_ratio": ratio, "macro_f1": scores, **names} for row, ratio in given]
 
 
 def variants(mean=70.0):
@@ -43,66 +42,94 @@ def studied(mean=70.0):
 
 SPIKES = (RANDOM.random((5, 3, 16)) < 0.3).astype(np.float32)
 PICTURES = {
-    "learning_curves": (
-        lambda path: plots.learning_curves({"a": history(), "b": history(2.0, accuracy=False)}, path),
-        lambda path: plots.learning_curves({"a": history(3.0), "b": history(0.5, accuracy=False)}, path),
-    ),
-    "firing_rates": (
-        lambda path: plots.firing_rates(RANDOM.dirichlet(np.ones(9), 6), range(6), path),
-        lambda path: plots.firing_rates(RANDOM.dirichlet(np.ones(9), 6), range(6), path),
-    ),
-    "one_snapshot": (
-        lambda path: plots.firing_rates(np.eye(9)[:1], [3], path),
-        lambda path: plots.firing_rates(np.eye(9)[4:5], [3], path),
-    ),
-    "spike_raster": (
-        lambda path: plots.spike_raster(SPIKES, ["x", "y", "z"], path),
-        lambda path: plots.spike_raster(1 - SPIKES, ["x", "y", "z"], path),
-    ),
-    "confusion_matrix": (
-        lambda path: plots.confusion_matrix(np.array([[5, 1], [0, 0]]), ["p", "q"], "title", path),
-        lambda path: plots.confusion_matrix(np.array([[1, 5], [0, 0]]), ["p", "q"], "title", path),
-    ),
-    "study": (
-        lambda path: plots.study(studied(), {"mrr": "mrr"}, ("seconds", "seconds"), "title", path),
-        lambda path: plots.study(studied(30.0), {"mrr": "mrr"}, None, "title", path),
-    ),
-    "score_bars": (
-        lambda path: plots.score_bars(rows(), "macro_f1", "title", path),
-        lambda path: plots.score_bars(rows(30.0), "macro_f1", "title", path),
-    ),
-    "ablation": (
-        lambda path: plots.ablation(variants(), "title", path),
-        lambda path: plots.ablation(variants(40.0), "title", path),
-    ),
+    "learning_curves": lambda path, k: plots.learning_curves({"a": history(k), "b": history(2.0)}, path),
+    "firing_rates": lambda path, k: plots.firing_rates(RANDOM.dirichlet(np.ones(9), 6), range(6), path),
+    "one_snapshot": lambda path, k: plots.firing_rates(np.eye(9)[2 * k : 2 * k + 1], [3], path),
+    "spike_raster": lambda path, k: plots.spike_raster(abs(k - SPIKES), ["x", "y", "z"], path),
+    "confusion_matrix": lambda path, k: plots.confusion_matrix(np.array([[5, k], [0, 0]]), ["p", "q"], "title", path),
+    "study": lambda path, k: plots.study(studied(30.0 * k), {"mrr": "mrr"}, ("s", "seconds"), "title", path),
+    "score_bars": lambda path, k: plots.score_bars(lines(30.0 * k), {"macro_f1": "Macro-F1"}, "title", path, "share"),
+    "ablation": lambda path, k: plots.ablation(variants(30.0 * k), "title", path),
 }
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_shows_its_numbers(tmp_path, name):
-    draw, draw_other = PICTURES[name]
     path = tmp_path / f"{name}.png"
-    assert draw(path) == path
+    assert PICTURES[name](path, 1) == path
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     image = pyplot.imread(path)
     assert min(image.shape[:2]) > 100
     dark = (image[..., :3].mean(2) < 0.9).mean()
     assert dark > 0.005, "blank"
-    other = pyplot.imread(draw_other(tmp_path / "other.png"))
+    other = pyplot.imread(PICTURES[name](tmp_path / "other.png", 2))
     assert other.shape != image.shape or (other != image).any()
     assert not pyplot.get_fignums()  # nothing is left open
 
 
-def test_rows_of_the_confusion_matrix_are_true_classes(tmp_path, monkeypatch):
-    shown = []
-    monkeypatch.setattr(
-        "matplotlib.axes.Axes.text", lambda self, x, y, text, **_: shown.append((round(y), round(x), text))
-    )
+@pytest.fixture
+def kept(monkeypatch):
+    """Keep figures instead of writing them."""
+    figures = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
+    return figures
+
+
+def test_rows_of_the_confusion_matrix_are_true_classes(tmp_path, kept):
     plots.confusion_matrix(np.array([[3, 1], [0, 4]]), ["p", "q"], "title", tmp_path / "x.png")
-    assert shown == [(0, 0, "75"), (0, 1, "25"), (1, 0, "0"), (1, 1, "100")]
+    texts = [(*map(round, text.get_position()[::-1]), text.get_text()) for text in kept[0].axes[0].texts]
+    assert texts == [(0, 0, "75"), (0, 1, "25"), (1, 0, "0"), (1, 1, "100")]
+
+
+def test_bars_are_of_all_shares_or_of_several_scores(kept, tmp_path):
+    plots.score_bars(lines(), {"macro_f1": "Macro-F1"}, "title", tmp_path / "a.png", "share", "for training")
+    (axis,) = kept[0].axes
+    assert sorted(bar.get_width() for bar in axis.patches) == [70.4, 70.4, 70.8]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["dysign", "gcn"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["40 % for training", "80 % for training"]
+    two = [
+        {"row": name, "auc": {"mean": 50 + k, "std": k, "runs": 2}, "ap": {"mean": k, "std": 0.0, "runs": 2}}
+        for k, name in enumerate("ab")
+    ]
+    plots.score_bars(two, {"auc": "AUC", "ap": "average precision"}, "title", tmp_path / "b.png")
+    assert [[bar.get_width() for bar in axis.patches] for axis in kept[1].axes] == [[50, 51], [0, 1]]
+    assert [axis.get_xlabel() for axis in kept[1].axes] == ["AUC in %", "average precision in %"]
+
+
+def test_learning_curves_have_a_panel_for_each_score_that_is_recorded(kept, tmp_path):
+    histories = {"a": history(2.0, 2, val_auc=0.5, val_ap=0.1), "b": history(1.0, 2)}
+    plots.learning_curves(histories, tmp_path / "a.png", "LEAKS")
+    loss, auc, ap = kept[0].axes
+    assert [line.get_ydata().tolist() for line in loss.lines] == [[2, 1], [1, 0.5]]
+    assert [line.get_ydata().tolist() for line in (*auc.lines, *ap.lines)] == [[0, 50], [0, 10]]
+    assert kept[0].get_suptitle() == "LEAKS"
+
+
+def test_over_time_is_a_running_mean(kept, tmp_path):
+    curves = {"a": {"snapshot": [3, 4, 6, 7], "mrr": [10.0, 20, 30, 70]}, "b": {"snapshot": [3], "mrr": [5.0]}}
+    plots.over_time(curves, "title", tmp_path / "a.png", window=3)
+    lines = kept[0].axes[0].lines
+    np.testing.assert_allclose(lines[0].get_ydata(), [15, 20, 40, 50])
+    np.testing.assert_allclose(lines[1].get_ydata(), [10, 20, 30, 70])
+    np.testing.assert_allclose(lines[2].get_ydata(), [5])
+
+
+def test_curves_start_and_end_where_they_must(kept, tmp_path):
+    true = np.array([0, 1, 0, 0, 1])
+    scores = {"sure": true.astype(float), "none": np.zeros(5)}
+    drawn = plots.ranking_curves(true, scores, "title", tmp_path)
+    assert [path.name for path in drawn] == ["precision_recall.png", "roc.png"]
+    (precision,), (roc,) = (figure.axes for figure in kept)
+    lines = {line.get_label(): line.get_xydata() for line in precision.lines}
+    assert lines["sure"].max() == 100
+    assert np.allclose(lines["none"], [[100, 40]])
+    assert "share of positives (40 %)" in lines
+    for line in roc.lines[:2]:
+        assert line.get_xydata()[[0, -1]].tolist() == [[0, 0], [100, 100]]
+    assert [0, 100] in roc.lines[0].get_xydata().tolist()
 
 
 def test_without_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(BackendError, match="pip install"):
-        plots.score_bars(rows(), "macro_f1", "title", tmp_path / "x.png")
+        plots.score_bars(lines(), {"macro_f1": "Macro-F1"}, "title", tmp_path / "x.png")

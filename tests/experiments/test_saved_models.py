@@ -7,12 +7,16 @@ import torch
 
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.experiments import RunFolder
-from dgl_dysign.experiments.saved_models import SavedModels
+from dgl_dysign.experiments import RunFolder, SavedModels
+from dgl_dysign.experiments.entry import Outcome
+from dgl_dysign.experiments.link_entries import default_entries
+from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
 from dgl_dysign.models import LinkScorer, UnderGS
 from dgl_dysign.models.predict import predict_links
 from dgl_dysign.pairs import CachedFeatures, LinkFeatures
 from tests.generated import generated_links
+
+ENTRY = default_entries()["undergs"]
 
 
 def options(home, **given):
@@ -22,7 +26,7 @@ def options(home, **given):
 def test_without_the_option_nothing_is_saved(tmp_path):
     saved = SavedModels(options(None), ["a"])
     saved.check_finished(RunFolder(tmp_path / "run", {}))
-    saved.save_links("a", object(), None)
+    saved.save("a", ENTRY, None, None)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -48,13 +52,14 @@ def test_a_unit_that_was_finished_without_its_model_is_named(tmp_path):
 
 
 def test_a_scorer_is_saved_without_the_cache_of_its_training(tmp_path):
-    data = TemporalGraph.load(generated_links(tmp_path, events=400, snapshots=5))
+    data = TemporalGraph.load(generated_links(tmp_path, events=400, snapshots=10))
     features = CachedFeatures(LinkFeatures.of(data))
     model = UnderGS(data.num_nodes, 8, pair_feats=len(features.names))
     scorer = LinkScorer(model, model.store(), features)
     src, dst = torch.arange(6), torch.arange(6).expand(6, -1).contiguous()
-    expected = predict_links(scorer, data, 4, src, dst)
-    SavedModels(options(tmp_path / "models"), ["a"]).save_links("a", scorer, data)
+    expected = predict_links(scorer, data, 9, src, dst)
+    task = LinkTask(data, LinkSettings())
+    SavedModels(options(tmp_path / "models"), ["a"]).save("a", ENTRY, task, Outcome(model=scorer))
     again = LinkScorer.from_pretrained(tmp_path / "models" / "a", data)
-    assert again.store.snapshot == 3
-    assert torch.equal(predict_links(again, data, 4, src, dst), expected)
+    assert again.store.snapshot == 8
+    assert torch.equal(predict_links(again, data, 9, src, dst), expected)

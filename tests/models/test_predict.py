@@ -12,8 +12,8 @@ from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import split_snapshots
-from dgl_dysign.experiments.node_entries import ROWS, NodeSettings, NodeTask
-from dgl_dysign.experiments.saved_models import task_inputs
+from dgl_dysign.experiments.node_entries import default_entries
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.models import LinkScorer, UnderGS
 from dgl_dysign.models.predict import predict, predict_links
 from dgl_dysign.pairs import LinkFeatures
@@ -44,24 +44,21 @@ def settings(**change):
 
 
 def trained(data, row, **change):
-    task = NodeTask(data, settings(**change))
-    task.split(*stratified_split(data.labels, 0.4, 42), seed=3)
-    return task, ROWS[row][0](task, None)
+    task = NodeTask(data, settings(**change)).with_split(*stratified_split(data.labels, 0.4, 42), seed=3)
+    return task, default_entries()[row].fit(task)
 
 
 @pytest.mark.parametrize("row", SAVED)
 @pytest.mark.parametrize("change", [{}, {"snapshots": 2, "hops": (0, 1, 2), "decay": 0.4}], ids=str)
 def test_predict_is_what_the_training_scored(data, row, change, tmp_path):
     task, outcome = trained(data, row, **change)
-    saved = outcome.model.save_pretrained(tmp_path / "model", data, task_inputs(task, row))
-    again = type(outcome.model).from_pretrained(saved, data)
-    assert torch.equal(predict(again, data), outcome.probabilities)
+    default_entries()[row].save(task, outcome, tmp_path / "model")
+    again = type(outcome.model).from_pretrained(tmp_path / "model", data)
+    assert torch.equal(predict(again, data), outcome.prediction)
 
 
 def test_only_models_of_ours_can_be_asked(data):
-    task = NodeTask(data, settings())
-    with pytest.raises(ConfigError, match="expected a row whose model can be saved, such as 'dysign', but got 'logi"):
-        task_inputs(task, "logistic-regression")
+    assert {name for name, entry in default_entries().items() if entry.save is not None} == set(SAVED)
     with pytest.raises(ConfigError, match="expected a DySIGN, UnderGS or SpikingUnderGS, but got Logistic"):
         predict(LogisticRegression(4, 2), data)
 
@@ -84,14 +81,14 @@ def test_a_raw_file_that_goes_on_leaves_old_predictions_as_they_were(data, row, 
     before, now = grown(tmp_path, home / "raw", 3), grown(tmp_path, home / "raw", 5)
     assert (before.num_snapshots, now.num_snapshots, before.num_nodes) == (4, 6, now.num_nodes)
     task, outcome = trained(before, row)
-    saved = outcome.model.save_pretrained(tmp_path / "model", before, task_inputs(task, row))
-    again = type(outcome.model).from_pretrained(saved, now)
-    assert torch.equal(predict(again, now, 3), outcome.probabilities)
+    default_entries()[row].save(task, outcome, tmp_path / "model")
+    again = type(outcome.model).from_pretrained(tmp_path / "model", now)
+    assert torch.equal(predict(again, now, 3), outcome.prediction)
     for t in (4, 5):
         found = predict(again, now, t)
         assert found.shape == (now.num_nodes, now.num_classes)
         assert torch.isfinite(found).all()
-        assert not torch.equal(found, outcome.probabilities)
+        assert not torch.equal(found, outcome.prediction)
 
 
 def test_a_trained_scorer_gives_the_scores_of_its_evaluation(home, tmp_path):

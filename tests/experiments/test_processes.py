@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dgl_dysign.experiments import shared_command
+from dgl_dysign.experiments import RunFolder
 from dgl_dysign.training import distributed
 from tests.examples.runs import figures, histories, load
 from tests.generated import generated
@@ -18,22 +18,26 @@ from tests.processes import together
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = ["--hidden", "16", "--latency", "4", "--seeds", "1", "--train-ratio", "0.4", "--rows", "dysign", "--quiet"]
-# The example, with something that happens in an epoch, of one step each; counted from 1.
-SECOND = 'count == 2 and os.environ["RANK"] == "1"'
+# The example, with something that happens after an epoch; counted from 1.
+FIRST = 'count == 1 and os.environ["RANK"] == "1"'
 SCRIPT = """
 import os, sys, time
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from dataclasses import replace
 from dgl_dysign.errors import DataError
 from tests.examples.runs import load
 example, count = load("dysign_node_classification"), 0
+entry = example.ENTRIES["dysign"]
 
-def happens(*args):
-    global count
-    count += 1
-    if {when}:
-        {what}
+def fit(task, on_epoch, **run):
+    def happens(epoch):
+        global count
+        count += 1
+        if {when}:
+            {what}
+        on_epoch(epoch)
+    return entry.fit(task, on_epoch=happens, **run)
 
-register_optimizer_step_pre_hook(happens)
+example.ENTRIES["dysign"] = replace(entry, fit=fit)
 sys.exit(example.main())
 """
 
@@ -66,7 +70,7 @@ def ours(error):
 
 def test_an_error_of_one_process_is_one_line_and_ends_all(prepared, tmp_path):
     error = 'raise DataError("features/00005.parquet: cut short; prepare it again")'
-    process = torchrun(tmp_path, SECOND, error, prepared, "--run-dir", tmp_path / "run", *OPTIONS, "--epochs", "3")
+    process = torchrun(tmp_path, FIRST, error, prepared, "--run-dir", tmp_path / "run", *OPTIONS, "--epochs", "3")
     told = process.communicate(timeout=120)[1]
     assert process.returncode == 1  # torchrun's own; of the process:
     assert re.search(r"exitcode +: 2 ", told)
@@ -75,11 +79,10 @@ def test_an_error_of_one_process_is_one_line_and_ends_all(prepared, tmp_path):
 
 
 def test_ctrl_c_ends_all(prepared, tmp_path):
-    run = tmp_path / "run"
-    asleep = tmp_path / "asleep"
-    sleep = f'open({str(asleep)!r}, "w").close(); time.sleep(60)'
-    process = torchrun(tmp_path, SECOND, sleep, prepared, "--run-dir", run, *OPTIONS, "--epochs", "3")
-    while not asleep.exists() and process.poll() is None:
+    waiting = tmp_path / "waiting"
+    sleep = f'open({str(waiting)!r}, "w").close(); time.sleep(60)'
+    process = torchrun(tmp_path, FIRST, sleep, prepared, "--run-dir", tmp_path / "run", *OPTIONS, "--epochs", "3")
+    while not waiting.exists() and process.poll() is None:  # one sleeps after its first epoch, the other waits for it
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=60)[1]
@@ -89,14 +92,13 @@ def test_ctrl_c_ends_all(prepared, tmp_path):
 def run_here(*argv):
     """Do the work of the example in a process of a pair."""
     example = load("dysign_node_classification")
-    example.draw = lambda *_: []  # takes most of the time
     example.run(example.parser().parse_args([str(word) for word in argv]))
 
 
 def test_killed_all_together_and_resumed_it_ends_with_the_same_figures(prepared, pair, tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     options = [prepared, *OPTIONS, "--epochs", "8"]
-    process = torchrun(tmp_path, "count == 7", "os.kill(os.getpid(), 9)", *options, "--run-dir", killed)
+    process = torchrun(tmp_path, "count == 6", "os.kill(os.getpid(), 9)", *options, "--run-dir", killed)
     process.communicate(timeout=120)
     assert len(list(killed.glob("checkpoints/*.pt"))) == 1
     assert not list(killed.glob("units/*"))
@@ -107,7 +109,7 @@ def test_killed_all_together_and_resumed_it_ends_with_the_same_figures(prepared,
 
 
 def folder(path):
-    run = shared_command.SharedRunFolder(path, {"seeds": 1})
+    run = RunFolder(path, {"seeds": 1})
     before = run.unit("a")
     run.save_unit("a", {"rank": distributed.rank()})
     run.write_json("other.json", distributed.rank())

@@ -1,0 +1,94 @@
+"""The entries of a table of link figures: counting, classifiers on counts, and UnderGS in its forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dgl_dysign.baselines import CountLinks, link_reference_models
+from dgl_dysign.experiments.diagnostics import link_diagnostics
+from dgl_dysign.experiments.entry import Entry, Outcome, by_name
+from dgl_dysign.experiments.link_task import AGGREGATORS, LinkSettings, LinkTask
+from dgl_dysign.models import LinkScorer
+from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.training.count_fit import fit_counts
+from dgl_dysign.training.links import fit_links
+
+Change = Callable[[LinkSettings], LinkSettings]
+
+
+def fit_undergs(task: LinkTask, change: Change | None = None, **run: Any) -> Outcome:
+    """Train UnderGS under the settings of the task, or under a change of them."""
+    task = task if change is None else task.with_settings(change(task.settings))
+    scorer, training = task.scorer(), task.settings.training
+    if task.settings.families:  # a part of what the task keeps is not kept again
+        training = replace(training, cache_bytes=0)
+    return Outcome(history=fit_links(task.edges, scorer, task.split, training, task.seed, **run), model=scorer)
+
+
+def fit_reference(task: LinkTask, name: str, **_: Any) -> Outcome:
+    """Return one of `dgl_dysign.baselines.link_reference_models`."""
+    return Outcome(model=link_reference_models(task.data.num_nodes, task.seed)[name])
+
+
+def fit_counting(task: LinkTask, kind: str, all_columns: bool = False, **_: Any) -> Outcome:
+    """Train a classifier on counts, or on all features of pairs."""
+    model = CountLinks(task.features, kind, task.features.names if all_columns else None, task.seed)
+    fit_counts(task.edges, model, task.data.num_nodes, task.split[0], task.settings.training, task.seed)
+    return Outcome(model=model)
+
+
+def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
+    """Write a link scorer with what its store holds, but without the cache of its training."""
+    scorer = outcome.model
+    features = None if scorer.features is None else LinkFeatures.of(task.data)
+    plain = LinkScorer(scorer.model, scorer.store, features, **scorer.extra)
+    plain.save_pretrained(folder, task.data, overwrite=True)
+
+
+def undergs_entry(name: str, change: Change | None = None, **more: Any) -> Entry:
+    """Return UnderGS under a change of the table's settings as an entry."""
+
+    def check(task: LinkTask) -> object:
+        return (task if change is None else task.with_settings(change(task.settings))).scorer()
+
+    fit = partial(fit_undergs, change=change)
+    return Entry(name, fit, learns=True, check=check, save=save_scorer, diagnose=link_diagnostics, **more)
+
+
+def _as_reported(settings: LinkSettings) -> LinkSettings:
+    """Return the report's own values, where the table has others."""
+    if settings.preset == "paper":
+        return settings
+    return replace(settings, preset="paper", snapshot_decay=None, importance=None)
+
+
+def _changed(**values: Any) -> Change:
+    return lambda settings: replace(settings, **values)
+
+
+def default_entries() -> dict[str, Entry]:
+    """Return every entry of a table by name.
+
+    Examples
+    --------
+    >>> [name for name, entry in default_entries().items() if entry.learns][:3]
+    ['undergs-paper', 'undergs-no-counts', 'undergs']
+    """
+    references = [Entry(name, partial(fit_reference, name=name)) for name in link_reference_models(1)]
+    return by_name(
+        [
+            *(replace(entry, over_time=entry.name == "recent-degree") for entry in references),
+            Entry("logistic-regression", partial(fit_counting, kind="logistic")),
+            Entry("boosted-trees", partial(fit_counting, kind="trees"), over_time=True),
+            Entry("boosted-trees-all", partial(fit_counting, kind="trees", all_columns=True)),
+            undergs_entry("undergs-paper", _as_reported, bold=True, over_time=True),
+            undergs_entry("undergs-no-counts", _changed(families=()), bold=True, over_time=True),
+            undergs_entry("undergs", bold=True, over_time=True),
+            *(undergs_entry(f"undergs-{kind}", _changed(aggregator=kind), bold=True) for kind in AGGREGATORS),
+            undergs_entry("spiking-undergs", _changed(spiking=True)),
+        ]
+    )

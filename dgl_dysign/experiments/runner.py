@@ -1,0 +1,207 @@
+"""Runs a study: fits and scores its units, resumes what was killed, writes records, summary, tables and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from dgl_dysign.errors import DataError
+from dgl_dysign.evaluation import mean_std
+from dgl_dysign.experiments import command, plots
+from dgl_dysign.experiments.diagnostics import save_diagnostics
+from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome
+from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.experiments.record import Scoring, UnitRecord
+from dgl_dysign.experiments.run_folder import RunFolder
+from dgl_dysign.experiments.saved_models import SavedModels
+from dgl_dysign.training import distributed
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One entry to be fitted once.
+
+    Parameters
+    ----------
+    key : str
+        Name of its files.
+    entry : Entry
+        What is fitted.
+    task : Task
+        To what, with its split and seed.
+    condition : dict
+        What tells it from other units of the same entry and seed.
+    inspect : bool
+        Whether diagnostics are written, if the entry has any: one model of each says enough.
+    score : callable, optional
+        ``score(task, outcome)`` returns the scorings; default: those of the task.
+    """
+
+    key: str
+    entry: Entry
+    task: Any
+    condition: dict[str, Any] = field(default_factory=dict)
+    inspect: bool = False
+    score: Callable[[Any, Outcome], Sequence[Scoring]] | None = None
+
+
+class Study:
+    """A table or an ablation as the runner sees it: its units, and what becomes of their records.
+
+    Attributes
+    ----------
+    kind : str
+        Of the records, one of `dgl_dysign.experiments.record.KINDS`.
+    by : str
+        Which part of a scoring's condition makes lines of their own in the summary; empty: none.
+    """
+
+    kind = "other"
+    by = ""
+
+    def units(self) -> Iterator[Unit]:
+        """Yield the units; called several times, so that what a task holds need not be held for all."""
+        raise NotImplementedError
+
+    def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
+        """Return what a line of the summary says of an entry's scorings, one a run."""
+        return {name: mean_std([s.scores[name] for s in scorings]) for name in scorings[0].scores}
+
+    def summarise(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[dict[str, Any]]:
+        """Return one object an entry and condition."""
+        pairs = [(record, scoring) for record in records for scoring in record.scorings]
+        conditions = dict.fromkeys(scoring.condition.get(self.by) for _, scoring in pairs)
+        summary = []
+        for condition, entry in product(conditions, dict.fromkeys(record.entry for record in records)):
+            runs = [(r, s) for r, s in pairs if (r.entry, s.condition.get(self.by)) == (entry, condition)]
+            if runs:
+                line = {"row": entry, **({self.by: condition} if self.by else {})}
+                line |= self.figures([scoring for _, scoring in runs])
+                line["cpu_seconds"] = mean_std([record.cost["cpu_seconds"] for record, _ in runs])["mean"]
+                line["peak_rss_bytes"] = max(record.cost["peak_rss_bytes"] for record, _ in runs)
+                summary.append(line | self.about(runs[0][1]))
+        return summary
+
+    def about(self, scoring: Scoring) -> dict[str, Any]:
+        """Return what stands at the end of each line of the summary."""
+        return {"protocol": scoring.protocol}
+
+    def tables(self, summary: Sequence[Mapping[str, Any]]) -> Iterable[Table | str]:
+        """Return what is shown on the screen."""
+        return ()
+
+    def draw(self, records: Sequence[UnitRecord], summary: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
+        """Draw the pictures of a run folder."""
+        return []
+
+
+def run(study: Study, config: Mapping[str, Any], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Run a study and return its summary.
+
+    Under several processes all fit the same unit, and the first one writes and shows.
+
+    Parameters
+    ----------
+    study : Study
+        What to run.
+    config : mapping
+        What was asked: a run is resumed only under the same. Not the entries and seeds: it may be resumed with more.
+    args : Namespace
+        With the options of `dgl_dysign.experiments.command.add_data_options` and ``add_run_options``, and those of
+        `SavedModels.add_option` where models can be saved.
+
+    Raises
+    ------
+    ConfigError
+        If the run folder cannot be taken, or settings do not fit; nothing is written then.
+    """
+    plots.require_matplotlib()  # now rather than after the training
+    for entry, task in {unit.entry.name: (unit.entry, unit.task) for unit in study.units()}.values():
+        if entry.check is not None:
+            entry.check(task)
+    saved = SavedModels(args, [unit.key for unit in study.units() if unit.entry.save is not None])
+    folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
+    saved.check_finished(folder)
+    records = run_units(study, folder, saved, getattr(args, "quiet", False))
+    summary = study.summarise(folder, records)
+    if distributed.rank():
+        return summary
+    folder.write_json("summary.json", summary)
+    drawn = study.draw(records, summary, folder.path)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for table in study.tables(summary):
+        console.print(table)
+    print(folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn, sep="\n")
+    return summary
+
+
+def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool = False) -> list[UnitRecord]:
+    """Fit and score all units that are not finished; return the records of all."""
+    records = []
+    with command.progress_bar(quiet) as progress:
+        bar = progress.add_task("", total=sum(1 for _ in study.units()))
+        for unit in study.units():
+            progress.update(bar, description=unit.key)
+
+            def tell(epoch: dict[str, float], key: str = unit.key) -> None:
+                scores = [f"{name[4:]} {100 * value:.1f}" for name, value in epoch.items() if name.startswith("val_")]
+                text = f"{key}, epoch {epoch['epoch'] + 1:.0f}: validation {', '.join(scores)}"
+                progress.update(bar, description=text)
+
+            records.append(_finished(folder, unit.key) or _run_unit(study.kind, unit, folder, saved, tell))
+            progress.advance(bar)
+    return records
+
+
+def _finished(folder: RunFolder, key: str) -> UnitRecord | None:
+    record = folder.unit(key)
+    try:
+        return None if record is None else UnitRecord.from_json(record, key)
+    except DataError as error:
+        raise DataError(f"{folder.path / 'units' / key}.json: {error}") from error
+
+
+def _run_unit(kind: str, unit: Unit, folder: RunFolder, saved: SavedModels, on_epoch: OnEpoch) -> UnitRecord:
+    entry, task, checkpoint = unit.entry, unit.task, folder.checkpoint(unit.key)
+    reset_peak()
+    task.begin_unit()
+    started = time.process_time()
+    outcome = entry.fit(task, checkpoint=checkpoint, on_epoch=on_epoch)
+    spent = time.process_time() - started
+    if outcome.history:  # seconds before an interruption count as well
+        spent = max(spent, outcome.history[-1].get("cpu_seconds", 0.0))
+    started = time.process_time()
+    scorings = [
+        replace(s, condition={**unit.condition, **s.condition}, protocol=s.protocol or entry.protocol)
+        for s in (unit.score(task, outcome) if unit.score is not None else task.score(outcome))
+    ]
+    cost = {
+        "cpu_seconds": spent + time.process_time() - started + task.borrowed_seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
+    record = UnitRecord(kind, unit.key, entry.name, task.seed, scorings, outcome.history, cost, outcome.extra)
+    if distributed.rank() == 0:  # it writes
+        _write(unit, outcome, record, folder, saved)
+    return record
+
+
+def _write(unit: Unit, outcome: Outcome, record: UnitRecord, folder: RunFolder, saved: SavedModels) -> None:
+    """Write what a unit leaves behind, its record last: a unit that has one is finished."""
+    entry, task = unit.entry, unit.task
+    saved.save(unit.key, entry, task, outcome)
+    for name, values in task.arrays(outcome).items():
+        np.save(folder.path / "checkpoints" / f"{unit.key}.{name}.npy", values)
+    if unit.inspect and entry.diagnose is not None:
+        save_diagnostics(folder, unit.key, {"row": entry.name, **entry.diagnose(task, outcome)})
+    folder.save_unit(unit.key, record.to_json())
+    folder.checkpoint(unit.key).unlink(missing_ok=True)

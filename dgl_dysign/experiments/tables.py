@@ -1,0 +1,270 @@
+"""Tables about nodes, links and labels of events, as the runner takes them: units, summary, screen and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from dgl_dysign.evaluation import mean_std
+from dgl_dysign.evaluation.link_scores import PROTOCOLS
+from dgl_dysign.experiments import plots
+from dgl_dysign.experiments.entry import Entry
+from dgl_dysign.experiments.event_task import PARTS, EventTask
+from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
+from dgl_dysign.experiments.link_task import SCORES as LINK_SCORES
+from dgl_dysign.experiments.link_task import LinkTask
+from dgl_dysign.experiments.node_task import NodeTask
+from dgl_dysign.experiments.record import Scoring, UnitRecord
+from dgl_dysign.experiments.runner import Study, Unit
+
+Summary = Sequence[Mapping[str, Any]]
+Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _histories(records: Sequence[UnitRecord]) -> dict[str, list[dict[str, Any]]]:
+    return {record.entry: record.history for record in records if record.history}
+
+
+class NodeTable(Study):
+    """Entries on several splits of labelled nodes, each with several seeds.
+
+    Parameters
+    ----------
+    task : NodeTask
+        The data.
+    entries : sequence of Entry
+        Lines of the table.
+    splits : mapping
+        Training, validation and test nodes by training ratio and number of the split, whose random state is 42 higher.
+    seeds : int
+        Models of each entry on each split.
+    published : mapping
+        Further lines by name: Macro- and Micro-F1 by training ratio.
+    """
+
+    kind, by = "node", "train_ratio"
+
+    def __init__(
+        self,
+        task: NodeTask,
+        entries: Sequence[Entry],
+        splits: Mapping[tuple[float, int], Split],
+        seeds: int,
+        published: Mapping[str, Mapping[float, tuple[float, float]]] | None = None,
+    ) -> None:
+        self.task, self.entries, self.splits, self.seeds = task, entries, splits, seeds
+        self.published = published or {}
+
+    def units(self) -> Iterator[Unit]:
+        """Yield an entry after the other on each split with each seed."""
+        first = next(iter(self.splits))
+        for (place, nodes), seed, entry in product(self.splits.items(), range(self.seeds), self.entries):
+            ratio, split = place
+            task = self.task.with_split(*nodes, seed=seed)  # anew for each: label features are part of its cost
+            condition = {"train_ratio": ratio, "split": 42 + split}
+            key = f"{ratio}-split{split}-seed{seed}-{entry.name}"
+            yield Unit(key, entry, task, condition, inspect=seed == 0 and place == first)
+
+    def tables(self, summary: Summary) -> Iterator[Table]:
+        """Return a table with a column for each training ratio."""
+        dataset = self.task.data.manifest["dataset"]
+        ratios = sorted({line["train_ratio"] for line in summary})
+        table = Table(title=f"{dataset}: Macro-F1 / Micro-F1 in %, test nodes, mean ± deviation over runs")
+        table.add_column("entry")
+        table.add_column("protocol")
+        for ratio in ratios:
+            table.add_column(f"{100 * ratio:.0f} % for training", justify="right")
+        for name in dict.fromkeys(line["row"] for line in summary):
+            lines = {line["train_ratio"]: line for line in summary if line["row"] == name}
+            cells = [
+                f"{x['macro_f1']['mean']:.1f} ± {x['macro_f1']['std']:.1f} / {x['micro_f1']['mean']:.1f}"
+                for x in (lines[ratio] for ratio in ratios)
+            ]
+            table.add_row(name, next(iter(lines.values()))["protocol"].split(":")[0], *cells)
+        for name, scores in self.published.items():
+            cells = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]
+            table.add_row(name, "feature-only", *cells, style="dim")
+        yield table
+
+    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
+        """Draw the table of all, and the pictures of the first split and seed."""
+        data, first = self.task.data, records[: len(self.entries)]
+        title = f"Macro-F1 on {data.manifest['dataset']}"
+        scores = {"macro_f1": "Macro-F1"}
+        drawn = [plots.score_bars(summary, scores, title, folder / "scores.png", self.by, "for training")]
+        if _histories(first):
+            drawn.append(plots.learning_curves(_histories(first), folder / "learning_curves.png"))
+        shown = next((entry.name for entry in self.entries if entry.pictured), first[0].entry)
+        record = next(record for record in first if record.entry == shown)
+        counts, path = np.array(record.scorings[0].confusion), folder / "confusion.png"
+        drawn.append(plots.confusion_matrix(counts, data.class_names, f"{shown}, test nodes", path))
+        inside = folder / "diagnostics" / f"{record.key}.json"
+        if inside.exists():  # runs of earlier versions have none
+            drawn += _draw_spikes(json.loads(inside.read_text(encoding="utf-8")), folder)
+        return drawn
+
+
+def _draw_spikes(diagnostics: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draw firing rates over snapshots, and the spikes of some nodes at the last one, where they are known."""
+    if "firing" not in diagnostics:
+        return []
+    firing, spikes = diagnostics["firing"], diagnostics["spikes"]
+    fired = np.zeros((spikes["latency"], len(spikes["nodes"]), spikes["neurons"]))
+    for place, node in enumerate(spikes["nodes"]):
+        for step, neurons in enumerate(node["fired"]):
+            fired[step, place, neurons] = 1
+    names, rates = [f"node {node['node']}" for node in spikes["nodes"]], np.array(firing["shares"])
+    return [
+        plots.firing_rates(rates, firing["active"], folder / "firing_rates.png", firing["snapshot"]),
+        plots.spike_raster(fired, names, folder / "spike_raster.png"),
+    ]
+
+
+class LinkTable(Study):
+    """Entries on the links of one data set, each with several seeds.
+
+    Parameters
+    ----------
+    task : LinkTask
+        The data, the protocol and the shares of historical negatives, which make a table each.
+    entries : sequence of Entry
+        Lines of the table.
+    seeds : int
+        Models of each entry; a seed is that of the weights and that of the negatives.
+    """
+
+    kind, by = "link", "historical"
+
+    def __init__(self, task: LinkTask, entries: Sequence[Entry], seeds: int) -> None:
+        self.task, self.entries, self.seeds = task, entries, seeds
+
+    def units(self) -> Iterator[Unit]:
+        """Yield an entry after the other with each seed."""
+        for seed in range(self.seeds):
+            task = self.task.with_seed(seed)
+            for entry in self.entries:
+                yield Unit(f"seed{seed}-{entry.name}", entry, task, inspect=seed == 0)
+
+    def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
+        """Return means of the scores on test and validation, those of cold edges, and numbers of edges."""
+        cold = [s.scores["cold_mrr"] for s in scorings if s.scores.get("cold_mrr") is not None]
+        return {
+            **{name: mean_std([s.scores[name] for s in scorings]) for name in LINK_SCORES},
+            **{f"val_{name}": mean_std([s.val_scores[name] for s in scorings]) for name in LINK_SCORES},
+            "cold_mrr": mean_std(cold) if cold else None,
+            **{name: scorings[0].scores[name] for name in ("edges", "cold_edges")},
+        }
+
+    def tables(self, summary: Summary) -> Iterator[Table]:
+        """Return a table for each share of historical negatives."""
+        bold = {entry.name for entry in self.entries if entry.bold}
+        for historical in dict.fromkeys(line["historical"] for line in summary):
+            lines = [line for line in summary if line["historical"] == historical]
+            title = f"{self._dataset}: warm edges, in %, {100 * historical:.0f} % historical negatives"
+            table = Table("entry", title=title)
+            edges = f"{lines[0]['edges']} warm edges, {lines[0]['cold_edges']} cold ones"
+            table.caption = f"{lines[0]['protocol']}. {edges}"
+            for name in ("MRR", "pooled", "validation", "AUC", "AP", "Hits@1", "Hits@10", "CPU s", "MB"):
+                table.add_column(name, justify="right")
+            for line in lines:
+                cells = [f"{line['mrr']['mean']:.1f} ± {line['mrr']['std']:.1f}"]
+                for key in ("mrr_pooled", "val_mrr", "auc", "ap", "hits@1", "hits@10"):
+                    cells.append(f"{line[key]['mean']:.1f}")
+                cells += [f"{line['cpu_seconds']:.0f}", f"{line['peak_rss_bytes'] / 2**20:.0f}"]
+                table.add_row(line["row"], *cells, style="bold" if line["row"] in bold else None)
+            yield table
+
+    @property
+    def _dataset(self) -> str:
+        leaks = ": LEAKS, for reproduction only" if "LEAKS" in PROTOCOLS[self.task.protocol] else ""
+        return self.task.data.manifest["dataset"] + leaks
+
+    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
+        """Draw the table of all, and the curves of the first seed."""
+        first, title = records[: len(self.entries)], f"{self._dataset}, {self.task.protocol}"
+        scores, group = {"mrr": "MRR"}, "historical negatives"
+        drawn = [plots.score_bars(summary, scores, f"MRR, {title}", folder / "scores.png", self.by, group)]
+        if _histories(first):
+            drawn.append(plots.learning_curves(_histories(first), folder / "learning_curves.png", title))
+        shown = {entry.name for entry in self.entries if entry.over_time}
+        curves = {record.entry: record.scorings[0].by_snapshot["test"] for record in first if record.entry in shown}
+        drawn.append(plots.over_time(curves, f"MRR by snapshot, {title}", folder / "over_time.png"))
+        return drawn
+
+
+class EventTable(Study):
+    """Entries on the labelled events of one data set, each with several seeds.
+
+    Parameters
+    ----------
+    task : EventTask
+        The events and their split.
+    entries : sequence of Entry
+        Lines of the table.
+    seeds : int
+        Models of each entry.
+    """
+
+    kind = "event"
+
+    def __init__(self, task: EventTask, entries: Sequence[Entry], seeds: int) -> None:
+        self.task, self.entries, self.seeds = task, entries, seeds
+
+    def units(self) -> Iterator[Unit]:
+        """Yield an entry after the other with each seed."""
+        for seed, entry in product(range(self.seeds), self.entries):
+            yield Unit(f"seed{seed}-{entry.name}", entry, self.task.with_seed(seed), inspect=seed == 0)
+
+    def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
+        """Return means of the scores on test and validation."""
+        test = {name: mean_std([s.scores[name] for s in scorings]) for name in EVENT_SCORES}
+        return test | {f"val_{name}": mean_std([s.val_scores[name] for s in scorings]) for name in EVENT_SCORES}
+
+    def about(self, scoring: Scoring) -> dict[str, Any]:
+        """Return the name of the data, whether it is generated, and numbers of events and labels."""
+        name = self.task.data.manifest["dataset"]
+        about: dict[str, Any] = {"dataset": name, "generated": name.endswith("-generated"), "split": self.task.split}
+        for part in PARTS:
+            labels = self.task.label[self.task.parts[part]]
+            about[f"{part}_events"], about[f"{part}_positives"] = len(labels), int(labels.sum())
+            about[f"{part}_label_rate"] = 100 * float(labels.double().mean())
+        return about
+
+    @property
+    def _title(self) -> str:
+        """Name of the data set, which says where it is generated."""
+        dataset = self.task.data.manifest["dataset"]
+        name = dataset.removesuffix("-generated")
+        return name if name == dataset else f"{name} (generated data)"
+
+    def tables(self, summary: Summary) -> Iterator[Table | str]:
+        """Return the table, and what the parts hold."""
+        about = summary[0]
+        table = Table("entry", title=f"{self._title}: labels of test events, in %, mean ± deviation over runs")
+        digits = {"auc": 1, "ap": 2, "accuracy": 2, "recall_at_1pct": 1}
+        for head in ("AUC", "average precision", "accuracy", "found in the top 1 %"):
+            table.add_column(head, justify="right")
+        for line in summary:
+            cells = [f"{line[s]['mean']:.{digits[s]}f} ± {line[s]['std']:.{digits[s]}f}" for s in EVENT_SCORES]
+            table.add_row(line["row"], *cells)
+        yield table
+        parts = ", ".join(f"{p}: {about[f'{p}_positives']} of {about[f'{p}_events']}" for p in PARTS)
+        yield f"positives, split by {about['split']}: {parts} ({about['test_label_rate']:.3f} % of test)"
+
+    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
+        """Draw the table of all, and the curves of the first seed."""
+        first, true = records[: len(self.entries)], (self.task.label[self.task.parts["test"]] == 1).numpy()
+        scores = {record.entry: np.load(folder / "checkpoints" / f"{record.key}.scores.npy") for record in first}
+        columns = {"auc": "AUC", "ap": "average precision"}
+        drawn = [plots.score_bars(summary, columns, f"Labels of events: {self._title}", folder / "scores.png")]
+        drawn += plots.ranking_curves(true, scores, f"{self._title}, test events", folder)
+        if _histories(first):
+            drawn.append(plots.learning_curves(_histories(first), folder / "learning_curves.png"))
+        return drawn
