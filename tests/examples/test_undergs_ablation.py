@@ -1,6 +1,6 @@
 """The ablation of UnderGS from its command line: studies, resuming, and what it calls noise."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_values_differ_from_the_base_in_their_ingredient_alone(name):
     known = example.studies(base, FAMILIES)
     for study, made in known.items():
         changed = {
-            field for s in made.values.values() for field, value in asdict(s).items() if value != getattr(base, field)
+            field for s in made.values.values() for field, value in vars(s).items() if value != getattr(base, field)
         }
         if study not in ("modules", "presets"):
             assert len(changed) == 1 or changed <= free.get(study, set()), study
@@ -72,7 +72,7 @@ def test_values_differ_from_the_base_in_their_ingredient_alone(name):
             assert made.values[made.reference] == base
     whole = known["presets"].values.pop("all")
     singly = [*known["modules"].values.values(), *known["presets"].values.values()]
-    assert all(sum(v != getattr(base, f) for f, v in asdict(s).items()) <= 1 for s in singly)
+    assert all(sum(v != getattr(base, f) for f, v in vars(s).items()) <= 1 for s in singly)
     other = LinkSettings.base("paper" if name != "paper" else "no-counts", ())
     assert whole == replace(other, families=base.families)
     assert list(known["counts"].values) == [
