@@ -48,6 +48,8 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/dysign-doctor
 	touch $@
 
+# One thread each: beside other load, threads that wait for each other spin, and take five times as long.
+demo: export OMP_NUM_THREADS = 1
 demo: $(STAMP) ## raw files -> prepared folders -> Dy-SIGN and UnderGS, figures and pictures (RAW= NODES= SEEDS=)
 	@raw="$(RAW)"
 	if [ -z "$$raw" ]; then
@@ -62,7 +64,7 @@ demo: $(STAMP) ## raw files -> prepared folders -> Dy-SIGN and UnderGS, figures 
 
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP) ## run the whole test suite (real data: DYSIGN_DATA, default ../shared/data)
-	@$(BIN)/python -m pytest -q -n 2 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     base, varied = ({**BASE, "nodes": 500, "edges": 2_000}, QUICK) if args.quick else (BASE, SIZES)
     rows = []
-    for name in varied if args.quick else args.only:
+    for name in (name for name in args.only if name in varied):
         for number in varied[name]:
             rows.append({"varied": name, **_in_fresh_process({**base, **BESIDE.get(name, {}), name: number})})
             print(json.dumps(rows[-1]), flush=True)

@@ -17,7 +17,6 @@ from data_prep.spool import SpooledPart, load, spool
 from dgl_dysign.errors import BackendError, ConfigError
 
 ENGINES = ("local", "dask")
-_PATIENCE = "15s"
 _DIED = "a worker process died, perhaps for want of memory; run the same command again, with fewer --workers"
 
 
@@ -34,6 +33,8 @@ class Engine:
     scheduler : str, optional
         Address of a running Dask scheduler, whose workers must see the raw files and OUT under the same paths; without
         it a cluster of `workers` processes is started on this machine.
+    patience : str, default "15s"
+        How long a scheduler is looked for.
 
     Raises
     ------
@@ -44,6 +45,7 @@ class Engine:
     name: str = "local"
     workers: int = 1
     scheduler: str | None = None
+    patience: str = "15s"
 
     def __post_init__(self) -> None:
         if self.name not in ENGINES:
@@ -117,7 +119,7 @@ class Engine:
             raise BackendError("Dask is missing; install it with `pip install dgl-dysign[dask]`") from error
         if self.scheduler:
             try:
-                return Client(self.scheduler, timeout=_PATIENCE)
+                return Client(self.scheduler, timeout=self.patience)
             except (OSError, ValueError) as error:
                 raise ConfigError(
                     f"--scheduler: found no scheduler at {self.scheduler} ({error}), expected a running one; start it "

@@ -1,4 +1,4 @@
-"""Real processes that talk over gloo: started once for a test module, then handed functions to run together."""
+"""Real processes, forked from a server that has PyTorch and DGL imported: alone, or several that talk over gloo."""
 
 import multiprocessing
 import os
@@ -34,12 +34,24 @@ def _serve(pipe, rank, world, port):
                 pipe.send((None, traceback.format_exc()))
 
 
+def _server():
+    """Return the context of the server, which imports what takes seconds once for all."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dgl_dysign.training.distributed", "tests.training.link_cases"])
+    return context
+
+
+def apart(function, *arguments):
+    """Return what a function of a module gives in a process of its own, which has computed nothing before."""
+    with _server().Pool(1) as pool:
+        return pool.apply_async(function, arguments).get(PATIENCE)
+
+
 class Together:
     """Some processes; `run` lets all of them call a function of a module, and returns what each gave."""
 
     def __init__(self, world=2):
-        context, port = multiprocessing.get_context("forkserver"), free_port()
-        context.set_forkserver_preload(["dgl_dysign.training.distributed", "tests.training.link_cases"])  # once for all
+        context, port = _server(), free_port()
         self.pipes, self.workers = [], []
         for rank in range(world):
             here, there = context.Pipe()

@@ -20,8 +20,13 @@ _STEP_BYTES = 1 << 23  # of neurons that step together on a CPU: what enters the
 _WHOLE = 1 << 62
 _COLUMNS, _WORD = 32, 64  # columns of a block come in multiples of these: of numbers, of packed spikes
 
-# Room for all of a file at once: on a full disk a write to mapped memory would kill the process.
-_reserve = getattr(os, "posix_fallocate", lambda descriptor, _, size: os.truncate(descriptor, size))
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take room for all of a file at once: on a full disk a write to mapped memory would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
 
 
 def row_blocks(rows: int, width: int, block_bytes: int | None = None) -> Iterator[slice]:
@@ -188,7 +193,7 @@ class RowFiles(RowStore):
             return torch.zeros(rows, width, dtype=dtype)
         with tempfile.TemporaryFile(dir=self.folder) as file:
             try:
-                _reserve(file.fileno(), 0, size)
+                _reserve(file.fileno(), size)
             except OSError as error:
                 reason = f"{error.strerror}: {size} bytes asked for"
                 raise OSError(error.errno, reason, str(self.folder)) from None

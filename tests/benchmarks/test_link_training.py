@@ -1,16 +1,23 @@
-"""The benchmark's quick run shows what it must show."""
+"""The benchmark's rows show what they must show."""
 
-import json
+from functools import partial
 
 from benchmarks import link_training
+from benchmarks.link_training import BATCH
 from tests.generated import generated_links
+from tests.processes import apart
 
 
-def test_memory_is_that_of_a_batch(capsys):
-    link_training.main(["--quick"])
-    short, long, whole = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+def test_memory_is_that_of_a_batch():
+    step = partial(apart, link_training.batch_list)
+    short, long, whole = step(2 * BATCH, BATCH, 2000), step(8 * BATCH, BATCH, 2000), step(8 * BATCH, 8 * BATCH, 2000)
     assert (short["batches"], long["batches"], whole["batches"]) == (2, 8, 1)
     assert 2 * max(short["bytes_above"], long["bytes_above"]) < whole["bytes_above"]
+
+
+def test_a_row_is_measured_in_a_fresh_process():
+    row = link_training.fresh(edges=BATCH, batch_size=BATCH // 2, num_nodes=50)
+    assert (row["check"], row["edges"], row["batches"], row["nodes"]) == ("batch_list", BATCH, 2, 50)
 
 
 def test_an_epoch_says_what_it_cost(tmp_path):

@@ -16,7 +16,7 @@ def rows_of(capsys, *argv):
 
 
 def test_rows_on_disk_train_as_rows_in_memory_do(capsys, tmp_path):
-    files, memory, both = rows_of(capsys, "--quick", "--scratch", str(tmp_path))
+    files, memory, both = rows_of(capsys, "--quick", "--parts", "3", "--scratch", str(tmp_path))
     assert files["finished"]
     assert memory["finished"]
     assert (files["rows"], memory["rows"]) == ("files", "memory")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dgl_dysign._dgl import dgl
-from dgl_dysign.data import TemporalGraph, feature_cache, row_store, schema
+from dgl_dysign.data import TemporalGraph, feature_cache, schema
 from dgl_dysign.errors import DataError
 from tests.prepared import prepare
 
@@ -64,7 +64,7 @@ def test_where_private_pages_are_refused_it_is_copied_on_the_disk(folder, monkey
             raise OSError(12, "Cannot allocate memory")  # as under RLIMIT_DATA
         return memmap(*args, mode=mode)
 
-    monkeypatch.setattr(feature_cache.np, "memmap", limited)
+    monkeypatch.setattr(np, "memmap", limited)
     monkeypatch.setattr(schema, "RowReader", lambda *args: pytest.fail("the Parquet file was read again"))
     found = TemporalGraph.load(folder).features(0)
     assert torch.equal(found, expected)
@@ -144,5 +144,5 @@ def test_without_room_for_the_decoded_values_they_are_read_into_memory(folder, m
     def refuse(*args):
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(row_store, "_reserve", refuse)
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
     assert torch.equal(TemporalGraph.load(folder).features(1), torch.from_numpy(FEATURES[1]))

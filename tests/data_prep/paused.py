@@ -6,6 +6,7 @@ between the two, however busy the machine is.
 
 import fcntl
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,17 +15,29 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
+from tests.processes import PATIENCE
+
 
 class Paused(subprocess.Popen[str]):
-    """The running command; `gate` is the file whose lock it waits for."""
+    """The running command; `gate` is the file whose lock its processes `waiting` wait for."""
 
     gate: IO[str]
+    waiting: set[int]
 
     def wait_until_paused(self, processes: int) -> None:
         """Return once so many processes wait; fail if the command ends before."""
         assert self.stdout is not None
+        self.waiting = set()
         for _ in range(processes):
-            assert self.stdout.readline() == "paused\n", "it ended before it opened the file"
+            word, number = (self.stdout.readline() or "ended 0").split()
+            assert word == "waiting", "it ended before it opened the file"
+            self.waiting.add(int(number))
+
+    def has_ended(self) -> bool:
+        """Tell whether all processes of the command end, having printed nothing more; wait until they do."""
+        assert self.stdout is not None
+        # Its end is there once nobody holds the other side, and all of them have inherited it.
+        return bool(select.select([self.stdout], [], [], PATIENCE)[0]) and not self.stdout.read()
 
     def go_on(self) -> None:
         """Let the command go on, now and wherever else it would wait."""
@@ -54,7 +67,7 @@ def paused(gate: Path, pattern: str, *arguments: object, processes: int = 1) -> 
 
 def _pause(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open" and fnmatch(os.path.basename(str(arguments[0])), os.environ["PAUSE_AT"]):
-        os.write(1, b"paused\n")
+        os.write(1, b"waiting %d\n" % os.getpid())
         with open(os.environ["GATE"]) as gate:
             fcntl.flock(gate, fcntl.LOCK_SH)
 

@@ -205,7 +205,7 @@ def test_running_out_of_memory_room_or_patience_leaves_what_is_done(raw, tmp_pat
             raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr("data_prep.pipeline.schema.write_manifest", fail)
+            patch.setattr(schema, "write_manifest", fail)
             found = prep("dblp", raw, tmp_path / "out", *NONE)
         assert found[:2] == (status, "")
         assert said in found[2]
@@ -341,7 +341,7 @@ def test_on_a_full_disk_it_says_so_and_goes_on_where_there_is_room(tmp_path):
     (tmp_path / "disk").mkdir()
     paths = [tmp_path / "disk", sys.executable, tmp_path / "raw", tmp_path / "copy"]
     found = subprocess.run(
-        ["unshare", "-Urm", "sh", "-c", FULL_DISK, "sh", *paths], capture_output=True, text=True, timeout=120
+        ["unshare", "-Urm", "sh", "-c", FULL_DISK, "sh", *paths], capture_output=True, text=True, timeout=PATIENCE
     )
     if found.returncode == 99 or "unshare" in found.stderr:
         pytest.skip(f"no small disk can be mounted here: {found.stderr.strip()}")

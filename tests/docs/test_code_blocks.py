@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import importlib.metadata
 import io
 import os
+import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -72,19 +75,58 @@ def _python(block: Block, names: dict[str, Any]) -> str:
 
 
 def _shell(block: Block, folder: Path) -> str:
-    commands = [line.split("#")[0].strip() for line in block.text.splitlines()]
-    if all(not line or line.startswith("make ") for line in commands):  # they are run as such, and run these tests
+    commands = _lines(block)
+    if all(line.startswith("make ") for line in commands):  # they are run as such, and run these tests
         targets = (ROOT / "Makefile").read_text(encoding="utf-8")
-        for line in filter(None, commands):
+        for line in commands:
             assert f"\n{line.split()[1]}:" in targets, f"{block}: no such target: {line}"
         return ""
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], cwd=folder, capture_output=True, text=True)
+    if all(_is_ours(line) for line in commands):
+        status, printed, errors = _here(commands)
+    else:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block.text], cwd=folder, capture_output=True, text=True
+        )
+        status, printed, errors = done.returncode, done.stdout, done.stderr
     if block.kind == "fails":
-        assert done.returncode, f"{block}: expected it to fail"
-        assert block.value in " ".join(done.stderr.split()), f"{block}: {done.stderr}"
-        return done.stderr
-    assert done.returncode == 0, f"{block}: exit status {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+        assert status, f"{block}: expected it to fail"
+        assert block.value in " ".join(errors.split()), f"{block}: {errors}"
+        return errors
+    assert status == 0, f"{block}: exit status {status}\n{printed[-2000:]}\n{errors[-4000:]}"
+    return printed
+
+
+def _lines(block: Block) -> list[str]:
+    """Return the commands of a block, without comments and each on one line."""
+    lines = (line.split(" #")[0].strip() for line in block.text.replace("\\\n", " ").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _is_ours(line: str) -> bool:
+    """Tell whether a line is one command of this package, and needs nothing of the shell but its quotes."""
+    ours = line.startswith(("dysign-prep ", "dysign-report ", "dysign-doctor", "python examples/"))
+    return ours and not set("$&|;<>*?`") & set(line)
+
+
+def _here(commands: list[str]) -> tuple[int, str, str]:
+    """Run commands in this process, to the first that fails: a process for each takes seconds to import PyTorch."""
+    out, errors = io.StringIO(), io.StringIO()
+    status = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors), pytest.MonkeyPatch.context() as patch:
+        for line in commands:
+            program, *arguments = shlex.split(line)
+            patch.setattr(sys, "argv", [program, *arguments] if program != "python" else arguments)
+            try:
+                if program == "python":
+                    runpy.run_path(arguments[0], run_name="__main__")
+                else:
+                    (entry,) = importlib.metadata.entry_points(group="console_scripts", name=program)
+                    status = entry.load()() or 0
+            except SystemExit as end:
+                status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            if status:
+                break
+    return status, out.getvalue(), errors.getvalue()
 
 
 def test_what_is_left_out_is_little_and_says_why(record_property: Any) -> None:

@@ -120,14 +120,17 @@ def test_the_end_of_an_undirected_edge_that_is_kept_does_not_tell():
 
 
 def test_every_past_destination_is_as_likely_as_another():
-    past = distinct_edges(0, [0] * 9, range(1, 10), num_nodes=12)
-    sampler = NegativeSampler(12, num_negatives=4, historical=0.5, seed=1)
-    counts = torch.zeros(12)
+    sources = torch.arange(12, 52)  # each of them met 1 to 9
+    past = distinct_edges(0, sources.repeat_interleave(9), torch.arange(1, 10).repeat(40), num_nodes=60)
+    sampler = NegativeSampler(60, num_negatives=4, historical=0.5, seed=1)
+    counts = torch.zeros(60)
     sampler.observe(past)
-    for t in range(1, 4001):  # nodes 9 and 11 are no candidates, 1 .. 8 are
-        row = sampler.draw(distinct_edges(t, [0, 0], [9, 11], num_nodes=12)).dst[0, 1:3]
-        assert row[0] != row[1]
-        counts[row] += 1
+    for t in range(1, 101):  # nodes 9 and 11 are no candidates, 1 .. 8 are
+        queries = sampler.draw(distinct_edges(t, sources.repeat(2), [9] * 40 + [11] * 40, num_nodes=60))
+        rows = queries.dst[queries.dst[:, 0] == 9, 1:3]
+        assert len(rows) == 40
+        assert (rows[:, 0] != rows[:, 1]).all()
+        counts += torch.bincount(rows.flatten(), minlength=60)
     assert counts[1:9].sum() == counts.sum() == 8000
     assert (counts[1:9] / 1000 - 1).abs().max() < 0.15
 

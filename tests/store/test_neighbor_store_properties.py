@@ -20,8 +20,9 @@ from tests.store.stores import (
 )
 
 BACKENDS = ["compiled", "torch"]
-FAST = limits(max_examples=150, deadline=None)
-SOME = limits(max_examples=60, deadline=None)
+FAST = limits(max_examples=100, deadline=None)
+SOME = limits(max_examples=40, deadline=None)
+either = st.sampled_from(BACKENDS)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -55,12 +56,11 @@ def test_without_direction(backend, stream, options):
 
 
 @SOME
-@given(stream=streams(), options=settings, data=st.data())
-def test_order_of_events_plays_no_part(stream, options, data):
+@given(stream=streams(), options=settings, backend=either, data=st.data())
+def test_order_of_events_plays_no_part(stream, options, backend, data):
     other = [shuffled(data.draw, snapshot) for snapshot in stream]
-    for backend in BACKENDS:
-        store, again = (filled(make(stream, backend=backend, **options), part) for part in (stream, other))
-        assert torch.equal(store.slots, again.slots)
+    store, again = (filled(make(stream, backend=backend, **options), part) for part in (stream, other))
+    assert torch.equal(store.slots, again.slots)
 
 
 @SOME
@@ -80,31 +80,29 @@ def renamed(snapshot, names):
 
 
 @SOME
-@given(stream=streams(ids=st.just(True)), options=settings, names=st.permutations(range(NUM_NODES)))
-def test_names_play_no_part(stream, options, names):
+@given(stream=streams(ids=st.just(True)), options=settings, backend=either, names=st.permutations(range(NUM_NODES)))
+def test_names_play_no_part(stream, options, backend, names):
     """With room for all, where no tie is cut, renaming the nodes renames the entries."""
     options |= {"num_neighbors": 200}
     other = [renamed(snapshot, names) for snapshot in stream]
-    for backend in BACKENDS:
-        store, again = (filled(make(stream, backend=backend, **options), part) for part in (stream, other))
-        for node in range(NUM_NODES):
-            expected = [(names[row[0]], *row[1:]) for row in entries(store, node)]
-            assert sorted(entries(again, names[node])) == sorted(expected)
+    store, again = (filled(make(stream, backend=backend, **options), part) for part in (stream, other))
+    for node in range(NUM_NODES):
+        expected = [(names[row[0]], *row[1:]) for row in entries(store, node)]
+        assert sorted(entries(again, names[node])) == sorted(expected)
 
 
 @SOME
-@given(stream=streams(), options=settings)
-def test_names_in_the_same_order_give_the_same_entries(stream, options):
+@given(stream=streams(), options=settings, backend=either)
+def test_names_in_the_same_order_give_the_same_entries(stream, options, backend):
     """Names that keep their order keep the ties, too: nothing else depends on a name."""
     names = [3 * node + 1 for node in range(NUM_NODES)]
-    for backend in BACKENDS:
-        store = filled(make(stream, backend=backend, **options), stream)
-        again = make(stream, backend=backend, **options)
-        wide = type(again)(3 * NUM_NODES, num_edge_types=again.num_edge_types, backend=backend, **options)
-        filled(wide, [renamed(snapshot, names) for snapshot in stream])
-        for node in range(NUM_NODES):
-            expected = [(names[row[0]], *row[1:]) for row in entries(store, node)]
-            assert entries(wide, names[node]) == expected
+    store = filled(make(stream, backend=backend, **options), stream)
+    again = make(stream, backend=backend, **options)
+    wide = type(again)(3 * NUM_NODES, num_edge_types=again.num_edge_types, backend=backend, **options)
+    filled(wide, [renamed(snapshot, names) for snapshot in stream])
+    for node in range(NUM_NODES):
+        expected = [(names[row[0]], *row[1:]) for row in entries(store, node)]
+        assert entries(wide, names[node]) == expected
 
 
 @SOME

@@ -14,7 +14,7 @@ from dgl_dysign.store import NeighborStore, ShardedStore
 from tests.processes import together
 from tests.store.stores import NUM_NODES, NUM_TYPES, filled, make, settings, streams
 
-SOME = limits(max_examples=60, deadline=None)
+SOME = limits(max_examples=30, deadline=None)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_slots_for_each_type(three, stream, options, asked):
     check(three, stream, options | {"slots_per_type": True}, asked)
 
 
-@limits(max_examples=40, deadline=None)
+@limits(max_examples=20, deadline=None)
 @given(stream=streams(), options=settings)
 def test_alone_it_is_a_whole_store(stream, options):
     store, whole = sharded(stream, options), make(stream, backend="torch", **options)
