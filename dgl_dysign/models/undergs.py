@@ -179,6 +179,8 @@ class UnderGS(Pretrained):
     (torch.Size([2, 2]), True)
     """
 
+    conv: InfluenceConv | InfluenceMixer
+
     def __init__(
         self,
         num_nodes: int,
@@ -205,15 +207,14 @@ class UnderGS(Pretrained):
         self.node_feats, self.edge_feats, self.num_neighbors = node_feats, edge_feats, num_neighbors
         self.mass, self.loss = chosen.mass if mass is None else mass, chosen.loss
         self.out_feats = hidden_feats + self.mass
-        drop = chosen.embedding_dropout if embedding_dropout is None else embedding_dropout
-        self.inputs = _NodeVectors(num_nodes, hidden_feats, node_feats, drop)
+        embedding_dropout = chosen.embedding_dropout if embedding_dropout is None else embedding_dropout
+        self.inputs = _NodeVectors(num_nodes, hidden_feats, node_feats, embedding_dropout)
         shared: dict[str, Any] = {
             "edge_feats": edge_feats,
             "time_feats": time_feats,
             "filter_ratio": chosen.filter_ratio if filter_ratio is None else filter_ratio,
             "time_scale": chosen.time_scale if time_scale is None else time_scale,
         }
-        self.conv: InfluenceConv | InfluenceMixer
         if aggregator == "mixer":
             self.conv = InfluenceMixer(hidden_feats, hidden_feats, num_neighbors, **shared)
         else:
