@@ -30,13 +30,7 @@ def _reserve(descriptor: int, size: int) -> None:
 
 
 def row_blocks(rows: int, width: int, block_bytes: int | None = None) -> Iterator[slice]:
-    """Yield slices of rows that are computed or copied together: by default about 64 MiB of float32.
-
-    Examples
-    --------
-    >>> list(row_blocks(100_000, 256))
-    [slice(0, 65536, None), slice(65536, 100000, None)]
-    """
+    """Yield slices of rows that are computed or copied together: by default about 64 MiB of float32."""
     step = max((block_bytes or BLOCK_BYTES) // (4 * max(width, 1)), 1)
     for begin in range(0, rows, step):
         yield slice(begin, min(begin + step, rows))
@@ -50,8 +44,8 @@ def column_blocks(rows: int, width: int, multiple: int = _COLUMNS, block_bytes: 
 
     Examples
     --------
-    >>> column_blocks(28_085, 256), column_blocks(2_738_012, 70)
-    ([slice(0, 256, None)], [slice(0, 32, None), slice(32, 64, None), slice(64, 70, None)])
+    >>> column_blocks(2_738_012, 70)
+    [slice(0, 32, None), slice(32, 64, None), slice(64, 70, None)]
     """
     step = max((block_bytes or BLOCK_BYTES) // (4 * max(rows, 1)) // multiple, 1) * multiple
     return [slice(begin, min(begin + step, width)) for begin in range(0, width, step)]
@@ -80,10 +74,10 @@ class RowStore:
         return torch.zeros(rows, width, dtype=dtype, device=device)
 
     def release(self) -> None:
-        """Take rows that can be read again out of memory."""
+        """Take the pages of all files out of this process; their values stay."""
 
     def in_order(self, in_order: bool) -> None:
-        """Say whether rows will be read in order, or here and there."""
+        """Say whether rows will be read in order, or here and there: what the system then reads ahead."""
 
     def row_blocks(self, rows: int, width: int, block_bytes: int | None = None) -> Iterator[slice]:
         """Yield slices of rows that are computed together, and release after each."""
@@ -140,7 +134,7 @@ IN_MEMORY = RowStore()
 
 
 class RowFiles(RowStore):
-    """Tensors whose values lie on disk, in files without a name.
+    """Keeps rows on disk, in files without a name.
 
     A file loses its name the moment it is made: the system frees it with the last tensor that reads it, or with the
     process, however that ends; there is nothing to clean up after a kill. The tensors are ordinary ones on the CPU:
@@ -157,6 +151,8 @@ class RowFiles(RowStore):
     ------
     ConfigError
         If there is no such folder.
+    OSError
+        From all that makes tensors, if the disk has no room.
 
     Examples
     --------
@@ -181,13 +177,7 @@ class RowFiles(RowStore):
     def zeros(
         self, rows: int, width: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None
     ) -> Tensor:
-        """Return a tensor ``(rows, width)`` of zeros, on the CPU.
-
-        Raises
-        ------
-        OSError
-            If the disk has no room for it.
-        """
+        """Return a tensor ``(rows, width)`` of zeros, on the CPU."""
         size = rows * width * dtype.itemsize
         if not size:
             return torch.zeros(rows, width, dtype=dtype)
@@ -244,11 +234,12 @@ class RowFiles(RowStore):
 
     def by_rows(self, func: Callable[..., Tensor], width: int, *sources: Tensor | None) -> Tensor:
         """Return ``func(*sources)`` on disk, computed some rows at a time."""
-        rows, out = len(next(source for source in sources if source is not None)), None
+        rows, out = next(len(source) for source in sources if source is not None), None
         for block in self.row_blocks(rows, width):
             part = func(*(None if source is None else source[block] for source in sources))
             out = self.zeros(rows, part.shape[1], part.dtype) if out is None else out
             out[block] = part
+            del part  # before the next is made
         return func(*sources) if out is None else out
 
     def by_columns(self, func: Callable[[Any], Tensor], source: Any, out: Tensor | None = None) -> Tensor:
@@ -263,8 +254,8 @@ class RowFiles(RowStore):
     def join(self, target: Tensor, pieces: Iterable[tuple[slice, Tensor]]) -> Tensor:
         """Put tensors side by side, each of all rows and of the columns that are named with it.
 
-        Columns are computed one piece after the other, but files hold rows: written where it belongs, each piece would
-        touch every page anew. So `keep` them first, and join all of them in one pass.
+        Files hold rows: written as it is computed, each piece of columns would touch every page anew. So `keep` them
+        first, and join all of them in one pass.
         """
         pieces = list(pieces)
         for rows in self.row_blocks(*target.shape):

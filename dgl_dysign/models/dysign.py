@@ -35,12 +35,8 @@ class DySIGN(Pretrained):
 
     Parameters
     ----------
-    in_feats : int
-        Width of ``Snapshot.feat``.
-    hidden_feats : int
-        Neurons of the layer group.
-    num_classes : int
-        Number of classes.
+    in_feats, hidden_feats, num_classes : int
+        Width of ``Snapshot.feat``, neurons in each layer of the group, number of classes.
     num_snapshots : int, default 1
         Number of snapshots that are read out.
     label_feats : int, default 0
@@ -152,20 +148,17 @@ class DySIGN(Pretrained):
         coupling, current = self.coupling, None
         if coupling is not None and previous is not None:
             current = rows.by_rows(lambda rate: coupling * rate, self.conv.out_feats, previous)
-        rates: tuple[Tensor, EquilibriumState] = self.conv(
-            snapshot.graph,
-            snapshot.feat,
-            state,
-            snapshot.edge_weight,
-            current,
-            snapshot.active,
-            simulate=simulate,
-            rows=rows,
+        graph, weight, feat, active = snapshot
+        out: tuple[Tensor, EquilibriumState] = self.conv(
+            graph, feat, state, weight, current, active, simulate=simulate, rows=rows
         )
-        return rates
+        return out
 
     def contribution(self, rate: Tensor, place: int, active: Tensor) -> Tensor:
         """Return what the rates of the snapshot at a place add to the logits."""
+        return self._read_out(place, rate, active)
+
+    def _read_out(self, place: int, rate: Tensor, active: Tensor) -> Tensor:
         centred = (rate - 0.5) * active[:, None]
         return functional.dropout(centred, self.dropout, self.training) @ self.readout[place].t()
 
@@ -206,14 +199,12 @@ class DySIGN(Pretrained):
         """Yield the terms of the logits, ``(N, num_classes)``: one for each snapshot, then that of the labels."""
         self._check(len(snapshots), label_feat)
         for place, (rate, _) in enumerate(self.rates(snapshots, simulate, rows)):
-
-            def read(rate: Tensor, active: Tensor, place: int = place) -> Tensor:
-                return self.contribution(rate, place, active)
-
+            read = partial(self._read_out, place)
             part = rows.by_rows(read, self.conv.out_feats, rate, snapshots[place].active)
             yield part + self.bias if place == 0 else part
         if label_feat is not None and self.label_conv is not None:
-            yield rows.by_rows(partial(self._label_part, simulate=simulate), self.label_conv.out_feats, label_feat)
+            width = max(self.label_feats, self.label_conv.out_feats)
+            yield rows.by_rows(partial(self._label_part, simulate=simulate), width, label_feat)
 
     def respond(
         self,
@@ -255,9 +246,9 @@ class DySIGN(Pretrained):
         assert self.label_readout is not None
         return functional.dropout(rate - 0.5, self.dropout, self.training) @ self.label_readout.t()
 
-    def _check(self, found: int, label_feat: Tensor | None) -> None:
-        if found != self.num_snapshots:
-            raise ConfigError(f"this model reads out {self.num_snapshots} snapshots, but got {found}")
+    def _check(self, count: int, label_feat: Tensor | None) -> None:
+        if count != self.num_snapshots:
+            raise ConfigError(f"this model reads out {self.num_snapshots} snapshots, but got {count}")
         if (label_feat is not None) != (self.label_conv is not None):
             expected = f"features of width {self.label_feats}" if self.label_conv is not None else "none"
             raise ConfigError(f"label features: expected {expected}, got {'none' if label_feat is None else 'some'}")

@@ -12,15 +12,10 @@ from dgl_dysign.ops._checks import DGLGraphError
 
 
 class TimeAwareFilter(nn.Module):
-    """Masks each historical neighbour (age above zero) with a probability, in training only.
+    """Masks each historical neighbour (age above zero) with probability ``filter_ratio`` in [0, 1), in training only.
 
     UnderGS (technical report), time-aware filter. Draws come from the module's own numbers, whose state is saved with
     it: a run that resumes draws what it would have drawn, whatever else uses random numbers, on every device.
-
-    Parameters
-    ----------
-    filter_ratio : float
-        Probability, in [0, 1).
     """
 
     def __init__(self, filter_ratio: float) -> None:
@@ -84,10 +79,10 @@ def join(edge_feat: Tensor | None, time_feat: Tensor | None, like: Tensor) -> Te
     return torch.cat(parts, dim=-1) if parts else None
 
 
-def check_feature(name: str, found: Any, shape: tuple[int, ...], width: int) -> None:
+def check_feature(name: str, feat: Any, shape: tuple[int, ...], width: int) -> None:
     """Raise ``GraphError`` unless the features are there where a width is expected, in the right shape."""
-    if (found is not None) != (width > 0):
-        what = "None" if found is None else f"a tensor of shape {tuple(found.shape)}"
+    if (feat is not None) != (width > 0):
+        what = "None" if feat is None else f"a tensor of shape {tuple(feat.shape)}"
         raise DGLGraphError(f"{name}: this layer was made for width {width}, but got {what}")
-    if found is not None and tuple(found.shape) != (*shape, width):
-        raise DGLGraphError(f"{name} must have shape {(*shape, width)}, but has {tuple(found.shape)}")
+    if feat is not None and tuple(feat.shape) != (*shape, width):
+        raise DGLGraphError(f"{name} must have shape {(*shape, width)}, but has {tuple(feat.shape)}")

@@ -40,24 +40,14 @@ class ConstantInput(NamedTuple):
 class DrawnInput:
     """Current into layer 1 from spikes drawn anew at every step; remembers their weighted mean.
 
-    Parameters
-    ----------
-    base : Tensor
-        Current without features, ``(N, d)``.
-    draw : callable
-        Draws spikes and aggregates them: () -> (N, d0).
-    weight : Tensor
-        Injection weight, ``(d, d0)``.
-    repeat : bool
-        Whether the features enter at every step, or at the first one only.
-    latency, leak : int, float
-        Those of the simulation.
+    ``later`` is the current without features, ``draw`` draws spikes and aggregates them, ``(N, d0)``, ``weight`` is
+    theirs, ``(d, d0)``; with ``repeat`` they enter at every step, not at the first one only.
     """
 
     def __init__(
-        self, base: Tensor, draw: Callable[[], Tensor], weight: Tensor, repeat: bool, latency: int, leak: float
+        self, later: Tensor, draw: Callable[[], Tensor], weight: Tensor, repeat: bool, latency: int, leak: float
     ) -> None:
-        self.later, self.draw, self.weight, self.repeat = base, draw, weight, repeat
+        self.later, self.draw, self.weight, self.repeat = later, draw, weight, repeat
         self.leak, self.share = leak, 1 / sum(leak**i for i in range(latency))
         self.total: Tensor | None = None
 
@@ -94,10 +84,8 @@ def simulate(
 
     Parameters
     ----------
-    lif : LIF
-        The neuron.
-    latency : int
-        Number of steps.
+    lif, latency : LIF, int
+        The neuron, and the number of steps.
     first : callable
         The current into layer 1 at a step.
     currents : sequence of Tensor
@@ -156,6 +144,7 @@ class _Neurons:
         self.slopes = self.zeros() if with_slopes else None
 
     def zeros(self) -> Tensor:
+        """Return room for a number a neuron."""
         num, size = self.membrane.shape
         return self.rows.zeros(num, size, self.membrane.dtype, self.membrane.device)
 

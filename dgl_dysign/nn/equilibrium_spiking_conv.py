@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from dgl_dysign import ops
 from dgl_dysign.data.row_store import IN_MEMORY, RowStore
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.nn._autocast import full_precision
@@ -20,16 +21,6 @@ from dgl_dysign.nn.encoders import BernoulliEncoder, check_probabilities
 from dgl_dysign.nn.equilibrium_state import EquilibriumState
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
-from dgl_dysign.ops import (
-    PackedSpikes,
-    Solver,
-    SolverInfo,
-    aggregate,
-    equilibrium,
-    fixed_point,
-    get_solver,
-    symmetric_norm,
-)
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows
 from dgl_dysign.ops.packed_spikes import PackedSums
 from dgl_dysign.ops.spikes import Spiking
@@ -56,9 +47,9 @@ class EquilibriumSpikingConv(nn.Module):
         a^l = \sigma\!\left((\hat A a^{l-1} {F^l}^T + b^l)/V_{th}\right), \qquad \sigma(z) = \min(\max(z, 0), 1)
 
     as 1 / latency at leak 1; with a smaller leak the rate of an unsaturated neuron stays about (1 - leak) / 2 below it,
-    however many steps are taken. The weight W is scaled so that
-    one turn around the loop contracts by ``max_norm`` at least, in training and in evaluation, so the equilibrium
-    exists, is unique and does not depend on the state that is carried in: the state is where neurons and solver start.
+    however many steps are taken. W is scaled so that one turn around the loop contracts by ``max_norm`` at least, in
+    training and in evaluation: the equilibrium exists, is unique and does not depend on the state that is carried in,
+    which is where neurons and solver start.
 
     Parameters
     ----------
@@ -68,10 +59,8 @@ class EquilibriumSpikingConv(nn.Module):
         L.
     latency : int, default 8
         Steps of the spiking simulation.
-    leak : float, default 1
-        Share of the potential kept from step to step.
-    threshold : float, default 1
-        Potential at which a neuron fires.
+    leak, threshold, allow_growth : float, float and bool, default 1, 1 and False
+        See `LIF`. Above leak 1, which must be allowed, rates have no equilibrium.
     gradient : {"implicit", "one-step", "trace", "bptt"}, default "implicit"
         ``implicit``: the exact gradient of the equilibrium. ``one-step``: without its feedback term. ``trace``:
         equation 8, normalised and factored. ``bptt``: back through all steps, whose tape grows with ``latency``.
@@ -82,7 +71,7 @@ class EquilibriumSpikingConv(nn.Module):
     compensation_hops : int, default 1
         How often the features are aggregated.
     feedback : bool, default True
-        Whether layer 1 hears the last layer.
+        Whether layer 1 receives the rates of the last layer.
     feedback_hops : int, default 1
         How often the feedback is aggregated; 0 is feedback within each node.
     encoding : {"constant", "bernoulli"}, default "constant"
@@ -100,8 +89,6 @@ class EquilibriumSpikingConv(nn.Module):
         For ``trace`` and ``bptt``, see `dgl_dysign.ops.Surrogate`.
     gain, bias_init, feedback_gain : float, default 0.5
         Initial spread of the input, initial bias, and norm of W, all in units of the threshold.
-    allow_growth : bool, default False
-        Accept a leak above 1, whose rates have no equilibrium.
     backend : {"packed", "float"}, default "packed"
         How the simulation moves spikes over the graph: at one bit each, or as float32; the rates are the same.
         ``packed`` is for float32, on the CPU or with Triton, without a tape and with a surrogate of ours; elsewhere
@@ -113,7 +100,7 @@ class EquilibriumSpikingConv(nn.Module):
     Attributes
     ----------
     on_adjoint : callable or None
-        Given the `SolverInfo` of the adjoint at each implicit gradient, which is only known in the backward pass.
+        Called with the `SolverInfo` of the adjoint in the backward pass of each implicit gradient.
 
     Shapes
     ------
@@ -157,7 +144,7 @@ class EquilibriumSpikingConv(nn.Module):
         feedback_hops: int = 1,
         encoding: str = "constant",
         simulate: bool | None = None,
-        solver: str | Solver = "fixed_point",
+        solver: str | ops.Solver = "fixed_point",
         max_iter: int = 50,
         tol: float | None = 1e-4,
         adjoint_max_iter: int = 50,
@@ -183,9 +170,9 @@ class EquilibriumSpikingConv(nn.Module):
         self.compensation, self.compensation_hops = compensation, compensation_hops
         self.feedback, self.feedback_hops = feedback, feedback_hops
         self.simulate, self.return_state = self._simulates(simulate), return_state
-        self.solver, self.max_iter, self.tol = get_solver(solver), max_iter, tol
+        self.solver, self.max_iter, self.tol = ops.get_solver(solver), max_iter, tol
         self.adjoint_max_iter, self.adjoint_tol = adjoint_max_iter, adjoint_tol
-        self.on_adjoint: Callable[[SolverInfo], None] | None = None
+        self.on_adjoint: Callable[[ops.SolverInfo], None] | None = None
         self.gain, self.bias_init, self.feedback_gain = gain, bias_init, feedback_gain
         self.lif = LIF(threshold, leak, surrogate, allow_growth=allow_growth)
         self.injection_weight = nn.Parameter(torch.empty(out_feats, in_feats))
@@ -196,11 +183,11 @@ class EquilibriumSpikingConv(nn.Module):
         self.bounds = nn.ModuleList([SpectralBound(out_feats) for _ in range(num_layers if feedback else 0)])
         self.reset_parameters()
 
-    def _simulates(self, asked: bool | None) -> bool:
+    def _simulates(self, simulate: bool | None) -> bool:
         needed = self.gradient in ("trace", "bptt")
-        if asked is False and needed and torch.is_grad_enabled():
+        if simulate is False and needed and torch.is_grad_enabled():
             raise ConfigError(f"gradient={self.gradient!r} is that of the spiking simulation: it needs simulate=True")
-        return needed if asked is None else asked
+        return needed if simulate is None else simulate
 
     def reset_parameters(self) -> None:
         """Draw the weights so that mean potentials spread around half the threshold, where neurons are unsaturated."""
@@ -233,16 +220,14 @@ class EquilibriumSpikingConv(nn.Module):
     @full_precision
     def inject(self, graph: Any, feat: Tensor, edge_weight: Tensor | None = None, rows: RowStore = IN_MEMORY) -> Tensor:
         """Aggregate the features, ``compensation_hops`` times; it has no parameters, so it can be done once for all."""
-        return _Layers(self, graph, symmetric_norm(graph, edge_weight, feat.dtype), rows).gather(
-            feat, self.compensation_hops
-        )
+        weight = ops.symmetric_norm(graph, edge_weight, feat.dtype)
+        return _Layers(self, graph, weight, rows).gather(feat, self.compensation_hops)
 
     @full_precision
     def messages(self, graph: Any, rate: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """Aggregate rates, ``feedback_hops`` times, as `respond` takes them."""
-        return _Layers(self, graph, symmetric_norm(graph, edge_weight, rate.dtype), IN_MEMORY).gather(
-            rate, self.feedback_hops
-        )
+        weight = ops.symmetric_norm(graph, edge_weight, rate.dtype)
+        return _Layers(self, graph, weight, IN_MEMORY).gather(rate, self.feedback_hops)
 
     @full_precision
     def respond(self, messages: Tensor | None, injected: Tensor, current: Tensor | None = None) -> Tensor:
@@ -261,11 +246,6 @@ class EquilibriumSpikingConv(nn.Module):
             Rows of `inject`, ``(n, in_feats)``.
         current : Tensor, optional
             Extra current, ``(n, out_feats)``.
-
-        Returns
-        -------
-        Tensor
-            ``(n, out_feats)``.
         """
         if self.num_layers != 1:
             raise ConfigError(f"respond is defined for one layer, but num_layers is {self.num_layers}")
@@ -296,11 +276,11 @@ class EquilibriumSpikingConv(nn.Module):
         Parameters
         ----------
         graph : DGLGraph
-            All N nodes of the snapshot; undirected graphs as pairs of edges. On a directed graph messages follow the
-            edges, and the bound on the contraction holds as well (see `dgl_dysign.ops.symmetric_norm`).
+            All N nodes of the snapshot; undirected graphs as pairs of edges. Messages follow directed edges; the bound
+            on the contraction holds there as well (see `dgl_dysign.ops.symmetric_norm`).
         feat : Tensor, pair of Tensor or None
             ``(N, in_feats)``; None if ``injected`` is given. Of a pair, as ``dgl.nn.HeteroGraphConv`` passes it, the
-            first is taken: on a graph that is not bipartite both are features of the same nodes.
+            first: here both are features of the same nodes.
         state : EquilibriumState, optional
             What the last call returned; at first potentials start at half the threshold.
         edge_weight : Tensor, optional
@@ -314,9 +294,9 @@ class EquilibriumSpikingConv(nn.Module):
         simulate : bool, optional
             Overrules the layer's own ``simulate`` for this call. Under ``torch.no_grad`` any layer may solve.
         rows : RowStore, optional
-            Where currents, potentials, messages and rates of all nodes lie: in memory, or in `RowFiles` if the layer
-            does not need memory (`needs_memory`). Where all rows make one block the rates are the same to the last
-            bit; products of matrices may round differently where they make several.
+            Where currents, potentials, messages and rates of all nodes lie: in memory or, unless the layer
+            `needs_memory`, in `RowFiles`. The rates are the same to the last bit where all rows make one block;
+            where they make several, products of matrices may round differently.
 
         Returns
         -------
@@ -324,8 +304,8 @@ class EquilibriumSpikingConv(nn.Module):
             ``(N, out_feats)``, in [0, 1].
         state : EquilibriumState
             Without gradient; not returned with ``return_state=False``. ``state.info`` has the number of solver steps
-            (of the simulation: ``latency``) and the relative gap to the equilibrium; it is None for a simulation with
-            rows on disk, where finding the gap would cost about as much as the simulation.
+            (of the simulation: ``latency``) and the relative gap to the equilibrium; None for a simulation with rows
+            on disk, where the gap would cost about as much as the simulation.
         """
         simulated = self._simulates(self.simulate if simulate is None else simulate)
         feat = feat[0] if isinstance(feat, tuple) else feat
@@ -333,7 +313,7 @@ class EquilibriumSpikingConv(nn.Module):
         reason = self.needs_memory() if rows.on_disk else None
         if reason is not None:
             raise ConfigError(f"rows of this layer cannot lie on disk: {reason}")
-        call = _Call(self, graph, symmetric_norm(graph, edge_weight, source.dtype), active, rows)
+        call = _Call(self, graph, ops.symmetric_norm(graph, edge_weight, source.dtype), active, rows)
         entry = call.entry(feat, injected, current, simulated)
         rate, after = call.simulated(entry, state) if simulated else call.solved(entry.mean, state)
         return (rate, after) if self.return_state else rate
@@ -344,7 +324,7 @@ class EquilibriumSpikingConv(nn.Module):
             return "a gradient needs all of them in memory; call it under torch.no_grad()"
         if self.encoding != "constant":
             return f"encoding={self.encoding!r} draws all of them at once; keep them in memory"
-        if self.solver is not fixed_point:
+        if self.solver is not ops.fixed_point:
             return "only the solver 'fixed_point' takes some at a time; keep them in memory"
         if self.injection_weight.device.type != "cpu":
             return f"the layer is on {self.injection_weight.device}; keep them in memory, or move it to the CPU"
@@ -362,13 +342,11 @@ class EquilibriumSpikingConv(nn.Module):
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""
-        return (
-            f"{self.in_feats}, {self.out_feats}, num_layers={self.num_layers}, latency={self.latency}, "
-            f"gradient={self.gradient!r}, max_norm={self.max_norm}, compensation={self.compensation}, "
-            f"compensation_hops={self.compensation_hops}, feedback={self.feedback}, "
-            f"feedback_hops={self.feedback_hops}, encoding={self.encoding!r}, simulate={self.simulate}, "
-            f"backend={self.backend!r}"
-        )
+        names = ("num_layers", "latency", "gradient", "max_norm", "compensation", "compensation_hops", "feedback")
+        options = [
+            f"{name}={getattr(self, name)!r}" for name in (*names, "feedback_hops", "encoding", "simulate", "backend")
+        ]
+        return ", ".join([str(self.in_feats), str(self.out_feats), *options])
 
 
 class _Layers:
@@ -376,17 +354,7 @@ class _Layers:
 
     Called with ``(rate, *inputs)``, where the inputs are the L currents, ``(N, d)`` or ``(d,)``, the weights (without
     that of the feedback if there is none) and, if it needs a gradient, the edge weight. ``rate=None`` is silence.
-
-    Parameters
-    ----------
-    conv : EquilibriumSpikingConv
-        The layer.
-    graph : DGLGraph
-        The snapshot.
-    edge_weight : Tensor
-        Normalised, ``(E,)``.
-    rows : RowStore
-        Where what is computed for all nodes lies.
+    ``edge_weight`` is normalised, ``(E,)``; what is computed for all nodes lies in ``rows``.
     """
 
     def __init__(self, conv: EquilibriumSpikingConv, graph: Any, edge_weight: Tensor, rows: RowStore) -> None:
@@ -395,20 +363,20 @@ class _Layers:
         self.graph, self.edge_weight, self.rows = graph, edge_weight, rows
         self.rates: tuple[Tensor, ...] = ()  # of all layers, at the last call
 
-    def gather(self, feat: Tensor | PackedSpikes, hops: int, edge_weight: Tensor | None = None) -> Tensor:
+    def gather(self, feat: Tensor | ops.PackedSpikes, hops: int, edge_weight: Tensor | None = None) -> Tensor:
         """Aggregate rates, features or spikes, ``hops`` times."""
         weight = self.edge_weight if edge_weight is None else edge_weight
 
-        def sums(part: Tensor | PackedSpikes) -> Tensor:
+        def sums(part: Tensor | ops.PackedSpikes) -> Tensor:
             for _ in range(hops):
-                part = aggregate(self.graph, part, weight, norm="none")
-            return part.unpack() if isinstance(part, PackedSpikes) else part
+                part = ops.aggregate(self.graph, part, weight, norm="none")
+            return part.unpack() if isinstance(part, ops.PackedSpikes) else part
 
         return feat if isinstance(feat, Tensor) and not hops else self.rows.by_columns(sums, feat)
 
-    def sums(self, spikes: Tensor | PackedSpikes, layer: int) -> Tensor | PackedSums:
+    def sums(self, spikes: Tensor | ops.PackedSpikes, layer: int) -> Tensor | PackedSums:
         """Return the aggregated spikes that a layer receives; those of direct neighbours when rows of them are read."""
-        if self.hops[layer] == 1 and isinstance(spikes, PackedSpikes):
+        if self.hops[layer] == 1 and isinstance(spikes, ops.PackedSpikes):
             return PackedSums(self.graph, spikes, self.edge_weight)
         return self.gather(spikes, self.hops[layer])
 
@@ -425,7 +393,7 @@ class _Layers:
     def layer(
         self, layer: int, below: Tensor | None, inputs: Sequence[Tensor], rate: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        """Return a layer's rates under those below it, given the function from its mean potential, in fresh memory."""
+        """Return ``rate`` of a layer's mean potential (in fresh memory) under the rates below it."""
         current, place = inputs[layer], self.num_layers + layer - (not self.feedback)
         if below is None or (layer == 0 and not self.feedback):
             return self.rows.by_rows(lambda current: rate(current.clone()), self.width, current)
@@ -506,14 +474,14 @@ class _Call:
         def weighted(source: Tensor) -> Tensor:
             return functional.linear(source, conv.injection_weight)
 
-        source, given = feat if injected is None else injected, (current, self.active)
+        source, others = feat if injected is None else injected, (current, self.active)
         if not simulated and not conv.compensation:
-            return ConstantInput(*[self._by_rows(base, source, *given)] * 3)
+            return ConstantInput(*[self._by_rows(base, source, *others)] * 3)
         if conv.encoding == "bernoulli":
             if feat is None:
                 raise ConfigError("Bernoulli encoding draws from the features: pass feat, not injected")
             if simulated:
-                return self._drawn(self._by_rows(base, source, *given), feat)
+                return self._drawn(self._by_rows(base, source, *others), feat)
             mean = BernoulliEncoder(conv.latency).mean(feat, conv.lif.leak)
             source = mean if injected is None else source
         enters: Callable[[Tensor], Tensor] = weighted
@@ -523,9 +491,9 @@ class _Call:
                 source, enters = self._by_rows(weighted, source), lambda entering: entering
             source = self.layers.gather(source, hops)
         if conv.compensation:
-            full = self._by_rows(lambda source, *given: base(source, *given) + enters(source), source, *given)
+            full = self._by_rows(lambda source, *others: base(source, *others) + enters(source), source, *others)
             return ConstantInput(full, full, full)
-        later, entering = self._by_rows(base, source, *given), self._by_rows(enters, source)
+        later, entering = self._by_rows(base, source, *others), self._by_rows(enters, source)
         share = conv.lif.leak ** (conv.latency - 1) / sum(conv.lif.leak**i for i in range(conv.latency))
         mean = self._by_rows(lambda later, entering: later + entering * share, later, entering)
         return ConstantInput(self._by_rows(torch.add, later, entering), later, mean)
@@ -553,21 +521,12 @@ class _Call:
         edge_weight = self.layers.edge_weight
         return [*currents, *weights, *([edge_weight] if edge_weight.requires_grad else [])]
 
-    def _equilibrium(self, func: Any, x0: Tensor, inputs: Sequence[Tensor], at: bool) -> tuple[Tensor, SolverInfo]:
+    def _equilibrium(self, func: Any, x0: Tensor, inputs: Sequence[Tensor], at: bool) -> tuple[Tensor, ops.SolverInfo]:
         conv = self.conv
-        exact = conv.gradient == "implicit" and conv.feedback
-        return equilibrium(
-            func,
-            x0,
-            inputs,
-            at=at,
-            solver=conv.solver,
-            max_iter=conv.max_iter,
-            tol=conv.tol,
-            adjoint_max_iter=conv.adjoint_max_iter if exact else 0,
-            adjoint_tol=conv.adjoint_tol,
-            on_adjoint=conv.on_adjoint,
-        )
+        steps = conv.adjoint_max_iter if conv.gradient == "implicit" and conv.feedback else 0
+        adjoint: dict[str, Any] = {"adjoint_tol": conv.adjoint_tol, "on_adjoint": conv.on_adjoint}
+        forward: dict[str, Any] = {"solver": conv.solver, "max_iter": conv.max_iter, "tol": conv.tol}
+        return ops.equilibrium(func, x0, inputs, at=at, adjoint_max_iter=steps, **forward, **adjoint)
 
     def solved(self, first: Tensor, state: EquilibriumState | None) -> tuple[Tensor, EquilibriumState]:
         """Return the rates of the equilibrium under a constant current into layer 1."""
@@ -623,7 +582,7 @@ class _Call:
             packed=conv.backend == "packed",
         )
 
-    def _state(self, rates: Sequence[Tensor], rate: Tensor, info: SolverInfo | None) -> EquilibriumState:
+    def _state(self, rates: Sequence[Tensor], rate: Tensor, info: ops.SolverInfo | None) -> EquilibriumState:
         # Equation 9: the next snapshot starts at the rates. A node that was silent so far starts at half the threshold.
         threshold = self.conv.lif.threshold
 

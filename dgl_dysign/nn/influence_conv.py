@@ -143,27 +143,21 @@ class InfluenceConv(nn.Module):
         age: Tensor | None = None,
         edge_feat: Tensor | None = None,
     ) -> Tensor:
-        """Return the aggregated and transformed messages.
+        """Return the aggregated and transformed messages, ``(N_dst, out_feats)``.
 
         Parameters
         ----------
         graph : DGLGraph
-            A graph or block with one type of edges, such as ``store.block(nodes, now)``. Nothing is left on it. It may
-            lie on the CPU while the features lie elsewhere.
+            A graph or block with one type of edges, such as ``store.block(nodes, now)``; on the CPU or where the
+            features are. Nothing is left on it.
         feat : Tensor or pair of Tensor
             Features of the source nodes, or of both sides. Of a block the first rows are the destinations.
         edge_weight : Tensor, optional
-            Scores I, ``(E,)`` or ``(E, 1)``. Default: ``graph.edata["influence"]``, and where there is
-            none every edge counts once.
+            Scores I, ``(E,)`` or ``(E, 1)``. Default: ``graph.edata["influence"]`` or, without it, one for each edge.
         age : Tensor, optional
             Ages of the edges in snapshots, ``(E,)``. Default: ``graph.edata["age"]``.
         edge_feat : Tensor, optional
             ``(E, edge_feats)``.
-
-        Returns
-        -------
-        Tensor
-            ``(N_dst, out_feats)``.
         """
         source, target = self._ends(graph, feat)
         check_feature("edge_feat", edge_feat, (graph.num_edges(),), self.edge_feats)
@@ -171,16 +165,14 @@ class InfluenceConv(nn.Module):
         weight = self._score(graph, edge_weight, source)
         age = self._age(graph, age, source)
         keep = None if age is None else self.filter(age)
-        if keep is not None:
-            weight = weight * keep
-        share = edge_shares(weight, dst, graph.num_dst_nodes())
+        share = edge_shares(weight if keep is None else weight * keep, dst, graph.num_dst_nodes())
         extra = join(edge_feat, None if self.time is None else self.time(age), source)
         if self.aggregator in ("gcn", "gin"):
             return self._sum(graph, source, target, dst, share, extra)
-        # Neighbours without a score are no neighbours: a maximum or a softmax would hear them still.
-        heard = (share != 0).nonzero()[:, 0]
-        src, dst, share = src[heard], dst[heard], share[heard]
-        extra = None if extra is None else extra[heard]
+        # Neighbours without a score are no neighbours: a maximum or a softmax would count them.
+        counted = (share != 0).nonzero()[:, 0]
+        src, dst, share = src[counted], dst[counted], share[counted]
+        extra = None if extra is None else extra[counted]
         reduce = self._pool if self.aggregator == "sage" else self._attend
         return reduce(source, target, src, dst, share, extra)
 
@@ -198,8 +190,8 @@ class InfluenceConv(nn.Module):
             out = out + functional.linear(gathered, to_extra)
         if self.aggregator == "gcn":
             return out + layer.bias
-        mixed: Tensor = self.mlp((1 + self.eps) * target + out)
-        return mixed
+        out = self.mlp((1 + self.eps) * target + out)
+        return out
 
     def _pool(
         self, source: Tensor, target: Tensor, src: Tensor, dst: Tensor, share: Tensor, extra: Tensor | None
@@ -251,8 +243,7 @@ class InfluenceConv(nn.Module):
         return source, target
 
     def _score(self, graph: Any, edge_weight: Tensor | None, like: Tensor) -> Tensor:
-        if edge_weight is None:
-            edge_weight = graph.edata.get("influence")
+        edge_weight = graph.edata.get("influence") if edge_weight is None else edge_weight
         if edge_weight is None:
             return like.new_ones(graph.num_edges())
         influence = edge_vector(graph, edge_weight).to(device=like.device, dtype=like.dtype)
@@ -262,19 +253,16 @@ class InfluenceConv(nn.Module):
     def _age(self, graph: Any, age: Tensor | None, like: Tensor) -> Tensor | None:
         if self.time is None and self.filter.filter_ratio == 0:
             return None
-        if age is None:
-            age = graph.edata.get("age")
+        age = graph.edata.get("age") if age is None else age
         if age is None or age.shape != (graph.num_edges(),):
-            found = "there is none" if age is None else f"its shape is {tuple(age.shape)}"
+            problem = "there is none" if age is None else f"its shape is {tuple(age.shape)}"
             raise DGLGraphError(
-                f"time_feats and filter_ratio need the age of each of the {graph.num_edges()} edges, but {found}: "
+                f"time_feats and filter_ratio need the age of each of the {graph.num_edges()} edges, but {problem}: "
                 f"pass age, or set graph.edata['age']"
             )
         return age.to(like.device)
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""
-        return (
-            f"{self.in_feats}, {self.out_feats}, aggregator={self.aggregator!r}, edge_feats={self.edge_feats}, "
-            f"time_feats={self.time_feats}, num_heads={self.num_heads}"
-        )
+        names = ("aggregator", "edge_feats", "time_feats", "num_heads")
+        return f"{self.in_feats}, {self.out_feats}, " + ", ".join(f"{name}={getattr(self, name)!r}" for name in names)

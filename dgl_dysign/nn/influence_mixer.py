@@ -39,9 +39,9 @@ class InfluenceMixer(nn.Module):
               H \leftarrow H + o \odot \mathrm{MLP}_{feats}(\mathrm{LN}(H)), \qquad
               z = W \sum_k w_k H_k + c, \quad w_k = I_k \Big/ \sum_j |I_j|
 
-    Slots come in descending rank, so that mixing knows which neighbour is the most influential. It is not message
-    passing: the result depends on the order of the slots. What stands in an empty slot, or in one whose score is
-    zero, has no effect on anything.
+    Slots come in descending rank, so that mixing knows which neighbour is the most influential: unlike that of message
+    passing, the result depends on their order. Nothing depends on what stands in an empty slot, or in one whose score
+    is zero.
 
     Parameters
     ----------
@@ -49,14 +49,10 @@ class InfluenceMixer(nn.Module):
         Width of the neighbours' features, and of the result.
     num_neighbors : int, default 16
         Number of slots K.
-    edge_feats, time_feats : int, default 0
-        Width of the edges' features and of the time encoding; 0: none.
-    filter_ratio : float, default 0
-        Share of historical neighbours left out in training, in [0, 1).
+    edge_feats, time_feats, filter_ratio, time_scale
+        As for `InfluenceConv`.
     num_layers : int, default 1
         How often slots and features are mixed.
-    time_scale : float or "paper", default 100
-        See `TimeEncoding`.
 
     Shapes
     ------
@@ -112,7 +108,7 @@ class InfluenceMixer(nn.Module):
                 part.reset_parameters()
 
     def forward(self, neighbors: Slots, feat: Tensor, edge_feat: Tensor | None = None) -> Tensor:
-        """Return the mixed and averaged messages.
+        """Return the mixed and averaged messages, ``(R, out_feats)``.
 
         Parameters
         ----------
@@ -122,11 +118,6 @@ class InfluenceMixer(nn.Module):
             Features of the neighbours, ``(R, K, in_feats)``; anything in empty slots.
         edge_feat : Tensor, optional
             ``(R, K, edge_feats)``; anything in empty slots.
-
-        Returns
-        -------
-        Tensor
-            ``(R, out_feats)``.
         """
         rows, slots = neighbors.node.shape
         if slots != self.num_neighbors or tuple(feat.shape) != (rows, slots, self.in_feats):
@@ -138,18 +129,18 @@ class InfluenceMixer(nn.Module):
         check_finite(neighbors.influence)
         weight = neighbors.influence.to(device=feat.device, dtype=feat.dtype)
         age = neighbors.age.to(feat.device)
-        heard = (neighbors.node.to(feat.device) >= 0) & (weight != 0)
+        counted = (neighbors.node.to(feat.device) >= 0) & (weight != 0)
         keep = self.filter(age)
         if keep is not None:
-            heard = heard & keep
+            counted = counted & keep
         extra = join(edge_feat, None if self.time is None else self.time(age), feat)
         message = feat if extra is None else torch.cat([feat, extra], dim=-1)
-        empty = ~heard[..., None]
+        empty = ~counted[..., None]
         # Filled, not multiplied: what stands in an empty slot may be NaN.
         hidden = self.fc_message(message.masked_fill(empty, 0)).masked_fill(empty, 0)
         for layer in self.layers:
             hidden = layer(hidden, empty)
-        weight = weight.masked_fill(~heard, 0)
+        weight = weight.masked_fill(~counted, 0)
         total = weight.abs().sum(1, keepdim=True)
         share = weight / torch.where(total > 0, total, 1.0)
         out: Tensor = self.fc((share[..., None] * hidden).sum(1))

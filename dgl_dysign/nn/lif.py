@@ -13,23 +13,6 @@ from dgl_dysign.ops.spikes import Spiking
 RESETS = ("soft", "hard")
 
 
-def check_leak(leak: float, allow_growth: bool) -> None:
-    """Raise ``ConfigError`` for a leak outside (0, 1], or above 1 without ``allow_growth``.
-
-    Raises
-    ------
-    ConfigError
-        Saying why a leak above 1 is refused.
-    """
-    if not leak > 0:
-        raise ConfigError(f"leak must be positive, but got {leak}; 1 keeps the whole potential from step to step")
-    if leak > 1 and not allow_growth:
-        raise ConfigError(
-            f"leak must not exceed 1, but got {leak}: above 1 the potential grows by itself at every step, so the "
-            f"firing rate has no equilibrium however many steps are taken; allow_growth=True runs it all the same"
-        )
-
-
 class LIF(nn.Module):
     r"""Leaky integrate-and-fire neurons: potentials in, spikes and potentials out.
 
@@ -86,26 +69,22 @@ class LIF(nn.Module):
         super().__init__()
         if not threshold > 0:
             raise ConfigError(f"threshold must be positive, but got {threshold}")
-        check_leak(leak, allow_growth)
+        if not leak > 0:
+            raise ConfigError(f"leak must be positive, but got {leak}; 1 keeps the whole potential from step to step")
+        if leak > 1 and not allow_growth:
+            raise ConfigError(
+                f"leak must not exceed 1, but got {leak}: above 1 the potential grows by itself at every step, so the "
+                f"firing rate has no equilibrium however many steps are taken; allow_growth=True runs it all the same"
+            )
         check_choice("reset", reset, RESETS)
         self.threshold, self.leak, self.reset = threshold, leak, reset
         self.surrogate = surrogate
         self.spiking = get_surrogate(surrogate, threshold)
 
     def forward(self, current: Tensor, membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Take one step.
+        """Take one step: return the spikes, 0 or 1, and the potential after the reset.
 
-        Parameters
-        ----------
-        current : Tensor
-            What enters the neurons.
-        membrane : Tensor, optional
-            Potential after the step before; zero if not given.
-
-        Returns
-        -------
-        spikes, membrane : Tensor
-            0 or 1, and the potential after the reset.
+        ``membrane`` is the potential after the step before; zero if not given.
         """
         return self.fire(self.charge(current, membrane))
 
@@ -121,7 +100,7 @@ class LIF(nn.Module):
         return spikes, potential * (1 - spikes)
 
     def sequence(self, currents: Tensor, membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Take many steps.
+        """Take many steps: return the spikes, ``(latency, *)``, and the potential after the last one, ``(*)``.
 
         Parameters
         ----------
@@ -129,13 +108,6 @@ class LIF(nn.Module):
             ``(latency, *)``, as an encoder gives it.
         membrane : Tensor, optional
             Potential before the first step, ``(*)``; zero if not given.
-
-        Returns
-        -------
-        spikes : Tensor
-            ``(latency, *)``.
-        membrane : Tensor
-            Potential after the last step, ``(*)``.
         """
         if currents.dim() == 0 or currents.shape[0] == 0:
             raise ConfigError(
@@ -149,13 +121,7 @@ class LIF(nn.Module):
         return torch.stack(spikes), potential
 
     def rate(self, spikes: Tensor) -> Tensor:
-        r"""Return the firing rates :math:`\sum_\tau \lambda^{K-\tau} s_\tau / \sum_\tau \lambda^{K-\tau}`.
-
-        Parameters
-        ----------
-        spikes : Tensor
-            ``(K, *)``.
-        """
+        r"""Return the rates :math:`\sum_\tau \lambda^{K-\tau} s_\tau / \sum_\tau \lambda^{K-\tau}` of ``(K, *)``."""
         age = torch.arange(spikes.shape[0] - 1, -1, -1, dtype=spikes.dtype, device=spikes.device)
         weight = self.leak**age
         return torch.tensordot(weight / weight.sum(), spikes, dims=1)

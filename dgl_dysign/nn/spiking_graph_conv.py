@@ -126,29 +126,26 @@ class SpikingGraphConv(nn.Module):
         weight: Tensor | None = None,
         return_spikes: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Return the firing rates.
+        """Return the firing rates, ``(N_dst, *, out_feats)``.
 
         Parameters
         ----------
         graph : DGLGraph
             A graph or block with one type of edges.
         feat : Tensor or pair of Tensor
-            Features of the source nodes, or of both sides, of which the second is not used.
+            Features of the source nodes; of a pair the second is not used.
         edge_weight : Tensor, optional
             ``(E,)``.
         weight : Tensor, optional
             ``(in_feats, out_feats)``, for a layer made with ``weight=False``.
         return_spikes : bool, default False
             Return the spikes as well, ``(latency, N_dst, *, out_feats)``.
-
-        Returns
-        -------
-        rates : Tensor
-            ``(N_dst, *, out_feats)``.
         """
         source = feat[0] if isinstance(feat, tuple) else feat
         self._check(graph, source)
-        matrix = self._matrix(weight)
+        if weight is not None and self.weight is not None:
+            raise DGLConfigError("this layer has a weight of its own; make it with weight=False to pass one")
+        matrix = self.weight if weight is None else weight
         if self.encoding == "bernoulli":
             # Steps go into the feature axes: one aggregation for all of them.
             drawn = BernoulliEncoder(self.latency)(source).movedim(0, 1)
@@ -161,18 +158,13 @@ class SpikingGraphConv(nn.Module):
         return (rates, spikes) if return_spikes else rates
 
     def _currents(self, graph: Any, feat: Tensor, weight: Tensor | None, edge_weight: Tensor | None) -> Tensor:
-        narrows = weight is not None and self.in_feats > self.out_feats
-        if weight is not None and narrows:
-            feat = feat @ weight
-        current = aggregate(graph, feat, edge_weight, self.norm)
-        if weight is not None and not narrows:
-            current = current @ weight
+        if weight is None:
+            current = aggregate(graph, feat, edge_weight, self.norm)
+        elif self.in_feats > self.out_feats:  # the narrower side is aggregated
+            current = aggregate(graph, feat @ weight, edge_weight, self.norm)
+        else:
+            current = aggregate(graph, feat, edge_weight, self.norm) @ weight
         return current if self.bias is None else current + self.bias
-
-    def _matrix(self, weight: Tensor | None) -> Tensor | None:
-        if weight is not None and self.weight is not None:
-            raise DGLConfigError("this layer has a weight of its own; make it with weight=False to pass one")
-        return self.weight if weight is None else weight
 
     def _check(self, graph: Any, feat: Tensor) -> None:
         check_one_edge_type(graph)
@@ -190,7 +182,5 @@ class SpikingGraphConv(nn.Module):
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""
-        return (
-            f"{self.in_feats}, {self.out_feats}, latency={self.latency}, norm={self.norm!r}, "
-            f"weight={self.weight is not None}, bias={self.bias is not None}, encoding={self.encoding!r}"
-        )
+        own = f"weight={self.weight is not None}, bias={self.bias is not None}, encoding={self.encoding!r}"
+        return f"{self.in_feats}, {self.out_feats}, latency={self.latency}, norm={self.norm!r}, {own}"

@@ -17,9 +17,9 @@ class TimeEncoding(nn.Module):
 
     .. math:: \phi(a)_i = \cos(\omega_i a + p_i)
 
-    The paper's frequencies :math:`10^{-9 i/(d-1)}`, i = 0..d-1, were made for seconds: over some dozens of snapshots
-    nearly all of them stay at cos(0) = 1. The default spreads wavelengths evenly, on a logarithmic scale, from 4
-    snapshots to twice the range of ages, so that each component moves over the data, and learns from there.
+    The paper's frequencies :math:`10^{-9 i/(d-1)}`, i = 0..d-1, are for seconds: over some dozens of snapshots nearly
+    all cosines stay at 1. The default spreads wavelengths evenly, on a logarithmic scale, from 4 snapshots to twice the
+    range of ages, so that each component moves over the data, and learns from there.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,21 @@ class _Rows(NamedTuple):
     injected: list[Tensor]
     active: list[Tensor]
     label_feat: Tensor | None
+
+
+def _read(every: _Rows, rows: RowStore, model: DySIGN, nodes: Tensor) -> _Rows:
+    def read(source: Tensor) -> Tensor:
+        return source[nodes.to(source.device)].to(model.bias.device)
+
+    rows.in_order(False)
+    batch = _Rows(
+        [None if messages is None else read(messages) for messages in every.messages],
+        [read(injected) for injected in every.injected],
+        [active[nodes] for active in every.active],
+        None if every.label_feat is None else every.label_feat[nodes],
+    )
+    rows.release()
+    return batch
 
 
 class EquilibriumCache:
@@ -54,13 +70,15 @@ class EquilibriumCache:
     ) -> None:
         self.model, self.snapshots, self.label_feat = model, snapshots, label_feat
         self.rows = RowStore(BLOCK_BYTES) if files is None else files  # the blocks are those of files: so are the bits
-        self._ahead = ReadAhead(self._read, depth=2 if self.rows.on_disk else 0)
         self.injected: list[Tensor] = []
         self.active: list[Tensor] = []
         for place in range(len(snapshots)):  # by place: a loop over snapshots would hold one while the next is made
             self._take(snapshots[place])
         self.rates = [self._zeros(x) for x in self.injected]
         self.messages = [self._zeros(x) if model.conv.feedback else None for x in self.injected]
+        every = _Rows(self.messages, self.injected, self.active, label_feat)
+        read = partial(_read, every, self.rows, model)  # no method of this object: in a cycle it would not be freed
+        self._ahead = ReadAhead(read, depth=2 if self.rows.on_disk else 0)
 
     def _take(self, snapshot: Snapshot) -> None:
         self.injected.append(self.model.conv.inject(snapshot.graph, snapshot.feat, snapshot.edge_weight, self.rows))
@@ -91,12 +109,12 @@ class EquilibriumCache:
             before, current = rates[rows].to(device), None
             if coupling is not None and place:
                 current = coupling * self.rates[place - 1][rows].to(device)
-            found = self.model.conv.respond(
-                None if messages is None else messages[rows].to(device), self.injected[place][rows].to(device), current
-            ).mul_(self.active[place][rows, None])
-            moved += float((found - before).norm()) ** 2
-            size += float(found.norm()) ** 2
-            rates[rows] = found
+            received = None if messages is None else messages[rows].to(device)
+            after = self.model.conv.respond(received, self.injected[place][rows].to(device), current)
+            after.mul_(self.active[place][rows, None])
+            moved += float((after - before).norm()) ** 2
+            size += float(after.norm()) ** 2
+            rates[rows] = after
         return math.sqrt(moved) / max(math.sqrt(size), 1e-12)
 
     def _gather(self, place: int) -> None:
@@ -114,20 +132,6 @@ class EquilibriumCache:
     def announce(self, batches: Sequence[Tensor]) -> None:
         """Say which batches `logits` will be called with, in this order: rows on disk are then read ahead."""
         self._ahead.announce(batches)
-
-    def _read(self, nodes: Tensor) -> _Rows:
-        def read(source: Tensor) -> Tensor:
-            return source[nodes.to(source.device)].to(self.model.bias.device)
-
-        self.rows.in_order(False)
-        batch = _Rows(
-            [None if m is None else read(m) for m in self.messages],
-            [read(x) for x in self.injected],
-            [a[nodes] for a in self.active],
-            None if self.label_feat is None else self.label_feat[nodes],
-        )
-        self.rows.release()
-        return batch
 
     def logits(self, nodes: Tensor) -> Tensor:
         """Return the logits of some nodes."""

@@ -16,7 +16,7 @@ def full_batch_gradient(
     loss: Callable[[Tensor], Tensor],
     label_feat: Tensor | None = None,
 ) -> Tensor:
-    """Add the gradient of a loss of all nodes' logits to the parameters, and return the loss.
+    """Add the gradient of a loss of all nodes' logits to the parameters, and return the loss, without gradient.
 
     The logits are a sum over snapshots, so two passes do: one without a tape for the loss and its gradient at the
     logits, one that solves each snapshot again, hands it that gradient and frees it. Memory does not grow with the
@@ -32,11 +32,6 @@ def full_batch_gradient(
         Takes the logits ``(N, C)`` and returns a scalar.
     label_feat : Tensor, optional
         Label features of all nodes.
-
-    Returns
-    -------
-    Tensor
-        The loss, without gradient.
     """
     if model.coupling is not None:
         value = loss(model(snapshots, label_feat))

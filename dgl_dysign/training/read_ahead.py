@@ -16,14 +16,12 @@ T = TypeVar("T")
 class ReadAhead(Generic[T]):
     """Hand out what a function reads for one batch after the other, read in a thread of its own.
 
-    PyTorch lets other threads run while it reads and computes, so that a disk and a processor work side by side.
-
     Parameters
     ----------
     read : callable
         Takes the nodes of a batch and returns their rows.
     depth : int, default 2
-        Batches that are read and not yet taken, at most.
+        Batches that are read and not yet taken, at most; 0 reads each when it is taken.
 
     Examples
     --------
@@ -37,7 +35,7 @@ class ReadAhead(Generic[T]):
     def __init__(self, read: Callable[[Tensor], T], depth: int = 2) -> None:
         self.read, self.depth = read, depth
         self._pool = ThreadPoolExecutor(1, "read-ahead")
-        self._coming: Iterator[Tensor] = iter(())
+        self._announced: Iterator[Tensor] = iter(())
         self._reading: deque[tuple[Tensor, Future[T]]] = deque()
 
     def announce(self, batches: Iterable[Tensor]) -> None:
@@ -45,11 +43,11 @@ class ReadAhead(Generic[T]):
         for _, future in self._reading:
             future.cancel()
         self._reading.clear()
-        self._coming = iter(batches)
+        self._announced = iter(batches)
         self._fill()
 
     def _fill(self) -> None:
-        while len(self._reading) < self.depth and (nodes := next(self._coming, None)) is not None:
+        while len(self._reading) < self.depth and (nodes := next(self._announced, None)) is not None:
             self._reading.append((nodes, self._pool.submit(self.read, nodes)))
 
     def take(self, nodes: Tensor) -> T:

@@ -1,5 +1,6 @@
 """The cache: it comes to the equilibrium, step by step, and mini-batches of it are the model."""
 
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -136,3 +137,12 @@ def test_state_goes_from_memory_to_disk_and_back(tmp_path):
     again = cache_of({"coupling": True})
     again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert torch.equal(again.logits(nodes), cache.logits(nodes))
+
+
+def test_a_dropped_cache_is_freed_at_once(tmp_path):
+    for files in (None, RowFiles(tmp_path)):
+        cache = EquilibriumCache(made(), growing(), files=files)
+        cache.refresh()
+        rates = weakref.ref(cache.rates[0])
+        del cache
+        assert rates() is None
