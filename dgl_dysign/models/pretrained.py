@@ -57,7 +57,7 @@ Model = TypeVar("Model", bound="Pretrained")
 
 
 class Pretrained(nn.Module):
-    """A model that is saved as a folder and made from one: what `DySIGN`, `UnderGS` and `SpikingUnderGS` share.
+    """A model that is saved as a folder and made from one: what all models here share.
 
     A model folder has ``model.safetensors`` (weights; raw ids where the model has learned something of each node) and
     ``config.json`` (class, arguments, versions, the data's manifest hash and shapes, preprocessing). There are no
@@ -106,10 +106,7 @@ class Pretrained(nn.Module):
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that the model was made with, defaults included.
 
-        Raises
-        ------
-        ConfigError
-            If one is code, such as a solver of one's own, which a folder cannot hold.
+        Raises ``ConfigError`` if one is code, such as a solver of one's own, which a folder cannot hold.
         """
         args, kwargs = self._own_arguments
         signature = inspect.signature(type(self).__init__)
@@ -161,10 +158,7 @@ class Pretrained(nn.Module):
     def describe(self, data: TemporalGraph | None, inputs: NodeInputs | None = None) -> None:
         """Take note of the data that the model was trained on, and of how its input is read from it.
 
-        Raises
-        ------
-        ConfigError
-            If they do not fit the model.
+        Raises ``ConfigError`` if they do not fit the model.
         """
         inputs = inputs or self.node_inputs
         if data is not None:
@@ -187,10 +181,7 @@ class Pretrained(nn.Module):
     def folder_parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what the two files of a folder hold.
 
-        Raises
-        ------
-        ConfigError
-            If the model is not any more what its arguments make.
+        Raises ``ConfigError`` if the model is not any more what its arguments make.
         """
         arguments = self.arguments()
         _check_settings(settings(type(self)._build(arguments)), settings(self))
@@ -250,13 +241,7 @@ class Pretrained(nn.Module):
     def restored(
         cls: type[Model], folder: str | os.PathLike[str], config: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> Model:
-        """Return the model of `folder_parts`.
-
-        Raises
-        ------
-        DataError
-            If they make none; names the folder.
-        """
+        """Return the model of `folder_parts`; raise a ``DataError`` that names the folder if they make none."""
         with reading(folder, cls.__name__):
             model = cls._build(config["arguments"])
             _check_settings(config["settings"], settings(model), f"dgl-dysign {config['dgl_dysign']} saved it with ")
@@ -276,13 +261,7 @@ class Pretrained(nn.Module):
             return cls(**arguments)
 
     def check_data(self, data: TemporalGraph) -> None:
-        """Raise unless the model can read some data.
-
-        Raises
-        ------
-        DataError
-            If the data is of another shape, or has other nodes than the model.
-        """
+        """Raise ``DataError`` if data is of another shape, or has other nodes than the model."""
         if self.card is not None and not check_card(self.card, data, self._reads()):
             return
         if self._places(data) is not None:
@@ -294,10 +273,7 @@ class Pretrained(nn.Module):
     def fitted(self: Model, data: TemporalGraph) -> Model:
         """Return the model for data in which nodes may be more, or have other numbers.
 
-        Raises
-        ------
-        DataError
-            If the data is of another shape, or lacks nodes of the training.
+        Raises ``DataError`` if the data is of another shape, or lacks nodes of the training.
         """
         if self.card is not None and not check_card(self.card, data, self._reads()):
             return self
