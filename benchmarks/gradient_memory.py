@@ -19,60 +19,34 @@ from collections.abc import Sequence
 MODES = ("implicit", "one-step", "trace", "bptt")
 
 
-def measure(mode: str, latency: int, nodes: int, edges: int, dim: int) -> dict[str, object]:
-    """Take one training step and return its row.
-
-    Parameters
-    ----------
-    mode : str
-        Gradient mode.
-    latency : int
-        Steps of the simulation.
-    nodes, edges, dim : int
-        Size of the graph (each edge in both directions) and number of features and neurons.
-    """
+def measure(gradient: str, latency: int, nodes: int, edges: int, dim: int) -> dict[str, object]:
+    """Take one training step in a gradient mode and return its row; each edge goes in both directions."""
     import torch
 
     from dgl_dysign._dgl import dgl
     from dgl_dysign.experiments.memory import peak_rss_bytes
     from dgl_dysign.nn import EquilibriumSpikingConv
 
+    row = {"gradient": gradient, "latency": latency, "nodes": nodes, "edges": edges, "dim": dim}
     torch.manual_seed(0)
     src, dst = torch.randint(nodes, (2, edges))
     graph = dgl.graph((torch.cat([src, dst]), torch.cat([dst, src])), num_nodes=nodes)
     feat, direction = torch.randn(nodes, dim), torch.randn(nodes, dim) / nodes
-    conv = EquilibriumSpikingConv(
-        dim,
-        dim,
-        gradient=mode,
-        latency=latency,
-        simulate=True,
-        max_iter=6,
-        tol=None,
-        adjoint_max_iter=6,
-        adjoint_tol=None,
-    )
+    solver = {"max_iter": 6, "tol": None, "adjoint_max_iter": 6, "adjoint_tol": None}
+    conv = EquilibriumSpikingConv(dim, dim, gradient=gradient, latency=latency, simulate=True, **solver)
     optimiser = torch.optim.AdamW(conv.parameters())
     before, started = peak_rss_bytes(), time.process_time()
     rate, _ = conv(graph, feat)
     (rate * direction).sum().backward()
     optimiser.step()
     seconds, peak = time.process_time() - started, peak_rss_bytes()
-    return {
-        "benchmark": "gradient_memory",
-        "gradient": mode,
-        "latency": latency,
-        "nodes": nodes,
-        "edges": edges,
-        "dim": dim,
-        "peak_rss_bytes": peak,
-        "step_bytes": peak - before,
-        "cpu_seconds": round(seconds, 3),
-    }
+    costs = {"peak_rss_bytes": peak, "step_bytes": peak - before, "cpu_seconds": round(seconds, 3)}
+    return {"benchmark": "gradient_memory", **row, **costs}
 
 
-def _row_in_fresh_process(*numbers: object) -> str:
-    command = [sys.executable, __file__, "--one", *map(str, numbers)]
+def fresh(**job: object) -> str:
+    """Measure a row in a process of its own."""
+    command = [sys.executable, __file__, "--job", json.dumps(job)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
@@ -88,17 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--edges", type=int, default=236894)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--quick", action="store_true", help="a small graph and two latencies")
-    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if args.one:
-        mode, *numbers = args.one
-        print(json.dumps(measure(mode, *map(int, numbers))))
+    if args.job:
+        print(json.dumps(measure(**json.loads(args.job))))
         return 0
     if args.quick:
         args.nodes, args.edges, args.dim, args.latencies = 4000, 16000, 64, [5, 40]
+    size = {"nodes": args.nodes, "edges": args.edges, "dim": args.dim}
     for mode in args.modes:
         for latency in args.latencies:
-            print(_row_in_fresh_process(mode, latency, args.nodes, args.edges, args.dim), flush=True)
+            print(fresh(gradient=mode, latency=latency, **size), flush=True)
     return 0
 
 

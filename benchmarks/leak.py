@@ -70,7 +70,7 @@ def measure(data: TemporalGraph, seeds: int, epochs: int) -> list[dict[str, Any]
     """Return one row for each way of scoring under each protocol."""
     edges = [snapshot_edges(data, t) for t in range(data.num_snapshots)]
     *_, test = split_snapshots(len(edges))
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    figures: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for seed in range(seeds):
         models = {
             RULE: DestinationRecency(data.num_nodes, ends="dst"),
@@ -80,11 +80,11 @@ def measure(data: TemporalGraph, seeds: int, epochs: int) -> list[dict[str, Any]
         for protocol in (LEAKING, HONEST):
             scores = evaluate_links(edges, models, test, NegativeSampler(data.num_nodes, seed=seed), protocol)
             for name, score in scores.items():
-                found.setdefault((name, protocol), []).append({"auc": 100 * score.auc, "mrr": 100 * score.mrr})
+                figures.setdefault((name, protocol), []).append({"auc": 100 * score.auc, "mrr": 100 * score.mrr})
     return [
         {"row": name, "protocol": protocol, "leaks": protocol == LEAKING}
         | {figure: mean_std([run[figure] for run in runs]) for figure in ("auc", "mrr")}
-        for (name, protocol), runs in found.items()
+        for (name, protocol), runs in figures.items()
     ]
 
 

@@ -96,82 +96,73 @@ def fit_events(
     """
     config, device = config or EventFitConfig(), model.offset.device
     steps = sum(bool((inputs.snapshots[t].label >= 0).any()) for t in inputs.ranges["train"])
+    reader = _Reader(model, store, inputs)
     with seeded(seed, device):
         identity = {"seed": seed, "events": len(inputs.parts["train"])}
         loop = Loop(model, config, steps, device, identity, checkpoint)
-        return loop.run(lambda: _epoch(model, store, inputs, config, loop), on_epoch, select=f"val_{config.select}")
-
-
-def _epoch(
-    model: EventUnderGS, store: NeighborStore, inputs: EventInputs, config: EventFitConfig, loop: Loop
-) -> Figures:
-    """Train on the training snapshots, score those for validation; return the mean loss and the validation's scores."""
-    rate = inputs.rate
-    weight = torch.tensor(1.0 if config.loss == "plain" else (1 - rate) / rate, device=loop.device)
-    total, rows, val = 0.0, 0, inputs.ranges["val"]
-    logits = torch.full((len(inputs.label),), torch.nan)
-    for events, counts in inputs.replay(store):
-        if events.snapshot > val[-1]:
-            break
-        if events.snapshot in val:
-            logits[events.rows] = _score(model, store, inputs, events, counts)
-            continue
-        model.train()
-
-        def loss_of(batch: SnapshotBatch, events: SnapshotEvents = events, counts: EventCounts = counts) -> Tensor:
-            (places,) = batch.tensors
-            target = events.label[places].to(loop.device).float()
-            logits = _logits(model, store, inputs, events, counts, places)
-            return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
-
-        batches = snapshot_batches(events.snapshot, config.batch_size, (events.label >= 0).nonzero()[:, 0])
-        step = late_snapshot_step(loop.optimizer, batches, loss_of, max_grad_norm=5.0, model=model)
-        if step.rows:
-            loop.schedule.step()
-            total, rows = total + step.loss * step.rows, rows + step.rows
-    return {"loss": total / rows, **_val_scores(inputs, logits)}
-
-
-def _logits(
-    model: EventUnderGS,
-    store: NeighborStore,
-    inputs: EventInputs,
-    events: SnapshotEvents,
-    counts: EventCounts,
-    places: Tensor,
-) -> Tensor:
-    """Return the logits of some of a snapshot's events, from what the state before the snapshot holds."""
-    device, t = model.offset.device, events.snapshot
-    reads_nodes, reads_edges = model.undergs.node_feats > 0, model.undergs.edge_feats > 0
-    feat = inputs.event_feat[events.first + places].to(device) if model.undergs.link_head.pair_feats else None
-    return model(
-        store,
-        t,
-        events.src[places].to(device),
-        events.dst[places].to(device),
-        feat,
-        (lambda nodes: inputs.node_feat(counts, t, nodes).to(device)) if reads_nodes else None,
-        (lambda ids: inputs.own_feat(ids).to(device)) if reads_edges else None,
-    )
-
-
-@torch.no_grad()
-def _score(
-    model: EventUnderGS, store: NeighborStore, inputs: EventInputs, events: SnapshotEvents, counts: EventCounts
-) -> Tensor:
-    model.eval()
-    if not len(events):
-        return torch.zeros(0)
-    return _logits(model, store, inputs, events, counts, torch.arange(len(events))).cpu()
-
-
-def _val_scores(inputs: EventInputs, logits: Tensor) -> Figures:
-    rows = inputs.parts["val"]
-    positive = inputs.label[rows] == 1
-    scores = logits[rows][positive], logits[rows][~positive]
-    return {"val_auc": auc(*scores), "val_ap": average_precision(*scores)}
+        return loop.run(lambda: _epoch(reader, config, loop), on_epoch, select=f"val_{config.select}")
 
 
 def score_events(model: EventUnderGS, store: NeighborStore, inputs: EventInputs) -> Tensor:
     """Return the logits of all events, each from the state before its snapshot, ``(E,)``."""
-    return torch.cat([_score(model, store, inputs, events, counts) for events, counts in inputs.replay(store)])
+    reader = _Reader(model, store, inputs)
+    return torch.cat([reader.score(events, counts) for events, counts in inputs.replay(store)])
+
+
+@dataclass
+class _Reader:
+    """A model, and what it reads from the state before a snapshot."""
+
+    model: EventUnderGS
+    store: NeighborStore
+    inputs: EventInputs
+
+    def logits(self, events: SnapshotEvents, counts: EventCounts, places: Tensor) -> Tensor:
+        """Return the logits of some of a snapshot's events."""
+        model, inputs, t = self.model, self.inputs, events.snapshot
+        device, undergs = model.offset.device, model.undergs
+        return model(
+            self.store,
+            t,
+            events.src[places].to(device),
+            events.dst[places].to(device),
+            inputs.event_feat[events.first + places].to(device) if undergs.link_head.pair_feats else None,
+            (lambda nodes: inputs.node_feat(counts, t, nodes).to(device)) if undergs.node_feats else None,
+            (lambda ids: inputs.own_feat(ids).to(device)) if undergs.edge_feats else None,
+        )
+
+    @torch.no_grad()
+    def score(self, events: SnapshotEvents, counts: EventCounts) -> Tensor:
+        """Return the logits of all events of a snapshot, without dropout."""
+        self.model.eval()
+        return self.logits(events, counts, torch.arange(len(events))).cpu() if len(events) else torch.zeros(0)
+
+
+def _epoch(reader: _Reader, config: EventFitConfig, loop: Loop) -> Figures:
+    """Train on the training snapshots, score those for validation; return the mean loss and the validation's scores."""
+    inputs, rate, val = reader.inputs, reader.inputs.rate, reader.inputs.ranges["val"]
+    weight = torch.tensor(1.0 if config.loss == "plain" else (1 - rate) / rate, device=loop.device)
+    total, rows, scores = 0.0, 0, torch.full((len(inputs.label),), torch.nan)
+    for events, counts in inputs.replay(reader.store):
+        if events.snapshot > val[-1]:
+            break
+        if events.snapshot in val:
+            scores[events.rows] = reader.score(events, counts)
+            continue
+        loop.model.train()
+
+        def loss_of(batch: SnapshotBatch, events: SnapshotEvents = events, counts: EventCounts = counts) -> Tensor:
+            (places,) = batch.tensors
+            target = events.label[places].to(loop.device).float()
+            logits = reader.logits(events, counts, places)
+            return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
+
+        batches = snapshot_batches(events.snapshot, config.batch_size, (events.label >= 0).nonzero()[:, 0])
+        step = late_snapshot_step(loop.optimizer, batches, loss_of, max_grad_norm=5.0, model=loop.model)
+        if step.rows:
+            loop.schedule.step()
+            total, rows = total + step.loss * step.rows, rows + step.rows
+    positive = inputs.label[inputs.parts["val"]] == 1
+    scores = scores[inputs.parts["val"]]
+    parts = scores[positive], scores[~positive]
+    return {"loss": total / rows, "val_auc": auc(*parts), "val_ap": average_precision(*parts)}

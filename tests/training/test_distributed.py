@@ -17,7 +17,7 @@ from tests.processes import together
 from tests.training import test_nodes as nodes
 from tests.training.link_cases import EDGES, NODES, SPLIT, scorer
 
-LINKS = LinkFitConfig(epochs=3, lr=5e-3, val_negatives=20, batch_size=5)
+LINKS = LinkFitConfig(epochs=2, lr=5e-3, val_negatives=20, batch_size=5)
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
 
 
@@ -50,24 +50,42 @@ def relu():
 MAKE = {"dysign": nodes.dysign, "logistic": nodes.logistic, "relu": relu}
 
 
-def node_training(name, checkpoint=None, epochs=7, spoil=False):
+def node_training(name, checkpoint=None, config=nodes.CONFIG, spoil=False):
     """Train a node classifier; other processes begin with other weights, which must not matter."""
     model, logits = MAKE[name]()
     if spoil and distributed.rank():
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(1.0)
-    config = replace(nodes.CONFIG, epochs=epochs)
     history = fit(model, logits, nodes.LABELS, nodes.TRAIN, nodes.VAL, config, seed=1, checkpoint=checkpoint)
     return plain(history), values(model)
 
 
-def link_training(kind, options, checkpoint=None, epochs=3):
+class Killed(BaseException):
+    """What no `except Exception` catches."""
+
+
+def kill_at(epoch):
+    def kill(record):
+        if record["epoch"] == epoch:
+            raise Killed
+
+    return kill
+
+
+def link_training(kind, options, checkpoint=None, killed_at=None):
     made = scorer(kind, **options)
-    history = fit_links(EDGES, made, SPLIT, replace(LINKS, epochs=epochs), 1, checkpoint)
-    sampler = NegativeSampler(NODES, 20)
-    scores = evaluate_links(EDGES, {"": distributed.DividedScorer(made)}, SPLIT[2], sampler)[""]
-    return plain(history), values(made.model), scores.mrr
+    with contextlib.suppress(Killed):
+        history = fit_links(EDGES, made, SPLIT, LINKS, 1, checkpoint, kill_at(killed_at))
+        sampler = NegativeSampler(NODES, 20)
+        scores = evaluate_links(EDGES, {"": distributed.DividedScorer(made)}, SPLIT[2], sampler)[""]
+        return plain(history), values(made.model), scores.mrr
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Return the training of a link scorer in one process."""
+    return link_training("undergs", {})
 
 
 def sharded_training():
@@ -79,8 +97,8 @@ def sharded_training():
     return plain(history), values(made.model), scores.mrr
 
 
-def test_link_scorers_with_a_sharded_store(pair):
-    compare(link_training("undergs", {}), [*pair.run(sharded_training)])
+def test_link_scorers_with_a_sharded_store(pair, alone):
+    compare(alone, pair.run(sharded_training))
 
 
 def compare(alone, others, **tolerance):
@@ -99,23 +117,17 @@ def compare(alone, others, **tolerance):
 
 @pytest.mark.parametrize("name", MAKE)
 def test_node_classifiers(pair, name):
-    compare(node_training(name), pair.run(node_training, name, None, 7, True))
+    compare(node_training(name), pair.run(node_training, name, None, nodes.CONFIG, True))
 
 
 def test_a_mini_batch_of_fewer_nodes_than_processes(three):
     # 40 nodes in batches of 13: the last has one.
     assert len(nodes.TRAIN) % 13 == 1
-    compare(odd_training(), three.run(odd_training))
-
-
-def odd_training():
-    model, logits = nodes.dysign()
     config = replace(nodes.CONFIG, batch_size=13)
-    history = fit(model, logits, nodes.LABELS, nodes.TRAIN, nodes.VAL, config, seed=1)
-    return plain(history), values(model)
+    compare(node_training("dysign", None, config), three.run(node_training, "dysign", None, config))
 
 
-@pytest.mark.parametrize("options", [{}, {"features": False}, {"aggregator": "mixer"}, {"preset": "paper"}])
+@pytest.mark.parametrize("options", [{"features": False}, {"aggregator": "mixer"}, {"preset": "paper"}])
 def test_link_scorers(pair, options):
     compare(link_training("undergs", options), pair.run(link_training, "undergs", options))
 
@@ -125,25 +137,17 @@ def test_a_spiking_link_scorer(pair):
     compare(link_training("spiking", {}), pair.run(link_training, "spiking", {}), rtol=1e-3, atol=1e-4)
 
 
-def test_three_processes_and_resuming_with_another_number(pair, three, tmp_path):
-    alone = link_training("undergs", {})
+def test_three_processes_and_resuming_with_another_number(pair, three, alone, tmp_path):
     compare(alone, three.run(link_training, "undergs", {}))
-    pair.run(link_training, "undergs", {}, tmp_path / "links.pt", 3)
+    assert pair.run(link_training, "undergs", {}, tmp_path / "links.pt", 0) == [None, None]
     compare(alone, [link_training("undergs", {}, tmp_path / "links.pt")])
 
 
 def resumed_nodes(path):
-    class Killed(BaseException):
-        pass
-
-    def kill(record):
-        if record["epoch"] == 4:
-            raise Killed
-
     model, logits = nodes.dysign()
     shared = logits, nodes.LABELS, nodes.TRAIN, nodes.VAL, nodes.CONFIG
     with contextlib.suppress(Killed):
-        fit(model, *shared, seed=1, checkpoint=path, on_epoch=kill)
+        fit(model, *shared, seed=1, checkpoint=path, on_epoch=kill_at(4))
     return node_training("dysign", path)
 
 

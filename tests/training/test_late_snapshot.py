@@ -1,7 +1,6 @@
 """Late-snapshot aggregation: the step of the whole snapshot, one batch in memory, no half steps."""
 
 import copy
-import gc
 import math
 import weakref
 
@@ -33,9 +32,16 @@ def loss_with(model, store):
     return loss
 
 
-@pytest.mark.parametrize("clip", [None, 0.01])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("aggregator", ["gcn", "sage", "gat", "gin", "mixer"])
+@pytest.mark.parametrize(
+    ("aggregator", "optimizer", "clip"),
+    [
+        ("gcn", "adam", 0.01),
+        ("sage", "sgd", 0.01),
+        ("gat", "adam", None),
+        ("gin", "sgd", None),
+        ("mixer", "adam", None),
+    ],
+)
 def test_equals_the_step_of_the_whole_snapshot(aggregator, optimizer, clip):
     torch.manual_seed(0)
     options = {"dropout": 0, "embedding_dropout": 0, "filter_ratio": 0, "num_neighbors": K}
@@ -85,7 +91,6 @@ def test_one_batch_is_held_at_a_time():
             del part
 
     def loss(batch):
-        gc.collect()
         assert sum(part() is not None for part in alive) <= 1
         return (batch.tensors[0].as_subclass(torch.Tensor) * weight).mean()
 
