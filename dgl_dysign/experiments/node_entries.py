@@ -197,8 +197,7 @@ def undergs(task: NodeTask, **run: Any) -> Outcome:
 
     history = fit(model, logits, task.labels, task.train, task.val, recipe.training, task.seed, **run)
     with torch.no_grad():
-        found = torch.cat([logits(part) for part in torch.arange(data.num_nodes, device=task.device).split(4096)])
-    return Outcome(found.softmax(1), history, model=model)
+        return Outcome(model.class_probabilities(store, task.last, feat), history, model=model)
 
 
 def _fit_full_batch(

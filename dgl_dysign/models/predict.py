@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
     from dgl_dysign.store import NeighborStore
 
-_NODES = 4096  # nodes that UnderGS embeds at once
-
 
 @torch.no_grad()
 def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None = None) -> Tensor:
@@ -129,9 +127,7 @@ def _undergs(model: UnderGS, data: TemporalGraph, last: int, inputs: NodeInputs)
     device = next(model.parameters()).device
     store = fill_store(_store(model, data, inputs), data, last).to(device)
     feat = scaled_features(data, last).to(device) if model.node_feats else None
-    parts = torch.arange(data.num_nodes, device=device).split(_NODES)
-    logits = [model.classify(model.embed(store, part, last, node_feat=feat)) for part in parts]
-    return torch.cat(logits).softmax(1)
+    return model.class_probabilities(store, last, feat)
 
 
 def _store(model: UnderGS | SpikingUnderGS, data: TemporalGraph, inputs: NodeInputs) -> NeighborStore:

@@ -21,6 +21,8 @@ from dgl_dysign.store import NeighborStore
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
 
+_NODES = 4096  # nodes that are embedded at once where all are
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -316,6 +318,12 @@ class UnderGS(Pretrained):
             raise ConfigError("this model was made without classes: make it with num_classes")
         logits: Tensor = self.class_head(z)
         return logits
+
+    def class_probabilities(self, store: NeighborStore, now: int, node_feat: Features | None = None) -> Tensor:
+        """Return the class probabilities of all nodes at a snapshot, some nodes at a time, ``(N, num_classes)``."""
+        nodes = torch.arange(self.num_nodes, device=self.inputs.table.weight.device)
+        parts = nodes.split(_NODES)
+        return torch.cat([self.classify(self.embed(store, part, now, node_feat)) for part in parts]).softmax(1)
 
 
 def _network(in_feats: int, hidden_feats: int, out_feats: int, dropout: float) -> nn.Sequential:
