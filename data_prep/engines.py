@@ -112,23 +112,29 @@ class Engine:
                 except KilledWorker as error:
                     raise ChildProcessError(_DIED) from error
 
-    def _client(self) -> Any:
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
         try:
             from distributed import Client, LocalCluster
         except ImportError as error:
             raise BackendError("Dask is missing; install it with `pip install dgl-dysign[dask]`") from error
         if self.scheduler:
             try:
-                return Client(self.scheduler, timeout=self.patience)
+                client = Client(self.scheduler, timeout=self.patience)
             except (OSError, ValueError) as error:
                 raise ConfigError(
                     f"--scheduler: found no scheduler at {self.scheduler} ({error}), expected a running one; start it "
                     "with `dask scheduler`, or leave the address out"
                 ) from error
-        cluster = LocalCluster(
-            n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
-        )
-        return _Owned(Client(cluster), cluster)
+            with client:
+                yield client
+        else:
+            local = {"dashboard_address": None, "silence_logs": logging.ERROR}
+            with (
+                LocalCluster(n_workers=self.workers, threads_per_worker=1, **local) as cluster,
+                Client(cluster) as client,
+            ):
+                yield client
 
 
 def _end_with_parent() -> None:
@@ -142,17 +148,3 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     Thread(target=watch, daemon=True).start()
-
-
-class _Owned:
-    """A client whose cluster ends with it."""
-
-    def __init__(self, client: Any, cluster: Any) -> None:
-        self._client, self._cluster = client, cluster
-
-    def __enter__(self) -> Any:
-        return self._client
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-        self._cluster.close()

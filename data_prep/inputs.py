@@ -14,7 +14,7 @@ from data_prep.options import DATASETS, EDGE_LIST, PrepareOptions
 from data_prep.rules import Binning, Rule, parse_rule
 from data_prep.sources import open_source
 from data_prep.sources._source import NodeTable, ReadOptions, Source, most_ids, other_sources
-from data_prep.spool import CHUNK, Chunk, SpooledPart, distinct
+from data_prep.spool import CHUNK, Chunk, Part, SpooledPart, distinct
 from data_prep.terminal import Add
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError, check_choice
@@ -129,7 +129,7 @@ class TableInput:
         """All that the result depends on: another plan does not go on with a run that was cut off."""
         return {"dataset": self.dataset, "table": [self._digest, self.directed, self.time_unit]}
 
-    def read(self, folder: Path, progress: Add) -> list["TablePart"]:
+    def read(self, folder: Path, progress: Add) -> list[Part]:
         """Take the columns as the one part that there is."""
         time, rows = self._columns["time"], len(self._columns["time"])
         source = {"name": self.dataset, "sha256": self._digest, "lines": rows, "header": 0, "rows": rows, "rejected": 0}
@@ -143,9 +143,9 @@ class TableInput:
             "high": float(time.max()) + 0.0,
             "source": source,
         }
-        return [TablePart(facts, self._columns)]
+        return [_TablePart(facts, self._columns)]
 
-    def nodes(self, parts: Sequence["TablePart"]) -> Nodes:
+    def nodes(self, parts: Sequence[Part]) -> Nodes:
         """Take the numbers of the nodes as they stand."""
         count, second = self._table.num_nodes, self._table.node_offset
         offsets = {"node": 0} if second is None else {self._types[0]: 0, self._types[1]: second}
@@ -199,32 +199,27 @@ class TableInput:
 
 
 @dataclass(frozen=True)
-class TablePart:
-    """The rows of a table, in the order of the raw data."""
+class _TablePart:
+    """The rows of a table, in the order of the raw data: a :class:`data_prep.spool.Part`."""
 
     facts: dict[str, Any]
     columns: dict[str, np.ndarray]
 
     @property
     def rows(self) -> int:
-        """Number of events."""
         return int(self.facts["rows"])
 
     @property
     def rejected(self) -> Iterator[Any]:
-        """Nothing is refused."""
         return iter(())
 
     def distinct_times(self) -> np.ndarray:
-        """Distinct times, ascending."""
         return distinct(self.columns["time"] + 0.0)
 
     def column(self, name: str) -> np.ndarray:
-        """One column, whole."""
         return self.columns[name]
 
     def chunks(self, names: list[str]) -> Iterator[Chunk]:
-        """Yield some columns chunk by chunk."""
         for first in range(0, self.rows, CHUNK):
             yield {name: self.columns[name][first : first + CHUNK] for name in names}
 

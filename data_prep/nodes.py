@@ -235,7 +235,7 @@ def number_nodes(source: Source, parts: Sequence[SpooledPart], allow_unknown: bo
         offsets[name] = count
         count += len(spaces[name].ids)
     text = any(ids.is_text for ids in spaces.values())
-    maps = {end: _Map(spaces[space], space) for end, space in zip(("src", "dst"), source.spaces, strict=True)}
+    maps = {end: _to_nodes(spaces[space], space) for end, space in zip(("src", "dst"), source.spaces, strict=True)}
     order = "lexicographic" if text else "ascending"
     return Nodes(count, offsets, order, maps, spaces, source.nodes, rejected=rejected)
 
@@ -268,16 +268,15 @@ def _refuse_far(largest: int, source: Source, parts: Sequence[SpooledPart]) -> N
     )
 
 
-class _Map:
-    """From a part's raw ids, or its codes of strings, to nodes."""
+def _to_nodes(ids: IdMap | Unchanged, space: str) -> Callable[[SpooledPart, np.ndarray], np.ndarray]:
+    """Return what gives a part's raw ids, or its codes of strings, their nodes."""
+    codes: dict[Path, np.ndarray] = {}
 
-    def __init__(self, ids: IdMap | Unchanged, space: str) -> None:
-        self._ids, self._space = ids, space
-        self._codes: dict[Path, np.ndarray] = {}
+    def nodes(part: SpooledPart, values: np.ndarray) -> np.ndarray:
+        if not ids.is_text:
+            return ids.nodes(values)
+        if part.folder not in codes:
+            codes[part.folder] = ids.nodes(part.ids(space))
+        return codes[part.folder][values]
 
-    def __call__(self, part: SpooledPart, values: np.ndarray) -> np.ndarray:
-        if not self._ids.is_text:
-            return self._ids.nodes(values)
-        if part.folder not in self._codes:
-            self._codes[part.folder] = self._ids.nodes(part.ids(self._space))
-        return self._codes[part.folder][values]
+    return nodes
