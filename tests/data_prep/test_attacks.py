@@ -39,7 +39,7 @@ def test_damaged_files_are_prepared_or_refused_in_one_line(first):
 
 
 def test_killed_at_any_moment_the_same_command_gives_the_same_bytes(tmp_path):
-    assert attacks.kills(3, tmp_path, seed=5, rows=60_000)["kills"] == 3
+    assert attacks.kills(3, tmp_path, seed=5, rows=30_000)["kills"] == 3
 
 
 SKIP = Column("", "skip")
@@ -56,7 +56,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("junk", ["1", "\t ", " ,", "1,", "+1", "[", "e"])
+@pytest.mark.parametrize("junk", ["1", "\t ", " ,", "+1", "["])
 @pytest.mark.parametrize("row", LAYOUTS)
 def test_long_lines_among_short_ones_take_no_time(tmp_path, row, junk):
     """Searching one again for each short line, or going back and forth over it, took minutes."""

@@ -143,7 +143,7 @@ def test_the_manifest_repeats_the_rule_and_everything_travels(time, rule):
 @example([seconds("2024-01-07 23:59:59"), seconds("2024-01-08"), seconds("2024-01-14 12:00:00")], "week")
 @example([seconds("1969-12-28 23:00:00"), seconds("1969-12-29"), 0.0], "week")
 @example([np.nextafter(seconds("2016-03-01"), 0), seconds("2016-03-01"), seconds("2016-02-29")], "month")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_calendar_periods_are_those_of_pandas(time, unit):
     if unit == "hour" and max(time) - min(time) > 2e7:
         return

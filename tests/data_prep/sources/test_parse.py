@@ -291,9 +291,9 @@ class TestVectors:
         assert Parser(layout, dim=1).read(Block.of(b"a\t1\nb\t\n")).rows == 1
 
     @pytest.mark.parametrize("vector", ["rest", "field"])
-    def test_a_row_with_a_million_fields(self, vector):
+    def test_a_row_with_too_many_fields(self, vector):
         layout = Layout((Column("a", "text"),), delimiter="," if vector == "rest" else ";", vector=vector)
-        line = Block.of((b"a," if vector == "rest" else b"a;") + b"1," * 1_000_000)
+        line = Block.of((b"a," if vector == "rest" else b"a;") + b"1," * 200_000)
         parsed = Parser.of_first(line, layout).read(line)
         assert (parsed.rows, len(parsed.bad)) == (0, 1)
 
