@@ -56,7 +56,7 @@ class Message:
     def tells_remedy(self) -> bool:
         """Whether it says what was expected, or what to do; if not, the page on troubleshooting has to."""
         text = re.sub(r"^«(path|folder|file|raw)»: ", "", self.text)
-        return re.search(r"expected|must|[;:?] ", text) is not None
+        return text == "«error»" or re.search(r"expected|must|[;:?] ", text) is not None  # another's text says it
 
     def says(self, quoted: str) -> bool:
         """Whether a quotation fits, in which … stands for anything."""
