@@ -53,6 +53,8 @@ class TableWriter:
         The file.
     kind : pyarrow.Schema
         Its columns.
+    group : int, optional
+        Rows of a row group; default: as many as stay near 4 MB.
 
     Examples
     --------
@@ -66,9 +68,9 @@ class TableWriter:
     [0, 1, 2, 0, 1]
     """
 
-    def __init__(self, path: Path, kind: pa.Schema) -> None:
+    def __init__(self, path: Path, kind: pa.Schema, group: int | None = None) -> None:
         width = max((field.type.list_size for field in kind if pa.types.is_fixed_size_list(field.type)), default=1)
-        self._group = rows_a_group(width)
+        self._group = group or rows_a_group(width)
         self._schema = kind
         self._rest = pa.Table.from_batches([], kind)
         self._file = pq.ParquetWriter(
@@ -127,9 +129,11 @@ def _encodings(kind: pa.Schema) -> dict[str, str]:
     return encodings
 
 
-def write_table(path: Path, kind: pa.Schema, columns: Mapping[str, np.ndarray | pa.Array]) -> None:
+def write_table(
+    path: Path, kind: pa.Schema, columns: Mapping[str, np.ndarray | pa.Array], group: int | None = None
+) -> None:
     """Write a whole table."""
-    with TableWriter(path, kind) as file:
+    with TableWriter(path, kind, group) as file:
         file.write(columns)
 
 

@@ -3,10 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from data_prep.nodes import IdMap, Nodes, number_nodes
+from data_prep.nodes import IdMap, Nodes, Unchanged, number_nodes, union
 from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable
 from dgl_dysign.errors import DataError
@@ -160,3 +163,63 @@ def test_a_part_says_where_only_if_it_has_to():
     assert isinstance(number_nodes(source(), [part({"node": [10**15]})]), Nodes)
     assert isinstance(number_nodes(source(), [part({"node": [10**15]})]).spaces["node"], IdMap)
     assert number_nodes(source(keep_ids=True), [part(largest=9_999_999)]).count == 10_000_000
+
+
+NUMBERS = st.one_of(
+    st.integers(0, 40), st.sampled_from([2**26 - 1, 2**26, 2**26 + 1, 2**31, 2**53 + 1, 2**53, 2**63 - 1, 2**63 - 2])
+)
+
+
+def array(values):
+    return np.array(values, dtype=np.int64)
+
+
+@given(st.lists(NUMBERS, unique=True), st.lists(NUMBERS), st.integers(0, 10))
+def test_numbers_become_nodes_and_back(known, asked, offset):
+    known = sorted(known)
+    table = IdMap(array(known), offset)
+    expected = [known.index(number) + offset if number in known else -1 for number in [*known, *asked]]
+    found = table.nodes(array([*known, *asked]))
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+    assert table.raw().to_pylist() == list(map(str, known))
+    assert not table.is_text
+
+
+@given(st.lists(st.text(), unique=True), st.lists(st.text()), st.integers(0, 10))
+def test_names_become_nodes_and_back(known, asked, offset):
+    known = sorted(known)
+    table = IdMap(np.array(known, dtype=object), offset)
+    found = table.nodes(np.array([*known, *asked], dtype=object))
+    assert found.tolist() == [known.index(name) + offset if name in known else -1 for name in [*known, *asked]]
+    assert table.raw().to_pylist() == known
+    assert table.raw().type == pa.string()
+
+
+def test_ids_that_are_nodes_already():
+    same = Unchanged(3)
+    assert same.nodes(array([2, 0, 2])).tolist() == [2, 0, 2]
+    assert same.nodes(array([2, 3, 2**62])).tolist() == [2, -1, -1]
+    assert same.nodes(array([])).tolist() == []
+    assert same.raw().to_pylist() == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "merged"),
+    [
+        ([array([])], []),
+        ([array([]), array([])], []),
+        ([array([1, 2**53 + 1]), array([]), array([1, 2**53])], [1, 2**53, 2**53 + 1]),
+        ([array([2**63 - 1]), array([])], [2**63 - 1]),
+    ],
+)
+def test_sets_of_numbers_are_merged(sets, merged):
+    found = union(sets)
+    assert found.dtype == np.int64
+    assert found.tolist() == merged
+
+
+def test_sets_of_names_are_merged_by_code_points():
+    sets = [["b", "Z"], [], ["é", "a", "10", "b", "😀", "\uffff", "9"]]
+    found = union([np.array(names, dtype=object) for names in sets])
+    assert found.tolist() == ["10", "9", "Z", "a", "b", "é", "\uffff", "😀"]

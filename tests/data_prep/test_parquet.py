@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import parquet
 from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, strings, write_table
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
@@ -65,14 +64,12 @@ def test_the_bytes_do_not_depend_on_the_pieces(tmp_path_factory, sizes, group):
         "edge_id": np.arange(total),
         "other": np.arange(total),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "ROW_GROUP", group)
-        write_table(folder / "whole.parquet", schema.EDGES, columns)
-        with TableWriter(folder / "pieces.parquet", schema.EDGES) as file:
-            at = 0
-            for size in sizes:
-                file.write({name: values[at : at + size] for name, values in columns.items()})
-                at += size
+    write_table(folder / "whole.parquet", schema.EDGES, columns, group)
+    with TableWriter(folder / "pieces.parquet", schema.EDGES, group) as file:
+        at = 0
+        for size in sizes:
+            file.write({name: values[at : at + size] for name, values in columns.items()})
+            at += size
     assert (folder / "pieces.parquet").read_bytes() == (folder / "whole.parquet").read_bytes()
     table = pq.read_table(folder / "pieces.parquet")
     assert table.schema.equals(schema.EDGES)
