@@ -215,15 +215,13 @@ def test_running_out_of_memory_room_or_patience_leaves_what_is_done(raw, tmp_pat
     assert sorted(os.listdir(tmp_path)) == ["out", "raw"]
 
 
-def test_an_interrupt_while_labels_are_read_is_an_interrupt_too(raw, tmp_path, prep, monkeypatch):
-    def fail(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("data_prep.sources.dblp.read_labels", fail)
-    status, output, errors = prep("dblp", raw, tmp_path / "out", *NONE)
-    assert (status, output, errors.count("\n")) == (130, "", 1)
-    assert "interrupted" in errors
-    assert os.listdir(tmp_path) == ["raw"]
+def test_an_interrupt_while_labels_are_read_is_an_interrupt_too(raw, tmp_path):
+    with paused(tmp_path / "gate", "node2label.txt", "dblp", raw, tmp_path / "out", *NONE) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+        assert process.has_ended()
+        assert process.stderr.read() == "dysign-prep: interrupted; the same command goes on where this one stopped\n"
+    assert sorted(os.listdir(tmp_path)) == ["gate", "raw"]
 
 
 def test_help_starts_without_the_heavy_packages():
