@@ -209,9 +209,7 @@ def describe(
     if as_json:
         print(json.dumps({**description.to_json(), "png": str(png)}))
     elif not quiet:
-        from data_prep.terminal import show_description
-
-        show_description(description, png)
+        look.show_description(description, png)
 
 
 @app.command(epilog="Example: [bold]dysign-prep verify prepared/dblp[/bold]")

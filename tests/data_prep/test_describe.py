@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep import describe
-from data_prep.terminal import show_description
+from data_prep.describe import show_description
 from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import BackendError, DataError
 from tests.folders import change_table, full_folder, write_folder

@@ -1,7 +1,7 @@
 import sys
 
-from data_prep.describe import describe
-from data_prep.terminal import progress, show_counts, show_description
+from data_prep.describe import describe, show_description
+from data_prep.terminal import progress, show_counts
 from tests.folders import full_folder
 
 
