@@ -115,7 +115,7 @@ def test_no_days(value):
 
 
 @given(st.lists(st.tuples(st.integers(1000, 9999), st.integers(1, 13), st.integers(1, 32)), min_size=1, max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_written_days_are_taken_if_and_only_if_they_are_in_the_calendar(days):
     texts = pa.array([f"{day:02}/{month:02}/{year}" for year, month, day in days])
     try:

@@ -363,7 +363,7 @@ CASES = st.tuples(st.sampled_from(SURE), st.integers(1, 3)).flatmap(
 
 
 @given(CASES)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_is_explained_is_refused_and_what_is_refused_is_explained(case):
     # The parser relies on the first half: lines with words are set aside without being tried alone.
     layout, dim, lines = case
@@ -378,7 +378,7 @@ def test_what_is_explained_is_refused_and_what_is_refused_is_explained(case):
 
 
 @given(CASES)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_block_is_its_lines(case):
     layout, dim, lines = case
     parser = Parser(layout, dim if layout.vector else 0)

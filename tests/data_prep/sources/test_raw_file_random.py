@@ -214,7 +214,7 @@ ARCHIVES = [*COMPRESS.values(), lambda data: gzip.compress(data[:50]) + gzip.com
 
 
 @given(files(), st.sampled_from([1, 16, 17, 40, 100, 1000, 1 << 20]), st.sampled_from(ARCHIVES), st.integers(1, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_nothing_is_lost_and_nothing_invented(tmp_path_factory, case, block, compress, threads):
     layout, data = case
     path = tmp_path_factory.getbasetemp() / "random.txt"
@@ -250,7 +250,7 @@ def test_nothing_is_lost_and_nothing_invented(tmp_path_factory, case, block, com
 
 
 @given(st.sampled_from(LAYOUTS), st.binary(max_size=200), st.sampled_from([1, 30, 1 << 20]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_any_bytes_give_rows_or_one_clear_error(tmp_path_factory, layout, data, block):
     path = tmp_path_factory.getbasetemp() / "bytes.txt"
     path.write_bytes(data)
