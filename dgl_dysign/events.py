@@ -380,20 +380,22 @@ class EventTable:
         ranges, offsets = _columns(folder, "snapshots", schema.SNAPSHOTS), list(manifest["id_offsets"].values())
         if len(offsets) > 2:
             raise DataError(
-                f"{folder}: found {len(offsets)} types of nodes, expected one or two; adapters know no more"
+                f"{folder}: found {len(offsets)} types of nodes, expected one or two; a table knows no more"
             )
-        return cls.from_rows(
-            num_nodes=manifest["num_nodes"],
-            **rows,
+        others = {
             **_labels(folder, manifest, rows["edge_id"]),
-            node_feat=_node_features(folder, manifest, node_features),
-            snapshot_begin=ranges["time_begin"],
-            snapshot_end=ranges["time_end"],
-            directed=manifest["directed"],
-            name=manifest["dataset"],
-            time_unit=manifest["time_unit"],
-            node_offset=offsets[1] if len(offsets) == 2 else None,
-        )
+            "node_feat": _node_features(folder, manifest, node_features),
+            "snapshot_begin": ranges["time_begin"],
+            "snapshot_end": ranges["time_end"],
+            "directed": manifest["directed"],
+            "name": manifest["dataset"],
+            "time_unit": manifest["time_unit"],
+            "node_offset": offsets[1] if len(offsets) == 2 else None,
+        }
+        try:
+            return cls.from_rows(num_nodes=manifest["num_nodes"], **rows, **others)
+        except DataError as error:
+            raise DataError(f"{folder}: {error}; prepare the folder again") from None
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -52,9 +52,11 @@ def test_export_tells_the_rows_of_each_file(folder, prep, tmp_path, form):
 
 def test_export_warns_of_times_that_tgl_would_round(folder, prep, tmp_path):
     def later(columns):
-        columns["time"] = [time + 1e9 + 1 for time in columns["time"]]
+        for name in columns.keys() & {"time", "time_begin", "time_end"}:
+            columns[name] = [time + 1e9 + 1 for time in columns[name]]
 
     change_table(folder, "edges", later)
+    change_table(folder, "snapshots", later)
     _, text, _ = prep("export", folder, tmp_path / "a", "--to", "tgl")
     assert "5 of 5 times are rounded by TGL's float32; --shift-time" in " ".join(text.split())
     assert json.loads(prep("export", folder, tmp_path / "b", "--to", "tgl", "--json")[1])["rounded_times"] == 5

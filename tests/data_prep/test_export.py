@@ -273,6 +273,13 @@ def test_a_broken_folder_leaves_nothing(tmp_path, form, name, change, message):
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
 
+def test_a_folder_whose_tables_do_not_agree_is_named(tmp_path):
+    folder = full_folder(tmp_path / "p")
+    change_table(folder, "edges", lambda columns: columns.update(time=[99.0] * 5))
+    with pytest.raises(DataError, match=rf"^{folder}: snapshot: found 0 at row 0, .*; prepare the folder again$"):
+        export(folder, tmp_path / "out", "tgl")
+
+
 @pytest.mark.parametrize("name", ["edges", "edge_features"])
 def test_tables_of_unequal_length_are_named(tmp_path, name):
     folder = full_folder(tmp_path / "p")
