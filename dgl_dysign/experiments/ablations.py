@@ -37,6 +37,7 @@ LATENCIES = (1, 2, 4, 8, 16, 32)
 LEAKS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
 
+@dataclass(frozen=True)
 class NodeAblation(Study):
     """Variants of Dy-SIGN on one split of labelled nodes.
 
@@ -54,17 +55,12 @@ class NodeAblation(Study):
         Whether a model trained once is also scored with other latencies and leaks, see `score_by_neuron`.
     """
 
+    task: NodeTask
+    split: Split
+    seeds: int
+    groups: Mapping[str, Mapping[str, NodeSettings]]
+    neurons: bool
     kind = "study"
-
-    def __init__(
-        self,
-        task: NodeTask,
-        split: Split,
-        seeds: int,
-        groups: Mapping[str, Mapping[str, NodeSettings]],
-        neurons: bool,
-    ) -> None:
-        self.task, self.split, self.seeds, self.groups, self.neurons = task, split, seeds, groups, neurons
 
     def units(self) -> Iterator[Unit]:
         """Yield all variants with each seed."""
@@ -141,10 +137,8 @@ class LinkStudy:
         The value that others are compared with.
     values : mapping
         Settings by value.
-    lines : dict of str to str
-        Names of lines of the picture, and the figures that they draw.
     bars : tuple of str, optional
-        Name and key of a figure that is drawn beside them.
+        Name and key of a figure that the picture shows beside the MRR.
     """
 
     about: str
@@ -234,6 +228,7 @@ def _training_and_scores(record: UnitRecord) -> dict[str, float]:
     return training | val | {name: scoring.scores[name] for name in names}
 
 
+@dataclass(frozen=True)
 class LinkAblation(Study):
     """Studies of UnderGS for links.
 
@@ -247,10 +242,10 @@ class LinkAblation(Study):
         Models of each value.
     """
 
+    task: LinkTask
+    studies: Mapping[str, LinkStudy]
+    seeds: int
     kind = "study"
-
-    def __init__(self, task: LinkTask, studies: Mapping[str, LinkStudy], seeds: int) -> None:
-        self.task, self.studies, self.seeds = task, studies, seeds
 
     def units(self) -> Iterator[Unit]:
         """Yield the values of all studies with each seed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def _histories(records: Sequence[UnitRecord]) -> dict[str, list[dict[str, Any]]]
     return {record.entry: record.history for record in records if record.history}
 
 
+@dataclass(frozen=True)
 class NodeTable(Study):
     """Entries on several splits of labelled nodes, each with several seeds.
 
@@ -49,18 +51,12 @@ class NodeTable(Study):
         Further lines by name: Macro- and Micro-F1 by training ratio.
     """
 
+    task: NodeTask
+    entries: Sequence[Entry]
+    splits: Mapping[tuple[float, int], Split]
+    seeds: int
+    published: Mapping[str, Mapping[float, tuple[float, float]]] = field(default_factory=dict)
     kind, by = "node", "train_ratio"
-
-    def __init__(
-        self,
-        task: NodeTask,
-        entries: Sequence[Entry],
-        splits: Mapping[tuple[float, int], Split],
-        seeds: int,
-        published: Mapping[str, Mapping[float, tuple[float, float]]] | None = None,
-    ) -> None:
-        self.task, self.entries, self.splits, self.seeds = task, entries, splits, seeds
-        self.published = published or {}
 
     def units(self) -> Iterator[Unit]:
         """Yield an entry after the other on each split with each seed."""
@@ -127,6 +123,7 @@ def _draw_spikes(diagnostics: Mapping[str, Any], folder: Path) -> list[Path]:
     ]
 
 
+@dataclass(frozen=True)
 class LinkTable(Study):
     """Entries on the links of one data set, each with several seeds.
 
@@ -140,10 +137,10 @@ class LinkTable(Study):
         Models of each entry; a seed is that of the weights and that of the negatives.
     """
 
+    task: LinkTask
+    entries: Sequence[Entry]
+    seeds: int
     kind, by = "link", "historical"
-
-    def __init__(self, task: LinkTask, entries: Sequence[Entry], seeds: int) -> None:
-        self.task, self.entries, self.seeds = task, entries, seeds
 
     def units(self) -> Iterator[Unit]:
         """Yield an entry after the other with each seed."""
@@ -199,6 +196,7 @@ class LinkTable(Study):
         return drawn
 
 
+@dataclass(frozen=True)
 class EventTable(Study):
     """Entries on the labelled events of one data set, each with several seeds.
 
@@ -212,10 +210,10 @@ class EventTable(Study):
         Models of each entry.
     """
 
+    task: EventTask
+    entries: Sequence[Entry]
+    seeds: int
     kind = "event"
-
-    def __init__(self, task: EventTask, entries: Sequence[Entry], seeds: int) -> None:
-        self.task, self.entries, self.seeds = task, entries, seeds
 
     def units(self) -> Iterator[Unit]:
         """Yield an entry after the other with each seed."""
