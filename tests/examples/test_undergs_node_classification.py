@@ -84,15 +84,13 @@ def test_pictures_table_and_leftovers(finished, prepared, tmp_path, capsys):
     assert not list((run / "checkpoints").glob("*.pt"))
 
 
-def test_generated_reddit_is_prepared_and_says_so(tmp_path, capsys):
-    raw, run = tmp_path / "raw", tmp_path / "run"
-    app(["synth", "reddit", str(raw), "--scale", "0.03", "--quiet"], standalone_mode=False)
-    argv = ["--raw", str(raw), "--format", "reddit", "--run-dir", str(run), "--rows", "few-events", "boosted-trees"]
+def test_generated_data_says_so_and_late_labels_are_split_by_positives(tmp_path, capsys):
+    events = [(*e[:5], int(e[0] > 9 and e[4] % 6 == 0), e[6]) for e in stream(each=24)]
+    late, run = write(tmp_path / "data", events, dataset="reddit-generated").folder, tmp_path / "run"
+    argv = [str(late), "--run-dir", str(run), "--rows", "few-events", "boosted-trees", "--train", "0.4", "--quiet"]
     refused(example, argv, "expected both labels; .*split by positives", capsys)
-    argv += ["--split", "positives", "--resume", "--quiet"]
-    assert example.main(argv) == 0
+    assert example.main([*argv, "--split", "positives"]) == 0
     assert "reddit (generated data)" in capsys.readouterr().out
-    assert (tmp_path / "run-prepared" / "manifest.json").exists()
     for row in summary(run):
         assert row["generated"] is True
         assert row["split"] == "positives"
