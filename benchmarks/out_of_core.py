@@ -121,7 +121,7 @@ def train(folder: str, on_disk: bool, hidden: int, snapshots: int, epochs: int, 
     history = fit(model, cache, *nodes, config, on_epoch=lambda _: times.append(time.perf_counter()))
     del cache
     begin_scores = time.perf_counter()
-    found = node_scores(task, model, task.snapshots, None, simulate=True).argmax(1)
+    classes = node_scores(task, model, task.snapshots, None, simulate=True).argmax(1)
     return {
         "nodes": data.num_nodes, "events": data.num_edges, "snapshots": settings.snapshots, "dim": data.feature_dim,
         "hidden": hidden, "train_nodes": len(task.train), "setup_seconds": round(times[0] - begin, 2),
@@ -130,14 +130,14 @@ def train(folder: str, on_disk: bool, hidden: int, snapshots: int, epochs: int, 
         "cpu_seconds": round(time.process_time(), 2), "peak_rss_bytes": peak_rss_bytes(),
         "peak_anonymous_bytes": watch.anonymous, "major_faults": resource.getrusage(resource.RUSAGE_SELF).ru_majflt,
         "losses": [record["loss"] for record in history], "gaps": [record["gap"] for record in history],
-        "macro_f1": f1_scores(task.labels, found, task.test)["macro_f1"],
-        "class_counts": torch.bincount(found, minlength=task.num_classes).tolist(),
+        "macro_f1": f1_scores(task.labels, classes, task.test)["macro_f1"],
+        "class_counts": torch.bincount(classes, minlength=task.num_classes).tolist(),
     }  # fmt: skip
 
 
 def fresh(folder: Path, on_disk: bool, limit: int, args: argparse.Namespace, scratch: str) -> dict[str, Any]:
     """Train in a fresh process under a limit (0: none), and return its row."""
-    asked = {
+    arguments = {
         "folder": str(folder),
         "on_disk": on_disk,
         "hidden": args.hidden,
@@ -145,7 +145,7 @@ def fresh(folder: Path, on_disk: bool, limit: int, args: argparse.Namespace, scr
         "epochs": args.epochs,
         "scratch": scratch,
     }
-    command = [sys.executable, __file__, "--one", json.dumps(asked)]
+    command = [sys.executable, __file__, "--one", json.dumps(arguments)]
     set_limit = (lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))) if limit else None
     # Arrow's own pool reserves a GiB of addresses that it never uses; the limit counts addresses.
     # One thread, unless asked for more: each has a stack and buffers of its own under the limit.
@@ -164,10 +164,10 @@ def fresh(folder: Path, on_disk: bool, limit: int, args: argparse.Namespace, scr
 
 def compare(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the slowdown of files against memory, and whether losses are the same; None where one is missing."""
-    found = {row["rows"]: row for row in rows if row["finished"]}
-    if len(found) < 2:
+    by_place = {row["rows"]: row for row in rows if row["finished"]}
+    if len(by_place) < 2:
         return None
-    files, memory = found["files"], found["memory"]
+    files, memory = by_place["files"], by_place["memory"]
     return {
         "benchmark": "out_of_core", "rows": "files / memory",
         "setup": round(files["setup_seconds"] / memory["setup_seconds"], 2),
@@ -181,22 +181,24 @@ def compare(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--folder", type=Path, help="prepared folder with features (default: one is generated)")
-    found.add_argument("--scratch", type=Path, help="where folder and rows go (default: the system's temporary folder)")
-    found.add_argument("--scale", type=float, default=0.11, help="share of Patent's 2.7 million nodes")
-    found.add_argument("--parts", type=int, default=8, help="snapshots of equally many events")
-    found.add_argument("--dim", type=int, default=512)
-    found.add_argument("--hidden", type=int, default=32)
-    found.add_argument("--snapshots", type=int, default=0, help="snapshots read out (default: all)")
-    found.add_argument("--epochs", type=int, default=2)
-    found.add_argument("--limit-mib", type=int, default=750)
-    found.add_argument(
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--folder", type=Path, help="prepared folder with features (default: one is generated)")
+    arguments.add_argument(
+        "--scratch", type=Path, help="where folder and rows go (default: the system's temporary folder)"
+    )
+    arguments.add_argument("--scale", type=float, default=0.11, help="share of Patent's 2.7 million nodes")
+    arguments.add_argument("--parts", type=int, default=8, help="snapshots of equally many events")
+    arguments.add_argument("--dim", type=int, default=512)
+    arguments.add_argument("--hidden", type=int, default=32)
+    arguments.add_argument("--snapshots", type=int, default=0, help="snapshots read out (default: all)")
+    arguments.add_argument("--epochs", type=int, default=2)
+    arguments.add_argument("--limit-mib", type=int, default=750)
+    arguments.add_argument(
         "--modes", nargs="+", default=["files", "refused", "memory"], choices=["files", "refused", "memory"]
     )
-    found.add_argument("--quick", action="store_true", help="a small folder; the limit then is no fraction of it")
-    found.add_argument("--one", help=argparse.SUPPRESS)
-    return found
+    arguments.add_argument("--quick", action="store_true", help="a small folder; the limit then is no fraction of it")
+    arguments.add_argument("--one", help=argparse.SUPPRESS)
+    return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
