@@ -53,7 +53,7 @@ def export(
     ``dyglib``: ``ml_NAME.csv`` by time, ``ml_NAME.npy`` and ``ml_NAME_node.npy``, counted from 1. An event without a
     label has 0 where no event has one, else -1; labels of nodes have no place in it.
 
-    For the two latter the weight of an event, where there is one, is its first feature, and memory for about 90 bytes
+    For the two latter the weight of an event, where there is one, is its first feature, and memory for about 115 bytes
     an event is needed.
 
     Parameters
