@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from data_prep.sources import READERS
 from dgl_dysign.errors import ConfigError
 
 if TYPE_CHECKING:
     from data_prep.rules import Rule
 
-DATASETS = ("dblp", "tmall", "patent", "wikipedia", "reddit", "edges")
+DATASETS = (*READERS, "edges")
 """Formats of raw files; ``edges`` is any delimited list of timed edges."""
 EDGE_LIST = (
     "src", "dst", "time", "weight", "label", "edge_features", "delimiter", "header", "ids", "time_format", "time_unit",

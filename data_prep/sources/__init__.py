@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from data_prep.sources._source import ReadOptions, Source
 
-#: Data sets whose files are known by name, and the module that reads each; any other list of edges: ``edges``.
+#: Data sets whose files are known by name, and the module here that reads each; any other list of edges: ``edges``.
+#: A new one is a module with ``open_source``, a line here, and its command in ``data_prep/cli.py``.
 READERS = {"dblp": "dblp", "tmall": "dblp", "patent": "patent", "wikipedia": "jodie", "reddit": "jodie"}
 
 

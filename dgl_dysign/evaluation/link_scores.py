@@ -13,6 +13,8 @@ from dgl_dysign.evaluation.negatives import LinkQueries
 from dgl_dysign.evaluation.ranking import auc, average_precision, hits, mrr, tie_aware_rank
 
 _HITS = (1, 3, 10)
+#: Names of the figures of a snapshot. What a run records is these; how a page calls them is in `experiments.record`.
+FIGURES = ("mrr", *(f"hits@{k}" for k in _HITS), "auc", "list_auc", "ap")
 
 #: What each protocol does; the text stands in every output.
 PROTOCOLS = {
@@ -106,9 +108,7 @@ class LinkScores:
     def by_snapshot(self, warm: bool = True) -> dict[str, np.ndarray]:
         """Return the figures of each snapshot that has such an edge: ``snapshot``, ``edges``, ``mrr``, ``auc``, ..."""
         rows = self._rows[warm]
-        names = (
-            rows[0] if rows else ("snapshot", "edges", "mrr", *(f"hits@{k}" for k in _HITS), "auc", "list_auc", "ap")
-        )
+        names = rows[0] if rows else ("snapshot", "edges", *FIGURES)
         return {name: np.array([row[name] for row in rows]) for name in names}
 
     def summary(self, warm: bool = True) -> dict[str, float]:

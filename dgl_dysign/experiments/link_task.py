@@ -12,6 +12,7 @@ import torch
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import LinkModel, LinkScores, NegativeSampler, evaluate_links, split_snapshots
+from dgl_dysign.evaluation.link_scores import FIGURES
 from dgl_dysign.experiments.entry import Outcome, Shared, Task
 from dgl_dysign.experiments.link_variants import CountsOnly, RecentStore, SomeFeatures
 from dgl_dysign.experiments.record import Scoring
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
 AGGREGATORS = ("gcn", "sage", "gat", "gin", "mixer")
-FIGURES = ("mrr", "hits@1", "hits@3", "hits@10", "auc", "list_auc", "ap")
 SCORES = (*FIGURES, "mrr_pooled")
 
 

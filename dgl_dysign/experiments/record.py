@@ -20,6 +20,24 @@ VERSION = 1
 DIAGNOSTICS_VERSION = 1
 #: What a unit was scored on.
 KINDS = ("node", "link", "event", "study", "other")
+#: How tables and pictures call the figures, all in percent; the first one that a run has is its headline.
+FIGURES = {
+    "macro_f1": "Macro-F1",
+    "mrr": "MRR",
+    "auc": "AUC",
+    "micro_f1": "Micro-F1",
+    "macro_f1_at_equilibrium": "Macro-F1 at the equilibrium",
+    "micro_f1_at_equilibrium": "Micro-F1 at the equilibrium",
+    "hits@1": "Hits@1",
+    "hits@3": "Hits@3",
+    "hits@10": "Hits@10",
+    "list_auc": "AUC within lists",
+    "ap": "average precision",
+    "mrr_pooled": "MRR, pooled",
+    "cold_mrr": "MRR of cold edges",
+    "accuracy": "accuracy",
+    "recall_at_1pct": "found in the top 1 %",
+}
 
 
 @dataclass(frozen=True)

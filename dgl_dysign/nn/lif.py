@@ -93,7 +93,12 @@ class LIF(nn.Module):
         return current if membrane is None else torch.add(current, membrane, alpha=self.leak)
 
     def fire(self, potential: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the spikes and the potential after the reset."""
+        """Return the spikes and the potential after the reset.
+
+        The same step stands, in place and in blocks, in ``_simulation.py`` and in the kernels of `ops.fire_packed`
+        (``_packed_compiled.py``, ``_packed_triton.py``), which tests hold to these bits; and the solver's rate, the
+        current over the threshold, is the mean of it.
+        """
         spikes = self.spiking(potential - self.threshold)
         if self.reset == "soft":
             return spikes, torch.sub(potential, spikes, alpha=self.threshold)

@@ -7,27 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dgl_dysign.experiments.record import FIGURES
 from dgl_dysign.report.runs import KINDS, Result, Run
 
-#: Name and unit of the figures that are known; the first one that a run has is its headline.
-SCORES = {
-    "macro_f1": "Macro-F1",
-    "mrr": "MRR",
-    "auc": "AUC",
-    "micro_f1": "Micro-F1",
-    "macro_f1_at_equilibrium": "Macro-F1 at the equilibrium",
-    "micro_f1_at_equilibrium": "Micro-F1 at the equilibrium",
-    "hits@1": "Hits@1",
-    "hits@3": "Hits@3",
-    "hits@10": "Hits@10",
-    "list_auc": "AUC within lists",
-    "ap": "average precision",
-    "mrr_pooled": "MRR, pooled",
-    "cold_mrr": "MRR of cold edges",
-    "accuracy": "accuracy",
-    "recall_at_1pct": "found in the top 1 %",
-}
-_COLUMNS = 5  # figures beside each other in a table
+_COLUMNS = 5  # figures beside each other in a table: the first ones that a run has
 
 
 @dataclass(frozen=True)
@@ -83,12 +66,12 @@ def spread(values: Sequence[float]) -> Spread:
 def score_names(results: Sequence[Result]) -> list[str]:
     """Return the figures that results have, headline first; of unknown ones only where no known one is there."""
     there = {name: None for result in results for name in result.test}
-    return [name for name in SCORES if name in there] or list(there)
+    return [name for name in FIGURES if name in there] or list(there)
 
 
 def score_label(name: str) -> str:
     """Return how a figure is called, with its unit where that is known."""
-    return f"{SCORES[name]} in %" if name in SCORES else name.replace("_", " ")
+    return f"{FIGURES[name]} in %" if name in FIGURES else name.replace("_", " ")
 
 
 def groups_of(results: Iterable[Result]) -> list[str]:
