@@ -50,6 +50,12 @@ MODULES = {
 #: Of each package the names that it had, and where they are now; ``home:new`` where the name is another, too.
 NAMES = {
     "data.schema": {"verify": "data.verify"},
+    "experiments.event_entries": {
+        **dict.fromkeys(("SCORES", "best_threshold", "event_scores", "recall_at"), "experiments.event_task"),
+        "EventOutcome": "experiments.entry:Outcome",
+    },
+    "experiments.link_task": {"LinkRowSettings": "experiments.link_task:LinkSettings"},
+    "experiments.node_entries": {"NodeSettings": "experiments.node_task"},
     "models": {
         **dict.fromkeys(
             (

@@ -43,7 +43,7 @@ Read = Callable[[int], Snapshot]
 Edges = Callable[[int], SnapshotEdges]
 
 
-def save_diagnostics(folder: RunFolder, key: str, found: Mapping[str, Any]) -> Path:
+def save_diagnostics(folder: RunFolder, key: str, diagnostics: Mapping[str, Any]) -> Path:
     """Write ``diagnostics/<key>.json`` into a run folder, whole or not at all.
 
     Parameters
@@ -52,7 +52,7 @@ def save_diagnostics(folder: RunFolder, key: str, found: Mapping[str, Any]) -> P
         Of the run.
     key : str
         Of the unit; call it before `RunFolder.save_unit`, so that a finished unit has its diagnostics.
-    found : mapping
+    diagnostics : mapping
         What `node_diagnostics`, `link_diagnostics` or `event_diagnostics` returned, beside ``row``, the entry's name.
 
     Returns
@@ -69,7 +69,7 @@ def save_diagnostics(folder: RunFolder, key: str, found: Mapping[str, Any]) -> P
     """
     (folder.path / "diagnostics").mkdir(exist_ok=True)
     name = f"diagnostics/{key}.json"
-    folder.write_json(name, {"schema": DIAGNOSTICS_VERSION, "unit": key, **found})
+    folder.write_json(name, {"schema": DIAGNOSTICS_VERSION, "unit": key, **diagnostics})
     return folder.path / name
 
 
@@ -225,10 +225,10 @@ def spiking_diagnostics(model: DySIGN, read: Read, indices: Sequence[int], nodes
             _add_solver(solver, model, snapshot, index, state.info.gap)
         del snapshot
         gc.collect()  # DGL's graphs lie in cycles: without this those of many snapshots pile up
-    found: dict[str, Any] = {"firing": firing, "spikes": spikes}
+    diagnostics: dict[str, Any] = {"firing": firing, "spikes": spikes}
     if solver["snapshot"]:
-        found["solver"] = {"tol": model.conv.tol, "max_iter": model.conv.max_iter, **solver}
-    return found
+        diagnostics["solver"] = {"tol": model.conv.tol, "max_iter": model.conv.max_iter, **solver}
+    return diagnostics
 
 
 def _active_part(whole: Snapshot) -> Snapshot:
@@ -257,8 +257,8 @@ def _add_solver(solver: dict[str, list[Any]], model: DySIGN, snapshot: Snapshot,
 def _raster(model: DySIGN, snapshot: Snapshot, nodes: Tensor) -> dict[str, Any]:
     spikes = spikes_of(model, snapshot, nodes)[:, :, :RASTER_NEURONS]
     fired = [[step.nonzero().flatten().tolist() for step in spikes[:, place]] for place in range(len(nodes))]
-    found = [{"node": int(node), "fired": steps} for node, steps in zip(nodes, fired, strict=True)]
-    return {"latency": len(spikes), "neurons": spikes.shape[2], "nodes": found}
+    rows = [{"node": int(node), "fired": steps} for node, steps in zip(nodes, fired, strict=True)]
+    return {"latency": len(spikes), "neurons": spikes.shape[2], "nodes": rows}
 
 
 @torch.no_grad()
@@ -331,15 +331,15 @@ def store_contents(
 
 
 def _entries(store: NeighborStore, nodes: Sequence[int], now: int) -> list[dict[str, list[Any]]]:
-    found = store.neighbors(nodes, now)
+    held = store.neighbors(nodes, now)
     return [
         {
-            "neighbor": found.node[place][kept].tolist(),
-            "influence": [_short(value) for value in found.influence[place][kept].tolist()],
-            "hop": found.hop[place][kept].tolist(),
-            "age": [int(age) for age in found.age[place][kept].tolist()],
+            "neighbor": held.node[place][kept].tolist(),
+            "influence": [_short(value) for value in held.influence[place][kept].tolist()],
+            "hop": held.hop[place][kept].tolist(),
+            "age": [int(age) for age in held.age[place][kept].tolist()],
         }
-        for place, kept in enumerate(found.mask)
+        for place, kept in enumerate(held.mask)
     ]
 
 
@@ -349,9 +349,9 @@ def busy_nodes(edges: Edges, num_snapshots: int, num_nodes: int, count: int) -> 
     The first is the busiest, the last the one with the fewest events (at least one); ties go to the smaller id.
     """
     counts = torch.zeros(num_nodes, dtype=torch.int64)
-    for found in map(edges, range(num_snapshots)):
-        for ends in (found.src, found.dst):
-            counts.index_add_(0, ends, found.count)
+    for part in map(edges, range(num_snapshots)):
+        for ends in (part.src, part.dst):
+            counts.index_add_(0, ends, part.count)
     order = counts.argsort(descending=True, stable=True)[: int((counts > 0).sum())]
     if not len(order):
         return [], counts

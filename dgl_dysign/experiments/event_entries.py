@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from dgl_dysign._moved import moved_name
 from dgl_dysign.experiments.diagnostics import event_diagnostics
 from dgl_dysign.experiments.entry import Entry, Outcome, by_name
 from dgl_dysign.experiments.event_task import EventSettings, EventTask
@@ -147,3 +148,7 @@ def default_entries() -> dict[str, Entry]:
             *(ours(f"undergs-{kind}", aggregator=kind) for kind in ("sage", "gat", "gin", "mixer")),
         ]
     )
+
+
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

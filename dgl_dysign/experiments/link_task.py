@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from dgl_dysign._moved import moved_name
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import LinkModel, LinkScores, NegativeSampler, evaluate_links, split_snapshots
@@ -273,3 +274,7 @@ class _ForNextSnapshot:
     def score(self, snapshot: int, src: torch.Tensor, dst: torch.Tensor) -> torch.Tensor:
         """Score as if the snapshot asked about were over."""
         return self._score(snapshot + 1, src, dst)
+
+
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dgl_dysign._moved import moved_name
 from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, majority_class, propagate_labels
 from dgl_dysign.data.row_store import IN_MEMORY, row_blocks
 from dgl_dysign.evaluation import f1_scores
@@ -37,14 +38,14 @@ def majority(task: NodeTask, **_: Any) -> Outcome:
 
 def label_propagation(task: NodeTask, **_: Any) -> Outcome:
     """Label propagation, its decay chosen on validation."""
-    best, chosen, found = -1.0, 0.0, None
+    best, chosen, probabilities = -1.0, 0.0, None
     for decay in task.settings.propagation_decays:
         scores = propagate_labels(*task.graph(decay), task.labels, task.train, task.num_classes)
         score = f1_scores(task.labels, scores.argmax(1), task.val)["macro_f1"]
         if score > best:
-            best, chosen, found = score, decay, scores
-    assert found is not None
-    return Outcome(found, extra={"decay": chosen})
+            best, chosen, probabilities = score, decay, scores
+    assert probabilities is not None
+    return Outcome(probabilities, extra={"decay": chosen})
 
 
 def _fit_rows(
@@ -268,3 +269,7 @@ def default_entries() -> dict[str, Entry]:
             ),
         ]
     )
+
+
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

@@ -192,7 +192,7 @@ def _of_version_0(record: Mapping[str, Any], key: str) -> UnitRecord:
     if kind != "study":
         cost, entry = record, str(record["row"] if kind != "other" else record.get("row", key))
     else:  # the variants of a unit are named group|variant; a unit of one variant also notes its cost there
-        variants = [found for found in record["scores"].values() if isinstance(found, dict)]
+        variants = [scores for scores in record["scores"].values() if isinstance(scores, dict)]
         cost = record["scores"] if not variants else variants[0]
         entry = str(record.get("key", key))
     return UnitRecord(
@@ -215,10 +215,10 @@ def _scorings_of_version_0(record: Mapping[str, Any]) -> Iterator[Scoring]:
             condition = {"historical": figures["historical"]}
             yield Scoring(*_scores_of_version_0(figures), condition, str(figures["protocol"]), over_time)
     elif isinstance(record.get("scores"), dict):
-        named = {name: found for name, found in record["scores"].items() if isinstance(found, dict)}
-        for name, found in named.items():
+        named = {name: scores for name, scores in record["scores"].items() if isinstance(scores, dict)}
+        for name, scores in named.items():
             group, _, variant = name.partition("|")
-            yield Scoring(*_scores_of_version_0(found), {"group": group, "variant": variant or name})
+            yield Scoring(*_scores_of_version_0(scores), {"group": group, "variant": variant or name})
         if not named:
             over_time = {
                 part: {"mrr": record["by_snapshot"][name]}

@@ -56,12 +56,12 @@ class RunFolder:
             self._open(json.loads(json.dumps(config)), resume, overwrite)
         distributed.from_first(lambda: None)  # the others wait for it
 
-    def _open(self, asked: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    def _open(self, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
         if self._begun():
-            self._take_over(asked, resume, overwrite)
+            self._take_over(config, resume, overwrite)
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "config.json").exists():  # before all else: it marks a run folder
-            self.write_json("config.json", {"config": asked, "versions": _versions()})
+            self.write_json("config.json", {"config": config, "versions": _versions()})
         for folder in ("units", "checkpoints"):
             (self.path / folder).mkdir(exist_ok=True)
         self._list_units()
@@ -72,10 +72,10 @@ class RunFolder:
         # Killed at its first file, a run has left nothing but a temporary one.
         return any(not (f.name.startswith(".config.json.") and f.suffix == ".tmp") for f in self.path.iterdir())
 
-    def _take_over(self, asked: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    def _take_over(self, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
         file = self.path / "config.json"
-        made = self._read(file) if file.is_file() else None
-        if not isinstance(made, dict) or not isinstance(made.get("config"), dict) or "versions" not in made:
+        run = self._read(file) if file.is_file() else None
+        if not isinstance(run, dict) or not isinstance(run.get("config"), dict) or "versions" not in run:
             raise ConfigError(
                 f"{self.path} is there and is no run folder (no config.json of a run); name another --run-dir"
             )
@@ -84,12 +84,12 @@ class RunFolder:
             return
         if not resume:
             raise ConfigError(f"{self.path} holds a run; pass --resume to go on with it or --overwrite to begin anew")
-        found = made["config"]
-        changed = sorted(key for key in asked.keys() | found.keys() if asked.get(key) != found.get(key))
+        old = run["config"]
+        changed = sorted(key for key in config.keys() | old.keys() if config.get(key) != old.get(key))
         if changed:
             key = changed[0]
             raise ConfigError(
-                f"{self.path} was made with {key}={found.get(key)!r}, but {key}={asked.get(key)!r} was asked; "
+                f"{self.path} was made with {key}={old.get(key)!r}, but {key}={config.get(key)!r} was asked; "
                 f"resume it with the same options, or pass --overwrite"
             )
 
@@ -134,10 +134,10 @@ class RunFolder:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:  # run from a checkout that is not installed
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions

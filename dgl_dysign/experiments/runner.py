@@ -153,12 +153,12 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool =
         for unit in study.units():
             progress.update(bar, description=unit.key)
 
-            def tell(epoch: dict[str, float], key: str = unit.key) -> None:
+            def on_epoch(epoch: dict[str, float], key: str = unit.key) -> None:
                 scores = [f"{name[4:]} {100 * value:.1f}" for name, value in epoch.items() if name.startswith("val_")]
                 text = f"{key}, epoch {epoch['epoch'] + 1:.0f}: validation {', '.join(scores)}"
                 progress.update(bar, description=text)
 
-            records.append(_finished(folder, unit.key) or _run_unit(study.kind, unit, folder, saved, tell))
+            records.append(_finished(folder, unit.key) or _run_unit(study.kind, unit, folder, saved, on_epoch))
             progress.advance(bar)
     return records
 
