@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -67,18 +67,9 @@ def parser() -> argparse.ArgumentParser:
 
 def settings_of(args: argparse.Namespace) -> NodeSettings:
     """Return the settings that the command line asks for."""
-    usual = NodeSettings()
-    kinds: dict[str, Any] = {
-        kind: replace(recipe, training=replace(recipe.training, epochs=args.epochs))
-        for kind, recipe in (("feature_only", usual.feature_only), ("label_aware", usual.label_aware))
-    }
-    return NodeSettings(
-        snapshots=args.snapshots,
-        decay=args.decay,
-        hidden=args.hidden,
-        model={"latency": args.latency, "coupling": args.coupling},
-        **kinds,
-    )
+    model = {"latency": args.latency, "coupling": args.coupling}
+    settings = NodeSettings(snapshots=args.snapshots, decay=args.decay, hidden=args.hidden, model=model)
+    return settings.with_epochs(args.epochs)
 
 
 def open_data(args: argparse.Namespace) -> TemporalGraph:

@@ -101,6 +101,13 @@ class NodeSettings:
         """Return the recipe of a kind of entries."""
         return self.label_aware if label_aware else self.feature_only
 
+    def with_epochs(self, epochs: int) -> NodeSettings:
+        """Return the settings with other epochs in both recipes."""
+        recipes = (
+            replace(r, training=replace(r.training, epochs=epochs)) for r in (self.feature_only, self.label_aware)
+        )
+        return replace(self, **dict(zip(("feature_only", "label_aware"), recipes, strict=True)))
+
 
 class NodeTask(Task):
     """Labelled nodes of one data set, with a split and a seed.
