@@ -103,10 +103,11 @@ class NodeSettings:
 
     def with_epochs(self, epochs: int) -> NodeSettings:
         """Return the settings with other epochs in both recipes."""
-        recipes = (
-            replace(r, training=replace(r.training, epochs=epochs)) for r in (self.feature_only, self.label_aware)
-        )
-        return replace(self, **dict(zip(("feature_only", "label_aware"), recipes, strict=True)))
+
+        def changed(recipe: Recipe) -> Recipe:
+            return replace(recipe, training=replace(recipe.training, epochs=epochs))
+
+        return replace(self, feature_only=changed(self.feature_only), label_aware=changed(self.label_aware))
 
 
 class NodeTask(Task):
