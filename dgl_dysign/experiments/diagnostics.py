@@ -76,18 +76,9 @@ def save_diagnostics(folder: RunFolder, key: str, diagnostics: Mapping[str, Any]
 def node_diagnostics(task: NodeTask, outcome: Outcome) -> dict[str, Any]:
     """Return what an entry of a node-classification table did.
 
-    Parameters
-    ----------
-    task : NodeTask
-        With its split and seed; its inputs are released, and read again when they are needed.
-    outcome : Outcome
-        What its training gave.
-
-    Returns
-    -------
-    dict
-        ``confusion`` (test nodes) and, for a spiking model, ``firing``, ``solver`` and ``spikes``, if its rows are not
-        on disk: they need those of a whole snapshot in memory; for models that read a store, ``store``.
+    ``confusion`` (test nodes); of a spiking model ``firing``, ``solver`` and ``spikes``, unless its rows are on disk:
+    they need those of a whole snapshot in memory; of a model that reads a store, ``store``. The task's inputs are
+    released, and read again when they are needed.
     """
     predicted, data = outcome.predicted.argmax(1), task.data
     counts = confusion(task.labels, predicted, task.test, task.num_classes)
@@ -113,15 +104,7 @@ def _node_reader(task: NodeTask, store: NeighborStore | None) -> Read:
 
 
 def link_diagnostics(task: LinkTask, outcome: Outcome) -> dict[str, Any]:
-    """Return what a link scorer did: ``store``, and of spiking ones what their neurons did.
-
-    Parameters
-    ----------
-    task : LinkTask
-        With its seed.
-    outcome : Outcome
-        Whose model is a `LinkScorer`, as trained; its state is empty afterwards.
-    """
+    """Return what a link scorer did: ``store``, and of spiking ones what their neurons did; its state is empty then."""
     scorer: LinkScorer = outcome.model
     store, network, snapshots = scorer.store, scorer.model, len(task.edges)
     diagnostics: dict[str, Any] = {}
@@ -143,18 +126,8 @@ def link_diagnostics(task: LinkTask, outcome: Outcome) -> dict[str, Any]:
 def event_diagnostics(task: EventTask, outcome: Outcome) -> dict[str, Any]:
     """Return what an entry of a table about labels of events did.
 
-    Parameters
-    ----------
-    task : EventTask
-        The events.
-    outcome : Outcome
-        With scores of all events.
-
-    Returns
-    -------
-    dict
-        ``confusion`` (test events; called positive by the threshold that was most often right on validation, and as
-        the 1 % with the highest scores) and, for UnderGS, ``store``.
+    ``confusion`` of the test events, called positive by the threshold that was most often right on validation, and as
+    the 1 % with the highest scores; of UnderGS also ``store``.
     """
     scores, test, val = outcome.predicted, task.parts["test"], task.parts["val"]
     true, rated = (task.label[test] == 1).long(), scores[test].double()
