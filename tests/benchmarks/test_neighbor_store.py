@@ -13,7 +13,6 @@ def test_quick_rows(capsys):
     of = {check: [row for row in rows if row["check"] == check] for check in ("speed", "nodes", "memory", "gpu")}
     assert [row["backend"] for row in of["speed"]] == ["compiled", "torch", "dictionary"]
     assert all(row["equals_dictionary"] for row in of["speed"][:2])
-    assert of["speed"][0]["edges_per_second"] > 3 * of["speed"][2]["edges_per_second"]
     assert [row["nodes"] for row in of["nodes"]] == [50, 1000, 10000]
     few, many = of["memory"]
     assert (many["edges"], many["store_bytes"]) == (10 * few["edges"], few["store_bytes"])

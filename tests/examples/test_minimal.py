@@ -40,7 +40,7 @@ def test_dysign_is_far_above_the_majority(tmp_path):
 
 def test_undergs_is_far_above_chance(tmp_path):
     app(["synth", "bitcoin-otc", str(tmp_path / "raw"), "--events", "1500", "--quiet"], standalone_mode=False)
-    app(["edges", str(tmp_path / "raw"), str(tmp_path / "out"), "--quiet"], standalone_mode=False)
+    app(["edges", str(tmp_path / "raw"), str(tmp_path / "out"), "--every", "8w", "--quiet"], standalone_mode=False)
     text = output("minimal_undergs", tmp_path / "out", "--epochs", 2)
     assert figure(text, "UnderGS") > 15  # chance: 5
     assert figure(text, "recent degree") > 5
