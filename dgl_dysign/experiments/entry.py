@@ -153,6 +153,10 @@ class Task:
         vars(other).update(changes)
         return other
 
+    def view(self: T) -> Any:
+        """Return what entries are given to be fitted to: of what they are tested on nothing is in it."""
+        return self
+
     def score(self, outcome: Outcome) -> Sequence[Scoring]:
         """Return the figures of an outcome, once for each way of scoring."""
         raise NotImplementedError
