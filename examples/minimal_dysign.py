@@ -1,7 +1,7 @@
 """Dy-SIGN on one screen: classify the nodes of a dynamic graph, with the whole training loop in view.
 
-dysign-prep dblp RAW PREPARED
-python examples/minimal_dysign.py PREPARED
+    dysign-prep dblp RAW PREPARED
+    python examples/minimal_dysign.py PREPARED
 
 `dysign_node_classification.py` trains the same model in mini-batches, beside everything it is compared with.
 """

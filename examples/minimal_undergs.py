@@ -1,7 +1,7 @@
 """UnderGS on one screen: rank the links of a dynamic graph, with the whole training loop in view.
 
-dysign-prep edges soc-sign-bitcoinotc.csv PREPARED --every week
-python examples/minimal_undergs.py PREPARED
+    dysign-prep edges soc-sign-bitcoinotc.csv PREPARED --every week
+    python examples/minimal_undergs.py PREPARED
 
 `undergs_link_prediction.py` trains the same model with all features of pairs, beside everything it is compared with.
 """
