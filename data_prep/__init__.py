@@ -7,17 +7,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from data_prep.export import export_table
     from data_prep.options import PrepareOptions
     from data_prep.pipeline import prepare
+    from data_prep.rules import Rule, bin_times
+    from data_prep.sources._layout import Column, Layout
+    from data_prep.sources._raw_file import RawFile
+    from data_prep.sources._source import read_columns
 
-_MODULES = {"PrepareOptions": "options", "prepare": "pipeline"}
+_HOMES = {
+    "Column": "sources._layout",
+    "Layout": "sources._layout",
+    "PrepareOptions": "options",
+    "RawFile": "sources._raw_file",
+    "Rule": "rules",
+    "bin_times": "rules",
+    "export_table": "export",
+    "prepare": "pipeline",
+    "read_columns": "sources._source",
+}
 
-__all__ = ["PrepareOptions", "prepare"]
+__all__ = [
+    "Column", "Layout", "PrepareOptions", "RawFile", "Rule", "bin_times", "export_table", "prepare",
+    "read_columns",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

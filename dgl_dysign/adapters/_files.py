@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dgl_dysign import _preparation
 from dgl_dysign.adapters._shared import check_kept
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
@@ -30,8 +31,6 @@ def write_files(
     `holds` are optional fields that the format holds, features and weights of events aside; `check_times` raises if it
     cannot hold the times; the rest is as for ``from_events``.
     """
-    from data_prep.export import export_table
-
     folder = as_folder(form, path)
     if stream.edge_weight is not None and not weight_as_feature:
         raise ConfigError(
@@ -51,7 +50,7 @@ def write_files(
     if shift:
         stream = replace(stream, time=stream.time - shift)
     check_times(stream.time)
-    export_table(stream, folder, form.lower(), time_shift=shift, overwrite=overwrite)
+    _preparation.export_table(stream, folder, form.lower(), time_shift=shift, overwrite=overwrite)
     return folder
 
 
@@ -113,27 +112,24 @@ def header_of(path: Path) -> list[str]:
         return []
 
 
-def read_csv(path: Path, kinds: Mapping[str, str]) -> dict[str, np.ndarray]:
+def read_csv(path: Path, kinds: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Read some columns of a CSV file, by the names in its header, with ``data_prep``'s own reader.
 
     `kinds` has ``"integer"`` (int64, from 0 up) or ``"number"`` (finite float64) for each name. A DataError names file
     and line if a column is missing or a value is of another kind.
     """
-    from data_prep.sources._layout import Column, Layout
-    from data_prep.sources._source import ReadOptions, read_columns
-
     header = header_of(path)
     missing = [name for name in kinds if name not in header]
     if missing:
         raise DataError(f"{path}: found columns {', '.join(header)}, expected {missing[0]} among them; see its format")
-    columns: list[Any] = [Column(name, kinds[name]) if name in kinds else Column("", "skip") for name in header]  # type: ignore[arg-type]
+    columns = [_preparation.Column(name if name in kinds else "", kinds.get(name, "skip")) for name in header]
     names = [name for name in header if name in kinds]
     with open(path, "rb") as stream:
         stream.readline()
         if not stream.read(1 << 12).strip():  # a table of nothing, which the reader of raw files refuses
             return {name: np.empty(0, np.int64 if kinds[name] == "integer" else np.float64) for name in names}
-    layout = Layout(tuple(columns), delimiter=",", header=1)
-    return dict(zip(names, read_columns(ReadOptions().open(path, layout)), strict=True))
+    file = _preparation.RawFile(path, _preparation.Layout(tuple(columns), delimiter=",", header=1))
+    return dict(zip(names, _preparation.read_columns(file), strict=True))
 
 
 def read_array(path: Path, rows: int | None, what: str) -> np.ndarray:

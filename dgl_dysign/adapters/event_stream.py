@@ -2,12 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dgl_dysign import _preparation
 from dgl_dysign.events import EventTable
-
-if TYPE_CHECKING:
-    from data_prep.rules import Rule
 
 
 class EventStream(EventTable):
@@ -26,7 +24,7 @@ class EventStream(EventTable):
         self,
         folder: str | os.PathLike[str],
         *,
-        rule: "Rule | None" = None,
+        rule: "_preparation.Rule | None" = None,
         features: str = "none",
         feature_options: Mapping[str, Any] | None = None,
         names_of: str | os.PathLike[str] | None = None,
@@ -74,13 +72,11 @@ class EventStream(EventTable):
         ...     EventStream.of(Path(home) / "again", node_features="drop").equals(stream)
         True
         """
-        from data_prep import PrepareOptions, prepare
-
-        options = PrepareOptions(
+        options = _preparation.PrepareOptions(
             every=rule,
             features=features,
             feature_options=feature_options or {},
             names_of=names_of,
             overwrite=overwrite,
         )
-        return prepare(self.name, self, folder, options)
+        return _preparation.prepare(self.name, self, folder, options)

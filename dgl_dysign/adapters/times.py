@@ -1,15 +1,13 @@
 """Other times and other snapshots for a stream, for formats that hold whole or small times only."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from dgl_dysign import _preparation
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError
-
-if TYPE_CHECKING:
-    from data_prep.rules import Rule
 
 
 def retimed(stream: EventStream, shift: float = 0.0, scale: float = 1.0, floor: bool = False) -> EventStream:
@@ -64,7 +62,7 @@ def retimed(stream: EventStream, shift: float = 0.0, scale: float = 1.0, floor: 
     return replace(stream, time_unit=unit, **times)
 
 
-def binned(stream: EventStream, rule: "Rule", unix: bool = False) -> EventStream:
+def binned(stream: EventStream, rule: "_preparation.Rule", unix: bool = False) -> EventStream:
     """Put the events of a stream into snapshots.
 
     Parameters
@@ -88,17 +86,15 @@ def binned(stream: EventStream, rule: "Rule", unix: bool = False) -> EventStream
 
     Examples
     --------
-    >>> from data_prep.rules import Rule
+    >>> from data_prep import Rule
     >>> stream = EventStream.from_rows([0, 1, 0], [1, 0, 1], [0.0, 5.0, 25.0])
     >>> binned(stream, Rule("every", width=10)).snapshot
     array([0, 0, 2])
     """
-    from data_prep.rules import bin_times
-
     time = stream.time
     if not len(time):
         raise ConfigError("found a stream without events, expected some to make snapshots of")
     distinct = np.unique(time) if rule.needs_distinct else None
-    bins = bin_times(rule, time[0], time[-1], distinct, time.take, len(time), unix=unix)
+    bins = _preparation.bin_times(rule, time[0], time[-1], distinct, time.take, len(time), unix=unix)
     ends = bins.begin.astype(np.float64), bins.end.astype(np.float64)
     return replace(stream, snapshot=bins.assign(time), snapshot_begin=ends[0], snapshot_end=ends[1])

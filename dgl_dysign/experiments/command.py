@@ -22,6 +22,7 @@ import torch.distributed as dist
 from rich.console import Console
 from rich.progress import Progress
 
+from dgl_dysign import _preparation
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError, DGLDySignError
 from dgl_dysign.experiments.memory import return_freed_memory
@@ -144,9 +145,8 @@ def open_prepared(args: argparse.Namespace) -> TemporalGraph:
         return TemporalGraph.load(args.prepared)
     folder = args.run_dir.with_name(f"{args.run_dir.name}-prepared")
     if rank() == 0 and not (args.resume and folder.exists()):
-        from data_prep import PrepareOptions, prepare  # only who prepares needs it
-
-        prepare(args.format, args.raw, folder, PrepareOptions(overwrite=args.overwrite))
+        options = _preparation.PrepareOptions(overwrite=args.overwrite)
+        _preparation.prepare(args.format, args.raw, folder, options)
     from_first(lambda: None)  # the others wait for it
     return TemporalGraph.load(folder)
 
