@@ -23,6 +23,22 @@ class BackendError(DGLDySignError, ImportError):
     """A missing or broken optional part, such as DGL itself or an extra."""
 
 
+class EntryError(DGLDySignError):
+    """An error in the code of an entry that is not this package's.
+
+    Parameters
+    ----------
+    message : str
+        One line, which names the entry.
+    trace : str
+        The entry's own traceback: command lines show it before the message.
+    """
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
+
+
 def check_choice(
     name: str, value: object, allowed: Collection[object], error: type[DGLDySignError] = ConfigError
 ) -> None:

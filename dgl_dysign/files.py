@@ -7,10 +7,18 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from dgl_dysign.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @contextmanager
@@ -65,6 +73,28 @@ def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None =
     text = json.dumps(value, indent=indent, **options) + "\n"
     with write_file(path) as temporary:
         temporary.write_bytes(text.encode())
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    r"""Return what a TOML file holds.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is no TOML; names the file and, where there is one, the line.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "rows.toml").write_text("[MyModel]\nlayers = 2")
+    ...     read_toml(Path(folder) / "rows.toml")
+    {'MyModel': {'layers': 2}}
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
 
 
 def replace_folder(new: Path, target: Path, aside: Path, marker: str) -> None:

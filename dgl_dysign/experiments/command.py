@@ -233,7 +233,7 @@ def _status(name: str, run: Callable[[argparse.Namespace], object], args: argpar
     try:
         run(args)
     except (DGLDySignError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(f"{getattr(error, 'trace', '')}{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"interrupted; go on with: --run-dir {args.run_dir} --resume", file=sys.stderr)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+import importlib
+import inspect
+import json
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, DataError, DGLDySignError, EntryError
+from dgl_dysign.evaluation import LinkModel
 from dgl_dysign.experiments.record import Scoring
 
 T = TypeVar("T")
@@ -38,6 +46,8 @@ class Outcome:
         What else is worth a record, such as a setting that was chosen on validation.
     model : optional
         What was trained; of links a `dgl_dysign.evaluation.LinkModel`.
+    entry : str
+        Name of the entry, for errors; `Entry.fitted` writes it.
     """
 
     prediction: Tensor | None = None
@@ -45,6 +55,7 @@ class Outcome:
     figures: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     model: Any = None
+    entry: str = ""
 
     @property
     def predicted(self) -> Tensor:
@@ -63,14 +74,15 @@ class Entry:
     name : str
         In records, tables and pictures; nothing is read out of it.
     fit : callable
-        ``fit(task, checkpoint=None, on_epoch=None)`` returns an `Outcome`. What is drawn is drawn with ``task.seed``.
-        Training goes on from the file `checkpoint`, if it is there, and tells `on_epoch` the record of each epoch.
+        ``fit(view, checkpoint=None, on_epoch=None)`` returns the fitted model, or an `Outcome`. What is drawn is drawn
+        with ``view.seed``. Training goes on from the file `checkpoint`, if it is there, and tells `on_epoch` the record
+        of each epoch.
     protocol : str
         What it sees, in words; where the task says how it scores, that counts.
     learns : bool
         Whether it is a network of this package or a stranger's; the others are references that no table leaves out.
     check : callable, optional
-        ``check(task)`` raises for settings that do not fit, before anything is written.
+        ``check(view)`` raises for settings that do not fit, before anything is written.
     save : callable, optional
         ``save(task, outcome, folder)`` writes the model; default: it cannot be saved.
     diagnose : callable, optional
@@ -81,11 +93,13 @@ class Entry:
         Whether it has a curve over snapshots.
     pictured : bool
         Whether pictures of one model (confusion, spikes) show it; of several the first.
+    source : dict, optional
+        Of a stranger's entry what `source_of` returns; an entry of this package has none.
 
     Examples
     --------
     >>> import torch
-    >>> Entry("coin", lambda task, **run: Outcome(torch.rand(task.data.num_nodes, 2))).learns
+    >>> Entry("coin", lambda view, **run: Outcome(torch.rand(view.data.num_nodes, 2))).learns
     False
     """
 
@@ -99,6 +113,108 @@ class Entry:
     bold: bool = False
     over_time: bool = False
     pictured: bool = False
+    source: Mapping[str, Any] | None = None
+
+    def fitted(self, view: Any, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
+        """Fit, and return the outcome whatever `fit` returned; its history defaults to what `on_epoch` was told."""
+        history: list[dict[str, float]] = []
+
+        def told(epoch: Mapping[str, float]) -> None:
+            plain = {name: value if isinstance(value, int) else float(value) for name, value in epoch.items()}
+            history.append({"epoch": len(history), **plain})
+            if on_epoch is not None:
+                on_epoch(history[-1])
+
+        with self.running():
+            fitted = self.fit(view, checkpoint=checkpoint, on_epoch=told)
+        if fitted is None:
+            raise DataError(f"row {self.name!r}: fit returned None, expected the fitted model or an Outcome")
+        outcome = fitted if isinstance(fitted, Outcome) else Outcome(model=fitted)
+        outcome.history, outcome.entry = outcome.history or history, self.name
+        return outcome
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run code of the entry: an error of a stranger's names the row, and shows the stranger's traceback alone."""
+        try:
+            yield
+        except Exception as error:
+            if self.source is None:
+                raise
+            raise EntryError(f"row {self.name!r}: {_reason(error)}", own_traceback(error)) from error
+
+
+class NodeEntry(Protocol):
+    """What a stranger writes to stand in a table about nodes; all but `fit` may be left out.
+
+    Its model has ``predict(nodes)``: of nodes ``(n,)``, int64, the scores of classes ``(n, C)``, higher: likelier.
+    The attributes ``name``, ``protocol``, ``check(view)``, ``save(task, outcome, folder)`` and
+    ``diagnose(task, outcome)`` are those of `Entry`.
+    """
+
+    def fit(self, view: Any, *, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Any:
+        """Fit to a `dgl_dysign.experiments.node_task.NodeView`; return the model, or an `Outcome`."""
+
+
+class LinkEntry(Protocol):
+    """What a stranger writes to stand in a table about links; further attributes are those of `NodeEntry`."""
+
+    def fit(self, view: Any, *, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> LinkModel | Outcome:
+        """Fit to a `dgl_dysign.experiments.link_task.LinkView`; return the model, or an `Outcome`."""
+
+
+class EventEntry(Protocol):
+    """What a stranger writes to stand in a table about labels of events; further attributes: see `NodeEntry`."""
+
+    def fit(self, view: Any, *, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Any:
+        """Fit to the view of a `dgl_dysign.experiments.event_task.EventTask`; return the model, or an `Outcome`."""
+
+
+def source_of(name: str, defined_by: Any, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return which entry this is, in which version: what a unit that was fitted to another one is not mixed with.
+
+    Parameters
+    ----------
+    name : str
+        ``module:name``; of an entry of this package its name.
+    defined_by : class or callable
+        Whose file counts; of a `functools.partial` that of its function.
+    arguments : mapping, optional
+        What it was made with.
+
+    Returns
+    -------
+    dict
+        ``entry``, ``arguments`` (as JSON holds them) and ``sha256`` of the file, empty where there is none.
+
+    Examples
+    --------
+    >>> source_of("majority", by_name, {"hidden": 8})["arguments"]
+    {'hidden': 8}
+    """
+    while isinstance(defined_by, partial):
+        defined_by = defined_by.func
+    try:
+        sha256 = hashlib.sha256(Path(inspect.getfile(inspect.unwrap(defined_by))).read_bytes()).hexdigest()
+    except (TypeError, OSError):  # typed into a notebook, or compiled
+        sha256 = ""
+    plain = json.loads(json.dumps(dict(arguments or {}), default=str))
+    return {"entry": name, "arguments": plain, "sha256": sha256}
+
+
+def own_traceback(error: BaseException) -> str:
+    """Return the traceback of an error from the first frame that is neither this package's nor the import system's."""
+    ours = (str(Path(__file__).parents[1]), "<frozen importlib", str(Path(importlib.__file__).parent))
+    trace = traceback.TracebackException.from_exception(error)
+    while trace.stack and trace.stack[0].filename.startswith(ours):
+        del trace.stack[0]
+    return "".join(trace.format(chain=False))
+
+
+def _reason(error: Exception) -> str:
+    """Return an error in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, DGLDySignError) else f"{type(error).__name__}: {text}"
 
 
 def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:

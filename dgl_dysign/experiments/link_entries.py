@@ -17,6 +17,9 @@ from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.links import fit_links
 
+#: Learned rows of a table that names none; references are always there.
+USUAL = ("undergs-paper", "undergs-no-counts", "undergs")
+
 Change = Callable[[LinkSettings], LinkSettings]
 
 

@@ -128,7 +128,8 @@ def run(study: Study, config: Mapping[str, Any], args: argparse.Namespace) -> li
     plots.require_matplotlib()  # now rather than after the training
     for entry, task in {unit.entry.name: (unit.entry, unit.task) for unit in study.units()}.values():
         if entry.check is not None:
-            entry.check(task.view())
+            with entry.running():
+                entry.check(task.view())
     saved = SavedModels(args, [unit.key for unit in study.units() if unit.entry.save is not None])
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
     saved.check_finished(folder)
@@ -176,7 +177,7 @@ def _run_unit(kind: str, unit: Unit, folder: RunFolder, saved: SavedModels, on_e
     reset_peak()
     task.begin_unit()
     started = time.process_time()
-    outcome = entry.fit(task.view(), checkpoint=checkpoint, on_epoch=on_epoch)
+    outcome = entry.fitted(task.view(), checkpoint, on_epoch)
     spent = time.process_time() - started
     if outcome.history:  # seconds before an interruption count as well
         spent = max(spent, outcome.history[-1].get("cpu_seconds", 0.0))
