@@ -1,9 +1,8 @@
 """``dysign-doctor``: look at this installation and say how to fix what is wrong.
 
-It uses only the standard library until it tries DGL and PyTorch, so that it still speaks where they are broken.
+It uses little but the standard library until it tries DGL and PyTorch, so that it still speaks where they are broken.
 """
 
-import argparse
 import importlib.metadata
 import json
 import platform
@@ -11,8 +10,12 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
 
 from dgl_dysign import _dgl
+from dgl_dysign.cli import App, Version, examples
 from dgl_dysign.errors import BackendError
 
 #: Packages of extras: their absence is no fault.
@@ -55,7 +58,7 @@ def minimum_versions() -> dict[str, str]:
         If this package is not installed.
     """
     declared = [f"python{importlib.metadata.metadata('dgl-dysign')['Requires-Python']}"]
-    declared += [line for line in importlib.metadata.requires("dgl-dysign") or () if "extra ==" not in line]
+    declared += [line for line in importlib.metadata.requires("dgl-dysign") or () if ";" not in line]  # of no extra
     return dict(re.split(" *>= *", line, maxsplit=1) for line in declared)
 
 
@@ -138,25 +141,18 @@ def examine() -> list[Check]:
     return checks
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report.
+app = App("dysign-doctor", "Check this installation of dgl_dysign.")
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments of the command; default: those of the process.
 
-    Returns
-    -------
-    int
-        0 if all is well, 2 if something has to be fixed.
-    """
-    parser = argparse.ArgumentParser(prog="dysign-doctor", description="Check this installation of dgl_dysign.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    args = parser.parse_args(argv)
+@app.command(epilog=examples("dysign-doctor", "dysign-doctor --json"))
+def examine_and_tell(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+    version: Version = False,
+) -> int:
+    """Check this installation of dgl_dysign, and say how to fix what is wrong; exit status 2 if something is."""
     checks = examine()
     ok = all(check.ok for check in checks)
-    if args.json:
+    if as_json:
         print(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=2))
         return 0 if ok else 2
     width = max(len(check.name) for check in checks)
@@ -166,6 +162,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"     {'':<{width}}  -> {check.fix}")
     print("All is well." if ok else "Something has to be fixed: see the lines marked BAD.")
     return 0 if ok else 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status: 0 if all is well, 2 if something has to be fixed."""
+    return app.run(argv)
 
 
 if __name__ == "__main__":

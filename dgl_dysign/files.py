@@ -94,7 +94,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+        raise ConfigError(f"{path}: cannot be read as TOML ({error}): expected lines such as seeds = 3") from error
 
 
 def replace_folder(new: Path, target: Path, aside: Path, marker: str) -> None:

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from dgl_dysign.errors import ConfigError, DGLDySignError
+import typer
+
+from dgl_dysign.cli import App, Config, Quiet, Version, examples
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.files import write_file
-
-_EXAMPLES = """
-examples:
-  dysign-report runs/dblp -o dblp.html
-  dysign-report runs/otc runs/alpha -o links.html --title "Links of Bitcoin"
-  dysign-report runs/* -o report.html --overwrite
-
-A run is the --run-dir of one of the examples, finished or not. The page holds all that it needs: it opens without a
-network, and can be sent by mail.
-"""
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    found = argparse.ArgumentParser(
-        prog="dysign-report",
-        description="Write a page about runs: figures, curves, what neurons did, settings; several side by side.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    found.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder")
-    found.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="file (default report.html)")
-    found.add_argument("--title", default="Dy-SIGN report", help="heading of the page")
-    found.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
-    found.add_argument("--quiet", action="store_true", help="say nothing but errors")
-    return found
 
 
 def write_report(runs: Sequence[Path], output: Path, title: str, overwrite: bool = False, quiet: bool = True) -> None:
@@ -86,20 +63,40 @@ def _check(output: Path, overwrite: bool) -> None:
         raise ConfigError(f"the folder {output.parent} does not exist; make it first")
 
 
+app = App("dysign-report", "Write a page about runs.")
+
+
+@app.command(
+    epilog=examples(
+        "dysign-report runs/dblp -o dblp.html",
+        'dysign-report runs/otc runs/alpha -o links.html --title "Links of Bitcoin"',
+        "dysign-report runs/* -o report.html --overwrite",
+    )
+)
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file.")] = Path("report.html"),
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Dy-SIGN report",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    quiet: Quiet = False,
+    config: Config = None,
+    version: Version = False,
+) -> None:
+    """Write a page about runs: figures, curves, what neurons did, settings; several side by side.
+
+    A run is the --run-dir of a training, finished or not. The page needs no network, and can be sent by mail.
+    """
+    try:
+        write_report(runs, output, title, overwrite, quiet)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("nothing was written") from None
+    if not quiet:
+        print(f"{output} ({output.stat().st_size / 2**20:.1f} MiB)")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    args = parser().parse_args(argv)
-    try:
-        write_report(args.runs, args.output, args.title, args.overwrite, args.quiet)
-    except (DGLDySignError, OSError) as error:
-        print(f"dysign-report: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    if not args.quiet:
-        print(f"{args.output} ({args.output.stat().st_size / 2**20:.1f} MiB)")
-    return 0
+    return app.run(argv)
 
 
 if __name__ == "__main__":
