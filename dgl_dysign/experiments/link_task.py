@@ -23,7 +23,7 @@ from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.pairs.cached_features import CachedFeatures
 from dgl_dysign.store import NeighborStore
 from dgl_dysign.training import distributed
-from dgl_dysign.training.links import LinkFitConfig
+from dgl_dysign.training.links import LinkFitConfig, TrainableScorer
 from dgl_dysign.training.live_update import LiveLinkScorer
 
 if TYPE_CHECKING:
@@ -222,11 +222,11 @@ class LinkTask(Task):
 
     def evaluate(self, model: LinkModel, historical: float = 0.0) -> LinkScores:
         """Score a model on validation and test snapshots."""
-        if self.protocol == "live-update" and isinstance(model, LinkScorer):
+        if self.protocol == "live-update" and isinstance(model, TrainableScorer) and not hasattr(model, "update"):
             model = LiveLinkScorer(model, self.settings.training, self.seed)
         if self.protocol == "undergs-released" and getattr(model, "features", None) is not None:
             model = _ForNextSnapshot(model)
-        elif isinstance(model, LinkScorer):
+        elif isinstance(model, TrainableScorer):
             model = distributed.DividedScorer(model)
         s, snapshots = self.settings, range(self.split[1][0], self.split[2][-1] + 1)
         sampler = NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)

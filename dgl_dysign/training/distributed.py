@@ -240,7 +240,7 @@ class BatchDraws:
             one.draws = draws + batches
 
 
-def refresh(store: NeighborStore, *nodes: Tensor) -> None:
+def refresh(store: NeighborStore | None, *nodes: Tensor) -> None:
     """Let a sharded store get the lists of all nodes that this process is about to read; all processes take part."""
     if isinstance(store, ShardedStore):
         store.refresh(torch.cat([torch.empty(0, dtype=torch.int64), *(part.flatten().cpu() for part in nodes)]))
@@ -251,7 +251,7 @@ class DividedScorer:
 
     Parameters
     ----------
-    model : LinkScorer
+    model : TrainableScorer
         Whose scores of a row do not depend on the other rows.
     """
 

@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import LinkQueries, LinkScores, NegativeSampler
+from dgl_dysign.evaluation import LinkModel, LinkQueries, LinkScores, NegativeSampler
 from dgl_dysign.models.link_head import link_loss
-from dgl_dysign.models.link_scorer import LinkScorer
 from dgl_dysign.pairs.cached_features import CachedFeatures
 from dgl_dysign.training import distributed
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
@@ -25,6 +25,33 @@ if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
 Split = Sequence[range]
+
+
+@runtime_checkable
+class TrainableScorer(LinkModel, Protocol):
+    """What `fit_links` trains: a link model whose weights are in one module, as in `dgl_dysign.models.LinkScorer`.
+
+    Attributes
+    ----------
+    model : Module
+        With ``num_nodes`` and ``loss``, see `dgl_dysign.models.link_head.link_loss`; where there are features of pairs
+        also with ``link_head.standardise``.
+    features : PairFeatures or None
+        Of pairs, which `reset` and `observe` keep up to date.
+    store : NeighborStore or None
+        Where there is one, so that several processes can share it.
+    """
+
+    model: Any
+    features: Any
+    store: Any
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+
+    def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return what `score` does, with gradients, in the mode that the model is in."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +129,7 @@ def age_weight(age: int, half_life: float | None) -> float:
 
 def fit_links(
     data: TemporalGraph | Sequence[SnapshotEdges],
-    scorer: LinkScorer,
+    scorer: TrainableScorer,
     split: Split,
     config: LinkFitConfig | None = None,
     seed: int = 0,
@@ -124,7 +151,7 @@ def fit_links(
     ----------
     data : TemporalGraph or sequence of SnapshotEdges
         The data.
-    scorer : LinkScorer
+    scorer : TrainableScorer
         Its model is trained; its state is empty afterwards.
     split : sequence of range
         Training and validation snapshots, as `dgl_dysign.evaluation.split_snapshots` gives them; a third is not read.
@@ -170,7 +197,7 @@ class _Epochs:
     """What one epoch does, and the weight of each training snapshot."""
 
     data: TemporalGraph | Sequence[SnapshotEdges]
-    scorer: LinkScorer
+    scorer: TrainableScorer
     train: range
     val: range
     config: LinkFitConfig

@@ -11,18 +11,17 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler
 from dgl_dysign.models.link_head import link_loss
-from dgl_dysign.models.link_scorer import LinkScorer
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step
-from dgl_dysign.training.links import LinkFitConfig, warm_batches
+from dgl_dysign.training.links import LinkFitConfig, TrainableScorer, warm_batches
 from dgl_dysign.training.loop import seeded
 
 
-class LiveLinkScorer(LinkScorer):
+class LiveLinkScorer:
     """A trained scorer whose weights go on learning, for the protocol ``live-update`` (ROLAND, KDD 2022).
 
     Parameters
     ----------
-    scorer : LinkScorer
+    scorer : TrainableScorer
         Trained by `fit_links`. Its model is copied and stays as it is; its store and features are shared.
     config : LinkFitConfig, optional
         Of which negatives, ``batch_size`` and ``weight_decay`` count.
@@ -41,7 +40,7 @@ class LiveLinkScorer(LinkScorer):
 
     def __init__(
         self,
-        scorer: LinkScorer,
+        scorer: TrainableScorer,
         config: LinkFitConfig | None = None,
         seed: int = 0,
         steps: int = 2,
@@ -49,14 +48,17 @@ class LiveLinkScorer(LinkScorer):
     ) -> None:
         if steps < 1 or not lr > 0:
             raise ConfigError(f"steps={steps}, lr={lr}: expected at least 1 step, and a rate above 0")
-        super().__init__(copy.deepcopy(scorer.model), scorer.store, scorer.features, **scorer.extra)
+        self._scorer = copy.copy(scorer)
+        self.model = self._scorer.model = copy.deepcopy(scorer.model)
+        self.store, self.features, self.device = scorer.store, scorer.features, scorer.device
+        self.score, self.logits = self._scorer.score, self._scorer.logits
         self.config, self.seed, self.steps, self.lr = config or LinkFitConfig(), seed, steps, lr
         self._trained = scorer.model.state_dict()
         self.reset()
 
     def reset(self) -> None:
         """Forget the past, and what was learned from it since the weights were given."""
-        super().reset()
+        self._scorer.reset()
         self.model.load_state_dict(self._trained)
         c = self.config
         self._sampler = NegativeSampler(self.model.num_nodes, c.num_negatives, c.historical, self.seed, c.among)
@@ -65,7 +67,7 @@ class LiveLinkScorer(LinkScorer):
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Take a snapshot into the state."""
-        super().observe(edges)
+        self._scorer.observe(edges)
         self._sampler.observe(edges)
 
     def update(self, edges: SnapshotEdges) -> None:
