@@ -1,5 +1,6 @@
-"""Metrics of nodes and links, and the protocols that decide what a link model may know."""
+"""Metrics of nodes, links and events, and the protocols that decide what a model may know."""
 
+from dgl_dysign.evaluation.events import EventModel, evaluate_events
 from dgl_dysign.evaluation.f1 import confusion, f1_scores, mean_std
 from dgl_dysign.evaluation.link_scores import LinkScores
 from dgl_dysign.evaluation.links import LinkModel, evaluate_links, split_snapshots
@@ -7,6 +8,7 @@ from dgl_dysign.evaluation.negatives import LinkQueries, NegativeSampler, Releas
 from dgl_dysign.evaluation.ranking import auc, average_precision, hits, mrr, tie_aware_rank
 
 __all__ = [
-    "LinkModel", "LinkQueries", "LinkScores", "NegativeSampler", "ReleasedSampler", "auc", "average_precision",
-    "confusion", "evaluate_links", "f1_scores", "hits", "mean_std", "mrr", "split_snapshots", "tie_aware_rank",
+    "EventModel", "LinkModel", "LinkQueries", "LinkScores", "NegativeSampler", "ReleasedSampler", "auc",
+    "average_precision", "confusion", "evaluate_events", "evaluate_links", "f1_scores", "hits", "mean_std", "mrr",
+    "split_snapshots", "tie_aware_rank",
 ]  # fmt: skip

@@ -23,7 +23,6 @@ from dgl_dysign.experiments.record import DIAGNOSTICS_VERSION
 from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.models import (
     DySIGN,
-    EventUnderGS,
     LinkScorer,
     Snapshot,
     SpikingUnderGS,
@@ -32,6 +31,7 @@ from dgl_dysign.models import (
     load_snapshots,
     preset_store,
 )
+from dgl_dysign.models.event_scorer import EventScorer
 from dgl_dysign.models.inputs import store_snapshots
 from dgl_dysign.store import NeighborStore
 
@@ -142,15 +142,14 @@ def event_diagnostics(task: EventTask, outcome: Outcome) -> dict[str, Any]:
             for rule, called in rules.items()
         ],
     }
-    if isinstance(outcome.model, EventUnderGS):
-        store = outcome.model.undergs.store(num_hops=task.settings.num_hops)
-        diagnostics["store"] = store_contents(store, partial(_distinct, task), task.num_snapshots)
+    if isinstance(outcome.model, EventScorer):
+        diagnostics["store"] = store_contents(outcome.model.store, partial(_distinct, task), len(task.snapshots))
     return diagnostics
 
 
 def _distinct(task: EventTask, snapshot: int) -> SnapshotEdges:
     events = task.snapshots[snapshot]
-    return distinct_edges(snapshot, events.src, events.dst, events.edge_id, num_nodes=task.num_nodes)
+    return distinct_edges(snapshot, events.src, events.dst, events.edge_id, num_nodes=task.data.num_nodes)
 
 
 def _confusion(about: str, counts: list[list[int]], classes: Iterable[str]) -> dict[str, Any]:

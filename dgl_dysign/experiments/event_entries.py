@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,51 +14,75 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from dgl_dysign._moved import moved_name
+from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.experiments.diagnostics import event_diagnostics
-from dgl_dysign.experiments.entry import Entry, Outcome, by_name
-from dgl_dysign.experiments.event_task import EventSettings, EventTask
+from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome, by_name
+from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.models.event_counts import EventCounts
+from dgl_dysign.models.event_inputs import EventReader, EventView
+from dgl_dysign.models.event_scorer import EventScorer
 from dgl_dysign.models.event_undergs import EventUnderGS
 from dgl_dysign.models.inputs import standardised
-from dgl_dysign.store import NeighborStore
-from dgl_dysign.training.events import fit_events, score_events
+from dgl_dysign.training.events import fit_events
 
 
-def _column(task: EventTask, name: str) -> Tensor:
-    return task.event_feat[:, task.event_names.index(name)]
+class ByFeatures:
+    """An `dgl_dysign.evaluation.EventModel` that scores by a function of `EventReader.event_feat` alone."""
+
+    def __init__(self, reader: EventReader, rule: Callable[[Tensor], Tensor]) -> None:
+        self.reader, self.rule = reader, rule
+        self.reset, self.observe = reader.reset, reader.observe
+
+    def score(self, events: SnapshotEvents) -> Tensor:
+        """Return the rule's scores of what is known of the events."""
+        return self.rule(self.reader.event_feat(events))
 
 
-def always_no(task: EventTask, **_: Any) -> Outcome:
+def _by_features(reader: EventReader, rule: Callable[[Tensor], Tensor]) -> Outcome:
+    return Outcome(model=ByFeatures(reader, rule))
+
+
+def always_no(view: EventView, **_: Any) -> Outcome:
     """Answer "no", whatever the event."""
-    return Outcome(torch.zeros(len(task.label)))
+    return _by_features(view.reader(), lambda feat: torch.zeros(len(feat)))
 
 
-def few_events(task: EventTask, **_: Any) -> Outcome:
+def few_events(view: EventView, **_: Any) -> Outcome:
     """Suspect sources with few events so far."""
-    return Outcome(-_column(task, "src_count"))
+    reader = view.reader()
+    count = reader.names.index("src_count")
+    return _by_features(reader, lambda feat: -feat[:, count])
 
 
-def long_silent(task: EventTask, **_: Any) -> Outcome:
+def long_silent(view: EventView, **_: Any) -> Outcome:
     """Suspect sources that were silent for long, most of all those that were never seen."""
-    return Outcome(_column(task, "src_since") + 100 * _column(task, "src_new"))
+    reader = view.reader()
+    since, new = reader.names.index("src_since"), reader.names.index("src_new")
+    return _by_features(reader, lambda feat: feat[:, since] + 100 * feat[:, new])
 
 
-def _standard(task: EventTask) -> np.ndarray:
-    deviation = torch.where(task.event_deviation > 1e-6, task.event_deviation, torch.inf)
-    return standardised(task.event_feat, task.event_mean, deviation).numpy()
+def _training(view: EventView) -> tuple[Tensor, np.ndarray]:
+    """Return what was known of the labelled training events, and their labels."""
+    train = view.snapshots[: view.ranges["val"].start]
+    return view.reader().past(train), torch.cat([events.labelled().label for events in train]).numpy()
 
 
-def logistic(task: EventTask, **_: Any) -> Outcome:
+def logistic(view: EventView, **_: Any) -> Outcome:
     """Logistic regression on counts and the event's own features, both labels weighing the same."""
-    feat, train = _standard(task), task.parts["train"].numpy()
-    model = LogisticRegression(C=1e-3, class_weight="balanced", max_iter=1000, random_state=task.seed)
-    model.fit(feat[train], task.label.numpy()[train])
-    return Outcome(torch.from_numpy(model.decision_function(feat)))
+    reader, (known, label) = view.reader(), _training(view)
+    deviation = torch.where(reader.deviation > 1e-6, reader.deviation, torch.inf)
+    model = LogisticRegression(C=1e-3, class_weight="balanced", max_iter=1000, random_state=view.seed)
+    model.fit(standardised(known, reader.mean, deviation).numpy(), label)
+
+    def rule(feat: Tensor) -> Tensor:
+        return torch.from_numpy(model.decision_function(standardised(feat, reader.mean, deviation).numpy()))
+
+    return _by_features(reader, rule)
 
 
-def boosted(task: EventTask, **_: Any) -> Outcome:
+def boosted(view: EventView, **_: Any) -> Outcome:
     """Gradient-boosted trees on the same; the seed draws the columns that each split may use."""
-    feat, train = task.event_feat.numpy(), task.parts["train"].numpy()
+    known, label = _training(view)
     model = HistGradientBoostingClassifier(
         learning_rate=0.03,
         max_iter=150,
@@ -66,54 +91,49 @@ def boosted(task: EventTask, **_: Any) -> Outcome:
         l2_regularization=10.0,
         max_features=0.5,
         early_stopping=False,
-        random_state=task.seed,
+        random_state=view.seed,
     )
-    model.fit(feat[train], task.label.numpy()[train])
-    return Outcome(torch.from_numpy(model.decision_function(feat)))
+    model.fit(known.numpy(), label)
+    return _by_features(view.reader(), lambda feat: torch.from_numpy(model.decision_function(feat.numpy())))
 
 
-def undergs(
-    task: EventTask, aggregator: str = "gcn", preset: str = "default", counts: bool = True, **run: Any
-) -> Outcome:
-    """UnderGS; without counts, what enters is learned vectors of nodes, and own features of the store's events."""
-    model, store = make_undergs(task, task.settings, task.seed, aggregator, preset, counts)
-    model, store = model.to(task.device), store.to(task.device)
-    history = fit_events(model, store, task, task.settings.training, task.seed, **run)
-    return Outcome(score_events(model, store, task), history, model=model)
+def undergs(view: EventView, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None, **form: Any) -> Outcome:
+    """UnderGS in one of the forms of `make_undergs`."""
+    scorer = make_undergs(view, **form)
+    history = fit_events(scorer, view, view.settings.training, checkpoint, on_epoch)
+    return Outcome(history=history, model=scorer)
 
 
-def make_undergs(
-    task: EventTask,
-    settings: EventSettings,
-    seed: int,
-    aggregator: str = "gcn",
-    preset: str = "default",
-    counts: bool = True,
-) -> tuple[EventUnderGS, NeighborStore]:
-    """Return an untrained model, drawn with the seed, and its empty store."""
+def make_undergs(view: EventView, aggregator: str = "gcn", preset: str = "default", counts: bool = True) -> EventScorer:
+    """Return an untrained scorer, drawn with the seed.
+
+    Without counts, what enters is learned vectors of nodes, and own features of the store's events.
+    """
+    settings, reader = view.settings, view.reader()
     options: dict[str, Any] = {"aggregator": aggregator, "preset": preset, "hidden_feats": settings.hidden}
-    if task.edge_feat is not None:
-        options["edge_feats"] = task.edge_feat.shape[1]
+    if reader.own_width:
+        options["edge_feats"] = reader.own_width
     if counts:
         options["node_feats"] = len(EventCounts.node_names)
     with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+        torch.manual_seed(view.seed)
         model = EventUnderGS(
-            task.num_nodes,
-            task.rate,
-            len(task.event_names) if counts else 0,
+            view.num_nodes,
+            view.rate,
+            len(reader.names) if counts else 0,
             num_neighbors=settings.num_neighbors,
             dropout=settings.dropout,
             **options,
         )
     if counts:
-        model.undergs.link_head.standardise(task.event_mean, task.event_deviation)
-    return model, model.undergs.store(num_hops=settings.num_hops)
+        model.undergs.link_head.standardise(reader.mean, reader.deviation)
+    store = model.undergs.store(num_hops=settings.num_hops)
+    return EventScorer(model.to(view.device), store.to(view.device), reader)
 
 
 def save_undergs(task: EventTask, outcome: Outcome, folder: Path) -> None:
     """Write the network as a model folder."""
-    outcome.model.save_pretrained(folder, task.data, overwrite=True)
+    outcome.model.model.save_pretrained(folder, task.data, overwrite=True)
 
 
 def default_entries() -> dict[str, Entry]:
@@ -133,10 +153,7 @@ def default_entries() -> dict[str, Entry]:
     }
 
     def ours(name: str, **options: Any) -> Entry:
-        def check(task: EventTask) -> object:
-            return make_undergs(task, task.settings, 0, **options)
-
-        fit = partial(undergs, **options)
+        fit, check = partial(undergs, **options), partial(make_undergs, **options)
         return Entry(name, fit, learns=True, check=check, save=save_undergs, diagnose=event_diagnostics)
 
     return by_name(

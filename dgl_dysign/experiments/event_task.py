@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import ConfigError, check_choice
+from dgl_dysign.data.snapshot_events import SnapshotEvents, read_events
+from dgl_dysign.errors import ConfigError, DataError, check_choice
+from dgl_dysign.evaluation.events import evaluate_events
 from dgl_dysign.evaluation.links import split_snapshots
 from dgl_dysign.evaluation.ranking import auc, average_precision
 from dgl_dysign.experiments.entry import Outcome, Task
 from dgl_dysign.experiments.record import Scoring
-from dgl_dysign.models.event_inputs import EventInputs, SnapshotEvents, read_events
+from dgl_dysign.models.event_inputs import EventReader, EventView
 from dgl_dysign.training.events import EventFitConfig
 
 PARTS = ("train", "val", "test")
@@ -46,7 +48,7 @@ class EventSettings:
     training: EventFitConfig = field(default_factory=EventFitConfig)
 
 
-class EventTask(Task, EventInputs):
+class EventTask(Task):
     """One data set with event labels, split by snapshot.
 
     Parameters
@@ -64,9 +66,14 @@ class EventTask(Task, EventInputs):
 
     Attributes
     ----------
+    snapshots : list of SnapshotEvents
+        All of them.
     ranges : dict of str to range
-        Snapshots of ``train``, ``val`` and ``test``. Further attributes are those of
-        `dgl_dysign.models.event_inputs.EventInputs`.
+        Snapshots of ``train``, ``val`` and ``test``.
+    label : Tensor
+        Of all events, ``(E,)``; -1: none.
+    parts : dict of str to Tensor
+        Rows of the labelled events of each part.
 
     Raises
     ------
@@ -85,10 +92,28 @@ class EventTask(Task, EventInputs):
         device: torch.device | str = "cpu",
         settings: EventSettings | None = None,
     ) -> None:
-        snapshots = read_events(data)
-        super().__init__(data, snapshots, split_events(snapshots, train, val, split))
-        self.device, self.split = torch.device(device), split
+        self.data, self.device, self.split = data, torch.device(device), split
         self.settings = settings or EventSettings()
+        self.snapshots = read_events(data)
+        self.ranges = split_events(self.snapshots, train, val, split)
+        self.label = torch.cat([events.label for events in self.snapshots])
+        when = torch.cat([torch.full_like(events.label, events.snapshot) for events in self.snapshots])
+        self.parts = {
+            part: ((self.label >= 0) & (when >= chosen.start) & (when < chosen.stop)).nonzero()[:, 0]
+            for part, chosen in self.ranges.items()
+        }
+        self._check_labels()
+        self._reader = EventReader(data.num_nodes, self.snapshots[: self.ranges["val"].start])
+
+    def _check_labels(self) -> None:
+        for part, rows in self.parts.items():
+            positive = int((self.label[rows] == 1).sum())
+            if not 0 < positive < len(rows):
+                raise DataError(
+                    f"{self.data.folder}: found {positive} positive labels among the {len(rows)} of the {part} "
+                    f"snapshots ({self.ranges[part].start} to {self.ranges[part].stop - 1}), expected both labels; "
+                    f"take other shares, or split by positives"
+                )
 
     def with_seed(self, seed: int) -> EventTask:
         """Return the task with the seed of weights and dropout."""
@@ -98,9 +123,23 @@ class EventTask(Task, EventInputs):
         """Return the task under other settings."""
         return self._with(settings=settings)
 
+    def view(self) -> EventView:
+        """Return what entries are given: snapshots up to the end of validation."""
+        train, val = self.ranges["train"], self.ranges["val"]
+        return EventView(
+            num_nodes=self.data.num_nodes,
+            snapshots=self.snapshots[: val.stop],
+            ranges={"train": train, "val": val},
+            template=self._reader,
+            seed=self.seed,
+            device=self.device,
+            settings=self.settings,
+            directed=self.data.directed,
+        )
+
     def score(self, outcome: Outcome) -> list[Scoring]:
-        """Return the figures of an outcome's scores, see `event_scores`."""
-        scores = outcome.predicted
+        """Score all events with an outcome's model, keep that as its prediction, and return its figures."""
+        scores = outcome.prediction = evaluate_events(outcome.model, self.snapshots)
         return [Scoring(event_scores(self, scores, "test"), event_scores(self, scores, "val"))]
 
     def arrays(self, outcome: Outcome) -> dict[str, np.ndarray]:

@@ -21,7 +21,8 @@ class EventCounts:
     n, :math:`t - t_n`, :math:`t - t_1`, :math:`t_n - t_{n-1}` and :math:`\sum_i 2^{-(t - t_i) / h}` with half-lives h
     of 1, 6, 24 and 168 snapshots, each as :math:`\log(1 + x)`, and whether there was none. Nodes also have the number
     of distinct partners, that number for each event, and the share of events of which they were the source; pairs also
-    their share of the source's and of the destination's events. Times are in snapshots, see `snapshot_time`.
+    their share of the source's and of the destination's events. Times are in snapshots, see
+    `dgl_dysign.data.snapshot_events.snapshot_time`.
 
     Nothing depends on the order of events in a snapshot, nor on events that were not observed.
 
@@ -123,21 +124,6 @@ class EventCounts:
                 f"snapshot {snapshot} was asked about after {self.snapshot} was observed: its events would be counted "
                 f"among their own past; ask first, then observe"
             )
-
-
-def snapshot_time(time: Tensor, snapshot: int, begin: float, end: float) -> Tensor:
-    """Return times in snapshots: ``snapshot`` at its begin, less than one more before its end; float64.
-
-    Where a snapshot has no length (a step), all of its events are at its begin.
-
-    Examples
-    --------
-    >>> import torch
-    >>> snapshot_time(torch.tensor([7200.0, 9000.0]), 2, 7200.0, 10800.0)
-    tensor([2.0000, 2.5000], dtype=torch.float64)
-    """
-    share = (time.double() - begin) / (end - begin) if end > begin else torch.zeros(len(time), dtype=torch.float64)
-    return snapshot + share.clamp(0, 1 - 1e-9)
 
 
 class _Tally:

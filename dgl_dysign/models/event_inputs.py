@@ -1,192 +1,179 @@
-"""What models of event labels read: the labelled events of a prepared folder, and what was known before each."""
+"""What models of event labels are fitted to, and what they may know of an event: its own, and the past."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import DataError
-from dgl_dysign.models.event_counts import EventCounts, snapshot_time
+from dgl_dysign.data.snapshot_events import SnapshotEvents
+from dgl_dysign.models.event_counts import EventCounts
 from dgl_dysign.models.inputs import standardised
-from dgl_dysign.store import NeighborStore
 
 
-@dataclass(frozen=True)
-class SnapshotEvents:
-    """The events of one snapshot.
+class EventReader:
+    """What is known of events: their own ends, time and features, and counts of the snapshots that were observed.
 
-    Parameters
-    ----------
-    snapshot : int
-        Which.
-    src, dst, edge_id : Tensor
-        int64 ``(events,)``, in the order of the raw file.
-    time : Tensor
-        In snapshots, float64.
-    label : Tensor
-        0 or 1, and -1 where there is none; int64.
-    first : int
-        Row of the first event among all events.
-    """
-
-    snapshot: int
-    src: Tensor
-    dst: Tensor
-    edge_id: Tensor
-    time: Tensor
-    label: Tensor
-    first: int
-
-    def __len__(self) -> int:
-        return len(self.src)
-
-    @property
-    def rows(self) -> slice:
-        """Rows of the events among all events."""
-        return slice(self.first, self.first + len(self))
-
-
-def read_events(data: TemporalGraph) -> list[SnapshotEvents]:
-    """Read all snapshots of a folder whose events have labels, 0 or 1.
-
-    Raises
-    ------
-    DataError
-        If labels are not those of events, or not of two classes.
-    """
-    if data.manifest["labels"] != "event" or data.num_classes != 2:
-        kind = data.manifest["labels"] or "no"
-        raise DataError(
-            f"{data.folder}: found {kind} labels of {data.num_classes} classes, expected two classes of events; "
-            f"prepare Wikipedia or Reddit with dysign-prep"
-        )
-    snapshots, first = [], 0
-    for t in range(data.num_snapshots):
-        src, dst, time, edge_id = data.events(t)
-        labelled, _, label = data.event_labels(t)
-        order = edge_id.argsort()
-        place = order[torch.searchsorted(edge_id[order], labelled).clamp(max=max(len(order) - 1, 0))]
-        if not torch.equal(edge_id[place], labelled):
-            raise DataError(f"{data.folder}: found labels of events that snapshot {t} does not have; prepare it again")
-        labels = torch.full_like(src, -1)
-        labels[place] = label
-        time = snapshot_time(time, t, *data.time_range(t))
-        snapshots.append(SnapshotEvents(t, src, dst, edge_id, time, labels, first))
-        first += len(src)
-    return snapshots
-
-
-class EventInputs:
-    """Labelled events cut into parts by snapshot, and what a model may know of each. Nothing of it changes.
-
-    Training labels enter through the loss alone. What is known of an event is its own ends, time and features, and
-    what the snapshots before its own hold; of all other events of its snapshot, of later ones and of labels nothing.
-    Features are scaled by the training snapshots.
+    Features are scaled by the training snapshots, once and for all; the counts are those of what was observed since
+    `reset`. Labels are not read, but that scales are those of labelled events.
 
     Parameters
     ----------
-    data : TemporalGraph
-        A prepared folder with labels of events.
-    snapshots : list of SnapshotEvents
-        All of them, as `read_events` gives them.
-    ranges : mapping of str to range
-        Snapshots of each part, ``train`` among them.
+    num_nodes : int
+        Number of nodes N of all snapshots.
+    train : sequence of SnapshotEvents
+        The training snapshots, from the first; some of their events have labels.
 
     Attributes
     ----------
-    label : Tensor
-        Of all events, ``(E,)``; -1: none.
-    event_feat : Tensor
-        Counts before the snapshot, then the event's own features where they vary, float32 ``(E, F)``.
-    event_names : list of str
-        The columns of `event_feat`.
-    event_mean, event_deviation : Tensor
-        Of `event_feat` over the training events.
-    edge_feat : Tensor or None
-        The events' own features by edge id; None where there are none, or all of them are the same in training.
-    parts : dict of str to Tensor
-        Rows of the labelled events of each part.
+    names : list of str
+        The F columns of `event_feat`.
+    own_width : int
+        Number of the events' own features that vary in training.
+    mean, deviation : Tensor
+        Of `event_feat` over the labelled training events.
 
-    Raises
-    ------
-    DataError
-        If a part has not both labels.
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.data.snapshot_events import SnapshotEvents
+    >>> first = SnapshotEvents(0, *torch.tensor([[0, 0], [1, 2], [0, 1]]), torch.rand(2), torch.tensor([0, 1]))
+    >>> reader = EventReader(3, [first])
+    >>> reader.observe(first)
+    >>> now = SnapshotEvents(1, *torch.tensor([[0], [1], [2]]), torch.ones(1), torch.tensor([-1]))
+    >>> float(reader.event_feat(now)[0, reader.names.index("src_count")].expm1())
+    2.0
     """
 
-    def __init__(self, data: TemporalGraph, snapshots: list[SnapshotEvents], ranges: Mapping[str, range]) -> None:
-        self.data, self.snapshots, self.ranges = data, snapshots, dict(ranges)
-        self.num_nodes, self.num_snapshots = data.num_nodes, data.num_snapshots
-        self.label = torch.cat([events.label for events in snapshots])
-        self.parts = {part: self._labelled(chosen) for part, chosen in self.ranges.items()}
-        self._check_labels()
-        own = _own_features(data, snapshots[self.ranges["train"][-1]].rows.stop)
-        self.edge_feat = None if own is None else _by_id(own, torch.cat([e.edge_id for e in snapshots]))
-        self.event_names = [*EventCounts.event_names, *(f"own_{k}" for k in range(0 if own is None else own.shape[1]))]
-        counted = torch.cat([counts.events(e.snapshot, e.src, e.dst, e.time) for e, counts in self.replay()])
-        self.event_feat = counted if own is None else torch.cat([counted, own], 1)
-        train, width = self.event_feat[self.parts["train"]], len(EventCounts.node_names)
-        self.event_mean, self.event_deviation = train.mean(0), train.std(0, correction=0)
-        ends = torch.cat([train[:, :width], train[:, width : 2 * width]])
+    def __init__(self, num_nodes: int, train: Sequence[SnapshotEvents]) -> None:
+        self.num_nodes = num_nodes
+        self._varies, self._own_mean, self._own_deviation = _own_scale(train)
+        self.own_width = int(self._varies.sum())
+        self.names = [*EventCounts.event_names, *(f"own_{k}" for k in range(self.own_width))]
+        self.reset()
+        known, width = self.past(train), len(EventCounts.node_names)
+        self.mean, self.deviation = known.mean(0), known.std(0, correction=0)
+        ends = torch.cat([known[:, :width], known[:, width : 2 * width]])
         self._node_mean, self._node_deviation = ends.mean(0), ends.std(0, correction=0).clamp(min=1e-6)
+        self.reset()
 
-    def _labelled(self, chosen: range) -> Tensor:
-        rows = [e.first + (e.label >= 0).nonzero()[:, 0] for e in (self.snapshots[t] for t in chosen)]
-        return torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int64)
+    def fresh(self) -> EventReader:
+        """Return one of the same scales that has observed nothing."""
+        other = copy.copy(self)
+        other.reset()
+        return other
 
-    def _check_labels(self) -> None:
-        for part, rows in self.parts.items():
-            positive = int((self.label[rows] == 1).sum())
-            if not 0 < positive < len(rows):
-                raise DataError(
-                    f"{self.data.folder}: found {positive} positive labels among the {len(rows)} of the {part} "
-                    f"snapshots ({self.ranges[part].start} to {self.ranges[part].stop - 1}), expected both labels; "
-                    f"take other shares, or split by positives"
-                )
+    def reset(self) -> None:
+        """Forget what was observed; scales stay."""
+        self._counts = EventCounts(self.num_nodes)
+        self._unwritten: list[SnapshotEvents] = []
+        self._own = torch.zeros(0, self.own_width)
+
+    def observe(self, events: SnapshotEvents) -> None:
+        """Take in a snapshot; snapshots come in order, empty ones too."""
+        self._counts.observe(events.snapshot, events.src, events.dst, events.time)
+        if self.own_width:
+            self._unwritten.append(events)
+
+    def event_feat(self, events: SnapshotEvents) -> Tensor:
+        """Return counts before the snapshot, then the events' own features where they vary, float32 ``(events, F)``.
+
+        Each row knows its own event, and no other of its snapshot. Own features are standardised, counts are not.
+        """
+        counted = self._counts.events(events.snapshot, events.src, events.dst, events.time)
+        return torch.cat([counted, self._scaled(events)], 1) if self.own_width else counted
+
+    def node_feat(self, nodes: Tensor) -> Tensor:
+        """Return the counts of nodes ``(n,)`` at the begin of the next snapshot, float32 ``(n, node columns)``.
+
+        They are standardised over the ends of labelled training events.
+        """
+        counted = self._counts.nodes(self._counts.snapshot + 1, nodes.cpu())
+        return standardised(counted, self._node_mean, self._node_deviation)
+
+    def own_feat(self, ids: Tensor) -> Tensor:
+        """Return the own features of observed events by edge id ``(n,)``, standardised, ``(n, own_width)``."""
+        for events in self._unwritten:
+            self._write(events)
+        self._unwritten = []
+        return self._own[ids.cpu()]
+
+    def past(self, snapshots: Sequence[SnapshotEvents]) -> Tensor:
+        """Observe snapshots; return the features that their labelled events had before, ``(labelled, F)``."""
+        known = []
+        for events in snapshots:
+            known.append(self.event_feat(events.labelled()))
+            self.observe(events)
+        return torch.cat(known)
+
+    def _write(self, events: SnapshotEvents) -> None:
+        last = int(events.edge_id.max()) if len(events) else -1
+        if last >= len(self._own):
+            wider = np.zeros((max(last + 1, 2 * len(self._own)), self.own_width), np.float32)  # no memory until written
+            wider[: len(self._own)] = self._own.numpy()
+            self._own = torch.from_numpy(wider)
+        self._own[events.edge_id] = self._scaled(events)
+
+    def _scaled(self, events: SnapshotEvents) -> Tensor:
+        assert events.feat is not None
+        return standardised(events.feat[:, self._varies], self._own_mean, self._own_deviation)
+
+
+def _own_scale(train: Sequence[SnapshotEvents]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which own features are not the same in all training events, and the mean and deviation of those."""
+    parts = [events.feat for events in train if events.feat is not None]
+    feat = torch.cat(parts) if parts else torch.zeros(1, 0)
+    varies = (feat != feat[:1]).any(0)
+    mean, deviation = feat.mean(0), feat.std(0, correction=0).clamp(min=1e-6)
+    return varies, mean[varies], deviation[varies]
+
+
+@dataclass(frozen=True, eq=False)
+class EventView:
+    """What an entry of a table of event labels is fitted to: snapshots up to the end of validation, nothing after.
+
+    Training labels are for the loss, validation labels for choosing.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes of all snapshots.
+    snapshots : sequence of SnapshotEvents
+        Those of training, then those of validation; entry t is snapshot t.
+    ranges : mapping of str to range
+        Snapshots of ``train`` and ``val``.
+    template : EventReader
+        Of the training snapshots; `reader` gives copies of it.
+    seed : int, default 0
+        Of what is drawn.
+    device : device, default "cpu"
+        Where to compute; the events stay on the CPU.
+    settings : optional
+        What the entries of a table share.
+    directed : bool, default True
+        Whether events have a direction.
+    """
+
+    num_nodes: int
+    snapshots: Sequence[SnapshotEvents]
+    ranges: Mapping[str, range]
+    template: EventReader
+    seed: int = 0
+    device: torch.device | str = "cpu"
+    settings: Any = None
+    directed: bool = True
 
     @property
     def rate(self) -> float:
-        """Share of positives among the training events."""
-        return float(self.label[self.parts["train"]].double().mean())
+        """Share of positives among the labelled training events."""
+        label = torch.cat([self.snapshots[t].labelled().label for t in self.ranges["train"]])
+        return float(label.double().mean())
 
-    def replay(self, store: NeighborStore | None = None) -> Iterator[tuple[SnapshotEvents, EventCounts]]:
-        """Go through the snapshots; counts, and a store that is emptied at first, are as they were before each."""
-        counts = EventCounts(self.num_nodes)
-        if store is not None:
-            store.reset()
-        for events in self.snapshots:
-            yield events, counts
-            counts.observe(events.snapshot, events.src, events.dst, events.time)
-            if store is not None:
-                store.insert(events.snapshot, events.src, events.dst, edge_id=events.edge_id)
-
-    def node_feat(self, counts: EventCounts, snapshot: int, nodes: Tensor) -> Tensor:
-        """Return the counts of nodes at the beginning of a snapshot, standardised over the ends of training events."""
-        return standardised(counts.nodes(snapshot, nodes.cpu()), self._node_mean, self._node_deviation)
-
-    def own_feat(self, ids: Tensor) -> Tensor:
-        """Return the own features of events by edge id."""
-        assert self.edge_feat is not None
-        return self.edge_feat[ids.cpu()]
-
-
-def _own_features(data: TemporalGraph, train_rows: int) -> Tensor | None:
-    """Return the events' own features, without columns that are the same in all training events."""
-    if data.edge_feature_dim is None:
-        return None
-    feat = torch.cat([data.edge_features(t) for t in range(data.num_snapshots)])
-    train = feat[:train_rows]
-    varies = (train != train[:1]).any(0)
-    if not bool(varies.any()):
-        return None
-    mean, deviation = train.mean(0), train.std(0, correction=0).clamp(min=1e-6)
-    return standardised(feat[:, varies], mean[varies], deviation[varies])
-
-
-def _by_id(feat: Tensor, edge_id: Tensor) -> Tensor:
-    rows = feat.new_zeros(int(edge_id.max()) + 1, feat.shape[1])
-    rows[edge_id] = feat
-    return rows
+    def reader(self) -> EventReader:
+        """Return a reader that has observed nothing, for training and for a model to keep."""
+        return self.template.fresh()

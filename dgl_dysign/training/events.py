@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.evaluation.events import score_snapshot
 from dgl_dysign.evaluation.ranking import auc, average_precision
-from dgl_dysign.models.event_counts import EventCounts
-from dgl_dysign.models.event_inputs import EventInputs, SnapshotEvents
-from dgl_dysign.models.event_undergs import EventUnderGS
-from dgl_dysign.store import NeighborStore
-from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
+from dgl_dysign.models.event_inputs import EventView
+from dgl_dysign.models.event_scorer import EventScorer
+from dgl_dysign.training.late_snapshot import LateStep, SnapshotBatch, late_snapshot_step, snapshot_batches
 from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
 
 LOSSES = ("plain", "weighted")
@@ -53,11 +53,9 @@ class EventFitConfig(LoopConfig):
 
 
 def fit_events(
-    model: EventUnderGS,
-    store: NeighborStore,
-    inputs: EventInputs,
+    scorer: EventScorer,
+    view: EventView,
     config: EventFitConfig | None = None,
-    seed: int = 0,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> list[Figures]:
@@ -65,20 +63,16 @@ def fit_events(
 
     An epoch goes through the stream once: each training snapshot's labelled events are scored from the state before
     it, gradients of its batches accumulate, one step follows (`late_snapshot_step`), and the snapshot is taken in. The
-    validation snapshots follow in the same pass, without steps. Test snapshots are not read.
+    validation snapshots follow in the same pass, without steps.
 
     Parameters
     ----------
-    model : EventUnderGS
-        What is trained.
-    store : NeighborStore
-        Emptied at the beginning of each epoch.
-    inputs : EventInputs
-        The events.
+    scorer : EventScorer
+        Its model is trained; its state is emptied at the beginning of each epoch.
+    view : EventView
+        The events. Its seed is that of dropout; the random state of the caller is not touched.
     config : EventFitConfig, optional
         How.
-    seed : int, default 0
-        Of dropout; the random state of the caller is not touched.
     checkpoint : Path, optional
         File to write after every epoch, and to go on from where it is there.
     on_epoch : callable, optional
@@ -94,75 +88,46 @@ def fit_events(
     DataError
         If the checkpoint cannot be read, or is that of another training.
     """
-    config, device = config or EventFitConfig(), model.offset.device
-    steps = sum(bool((inputs.snapshots[t].label >= 0).any()) for t in inputs.ranges["train"])
-    reader = _Reader(model, store, inputs)
-    with seeded(seed, device):
-        identity = {"seed": seed, "events": len(inputs.parts["train"])}
-        loop = Loop(model, config, steps, device, identity, checkpoint)
-        return loop.run(lambda: _epoch(reader, config, loop), on_epoch, select=f"val_{config.select}")
+    config, device = config or EventFitConfig(), scorer.device
+    rows = [len(view.snapshots[t].labelled()) for t in view.ranges["train"]]
+    with seeded(view.seed, device):
+        identity = {"seed": view.seed, "events": sum(rows)}
+        loop = Loop(scorer.model, config, sum(map(bool, rows)), device, identity, checkpoint)
+        return loop.run(lambda: _epoch(scorer, view, config, loop), on_epoch, select=f"val_{config.select}")
 
 
-def score_events(model: EventUnderGS, store: NeighborStore, inputs: EventInputs) -> Tensor:
-    """Return the logits of all events, each from the state before its snapshot, ``(E,)``."""
-    reader = _Reader(model, store, inputs)
-    return torch.cat([reader.score(events, counts) for events, counts in inputs.replay(store)])
-
-
-@dataclass
-class _Reader:
-    """A model, and what it reads from the state before a snapshot."""
-
-    model: EventUnderGS
-    store: NeighborStore
-    inputs: EventInputs
-
-    def logits(self, events: SnapshotEvents, counts: EventCounts, places: Tensor) -> Tensor:
-        """Return the logits of some of a snapshot's events."""
-        model, inputs, t = self.model, self.inputs, events.snapshot
-        device, undergs = model.offset.device, model.undergs
-        return model(
-            self.store,
-            t,
-            events.src[places].to(device),
-            events.dst[places].to(device),
-            inputs.event_feat[events.first + places].to(device) if undergs.link_head.pair_feats else None,
-            (lambda nodes: inputs.node_feat(counts, t, nodes).to(device)) if undergs.node_feats else None,
-            (lambda ids: inputs.own_feat(ids).to(device)) if undergs.edge_feats else None,
-        )
-
-    @torch.no_grad()
-    def score(self, events: SnapshotEvents, counts: EventCounts) -> Tensor:
-        """Return the logits of all events of a snapshot, without dropout."""
-        self.model.eval()
-        return self.logits(events, counts, torch.arange(len(events))).cpu() if len(events) else torch.zeros(0)
-
-
-def _epoch(reader: _Reader, config: EventFitConfig, loop: Loop) -> Figures:
+def _epoch(scorer: EventScorer, view: EventView, config: EventFitConfig, loop: Loop) -> Figures:
     """Train on the training snapshots, score those for validation; return the mean loss and the validation's scores."""
-    inputs, rate, val = reader.inputs, reader.inputs.rate, reader.inputs.ranges["val"]
+    rate = view.rate
     weight = torch.tensor(1.0 if config.loss == "plain" else (1 - rate) / rate, device=loop.device)
-    total, rows, scores = 0.0, 0, torch.full((len(inputs.label),), torch.nan)
-    for events, counts in inputs.replay(reader.store):
-        if events.snapshot > val[-1]:
-            break
-        if events.snapshot in val:
-            scores[events.rows] = reader.score(events, counts)
-            continue
-        loop.model.train()
+    total, rows, scores = 0.0, 0, []
+    scorer.reset()
+    for t, events in enumerate(view.snapshots):
+        if t in view.ranges["val"]:
+            scores.append(score_snapshot("validation", scorer, events))
+        else:
+            step = _step(scorer, events.labelled(), config, loop, weight)
+            if step.rows:
+                loop.schedule.step()
+                total, rows = total + step.loss * step.rows, rows + step.rows
+        scorer.observe(events)
+    return {"loss": total / rows, **val_figures(view, torch.cat(scores))}
 
-        def loss_of(batch: SnapshotBatch, events: SnapshotEvents = events, counts: EventCounts = counts) -> Tensor:
-            (places,) = batch.tensors
-            target = events.label[places].to(loop.device).float()
-            logits = reader.logits(events, counts, places)
-            return functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight)
 
-        batches = snapshot_batches(events.snapshot, config.batch_size, (events.label >= 0).nonzero()[:, 0])
-        step = late_snapshot_step(loop.optimizer, batches, loss_of, max_grad_norm=5.0, model=loop.model)
-        if step.rows:
-            loop.schedule.step()
-            total, rows = total + step.loss * step.rows, rows + step.rows
-    positive = inputs.label[inputs.parts["val"]] == 1
-    scores = scores[inputs.parts["val"]]
-    parts = scores[positive], scores[~positive]
-    return {"loss": total / rows, "val_auc": auc(*parts), "val_ap": average_precision(*parts)}
+def _step(scorer: EventScorer, events: SnapshotEvents, config: EventFitConfig, loop: Loop, weight: Tensor) -> LateStep:
+    loop.model.train()
+
+    def loss_of(batch: SnapshotBatch) -> Tensor:
+        some = events.rows(*batch.tensors)
+        target = some.label.to(loop.device).float()
+        return functional.binary_cross_entropy_with_logits(scorer.logits(some), target, pos_weight=weight)
+
+    batches = snapshot_batches(events.snapshot, config.batch_size, torch.arange(len(events)))
+    return late_snapshot_step(loop.optimizer, batches, loss_of, max_grad_norm=5.0, model=loop.model)
+
+
+def val_figures(view: EventView, scores: Tensor) -> Figures:
+    """Return ``val_auc`` and ``val_ap`` of the scores of all events of the validation snapshots, ``(E,)``."""
+    label = torch.cat([view.snapshots[t].label for t in view.ranges["val"]])
+    parts = scores[label == 1], scores[label == 0]
+    return {"val_auc": auc(*parts), "val_ap": average_precision(*parts)}

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from dgl_dysign.data import TemporalGraph, stratified_split
-from dgl_dysign.evaluation import f1_scores
+from dgl_dysign.evaluation import evaluate_events, f1_scores
 from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.models import DySIGN, EventUnderGS, LinkScorer
+from dgl_dysign.models.event_scorer import EventScorer
 from dgl_dysign.models.predict import predict, predict_links
-from dgl_dysign.training.events import score_events
 from tests.examples.runs import load, units
 from tests.generated import generated, generated_links
 from tests.training.event_cases import stream, write
@@ -76,6 +76,7 @@ def test_networks_for_labels_of_events_score_what_the_run_scored(tmp_path):
     task = EventTask(data)
     for key in keys:
         model = EventUnderGS.from_pretrained(tmp_path / "models" / key, data)
-        found = score_events(model, model.undergs.store(num_hops=2), task)
+        scorer = EventScorer(model, model.undergs.store(num_hops=2), task.view().reader())
+        found = evaluate_events(scorer, task.snapshots)
         recorded = np.load(tmp_path / "run" / "checkpoints" / f"{key}.scores.npy")
         assert np.array_equal(found[task.parts["test"]].numpy(), recorded)

@@ -197,7 +197,7 @@ def test_links_leave_their_scorer_empty(links, row):
 def test_events_are_called_positive_by_two_rules(tmp_path):
     settings = EventSettings(hidden=4, num_neighbors=3)
     task = EventTask(write(tmp_path / "events", stream()), settings=settings)
-    knows_all = Outcome(task.label.float(), model=make_undergs(task, settings, 0, counts=False)[0])
+    knows_all = Outcome(task.label.float(), model=make_undergs(task.view(), counts=False))
     found = event_diagnostics(task, knows_all)
     test = task.label[task.parts["test"]]
     no, yes = int((test == 0).sum()), int((test == 1).sum())

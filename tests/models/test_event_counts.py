@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dgl_dysign.data.snapshot_events import snapshot_time
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.models.event_counts import HALF_LIVES, EventCounts, snapshot_time
+from dgl_dysign.models.event_counts import HALF_LIVES, EventCounts
 
 NODES = 5
 EVENT = st.tuples(st.integers(0, 4), st.integers(0, NODES - 1), st.integers(0, NODES - 1), st.integers(0, 7))

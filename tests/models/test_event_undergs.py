@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.experiments.event_entries import EventSettings, make_undergs
-from dgl_dysign.experiments.event_task import EventTask
+from dgl_dysign.evaluation import evaluate_events
+from dgl_dysign.experiments.event_entries import make_undergs
+from dgl_dysign.experiments.event_task import EventSettings, EventTask
 from dgl_dysign.models import EventUnderGS, NodeInputs
+from dgl_dysign.models.event_scorer import EventScorer
 from dgl_dysign.nn.influence_conv import AGGREGATORS
-from dgl_dysign.training.events import EventFitConfig, fit_events, score_events
+from dgl_dysign.training.events import EventFitConfig, fit_events
 from tests.models.pretrained_cases import drawn
 from tests.training.event_cases import ITEMS, USERS, stream, write
 
@@ -80,26 +82,25 @@ def test_a_saved_model_gives_the_same_bits(aggregator, dtype, tmp_path):
 
 
 def trained(data):
-    """Return a task and a model that was trained on it for an epoch."""
-    task, settings = EventTask(data), EventSettings(hidden=8, num_neighbors=4)
-    model, store = make_undergs(task, settings, seed=0)
-    fit_events(model, store, task, EventFitConfig(epochs=1), 0, None)
-    return task, model
+    """Return a task and a scorer that was trained on it for an epoch."""
+    task = EventTask(data, settings=EventSettings(hidden=8, num_neighbors=4))
+    scorer = make_undergs(task.view())
+    fit_events(scorer, task.view(), EventFitConfig(epochs=1))
+    return task, scorer
 
 
 def test_a_trained_model_scores_all_events_as_before(tmp_path):
-    task, model = trained(data := write(tmp_path / "data", stream()))
-    folder = model.save_pretrained(tmp_path / "model", data)
-    again = EventUnderGS.from_pretrained(folder, data)
-    assert torch.equal(
-        score_events(again, again.undergs.store(), task), score_events(model, model.undergs.store(), task)
-    )
+    task, scorer = trained(data := write(tmp_path / "data", stream()))
+    folder = scorer.model.save_pretrained(tmp_path / "model", data)
+    model = EventUnderGS.from_pretrained(folder, data)
+    again = EventScorer(model, model.undergs.store(), task.view().reader())
+    assert torch.equal(evaluate_events(again, task.snapshots), evaluate_events(scorer, task.snapshots))
 
 
 def test_nodes_are_known_again_by_their_raw_ids(tmp_path):
     names = [f"n{node}" for node in range(USERS + ITEMS)]
     data = write(tmp_path / "data", stream(), raw_ids=names)
-    _, model = trained(data)
+    model = trained(data)[1].model
     folder = model.save_pretrained(tmp_path / "model", data)
     order = [*range(1, USERS), 0, *range(USERS, USERS + ITEMS)]  # the number that each node has now
     turned = write(tmp_path / "turned", stream(), raw_ids=[names[order.index(node)] for node in range(len(names))])
@@ -108,7 +109,7 @@ def test_nodes_are_known_again_by_their_raw_ids(tmp_path):
 
 
 def test_other_data_and_inputs_are_refused(tmp_path):
-    _, model = trained(data := write(tmp_path / "data", stream()))
+    model = trained(data := write(tmp_path / "data", stream()))[1].model
     folder = model.save_pretrained(tmp_path / "model", data)
     for change in ({"dataset": "other"}, {"class_names": ["no", "yes"]}, {"directed": True}):
         with pytest.raises(DataError, match=f"found {next(iter(change))} = .*the model was trained on"):

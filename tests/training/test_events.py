@@ -7,11 +7,11 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.evaluation import auc
+from dgl_dysign.evaluation import auc, evaluate_events
 from dgl_dysign.evaluation.ranking import average_precision
-from dgl_dysign.experiments.event_entries import EventSettings, make_undergs
-from dgl_dysign.experiments.event_task import EventTask
-from dgl_dysign.training.events import EventFitConfig, fit_events, score_events
+from dgl_dysign.experiments.event_entries import make_undergs
+from dgl_dysign.experiments.event_task import EventSettings, EventTask
+from dgl_dysign.training.events import EventFitConfig, fit_events
 from tests.training.event_cases import stream, write
 
 SMALL = EventSettings(hidden=8, num_neighbors=4)
@@ -24,19 +24,20 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    return EventTask(write(tmp_path_factory.mktemp("fit") / "data", stream(each=30)))
+    return EventTask(write(tmp_path_factory.mktemp("fit") / "data", stream(each=30)), settings=SMALL)
 
 
 def fitted(task, config=CONFIG, seed=0, **options):
-    model, store = make_undergs(task, SMALL, seed)
-    return model, store, fit_events(model, store, task, config, seed, **options)
+    view = task.with_seed(seed).view()
+    scorer = make_undergs(view)
+    return scorer, fit_events(scorer, view, config, **options)
 
 
 @pytest.fixture(scope="module")
 def whole(task):
     """Return the scores of all events, and the history, by the score that chooses the epoch."""
     trained = {select: fitted(task, replace(CONFIG, select=select)) for select in ("auc", "ap")}
-    return {select: (score_events(model, store, task), history) for select, (model, store, history) in trained.items()}
+    return {select: (evaluate_events(scorer, task.snapshots), history) for select, (scorer, history) in trained.items()}
 
 
 def without_seconds(history):
@@ -44,10 +45,10 @@ def without_seconds(history):
 
 
 def test_it_learns_what_was_planted(task):
-    model, store, history = fitted(task, replace(CONFIG, epochs=5, select="auc"))
+    scorer, history = fitted(task, replace(CONFIG, epochs=5, select="auc"))
     assert [record["epoch"] for record in history] == list(range(5))
     assert history[-1]["loss"] < history[0]["loss"]
-    scores, rows = score_events(model, store, task), task.parts["test"]
+    scores, rows = evaluate_events(scorer, task.snapshots), task.parts["test"]
     positive = task.label[rows] == 1
     assert auc(scores[rows][positive], scores[rows][~positive]) > 0.75
 
@@ -55,18 +56,18 @@ def test_it_learns_what_was_planted(task):
 def test_one_step_a_snapshot_however_it_is_cut(task):
     steps = []
     counting = register_optimizer_step_post_hook(lambda *_: steps.append(0))
-    settings = replace(SMALL, dropout=0.0)
+    view = task.with_settings(replace(SMALL, dropout=0.0)).view()
     found = []
     for size in (4096, 7):
-        model, store = make_undergs(task, settings, 0)
-        model.undergs.inputs.dropout = 0.0  # without draws, batches are of no account
-        for module in model.modules():
+        scorer = make_undergs(view)
+        scorer.model.undergs.inputs.dropout = 0.0  # without draws, batches are of no account
+        for module in scorer.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
             if hasattr(module, "filter_ratio"):
                 module.filter_ratio = 0.0
-        fit_events(model, store, task, replace(CONFIG, epochs=1, batch_size=size), 0)
-        found.append(score_events(model, store, task))
+        fit_events(scorer, view, replace(CONFIG, epochs=1, batch_size=size))
+        found.append(evaluate_events(scorer, task.snapshots))
     counting.remove()
     assert len(steps) == 2 * len(task.ranges["train"])
     assert torch.allclose(*found, atol=1e-3)
@@ -83,16 +84,16 @@ def test_the_best_epoch_is_kept(task, whole):
 
 def test_neither_test_labels_nor_random_numbers_of_the_caller_matter_but_the_seed_does(task, whole, tmp_path):
     turned = [(*e[:5], 1 - e[5] if e[0] in task.ranges["test"] else e[5], e[6]) for e in stream(each=30)]
-    other = EventTask(write(tmp_path / "data", turned))
+    other = EventTask(write(tmp_path / "data", turned), settings=SMALL)
     scores, history = whole["ap"]
     torch.rand(3)
     state = torch.get_rng_state()
-    model, store, other_history = fitted(other)
+    scorer, other_history = fitted(other)
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(score_events(model, store, other), scores)
+    assert torch.equal(evaluate_events(scorer, other.snapshots), scores)
     assert without_seconds(other_history) == without_seconds(history)
-    model, store, _ = fitted(task, seed=1)
-    assert not torch.equal(score_events(model, store, task), scores)
+    scorer, _ = fitted(task, seed=1)
+    assert not torch.equal(evaluate_events(scorer, task.snapshots), scores)
 
 
 def test_a_killed_training_goes_on_to_the_last_bit(task, whole, tmp_path):
@@ -104,17 +105,17 @@ def test_a_killed_training_goes_on_to_the_last_bit(task, whole, tmp_path):
     with pytest.raises(Killed):
         fitted(task, checkpoint=path, on_epoch=kill)
     seen = []
-    model, store, resumed = fitted(task, checkpoint=path, on_epoch=lambda record: seen.append(record["epoch"]))
+    scorer, resumed = fitted(task, checkpoint=path, on_epoch=lambda record: seen.append(record["epoch"]))
     assert seen == [2]
     assert without_seconds(resumed) == without_seconds(whole["ap"][1])
-    assert torch.equal(score_events(model, store, task), whole["ap"][0])
+    assert torch.equal(evaluate_events(scorer, task.snapshots), whole["ap"][0])
     with pytest.raises(DataError, match="delete it to train anew"):
         fitted(task, replace(CONFIG, lr=1.0), checkpoint=path)
 
 
 def test_weighted_positives_raise_the_scores(task, whole):
-    model, store, _ = fitted(task, replace(CONFIG, select="auc", loss="weighted"))
-    assert score_events(model, store, task).mean() > whole["auc"][0].mean()
+    scorer, _ = fitted(task, replace(CONFIG, select="auc", loss="weighted"))
+    assert evaluate_events(scorer, task.snapshots).mean() > whole["auc"][0].mean()
 
 
 @pytest.mark.parametrize("change", [{"epochs": 0}, {"batch_size": 0}, {"loss": "focal"}, {"select": "loss"}])
