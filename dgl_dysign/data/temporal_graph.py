@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -17,6 +18,19 @@ from dgl_dysign.data import schema
 from dgl_dysign.data.edge_reader import EdgeReader
 from dgl_dysign.data.feature_cache import load_features
 from dgl_dysign.errors import ConfigError, DataError
+
+
+@dataclass
+class Horizon:
+    """How far `TemporalGraph.until` lets data be read.
+
+    Parameters
+    ----------
+    num_snapshots : int
+        Snapshots that exist so far.
+    """
+
+    num_snapshots: int
 
 
 class TemporalGraph:
@@ -55,11 +69,15 @@ class TemporalGraph:
     _manifest: dict[str, Any]
     _rows: EdgeReader
     _pairs: dict[bool, PairIndex]
+    _horizon: Horizon
+    _limits: tuple[str, ...]  # names of what is less than in the folder
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         # Absolute, so that a later change of the working directory, or a worker process, finds the same folder.
         home, manifest = Path(folder).absolute(), schema.read_manifest(folder)
+        horizon = Horizon(int(manifest["num_snapshots"]))
         vars(self).update(_folder=home, _manifest=manifest, _rows=EdgeReader(home, manifest), _pairs={})
+        vars(self).update(_horizon=horizon, _limits=())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> TemporalGraph:
@@ -69,8 +87,45 @@ class TemporalGraph:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"TemporalGraph is immutable: cannot set {name!r}; prepare another folder instead")
 
-    def __reduce__(self) -> tuple[type[TemporalGraph], tuple[Path]]:
-        return TemporalGraph, (self._folder,)  # workers open the folder themselves instead of copying what was read
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Workers open the folder themselves instead of copying what was read.
+        return _opened, (self._folder, {name: vars(self)[name] for name in self._limits})
+
+    def with_labels(self, labels: torch.Tensor) -> TemporalGraph:
+        """Return the data with other labels of nodes ``(num_nodes,)``, and with none of events.
+
+        Examples
+        --------
+        >>> data = TemporalGraph.load(prepared)
+        >>> hidden = data.with_labels(torch.full((100,), -1))
+        >>> bool((hidden.labels == data.labels).any()), hidden.features(3).equal(data.features(3))
+        (False, True)
+        """
+        return self._limited(_labels=labels.cpu().clone())
+
+    def until(self, horizon: Horizon) -> TemporalGraph:
+        """Return the data up to a moment that its owner moves on: later snapshots do not exist yet.
+
+        Examples
+        --------
+        >>> horizon = Horizon(3)
+        >>> past = TemporalGraph.load(prepared).until(horizon)
+        >>> past.num_snapshots, past.features(2).shape
+        (3, torch.Size([100, 7]))
+        >>> past.features(3)
+        Traceback (most recent call last):
+            ...
+        dgl_dysign.errors.ConfigError: snapshot 3 does not exist: expected 0 to 2
+        >>> horizon.num_snapshots = 4
+        >>> past.features(3).shape
+        torch.Size([100, 7])
+        """
+        return self._limited(_horizon=horizon)
+
+    def _limited(self, **limits: Any) -> TemporalGraph:
+        other = object.__new__(TemporalGraph)
+        vars(other).update({**vars(self), **limits, "_limits": (*self._limits, *limits)})
+        return other
 
     def __repr__(self) -> str:
         names = ("num_nodes", "num_edges", "num_snapshots", "num_classes", "feature_dim", "directed")
@@ -99,7 +154,7 @@ class TemporalGraph:
     @property
     def num_snapshots(self) -> int:
         """Number of snapshots, empty ones included."""
-        return int(self._manifest["num_snapshots"])
+        return self._horizon.num_snapshots
 
     @property
     def num_classes(self) -> int:
@@ -145,8 +200,9 @@ class TemporalGraph:
 
     @cached_property
     def _first_snapshot(self) -> torch.Tensor:
-        first = torch.from_numpy(self._rows.by_node("nodes", "first_snapshot", self.num_snapshots, least=-1))
-        return torch.where(first < 0, self.num_snapshots, first)
+        never = int(self._manifest["num_snapshots"])
+        first = torch.from_numpy(self._rows.by_node("nodes", "first_snapshot", never, least=-1))
+        return torch.where(first < 0, never, first)
 
     def _check_snapshot(self, snapshot: int) -> int:
         if not 0 <= snapshot < self.num_snapshots:
@@ -239,6 +295,8 @@ class TemporalGraph:
             If the folder's labels are not those of events.
         """
         snapshot = self._check_snapshot(snapshot)
+        if "_labels" in self._limits:
+            raise ConfigError("labels of events were left out: this is a view, which an entry is fitted to")
         if self._manifest["labels"] != "event":
             kind = self._manifest["labels"] or "no"
             raise DataError(f"{self._folder}: found {kind} labels, expected labels of events; see TemporalGraph.labels")
@@ -339,6 +397,11 @@ class TemporalGraph:
             raise DataError(f"{self._folder}: found no features; prepare it again with dysign-prep ... --features KIND")
         digest = self._manifest["files"].get(f"{schema.feature_name(snapshot)}.parquet", "")
         return torch.from_numpy(load_features(self._folder, snapshot, (self.num_nodes, self.feature_dim), digest))
+
+
+def _opened(folder: Path, limits: dict[str, Any]) -> TemporalGraph:
+    """Open a folder under limits, for pickle."""
+    return TemporalGraph(folder)._limited(**limits)
 
 
 def _add_identity(

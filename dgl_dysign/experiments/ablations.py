@@ -20,7 +20,7 @@ from dgl_dysign.evaluation import NegativeSampler, f1_scores, mean_std
 from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.link_entries import fit_undergs
-from dgl_dysign.experiments.link_task import SCORES, LinkSettings, LinkTask
+from dgl_dysign.experiments.link_task import SCORES, LinkSettings, LinkTask, LinkView
 from dgl_dysign.experiments.node_entries import dysign
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.record import Scoring, UnitRecord, read_units
@@ -354,7 +354,7 @@ class _Gradient(torch.optim.Optimizer):
         self.gradient = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
 
 
-def measure_pipeline(task: LinkTask, batch_size: int | None, **_: Any) -> Outcome:
+def measure_pipeline(view: LinkView, batch_size: int | None, **_: Any) -> Outcome:
     """Train for an epoch in batches of a size (None: each snapshot at once); return time, memory and the gradient.
 
     ``cpu_seconds_epoch`` is of the steps alone, features of pairs being known. Of the training snapshot with most
@@ -362,9 +362,9 @@ def measure_pipeline(task: LinkTask, batch_size: int | None, **_: Any) -> Outcom
     not depend on what ran before), and ``gradient_difference``, the largest difference from the gradient of the whole
     snapshot, relative to its largest entry.
     """
-    scorer = task.scorer()
+    scorer = view.scorer()
     model, largest = scorer.model, (0, -1)  # most rows, and where
-    optimizer = torch.optim.AdamW(model.parameters(), task.settings.training.lr)
+    optimizer = torch.optim.AdamW(model.parameters(), view.settings.training.lr)
 
     def loss(batch: SnapshotBatch) -> Tensor:
         return link_loss(scorer.logits(batch.snapshot, *batch.tensors), model.loss)
@@ -372,7 +372,7 @@ def measure_pipeline(task: LinkTask, batch_size: int | None, **_: Any) -> Outcom
     compared: dict[str, float] = {}
     for measured in (False, True):  # features of pairs are computed in the first pass
         seconds = 0.0
-        for snapshot, src, dst in training_queries(task, scorer):
+        for snapshot, src, dst in training_queries(view, scorer):
             batches = snapshot_batches(snapshot, batch_size or len(src), src, dst)
             largest = max(largest, (len(src), snapshot))
             if measured and snapshot == largest[1]:
@@ -384,11 +384,11 @@ def measure_pipeline(task: LinkTask, batch_size: int | None, **_: Any) -> Outcom
     return Outcome(figures={"cpu_seconds_epoch": seconds, **compared})
 
 
-def training_queries(task: LinkTask, scorer: LinkScorer) -> Iterator[tuple[int, Tensor, Tensor]]:
+def training_queries(view: LinkView, scorer: LinkScorer) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield the warm edges of each training snapshot beside their negatives; the scorer knows what was before."""
-    sampler = NegativeSampler(task.data.num_nodes, task.settings.training.num_negatives, seed=task.seed)
+    sampler = NegativeSampler(view.data.num_nodes, view.settings.training.num_negatives, seed=view.seed)
     scorer.reset()
-    for edges in task.edges[: task.split[0].stop]:
+    for edges in view.edges[: view.split[0].stop]:
         queries = sampler.draw(edges)
         if bool(queries.warm.any()):
             yield edges.snapshot, queries.src[queries.warm], queries.dst[queries.warm]

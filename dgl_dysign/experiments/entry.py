@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -37,9 +37,11 @@ class Outcome:
     ----------
     prediction : Tensor, optional
         Of nodes the probabilities of classes ``(N, C)``, of events the scores ``(E,)``, the higher the likelier
-        positive; of links None: the model is asked.
+        positive. Default: the model is asked.
     history : list of dict
-        Records of epochs.
+        Records of epochs; default: what ``on_epoch`` was told.
+    variants : dict of str to Tensor
+        Further predictions of nodes, whose figures on test are recorded with the key at the end of their names.
     figures : dict
         Further figures on test.
     extra : dict
@@ -53,6 +55,7 @@ class Outcome:
     prediction: Tensor | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
+    variants: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     model: Any = None
     entry: str = ""
@@ -63,6 +66,13 @@ class Outcome:
         if self.prediction is None:
             raise ConfigError("expected an entry that predicts, but its outcome has no prediction")
         return self.prediction
+
+    def check_model(self, *methods: str) -> None:
+        """Raise ``DataError``, which names the row, unless the model has some methods."""
+        for method in methods:
+            if not callable(getattr(self.model, method, None)):
+                kind = type(self.model).__name__
+                raise DataError(f"row {self.entry!r}: its model, of the class {kind}, has no method {method}")
 
 
 @dataclass(frozen=True)
@@ -139,9 +149,10 @@ class Entry:
         try:
             yield
         except Exception as error:
-            if self.source is None:
+            trace = own_traceback(error)
+            if self.source is None or (isinstance(error, DGLDySignError) and not trace):
                 raise
-            raise EntryError(f"row {self.name!r}: {_reason(error)}", own_traceback(error)) from error
+            raise EntryError(f"row {self.name!r}: {_reason(error)}", trace) from error
 
 
 class NodeEntry(Protocol):
@@ -203,12 +214,12 @@ def source_of(name: str, defined_by: Any, arguments: Mapping[str, Any] | None = 
 
 
 def own_traceback(error: BaseException) -> str:
-    """Return the traceback of an error from the first frame that is neither this package's nor the import system's."""
+    """Return the traceback of an error from the first frame that is neither ours nor the import system's, or ""."""
     ours = (str(Path(__file__).parents[1]), "<frozen importlib", str(Path(importlib.__file__).parent))
     trace = traceback.TracebackException.from_exception(error)
     while trace.stack and trace.stack[0].filename.startswith(ours):
         del trace.stack[0]
-    return "".join(trace.format(chain=False))
+    return "".join(trace.format(chain=False)) if trace.stack or isinstance(error, SyntaxError) else ""
 
 
 def _reason(error: Exception) -> str:
@@ -256,21 +267,40 @@ class Shared(Generic[T]):
         self._value = None
 
 
-class Task:
-    """Data, a split of it and a seed: what entries are fitted to and scored on.
-
-    Tasks do not change: ``with_seed`` and the like return another one that shares what does not depend on the change.
-    """
-
-    seed = 0
+class _Fixed:
+    """What does not change: ``with_seed`` and the like return another one that shares what does not depend on it."""
 
     def _with(self: T, **changes: Any) -> T:
         other = copy.copy(self)
         vars(other).update(changes)
         return other
 
+
+class NotInView(ConfigError, AttributeError):
+    """A view has no such attribute."""
+
+
+class View(_Fixed):
+    """What an entry is fitted to: data, a seed, and nothing of what the entry is tested on."""
+
+    seed = 0
+
+    if not TYPE_CHECKING:  # else any name would do
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            names = sorted(known for known in {*vars(self), *dir(type(self))} if not known.startswith("_"))
+            raise NotInView(f"{name!r} is not in a view: nothing that is tested is, but {', '.join(names)}")
+
+
+class Task(_Fixed):
+    """Data, a split of it and a seed: what entries are scored on, and what a view is a part of."""
+
+    seed = 0
+
     def view(self: T) -> Any:
-        """Return what entries are given to be fitted to: of what they are tested on nothing is in it."""
+        """Return what entries are given to be fitted to, a `View`."""
         return self
 
     def score(self, outcome: Outcome) -> Sequence[Scoring]:

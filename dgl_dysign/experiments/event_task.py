@@ -139,7 +139,8 @@ class EventTask(Task):
 
     def score(self, outcome: Outcome) -> list[Scoring]:
         """Score all events with an outcome's model, keep that as its prediction, and return its figures."""
-        scores = outcome.prediction = evaluate_events(outcome.model, self.snapshots)
+        outcome.check_model("reset", "observe", "score")
+        scores = outcome.prediction = evaluate_events(outcome.model, self.snapshots, outcome.entry)
         return [Scoring(event_scores(self, scores, "test"), event_scores(self, scores, "val"))]
 
     def arrays(self, outcome: Outcome) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any
 from dgl_dysign.baselines import CountLinks, link_reference_models
 from dgl_dysign.experiments.diagnostics import link_diagnostics
 from dgl_dysign.experiments.entry import Entry, Outcome, by_name
-from dgl_dysign.experiments.link_task import AGGREGATORS, LinkSettings, LinkTask
+from dgl_dysign.experiments.link_task import AGGREGATORS, LinkSettings, LinkTask, LinkView
 from dgl_dysign.models import LinkScorer
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training.count_fit import fit_counts
@@ -23,24 +23,24 @@ USUAL = ("undergs-paper", "undergs-no-counts", "undergs")
 Change = Callable[[LinkSettings], LinkSettings]
 
 
-def fit_undergs(task: LinkTask, change: Change | None = None, **run: Any) -> Outcome:
-    """Train UnderGS under the settings of the task, or under a change of them."""
-    task = task if change is None else task.with_settings(change(task.settings))
-    scorer, training = task.scorer(), task.settings.training
-    if task.settings.families:  # a part of what the task keeps is not kept again
+def fit_undergs(view: LinkView, change: Change | None = None, **run: Any) -> Outcome:
+    """Train UnderGS under the settings of the view, or under a change of them."""
+    view = view if change is None else view.with_settings(change(view.settings))
+    scorer, training = view.scorer(), view.settings.training
+    if view.settings.families:  # a part of what the view keeps is not kept again
         training = replace(training, cache_bytes=0)
-    return Outcome(history=fit_links(task.edges, scorer, task.split, training, task.seed, **run), model=scorer)
+    return Outcome(history=fit_links(view.edges, scorer, view.split, training, view.seed, **run), model=scorer)
 
 
-def fit_reference(task: LinkTask, name: str, **_: Any) -> Outcome:
+def fit_reference(view: LinkView, name: str, **_: Any) -> Outcome:
     """Return one of `dgl_dysign.baselines.link_reference_models`."""
-    return Outcome(model=link_reference_models(task.data.num_nodes, task.seed)[name])
+    return Outcome(model=link_reference_models(view.data.num_nodes, view.seed)[name])
 
 
-def fit_counting(task: LinkTask, kind: str, all_columns: bool = False, **_: Any) -> Outcome:
+def fit_counting(view: LinkView, kind: str, all_columns: bool = False, **_: Any) -> Outcome:
     """Train a classifier on counts, or on all features of pairs."""
-    model = CountLinks(task.features, kind, task.features.names if all_columns else None, task.seed)
-    fit_counts(task.edges, model, task.data.num_nodes, task.split[0], task.settings.training, task.seed)
+    model = CountLinks(view.features, kind, view.features.names if all_columns else None, view.seed)
+    fit_counts(view.edges, model, view.data.num_nodes, view.split[0], view.settings.training, view.seed)
     return Outcome(model=model)
 
 
@@ -55,8 +55,8 @@ def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
 def undergs_entry(name: str, change: Change | None = None, **more: Any) -> Entry:
     """Return UnderGS under a change of the table's settings as an entry."""
 
-    def check(task: LinkTask) -> object:
-        return (task if change is None else task.with_settings(change(task.settings))).scorer()
+    def check(view: LinkView) -> object:
+        return (view if change is None else view.with_settings(change(view.settings))).scorer()
 
     fit = partial(fit_undergs, change=change)
     return Entry(name, fit, learns=True, check=check, save=save_scorer, diagnose=link_diagnostics, **more)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
 from dgl_dysign._moved import moved_name
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
+from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import LinkModel, LinkScores, NegativeSampler, evaluate_links, split_snapshots
 from dgl_dysign.evaluation.link_scores import FIGURES
-from dgl_dysign.experiments.entry import Outcome, Shared, Task
+from dgl_dysign.experiments.entry import Outcome, Shared, Task, View
 from dgl_dysign.experiments.link_variants import CountsOnly, RecentStore, SomeFeatures
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import LinkScorer, SpikingUnderGS, UnderGS
@@ -29,6 +30,7 @@ from dgl_dysign.training.live_update import LiveLinkScorer
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
+T = TypeVar("T", bound="LinkView")
 AGGREGATORS = ("gcn", "sage", "gat", "gin", "mixer")
 SCORES = (*FIGURES, "mrr_pooled")
 
@@ -109,8 +111,8 @@ class LinkSettings:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-class LinkTask(Task):
-    """Links of one data set with a seed; all entries are asked the same queries for a seed.
+class LinkView(View):
+    """Links of one data set up to the end of validation: what an entry of a table about links is fitted to.
 
     Parameters
     ----------
@@ -120,43 +122,26 @@ class LinkTask(Task):
         What the entries share.
     device : str, default "cpu"
         Of the models and their stores.
-    protocol : str, default "honest"
-        One of `dgl_dysign.evaluation.link_scores.PROTOCOLS`.
-    historical : sequence of float, default (0.0,)
-        Shares of negatives that are past destinations of the source; outcomes are scored for each.
 
     Attributes
     ----------
+    data : TemporalGraph
+        It ends with validation, too; while a model is scored, it grows by the snapshots that the model has observed.
     split : tuple of range
-        Training, validation and test snapshots.
+        Training and validation snapshots.
+    seed : int
+        Of everything drawn.
     """
 
-    def __init__(
-        self,
-        data: TemporalGraph,
-        settings: LinkSettings,
-        device: str = "cpu",
-        protocol: str = "honest",
-        historical: Sequence[float] = (0.0,),
-    ) -> None:
+    def __init__(self, data: TemporalGraph, settings: LinkSettings, device: str = "cpu") -> None:
         self.data, self.settings, self.device = data, settings, device
-        self.protocol, self.historical = protocol, tuple(historical)
-        self.split = split_snapshots(data.num_snapshots)
+        self.split: tuple[range, ...] = split_snapshots(data.num_snapshots)
         self._edges = Shared(self._read_edges)
         self._features = Shared(self._new_features)
 
-    def with_seed(self, seed: int) -> LinkTask:
-        """Return the task with the seed of weights, dropout and negatives; its entries share features of pairs."""
-        return self._with(seed=seed, _features=Shared(self._new_features))
-
-    def with_settings(self, settings: LinkSettings) -> LinkTask:
-        """Return the task under other settings."""
+    def with_settings(self: T, settings: LinkSettings) -> T:
+        """Return the view under other settings."""
         return self._with(settings=settings)
-
-    def release(self) -> None:
-        """Drop edges and features of pairs."""
-        self._edges.release()
-        self._features.release()
 
     @property
     def features(self) -> CachedFeatures:
@@ -173,15 +158,6 @@ class LinkTask(Task):
 
     def _read_edges(self) -> Sequence[SnapshotEdges]:
         return [snapshot_edges(self.data, t) for t in range(self.data.num_snapshots)]
-
-    def begin_unit(self) -> None:
-        """Begin to count `borrowed_seconds`."""
-        self.features.new_user()
-
-    @property
-    def borrowed_seconds(self) -> float:
-        """CPU seconds of features that an earlier entry computed."""
-        return self.features.saved_seconds
 
     def scorer(self) -> LinkScorer:
         """Return the scorer of the settings, with weights as the seed draws them."""
@@ -220,8 +196,65 @@ class LinkTask(Task):
             return None if s.preset == "paper" else self.features
         return SomeFeatures(self.features, s.families) if s.families else None
 
-    def evaluate(self, model: LinkModel, historical: float = 0.0) -> LinkScores:
-        """Score a model on validation and test snapshots."""
+
+class LinkTask(LinkView, Task):
+    """Links of one data set with a seed; all entries are asked the same queries for a seed.
+
+    Parameters
+    ----------
+    data, settings, device
+        As for `LinkView`.
+    protocol : str, default "honest"
+        One of `dgl_dysign.evaluation.link_scores.PROTOCOLS`.
+    historical : sequence of float, default (0.0,)
+        Shares of negatives that are past destinations of the source; outcomes are scored for each.
+
+    Attributes
+    ----------
+    split : tuple of range
+        Training, validation and test snapshots.
+    """
+
+    def __init__(
+        self,
+        data: TemporalGraph,
+        settings: LinkSettings,
+        device: str = "cpu",
+        protocol: str = "honest",
+        historical: Sequence[float] = (0.0,),
+    ) -> None:
+        super().__init__(data, settings, device)
+        self.protocol, self.historical = protocol, tuple(historical)
+        self._horizon = Horizon(self.split[1].stop)
+
+    def with_seed(self, seed: int) -> LinkTask:
+        """Return the task with the seed of weights, dropout and negatives; its entries share features of pairs."""
+        return self._with(seed=seed, _features=Shared(self._new_features))
+
+    def release(self) -> None:
+        """Drop edges and features of pairs."""
+        self._edges.release()
+        self._features.release()
+
+    def view(self) -> LinkView:
+        """Return what entries are fitted to; it shares features of pairs."""
+        view = object.__new__(LinkView)
+        shared = {name: vars(self)[name] for name in ("settings", "device", "_features")}
+        vars(view).update(shared, seed=self.seed, split=self.split[:2], data=self.data.until(self._horizon))
+        vars(view)["_edges"] = Shared(lambda: self.edges[: self.split[1].stop])
+        return view
+
+    def begin_unit(self) -> None:
+        """Begin to count `borrowed_seconds`."""
+        self.features.new_user()
+
+    @property
+    def borrowed_seconds(self) -> float:
+        """CPU seconds of features that an earlier entry computed."""
+        return self.features.saved_seconds
+
+    def evaluate(self, model: LinkModel, historical: float = 0.0, name: str = "") -> LinkScores:
+        """Score a model, which errors call by a name, on validation and test snapshots."""
         if self.protocol == "live-update" and isinstance(model, TrainableScorer) and not hasattr(model, "update"):
             model = LiveLinkScorer(model, self.settings.training, self.seed)
         if self.protocol == "undergs-released" and getattr(model, "features", None) is not None:
@@ -230,13 +263,28 @@ class LinkTask(Task):
             model = distributed.DividedScorer(model)
         s, snapshots = self.settings, range(self.split[1][0], self.split[2][-1] + 1)
         sampler = NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)
-        return evaluate_links(self.edges, {"": model}, snapshots, sampler, self.protocol)[""]
+        first = self._horizon.num_snapshots
+
+        def observed(snapshots: int, _: int) -> None:
+            self._horizon.num_snapshots = max(first, snapshots)
+
+        try:
+            return evaluate_links(self.edges, {name: model}, snapshots, sampler, self.protocol, observed)[name]
+        finally:
+            self._horizon.num_snapshots = first
 
     def score(self, outcome: Outcome) -> list[Scoring]:
-        """Return figures in %, for each share of historical negatives."""
+        """Return figures in %, for each share of historical negatives.
+
+        Raises
+        ------
+        DataError
+            If the model is no `dgl_dysign.evaluation.LinkModel`, or its scores have the wrong shape or are NaN.
+        """
+        outcome.check_model("reset", "observe", "score")
         scorings = []
         for share in self.historical:
-            scores = self.evaluate(outcome.model, share)
+            scores = self.evaluate(outcome.model, share, outcome.entry)
             (val, val_mrr), (test, mrr) = (_figures(scores, part) for part in self.split[1:])
             over_time = {"val": val_mrr, "test": mrr}
             scorings.append(Scoring(test, val, {"historical": share}, scores.protocol, over_time))

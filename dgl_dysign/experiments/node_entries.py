@@ -19,7 +19,7 @@ from dgl_dysign.data.row_store import IN_MEMORY, row_blocks
 from dgl_dysign.evaluation import f1_scores
 from dgl_dysign.experiments.diagnostics import node_diagnostics
 from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outcome, by_name
-from dgl_dysign.experiments.node_task import NodeTask, Recipe
+from dgl_dysign.experiments.node_task import NodeTask, NodeView, Recipe
 from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_spaced, preset_store
 from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshots
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
@@ -27,21 +27,21 @@ from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.nodes import FitConfig, fit
 
 
-def _one_hot(task: NodeTask, classes: Tensor) -> Tensor:
-    return nn.functional.one_hot(classes, task.num_classes).float()
+def _one_hot(view: NodeView, classes: Tensor) -> Tensor:
+    return nn.functional.one_hot(classes, view.num_classes).float()
 
 
-def majority(task: NodeTask, **_: Any) -> Outcome:
+def majority(view: NodeView, **_: Any) -> Outcome:
     """Answer with the most frequent class."""
-    return Outcome(_one_hot(task, majority_class(task.labels, task.train, len(task.labels))))
+    return Outcome(_one_hot(view, majority_class(view.labels, view.train, len(view.labels))))
 
 
-def label_propagation(task: NodeTask, **_: Any) -> Outcome:
+def label_propagation(view: NodeView, **_: Any) -> Outcome:
     """Label propagation, its decay chosen on validation."""
     best, chosen, probabilities = -1.0, 0.0, None
-    for decay in task.settings.propagation_decays:
-        scores = propagate_labels(*task.graph(decay), task.labels, task.train, task.num_classes)
-        score = f1_scores(task.labels, scores.argmax(1), task.val)["macro_f1"]
+    for decay in view.settings.propagation_decays:
+        scores = propagate_labels(*view.graph(decay), view.labels, view.train, view.num_classes)
+        score = f1_scores(view.labels, scores.argmax(1), view.val)["macro_f1"]
         if score > best:
             best, chosen, probabilities = score, decay, scores
     assert probabilities is not None
@@ -49,26 +49,26 @@ def label_propagation(task: NodeTask, **_: Any) -> Outcome:
 
 
 def _fit_rows(
-    task: NodeTask,
+    view: NodeView,
     make: Callable[[int, int, Recipe], nn.Module],
     label_aware: bool,
     run: Any,
 ) -> Outcome:
     """Train a model that takes rows of the last snapshot's features, and of the label features."""
-    recipe = task.settings.recipe(label_aware)
-    inputs = [task.snapshots[-1].feat, *([task.label_feat] if label_aware else [])]
+    recipe = view.settings.recipe(label_aware)
+    inputs = [view.snapshots[-1].feat, *([view.label_feat] if label_aware else [])]
     with torch.random.fork_rng([]):
-        torch.manual_seed(task.seed)
-        model = make(inputs[0].shape[1], inputs[1].shape[1] if label_aware else 0, recipe).to(task.device)
+        torch.manual_seed(view.seed)
+        model = make(inputs[0].shape[1], inputs[1].shape[1] if label_aware else 0, recipe).to(view.device)
 
     def logits(nodes: Tensor) -> Tensor:
         return model(*(x[nodes] for x in inputs))
 
-    history = fit(model, logits, task.labels, task.train, task.val, recipe.training, task.seed, **run)
+    history = fit(model, logits, view.labels, view.train, view.val, recipe.training, view.seed, **run)
     with torch.no_grad():
-        blocks = [slice(None)] if task.files is None else row_blocks(len(task.labels), inputs[0].shape[1])
+        blocks = [slice(None)] if view.files is None else row_blocks(len(view.labels), inputs[0].shape[1])
         probabilities = torch.cat([model(*(x[rows] for x in inputs)) for rows in blocks]).softmax(1)
-    return Outcome(task.smoothed(probabilities) if label_aware else probabilities, history, model=model)
+    return Outcome(view.smoothed(probabilities) if label_aware else probabilities, history, model=model)
 
 
 class _Joined(nn.Module):
@@ -82,140 +82,139 @@ class _Joined(nn.Module):
         return self.linear(torch.cat(inputs, 1))
 
 
-def logistic_regression(task: NodeTask, label_aware: bool = False, **run: Any) -> Outcome:
+def logistic_regression(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     """Logistic regression on the last snapshot's features."""
-    return _fit_rows(task, lambda d, e, r: _Joined(d, e, task.num_classes, r.feat_dropout), label_aware, run)
+    return _fit_rows(view, lambda d, e, r: _Joined(d, e, view.num_classes, r.feat_dropout), label_aware, run)
 
 
-def relu_network(task: NodeTask, label_aware: bool = False, **run: Any) -> Outcome:
+def relu_network(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     """Dy-SIGN's inputs and read-out, with ReLU in place of the spiking equilibrium."""
-    s = task.settings
+    s = view.settings
 
     def make(in_feats: int, label_feats: int, recipe: Recipe) -> ReLUNetwork:
         dropout = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout}
-        return ReLUNetwork(in_feats, s.hidden, task.num_classes, label_feats, s.label_hidden, **dropout)
+        return ReLUNetwork(in_feats, s.hidden, view.num_classes, label_feats, s.label_hidden, **dropout)
 
-    return _fit_rows(task, make, label_aware, run)
+    return _fit_rows(view, make, label_aware, run)
 
 
-def gcn(task: NodeTask, **_: Any) -> Outcome:
+def gcn(view: NodeView, **_: Any) -> Outcome:
     """GCN on each snapshot with a concatenated read-out, full batch."""
-    s = task.settings
-    with torch.random.fork_rng([task.device] if task.device.type == "cuda" else []):
-        torch.manual_seed(task.seed)
-        width = task.snapshots[-1].feat.shape[1]
-        model = SnapshotGCN(width, s.gcn_hidden, task.num_classes, len(task.snapshots)).to(task.device)
+    s = view.settings
+    with torch.random.fork_rng([view.device] if view.device.type == "cuda" else []):
+        torch.manual_seed(view.seed)
+        width = view.snapshots[-1].feat.shape[1]
+        model = SnapshotGCN(width, s.gcn_hidden, view.num_classes, len(view.snapshots)).to(view.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
         history = []
         for epoch in range(s.gcn_epochs):
-            loss = nn.functional.cross_entropy(model(task.snapshots)[task.train], task.labels[task.train])
+            loss = nn.functional.cross_entropy(model(view.snapshots)[view.train], view.labels[view.train])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             history.append({"epoch": epoch, "loss": float(loss.detach())})
     model.eval()
     with torch.no_grad():
-        return Outcome(model(task.snapshots).softmax(1), history, model=model)
+        return Outcome(model(view.snapshots).softmax(1), history, model=model)
 
 
-def dysign(task: NodeTask, label_aware: bool = False, **run: Any) -> Outcome:
+def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     """Dy-SIGN: trained at the equilibrium, scored as the spiking network it is."""
-    model = task.dysign(label_aware)
-    label_feat = task.label_feat if label_aware else None
-    config = task.settings.recipe(label_aware).training
-    if task.settings.full_batch_epochs:
-        history = _fit_full_batch(task, model, config, label_feat)
+    model = view.dysign(label_aware)
+    label_feat = view.label_feat if label_aware else None
+    config = view.settings.recipe(label_aware).training
+    if view.settings.full_batch_epochs:
+        history = _fit_full_batch(view, model, config, label_feat)
     else:
-        cache = EquilibriumCache(model, task.snapshots, label_feat, task.files)
-        history = fit(model, cache, task.labels, task.train, task.val, config, task.seed, **run)
+        cache = EquilibriumCache(model, view.snapshots, label_feat, view.files)
+        history = fit(model, cache, view.labels, view.train, view.val, config, view.seed, **run)
         del cache
-    spiking = node_scores(task, model, task.snapshots, label_feat, simulate=True)
-    solved = node_scores(task, model, task.snapshots, label_feat, simulate=False) if model.conv.lif.leak <= 1 else None
-    finish = task.smoothed if label_aware else (lambda probabilities: probabilities)
-    figures = {}
-    if solved is not None:  # above leak 1 there is no equilibrium to compare with
-        at_equilibrium = f1_scores(task.labels, finish(solved).argmax(1), task.test)
-        figures = {f"{name}_at_equilibrium": value for name, value in at_equilibrium.items()}
-    return Outcome(finish(spiking), history, figures, model=model)
+    spiking = node_scores(view, model, view.snapshots, label_feat, simulate=True)
+    finish = view.smoothed if label_aware else (lambda probabilities: probabilities)
+    variants = {}
+    if model.conv.lif.leak <= 1:  # above there is no equilibrium to compare with
+        solved = node_scores(view, model, view.snapshots, label_feat, simulate=False)
+        variants["at_equilibrium"] = finish(solved)
+    return Outcome(finish(spiking), history, variants=variants, model=model)
 
 
 @torch.no_grad()
 def node_scores(
-    task: NodeTask, model: DySIGN, snapshots: Sequence[Snapshot], label_feat: Tensor | None, simulate: bool
+    view: NodeView, model: DySIGN, snapshots: Sequence[Snapshot], label_feat: Tensor | None, simulate: bool
 ) -> Tensor:
     """Return Dy-SIGN's probabilities of all nodes, by the spiking simulation or by the solver.
 
-    With rows in the files of the task, currents, potentials and messages are there too, unless the layer needs them in
+    With rows in the files of the view, currents, potentials and messages are there too, unless the layer needs them in
     memory.
     """
     model.eval()
-    rows = IN_MEMORY if task.files is None or model.conv.needs_memory() else task.files
+    rows = IN_MEMORY if view.files is None or model.conv.needs_memory() else view.files
     return model(snapshots, label_feat, simulate, rows).softmax(1)
 
 
-def spiking_undergs(task: NodeTask, **run: Any) -> Outcome:
+def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
     """Dy-SIGN's equilibrium over the entries of UnderGS's store: trained and scored as Dy-SIGN is."""
-    s, recipe, data = task.settings, task.settings.feature_only, task.data
-    store = preset_store(data.num_nodes, **(task.store_inputs.store or {}))
+    s, recipe, data = view.settings, view.settings.feature_only, view.data
+    store = preset_store(data.num_nodes, **(view.store_inputs.store or {}))
     indices = evenly_spaced(data.num_snapshots, s.snapshots)
-    snapshots = store_snapshots(data, store, indices, hops=s.hops, device=task.device)
+    snapshots = store_snapshots(data, store, indices, hops=s.hops, device=view.device)
     options = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model}
     with torch.random.fork_rng([]):
-        torch.manual_seed(task.seed)
+        torch.manual_seed(view.seed)
         model = SpikingUnderGS(
             data.num_nodes,
             s.hidden,
             node_feats=snapshots[0].feat.shape[1],
-            num_classes=task.num_classes,
+            num_classes=view.num_classes,
             num_snapshots=len(snapshots),
             **options,
-        ).to(task.device)
-    cache = EquilibriumCache(model, snapshots, files=task.files)
-    history = fit(model, cache, task.labels, task.train, task.val, recipe.training, task.seed, **run)
+        ).to(view.device)
+    cache = EquilibriumCache(model, snapshots, files=view.files)
+    history = fit(model, cache, view.labels, view.train, view.val, recipe.training, view.seed, **run)
     del cache
-    return Outcome(node_scores(task, model, snapshots, None, simulate=True), history, model=model)
+    return Outcome(node_scores(view, model, snapshots, None, simulate=True), history, model=model)
 
 
-def undergs(task: NodeTask, **run: Any) -> Outcome:
+def undergs(view: NodeView, **run: Any) -> Outcome:
     """UnderGS over its store at the last snapshot, not spiking."""
-    s, recipe, data = task.settings, task.settings.feature_only, task.data
-    store = preset_store(data.num_nodes, **(task.store_inputs.store or {}))
-    store = fill_store(store, data, task.last).to(task.device)
-    feat = scaled_features(data, task.last).to(task.device)
+    s, recipe, data = view.settings, view.settings.feature_only, view.data
+    store = preset_store(data.num_nodes, **(view.store_inputs.store or {}))
+    store = fill_store(store, data, view.last).to(view.device)
+    feat = scaled_features(data, view.last).to(view.device)
     with torch.random.fork_rng([]):
-        torch.manual_seed(task.seed)
+        torch.manual_seed(view.seed)
         model = UnderGS(
             data.num_nodes,
             s.store_hidden,
             node_feats=feat.shape[1],
-            num_classes=task.num_classes,
+            num_classes=view.num_classes,
             num_neighbors=store.num_neighbors,
             dropout=recipe.dropout,
-        ).to(task.device)
+        ).to(view.device)
 
     def logits(nodes: Tensor) -> Tensor:
-        return model.classify(model.embed(store, nodes, task.last, node_feat=feat))
+        return model.classify(model.embed(store, nodes, view.last, node_feat=feat))
 
-    history = fit(model, logits, task.labels, task.train, task.val, recipe.training, task.seed, **run)
+    history = fit(model, logits, view.labels, view.train, view.val, recipe.training, view.seed, **run)
     with torch.no_grad():
-        return Outcome(model.class_probabilities(store, task.last, feat), history, model=model)
+        return Outcome(model.class_probabilities(store, view.last, feat), history, model=model)
 
 
 def _fit_full_batch(
-    task: NodeTask, model: DySIGN, config: FitConfig, label_feat: Tensor | None
+    view: NodeView, model: DySIGN, config: FitConfig, label_feat: Tensor | None
 ) -> list[dict[str, float]]:
-    steps = task.settings.full_batch_epochs
+    steps = view.settings.full_batch_epochs
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
     history = []
-    with torch.random.fork_rng([task.device] if task.device.type == "cuda" else []):
-        torch.manual_seed(task.seed)
+    with torch.random.fork_rng([view.device] if view.device.type == "cuda" else []):
+        torch.manual_seed(view.seed)
         for epoch in range(steps):
             optimizer.zero_grad()
             loss = full_batch_gradient(
                 model,
-                task.snapshots,
-                lambda logits: nn.functional.cross_entropy(logits[task.train], task.labels[task.train]),
+                view.snapshots,
+                lambda logits: nn.functional.cross_entropy(logits[view.train], view.labels[view.train]),
                 label_feat,
             )
             optimizer.step()
@@ -245,8 +244,8 @@ def default_entries() -> dict[str, Entry]:
         save = partial(save_nodes, reads=reads)
         return Entry(name, fit, protocol, learns=True, check=check, save=save, diagnose=node_diagnostics, **more)
 
-    def check(task: NodeTask) -> object:
-        return task.dysign()
+    def check(view: NodeView) -> object:
+        return view.dysign()
 
     return by_name(
         [

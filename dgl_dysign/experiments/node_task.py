@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.row_store import RowFiles
+from dgl_dysign.errors import DataError
 from dgl_dysign.evaluation import confusion, f1_scores
-from dgl_dysign.experiments.entry import Outcome, Shared, Task
+from dgl_dysign.experiments.entry import Outcome, Shared, Task, View
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
 from dgl_dysign.models.inputs import graph_at
 from dgl_dysign.training.nodes import FitConfig
+
+T = TypeVar("T", bound="NodeView")
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,8 @@ class NodeSettings:
         return replace(self, feature_only=changed(self.feature_only), label_aware=changed(self.label_aware))
 
 
-class NodeTask(Task):
-    """Labelled nodes of one data set, with a split and a seed.
+class NodeView(View):
+    """Nodes of one data set, some of them labelled, and a seed: what an entry of a table about nodes is fitted to.
 
     Parameters
     ----------
@@ -126,8 +129,14 @@ class NodeTask(Task):
 
     Attributes
     ----------
-    train, val, test : Tensor
-        Nodes of the parts, empty without `with_split`.
+    labels : Tensor
+        Class of every node, int64 ``(N,)``; -1 outside training and validation, in ``data.labels`` too.
+    train, val : Tensor
+        Nodes of the parts; validation is for choosing.
+    num_classes, last : int
+        Number of classes C, and the last snapshot.
+    seed : int
+        Of everything drawn.
     """
 
     def __init__(
@@ -141,27 +150,16 @@ class NodeTask(Task):
         self.labels = data.labels.to(self.device)
         self.num_classes = data.num_classes
         self.last = data.num_snapshots - 1
-        self.train = self.val = self.test = torch.zeros(0, dtype=torch.int64, device=self.device)
+        self.train = self.val = torch.zeros(0, dtype=torch.int64, device=self.device)
         self._snapshots = Shared(self._read_snapshots)
         self._label_feat = Shared(self._label_features)
 
-    def with_split(self, train: Tensor, val: Tensor, test: Tensor, seed: int = 0) -> NodeTask:
-        """Return the task on a split, with the seed of everything drawn; label features are computed for it anew."""
-        train, val, test = (part.to(self.device) for part in (train, val, test))
-        other = self._with(train=train, val=val, test=test, seed=seed)
-        return other._with(_label_feat=Shared(other._label_features))
-
-    def with_settings(self, settings: NodeSettings) -> NodeTask:
-        """Return the task under other settings; inputs are read again only if they differ."""
+    def with_settings(self: T, settings: NodeSettings) -> T:
+        """Return the view under other settings; inputs are read again only if they differ."""
         other = self._with(settings=settings)
         other = other._with(_label_feat=Shared(other._label_features))
         inputs = [(s.snapshots, s.decay, s.hops, s.scaling) for s in (self.settings, settings)]
         return other if inputs[0] == inputs[1] else other._with(_snapshots=Shared(other._read_snapshots))
-
-    def release(self) -> None:
-        """Drop the inputs, which may be most of the memory, and the label features."""
-        self._snapshots.release()
-        self._label_feat.release()
 
     @property
     def snapshots(self) -> Sequence[Snapshot]:
@@ -226,13 +224,70 @@ class NodeTask(Task):
             )
         return model.to(self.device)
 
+
+class NodeTask(NodeView, Task):
+    """Labelled nodes of one data set, with a split and a seed.
+
+    Parameters are those of `NodeView`. Attributes, too, but ``labels`` are all labels, and ``test`` are the nodes that
+    entries are tested on; all parts are empty without `with_split`.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.test = self.train
+
+    def with_split(self, train: Tensor, val: Tensor, test: Tensor, seed: int = 0) -> NodeTask:
+        """Return the task on a split, with the seed of everything drawn; label features are computed for it anew."""
+        train, val, test = (part.to(self.device) for part in (train, val, test))
+        other = self._with(train=train, val=val, test=test, seed=seed)
+        return other._with(_label_feat=Shared(other._label_features))
+
+    def release(self) -> None:
+        """Drop the inputs, which may be most of the memory, and the label features."""
+        self._snapshots.release()
+        self._label_feat.release()
+
+    def view(self) -> NodeView:
+        """Return what entries are fitted to; it shares the inputs."""
+        known = torch.cat([self.train, self.val])
+        labels = torch.full_like(self.labels, -1).index_copy(0, known, self.labels[known])
+        view = object.__new__(NodeView)
+        vars(view).update({name: value for name, value in vars(self).items() if name != "test"})
+        return view._with(labels=labels, data=self.data.with_labels(labels))
+
     def score(self, outcome: Outcome) -> list[Scoring]:
-        """Return Macro- and Micro-F1 in %, and the confusion of the test nodes."""
-        predicted = outcome.predicted.argmax(1)
-        return [
-            Scoring(
-                {**f1_scores(self.labels, predicted, self.test), **outcome.figures},
-                f1_scores(self.labels, predicted, self.val),
-                confusion=confusion(self.labels, predicted, self.test, self.num_classes).tolist(),
+        """Return Macro- and Micro-F1 in %, and the confusion of the test nodes; keep what the model predicts.
+
+        Raises
+        ------
+        DataError
+            If the model has no ``predict``, or does not predict a finite number for each node and class.
+        """
+        if outcome.prediction is None:
+            outcome.prediction = self._predicted(outcome)
+        predicted = outcome.prediction.argmax(1)
+        scores = {**f1_scores(self.labels, predicted, self.test), **outcome.figures}
+        for name, variant in outcome.variants.items():
+            also = f1_scores(self.labels, variant.argmax(1), self.test)
+            scores |= {f"{figure}_{name}": value for figure, value in also.items()}
+        counts = confusion(self.labels, predicted, self.test, self.num_classes).tolist()
+        return [Scoring(scores, f1_scores(self.labels, predicted, self.val), confusion=counts)]
+
+    @torch.no_grad()
+    def _predicted(self, outcome: Outcome) -> Tensor:
+        """Ask the model for all nodes."""
+        where, expected = f"row {outcome.entry!r}", (len(self.labels), self.num_classes)
+        outcome.check_model("predict")
+        prediction = outcome.model.predict(torch.arange(len(self.labels)))
+        if not isinstance(prediction, Tensor) or not prediction.is_floating_point():
+            kind = prediction.dtype if isinstance(prediction, Tensor) else type(prediction).__name__
+            raise DataError(f"{where}: predict gave {kind}, expected a tensor of floating-point scores")
+        if prediction.shape != expected:
+            raise DataError(f"{where}: predict gave shape {tuple(prediction.shape)}, expected {expected}: (N, classes)")
+        wrong = int((~prediction.isfinite()).sum())
+        if wrong:
+            raise DataError(
+                f"{where}: predict gave {wrong} NaN or infinite among {prediction.numel()} scores, expected numbers: "
+                f"look for a diverged training or a division by zero"
             )
-        ]
+        return prediction.to(self.device)

@@ -95,6 +95,9 @@ class UnitRecord:
         ``cpu_seconds`` and ``peak_rss_bytes``.
     extra : dict
         What else the entry says of itself, such as a setting that it chose on validation.
+    source : dict
+        Which entry this was, in which version: ``entry``, ``arguments`` and ``sha256`` of the file that defines it;
+        empty in records that were written before they had one.
     version : int
         Of the record; 0: before records had one.
 
@@ -113,6 +116,7 @@ class UnitRecord:
     history: list[dict[str, Any]] = field(default_factory=list)
     cost: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -142,7 +146,8 @@ class UnitRecord:
             if version == 0:
                 return _of_version_0(record, key)
             scorings = [Scoring(**scoring) for scoring in record["scorings"]]
-            return cls(**{**{f.name: record[f.name] for f in fields(cls)}, "scorings": scorings})
+            values = {"source": {}, **record, "scorings": scorings}
+            return cls(**{f.name: values[f.name] for f in fields(cls)})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"not the record of a unit ({type(error).__name__}: {error}); delete it and resume the run"

@@ -110,6 +110,42 @@ class RunFolder:
         file = self.path / "units" / f"{key}.json"
         return distributed.from_first(lambda: self._read(file) if file.exists() else None)
 
+    def check_source(self, key: str, source: Mapping[str, Any]) -> None:
+        """Raise ``ConfigError`` if what there is of a unit, finished or under way, is of another source.
+
+        Parameters
+        ----------
+        key : str
+            Of the unit.
+        source : mapping
+            What `dgl_dysign.experiments.entry.source_of` returns. What was written without one passes.
+        """
+        old = distributed.from_first(lambda: self._source(key)) or source
+        changed = [name for name in source if old.get(name) != source[name]]
+        if changed:
+            was = f"{changed[0]}={old.get(changed[0])!r} then, {source[changed[0]]!r} now"
+            raise ConfigError(
+                f"{self.path}: {key} is of another version of its entry "
+                f"({'its code has changed' if changed[0] == 'sha256' else was}): delete units/{key}.json and "
+                f"checkpoints/{key}.pt to fit it again, or begin the run anew with --overwrite"
+            )
+
+    def _source(self, key: str) -> dict[str, Any] | None:
+        unit, checkpoint = self.path / "units" / f"{key}.json", self.checkpoint(key)
+        if unit.exists():
+            return self._read(unit).get("source")
+        begun = checkpoint.with_suffix(".json")
+        return self._read(begun) if checkpoint.exists() and begun.exists() else None
+
+    def begin_unit(self, key: str, source: Mapping[str, Any]) -> None:
+        """Note beside the checkpoint of a unit of which source it is."""
+        self.write_json(f"checkpoints/{key}.json", source)
+
+    def end_unit(self, key: str) -> None:
+        """Drop the checkpoint of a finished unit."""
+        self.checkpoint(key).unlink(missing_ok=True)
+        self.checkpoint(key).with_suffix(".json").unlink(missing_ok=True)
+
     def save_unit(self, key: str, record: Mapping[str, Any]) -> None:
         """Finish a unit: its record appears whole, and ``metrics.jsonl`` lists all records in order of their keys."""
         if distributed.rank() == 0:

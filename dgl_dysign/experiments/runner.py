@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from dgl_dysign.errors import DataError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.experiments import command, plots
 from dgl_dysign.experiments.diagnostics import save_diagnostics
-from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome
+from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome, source_of
 from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.experiments.record import Scoring, UnitRecord
 from dgl_dysign.experiments.run_folder import RunFolder
@@ -132,6 +133,8 @@ def run(study: Study, config: Mapping[str, Any], args: argparse.Namespace) -> li
                 entry.check(task.view())
     saved = SavedModels(args, [unit.key for unit in study.units() if unit.entry.save is not None])
     folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
+    for unit in study.units():
+        folder.check_source(unit.key, _source(unit.entry))
     saved.check_finished(folder)
     records = run_units(study, folder, saved, getattr(args, "quiet", False))
     summary = study.summarise(folder, records)
@@ -164,6 +167,15 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool =
     return records
 
 
+def _source(entry: Entry) -> dict[str, Any]:
+    return dict(entry.source or _own_source(entry.name, entry.fit))
+
+
+@cache  # what was loaded counts, though its file may change before the last unit
+def _own_source(name: str, fit: Callable[..., Any]) -> dict[str, Any]:
+    return source_of(name, fit)
+
+
 def _finished(folder: RunFolder, key: str) -> UnitRecord | None:
     record = folder.unit(key)
     try:
@@ -177,22 +189,26 @@ def _run_unit(kind: str, unit: Unit, folder: RunFolder, saved: SavedModels, on_e
     reset_peak()
     task.begin_unit()
     started = time.process_time()
+    folder.begin_unit(unit.key, _source(entry))
     outcome = entry.fitted(task.view(), checkpoint, on_epoch)
     spent = time.process_time() - started
     if outcome.history:  # seconds before an interruption count as well
         spent = max(spent, outcome.history[-1].get("cpu_seconds", 0.0))
     started = time.process_time()
-    scorings = [
-        replace(s, condition={**unit.condition, **s.condition}, protocol=s.protocol or entry.protocol)
-        for s in (unit.score(task, outcome) if unit.score is not None else task.score(outcome))
-    ]
+    with entry.running():
+        scorings = [
+            replace(s, condition={**unit.condition, **s.condition}, protocol=s.protocol or entry.protocol)
+            for s in (unit.score(task, outcome) if unit.score is not None else task.score(outcome))
+        ]
     cost = {
         "cpu_seconds": spent + time.process_time() - started + task.borrowed_seconds,
         "peak_rss_bytes": peak_rss_bytes(),
     }
-    record = UnitRecord(kind, unit.key, entry.name, task.seed, scorings, outcome.history, cost, outcome.extra)
+    parts = scorings, outcome.history, cost, outcome.extra, _source(entry)
+    record = UnitRecord(kind, unit.key, entry.name, task.seed, *parts)
     if distributed.rank() == 0:  # it writes
-        _write(unit, outcome, record, folder, saved)
+        with entry.running():
+            _write(unit, outcome, record, folder, saved)
     return record
 
 
@@ -205,4 +221,4 @@ def _write(unit: Unit, outcome: Outcome, record: UnitRecord, folder: RunFolder, 
     if unit.inspect and entry.diagnose is not None:
         save_diagnostics(folder, unit.key, {"row": entry.name, **entry.diagnose(task, outcome)})
     folder.save_unit(unit.key, record.to_json())
-    folder.checkpoint(unit.key).unlink(missing_ok=True)
+    folder.end_unit(unit.key)

@@ -1,10 +1,13 @@
 """The entries of link tables: what each is, and that all of a seed are asked the same."""
 
 import pytest
+import torch
 
 from dgl_dysign.baselines import CountLinks
 from dgl_dysign.data import TemporalGraph
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
+from dgl_dysign.experiments.entry import Outcome
 from dgl_dysign.experiments.link_entries import default_entries
 from dgl_dysign.experiments.link_task import AGGREGATORS, SCORES, LinkSettings, LinkTask
 from dgl_dysign.models import LinkScorer, SpikingUnderGS
@@ -22,7 +25,7 @@ def task(tmp_path_factory):
 
 
 def test_learned_entries_are_what_their_names_say(task):
-    scorers = {name: entry.check(task) for name, entry in ENTRIES.items() if entry.learns}
+    scorers = {name: entry.check(task.view()) for name, entry in ENTRIES.items() if entry.learns}
     for name, scorer in scorers.items():
         model, paper = scorer.model, name == "undergs-paper"
         assert isinstance(model, SpikingUnderGS) == (name == "spiking-undergs")
@@ -39,7 +42,7 @@ def test_learned_entries_are_what_their_names_say(task):
 def test_the_store_is_that_of_the_settings_but_for_the_reports_entry(task):
     def scorer(name, **settings):
         changed = LinkSettings(snapshot_decay=0.5, importance="degree", **settings)
-        return ENTRIES[name].check(task.with_settings(changed))
+        return ENTRIES[name].check(task.view().with_settings(changed))
 
     assert scorer("undergs", preset="paper").store.snapshot_decay == 0.5
     assert scorer("undergs-paper", preset="paper").store.snapshot_decay == 0.5
@@ -51,7 +54,7 @@ def test_the_store_is_that_of_the_settings_but_for_the_reports_entry(task):
 
 @pytest.mark.parametrize("name", ["recent-degree", "logistic-regression", "boosted-trees-all", "undergs"])
 def test_an_entry_is_trained_and_scored(task, name):
-    outcome = ENTRIES[name].fit(task)
+    outcome = ENTRIES[name].fit(task.view())
     model = outcome.model
     assert len(outcome.history) == (name == "undergs")
     assert isinstance(model, LinkScorer if name == "undergs" else object)
@@ -70,8 +73,44 @@ def test_an_entry_is_trained_and_scored(task, name):
         assert scoring.by_snapshot[part]["mrr"] == (100 * alone.by_snapshot()["mrr"]).tolist()
 
 
+class Watching:
+    """Scores nothing; notes how far the data of its view can be read."""
+
+    def __init__(self, data, seen):
+        self.data, self.seen = data, seen
+
+    def reset(self):
+        self.observed = 0
+
+    def observe(self, edges):
+        self.observed += 1
+
+    def score(self, snapshot, src, dst):
+        self.seen.append((snapshot, self.observed, self.data.num_snapshots))
+        return torch.zeros(dst.shape)
+
+
+def test_a_view_ends_with_validation_and_grows_by_what_was_observed(task):
+    view, end, seen = task.view(), task.split[1].stop, []
+    assert view.split == task.split[:2]
+    assert [edges.snapshot for edges in view.edges] == list(range(end))
+    assert view.data.num_snapshots == end < task.data.num_snapshots
+    for name in ("protocol", "test", "evaluate", "historical"):
+        assert not hasattr(view, name)
+    with pytest.raises(ConfigError, match=f"snapshot {end} does not exist"):
+        view.data.events(end)
+    model = Watching(view.data, seen)
+    for _ in range(2):
+        seen.clear()
+        task.score(Outcome(model=model))
+        assert {snapshot for snapshot, _, _ in seen} == {*task.split[1], *task.split[2]}
+        assert all(observed == snapshot for snapshot, observed, _ in seen)
+        assert all(readable == max(end, snapshot) for snapshot, _, readable in seen)
+        assert view.data.num_snapshots == end
+
+
 def test_other_shares_of_historical_negatives_are_other_scorings(task):
-    outcome = ENTRIES["recent-degree"].fit(task)
+    outcome = ENTRIES["recent-degree"].fit(task.view())
     two = LinkTask(task.data, SETTINGS, historical=(0.0, 0.5)).score(outcome)
     assert [scoring.condition["historical"] for scoring in two] == [0.0, 0.5]
     assert two[0] == task.score(outcome)[0]
@@ -81,7 +120,7 @@ def test_other_shares_of_historical_negatives_are_other_scorings(task):
 def test_a_seed_is_that_of_weights_and_features_are_shared_within_it(task):
     first = task.scorer().model.inputs.table.weight
     assert first.equal(task.scorer().model.inputs.table.weight)
-    assert ENTRIES["undergs-gat"].check(task).features is task.features
+    assert ENTRIES["undergs-gat"].check(task.view()).features is task.features
     other = task.with_seed(1)
     assert not other.scorer().model.inputs.table.weight.equal(first)
     assert other.features is not task.features

@@ -1,5 +1,6 @@
 """The entries of a table: what each reads, what it must not read, and that the seed decides."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from torch.nn.functional import one_hot
 from dgl_dysign.baselines import propagate_labels
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import f1_scores
+from dgl_dysign.experiments.entry import NotInView
 from dgl_dysign.experiments.node_entries import default_entries, dysign
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.models import DySIGN
@@ -46,7 +48,7 @@ def turned(task, nodes):
 def test_every_entry_gives_scores_of_all_nodes_and_reads_no_label_that_it_is_tested_on(data, name):
     train, task = ENTRIES[name].fit, made(data)
     state = torch.get_rng_state()
-    outcome = train(task)
+    outcome = train(task.view())
     assert torch.equal(torch.get_rng_state(), state)
     assert outcome.prediction.shape == (data.num_nodes, data.num_classes)
     assert torch.isfinite(outcome.prediction).all()
@@ -54,26 +56,44 @@ def test_every_entry_gives_scores_of_all_nodes_and_reads_no_label_that_it_is_tes
     aware = name in ("label-propagation", "label-aware-logistic", "label-aware-relu", "dysign-label-aware")
     assert ENTRIES[name].protocol.split(":")[0] == ("label-aware" if aware else "feature-only")
     hidden = task.test if name == "label-propagation" else torch.cat([task.test, task.val])  # it chooses on validation
-    again = train(turned(made(data), hidden))
+    again = train(turned(made(data), hidden).view())
     assert torch.equal(again.prediction, outcome.prediction)
-    assert not torch.equal(train(turned(made(data), task.train)).prediction, outcome.prediction)
+    assert not torch.equal(train(turned(made(data), task.train).view()).prediction, outcome.prediction)
+
+
+def test_a_view_has_no_label_that_is_tested(data):
+    task = made(data)
+    view, known = task.view(), torch.cat([task.train, task.val])
+    expected = torch.full((data.num_nodes,), -1)
+    expected[known] = data.labels[known]
+    assert torch.equal(view.labels, expected)
+    assert torch.equal(view.data.labels, expected)
+    assert torch.equal(pickle.loads(pickle.dumps(view.data)).labels, expected)
+    assert torch.equal(task.labels, data.labels)
+    with pytest.raises(NotInView, match="'test' is not in a view: nothing that is tested is, but data, device"):
+        _ = view.test
+    assert not hasattr(view, "score")
+    assert view.snapshots is task.snapshots
+    assert view.label_feat is task.label_feat
+    assert torch.equal(view.with_settings(settings(decay=0.7)).labels, expected)
 
 
 @pytest.mark.parametrize("name", ["logistic-regression", "relu-network", "gcn", "dysign", "dysign-label-aware"])
 def test_the_seed_decides(data, name):
     train = ENTRIES[name].fit
-    assert not torch.equal(train(made(data, seed=0)).prediction, train(made(data, seed=1)).prediction)
+    first, second = (train(made(data, seed=seed).view()).prediction for seed in (0, 1))
+    assert not torch.equal(first, second)
 
 
 def test_majority_is_the_most_frequent_training_class(data):
     task = made(data)
     expected = torch.bincount(task.labels[task.train]).argmax()
-    assert (ENTRIES["majority"].fit(task).prediction.argmax(1) == expected).all()
+    assert (ENTRIES["majority"].fit(task.view()).prediction.argmax(1) == expected).all()
 
 
 def test_label_propagation_takes_the_decay_that_is_best_on_validation(data):
     task = made(data)
-    found = ENTRIES["label-propagation"].fit(task)
+    found = ENTRIES["label-propagation"].fit(task.view())
     scores = {}
     for decay in task.settings.propagation_decays:
         reached = propagate_labels(*task.graph(decay), task.labels, task.train, task.num_classes)
@@ -124,26 +144,27 @@ def test_the_untrained_model_is_drawn_with_the_seed_alone(data):
 def test_full_batch_training_descends_with_every_gradient(data, gradient):
     model = {"latency": 4, "gradient": gradient, "dropout": 0.0}
     task = made(data, full_batch_epochs=12, model=model, snapshots=2)
-    outcome = dysign(task)
+    outcome = dysign(task.view())
     assert len(outcome.history) == 12
     assert outcome.history[-1]["loss"] < 0.99 * outcome.history[0]["loss"]
-    assert {"macro_f1_at_equilibrium", "micro_f1_at_equilibrium"} <= outcome.figures.keys()
+    assert {"macro_f1_at_equilibrium", "micro_f1_at_equilibrium"} <= task.score(outcome)[0].scores.keys()
     assert isinstance(outcome.model, DySIGN)
     assert not outcome.model.training
 
 
 def test_scores_at_the_equilibrium_are_those_of_the_solver(data):
     task = made(data, snapshots=2, model={"latency": 2})
-    outcome = dysign(task)
+    outcome = dysign(task.view())
     with torch.no_grad():
         solved = outcome.model(task.snapshots, simulate=False).argmax(1)
         spiking = outcome.model(task.snapshots, simulate=True).softmax(1)
-    assert outcome.figures["macro_f1_at_equilibrium"] == f1_scores(task.labels, solved, task.test)["macro_f1"]
+    (scoring,) = task.score(outcome)
+    assert scoring.scores["macro_f1_at_equilibrium"] == f1_scores(task.labels, solved, task.test)["macro_f1"]
     assert torch.equal(outcome.prediction, spiking)
 
 
 def test_label_aware_predictions_are_smoothed_with_training_nodes_clamped(data):
     task = made(data)
-    found = dysign(task, label_aware=True).prediction
+    found = dysign(task.view(), label_aware=True).prediction
     assert torch.equal(found[task.train], one_hot(task.labels, task.num_classes).float()[task.train])
     assert not torch.equal(found.argmax(1)[task.test], task.labels[task.test])
