@@ -9,6 +9,7 @@ from dgl_dysign.baselines.counting import (
     RecentDegree,
     link_reference_models,
 )
+from dgl_dysign.baselines.evolvegcn import EvolveGCNO
 from dgl_dysign.baselines.label_propagation import propagate_labels
 from dgl_dysign.baselines.link_counts import CountLinks
 from dgl_dysign.baselines.logistic_regression import LogisticRegression
@@ -21,6 +22,7 @@ __all__ = [
     "CountLinks",
     "DestinationRecency",
     "EdgeBank",
+    "EvolveGCNO",
     "LogisticRegression",
     "PreferentialAttachment",
     "RandomLinks",

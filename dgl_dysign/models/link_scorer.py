@@ -241,7 +241,7 @@ class LinkScorer:
     @torch.no_grad()
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return scores ``(E, C)``; nothing changes, and no more than a part of the candidates is held at once."""
-        with _evaluating(self.model):
+        with evaluating(self.model):
             nodes, place = torch.unique(torch.cat([src[:, None], dst], dim=1), return_inverse=True)
             z = self._embedded(snapshot, nodes)
             rows = max(1, self.pairs_at_once // max(1, dst.shape[1]))
@@ -262,7 +262,7 @@ class LinkScorer:
 
 
 @contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Put a model into evaluation for a while."""
     training = model.training
     model.eval()

@@ -18,16 +18,23 @@ Columns = Iterator[tuple[str, np.ndarray]]
 _SMALL = 1e-6  # probability below which walks are not told apart
 
 
+def of_nodes(past: History, t: int) -> Columns:
+    """Recency and decayed degrees of every node, columns ``(N,)``."""
+    for kind, last in past.lasts().items():
+        yield f"recency_{kind}", past.recency(t, last)
+        yield f"fresh_{kind}", np.exp(-past.since(t, last))
+    yield "age", past.recency(t, np.where(np.isinf(past.first), -np.inf, past.first))
+    for decay in DECAYS:
+        for kind in ("out", "in", "active"):
+            yield f"{kind}_{decay}", np.log1p(past.sum(kind, decay, t))
+
+
 def activity(past: History, t: int, src: np.ndarray, dst: np.ndarray) -> Columns:
     """Recency and decayed degrees of both ends."""
+    columns = list(of_nodes(past, t))
     for end, nodes in (("src", src[:, None]), ("dst", dst)):
-        for kind, last in past.lasts().items():
-            yield f"{end}_recency_{kind}", past.recency(t, last[nodes])
-            yield f"{end}_fresh_{kind}", np.exp(-past.since(t, last[nodes]))
-        yield f"{end}_age", past.recency(t, np.where(np.isinf(past.first), -np.inf, past.first)[nodes])
-        for decay in DECAYS:
-            for kind in ("out", "in", "active"):
-                yield f"{end}_{kind}_{decay}", np.log1p(past.sum(kind, decay, t))[nodes]
+        for name, column in columns:
+            yield f"{end}_{name}", column[nodes]
     apart = np.nan_to_num(past.first, posinf=past.now(t))
     apart = apart[dst] - apart[src[:, None]]
     yield "ages_apart", np.log1p(np.abs(apart))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +46,8 @@ class EventFitConfig(LoopConfig):
     weight_decay: float = 1.0
     loss: str = "plain"
     select: str = "ap"
+
+    counts: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")
 
     def __post_init__(self) -> None:
         super().__post_init__()

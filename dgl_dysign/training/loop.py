@@ -23,13 +23,12 @@ OnEpoch = Callable[[Figures], None]
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """What the settings of all trainings share: passes over the training part, size of a batch, AdamW's arguments."""
+    """What the settings of all trainings share: passes over the training part, and AdamW's arguments."""
 
     epochs: int
-    batch_size: int
     lr: float
     weight_decay: float
-    counts: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")
+    counts: ClassVar[tuple[str, ...]] = ("epochs",)
 
     def __post_init__(self) -> None:
         for name in self.counts:

@@ -1,0 +1,261 @@
+"""Encoders that read a graph snapshot by snapshot, and what makes models of nodes, links and events of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import DataError
+from dgl_dysign.models.encoder_inputs import EncoderInputs
+from dgl_dysign.models.link_head import LinkHead
+from dgl_dysign.models.link_scorer import evaluating
+
+#: Tensors, in tuples, lists and dicts as an encoder likes.
+State = Any
+
+
+class SnapshotEncoder(nn.Module):
+    """Vectors of all nodes from a state that grows by a snapshot at a time: write three methods, stand in three tables.
+
+    Made as ``Cls(num_nodes, in_feats, **arguments)``, where the arguments are those of the table's row. It never holds
+    the past itself: state goes in and comes out. Links and events of snapshot t are scored from
+    ``embed(state, inputs)`` as both were before t, and then `step` is called with t; nodes are classified from the
+    state after the last snapshot. Heads, training and scoring are this package's (`dgl_dysign.training.encoders`).
+
+    Attributes
+    ----------
+    out_feats : int
+        Width of the vectors.
+    window : int, default 1
+        How many of the latest calls of `step` a loss is traced back through, 1 or more; `embed` always is.
+    inputs : {"counts", "degree", "constant", "features"} or None
+        What it is fed, see `dgl_dysign.models.encoder_inputs.EncoderInputs`. None: the prepared folder's features for
+        nodes, counts for links and events.
+    head_inputs : bool, default False
+        Whether the inputs of nodes enter the head too, beside their vectors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.models.snapshot_encoder import SnapshotEncoder
+    >>> class Faded(SnapshotEncoder):
+    ...     def __init__(self, num_nodes, in_feats, out_feats=8):
+    ...         super().__init__()
+    ...         self.num_nodes, self.out_feats = num_nodes, out_feats
+    ...         self.linear = torch.nn.Linear(in_feats + 1, out_feats)
+    ...
+    ...     def initial(self):
+    ...         return torch.zeros(self.num_nodes, 1)
+    ...
+    ...     def step(self, state, edges, inputs):
+    ...         return 0.9 * state.index_add(0, edges.dst, torch.ones(len(edges), 1))
+    ...
+    ...     def embed(self, state, inputs):
+    ...         return self.linear(torch.cat([state, inputs], 1)).tanh()
+    """
+
+    out_feats: int
+    window: int = 1
+    inputs: str | None = None
+    head_inputs: bool = False
+
+    def initial(self) -> State:
+        """Return the state before the first snapshot."""
+        raise NotImplementedError(f"{type(self).__name__}.initial")
+
+    def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
+        """Return the state after a snapshot; `inputs` ``(N, in_feats)`` are those after it. Changes nothing."""
+        raise NotImplementedError(f"{type(self).__name__}.step")
+
+    def embed(self, state: State, inputs: Tensor) -> Tensor:
+        """Return the vectors of all nodes, ``(N, out_feats)``; state and inputs are of the same moment."""
+        raise NotImplementedError(f"{type(self).__name__}.embed")
+
+
+def detached(state: State) -> State:
+    """Return a state without gradients.
+
+    Examples
+    --------
+    >>> detached([torch.ones(1, requires_grad=True)])
+    [tensor([1.])]
+    """
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, dict):
+        return {name: detached(value) for name, value in state.items()}
+    if isinstance(state, tuple | list):
+        parts = [detached(value) for value in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+    return state
+
+
+class EncoderModel(nn.Module):
+    """An encoder, what it is fed, what it has seen, and a head.
+
+    What it has seen is the state before the last ``window`` snapshots, which the encoder's weights made as they were
+    then, and these snapshots: `embedding` runs them again, with gradients and with the weights of now.
+
+    Parameters
+    ----------
+    encoder : SnapshotEncoder
+        Made for ``inputs.width``.
+    inputs : EncoderInputs
+        What it is fed.
+    head : Module
+        What reads the vectors.
+    """
+
+    def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.inputs, self.head, self.num_nodes = encoder, inputs, head, inputs.num_nodes
+        self.reset()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.inputs.mean.device
+
+    def reset(self) -> None:
+        """Forget what was observed; weights stay."""
+        self.inputs.reset()
+        self.snapshot = -1
+        self._begin: State = None
+        self._steps: deque[tuple[SnapshotEdges, Tensor]] = deque()
+        self._known: Tensor | None = None
+
+    @torch.no_grad()
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take in a snapshot; the state moves on by the one that leaves the window, without dropout."""
+        self.inputs.observe(edges)
+        self.snapshot, self._known = edges.snapshot, None
+        self._steps.append((edges.to(self.device), self.inputs.table()))
+        if len(self._steps) > self.encoder.window:
+            with evaluating(self.encoder):
+                self._begin = detached(self.encoder.step(self._first_state(), *self._steps.popleft()))
+
+    def _first_state(self) -> State:
+        return self.encoder.initial() if self._begin is None else self._begin
+
+    def embedding(self) -> Tensor:
+        """Return the vectors of all nodes that the head reads, with gradients, in the mode that the encoder is in."""
+        state = self._first_state()
+        for edges, table in self._steps:
+            state = self.encoder.step(state, edges, table)
+        table = self._steps[-1][1] if self._steps else self.inputs.table()
+        z = self.encoder.embed(state, table)
+        expected = self.num_nodes, self.encoder.out_feats
+        if tuple(z.shape) != expected:
+            name = type(self.encoder).__name__
+            raise DataError(f"{name}.embed gave shape {tuple(z.shape)}, expected {expected}: (num_nodes, out_feats)")
+        return torch.cat([z, table], 1) if self.encoder.head_inputs else z
+
+    @torch.no_grad()
+    def known(self) -> Tensor:
+        """Return the same without gradients or dropout; computed once for each snapshot observed."""
+        if self._known is None:
+            with evaluating(self.encoder):
+                self._known = self.embedding()
+        return self._known
+
+
+def head_width(encoder: SnapshotEncoder, inputs: EncoderInputs) -> int:
+    """Return the width of what a head reads of each node."""
+    return encoder.out_feats + (inputs.width if encoder.head_inputs else 0)
+
+
+class EncoderNodes(EncoderModel):
+    """Classes of nodes: a linear read-out of the vectors after the last snapshot.
+
+    Parameters
+    ----------
+    encoder, inputs
+        As for `EncoderModel`.
+    num_classes : int
+        Number of classes C.
+    """
+
+    def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, num_classes: int) -> None:
+        super().__init__(encoder, inputs, nn.Linear(head_width(encoder, inputs), num_classes))
+
+    def forward(self) -> Tensor:
+        """Return the logits of all nodes, ``(N, C)``."""
+        return self.head(self.embedding())
+
+    @torch.no_grad()
+    def predict(self, nodes: Tensor) -> Tensor:
+        """Return the logits of some nodes, ``(n, C)``."""
+        return self.head(self.known()[nodes])
+
+
+class EncoderLinks(EncoderModel):
+    """Scores of links: a `LinkHead` over the vectors of both ends.
+
+    Parameters
+    ----------
+    encoder, inputs
+        As for `EncoderModel`.
+    hidden_feats : int, default 64
+        Of the head.
+    """
+
+    loss = "softmax"
+
+    def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, hidden_feats: int = 64) -> None:
+        super().__init__(encoder, inputs, LinkHead(head_width(encoder, inputs), hidden_feats, bias=False))
+
+    def logits(self, src: Tensor, dst: Tensor) -> Tensor:
+        """Return logits ``(E, C)`` of candidates of sources, with gradients, in the mode that the model is in."""
+        z = self.embedding()
+        return self.head(z[src], z[dst])
+
+
+class EncoderScorer:
+    """Scores links by an encoder; fulfils `dgl_dysign.evaluation.LinkModel`, and is trained by `fit_links`.
+
+    Parameters
+    ----------
+    model : EncoderLinks
+        Holds what was observed too.
+
+    Attributes
+    ----------
+    pairs_at_once : int
+        Candidates that `score` holds at once, 2^17.
+    """
+
+    pairs_at_once = 1 << 17
+    features = None
+    store = None
+
+    def __init__(self, model: EncoderLinks) -> None:
+        self.model = model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
+
+    def reset(self) -> None:
+        """Forget what was observed; weights stay."""
+        self.model.reset()
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take in a snapshot."""
+        self.model.observe(edges)
+
+    def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
+        return self.model.logits(src, dst)
+
+    @torch.no_grad()
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return scores ``(E, C)``; nothing changes."""
+        z, rows = self.model.known(), max(1, self.pairs_at_once // max(1, dst.shape[1]))
+        with evaluating(self.model):
+            parts = [self.model.head(z[s], z[d]) for s, d in zip(src.split(rows), dst.split(rows), strict=True)]
+        return torch.cat(parts) if parts else torch.zeros(dst.shape)
