@@ -57,7 +57,7 @@ def make_folder(home: Path, scale: float, parts: int, dim: int) -> Path:
 
 def add_features(folder: Path, dim: int) -> None:
     """Give every snapshot random features with a trace of the class; rows of nodes not seen yet are zero."""
-    from data_prep.parquet import ROW_GROUP, TableWriter
+    from data_prep.writer import ROW_GROUP, TableWriter
     from dgl_dysign.data import TemporalGraph, schema
 
     data, generator = TemporalGraph.load(folder), np.random.default_rng(0)

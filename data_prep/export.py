@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from data_prep.parquet import arrow, strings
 from data_prep.terminal import Add, silent
-from data_prep.writer import new_folder
+from data_prep.writer import arrow, new_folder, strings
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.events import EventTable, exact

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_prep.parquet import arrow, strings, write_table
 from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable, Source, ascending_order, most_ids
 from data_prep.spool import NumberSet, SpooledPart, distinct
+from data_prep.writer import arrow, strings, write_table
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
 

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 #: Section of the pages and the modules whose messages stand there; the longest name that fits a module counts.
 GROUPS = {
-    "Installation": ("dgl_dysign", "data_prep.engines"),
+    "Installation": ("dgl_dysign",),
     "Raw files": ("data_prep.sources", "data_prep.nodes"),
     "Preparing": ("data_prep",),
     "Node features": ("data_prep.features",),

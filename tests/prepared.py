@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.nodes import Unchanged
-from data_prep.parquet import write_table
+from data_prep.writer import write_table
 from dgl_dysign import __version__
 from dgl_dysign.data import schema
 

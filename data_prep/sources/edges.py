@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_prep.parquet import arrow
 from data_prep.rules import Rule
 from data_prep.sources._layout import Column, Layout, short
-from data_prep.sources._open import head_lines
+from data_prep.sources._raw_file import head_lines
 from data_prep.sources._source import SUFFIXES, ReadOptions, Source, name_of, read_labels, refuse_copies
 from data_prep.synth.published import MARKER
+from data_prep.writer import arrow
 from dgl_dysign.errors import ConfigError, DataError
 
 _SHOWN = 12

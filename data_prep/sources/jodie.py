@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib.format import open_memmap
 
-from data_prep.parquet import arrow
 from data_prep.rules import Rule
 from data_prep.sources._layout import Column, Layout, short
 from data_prep.sources._source import ReadOptions, Source, find_parts, name_of
+from data_prep.writer import arrow
 from dgl_dysign.errors import DataError
 
 _SKIP = Column("", "skip")

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from data_prep.parquet import arrow
 from data_prep.rules import Rule
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._source import NodeTable, ReadOptions, Source, each_once, find_parts, name_of
+from data_prep.writer import arrow
 
 CITATIONS = (Column("src", "integer"), Column("dst", "integer"))
 SPIKENET = Layout(

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from data_prep import PrepareOptions, pipeline
-from data_prep.engines import Engine
 from data_prep.sources import dblp
 from data_prep.sources._source import ReadOptions
+from data_prep.spool import Engine
 from data_prep.terminal import silent
 from dgl_dysign.errors import BackendError, ConfigError, DataError
 from tests.data_prep.brute import contents

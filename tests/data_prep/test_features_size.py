@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep.features import KINDS, _size, bytes_on_disk, features, options
+from data_prep.features import KINDS, bytes_on_disk, check_memory, features, free_memory, in_memory, options, width
 from dgl_dysign.errors import ConfigError
 
 
@@ -23,15 +23,15 @@ def machine(root, available_kb=None, own="/a/b", limits=None):
 
 
 def test_free_memory_is_the_least_of_all_limits(tmp_path):
-    assert _size.free_memory(machine(tmp_path / "1", 1000)) == 1_024_000
+    assert free_memory(machine(tmp_path / "1", 1000)) == 1_024_000
     limits = {"": ("max", 5, 0), "a": (900_000, 500_000, 100_000), "a/b": (950_000, 400_000, 0)}
-    assert _size.free_memory(machine(tmp_path / "2", 1000, limits=limits)) == 500_000
-    assert _size.free_memory(machine(tmp_path / "3", 1000, own="/", limits={"": (700, 300, 0)})) == 400
-    assert _size.free_memory(tmp_path / "nothing known") is None
+    assert free_memory(machine(tmp_path / "2", 1000, limits=limits)) == 500_000
+    assert free_memory(machine(tmp_path / "3", 1000, own="/", limits={"": (700, 300, 0)})) == 400
+    assert free_memory(tmp_path / "nothing known") is None
 
 
 def test_on_this_machine_a_number_of_bytes():
-    free = _size.free_memory()
+    free = free_memory()
     assert free is None or free > 1 << 20
 
 
@@ -53,7 +53,7 @@ def test_bytes_on_disk(kind, given, expected):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
 def test_the_width_of_the_estimate_is_the_width_of_the_features(kind):
     x = next(features(kind, [0], [0], [1], 3, 1))
-    assert x.shape[1] == _size.width(options(kind))
+    assert x.shape[1] == width(options(kind))
 
 
 def test_bytes_on_disk_of_unknown_options():
@@ -66,16 +66,16 @@ def test_bytes_on_disk_of_unknown_options():
 @pytest.mark.parametrize("kind", ["spectral", "deepwalk", "degree"])
 def test_what_does_not_fit_is_refused_and_what_fits_is_not(kind):
     chosen = options(kind)
-    needed = _size.in_memory(kind, 1_000_000, 10, chosen)
+    needed = in_memory(kind, 1_000_000, 10, chosen)
     with pytest.raises(ConfigError, match=rf"{kind} features, \d+ wide, of 1,000,000 nodes and 10 events") as caught:
-        _size.check_memory(kind, 1_000_000, 10, chosen, needed - 1)
+        check_memory(kind, 1_000_000, 10, chosen, needed - 1)
     assert f"--features {'none' if kind == 'degree' else 'degree'}" in str(caught.value)
     assert ("--dim" in str(caught.value)) == (kind != "degree")
     for free in (needed, None):
-        _size.check_memory(kind, 1_000_000, 10, chosen, free)
+        check_memory(kind, 1_000_000, 10, chosen, free)
 
 
-@pytest.mark.skipif(_size.free_memory() is None, reason="the free memory of this machine is unknown")
+@pytest.mark.skipif(free_memory() is None, reason="the free memory of this machine is unknown")
 @pytest.mark.parametrize("kind", ["spectral", "deepwalk", "degree"])
 def test_features_are_refused_before_any_work(kind):
     with pytest.raises(ConfigError, match=rf"{kind} features, \d+ wide, of 1,000,000,000,000 nodes and 10 events"):
@@ -85,10 +85,10 @@ def test_features_are_refused_before_any_work(kind):
 def test_the_width_that_is_offered_fits():
     chosen, sizes = options("spectral"), (500_000, 1_000_000)
     with pytest.raises(ConfigError, match=r"--dim (\d+) or less") as caught:
-        _size.check_memory("spectral", *sizes, chosen, 1 << 30)
+        check_memory("spectral", *sizes, chosen, 1 << 30)
     dim = int(str(caught.value).split("--dim ")[1].split()[0])
-    _size.check_memory("spectral", *sizes, {**chosen, "dim": dim}, 1 << 30)
+    check_memory("spectral", *sizes, {**chosen, "dim": dim}, 1 << 30)
     with pytest.raises(ConfigError):
-        _size.check_memory("spectral", *sizes, {**chosen, "dim": dim + 8}, 1 << 30)
+        check_memory("spectral", *sizes, {**chosen, "dim": dim + 8}, 1 << 30)
     with pytest.raises(ConfigError, match="give --features degree, or free memory"):
-        _size.check_memory("spectral", *sizes, chosen, 1 << 10)
+        check_memory("spectral", *sizes, chosen, 1 << 10)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.parquet import TableWriter, ahead, arrow, rows_a_group, strings, write_table
+from data_prep.writer import TableWriter, ahead, arrow, rows_a_group, strings, write_table
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
 

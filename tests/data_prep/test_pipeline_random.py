@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from data_prep import PrepareOptions
-from data_prep.inputs import FileInput
-from data_prep.pipeline import write_folder
+from data_prep.pipeline import FileInput, write_folder
 from data_prep.rules import Rule
 from data_prep.sources import dblp, edges
 from data_prep.sources import jodie as wikipedia

@@ -1,8 +1,7 @@
 import pytest
 
 from data_prep import PrepareOptions
-from data_prep.inputs import FileInput
-from data_prep.pipeline import write_folder
+from data_prep.pipeline import FileInput, write_folder
 from data_prep.sources._source import ReadOptions
 from tests.data_prep import brute
 

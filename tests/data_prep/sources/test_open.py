@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.sources._open import head_lines, open_raw
+from data_prep.sources._raw_file import head_lines, open_raw
 from dgl_dysign.errors import DataError
 
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.sources._layout import Column, Layout, explain
-from data_prep.sources._parse import Block, Parser
+from data_prep.sources._layout import Block, Column, Layout, Parser, explain
 
 DATE = 1388507958.0
 """2013-12-31 16:39:18 UTC."""
