@@ -76,13 +76,13 @@ def gradient_rows(problem: Problem, num_layers: Sequence[int], norms: Sequence[f
             layer.on_adjoint = adjoint.append
             rate, state = layer(problem.graph, problem.feat)
             assert state.info is not None
-            found = flat_gradient(layer, rate, problem.grad)
+            gradient = flat_gradient(layer, rate, problem.grad)
             expected = flat_gradient(layer, unrolled(layer, problem, steps), problem.grad)
             yield {
                 "check": "gradient",
                 "num_layers": layers,
                 "max_norm": norm,
-                "relative_error": float((found - expected).norm() / expected.norm()),
+                "relative_error": float((gradient - expected).norm() / expected.norm()),
                 "solver_steps": state.info.steps,
                 "adjoint_steps": adjoint[0].steps,
                 "unrolled_steps": steps,
@@ -118,13 +118,13 @@ def mode_rows(problem: Problem, latencies: Sequence[int]) -> Iterator[Row]:
     for mode in ("implicit", "one-step", "trace", "bptt"):
         for latency in latencies:
             layer = make_layer(dim, gradient=mode, latency=latency, simulate=True)
-            found = flat_gradient(layer, layer(problem.graph, problem.feat)[0], problem.grad)
+            gradient = flat_gradient(layer, layer(problem.graph, problem.feat)[0], problem.grad)
             yield {
                 "check": "mode",
                 "gradient": mode,
                 "latency": latency,
-                "cosine": float(torch.nn.functional.cosine_similarity(found, expected, dim=0)),
-                "norm_ratio": float(found.norm() / expected.norm()),
+                "cosine": float(torch.nn.functional.cosine_similarity(gradient, expected, dim=0)),
+                "norm_ratio": float(gradient.norm() / expected.norm()),
             }
 
 

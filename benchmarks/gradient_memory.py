@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
+
+from dgl_dysign.experiments.memory import in_fresh_process
 
 MODES = ("implicit", "one-step", "trace", "bptt")
 
@@ -44,15 +44,6 @@ def measure(gradient: str, latency: int, nodes: int, edges: int, dim: int) -> di
     return {"benchmark": "gradient_memory", **row, **costs}
 
 
-def fresh(**job: object) -> str:
-    """Measure a row in a process of its own."""
-    command = [sys.executable, __file__, "--job", json.dumps(job)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-    return done.stdout.strip()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Print one JSON line for each mode and latency."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,17 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--edges", type=int, default=236894)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--quick", action="store_true", help="a small graph and two latencies")
-    parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if args.job:
-        print(json.dumps(measure(**json.loads(args.job))))
-        return 0
     if args.quick:
         args.nodes, args.edges, args.dim, args.latencies = 4000, 16000, 64, [5, 40]
-    size = {"nodes": args.nodes, "edges": args.edges, "dim": args.dim}
     for mode in args.modes:
         for latency in args.latencies:
-            print(fresh(gradient=mode, latency=latency, **size), flush=True)
+            row = in_fresh_process(measure, mode, latency, args.nodes, args.edges, args.dim)
+            print(json.dumps(row), flush=True)
     return 0
 
 

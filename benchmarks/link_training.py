@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +22,7 @@ import torch
 
 from dgl_dysign.data import TemporalGraph, distinct_edges
 from dgl_dysign.evaluation import split_snapshots
-from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak, return_freed_memory
+from dgl_dysign.experiments.memory import in_fresh_process, peak_rss_bytes, reset_peak, return_freed_memory
 from dgl_dysign.models import LinkScorer, UnderGS, link_loss
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training import LinkFitConfig, fit_links, late_snapshot_step, snapshot_batches
@@ -77,12 +75,6 @@ def batch_list(edges: int, batch_size: int, num_nodes: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fresh(**job: Any) -> dict[str, Any]:
-    """Run a job in a process of its own."""
-    command = [sys.executable, __file__, "--job", json.dumps(job)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -90,18 +82,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--counts", action="store_true", help="with features of pairs")
     parser.add_argument("--batch-size", type=int, default=4096)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if args.job:
-        job = json.loads(args.job)
-        print(json.dumps(epoch(**job) if "folder" in job else batch_list(**job)))
-        return
     sizes, nodes = ((2 * BATCH, 8 * BATCH), 2_000) if args.quick else ((10 * BATCH, 40 * BATCH, 160 * BATCH), 20_000)
-    for edges in sizes:
-        print(json.dumps(fresh(edges=edges, batch_size=BATCH, num_nodes=nodes)), flush=True)
-    print(json.dumps(fresh(edges=sizes[1], batch_size=sizes[1], num_nodes=nodes)), flush=True)
+    for edges, batch_size in (*((edges, BATCH) for edges in sizes), (sizes[1], sizes[1])):
+        print(json.dumps(in_fresh_process(batch_list, edges, batch_size, nodes)), flush=True)
     for folder in args.prepared:
-        print(json.dumps(fresh(folder=str(folder), counts=args.counts, batch_size=args.batch_size)), flush=True)
+        print(json.dumps(in_fresh_process(epoch, str(folder), args.counts, args.batch_size)), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,6 @@ import argparse
 import itertools
 import json
 import math
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -31,7 +29,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dgl_dysign.experiments.memory import peak_rss_bytes
+from dgl_dysign.experiments.memory import in_fresh_process, peak_rss_bytes
 from dgl_dysign.store import NeighborStore
 
 BARS = {"bitcoin-otc": 400_000, "wikipedia": 600_000}
@@ -183,8 +181,8 @@ def run_dictionary(feed: Feed) -> tuple[Dictionary, float]:
 
 def same_lists(store: NeighborStore, other: Dictionary) -> bool:
     """Tell whether both hold the same entries in the same order."""
-    found = store.neighbors(range(store.num_nodes), store.snapshot)
-    columns = [column.tolist() for column in (found.snapshot, found.hop, found.node, found.edge_id)]
+    lists = store.neighbors(range(store.num_nodes), store.snapshot)
+    columns = [column.tolist() for column in (lists.snapshot, lists.hop, lists.node, lists.edge_id)]
     for node, rows in enumerate(zip(*columns, strict=True)):
         entries = [entry for entry in zip(*rows, strict=True) if entry[2] >= 0]
         if entries != [(time_, -hop, -near, edge) for _, time_, hop, near, edge in other.lists[node]]:
@@ -246,6 +244,7 @@ def resident_bytes() -> int:
 
 def memory_row(nodes: int, edges: int, repeat: int) -> Row:
     """Return the memory of a store before and after it is fed `repeat` times the edges."""
+    torch.set_num_threads(1)
     feed = generated(nodes, edges * repeat, 20 * repeat)
     store = NeighborStore(nodes)
     src, dst, edge_id = feed.snapshots[0]
@@ -266,11 +265,7 @@ def memory_row(nodes: int, edges: int, repeat: int) -> Row:
 def memory_rows(nodes: int, edges: int) -> Iterator[Row]:
     """Yield the memory for edges x 1 and x 10, each from a fresh process."""
     for repeat in (1, 10):
-        command = [sys.executable, __file__, "--memory", str(nodes), str(edges), str(repeat)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-        yield json.loads(done.stdout)
+        yield in_fresh_process(memory_row, nodes, edges, repeat)
 
 
 def copy_bandwidth(device: torch.device) -> float:
@@ -321,23 +316,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--edges", type=int, default=60_000, help="generated edges")
     parser.add_argument("--quick", action="store_true", help="few edges and small stores")
-    parser.add_argument("--memory", nargs=3, type=int, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    if args.memory:
-        print(json.dumps(memory_row(*args.memory)))
-        return 0
     if args.quick:
         args.edges, args.runs = 4_000, 2
     sizes = tuple(size // 100 for size in SIZES) if args.quick else SIZES
-    made = generated(sizes[0], args.edges, max(2, args.edges // 250))
-    feeds = [("events", made)]
+    skewed = generated(sizes[0], args.edges, max(2, args.edges // 250))
+    feeds = [("events", skewed)]
     for folder in filter(None, (args.otc, args.wikipedia)):
         feeds += [("events", prepared(folder, distinct=False)), ("distinct", prepared(folder, distinct=True))]
     large = generated(sizes[-1], args.edges * 10, 20)
     rows = (
         speed_rows(feeds, args.runs),
-        node_rows(made, sizes, args.runs),
+        node_rows(skewed, sizes, args.runs),
         memory_rows(sizes[-1], args.edges),
         gpu_rows([*(feed for _, feed in feeds), large], args.runs),
     )

@@ -31,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ from torch import Tensor
 from dgl_dysign import ops
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.experiments.memory import in_fresh_process, peak_rss_bytes, reset_peak
 from dgl_dysign.nn import LIF, EquilibriumSpikingConv
 from dgl_dysign.ops import PackedSpikes
 
@@ -53,20 +54,16 @@ SECONDS = 2.0  # after which nothing is repeated once more
 Row = dict[str, object]
 
 
+@torch.no_grad()
 def timed(work: Callable[[], Any], runs: int) -> tuple[float, float]:
     """Return the least and the median milliseconds of up to ``runs`` runs, after one that does not count."""
-    with torch.no_grad():
-        return _timed(work, runs)
-
-
-def _timed(work: Callable[[], Any], runs: int) -> tuple[float, float]:
     work()
-    found: list[float] = []
-    while len(found) < runs and sum(found) < 1e3 * SECONDS:
+    times: list[float] = []
+    while len(times) < runs and sum(times) < 1e3 * SECONDS:
         begun = time.perf_counter()
         work()
-        found.append(1e3 * (time.perf_counter() - begun))
-    return min(found), statistics.median(found)
+        times.append(1e3 * (time.perf_counter() - begun))
+    return min(times), statistics.median(times)
 
 
 def copy_bandwidth(runs: int = 5, numbers: int = 1 << 27) -> float:
@@ -121,9 +118,9 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
     right = {"": kernels["dgl_sum"](), "_weighted": kernels["torch_csr_weighted"]()}
     exact = all(torch.equal(kernels[f"packed{key}{out}"](), right[key]) for key in right for out in ("", "_out"))
     del right
-    found = {key: timed(work, runs) for key, work in kernels.items()}
+    times = {key: timed(work, runs) for key, work in kernels.items()}
     moved = 4 * (graph.num_edges() + graph.num_nodes() * (1 + dim)) + packed.nbytes
-    peer = min(found["dgl_sum"][0], found["dgl_mean"][0])
+    peer = min(times["dgl_sum"][0], times["dgl_mean"][0])
     return {
         "check": "aggregate",
         "graph": name,
@@ -133,15 +130,15 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
         "rate": rate,
         "threads": torch.get_num_threads(),
         "held_memory": _memory_is_held(),
-        "ms": {key: round(least, 2) for key, (least, _) in found.items()},
-        "ms_median": {key: round(median, 2) for key, (_, median) in found.items()},
-        "times": round(peer / found["packed"][0], 1),
-        "times_out": round(peer / found["packed_out"][0], 1),
-        "times_weighted": round(found["torch_csr_weighted"][0] / found["packed_weighted"][0], 1),
-        "times_weighted_out": round(found["torch_csr_weighted"][0] / found["packed_weighted_out"][0], 1),
+        "ms": {key: round(least, 2) for key, (least, _) in times.items()},
+        "ms_median": {key: round(median, 2) for key, (_, median) in times.items()},
+        "times": round(peer / times["packed"][0], 1),
+        "times_out": round(peer / times["packed_out"][0], 1),
+        "times_weighted": round(times["torch_csr_weighted"][0] / times["packed_weighted"][0], 1),
+        "times_weighted_out": round(times["torch_csr_weighted"][0] / times["packed_weighted_out"][0], 1),
         "bar": BAR,
-        "bandwidth_share": round(moved / (found["packed"][0] / 1e3) / bandwidth, 2),
-        "bandwidth_share_out": round(moved / (found["packed_out"][0] / 1e3) / bandwidth, 2),
+        "bandwidth_share": round(moved / (times["packed"][0] / 1e3) / bandwidth, 2),
+        "bandwidth_share_out": round(moved / (times["packed_out"][0] / 1e3) / bandwidth, 2),
         "packed_bytes": packed.nbytes,
         "float_bytes": spikes.numel() * 4,
         "exact": exact,
@@ -169,9 +166,9 @@ def neuron_row(nodes: int, dim: int, runs: int) -> Row:
         same.append(float((theirs(current) == spikes).float().mean()))
         steps["spikingjelly"] = lambda: theirs(current)
         steps["spikingjelly_then_pack"] = lambda: PackedSpikes.pack(theirs(current))
-    found = {key: round(timed(step, runs)[0], 2) for key, step in steps.items()}
+    times = {key: round(timed(step, runs)[0], 2) for key, step in steps.items()}
     size = {"nodes": nodes, "feats": dim, "threads": torch.get_num_threads()}
-    return {"check": "neuron", **size, "ms": found, "same_spikes": min(same)}
+    return {"check": "neuron", **size, "ms": times, "same_spikes": min(same)}
 
 
 def _spikingjelly(membrane: Tensor) -> Callable[[Tensor], Tensor] | None:
@@ -203,14 +200,10 @@ def simulate(backend: str, source: str, dim: int, steps: int, threads: int) -> R
             begun = time.perf_counter()
             rate, _ = conv(graph, feat)
             seconds.append(time.perf_counter() - begun)
-    size = {"nodes": graph.num_nodes(), "edges": graph.num_edges(), "in_feats": feat.shape[1], "feats": dim}
-    found = {"latency": conv.latency, "rate": round(float(rate.mean()), 3), "threads": threads}
-    grown = (peak_rss_bytes() - before) >> 20
-    return {"check": "simulation", "backend": backend, **size, **found, "seconds": _least(seconds), "peak_mib": grown}
-
-
-def _least(seconds: list[float]) -> float:
-    return round(min(seconds), 4)
+    size: Row = {"nodes": graph.num_nodes(), "edges": graph.num_edges(), "in_feats": feat.shape[1], "feats": dim}
+    size |= {"latency": conv.latency, "rate": round(float(rate.mean()), 3), "threads": threads}
+    costs = {"seconds": round(min(seconds), 4), "peak_mib": (peak_rss_bytes() - before) >> 20}
+    return {"check": "simulation", "backend": backend, **size, **costs}
 
 
 def _snapshot(source: str, dim: int) -> tuple[Any, Tensor]:
@@ -221,11 +214,6 @@ def _snapshot(source: str, dim: int) -> tuple[Any, Tensor]:
     data = TemporalGraph.load(source)
     last = data.num_snapshots - 1
     return data.graph(last), data.features(last).float()
-
-
-def _fresh(*numbers: object) -> str:
-    command = [sys.executable, __file__, "--one-simulation", *map(str, numbers)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def aggregate_rows(args: argparse.Namespace, graphs: Sequence[tuple[str, Any, Sequence[int]]]) -> Iterator[Row]:
@@ -241,15 +229,15 @@ def aggregate_rows(args: argparse.Namespace, graphs: Sequence[tuple[str, Any, Se
         yield neuron_row(2_000 if args.quick else 500_000, 128, args.runs)
 
 
-def simulation_rows(args: argparse.Namespace) -> Iterator[str]:
-    """Yield a line for each number of threads, graph and way to move spikes."""
+def simulation_rows(args: argparse.Namespace) -> Iterator[Row]:
+    """Yield a row for each number of threads, graph and way to move spikes."""
     graphs = [("2000x20000", 64, 1)] if args.quick else [("x".join(map(str, PATENT)), 64, 2)]
     if args.dblp:
         graphs.append((args.dblp, 128, 20))
     for threads in args.threads:
         for source, dim, steps in graphs:
             for backend in ("packed", "float"):
-                yield _fresh(backend, source, dim, steps, threads)
+                yield in_fresh_process(simulate, backend, source, dim, steps, threads)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -263,20 +251,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--held-memory", action="store_true", help="new memory costs nobody anything")
     parser.add_argument("--no-simulation", action="store_true")
-    parser.add_argument("--one-simulation", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.held_memory and not _memory_is_held():
         command = [sys.executable, __file__, *(sys.argv[1:] if argv is None else argv)]
         return subprocess.run(command, env={**os.environ, **HELD_MEMORY}, check=False).returncode
-    if args.one_simulation:
-        backend, source, *numbers = args.one_simulation
-        print(json.dumps(simulate(backend, source, *map(int, numbers))))
-        return 0
-    for row in aggregate_rows(args, _graphs(args)):
+    simulations = () if args.no_simulation else simulation_rows(args)
+    for row in chain(aggregate_rows(args, _graphs(args)), simulations):
         print(json.dumps(row), flush=True)
-    if not args.no_simulation:
-        for line in simulation_rows(args):
-            print(line, flush=True)
     return 0
 
 
@@ -286,12 +267,14 @@ def _graphs(args: argparse.Namespace) -> list[tuple[str, Any, Sequence[int]]]:
     dims: dict[tuple[int, int], list[int]] = {}
     for nodes, edges, dim in sizes:
         dims.setdefault((nodes, edges), []).append(dim)
-    made: list[tuple[str, Any, Sequence[int]]] = [("random", random_graph(*size), some) for size, some in dims.items()]
+    graphs: list[tuple[str, Any, Sequence[int]]] = [
+        ("random", random_graph(*size), some) for size, some in dims.items()
+    ]
     if args.dblp:
         graph, _ = _snapshot(args.dblp, 0)
         graph.create_formats_()
-        made.append(("dblp", graph, (128, 256)))
-    return made
+        graphs.append(("dblp", graph, (128, 256)))
+    return graphs
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def measure(name: str, raw: Path, home: Path, runs: int) -> dict[str, Any]:
     for path in others:
         files += [str(path), delimiter, "0"]
     out = home / name
-    made: list[tuple[float, ...]] = []
+    prepared: list[tuple[float, ...]] = []
     parsed: list[tuple[float, ...]] = []
     command = "edges" if name == "stack-overflow" else name
     source = raw / edges if command == "edges" else raw
@@ -103,10 +103,10 @@ def measure(name: str, raw: Path, home: Path, runs: int) -> dict[str, Any]:
         shutil.rmtree(out, ignore_errors=True)
         text, *usage = run(["-m", "data_prep.cli", command, str(source), str(out), *options, "--json"])
         summary = json.loads(text)
-        made.append((summary["seconds"], *usage))
+        prepared.append((summary["seconds"], *usage))
         text, *usage = run(["-c", PARSE, *files])
         parsed.append((float(text), *usage))
-    seconds, process = min(m[0] for m in made), min(m[1] for m in made)
+    seconds, process = min(m[0] for m in prepared), min(m[1] for m in prepared)
     parse, parse_process = min(p[0] for p in parsed), min(p[1] for p in parsed)
     return {
         "data": f"{name}, generated",
@@ -117,9 +117,9 @@ def measure(name: str, raw: Path, home: Path, runs: int) -> dict[str, Any]:
         "prepared_bytes": summary["bytes"],
         "seconds": round(seconds, 3),
         "process_seconds": round(process, 3),
-        "cpu_seconds": round(min(m[3] for m in made), 2),
+        "cpu_seconds": round(min(m[3] for m in prepared), 2),
         "rows_per_second": round(summary["num_edges"] / seconds),
-        "peak_mib": round(max(m[2] for m in made)),
+        "peak_mib": round(max(m[2] for m in prepared)),
         "peer": "pyarrow.csv.read_csv",
         "peer_seconds": round(parse, 3),
         "peer_process_seconds": round(parse_process, 3),

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from dgl_dysign.experiments.memory import in_fresh_process, peak_rss_bytes, reset_peak, return_freed_memory
 
 BASE = {"nodes": 20_000, "edges": 100_000, "features": 64, "latency": 8, "snapshots": 1}
 SIZES = {
@@ -47,7 +48,6 @@ def measure(size: dict[str, int]) -> Row:
     import torch
 
     from dgl_dysign._dgl import dgl
-    from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak, return_freed_memory
     from dgl_dysign.nn import EquilibriumSpikingConv
 
     torch.set_num_threads(1)
@@ -90,16 +90,17 @@ def slope(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 def slopes(rows: Sequence[Row]) -> list[Row]:
     """Return the growth of time and memory with each quantity."""
-    found = []
-    for name in dict.fromkeys(row["varied"] for row in rows):
-        chosen = [row for row in rows if row["varied"] == name]
-        sizes = [row[name] for row in chosen]
+    rows_of = {
+        name: [row for row in rows if row["varied"] == name] for name in dict.fromkeys(r["varied"] for r in rows)
+    }
+    figures = []
+    for name, chosen in rows_of.items():
         for value, expected in zip(("cpu_seconds", "step_bytes"), EXPECTED[name], strict=True):
-            grown = slope(sizes, [max(row[value], LEAST[value]) for row in chosen])
-            found.append(
+            grown = slope([row[name] for row in chosen], [max(row[value], LEAST[value]) for row in chosen])
+            figures.append(
                 {"check": "slope", "varied": name, "of": value, "slope": round(grown, 2), "expected": expected}
             )
-    return found
+    return figures
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
@@ -126,31 +127,19 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     save(figure, path)
 
 
-def _in_fresh_process(size: dict[str, int]) -> Row:
-    command = [sys.executable, __file__, "--one", json.dumps(size)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-    found: Row = json.loads(done.stdout)
-    return found
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Print all rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=sorted(SIZES), default=list(SIZES), help="quantities")
     parser.add_argument("--picture", type=Path, help="PNG file to draw")
     parser.add_argument("--quick", action="store_true", help="two small sizes of two quantities")
-    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if args.one:
-        print(json.dumps(measure(args.one)))
-        return 0
     base, varied = ({**BASE, "nodes": 500, "edges": 2_000}, QUICK) if args.quick else (BASE, SIZES)
     rows = []
     for name in (name for name in args.only if name in varied):
         for number in varied[name]:
-            rows.append({"varied": name, **_in_fresh_process({**base, **BESIDE.get(name, {}), name: number})})
+            size = {**base, **BESIDE.get(name, {}), name: number}
+            rows.append({"varied": name, **in_fresh_process(measure, size)})
             print(json.dumps(rows[-1]), flush=True)
     for row in slopes(rows):
         print(json.dumps(row), flush=True)

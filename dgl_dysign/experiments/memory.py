@@ -6,7 +6,11 @@ import contextlib
 import ctypes
 import resource
 import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's mallopt
 _LARGE = 8 << 20  # bytes: above a mini-batch's tensors, below those of a graph of DBLP's size
@@ -31,6 +35,12 @@ def return_freed_memory(larger_than: int = _LARGE) -> None:
             return
         mallopt(_M_MMAP_THRESHOLD, larger_than)
         mallopt(_M_TRIM_THRESHOLD, larger_than)
+
+
+def in_fresh_process(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Return what a function of a module gives in a process of its own: one never gives back its high-water mark."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(work, *args, **options).result()
 
 
 def reset_peak() -> None:

@@ -15,11 +15,6 @@ def test_memory_is_that_of_a_batch():
     assert 2 * max(short["bytes_above"], long["bytes_above"]) < whole["bytes_above"]
 
 
-def test_a_row_is_measured_in_a_fresh_process():
-    row = link_training.fresh(edges=BATCH, batch_size=BATCH // 2, num_nodes=50)
-    assert (row["check"], row["edges"], row["batches"], row["nodes"]) == ("batch_list", BATCH, 2, 50)
-
-
 def test_an_epoch_says_what_it_cost(tmp_path):
     row = link_training.epoch(str(generated_links(tmp_path)), counts=True, batch_size=256)
     assert row["generated"]
