@@ -625,7 +625,7 @@ class Engine:
             context = multiprocessing.get_context("spawn")
             with ProcessPoolExecutor(min(self.workers, tasks), context, _end_with_parent) as pool:
                 try:
-                    yield pool.submit
+                    yield lambda *call: _without_interrupt(pool.submit, *call)
                 except BrokenExecutor as error:
                     raise ChildProcessError(_DIED) from error
                 finally:
@@ -665,9 +665,19 @@ class Engine:
                 yield client
 
 
+def _without_interrupt(submit: Callable[..., Any], *call: Any) -> Any:
+    """Submit a call, which may start a worker: that inherits a mask under which an interrupt waits."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        return submit(*call)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_with_parent() -> None:
     """Let a worker end with the process that started it, even if that is killed; otherwise it would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # at an interrupt one message is enough
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -1,8 +1,13 @@
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from queue import Queue
+from threading import Event
 
 import pytest
 
@@ -121,15 +126,45 @@ def test_a_part_that_changed_in_between_is_read_again_with_all_others(parts, tmp
     assert contents(tmp_path / "out") == contents(tmp_path / "good")
 
 
-def test_after_a_bad_part_no_others_are_begun(tmp_path):
-    for number in range(60):
-        text = "bad\n" if number == 0 else "1 2 0.5\n" * 20_000
-        (tmp_path / f"dblp-{number}.txt").write_text(text)
+@dataclass(frozen=True)
+class AfterGate:
+    """Give a batch back once nobody locks a file."""
+
+    gate: str
+
+    def __call__(self, batch):
+        with open(self.gate) as gate:
+            fcntl.flock(gate, fcntl.LOCK_SH)
+        return batch
+
+
+def test_after_a_bad_part_no_others_are_begun(tmp_path, monkeypatch):
+    for number in range(20):
+        (tmp_path / f"dblp-{number}.txt").write_text("1 2 0.5\n" if number else "bad\n")
     (tmp_path / "node2label.txt").write_text("1 1\n")
     source = dblp.open_source(tmp_path, ReadOptions())
-    with pytest.raises(DataError, match=r"dblp-0\.txt, line 1"):
-        Engine("local", 2).read(source, tmp_path / "spool", ReadOptions())
-    assert len(list(tmp_path.glob("spool/*/part.json"))) < 30
+    source = replace(source, layout=replace(source.layout, derive=AfterGate(f"{tmp_path}/gate")))
+    submitted, submit = Queue(), ProcessPoolExecutor.submit
+
+    def watched(*call):
+        submitted.put(future := submit(*call))
+        return future
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", watched)
+    with ThreadPoolExecutor(1) as reader, open(tmp_path / "gate", "x") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        reading = reader.submit(Engine("local", 2).read, source, tmp_path / "spool", ReadOptions())
+        futures = [submitted.get(timeout=PATIENCE) for _ in range(20)]
+        # All but the first wait at the gate until the last one is cancelled.
+        ended = Event()
+        futures[-1].add_done_callback(lambda future: ended.set())
+        assert ended.wait(PATIENCE)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        with pytest.raises(DataError, match=r"dblp-0\.txt, line 1"):
+            reading.result(PATIENCE)
+    # Two were being read, and three handed out.
+    assert sum(future.cancelled() for future in futures) >= 14
+    assert len(list(tmp_path.glob("spool/*/part.json"))) <= 5
 
 
 def test_a_worker_that_dies_is_one_error_and_nothing_done_is_lost(parts, tmp_path):
@@ -174,6 +209,29 @@ def test_workers_end_with_the_process_that_started_them(parts, tmp_path, end):
         errors = process.stderr.read()
     if end != "killed":
         assert errors == "dysign-prep: interrupted; the same command goes on where this one stopped\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_while_workers_start_is_one_line(parts, tmp_path):
+    (tmp_path / "program.py").write_text("""
+import os, signal
+if __name__ == "__main__":
+    from data_prep.cli import main
+    main()
+else:  # a worker, which has imported nothing yet
+    try:
+        os.close(os.open("interrupted", os.O_CREAT | os.O_EXCL))
+        os.killpg(0, signal.SIGINT)
+    except FileExistsError:
+        pass
+""")
+    arguments = ["program.py", "dblp", parts, "out", "--workers", "2", "-q", "--features", "none"]
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE,
+        start_new_session=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "dysign-prep: interrupted; the same command goes on where this one stopped\n"
     assert not (tmp_path / "out").exists()
 
 
