@@ -81,9 +81,7 @@ _OPTIONS: dict[str, Any] = {
         max=1.0,
     ),
     "on_error": _option(
-        _CHOICES["on_error"],
-        "At a bad row: stop and name it, or quarantine it in rejected.parquet.",
-        panel="Reading",
+        _CHOICES["on_error"], "At a bad row: stop and name it, or quarantine it in rejected.parquet.", panel="Reading"
     ),
     "max_bytes": _option(int | None, "Most bytes that a compressed file may grow to.", panel="Reading", min=1),
     "allow_unknown_labels": _option(

@@ -136,16 +136,10 @@ def export_table(
 
     Parameters
     ----------
-    table : EventTable
-        The events.
-    dest : path
-        The folder to write; it is there whole or not at all.
-    form : str
-        ``"tgl"`` or ``"dyglib"``, as for :func:`export`.
+    table, dest, form, overwrite
+        The events; the rest as for :func:`export`, of ``"tgl"`` and ``"dyglib"``.
     time_shift : float, default 0
         What was taken from the times; for ``export.json``.
-    overwrite : bool, default False
-        Replace `dest` if it was exported before.
 
     Returns
     -------
@@ -154,10 +148,8 @@ def export_table(
 
     Raises
     ------
-    DataError
-        If `dest` may not be written.
-    ConfigError
-        If the format cannot hold so many features.
+    DataError, ConfigError
+        As :func:`export`.
     """
     facts = {"format": form, "dataset": table.name, "time_shift": time_shift}
     return _write_marked(dest, lambda new: _WRITERS[form](table, Features.of(table), new), facts, overwrite)

@@ -20,17 +20,8 @@ _DIRECT_LIMIT = 1 << 26
 
 
 class IdMap:
-    """Nodes of raw ids, in ascending order of the ids (strings: by code points).
+    """Nodes of distinct raw ids (int64, or objects: strings) in ascending order; strings by code points.
 
-    Parameters
-    ----------
-    ids : array_like
-        Distinct raw ids, ascending: int64, or objects (strings).
-    offset : int
-        Node of the first.
-
-    Examples
-    --------
     >>> ids = IdMap(np.array([3, 7, 2**40]), offset=10)
     >>> ids.nodes(np.array([7, 3, 2**40])).tolist()
     [11, 10, 12]
@@ -101,28 +92,10 @@ def union(sets: Sequence[np.ndarray]) -> np.ndarray:
 class Nodes:
     """How raw ids became nodes 0 .. count-1.
 
-    Parameters
-    ----------
-    count : int
-        Number of nodes.
-    offsets : dict
-        First node of each space of ids.
-    order : str
-        Order of the nodes within a space: ``"as in the file"``, ``"ascending"`` or ``"lexicographic"``.
-    maps : mapping
-        For ``src`` and ``dst``, from a part and its raw ids to nodes.
-    spaces : dict
-        The id map of each space.
-    table : NodeTable or None
-        What else is known of nodes.
-    raw_id : pyarrow.Array, optional
-        Raw ids of all nodes, where `spaces` do not tell.
-    class_names : sequence of str, optional
-        Names of the classes, if labels are numbers of classes; default: the labels themselves.
-    rejected : list
-        Rows of files of nodes that were refused.
-    refused : int
-        Labels that were read and then refused, as no event names their node.
+    `offsets` has the first node of each space of ids, `spaces` its id map, `order` how nodes are ordered within one.
+    `maps` gives, for ``src`` and ``dst``, a part's raw ids their nodes. `raw_id` and `class_names` stand where `spaces`
+    and the labels do not tell. `rejected` are rows of files of nodes that were refused, `refused` the number of labels
+    refused as no event names their node.
     """
 
     count: int
@@ -211,10 +184,7 @@ class Nodes:
 def number_nodes(source: Source, parts: Sequence[SpooledPart], allow_unknown: bool = False) -> Nodes:
     """Give every raw id its node: as it stands, or in ascending order, one space after the other.
 
-    Raises
-    ------
-    DataError
-        If ids that shall be node numbers as they stand are too far apart for a table of all nodes.
+    Raises DataError if ids that shall be node numbers as they stand are too far apart for a table of all nodes.
     """
     without_event = _without_event(source.nodes, allow_unknown)
     names = list(dict.fromkeys(source.spaces))

@@ -118,17 +118,7 @@ class FileInput:
 
 
 class TableInput:
-    """Events in memory, checked for what a prepared folder can hold.
-
-    Parameters
-    ----------
-    dataset : str
-        Name of the data set.
-    table : EventTable
-        The events.
-    options : PrepareOptions
-        Rule and names; what it says of reading files has no effect.
-    """
+    """Events in memory, checked for what a prepared folder can hold; of the options, rule and names have an effect."""
 
     other_sources: tuple[dict[str, Any], ...] = ()
 

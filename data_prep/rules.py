@@ -145,14 +145,6 @@ class Binning:
         Whether `end` belongs to the snapshot (steps).
     width : float, default 0
         Width of all snapshots (the last may be narrower) where it is the same, else 0.
-
-    Examples
-    --------
-    >>> bins = bin_times(Rule("every", width=10), 5.0, 30.0)
-    >>> bins.begin.tolist(), bins.end.tolist()
-    ([5.0, 15.0, 25.0], [15.0, 25.0, 35.0])
-    >>> bins.assign(np.array([5.0, 14.9, 15.0, 30.0])).tolist()
-    [0, 0, 1, 2]
     """
 
     begin: np.ndarray

@@ -50,16 +50,7 @@ def distinct(values: np.ndarray) -> np.ndarray:
 
 
 class NumberSet:
-    """The distinct numbers seen so far, in memory that grows with their range or their count, not with the rows.
-
-    Examples
-    --------
-    >>> seen = NumberSet()
-    >>> seen.add(np.array([7, 3, 7])), seen.add(np.array([2**40, 3]))
-    (None, None)
-    >>> seen.ascending().tolist()
-    [3, 7, 1099511627776]
-    """
+    """The distinct numbers seen so far, in memory that grows with their range or their count, not with the rows."""
 
     def __init__(self, pending: int = 1 << 22) -> None:
         self._pending = pending  # so many large numbers are merged, to stay few
@@ -88,14 +79,7 @@ class NumberSet:
 
 
 class Names:
-    """Codes 0, 1, 2, ... of strings, in the order in which they come.
-
-    Examples
-    --------
-    >>> names = Names()
-    >>> names.encode(pa.array(["b", "a", "b"])).tolist(), names.list
-    ([0, 1, 0], ['b', 'a'])
-    """
+    """Codes 0, 1, 2, ... of strings, in the order in which they come."""
 
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}
@@ -209,10 +193,7 @@ def load(folder: Path) -> SpooledPart | None:
 def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> SpooledPart:
     """Read part `number` of a source into `folder`, over what an interrupted run left there; its parent exists.
 
-    Raises
-    ------
-    DataError
-        At the first bad row, unless rows are quarantined; or if no row is good.
+    Raises DataError at the first bad row, unless rows are quarantined; or if no row is good.
     """
     folder.mkdir(exist_ok=True)  # not its parents: a late worker makes no folder anew that was cleared away
     file = options.open(source.parts[number], source.layout)
@@ -351,19 +332,9 @@ def _write(file: BinaryIO, values: np.ndarray) -> None:
 class Arrangement:
     """All events of a data set, sorted by snapshot, in file order inside each.
 
-    Parts that are sorted already are passed through; others are placed by a counting sort in files, so that memory
-    stays bounded by a chunk either way.
-
-    Parameters
-    ----------
-    parts : sequence of Part
-        The parts, in order.
-    maps : mapping
-        For ``src`` and ``dst``, from raw ids (or a part's codes of strings) to nodes, given the part.
-    binning : Binning
-        From times to snapshots.
-    folder : path
-        Where a counting sort may put its files.
+    Parts that are sorted already are passed through; others are placed by a counting sort in files in `folder`, so that
+    memory stays bounded by a chunk either way. `maps` gives, for ``src`` and ``dst``, a part's raw ids (or its codes of
+    strings) their nodes.
     """
 
     def __init__(
@@ -550,24 +521,10 @@ _DIED = "a worker process died, perhaps for want of memory; run the same command
 
 @dataclass(frozen=True)
 class Engine:
-    """How parts are read.
+    """How parts are read: `name`, `workers` and `scheduler` are the options of :class:`data_prep.PrepareOptions`.
 
-    Parameters
-    ----------
-    name : str, default "local"
-        ``"local"``, or ``"dask"`` (extra ``dask``).
-    workers : int, default 1
-        Worker processes; 1 with ``"local"``: this process.
-    scheduler : str, optional
-        Address of a running Dask scheduler, whose workers must see the raw files and OUT under the same paths; without
-        it a cluster of `workers` processes is started on this machine.
-    patience : str, default "15s"
-        How long a scheduler is looked for.
-
-    Raises
-    ------
-    ConfigError
-        If the name is unknown, or `workers` is below 1.
+    Without an address of a scheduler, ``"dask"`` starts a cluster of `workers` processes on this machine; with one, it
+    is looked for as long as `patience` says, and its workers must see raw files and OUT under the same paths.
     """
 
     name: str = "local"
@@ -586,14 +543,8 @@ class Engine:
     def read(self, source: Source, home: Path, options: ReadOptions) -> list[SpooledPart]:
         """Spool all parts of a source to folders in `home`; parts that are there whole are not read again.
 
-        Raises
-        ------
-        DataError
-            At the first bad row of the first bad part.
-        BackendError
-            If Dask is not installed.
-        ChildProcessError
-            If a worker process dies.
+        Raises DataError at the first bad row of the first bad part, BackendError if Dask is not installed, and
+        ChildProcessError if a worker process dies.
         """
         home.mkdir(parents=True, exist_ok=True)
         folders = [home / f"part-{number:05d}" for number in range(len(source.parts))]

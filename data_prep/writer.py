@@ -55,23 +55,10 @@ def _is_ours(marker: Path) -> bool:
 def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST) -> Iterator[Path]:
     """Give a temporary folder beside `out` that takes its place when the block ends well, and vanishes when not.
 
-    What a killed run left behind is removed first. Temporary folders are locked while in use, so that a second run
-    into the same `out` is refused instead of losing the first one's work. An existing folder is replaced with
-    `overwrite`, if `marker`, a JSON file with a ``schema_version``, shows that this tool made it.
-
-    Raises
-    ------
-    DataError
-        If `out` may not be written, or another run is writing it.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as home:
-    ...     with new_folder(Path(home) / "out") as folder:
-    ...         _ = (folder / "a.txt").write_text("a")
-    ...     [path.name for path in Path(home).rglob("*")]
-    ['out', 'a.txt']
+    What a killed run left behind is removed first. Temporary folders are locked while in use, so that a second run into
+    the same `out` is refused instead of losing the first one's work. An existing folder is replaced with `overwrite`,
+    if `marker`, a JSON file with a ``schema_version``, shows that this tool made it. Raises DataError if `out` may not
+    be written, or another run is writing it.
     """
     out = out.resolve()
     with _locked(out, "new", BaseException, marker) as folder:
@@ -87,13 +74,8 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
     """Give a folder to work in, beside `out`, in which a run that was cut off goes on; its ``new`` becomes `out`.
 
     It survives an interrupt, a full disk, a kill: the same plan finds it again. Another plan, and a restart of the
-    machine (after which files may lack what was written last), start afresh. Wrong input or options remove it.
-    `overwrite` replaces an existing prepared folder.
-
-    Raises
-    ------
-    DataError
-        If `out` may not be written, or another run is writing it.
+    machine (after which files may lack what was written last), start afresh. Wrong input or options remove it. Raises
+    DataError as :func:`new_folder` does; `overwrite` replaces an existing prepared folder.
     """
     out = out.resolve()
     check_prepared(out, overwrite)
@@ -223,19 +205,8 @@ def rows_a_group(width: int) -> int:
 
 
 class TableWriter:
-    """Write one Parquet file piece by piece; row groups do not depend on the pieces.
+    """Write one Parquet file piece by piece; row groups, of `group` rows or near 4 MB, do not depend on the pieces.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-    kind : pyarrow.Schema
-        Its columns.
-    group : int, optional
-        Rows of a row group; default: as many as stay near 4 MB.
-
-    Examples
-    --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as home:
     ...     path = Path(home) / "a.parquet"

@@ -114,26 +114,10 @@ def features(
 
 
 def bytes_on_disk(kind: str, num_nodes: int, num_snapshots: int, dim: int | None = None, decay: Any = None) -> int:
-    """Return the bytes that features, with their checkpoints, may take on disk.
+    """Return the bytes that features, with their checkpoints, may take on disk; options as for :func:`features`.
 
     These are N x d float32 a snapshot; Parquet takes a tenth less, and next to nothing for nodes not seen yet.
 
-    Parameters
-    ----------
-    kind : str
-        One of :data:`KINDS`.
-    num_nodes, num_snapshots : int
-        Size of the data set.
-    dim, decay : optional
-        As for :func:`features`; None: the default of the kind.
-
-    Raises
-    ------
-    ConfigError
-        If the kind is unknown, ``dim`` is below 1, or the kind takes no ``decay``.
-
-    Examples
-    --------
     >>> bytes_on_disk("degree", num_nodes=1000, num_snapshots=10)
     280000
     """
@@ -161,13 +145,8 @@ def _key(kind: str, events: Events, chosen: dict[str, Any]) -> str:
 def options(kind: str, **values: object) -> dict[str, Any]:
     """Return all options of a kind, those that are None by their default: what a manifest records.
 
-    Raises
-    ------
-    ConfigError
-        If the kind or an option is unknown, or ``dim`` is below 1.
+    Raises ConfigError if the kind or an option is unknown, or ``dim`` is below 1.
 
-    Examples
-    --------
     >>> options("degree", seed=1)
     {'dim': 7, 'seed': 1}
     """

@@ -18,21 +18,12 @@ State = Mapping[str, np.ndarray]
 
 
 class Checkpoints:
-    """Keeps the state that a snapshot starts from, the two newest ones.
+    """Keeps the state that a snapshot starts from, the two newest ones, in a folder that the first one makes.
 
-    A file that cannot be read, or that was written under another key, counts as absent.
+    A file that cannot be read, or that was written under another `key` (what the state depends on: options, events,
+    versions), counts as absent. Work between two is `every` seconds, or so many times what writing one takes if that is
+    longer.
 
-    Parameters
-    ----------
-    folder : path
-        Where the files lie; made when the first one is written.
-    key : str
-        Says what the state depends on: options, events, versions.
-    every : float, default 20.0
-        Work between two checkpoints: so many seconds, or so many times what writing one takes if that is longer.
-
-    Examples
-    --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as home:
     ...     Checkpoints(home, "a").save(3, {"x": np.arange(2)})

@@ -30,14 +30,10 @@ def degree(
 
     Parameters
     ----------
-    events : Events
-        Events sorted by snapshot.
+    events, progress, start
+        As of every kind, see :func:`data_prep.features.features`; those before the start take next to no time.
     dim, seed : int
         Not used: the width is 7 and nothing is random.
-    progress : callable, optional
-        Called with the fraction done after each snapshot.
-    start : int, default 0
-        First snapshot that is yielded; those before are counted, which takes next to no time.
     pairs_at_once : int
         Events whose pairs are sorted together: bounds the memory, changes nothing.
 

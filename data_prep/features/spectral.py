@@ -254,25 +254,14 @@ class LogProximity:
     r"""The symmetric matrix S of :func:`spectral` as an operator: its large entries are stored, the others act by P.
 
     .. math:: S \approx 0.75\, c\, (P + P^2 + P^3) + C, \quad
-              C_{uv} = [x_{uv} > \mathrm{threshold}]\,(\log(1 + x_{uv}) - 0.75\, x_{uv}), \quad c = n / 50, \quad
-              x = c\,(P + P M P + P M P M P)
+              C_{uv} = [x_{uv} > \mathrm{threshold}]\,(\log(1 + x_{uv}) - 0.75\, x_{uv}), \quad c = n / 50, \quad x =
+              c\,(P + P M P + P M P M P)
 
     M is the identity where all paths of two and three steps are at most ``max_paths``. Else it leaves out the nodes
     with the most neighbours, as many as it takes: paths through those are most of the work, and few of them make a
     large entry, since each has the hub's degree in its denominator. They keep their part in the linear term.
-
-    Parameters
-    ----------
-    adjacency : csr_array, shape (n, n)
-        Symmetric, non-negative.
-    threshold : float
-        Largest entry that is taken as linear; 0: none, S is exact.
-    max_paths : int
-        Largest number of paths that are followed for C.
-    workers : Workers
-        What runs the blocks of rows.
-    paths_a_thread : int
-        Paths that one thread follows at a time; bounds the memory, changes nothing.
+    `adjacency`, shape (n, n), is symmetric and not negative; `paths_a_thread`, what one thread follows at a time,
+    bounds the memory, changes nothing.
     """
 
     def __init__(

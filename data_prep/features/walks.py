@@ -119,21 +119,10 @@ class Walker:
     r"""Draws random walks: from v, having come from t, on to x with probability :math:`\propto \alpha(t, x) w_{vx}`.
 
     Source: Grover and Leskovec (KDD 2016). :math:`\alpha` is 1/p if x = t, 1 if t and x are neighbours, and 1/q
-    otherwise; p = q = 1 is first order (DeepWalk, Perozzi et al., KDD 2014), and so is every first step.
+    otherwise; p = q = 1 is first order (DeepWalk, Perozzi et al., KDD 2014), and so is every first step. Weights are
+    the non-negative entries of `adjacency`, shape (n, n); from a node without neighbours the walk stays where it is.
 
-    Parameters
-    ----------
-    adjacency : csr_array, shape (n, n)
-        Non-negative weights. From a node without neighbours the walk stays where it is.
-    p : float > 0, default 1.0
-        Return parameter: large values keep the walk from turning back.
-    q : float > 0, default 1.0
-        In-out parameter: large values keep the walk near the node it came from.
-
-    Examples
-    --------
     >>> from concurrent.futures import ThreadPoolExecutor
-    >>> import numpy as np
     >>> from scipy.sparse import csr_array
     >>> with ThreadPoolExecutor() as pool:
     ...     Walker(csr_array([[0, 1.0], [1.0, 0]])).walks(np.array([0, 1]), 4, seed=0, pool=pool)
@@ -229,30 +218,9 @@ class SkipGram:
     from the part of v; buckets without a part in common are trained at the same time, each by one thread in a fixed
     order. So no two threads touch one vector, and the result is the same with any number of cores.
 
-    Parameters
-    ----------
-    num_nodes : int
-        Number of vectors.
-    dim : int
-        Their width.
-    seed : int
-        Seed of the first vectors and of all that is drawn.
-
     Shapes
     ------
     ``center`` : (N, dim) float32, the vectors x; ``context`` : (N, dim) float32, the vectors y, zero at first.
-
-    Examples
-    --------
-    >>> from concurrent.futures import ThreadPoolExecutor
-    >>> import numpy as np
-    >>> model = SkipGram(num_nodes=4, dim=8, seed=0)
-    >>> walks = np.tile(np.array([[0, 1, 0, 1], [2, 3, 2, 3]], dtype=np.int32), (500, 1))
-    >>> with ThreadPoolExecutor() as pool:
-    ...     model.train(walks, np.ones(4), window=2, negative=5, rate=0.05, pool=pool)
-    >>> similarity = model.center @ model.context.T
-    >>> bool(similarity[0, 1] > similarity[0, 3])
-    True
     """
 
     def __init__(self, num_nodes: int, dim: int, seed: int) -> None:
@@ -272,22 +240,11 @@ class SkipGram:
     def train(
         self, walks: np.ndarray, weight: np.ndarray, window: int, negative: int, rate: float, pool: Executor
     ) -> None:
-        """Go once over the pairs of some walks.
+        """Go once over the pairs of some walks, int32 of shape (W, L), by the threads of `pool`.
 
-        Parameters
-        ----------
-        walks : numpy.ndarray of int32, shape (W, L)
-            Node ids.
-        weight : numpy.ndarray, shape (N,)
-            How often a node is drawn as a negative, to the power 3/4; 0: never.
-        window : int >= 1
-            Largest distance of a pair; each position draws its own from 1 to ``window``.
-        negative : int >= 0
-            Negatives a pair.
-        rate : float
-            Learning rate.
-        pool : concurrent.futures.Executor
-            Threads.
+        A node is drawn as one of the `negative` ones of a pair in proportion to `weight`, shape (N,), to the power 3/4
+        (0: never); each position draws its own largest distance of a pair from 1 to `window`. `rate` is the learning
+        rate.
         """
         parts = min(_PARTS, max(1, int(np.count_nonzero(weight)) // _NODES_A_PART))
         part = self._deal(weight, parts)

@@ -15,6 +15,12 @@ READERS = {"dblp": "dblp", "tmall": "dblp", "patent": "patent", "wikipedia": "jo
 
 
 def open_source(dataset: str, raw: Path, read: ReadOptions) -> Source:
-    """Open the raw files of one of :data:`READERS`."""
+    """Open the raw files of one of :data:`READERS`: `raw` is their folder, or the edge file itself.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, or at the first bad line of a file of nodes.
+    """
     source: Source = import_module(f"{__name__}.{READERS[dataset]}").open_source(raw, read, dataset)
     return source

@@ -232,35 +232,8 @@ def open_raw(path: Path, max_bytes: int | None = None) -> RawStream:
     """Open a raw file: plain, gzip, bzip2, xz, zstd or zip, as its first bytes tell (not its name).
 
     Several members one after the other (gzip, bzip2, xz, zstd) are read as one; a zip archive must hold one data file.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    max_bytes : int, optional
-        Most bytes that may come out. Default: no bound for plain files; for compressed ones 1000 times the file's size,
-        but at least 1 GiB and at most 64 GiB.
-
-    Returns
-    -------
-    RawStream
-        Its bytes.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or a damaged archive.
-
-    Examples
-    --------
-    >>> import gzip
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "edges.txt"
-    ...     _ = path.write_bytes(gzip.compress(b"0 1") + gzip.compress(b" 0.5"))
-    ...     with open_raw(path) as stream:
-    ...         stream.read(100)
-    b'0 1 0.5'
+    At most `max_bytes` come out; by default of a plain file all, of a compressed one 1000 times its size, but at least
+    1 GiB and at most 64 GiB. Raises DataError if the file is missing or a damaged archive.
     """
     try:
         return RawStream(path, max_bytes)
@@ -334,26 +307,18 @@ class RawFile:
     layout : Layout
         What its lines hold.
     on_error : {"stop", "quarantine"}
-        Raise at the first bad row, or set bad rows aside in `rejected`.
+        Raise at the first bad row, or set bad rows aside in `rejected`, which may be emptied between batches.
     max_bytes : int, optional
-        Most bytes after decompression; for the default see :func:`data_prep.sources._raw_file.open_raw`.
+        Most bytes after decompression; for the default see :func:`open_raw`.
     on_bytes : callable, optional
         Called with the number of bytes of the file on disk read since the last call.
-    block_bytes : int, default 4 MiB
-        Size of the blocks parsed at once; rows do not depend on it, only batches.
-    threads : int, default 2
-        Number of blocks parsed side by side; at most two more are in memory.
+    block_bytes, threads : int, default 4 MiB and 2
+        Size of the blocks parsed at once, on which batches depend, not rows; and how many side by side: two more at
+        most are in memory.
     longest_line : int, default 16 MiB
         Most bytes of a line, and of a block.
     many : int, default 10,000
         So many bad rows, if more than half are bad, are an error.
-
-    Attributes
-    ----------
-    rejected : list of Rejected
-        Bad rows, in the order of the file; may be emptied between batches.
-    rows : int
-        Number of good rows so far.
 
     Raises
     ------
@@ -363,9 +328,8 @@ class RawFile:
 
     Examples
     --------
-    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
-    >>> from data_prep.sources._layout import Column, Layout
+    >>> from data_prep import Column, Layout
     >>> layout = Layout((Column("src", "integer"), Column("dst", "integer"), Column("time", "number")))
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "edges.txt"

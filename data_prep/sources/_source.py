@@ -48,10 +48,8 @@ class NodeTable:
         Another id of each.
     complete : bool
         Whether nodes without an event count as nodes of the graph.
-    sources : list of dict
-        The files' entries for the manifest.
-    rejected : list of (str, Rejected)
-        File name and row of all that was refused.
+    sources, rejected : list
+        The files' entries for the manifest; file name and row of all that was refused.
     lines_of : callable, optional
         Line numbers of some entries; with it nodes that no event names are refused unless they are allowed.
     file : path, optional
@@ -89,10 +87,8 @@ class Source:
         Whether ids are node numbers as they stand, up to the largest of events and labels.
     directed : bool
         Whether ``src dst`` differs from ``dst src``.
-    time_unit : str
-        What a time of 1 means.
-    unix : bool
-        Whether times are Unix seconds.
+    time_unit, unix : str and bool
+        What a time of 1 means; whether times are Unix seconds.
     weight : str, optional
         Name of the column of weights.
     nodes : NodeTable, optional
@@ -124,11 +120,6 @@ def find_parts(raw: Path, *names: str, command: str) -> tuple[Path, ...]:
     """Find an edge file by one of its names: alone, compressed, or in parts (``name-000.txt``, ``name-001.txt`` ...).
 
     `raw` is a folder or the file itself; `command` is named in messages. Parts come in the order of their numbers.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or more than one.
     """
     if raw.is_file():
         return (raw,)
@@ -142,13 +133,7 @@ def find_parts(raw: Path, *names: str, command: str) -> tuple[Path, ...]:
 
 
 def parts_named(raw: Path, name: str) -> tuple[Path, ...]:
-    """Return the file of a folder that has this name, or its parts in order; none if there is no such file.
-
-    Raises
-    ------
-    DataError
-        If there is more than one copy of the file, or of a part.
-    """
+    """Return the file of a folder that has this name, or its parts in order; none if there is no such file."""
     stem, dot, suffix = name.partition(".")
     whole = sorted(path for path in raw.glob(f"{name}*") if path.name[len(name) :] in SUFFIXES)
     parts = [path for path in raw.glob(f"{stem}-*{dot}{suffix}*") if _part_number(path, name) is not None]
@@ -201,15 +186,8 @@ def _column(values: pa.Array) -> np.ndarray:
 def each_once(file: RawFile, what: str) -> tuple[list[np.ndarray], dict[str, Any], list[tuple[str, Rejected]]]:
     """Read the number columns of a file whose first column names a `what` and must not repeat, sorted by it.
 
-    Returns
-    -------
-    tuple
-        The columns, the file's entry for the manifest, and (file name, row) of all that was refused.
-
-    Raises
-    ------
-    DataError
-        At the first row whose number is not new, unless rows are quarantined.
+    Returns the columns, the file's entry for the manifest, and (file name, row) of all that was refused; raises
+    DataError at the first row whose number is not new, unless rows are quarantined.
     """
     columns = read_columns(file)
     order = ascending_order(columns[0])
@@ -232,10 +210,7 @@ def each_once(file: RawFile, what: str) -> tuple[list[np.ndarray], dict[str, Any
 def read_labels(path: Path, read: ReadOptions, kind: Kind = "integer") -> NodeTable:
     """Read ``node label`` lines in any order; a node (an id of a `kind`) may be listed twice, but not with two labels.
 
-    Raises
-    ------
-    DataError
-        At the first label that contradicts an earlier one, unless rows are quarantined.
+    Raises DataError at the first label that contradicts an earlier one, unless rows are quarantined.
     """
     file = read.open(path, Layout((Column("node", kind), Column("label", "integer"))))
     node, label = read_columns(file)

@@ -12,29 +12,10 @@ LAYOUT = Layout((Column("src", "integer"), Column("dst", "integer"), Column("tim
 
 
 def open_source(raw: Path, read: ReadOptions, dataset: str = "dblp") -> Source:
-    """Open an edge file (whole, compressed or in parts) and read its labels, complete and in order or not.
+    """Open ``dblp.txt`` (or one other text file, after which the data set is then named) or ``tmall.txt``.
 
-    SpikeNet makes one snapshot of ten of Tmall's 186 steps: ``--merge 10``.
-
-    Parameters
-    ----------
-    raw : path
-        Folder with ``dblp.txt`` (or one other text file, after which the data set is then named) or ``tmall.txt``, and
-        ``node2label.txt``.
-    read : ReadOptions
-        How to read.
-    dataset : str
-        ``"dblp"`` or ``"tmall"``.
-
-    Returns
-    -------
-    Source
-        Undirected; ids are node numbers as they stand; one snapshot a step.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, or at the first bad line of the labels.
+    Undirected; ids are node numbers as they stand; one snapshot a step. ``node2label.txt`` is complete and in order or
+    not. SpikeNet makes one snapshot of ten of Tmall's 186 steps: ``--merge 10``.
     """
     if dataset == "dblp":
         parts = _dblp_parts(raw)

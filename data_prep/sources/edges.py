@@ -25,32 +25,10 @@ UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
 
 @dataclass(frozen=True)
 class Form:
-    """How an edge list is written.
+    """How an edge list is written: the options of the same names in :class:`data_prep.PrepareOptions`.
 
-    Columns are named by the header or by their number, from 1.
-
-    Parameters
-    ----------
-    src, dst, time : str
-        Columns of the end points and of the time.
-    weight, label : str, optional
-        Columns of a number and of a class of the event.
-    edge_features : str, optional
-        First column of the edge features, which go on to the last; if it is the last one, it may hold all of them,
-        separated by commas.
-    delimiter : str, optional
-        One character, a blank for any white space; by default the first of tab, comma, semicolon, blank that the first
-        line holds.
-    header : bool, optional
-        Whether the first line is a header; by default it is one if a column is given by name.
-    ids : str
-        ``"integer"``, ``"text"``, or ``"auto"``: as the first row has it.
-    time_format : str, optional
-        How times are written, as in :func:`time.strptime`; by default ISO 8601 where the first row has no number.
-    time_unit : str
-        One of :data:`UNITS`.
-    directed : bool
-        Whether ``src dst`` differs from ``dst src``.
+    A column is a name of the header or a number from 1. The delimiter is by default the first of tab, comma, semicolon,
+    blank that the first line holds.
     """
 
     src: str = "1"
@@ -95,27 +73,9 @@ def open_source(
 ) -> Source:
     """Open an edge list: one file, or all files of a folder in the order of their names.
 
-    Parameters
-    ----------
-    raw : path
-        The file or folder.
-    read : ReadOptions
-        How to read.
-    options : mapping, optional
-        Fields of its :class:`Form`; the others are as :data:`KNOWN` has them for the file's name, or the default.
-    labels : path, optional
-        File of ``node label`` lines: ids as those of the edges, and whole numbers.
-
-    Returns
-    -------
-    Source
-        Nodes in ascending order of their ids, or of their names; one snapshot a calendar week, or a step where times
-        have no unit.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or its first rows do not fit the form.
+    `options` are fields of its :class:`Form`; the others are as :data:`KNOWN` has them for the file's name, or the
+    default. `labels` has ``node label`` lines: ids as those of the edges, and whole numbers. Nodes come in ascending
+    order of their ids, or of their names; a snapshot is a calendar week, or a step where times have no unit.
     """
     parts = _files(raw, labels)
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])

@@ -24,27 +24,8 @@ TGL = (_SKIP, *_ENDS, _SKIP, _SKIP)
 def open_source(raw: Path, read: ReadOptions, dataset: str = "wikipedia") -> Source:
     """Open ``wikipedia.csv`` (JODIE), ``ml_wikipedia.csv`` and ``.npy`` (TGN, DyGLib) or ``edges.csv`` (TGL).
 
-    The header's names are ignored: they differ between copies and are fewer than the columns.
-
-    Parameters
-    ----------
-    raw : path
-        Folder with the files, or the edge file itself.
-    read : ReadOptions
-        How to read.
-    dataset : str
-        ``"wikipedia"`` or ``"reddit"``: how the files are named.
-
-    Returns
-    -------
-    Source
-        Undirected; users first, then items, each in ascending order of their ids; one snapshot an hour; labels of
-        events (none in TGL's form).
-
-    Raises
-    ------
-    DataError
-        If a file is missing or the features do not fit.
+    Undirected; users first, then items, each in ascending order of their ids; one snapshot an hour; labels of events
+    (none in TGL's form). The header's names are ignored: they differ between copies and are fewer than the columns.
     """
     parts = find_parts(raw, f"{dataset}.csv", f"ml_{dataset}.csv", "edges.csv", command=dataset)
     folder, first = parts[0].parent, parts[0].name

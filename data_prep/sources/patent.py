@@ -33,29 +33,11 @@ _FROM_1960 = 3653
 
 
 def open_source(raw: Path, read: ReadOptions, dataset: str = "patent") -> Source:
-    """Open whichever of the three forms a folder holds.
+    """Open ``patent_edges.json`` (and nodes), or ``cite75_99.txt`` or ``cit-Patents.txt`` with ``apat63_99.txt``.
 
-    Parameters
-    ----------
-    raw : path
-        Folder with ``patent_edges.json`` and ``patent_nodes.json``, or with ``cite75_99.txt`` or ``cit-Patents.txt``
-        and ``apat63_99.txt``.
-    read : ReadOptions
-        How to read.
-    dataset : str
-        Name of the data set.
-
-    Returns
-    -------
-    Source
-        Directed from the citing patent; time is the day of its grant; one snapshot a year. In SpikeNet's form ids are
-        node numbers as they stand and the raw id is the patent's number; in the others nodes are the patents that cite
-        or are cited, by their numbers.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, or at the first bad line of the patents.
+    Directed from the citing patent; time is the day of its grant; one snapshot a year. In SpikeNet's form ids are node
+    numbers as they stand and the raw id is the patent's number; in the others nodes are the patents that cite or are
+    cited, by their numbers.
     """
     parts = find_parts(raw, "patent_edges.json", "cite75_99.txt", "cit-Patents.txt", command="patent")
     folder = parts[0].parent

@@ -32,7 +32,7 @@ class Step:
 
 
 class Network:
-    """A growing network whose communities drift, generated step by step.
+    """A growing network whose communities drift, generated step by step; exactly so many nodes, events and steps.
 
     Each node arrives at a step, as an end of some event, and has a community, which it leaves now and then. Activities
     are the quantiles of a Pareto distribution: node `i` of `n` acts in proportion to ``((i + 1) / n) ** (-1 / tail)``,
@@ -41,17 +41,15 @@ class Network:
 
     Parameters
     ----------
-    nodes, events, steps : int
-        Exact numbers.
     ends : str
         ``"same"``: any node can be either end. ``"two"``: `passive` nodes are destinations only, others sources only
-        (items and users). ``"cite"``: sources are the nodes that arrive at the step, destinations those that were
-        there before; `passive` nodes are cited only.
+        (items and users). ``"cite"``: sources are the nodes that arrive at the step, destinations those that were there
+        before; `passive` nodes are cited only.
     passive : int, optional
         Number of nodes that arrive as a destination; default 30 % of them.
     classes : int
-        Classes of communities: community `c` belongs to class ``c % classes``. Class `k` has a share in proportion
-        to ``(k + 1) ** -0.7``.
+        Classes of communities: community `c` belongs to class ``c % classes``. Class `k` has a share in proportion to
+        ``(k + 1) ** -0.7``.
     communities : int
         Communities of each class, at most; fewer where there are few nodes.
     seed : int
@@ -70,12 +68,6 @@ class Network:
     ------
     ConfigError
         If there are too few events for the nodes or the steps, or citations shall repeat.
-
-    Examples
-    --------
-    >>> network = Network(nodes=50, events=400, steps=4, classes=2)
-    >>> [len(step) for step in network]
-    [35, 67, 110, 188]
     """
 
     def __init__(

@@ -179,20 +179,10 @@ def _digits(out: np.ndarray, values: np.ndarray) -> None:
 
 
 class Output:
-    """The folder into which files are generated.
+    """The folder into which files are generated; `folder` is empty at first.
 
-    Parameters
-    ----------
-    folder : path
-        An empty folder.
-    parts : int, default 1
-        Number of files into which the edge file is split.
-    compress : str, optional
-        How the edge files are compressed: gz, bz2, xz, zst or zip.
-    on_rows : callable, optional
-        Called with a number of rows of the edge file once they are written.
-    block_bytes : int, default 4 MiB
-        About how much text is made at a time.
+    Edge files are split into so many `parts` and compressed as `compress` says (gz, bz2, xz, zst or zip; None: not);
+    `on_rows` is called with the number of rows once they are written. About `block_bytes` of text are made at a time.
 
     Raises
     ------
@@ -298,22 +288,10 @@ def _open(stack: ExitStack, path: Path, compress: str | None) -> Any:
 def write(
     request: Request, folder: Path, on_rows: Callable[[int], object] | None = None, block_bytes: int = BLOCK_BYTES
 ) -> dict[str, Any]:
-    """Write generated raw files, and ``synth.json`` which says how they were generated.
+    """Write generated raw files and ``synth.json``, which says how they were generated; see :class:`Output`.
 
-    Parameters
-    ----------
-    request : Request
-        What shall be generated.
-    folder, on_rows, block_bytes
-        As in :class:`Output`.
+    Returns counts: ``nodes`` and ``events``, and what else the format has.
 
-    Returns
-    -------
-    dict
-        Counts: ``nodes`` and ``events``, and what else the format has.
-
-    Examples
-    --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as home:
     ...     write(Request("college-msg", events=500), Path(home))

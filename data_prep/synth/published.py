@@ -15,22 +15,11 @@ _LEAST_EVENTS = 400
 class Format:
     """A raw format: published size and shape of the network in it.
 
-    Parameters
-    ----------
-    title : str
-        One line for the help of the command.
-    writer : str
-        Module of this package and function that writes the files, ``module:function``.
-    nodes, events : int
-        Published number of nodes (users and items together) and of rows in the edge file.
-    steps : int
-        Steps over which communities drift; those of the file where it has steps.
-    default_scale : float
-        Share of the published size that takes a few seconds.
-    forms : tuple of str
-        Ways in which the same data set is shared, the first is the default; empty if there is one way.
-    options : dict
-        Constants of the format that its writer wants.
+    `writer` is a module of this package and the function that writes the files, ``module:function``; `nodes` are users
+    and items together, `events` rows of the edge file; communities drift over `steps`, those of the file where it has
+    steps. `default_scale` is the share of the published size that takes a few seconds. `forms` are ways in which the
+    same data set is shared, the first is the default; empty if there is one way. `options` are constants that the
+    writer wants.
     """
 
     title: str

@@ -18,19 +18,7 @@ _FIELDS = {field.name for field in fields(EventStream)}
 def require(module: str, extra: str | None = None) -> Any:
     """Import a module of another package; `extra` is the extra of dgl-dysign that installs it, None: there is none.
 
-    Raises
-    ------
-    BackendError
-        An ImportError that says how to install the package, if it is missing or cannot be imported.
-
-    Examples
-    --------
-    >>> require("json").__name__
-    'json'
-    >>> require("no_such_package.data", "pyg")
-    Traceback (most recent call last):
-    dgl_dysign.errors.BackendError: no_such_package.data: found no package no_such_package, expected it; install it \
-with `pip install dgl-dysign[pyg]`
+    A BackendError, which is an ImportError, says how to install the package, if it is missing or cannot be imported.
     """
     package = module.partition(".")[0]
     try:

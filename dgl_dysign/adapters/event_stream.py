@@ -38,17 +38,11 @@ class EventStream(EventTable):
         ----------
         folder : path
             The folder to write.
-        rule : data_prep.rules.Rule, optional
+        rule : data_prep.Rule, optional
             How times become snapshots; default: the stream's own, or one a distinct time where it has none.
-        features : str, default "none"
-            Kind of node features to make, one of :data:`data_prep.features.KINDS`.
-        feature_options : mapping, optional
-            Their options, such as ``{"dim": 64}``.
-        names_of : path, optional
-            A prepared folder of the same nodes, from which names of nodes, of their types and of classes are taken;
-            default: their numbers, and ``user`` and ``item`` where there are two types.
-        overwrite : bool, default False
-            Replace an existing prepared folder.
+        features, feature_options, names_of, overwrite
+            As of :class:`data_prep.PrepareOptions`: node features such as ``"degree"`` and their options; a prepared
+            folder whose names of nodes, types and classes are taken.
 
         Returns
         -------
@@ -73,10 +67,6 @@ class EventStream(EventTable):
         True
         """
         options = _preparation.PrepareOptions(
-            every=rule,
-            features=features,
-            feature_options=feature_options or {},
-            names_of=names_of,
-            overwrite=overwrite,
+            every=rule, features=features, feature_options=feature_options or {}, names_of=names_of, overwrite=overwrite
         )
         return _preparation.prepare(self.name, self, folder, options)

@@ -5,13 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dgl_dysign.adapters._shared import (
-    check_kept,
-    last_events,
-    require,
-    stream_of,
-    whole_times,
-)
+from dgl_dysign.adapters._shared import check_kept, last_events, require, stream_of, whole_times
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.events import exact
