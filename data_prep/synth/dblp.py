@@ -22,8 +22,8 @@ class DblpLike:
 
     Nodes arrive over time, ever faster. Each has a heavy-tailed activity and a community, which it leaves now and then.
     An event repeats an earlier one (as co-authors meet again), or joins two nodes of one community, or any two. The
-    label of a node is the community in which most of its events fell, an event `t` steps old counting
-    ``memory ** t``; some labels are replaced by a random one.
+    label of a node is the community in which most of its events fell, an event `t` steps old counting ``memory ** t``;
+    some labels are replaced by a random one.
 
     Parameters
     ----------
@@ -33,14 +33,13 @@ class DblpLike:
         Mean number of events a step; default ``8.4 * nodes / steps``, as in DBLP.
     drift : float
         Chance that a node changes its community at a step.
-    repeat, mixing : float
-        Share of events that repeat one of this or the last four steps; share of the others that ignore communities.
+    repeat, mixing, noise : float
+        Share of events that repeat one of this or the last four steps, of the others that ignore communities, and of
+        labels replaced by a random one.
     tail : float
         Exponent of the Pareto distribution of activities.
     memory : float
         Weight that an event keeps from step to step where labels are made.
-    noise : float
-        Share of labels replaced by a random one.
 
     Raises
     ------

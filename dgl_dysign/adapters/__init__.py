@@ -43,10 +43,23 @@ class Adapter(Protocol):
         """Tell whether :meth:`to_events` reads this object; imports nothing."""
 
     def to_events(self, obj: Any, **options: Any) -> EventStream:
-        """Read an object of the other library, or its files."""
+        """Read an object of the other library, or its files.
+
+        ConfigError if something would be lost, DataError if a file or a value is wrong.
+
+        Options that several have: `round_features` rounds features to float32, the stream's type, where they are
+        float64; `ignore` names what to leave out; and fields of :class:`EventStream` replace those read, or say what
+        the format does not, such as ``num_nodes``, ``directed``, ``name``, ``time_unit``, ``node_offset``, ``edge_id``,
+        ``snapshot_begin`` and ``snapshot_end``.
+        """
 
     def from_events(self, stream: EventStream, **options: Any) -> Any:
-        """Make an object of the other library, or its files."""
+        """Make an object of the other library, or its files; ConfigError if the stream holds what it cannot.
+
+        Options that several have: `lose` names what may be lost, of ``"edge_id"`` (the order of the raw rows) and
+        ``"num_nodes"`` (nodes after the last one that has an event); `overwrite` replaces files that were exported
+        before.
+        """
 
 
 def _entry_points() -> dict[str, EntryPoint]:
@@ -88,7 +101,7 @@ def to_events(obj: Any, **options: Any) -> EventStream:
         A stream, a :class:`dgl_dysign.data.TemporalGraph`, a prepared folder, or an object or path that an adapter
         reads.
     **options
-        Passed on to the adapter, or to :meth:`EventStream.of`.
+        Passed on to the adapter (see :meth:`Adapter.to_events`), or to :meth:`EventStream.of`.
 
     Raises
     ------

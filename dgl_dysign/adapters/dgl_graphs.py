@@ -77,8 +77,8 @@ class Adapter:
     ) -> EventStream:
         """Read graphs, also those of other code.
 
-        Without timestamps graph k of a list happens at time k, in ``[k, k + 1)``.
-        Columns of shape (E, 1) are read as (E,) where a field has that shape.
+        Without timestamps graph k of a list happens at time k, in ``[k, k + 1)``. Columns of shape (E, 1) are read as
+        (E,) where a field has that shape.
 
         Parameters
         ----------
@@ -88,26 +88,10 @@ class Adapter:
             Whether each snapshot has the events of those before it too, at the front. Needed for lists of other code;
             given for a single graph, that one is a snapshot.
         names : mapping, optional
-            Names in ``edata`` and ``ndata`` of some fields of :class:`EventStream`, such as
-            ``{"edge_weight": "rating"}``.
-        ignore : collection of str
-            Names in ``edata`` and ``ndata`` to leave out.
-        round_features : bool, default False
-            Round features to float32 where they are float64.
-        **fields
-            Fields of :class:`EventStream` that replace those read, such as ``directed=False``.
-
-        Returns
-        -------
-        EventStream
-            The stream; of a list, with its snapshots.
-
-        Raises
-        ------
-        ConfigError
-            If `cumulative`, or what the ranges of the snapshots are, is not known.
-        DataError
-            If graphs are not homogeneous or do not fit together, or have data that a stream does not hold.
+            Names in ``edata`` and ``ndata`` of some fields of :class:`EventStream`, such as ``{"edge_weight":
+            "rating"}``.
+        ignore, round_features, **fields
+            As for every adapter: :meth:`dgl_dysign.adapters.Adapter.to_events`.
         """
         graphs, labels = _graphs(obj)
         columns, beside = _edges(graphs, names or {}, ignore), _read_labels(labels)
@@ -139,32 +123,16 @@ class Adapter:
         overwrite: bool = False,
         names: Mapping[str, str] | None = None,
     ) -> tuple[list[Any], dict[str, Any]]:
-        """Make graphs, and a file of them if wanted.
+        """Make graphs, int64, on the CPU, and tensors for what belongs to all; and a file of them if wanted.
 
         Parameters
         ----------
-        stream : EventStream
-            The events.
         form : str, default "events"
             ``"events"``, ``"snapshots"`` or ``"cumulative"``; the latter takes memory for each event and snapshot.
-        path : path, optional
-            File to write, for ``dgl.load_graphs``.
-        overwrite : bool, default False
-            Replace an existing file.
+        path, overwrite
+            File to write, for ``dgl.load_graphs``; whether to replace an existing one.
         names : mapping, optional
             Names in ``edata`` and ``ndata`` for some fields, such as ``{"edge_weight": "h"}``.
-
-        Returns
-        -------
-        tuple of list and dict
-            The graphs, int64, on the CPU; and tensors for what belongs to all.
-
-        Raises
-        ------
-        ConfigError
-            If `form` is unknown or needs snapshots that the stream does not have; or would lose them.
-        DataError
-            If there is a file at `path` and `overwrite` is not set.
         """
         if form not in FORMS:
             raise ConfigError(f"form: found {form!r}, expected one of {', '.join(FORMS)}")

@@ -55,32 +55,17 @@ class Adapter:
         round_features: bool = False,
         **fields: Any,
     ) -> EventStream:
-        """Read the files.
+        """Read a folder of the files, or its ``ml_NAME.csv``; a shift of time in ``export.json`` is undone.
 
         Parameters
         ----------
-        obj : path
-            The folder, or its ``ml_NAME.csv``.
         zeros : bool, optional
             Whether features and labels that are all 0 count as such; default: as ``export.json`` says, else not, as
             they stand for none.
         weight_as_feature : bool, optional
             Whether the first feature is the weight; default: as ``export.json`` says, else not.
-        round_features : bool, default False
-            Round features to float32. The files have float64, mostly read from decimal fractions.
-        **fields
-            Fields of the stream that replace those read, such as ``edge_id``, ``directed``, ``name``,
-            ``time_unit``, ``node_offset``, ``snapshot_begin`` and ``snapshot_end``.
-
-        Returns
-        -------
-        EventStream
-            The events, nodes counted from 0; a shift of time in ``export.json`` is undone.
-
-        Raises
-        ------
-        DataError
-            If a file is missing or damaged, naming it and the line, or a value is out of range.
+        round_features, **fields
+            As for every adapter: :meth:`dgl_dysign.adapters.Adapter.to_events`.
         """
         path = _table(as_folder(_FORM, obj))
         marker, rows = Marker(path.parent), read_csv(path, _KINDS)
@@ -120,7 +105,7 @@ class Adapter:
         lose: Collection[str] = (),
         overwrite: bool = False,
     ) -> Path:
-        """Write a folder of the files and return its path.
+        """Write a folder of the files, whole or not at all, and return its path.
 
         Parameters
         ----------
@@ -128,22 +113,13 @@ class Adapter:
             The stream; its name becomes that of the files, with other signs than letters, digits, ``.`` and ``-`` as
             ``_``.
         path : path
-            The folder; it is there whole or not at all.
+            The folder.
         shift_time : bool, default False
             Write times from 0 at the first event.
         weight_as_feature : bool, default False
             Make weights the first feature.
-        lose : collection of str
-            ``"edge_id"``, if the order of the raw rows may be lost.
-        overwrite : bool, default False
-            Replace a folder that was exported before.
-
-        Raises
-        ------
-        ConfigError
-            If the stream holds what DyGLib cannot.
-        DataError
-            If `path` may not be written, or there is no event.
+        lose, overwrite
+            As for every adapter: :meth:`dgl_dysign.adapters.Adapter.from_events`.
         """
         holds = ("event_label", "node_feat")
         return write_files(_FORM, holds, stream, path, shift_time, weight_as_feature, lose, overwrite)

@@ -56,22 +56,8 @@ class Adapter:
     ) -> EventStream:
         """Read a ``TemporalData``, also one of other code; the events of a slice are renumbered, in their order.
 
-        Parameters
-        ----------
-        obj : torch_geometric.data.TemporalData
-            The events, in any order of time.
-        ignore : collection of str
-            Attributes of it to leave out.
-        round_features : bool, default False
-            Round ``msg`` to float32 where it is float64.
-        **fields
-            Fields of :class:`EventStream` that replace those read, such as ``num_nodes=1000`` for data of other code
-            (default: the largest node plus one), ``directed=False`` or ``name="mine"``.
-
-        Raises
-        ------
-        DataError
-            If an attribute is none that a stream holds, or a value is out of range.
+        Events may be in any order of time. Options as for every adapter: :meth:`dgl_dysign.adapters.Adapter.to_events`;
+        the default of ``num_nodes`` for data of other code is the largest node plus one.
         """
         values = {name: value for name, value in obj.to_dict().items() if name not in ignore and value is not None}
         strange = sorted(set(values) - set(_EVENTS))
@@ -95,26 +81,10 @@ class Adapter:
         return stream_of("TemporalData", {**columns, **beside}, fields)
 
     def from_events(self, stream: EventStream, *, float_time: bool = False) -> Any:
-        """Make a ``TemporalData``.
+        """Make a ``TemporalData``, its events in order of time, on the CPU; BackendError if PyG is not installed.
 
-        Parameters
-        ----------
-        stream : EventStream
-            The events.
-        float_time : bool, default False
-            Make ``t`` float64. PyG's own memory and loaders take whole times only.
-
-        Returns
-        -------
-        torch_geometric.data.TemporalData
-            The events in order of time, on the CPU.
-
-        Raises
-        ------
-        ConfigError
-            If a time is not whole and `float_time` is not set.
-        BackendError
-            If PyG is not installed.
+        With `float_time`, ``t`` is float64; else a time that is not whole is a ConfigError. PyG's own memory and
+        loaders take whole times only.
         """
         kind = require("torch_geometric.data", self.extra).TemporalData
         arrays = {name: getattr(stream, field) for name, field in _EVENTS.items()}

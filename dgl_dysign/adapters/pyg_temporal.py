@@ -63,26 +63,11 @@ class Adapter:
     def to_events(
         self, obj: Any, *, ignore: Collection[str] = (), round_features: bool = False, **fields: Any
     ) -> EventStream:
-        """Read a signal, also one of other code; without ``edge_time`` snapshot k happens at k, in ``[k, k + 1)``.
+        """Read a signal or its lists, also of other code; without ``edge_time`` snapshot k is ``[k, k + 1)``.
 
-        Parameters
-        ----------
-        obj : DynamicGraphTemporalSignal or mapping
-            The signal, or its lists.
-        ignore : collection of str
-            Lists to leave out, such as ``["features", "targets"]`` where these change with time.
-        round_features : bool, default False
-            Round features to float32 where they are float64.
-        **fields
-            Fields of :class:`EventStream` that replace those read, such as ``num_nodes=1000`` (default: as many as
-            have features or targets, else the largest node plus one).
-
-        Raises
-        ------
-        DataError
-            If lists do not fit together, or hold what a stream does not: features or targets that change.
-        ConfigError
-            If events have times and the ranges of the snapshots are not known.
+        Options as for every adapter: :meth:`dgl_dysign.adapters.Adapter.to_events`, such as ``ignore=["features",
+        "targets"]`` where these change with time; the default of ``num_nodes`` is as many as have features or targets,
+        else the largest node plus one.
         """
         lists = _lists(obj, ignore)
         index = [np.zeros((2, 0), np.int64) if pair is None else to_numpy(pair) for pair in lists["edge_indices"]]
@@ -113,24 +98,15 @@ class Adapter:
         targets: "Callable[[int], Any] | Sequence[Any] | None" = None,
         as_dict: bool = False,
     ) -> Any:
-        """Make a signal.
+        """Make a signal of a stream with snapshots; BackendError if PyG-Temporal is not installed.
 
         Parameters
         ----------
-        stream : EventStream
-            The events, with snapshots.
         features, targets : callable or sequence, optional
             Features and targets of the nodes at each snapshot, such as ``features=data.features`` of a
             :class:`dgl_dysign.data.TemporalGraph`; default: those of the stream, the same at all times, or None.
         as_dict : bool, default False
             Make a dictionary of the lists, the keyword arguments of the signal, without PyG-Temporal.
-
-        Raises
-        ------
-        ConfigError
-            If the stream has no snapshots; or has node features or labels, and others are given.
-        BackendError
-            If PyG-Temporal is not installed.
         """
         if stream.snapshot is None or not stream.num_snapshots:
             raise ConfigError(

@@ -48,32 +48,16 @@ class Adapter:
     def to_events(
         self, obj: Any, *, weights: bool | None = None, round_features: bool = False, **fields: Any
     ) -> EventStream:
-        """Read ``full_data``, or a ``LinkPropPredDataset``.
+        """Read ``full_data``, or a ``LinkPropPredDataset``, of which features of nodes and the name are read as well.
 
         Parameters
         ----------
-        obj : mapping or LinkPropPredDataset
-            The data; of a data set its features of nodes and its name are read as well.
         weights : bool, optional
-            Whether ``w`` counts as weights of the events; default: unless all are 1, as TGB writes them where there
-            are none.
-        round_features : bool, default False
-            Round features to float32. TGB's are float64, mostly read from decimal fractions.
-        **fields
-            Fields of the stream that TGB does not tell, such as ``num_nodes``, ``directed``, ``name``, ``time_unit``,
-            ``node_offset``, ``node_label``, ``snapshot_begin`` and ``snapshot_end``.
-
-        Returns
-        -------
-        EventStream
-            The events; ``edge_idxs`` is the row in the raw data, counted from 0 or from 1.
-
-        Raises
-        ------
-        DataError
-            If arrays are missing, of different length, or hold values that the stream would change.
-        ConfigError
-            If something would be lost, such as types of nodes.
+            Whether ``w`` counts as weights of the events; default: unless all are 1, as TGB writes them where there are
+            none.
+        round_features, **fields
+            As for every adapter: :meth:`dgl_dysign.adapters.Adapter.to_events`. ``edge_idxs`` is the row in the raw
+            data, counted from 0 or from 1.
         """
         data = obj if isinstance(obj, Mapping) else obj.full_data
         missing = [key for key in _KEYS if key not in data]
@@ -85,24 +69,10 @@ class Adapter:
         return stream_of(_FORM, columns, fields)
 
     def from_events(self, stream: EventStream, *, lose: Collection[str] = ()) -> dict[str, Any]:
-        """Make ``full_data`` of a stream.
+        """Make ``full_data`` of a stream with whole times: arrays that may be written to.
 
-        Parameters
-        ----------
-        stream : EventStream
-            The stream, with whole times.
-        lose : collection of str
-            ``"num_nodes"``, if nodes after the last one that has an event may be lost: TGB counts nodes by events.
-
-        Returns
-        -------
-        dict
-            The arrays; they may be written to.
-
-        Raises
-        ------
-        ConfigError
-            If the stream holds what TGB cannot.
+        As TGB counts nodes by events, ``lose="num_nodes"`` is needed if nodes after the last one that has an event are
+        to go.
         """
         stream.check_holds(_FORM, ("edge_feat", "edge_weight", "edge_type", "event_label"))
         check_kept(_FORM, stream, lose, holds=("edge_id",))

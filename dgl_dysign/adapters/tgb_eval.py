@@ -45,11 +45,6 @@ def read_negatives(path: str | os.PathLike[str]) -> dict[tuple[int, ...], np.nda
 
     The file is a pickle; of it only numbers, arrays and containers are read, and nothing in it is run.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-
     Returns
     -------
     dict
@@ -87,19 +82,9 @@ def read_negatives(path: str | os.PathLike[str]) -> dict[tuple[int, ...], np.nda
 
 
 def write_negatives(path: str | os.PathLike[str], negatives: Mapping[tuple[int, ...], Any]) -> None:
-    """Write negatives as TGB's samplers read them (``load_eval_set``); the file is there whole or not at all.
+    """Write negatives, such as :func:`read_negatives` returns, as TGB's samplers read them (``load_eval_set``).
 
-    Parameters
-    ----------
-    path : path
-        The file, such as ``mine_val_ns.pkl``; replaced if it is there.
-    negatives : mapping
-        As :func:`read_negatives` returns.
-
-    Raises
-    ------
-    DataError
-        If a key or an array is none of TGB's.
+    The file is there whole or not at all; DataError if a key or an array is none of TGB's.
     """
     checked = _checked(negatives, "negatives")
     with write_file(path) as temporary, open(temporary, "wb") as stream:

@@ -54,35 +54,19 @@ class Adapter:
         round_features: bool = False,
         **fields: Any,
     ) -> EventStream:
-        """Read a folder of TGL's files.
+        """Read a folder of TGL's files; a shift of time in ``export.json`` is undone.
+
+        Events are undirected, unless an option says otherwise, where ``ext_full.npz`` has every event twice.
 
         Parameters
         ----------
-        obj : path
-            The folder.
         labels : {"event", "node", "drop"}, optional
             What ``labels.csv`` is: classes of events (of ``node`` at ``time``, in the order of the events), of nodes at
             all times, or to be left out. Needed where the file is there and is not ours.
         weight_as_feature : bool, optional
             Whether the first feature is the weight; default: as ``export.json`` says, else not.
-        round_features : bool, default False
-            Round features to float32, if the file has others.
-        **fields
-            Fields of the stream that replace those read, such as ``edge_id``, ``directed``, ``name``,
-            ``time_unit``, ``node_offset``, ``snapshot_begin`` and ``snapshot_end``.
-
-        Returns
-        -------
-        EventStream
-            The events; a shift of time in ``export.json`` is undone. Undirected, unless an option says otherwise, where
-            ``ext_full.npz`` has every event twice.
-
-        Raises
-        ------
-        DataError
-            If a file is missing or damaged, naming it and the line.
-        ConfigError
-            If an option is needed.
+        round_features, **fields
+            As for every adapter: :meth:`dgl_dysign.adapters.Adapter.to_events`.
         """
         folder = as_folder(_FORM, obj)
         marker = Marker(folder)
@@ -130,13 +114,6 @@ class Adapter:
         round_times : bool, default False
             Accept that TGL's sampler, which counts in float32, rounds times; the files have them as they are. Unix
             seconds differ only every 128 s there, whole seconds up to 16,777,216.
-
-        Raises
-        ------
-        ConfigError
-            If the stream holds what TGL cannot.
-        DataError
-            If `path` may not be written, or there is no event.
         """
         stream.check_one_kind_of_labels(_FORM)
         if stream.event_label is not None:

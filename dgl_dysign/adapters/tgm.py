@@ -43,32 +43,17 @@ class Adapter:
     def to_events(
         self, obj: Any, *, labels: str | None = None, drop: Collection[str] = (), **fields: Any
     ) -> EventStream:
-        """Read a ``DGData``.
+        """Read a ``DGData``; nodes end with the largest one unless ``node_type`` or ``static_node_x`` has more.
 
         Parameters
         ----------
-        obj : tgm.data.DGData
-            The data.
         labels : {"event", "node"}, optional
             What ``node_y`` is: classes of the events right before them, or of the nodes at all times. Needed where
             there is some.
         drop : collection of str
             What of ``"node_x"``, ``"node_y"`` and ``"node_type"`` to leave out.
         **fields
-            Fields of the stream that TGM does not tell, such as ``edge_id``, ``edge_weight``, ``directed``, ``name``,
-            ``time_unit``, ``snapshot_begin`` and ``snapshot_end``.
-
-        Returns
-        -------
-        EventStream
-            The events; ``num_nodes`` is the largest node plus one unless ``node_type`` or ``static_node_x`` has more.
-
-        Raises
-        ------
-        ConfigError
-            If the data has what a stream does not hold, such as features of nodes that change.
-        DataError
-            If labels are no whole numbers, or not where they are expected.
+            As for every adapter: :meth:`dgl_dysign.adapters.Adapter.to_events`.
         """
         wrong = set(drop) - set(_DROPPED)
         if wrong:
@@ -94,26 +79,15 @@ class Adapter:
         return stream_of(_FORM, columns, fields)
 
     def from_events(self, stream: EventStream, *, time_delta: str | None = None, lose: Collection[str] = ()) -> Any:
-        """Make a ``DGData`` of a stream.
+        """Make a ``DGData`` of a stream with whole times from 0 to 2^31 - 2.
 
         Parameters
         ----------
-        stream : EventStream
-            The stream, with whole times from 0 to 2^31 - 2.
         time_delta : str, optional
             TGM's unit of time: ``"s"``, ``"m"``, ``"h"``, ``"D"``, ..., or ``"r"``, order only. Default: ``"s"`` where
             ``stream.time_unit`` begins with "seconds", else ``"r"``.
         lose : collection of str
             ``"edge_id"``, if the order of the raw rows may be lost.
-
-        Raises
-        ------
-        ConfigError
-            If the stream holds what TGM cannot.
-        DataError
-            If there is no event, or a number is beyond TGM's.
-        ImportError
-            If there is no TGM; it names the extra.
         """
         stream.check_holds(_FORM, ("edge_feat", "edge_type", "event_label", "node_label", "node_feat"))
         check_kept(_FORM, stream, lose, holds=("num_nodes",))

@@ -15,25 +15,9 @@ def retimed(stream: EventStream, shift: float = 0.0, scale: float = 1.0, floor: 
 
     .. math:: t' = (t + shift) \, scale
 
-    for events and for the ranges of snapshots; ``shift=-stream.time[0]`` lets times begin at 0. With `floor` the result
-    is rounded down, so that events keep their order, and their snapshots where those begin at whole times.
-
-    Parameters
-    ----------
-    stream : EventStream
-        The stream.
-    shift : float, default 0
-        Added to every time.
-    scale : float, default 1
-        How many new units are one old unit; positive.
-    floor : bool, default False
-        Round down to whole numbers: times are changed for good.
-
-    Returns
-    -------
-    EventStream
-        The stream with other times. Its ``time_unit`` is as before where `shift` is 0 and `scale` 1; else it says what
-        was done.
+    for events and for the ranges of snapshots; ``shift=-stream.time[0]`` lets times begin at 0, and `scale` is how many
+    new units are one old unit. With `floor` the result is rounded down, for good, so that events keep their order, and
+    their snapshots where those begin at whole times. Where anything changes ``time_unit`` says what was done.
 
     Raises
     ------
@@ -63,21 +47,14 @@ def retimed(stream: EventStream, shift: float = 0.0, scale: float = 1.0, floor: 
 
 
 def binned(stream: EventStream, rule: "_preparation.Rule", unix: bool = False) -> EventStream:
-    """Put the events of a stream into snapshots.
+    """Put the events of a stream into snapshots, empty ones included, which replace those that it has.
 
     Parameters
     ----------
-    stream : EventStream
-        The stream; snapshots that it has are replaced.
-    rule : data_prep.rules.Rule
+    rule : data_prep.Rule
         How times become snapshots, such as ``Rule("every", width=3600.0)``.
     unix : bool, default False
         Whether times are Unix seconds, which calendar rules need.
-
-    Returns
-    -------
-    EventStream
-        The stream with snapshots, empty ones included.
 
     Raises
     ------
