@@ -29,7 +29,7 @@ class EventModel(Protocol):
         """
 
 
-def evaluate_events(model: EventModel, snapshots: Iterable[SnapshotEvents], name: str | None = None) -> Tensor:
+def evaluate_events(model: EventModel, snapshots: Iterable[SnapshotEvents], name: str = "") -> Tensor:
     """Return a model's scores of all events of some snapshots, each from the state before its snapshot.
 
     Parameters

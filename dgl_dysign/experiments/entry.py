@@ -19,7 +19,7 @@ import numpy as np
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError, DataError, DGLDySignError, EntryError
-from dgl_dysign.evaluation import LinkModel
+from dgl_dysign.evaluation import EventModel, LinkModel
 from dgl_dysign.experiments.record import Scoring
 
 T = TypeVar("T")
@@ -114,7 +114,7 @@ class Entry:
     """
 
     name: str
-    fit: Callable[..., Outcome]
+    fit: Callable[..., Any]
     protocol: str = ""
     learns: bool = False
     check: Callable[[Any], object] | None = None
@@ -177,8 +177,10 @@ class LinkEntry(Protocol):
 class EventEntry(Protocol):
     """What a stranger writes to stand in a table about labels of events; further attributes: see `NodeEntry`."""
 
-    def fit(self, view: Any, *, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Any:
-        """Fit to the view of a `dgl_dysign.experiments.event_task.EventTask`; return the model, or an `Outcome`."""
+    def fit(
+        self, view: Any, *, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None
+    ) -> EventModel | Outcome:
+        """Fit to a `dgl_dysign.models.event_inputs.EventView`; return the model, or an `Outcome`."""
 
 
 def source_of(name: str, defined_by: Any, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:

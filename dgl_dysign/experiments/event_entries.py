@@ -38,27 +38,23 @@ class ByFeatures:
         return self.rule(self.reader.event_feat(events))
 
 
-def _by_features(reader: EventReader, rule: Callable[[Tensor], Tensor]) -> Outcome:
-    return Outcome(model=ByFeatures(reader, rule))
-
-
-def always_no(view: EventView, **_: Any) -> Outcome:
+def always_no(view: EventView, **_: Any) -> ByFeatures:
     """Answer "no", whatever the event."""
-    return _by_features(view.reader(), lambda feat: torch.zeros(len(feat)))
+    return ByFeatures(view.reader(), lambda feat: torch.zeros(len(feat)))
 
 
-def few_events(view: EventView, **_: Any) -> Outcome:
+def few_events(view: EventView, **_: Any) -> ByFeatures:
     """Suspect sources with few events so far."""
     reader = view.reader()
     count = reader.names.index("src_count")
-    return _by_features(reader, lambda feat: -feat[:, count])
+    return ByFeatures(reader, lambda feat: -feat[:, count])
 
 
-def long_silent(view: EventView, **_: Any) -> Outcome:
+def long_silent(view: EventView, **_: Any) -> ByFeatures:
     """Suspect sources that were silent for long, most of all those that were never seen."""
     reader = view.reader()
     since, new = reader.names.index("src_since"), reader.names.index("src_new")
-    return _by_features(reader, lambda feat: feat[:, since] + 100 * feat[:, new])
+    return ByFeatures(reader, lambda feat: feat[:, since] + 100 * feat[:, new])
 
 
 def _training(view: EventView) -> tuple[Tensor, np.ndarray]:
@@ -67,7 +63,7 @@ def _training(view: EventView) -> tuple[Tensor, np.ndarray]:
     return view.reader().past(train), torch.cat([events.labelled().label for events in train]).numpy()
 
 
-def logistic(view: EventView, **_: Any) -> Outcome:
+def logistic(view: EventView, **_: Any) -> ByFeatures:
     """Logistic regression on counts and the event's own features, both labels weighing the same."""
     reader, (known, label) = view.reader(), _training(view)
     deviation = torch.where(reader.deviation > 1e-6, reader.deviation, torch.inf)
@@ -77,10 +73,10 @@ def logistic(view: EventView, **_: Any) -> Outcome:
     def rule(feat: Tensor) -> Tensor:
         return torch.from_numpy(model.decision_function(standardised(feat, reader.mean, deviation).numpy()))
 
-    return _by_features(reader, rule)
+    return ByFeatures(reader, rule)
 
 
-def boosted(view: EventView, **_: Any) -> Outcome:
+def boosted(view: EventView, **_: Any) -> ByFeatures:
     """Gradient-boosted trees on the same; the seed draws the columns that each split may use."""
     known, label = _training(view)
     model = HistGradientBoostingClassifier(
@@ -94,7 +90,7 @@ def boosted(view: EventView, **_: Any) -> Outcome:
         random_state=view.seed,
     )
     model.fit(known.numpy(), label)
-    return _by_features(view.reader(), lambda feat: torch.from_numpy(model.decision_function(feat.numpy())))
+    return ByFeatures(view.reader(), lambda feat: torch.from_numpy(model.decision_function(feat.numpy())))
 
 
 def undergs(view: EventView, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None, **form: Any) -> Outcome:

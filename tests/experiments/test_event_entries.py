@@ -1,5 +1,7 @@
 """Entries of event labels: what each must not read, rules that can be counted, and figures against scikit-learn."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from dgl_dysign.evaluation import evaluate_events
 from dgl_dysign.experiments.event_entries import default_entries
 from dgl_dysign.experiments.event_task import EventSettings, EventTask, best_threshold, event_scores, recall_at
 from dgl_dysign.training.events import EventFitConfig
@@ -62,9 +65,41 @@ def scores_by_id(row, task):
     return dict(zip(ids, scored(row, task).tolist(), strict=True))
 
 
+@cache
+def fitted(row, task):
+    return ENTRIES[row].fitted(task.view())
+
+
 def scored(row, task):
-    task.score(outcome := ENTRIES[row].fit(task.view()))
+    task.score(outcome := fitted(row, task))
     return outcome.predicted
+
+
+@pytest.mark.parametrize("row", ["logistic-regression", "boosted-trees", "undergs", "undergs-no-counts"])
+def test_nothing_after_validation_moves_what_is_fitted(row, task, tmp_path):
+    after = [(e[0], 0, e[2], 10.0 * e[0], e[4], 1 - e[5], 1e3) if e[0] >= 16 else e for e in EVENTS]
+    one, other = (fitted(row, t) for t in (task, EventTask(write(tmp_path / "data", after), settings=SMALL)))
+    known = task.view().snapshots
+    assert torch.equal(evaluate_events(one.model, known), evaluate_events(other.model, known))
+    if ENTRIES[row].learns:
+        weights = (outcome.model.model.state_dict() for outcome in (one, other))
+        assert all(torch.equal(a, b) for a, b in zip(*(w.values() for w in weights), strict=True))
+        assert [{**epoch, "cpu_seconds": 0} for epoch in one.history] == [
+            {**epoch, "cpu_seconds": 0} for epoch in other.history
+        ]
+
+
+@pytest.mark.parametrize("row", ENTRIES)
+def test_scoring_changes_no_state_and_a_replay_gives_the_same(row, task):
+    expected, model, again = scored(row, task), fitted(row, task).model, []
+    model.reset()
+    with torch.no_grad():
+        for events in task.snapshots:
+            again.append(model.score(events.hidden()))
+            model.score(events.rows(torch.arange(3)))
+            assert torch.equal(model.score(events), again[-1])  # with its labels, too
+            model.observe(events)
+    assert torch.equal(torch.cat(again), expected)
 
 
 @pytest.mark.parametrize("row", [row for row in ENTRIES if row not in ("always-no", "few-events", "long-silent")])

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgl_dysign.data.snapshot_events import snapshot_time
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.event_counts import HALF_LIVES, EventCounts
 
@@ -95,9 +94,3 @@ def test_snapshots_come_in_order():
     counts.reset()
     assert counts.snapshot == -1
     assert bool((counts.nodes(0, torch.tensor([0, 1]))[:, EventCounts.node_names.index("new")] == 1).all())
-
-
-def test_time_in_snapshots():
-    assert snapshot_time(torch.tensor([10.0, 19.0]), 3, 10.0, 20.0).tolist() == [3.0, 3.9]
-    assert snapshot_time(torch.tensor([5.0, 5.0]), 3, 5.0, 5.0).tolist() == [3.0, 3.0]  # a step
-    assert float(snapshot_time(torch.tensor([20.0]), 3, 10.0, 20.0)) < 4
