@@ -188,11 +188,14 @@ def score_candidates(
     Raises
     ------
     DataError
-        If scores have the wrong shape, or are NaN; `where` stands in front of the message.
+        If scores are no tensor, have the wrong shape, or are NaN; `where` stands in front of the message.
     """
     batches = [slice(begin, begin + batch_size) for begin in range(0, len(src), batch_size)]
-    parts = [model.score(snapshot, src[rows], dst[rows]).detach() for rows in batches]
-    scores = torch.cat(parts) if parts else torch.zeros(dst.shape)
+    parts = [model.score(snapshot, src[rows], dst[rows]) for rows in batches]
+    for part in parts:
+        if not isinstance(part, Tensor):
+            raise DataError(f"{where}: found scores of type {type(part).__name__}, expected a torch.Tensor")
+    scores = torch.cat(parts).detach() if parts else torch.zeros(dst.shape)
     if scores.shape != dst.shape:
         raise DataError(
             f"{where}: found scores of shape {tuple(scores.shape)}, expected {tuple(dst.shape)}: one score a candidate"

@@ -103,6 +103,8 @@ class Entry:
         Whether it has a curve over snapshots.
     pictured : bool
         Whether pictures of one model (confusion, spikes) show it; of several the first.
+    about : str
+        What it is, in a line; default: the docstring of `fit`.
     source : dict, optional
         Of a stranger's entry what `source_of` returns; an entry of this package has none.
 
@@ -123,6 +125,7 @@ class Entry:
     bold: bool = False
     over_time: bool = False
     pictured: bool = False
+    about: str = ""
     source: Mapping[str, Any] | None = None
 
     def fitted(self, view: Any, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
@@ -156,15 +159,29 @@ class Entry:
 
 
 class NodeEntry(Protocol):
-    """What a stranger writes to stand in a table about nodes; all but `fit` may be left out.
+    """What a stranger writes to stand in a table about nodes; see `dgl_dysign.experiments.resolve.as_entry`.
 
-    Its model has ``predict(nodes)``: of nodes ``(n,)``, int64, the scores of classes ``(n, C)``, higher: likelier.
-    The attributes ``name``, ``protocol``, ``check(view)``, ``save(task, outcome, folder)`` and
-    ``diagnose(task, outcome)`` are those of `Entry`.
+    The model that `fit` returns has ``predict(nodes)``: of nodes ``(n,)``, int64, the scores of classes ``(n, C)``,
+    higher: likelier. Further attributes that count, if they are there:
+
+    ``name``
+        Default: the name of the class.
+    ``protocol``
+        `FEATURE_ONLY`, the default, or `LABEL_AWARE`, or other words.
+    ``check(view)``
+        Raises where its arguments do not fit the data, before anything is written.
+    ``save(task, outcome, folder)``
+        Writes ``outcome.model``. With one argument, ``save(folder)``, it is the model's own.
+    ``diagnose(task, outcome)``
+        As of `Entry`.
     """
 
     def fit(self, view: Any, *, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Any:
-        """Fit to a `dgl_dysign.experiments.node_task.NodeView`; return the model, or an `Outcome`."""
+        """Fit to a `dgl_dysign.experiments.node_task.NodeView`; return the model, or an `Outcome`.
+
+        An object is fitted once, and torch draws with ``view.seed`` meanwhile. A training that was killed goes on from
+        the file `checkpoint`, if it wrote that, and tells `on_epoch` the figures of each epoch, such as ``val_mrr``.
+        """
 
 
 class LinkEntry(Protocol):

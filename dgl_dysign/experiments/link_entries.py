@@ -52,14 +52,15 @@ def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
     plain.save_pretrained(folder, task.data, overwrite=True)
 
 
-def undergs_entry(name: str, change: Change | None = None, **more: Any) -> Entry:
+def undergs_entry(name: str, about: str, change: Change | None = None, **more: Any) -> Entry:
     """Return UnderGS under a change of the table's settings as an entry."""
 
     def check(view: LinkView) -> object:
         return (view if change is None else view.with_settings(change(view.settings))).scorer()
 
     fit = partial(fit_undergs, change=change)
-    return Entry(name, fit, learns=True, check=check, save=save_scorer, diagnose=link_diagnostics, **more)
+    more |= {"check": check, "save": save_scorer, "diagnose": link_diagnostics}
+    return Entry(name, fit, learns=True, about=f"UnderGS, {about}.", **more)
 
 
 def _as_reported(settings: LinkSettings) -> LinkSettings:
@@ -81,17 +82,20 @@ def default_entries() -> dict[str, Entry]:
     >>> [name for name, entry in default_entries().items() if entry.learns][:3]
     ['undergs-paper', 'undergs-no-counts', 'undergs']
     """
-    references = [Entry(name, partial(fit_reference, name=name)) for name in link_reference_models(1)]
+    references = [
+        Entry(name, partial(fit_reference, name=name), about=(type(model).__doc__ or "").split("\n")[0])
+        for name, model in link_reference_models(1).items()
+    ]
     return by_name(
         [
             *(replace(entry, over_time=entry.name == "recent-degree") for entry in references),
             Entry("logistic-regression", partial(fit_counting, kind="logistic")),
             Entry("boosted-trees", partial(fit_counting, kind="trees"), over_time=True),
             Entry("boosted-trees-all", partial(fit_counting, kind="trees", all_columns=True)),
-            undergs_entry("undergs-paper", _as_reported, bold=True, over_time=True),
-            undergs_entry("undergs-no-counts", _changed(families=()), bold=True, over_time=True),
-            undergs_entry("undergs", bold=True, over_time=True),
-            *(undergs_entry(f"undergs-{kind}", _changed(aggregator=kind), bold=True) for kind in AGGREGATORS),
-            undergs_entry("spiking-undergs", _changed(spiking=True)),
+            undergs_entry("undergs-paper", "as reported", _as_reported, bold=True, over_time=True),
+            undergs_entry("undergs-no-counts", "on embeddings alone", _changed(families=()), bold=True, over_time=True),
+            undergs_entry("undergs", "on embeddings and features of pairs", bold=True, over_time=True),
+            *(undergs_entry(f"undergs-{k}", f"aggregator {k}", _changed(aggregator=k), bold=True) for k in AGGREGATORS),
+            undergs_entry("spiking-undergs", "Dy-SIGN's equilibrium in place of its layer", _changed(spiking=True)),
         ]
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
+import copy
 import inspect
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,10 +15,13 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dgl_dysign.errors import ConfigError, EntryError, check_choice
 from dgl_dysign.experiments import event_entries, link_entries, node_entries
-from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, by_name, own_traceback, source_of
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, by_name, own_traceback, source_of
 from dgl_dysign.files import read_toml
+from dgl_dysign.training.loop import seeded
 
 _OURS: dict[str, Callable[[], dict[str, Entry]]] = {
     "node": node_entries.default_entries,
@@ -25,23 +29,6 @@ _OURS: dict[str, Callable[[], dict[str, Entry]]] = {
     "event": event_entries.default_entries,
 }
 _NAME = re.compile(r"\w[\w.+-]*")  # names of entries are in names of files
-
-
-def add_row_options(parser: argparse.ArgumentParser, kind: str) -> None:
-    """Add ``--rows`` and ``--row-args``, as `resolve_rows` takes them.
-
-    Examples
-    --------
-    >>> parser = argparse.ArgumentParser()
-    >>> add_row_options(parser, "node")
-    >>> args = parser.parse_args(["--rows", "dysign", "my_model:MyModel"])
-    >>> args.rows, args.row_args
-    (['dysign', 'my_model:MyModel'], None)
-    """
-    text = f"{', '.join(_OURS[kind]())}; the name of an installed entry; or module:Name, a class of your own"
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help=text)
-    text = "arguments of rows of your own: a table for each row"
-    parser.add_argument("--row-args", type=Path, metavar="TOML", help=text)
 
 
 def list_rows(kind: str) -> list[tuple[str, str]]:
@@ -52,7 +39,7 @@ def list_rows(kind: str) -> list[tuple[str, str]]:
     >>> dict(list_rows("node"))["majority"]
     'Answer with the most frequent class.'
     """
-    rows = {name: _about(entry.fit) for name, entry in _OURS[kind]().items()}
+    rows = {name: entry.about or _about(entry.fit) for name, entry in _OURS[kind]().items()}
     for point in _entry_points(kind):
         rows.setdefault(point.name, f"{point.value}, installed by {point.dist.name if point.dist else 'a package'}")
     return list(rows.items())
@@ -202,8 +189,7 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
     ----------
     thing : Entry, class or object
         An `Entry`; a class, which is made with the arguments; or an object. The last two have ``fit``, see `NodeEntry`,
-        `LinkEntry` and `EventEntry`; further attributes that count are ``name`` (default: the name of the class),
-        ``protocol`` (default: `FEATURE_ONLY`), ``check``, ``save`` and ``diagnose``.
+        `LinkEntry` and `EventEntry`; each fit is that of a new one.
     kind : {"node", "link", "event"}
         Of the table.
     arguments : mapping, optional
@@ -230,45 +216,83 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
     """
     check_choice("kind", kind, _OURS)
     arguments, name = dict(arguments or {}), _name_of(thing)
+    cls = thing if isinstance(thing, type) else type(thing)
+    source = source_of(f"{cls.__module__}:{cls.__qualname__}", cls, arguments)
     if isinstance(thing, type):
-        source = source_of(f"{thing.__module__}:{thing.__qualname__}", thing, arguments)
-        thing = _instance(thing, name, arguments)
+        make = partial(_made, thing, name, arguments)
+        thing = make()
         name = _name_of(thing)
     elif arguments:
         raise ConfigError(f"row {name!r}: found arguments, but it is an object and no class: none can be passed")
-    elif isinstance(thing, Entry):
-        source = source_of(name, thing.fit)
     else:
-        source = source_of(f"{type(thing).__module__}:{type(thing).__qualname__}", type(thing))
-    if not _NAME.fullmatch(name) or name in _OURS[kind]():
+        make = partial(copy.deepcopy, thing)
+    if name in _OURS[kind]() or not _NAME.fullmatch(name):
         reason = "is one of this package's" if name in _OURS[kind]() else "cannot be part of the name of a file"
         raise ConfigError(f"row {name!r}: its name {reason}: give it another attribute `name`")
     if isinstance(thing, Entry):
-        return replace(thing, source=source)
+        return replace(thing, source=source_of(name, thing.fit))
     _check_fit(thing, name)
-    optional = {part: getattr(thing, part) for part in ("check", "save", "diagnose") if hasattr(thing, part)}
-    protocol = getattr(thing, "protocol", FEATURE_ONLY)
-    return Entry(name, thing.fit, protocol, learns=True, source=source, **optional)
+    optional = {part: getattr(thing, part) for part in ("check", "diagnose") if hasattr(thing, part)}
+    return Entry(
+        name,
+        partial(_fit_anew, make),
+        getattr(thing, "protocol", FEATURE_ONLY),
+        learns=True,
+        save=_saver(getattr(thing, "save", None)),
+        source=source,
+        **optional,
+    )
 
 
 def _name_of(thing: Any) -> str:
-    kind = thing if isinstance(thing, type) else type(thing)
-    name = getattr(thing, "name", kind.__name__)
-    return name if isinstance(name, str) else kind.__name__
+    cls = thing if isinstance(thing, type) else type(thing)
+    name = getattr(thing, "name", cls.__name__)
+    return name if isinstance(name, str) else cls.__name__
 
 
-def _instance(kind: type, name: str, arguments: Mapping[str, Any]) -> Any:
+def _made(cls: type, name: str, arguments: Mapping[str, Any]) -> Any:
     """Make an object of a class with the arguments of its row."""
     try:
-        inspect.signature(kind).bind(**arguments)
+        inspect.signature(cls).bind(**arguments)
     except TypeError as error:
-        raise ConfigError(f"row {name!r}: {error}; it takes {inspect.signature(kind)}") from error
+        raise ConfigError(f"row {name!r}: {error}; it takes {inspect.signature(cls)}") from error
     except ValueError:  # a class without a signature, such as a compiled one
         pass
     try:
-        return kind(**arguments)
+        return cls(**arguments)
     except Exception as error:
         raise _broken(name, "could not be made", error) from error
+
+
+def _fit_anew(make: Callable[[], Any], view: Any, **run: Any) -> Any:
+    """Fit an object that no other unit has fitted, so that no split knows what another one was shown."""
+    with seeded(view.seed, torch.device(view.device)):
+        return make().fit(view, **run)
+
+
+def _saver(save: Any) -> Callable[[Any, Outcome, Path], object] | None:
+    """Return what saves a stranger's outcome: ``save(task, outcome, folder)``, or its model's ``save(folder)``."""
+    if save is None:
+        return None
+    try:
+        inspect.signature(save).bind(None, None, None)
+    except TypeError:
+        return _save_model
+    return save
+
+
+def _save_model(task: Any, outcome: Outcome, folder: Path) -> None:
+    """Let a model write a folder, which appears whole or not at all."""
+    outcome.check_model("save")
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        outcome.model.save(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check_fit(thing: Any, name: str) -> None:
