@@ -23,11 +23,13 @@ FIRST = 'count == 1 and os.environ["RANK"] == "1"'
 SCRIPT = """
 import os, sys, time
 from dataclasses import replace
+from functools import wraps
 from dgl_dysign.errors import DataError
 from tests.examples.runs import load
 example, count = load("dysign_node_classification"), 0
 entry = example.ENTRIES["dysign"]
 
+@wraps(entry.fit)  # a run is resumed with the same code alone
 def fit(task, on_epoch, **run):
     def happens(epoch):
         global count
