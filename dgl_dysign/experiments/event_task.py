@@ -15,7 +15,7 @@ from dgl_dysign.errors import ConfigError, DataError, check_choice
 from dgl_dysign.evaluation.events import evaluate_events
 from dgl_dysign.evaluation.links import split_snapshots
 from dgl_dysign.evaluation.ranking import auc, average_precision
-from dgl_dysign.experiments.entry import Outcome, Task
+from dgl_dysign.experiments.entry import Outcome, Task, View
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models.event_inputs import EventReader, EventView
 from dgl_dysign.training.events import EventFitConfig
@@ -46,6 +46,10 @@ class EventSettings:
     num_hops: int = 2
     dropout: float = 0.1
     training: EventFitConfig = field(default_factory=EventFitConfig)
+
+
+class _View(EventView, View):
+    """An `EventView` that says what it is where an entry asks it for something else."""
 
 
 class EventTask(Task):
@@ -126,7 +130,7 @@ class EventTask(Task):
     def view(self) -> EventView:
         """Return what entries are given: snapshots up to the end of validation."""
         train, val = self.ranges["train"], self.ranges["val"]
-        return EventView(
+        return _View(
             num_nodes=self.data.num_nodes,
             snapshots=self.snapshots[: val.stop],
             ranges={"train": train, "val": val},

@@ -70,6 +70,8 @@ def test_a_view_has_the_seed_and_settings_of_its_task(tmp_path):
     settings = EventSettings(hidden=3)
     view = task.with_seed(5).with_settings(settings).view()
     assert (view.seed, view.settings, view.num_nodes, view.directed) == (5, settings, 17, False)
+    with pytest.raises(ConfigError, match=r"'label' is not in a view: nothing that is tested is, but .*ranges"):
+        view.label  # noqa: B018
     reader = view.reader()
     reader.observe(view.snapshots[0])
     with pytest.raises(ConfigError, match="ask first"):
