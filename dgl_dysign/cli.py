@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
-from importlib import metadata
+from dataclasses import MISSING, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+T = TypeVar("T")
 _UsageError: Any = typer.BadParameter.__bases__[0]  # of click, or of the copy that newer versions of typer carry
 
 
@@ -69,6 +72,49 @@ def spread(words: Sequence[str], lists: Collection[str], fail: Callable[[str], N
     return repeated
 
 
+def option(help_text: str, default: Any = MISSING, *names: str, **settings: Any) -> Any:
+    """Return a field of a dataclass that is an option on the command line, see `App.add`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(kw_only=True)
+    ... class Options:
+    ...     seeds: int = option("Models of each row.", 3)
+    ...     rows: list[str] = option("Rows of the table.", ["all"])
+    >>> app = App("dysign-count", "Count rows.")
+    >>> app.add(Options, lambda options: print(options), more={"config": Config})
+    >>> app.run(["--rows", "a", "b"])
+    Options(seeds=3, rows=['a', 'b'])
+    0
+    """
+    return _field(typer.Option, names, {"help": help_text, **settings}, default)
+
+
+def argument(help_text: str, default: Any = MISSING, **settings: Any) -> Any:
+    """Return a field of a dataclass that is an argument on the command line."""
+    return _field(typer.Argument, (), {"help": help_text, **settings}, default)
+
+
+def _field(make: Any, names: tuple[str, ...], settings: dict[str, Any], default: Any) -> Any:
+    settings = {"show_default": default not in (None, [], MISSING), **settings}
+    metadata = {"cli": (make, names, settings)}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _parameter(known: Any, kind: Any) -> Parameter:
+    """Return a field of a dataclass as typer wants a parameter."""
+    make, names, settings = known.metadata["cli"]
+    if not names and kind is bool:
+        names = (f"--{known.name.replace('_', '-')}",)  # and no --no-...
+    default = known.default if known.default_factory is MISSING else known.default_factory()
+    annotation = Annotated[kind, make(*names, **settings)]
+    default = Parameter.empty if default is MISSING else default
+    return Parameter(known.name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
 class App(typer.Typer):
     """A command line in the style of all: errors are one line and status 2, Ctrl-C is 130.
 
@@ -100,6 +146,44 @@ class App(typer.Typer):
     def command(self, name: str | None = None, **options: Any) -> Any:
         """Add a command, whose list options take several values."""
         return super().command(name, **{"cls": Command, **options})
+
+    def add(
+        self,
+        options: type[T],
+        work: Callable[[T], object],
+        name: str | None = None,
+        more: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Add a command whose options are the fields of a dataclass, made by `option` and `argument`.
+
+        Parameters
+        ----------
+        options : type
+            The dataclass.
+        work : callable
+            Is given one of these; what it returns, if a number, is the exit status.
+        name : str, optional
+            Of the command; default: it is the only one.
+        more : mapping, optional
+            Annotated flags by name that `work` does not see, such as ``{"version": Version}``.
+        settings
+            Of `typer.Typer.command`.
+        """
+        more = more or {}
+
+        def command(**values: Any) -> Any:
+            return work(options(**{key: value for key, value in values.items() if key not in more}))
+
+        hints = get_type_hints(options)
+        parameters = [_parameter(known, hints[known.name]) for known in fields(options)]  # type: ignore[arg-type]
+        for key, kind in more.items():
+            default = None if key == "config" else False
+            parameters.append(Parameter(key, Parameter.KEYWORD_ONLY, annotation=kind, default=default))
+        if "help" in settings:  # lines of a paragraph are broken where the screen ends
+            settings["help"] = "\n\n".join(" ".join(part.split()) for part in settings["help"].split("\n\n"))
+        command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        self.command(name, **settings)(command)
 
     def run(self, argv: Sequence[str] | None = None, first: Callable[[BaseException], bool] = lambda _: True) -> int:
         """Run the command line and return the exit status: 0, 2 after an error, 130 after Ctrl-C, or the command's own.
@@ -142,10 +226,10 @@ def _print_version(ctx: typer.Context, wanted: bool) -> None:
         versions = [f"Python {platform.python_version()}"]
         for package in ("torch", "dgl"):
             try:
-                versions.append(f"{package} {metadata.version(package)}")
-            except metadata.PackageNotFoundError:
+                versions.append(f"{package} {version(package)}")
+            except PackageNotFoundError:
                 versions.append(f"no {package}")
-        own = metadata.version("dgl-dysign")
+        own = version("dgl-dysign")
         print(f"{ctx.find_root().info_name} (dgl-dysign {own}), {', '.join(versions)}")
         raise typer.Exit
 

@@ -8,18 +8,22 @@ Each group is a table and a panel of ``ablation.png``; figures are of test nodes
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from dgl_dysign.cli import argument, option
 from dgl_dysign.data import stratified_split
-from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.experiments import command
+from dgl_dysign.errors import DataError
 from dgl_dysign.experiments.ablations import LEAKS, NodeAblation
+from dgl_dysign.experiments.command import check_device, open_prepared
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
-from dgl_dysign.experiments.runner import run as run_study
+from dgl_dysign.experiments.options import RunOptions
+from dgl_dysign.experiments.result_table import ResultTable
+from dgl_dysign.experiments.runner import run as run_all
+from dgl_dysign.experiments.train_cli import run_study
 from dgl_dysign.training import FitConfig
 
 
@@ -62,41 +66,37 @@ def variants(base: NodeSettings, num_snapshots: int) -> dict[str, dict[str, Node
     }
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command.add_data_options(options, "folder written by dysign-prep, with node features and labels", formats=())
-    options.add_argument("--train-ratio", type=float, default=0.4)
-    options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--groups", nargs="+", help="only groups whose name begins so (default: all)")
-    options.add_argument("--hidden", type=int, default=NodeSettings.hidden, help="neurons")
-    options.add_argument("--epochs", type=int, default=FitConfig.epochs)
-    command.add_run_options(options, device="", quiet=None)
-    return options
+@dataclass(kw_only=True)
+class Options(RunOptions):
+    """The command line."""
+
+    prepared: Path = argument("A folder written by dysign-prep, with node features and labels.")
+    train_ratio: float = option("Share of labelled nodes for training.", 0.4)
+    groups: list[str] = option("Only groups whose name begins so; default: all.", [])
+    hidden: int = option("Neurons.", NodeSettings.hidden)
+    epochs: int = option("Of training.", FitConfig.epochs)
 
 
-def run(args: argparse.Namespace) -> list[dict[str, Any]]:
+def run(options: Options) -> ResultTable:
     """Do what the command line asks for."""
-    if args.seeds < 1:
-        raise ConfigError(f"--seeds must be at least 1, but got {args.seeds}")
-    command.check_device(args.device)
-    data = command.open_prepared(args)
+    check_device(options.device)
+    data = open_prepared(options)
     if data.feature_dim is None or data.num_classes < 2:
-        raise DataError(f"{args.prepared}: needs node features and labels of two classes at least; prepare it again")
+        raise DataError(f"{options.prepared}: needs node features and labels of two classes at least; prepare it again")
     recipe = NodeSettings().feature_only
-    recipe = replace(recipe, training=replace(recipe.training, epochs=args.epochs))
-    base = NodeSettings(hidden=args.hidden, feature_only=recipe)
-    wanted = tuple(args.groups or ("",))
+    recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
+    base = NodeSettings(hidden=options.hidden, feature_only=recipe)
+    wanted = tuple(options.groups or ("",))
     groups = {name: v for name, v in variants(base, data.num_snapshots).items() if name.startswith(wanted)}
     neurons = any(name.startswith(wanted) for name in ("latency", "leak, in evaluation only"))
-    split, task = stratified_split(data.labels, args.train_ratio, 42), NodeTask(data, base, args.device)
-    config = {"settings": asdict(base), "train_ratio": args.train_ratio, "files": data.manifest["files"]}
-    return run_study(NodeAblation(task, split, args.seeds, groups, neurons), config, args)
+    split, task = stratified_split(data.labels, options.train_ratio, 42), NodeTask(data, base, options.device)
+    config = {"settings": asdict(base), "train_ratio": options.train_ratio, "files": data.manifest["files"]}
+    return run_all(NodeAblation(task, split, options.seeds, groups, neurons), config, options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    return command.run_command("dysign_ablation", run, parser(), argv)
+    return run_study("dysign_ablation", __doc__, Options, lambda options: run(options).show(), argv)
 
 
 if __name__ == "__main__":

@@ -23,17 +23,20 @@ would stay empty. No decay is a decay of 0.999999: the store wants one below 1.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
+from dgl_dysign.cli import option
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.experiments import command
 from dgl_dysign.experiments.ablations import LinkAblation, LinkStudy, PipelineStudy, counts_study
+from dgl_dysign.experiments.command import check_device, open_prepared
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
-from dgl_dysign.experiments.runner import run as run_study
+from dgl_dysign.experiments.options import RawOptions
+from dgl_dysign.experiments.result_table import ResultTable
+from dgl_dysign.experiments.runner import run as run_all
+from dgl_dysign.experiments.train_cli import run_study
 from dgl_dysign.models import PRESETS
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training import LinkFitConfig
@@ -81,37 +84,33 @@ def studies(base: LinkSettings, families: tuple[str, ...]) -> dict[str, LinkStud
     }
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command.add_data_options(options)
-    options.add_argument("--base", choices=("paper", "default", "no-counts"), default="default", help="what is varied")
-    options.add_argument("--studies", nargs="+", metavar="NAME", help="which, see above (default: all)")
-    options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--epochs", type=int, default=LinkFitConfig.epochs)
-    command.add_run_options(options, device=None, quiet="show no progress")
-    return options
+@dataclass(kw_only=True)
+class Options(RawOptions):
+    """The command line."""
+
+    base: Literal["paper", "default", "no-counts"] = option("What is varied.", "default")
+    studies: list[str] = option("Which, see above; default: all.", [], metavar="NAME...")
+    epochs: int = option("Of training.", LinkFitConfig.epochs)
 
 
-def run(args: argparse.Namespace) -> list[dict[str, Any]]:
+def run(options: Options) -> ResultTable:
     """Do what the command line asks for."""
-    if args.seeds < 1:
-        raise ConfigError(f"--seeds must be at least 1, but got {args.seeds}")
-    data = command.open_prepared(args)
+    check_device(options.device)
+    data = open_prepared(options)
     families = LinkFeatures.of(data).families
-    base = LinkSettings.base(args.base, families, training=LinkFitConfig(epochs=args.epochs))
+    base = LinkSettings.base(options.base, families, training=LinkFitConfig(epochs=options.epochs))
     known = studies(base, families)
-    for name in args.studies or ():
+    for name in options.studies or ():
         if name not in known:
             raise ConfigError(f"--studies must be some of {', '.join(known)}, but got {name!r}")
-    chosen = {name: study for name, study in known.items() if name in (args.studies or known)}
+    chosen = {name: study for name, study in known.items() if name in (options.studies or known)}
     config = {"base": asdict(base), "files": data.manifest["files"]}
-    return run_study(LinkAblation(LinkTask(data, base), chosen, args.seeds), config, args)
+    return run_all(LinkAblation(LinkTask(data, base, options.device), chosen, options.seeds), config, options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the example; return the exit status."""
-    return command.run_command("undergs_ablation", run, parser(), argv)
+    return run_study("undergs_ablation", __doc__, Options, lambda options: run(options).show(), argv)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from dgl_dysign.cli import progress_bar
 from dgl_dysign.errors import DataError
 from dgl_dysign.evaluation import mean_std
-from dgl_dysign.experiments import command, plots
+from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.diagnostics import save_diagnostics
 from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome, source_of
+from dgl_dysign.experiments.loggers import Logger, check_logger, open_logger
 from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.record import Scoring, UnitRecord
+from dgl_dysign.experiments.result_table import ResultTable
 from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.experiments.saved_models import SavedModels
 from dgl_dysign.training import distributed
@@ -106,10 +107,10 @@ class Study:
         return []
 
 
-def run(study: Study, config: Mapping[str, Any], args: argparse.Namespace) -> list[dict[str, Any]]:
+def run(study: Study, config: Mapping[str, Any], options: RunOptions) -> ResultTable:
     """Run a study and return its summary.
 
-    Under several processes all fit the same unit, and the first one writes and shows.
+    Under several processes all fit the same unit, and the first one writes.
 
     Parameters
     ----------
@@ -117,9 +118,8 @@ def run(study: Study, config: Mapping[str, Any], args: argparse.Namespace) -> li
         What to run.
     config : mapping
         What was asked: a run is resumed only under the same. Not the entries and seeds: it may be resumed with more.
-    args : Namespace
-        With the options of `dgl_dysign.experiments.command.add_data_options` and ``add_run_options``, and those of
-        `SavedModels.add_option` where models can be saved.
+    options : RunOptions
+        Where to, and how.
 
     Raises
     ------
@@ -127,32 +127,30 @@ def run(study: Study, config: Mapping[str, Any], args: argparse.Namespace) -> li
         If the run folder cannot be taken, or settings do not fit; nothing is written then.
     """
     plots.require_matplotlib()  # now rather than after the training
+    check_logger(options.log)
     for entry, task in {unit.entry.name: (unit.entry, unit.task) for unit in study.units()}.values():
         if entry.check is not None:
             with entry.running():
                 entry.check(task.view())
-    saved = SavedModels(args, [unit.key for unit in study.units() if unit.entry.save is not None])
-    folder = RunFolder(args.run_dir, config, args.resume, args.overwrite)
+    saved = SavedModels(options, [unit.key for unit in study.units() if unit.entry.save is not None])
+    folder = RunFolder(options.run_dir, config, options.resume, options.overwrite)
     for unit in study.units():
         folder.check_source(unit.key, _source(unit.entry))
     saved.check_finished(folder)
-    records = run_units(study, folder, saved, getattr(args, "quiet", False))
+    with open_logger(options.log, folder.path, config) as logger:
+        records = run_units(study, folder, saved, options.quiet, logger)
     summary = study.summarise(folder, records)
     if distributed.rank():
-        return summary
+        return ResultTable(summary, folder=folder.path)
     folder.write_json("summary.json", summary)
     drawn = study.draw(records, summary, folder.path)
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    for table in study.tables(summary):
-        console.print(table)
-    print(folder.path / "summary.json", folder.path / "metrics.jsonl", *drawn, sep="\n")
-    return summary
+    return ResultTable(summary, study.tables(summary), folder.path, drawn)
 
 
-def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool = False) -> list[UnitRecord]:
+def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool, logger: Logger) -> list[UnitRecord]:
     """Fit and score all units that are not finished; return the records of all."""
     records = []
-    with command.progress_bar(quiet) as progress:
+    with progress_bar(quiet) as progress:
         bar = progress.add_task("", total=sum(1 for _ in study.units()))
         for unit in study.units():
             progress.update(bar, description=unit.key)
@@ -161,8 +159,13 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool =
                 scores = [f"{name[4:]} {100 * value:.1f}" for name, value in epoch.items() if name.startswith("val_")]
                 text = f"{key}, epoch {epoch['epoch'] + 1:.0f}: validation {', '.join(scores)}"
                 progress.update(bar, description=text)
+                logger.on_epoch(key, epoch)
 
-            records.append(_finished(folder, unit.key) or _run_unit(study.kind, unit, folder, saved, on_epoch))
+            record = _finished(folder, unit.key)
+            if record is None:
+                record = _run_unit(study.kind, unit, folder, saved, on_epoch)
+                logger.on_unit(record)
+            records.append(record)
             progress.advance(bar)
     return records
 

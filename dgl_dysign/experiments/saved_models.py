@@ -1,14 +1,14 @@
-"""Models that a run is asked to save, a model folder for each unit: ``--save-model`` of the examples."""
+"""Models that a run is asked to save, a model folder for each unit: ``--save-model``."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.experiments.entry import Entry, Outcome
+from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.run_folder import RunFolder
 
 
@@ -17,9 +17,8 @@ class SavedModels:
 
     Parameters
     ----------
-    args : Namespace
-        With ``save_model`` (None or absent: nowhere), ``resume`` and ``overwrite``, as `add_option` and
-        `dgl_dysign.experiments.command.add_run_options` add them.
+    options : RunOptions
+        With ``save_model`` (None or absent: nowhere), ``resume`` and ``overwrite``.
     keys : iterable of str
         Of the units whose models can be saved.
 
@@ -27,27 +26,14 @@ class SavedModels:
     ------
     ConfigError
         If a model is there already, and the run is neither resumed nor begun anew.
-
-    Examples
-    --------
-    >>> parser = argparse.ArgumentParser()
-    >>> SavedModels.add_option(parser)
-    >>> parser.parse_args(["--save-model", "models/dblp"]).save_model.name
-    'dblp'
     """
 
-    def __init__(self, args: argparse.Namespace, keys: Iterable[str]) -> None:
-        self.home: Path | None = getattr(args, "save_model", None)
+    def __init__(self, options: RunOptions, keys: Iterable[str]) -> None:
+        self.home: Path | None = getattr(options, "save_model", None)
         self.keys = () if self.home is None else tuple(keys)
         for path in map(self.folder, self.keys):
-            if path.exists() and not (args.resume or args.overwrite):
+            if path.exists() and not (options.resume or options.overwrite):
                 raise ConfigError(f"{path} exists: name another --save-model, or pass --resume or --overwrite")
-
-    @staticmethod
-    def add_option(parser: argparse.ArgumentParser) -> None:
-        """Add ``--save-model``."""
-        text = "also save each model that learned, as a model folder DIR/UNIT: see docs/model-files.md"
-        parser.add_argument("--save-model", type=Path, metavar="DIR", help=text)
 
     def folder(self, key: str) -> Path:
         """Return the model folder of a unit."""

@@ -12,7 +12,6 @@ and anywhere in a page, ``<!-- given: NAME NAME -->`` names what must lie in its
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -69,13 +68,9 @@ def _dysign_prep(*arguments: str | Path) -> None:
 
 
 def _train(prepared: Path, run: Path) -> None:
-    spec = importlib.util.spec_from_file_location("docs_example", ROOT / "examples" / "dysign_node_classification.py")
-    assert spec is not None
-    assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    few = ["--train-ratio", "0.4", "--seeds", "1", "--epochs", "5", "--quiet", "--rows", "majority", "dysign"]
-    assert example.main([str(prepared), "--run-dir", str(run), *few]) == 0
+    from dgl_dysign.experiments.train import train_nodes
+
+    train_nodes(prepared, run, train_ratio=[0.4], seeds=1, epochs=5, rows=["majority", "dysign"])
 
 
 #: What a page may be given, and how it is made from what was made before.

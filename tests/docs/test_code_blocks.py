@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import doctest
 import importlib.metadata
@@ -20,6 +21,9 @@ from tests.docs.blocks import PAGES, ROOT, SHELL, Block, blocks_of, give, given_
 
 ALL = [block for page in PAGES for block in blocks_of(page)]
 LEFT_OUT = [block for block in ALL if block.kind == "not run"]
+CONFIG = configparser.ConfigParser()
+CONFIG.read(ROOT / "setup.cfg")
+SCRIPTS = dict(line.split(" = ") for line in CONFIG["options.entry_points"]["console_scripts"].strip().splitlines())
 LOOSE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -104,7 +108,7 @@ def _lines(block: Block) -> list[str]:
 
 def _is_ours(line: str) -> bool:
     """Tell whether a line is one command of this package, and needs nothing of the shell but its quotes."""
-    ours = line.startswith(("dysign-prep ", "dysign-report ", "dysign-doctor", "python examples/"))
+    ours = line.startswith(("dysign-prep ", "dysign-train ", "dysign-report ", "dysign-doctor", "python examples/"))
     return ours and not set("$&|;<>*?`") & set(line)
 
 
@@ -120,8 +124,7 @@ def _here(commands: list[str]) -> tuple[int, str, str]:
                 if program == "python":
                     runpy.run_path(arguments[0], run_name="__main__")
                 else:
-                    (entry,) = importlib.metadata.entry_points(group="console_scripts", name=program)
-                    status = entry.load()() or 0
+                    status = importlib.metadata.EntryPoint(program, SCRIPTS[program], "console_scripts").load()() or 0
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else int(end.code is not None)
             if status:

@@ -86,8 +86,7 @@ def test_bad_input_is_one_clear_error(prepared, tmp_path, capsys):
     refused(example, words(prepared, run, "--seeds", "0"), "--seeds must be at least 1", capsys)
     refused(example, words(tmp_path / "none", run), "none", capsys)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(SystemExit):  # neither prepared nor raw
-        example.main(["--run-dir", str(tmp_path / "run")])
+    refused(example, ["--run-dir", run], "expected a prepared folder, or raw files by --raw", capsys)
     assert ask(prepared, tmp_path / "run", "--studies", "pipeline") == 0
     again = words(prepared, run, "--studies", "pipeline", "--resume", "--base", "paper")
     refused(example, again, "was made with base=", capsys)

@@ -6,14 +6,16 @@ from dataclasses import replace
 import pytest
 
 from dgl_dysign.experiments import plots
-from dgl_dysign.experiments.entry import Entry, Outcome
+from dgl_dysign.experiments.link_entries import default_entries
+from dgl_dysign.experiments.train import train_links
 from tests.examples.runs import Killed, figures, load, refused, summary, units
 from tests.generated import generated_links
 
 SMALL = ["--hidden", "8", "--num-neighbors", "4", "--epochs", "2", "--seeds", "1", "--num-negatives", "20", "--quiet"]
 PICTURES = ("scores.png", "learning_curves.png", "over_time.png")
 example = load("undergs_link_prediction")
-REFERENCES = [name for name, entry in example.ENTRIES.items() if not entry.learns]
+ENTRIES = default_entries()
+REFERENCES = [name for name, entry in ENTRIES.items() if not entry.learns]
 pytestmark = pytest.mark.usefixtures("few_trees")
 
 
@@ -66,55 +68,34 @@ def test_one_model_of_each_learned_row_says_what_it_did(finished):
         assert any(entries["neighbor"] for node in found["store"]["nodes"] for entries in node["held"])
 
 
-def test_killed_in_its_first_epoch_it_ends_with_the_same_figures(prepared, tmp_path, monkeypatch):
-    options = ["--run-dir", str(tmp_path / "run"), *SMALL, "--rows", "undergs-no-counts"]
-    assert example.main([str(prepared), "--run-dir", str(tmp_path / "whole"), *options[2:]]) == 0
-    entry, epochs = example.ENTRIES["undergs-no-counts"], []
+def test_killed_in_its_first_epoch_it_ends_with_the_same_figures(prepared, tmp_path):
+    entry, epochs = ENTRIES["undergs-no-counts"], []
 
-    def dies(task, on_epoch, **run):
-        def after(epoch):
-            raise Killed
+    def train(folder, after, **more):
+        def fit(view, checkpoint, on_epoch):
+            return entry.fit(view, checkpoint=checkpoint, on_epoch=after)
 
-        return entry.fit(task, on_epoch=after, **run)
+        row = replace(entry, name="watched", fit=fit)
+        train_links(prepared, tmp_path / folder, rows=[row], seeds=1, hidden=8, num_neighbors=4, epochs=2, **more)
 
-    def goes_on(task, on_epoch, **run):
-        return entry.fit(task, on_epoch=epochs.append, **run)
+    def dies(epoch):
+        raise Killed
 
-    monkeypatch.setitem(example.ENTRIES, entry.name, replace(entry, fit=dies))
+    train("whole", lambda epoch: None)
     with pytest.raises(Killed):
-        example.main([str(prepared), *options])
-    monkeypatch.setitem(example.ENTRIES, entry.name, replace(entry, fit=goes_on))
-    assert example.main([str(prepared), *options, "--resume"]) == 0
+        train("run", dies)
+    train("run", epochs.append, resume=True)
     assert [epoch["epoch"] for epoch in epochs] == [1]
     assert figures(tmp_path / "run") == figures(tmp_path / "whole")
 
 
-def test_raw_files_are_prepared_first(tmp_path, prepared, monkeypatch):
-    monkeypatch.setattr(example, "ENTRIES", {"undergs-no-counts": example.ENTRIES["undergs-no-counts"]})
-    raw = prepared.with_name("raw-links")  # by weeks there are hundreds of snapshots
-    options = ["--raw", str(raw), "--run-dir", str(tmp_path / "run"), *SMALL, "--epochs", "1"]
+def test_raw_files_are_prepared_first(tmp_path):
+    raw = tmp_path / "raw.csv"
+    raw.write_text("".join(f"{i % 7},{i % 5},{i * 100_000}\n" for i in range(60)))  # ten weeks
+    options = ["--raw", str(raw), "--run-dir", str(tmp_path / "run"), *SMALL, "--epochs", "1", "--rows", "undergs"]
     assert example.main(options) == 0
     assert (tmp_path / "run-prepared" / "manifest.json").is_file()
     assert example.main([*options, "--resume"]) == 0
-
-
-def test_a_stranger_is_an_entry(prepared, tmp_path, monkeypatch):
-    class Backwards:
-        """Destinations of high number are likely."""
-
-        def reset(self):
-            self.seen = 0
-
-        def observe(self, edges):
-            self.seen += len(edges)
-
-        def score(self, snapshot, src, dst):
-            return dst.double() + self.seen
-
-    stranger = Entry("stranger", lambda task, **run: Outcome(model=Backwards()), over_time=True)
-    monkeypatch.setattr(example, "ENTRIES", {"random": example.ENTRIES["random"], "stranger": stranger})
-    assert example.main([str(prepared), "--run-dir", str(tmp_path / "run"), *SMALL]) == 0
-    assert [line["row"] for line in summary(tmp_path / "run")] == ["random", "stranger"]
 
 
 def test_the_leaking_protocol_says_so_everywhere(prepared, finished, tmp_path, capsys, monkeypatch):
@@ -132,13 +113,16 @@ def test_the_leaking_protocol_says_so_everywhere(prepared, finished, tmp_path, c
     assert leaking["auc"]["mean"] > fair["auc"]["mean"] + 5
 
 
-def test_live_update_moves_learned_entries_only(prepared, tmp_path, monkeypatch):
-    names = ("recent-degree", "undergs-no-counts")
-    monkeypatch.setattr(example, "ENTRIES", {name: example.ENTRIES[name] for name in names})
+def test_live_update_moves_learned_entries_only(prepared, tmp_path):
     found = {}
     for protocol in ("honest", "live-update"):
         run = tmp_path / protocol
-        assert example.main([str(prepared), "--run-dir", str(run), *SMALL, "--protocol", protocol]) == 0
+        assert (
+            example.main(
+                [str(prepared), "--run-dir", str(run), *SMALL, "--rows", "undergs-no-counts", "--protocol", protocol]
+            )
+            == 0
+        )
         found[protocol] = {row["row"]: row["mrr"]["mean"] for row in summary(run)}
     moved = [row for row, value in found["honest"].items() if found["live-update"][row] != value]
     assert moved == ["undergs-no-counts"]

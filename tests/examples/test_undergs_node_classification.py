@@ -9,12 +9,14 @@ from sklearn.metrics import roc_auc_score
 
 from data_prep.cli import app
 from dgl_dysign.data import TemporalGraph
+from dgl_dysign.experiments.event_entries import default_entries
 from dgl_dysign.experiments.event_task import SCORES, EventTask
 from tests.examples.runs import figures, load, refused, summary, units
 from tests.training.event_cases import stream, write
 
 SMALL = ["--hidden", "8", "--neighbors", "4", "--epochs", "2", "--quiet"]
 example = load("undergs_node_classification")
+ENTRIES = default_entries()
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def finished(prepared, tmp_path_factory):
 def test_the_summary_has_one_object_a_row(finished, prepared):
     task = EventTask(TemporalGraph.load(prepared))
     found = summary(finished)
-    assert [row["row"] for row in found] == list(example.ENTRIES)
+    assert [row["row"] for row in found] == list(ENTRIES)
     for row in found:
         for score in SCORES:
             assert row[score].keys() == row[f"val_{score}"].keys() == {"mean", "std", "runs"}
@@ -51,22 +53,22 @@ def test_units_hold_the_figures_of_their_scores(finished, prepared):
     task = EventTask(TemporalGraph.load(prepared))
     true = task.label[task.parts["test"]].numpy()
     lines = units(finished)
-    assert len(lines) == 2 * len(example.ENTRIES)
+    assert len(lines) == 2 * len(ENTRIES)
     for line in lines:
         scores = np.load(finished / "checkpoints" / f"{line['key']}.scores.npy")
         assert line["scorings"][0]["scores"]["auc"] == pytest.approx(100 * roc_auc_score(true, scores))
-        assert len(line["history"]) == (2 if example.ENTRIES[line["entry"]].learns else 0)
+        assert len(line["history"]) == (2 if ENTRIES[line["entry"]].learns else 0)
 
 
 def test_one_model_of_each_row_says_what_it_did(finished):
     files = {file.stem: json.loads(file.read_text()) for file in (finished / "diagnostics").iterdir()}
-    assert files.keys() == {f"seed0-{row}" for row in example.ENTRIES}
+    assert files.keys() == {f"seed0-{row}" for row in ENTRIES}
     for key, found in files.items():
         line = next(line for line in units(finished) if line["key"] == key)
         (true_no, false_yes), (false_no, true_yes) = found["confusion"][0]["counts"]
         every = true_no + false_yes + false_no + true_yes
         assert line["scorings"][0]["scores"]["accuracy"] == pytest.approx(100 * (true_no + true_yes) / every)
-        assert ("store" in found) == example.ENTRIES[line["entry"]].learns
+        assert ("store" in found) == ENTRIES[line["entry"]].learns
 
 
 def test_pictures_table_and_leftovers(finished, prepared, tmp_path, capsys):

@@ -1,35 +1,13 @@
-"""Options, data, progress and exit statuses of trainers."""
+"""Data that options name, devices, and options that exclude each other."""
 
-import argparse
-from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from data_prep.options import DATASETS
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.experiments.command import (
-    FORMATS,
-    add_data_options,
-    add_run_options,
-    check_device,
-    open_prepared,
-    progress_bar,
-    run_command,
-)
-
-
-def parser_of(**options):
-    parser = argparse.ArgumentParser()
-    add_data_options(parser, **options)
-    add_run_options(parser)
-    return parser
-
-
-def parsed(argv, **options):
-    return parser_of(**options).parse_args(list(map(str, argv)))
-
-
-FIRST = ["folder", "--run-dir", "runs/first"]
+from dgl_dysign.experiments.command import check_device, open_prepared
+from dgl_dysign.experiments.options import FORMATS, LinkOptions, RawOptions
 
 
 @pytest.fixture
@@ -41,33 +19,23 @@ def raw(tmp_path):
 
 
 def test_formats_are_commands_of_dysign_prep():
-    assert set(FORMATS) == set(DATASETS)
-
-
-def test_options_and_their_defaults(tmp_path):
-    args = vars(parsed(["folder", "--run-dir", tmp_path]))
-    usual = {"raw": None, "format": "edges", "device": "cpu", "resume": False, "overwrite": False, "quiet": False}
-    assert args == {**usual, "prepared": Path("folder"), "run_dir": tmp_path}
-    assert parsed(["--raw", "x", "--run-dir", "y"], formats=("reddit", "dblp")).format == "reddit"
-    parser = argparse.ArgumentParser()
-    add_run_options(parser, device=None, quiet=None)
-    assert vars(parser.parse_args(["--overwrite"])) == {"resume": False, "overwrite": True}
+    assert set(get_args(FORMATS)) == set(DATASETS)
 
 
 @pytest.mark.parametrize(
-    ("argv", "options"),
+    ("options", "text"),
     [
-        (["--run-dir", "y"], {}),
-        (["folder"], {}),
-        (["folder", "--raw", "x", "--run-dir", "y"], {}),
-        (["--raw", "x", "--run-dir", "y"], {"formats": ()}),
-        (["--raw", "x", "--run-dir", "y", "--format", "dblp"], {"formats": ("reddit",)}),
+        ({}, "pass one of the two"),
+        ({"prepared": "folder", "raw": "x"}, "pass one of the two"),
+        ({"prepared": "folder", "resume": True, "overwrite": True}, "pass one of them"),
+        ({"prepared": "folder", "seeds": 0}, "--seeds must be at least 1, but got 0"),
+        ({"prepared": "folder", "historical": [0.5, 1.5]}, r"--historical must lie in 0 .. 1, but got \[0.5, 1.5\]"),
+        ({"prepared": "folder", "aggregators": ["gat", "median"]}, "--aggregators must be .*, but got 'median'"),
     ],
 )
-def test_command_lines_that_lack_or_exclude(argv, options):
-    with pytest.raises(SystemExit) as stop:
-        parsed(argv, **options)
-    assert stop.value.code == 2
+def test_options_that_lack_or_exclude(options, text):
+    with pytest.raises(ConfigError, match=text):
+        LinkOptions(run_dir="runs/first", **options)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "toaster"])
@@ -78,54 +46,19 @@ def test_devices_that_are_not_there(device):
 
 
 def test_raw_files_are_prepared_once_and_again_if_asked(raw, tmp_path):
-    argv = ["--raw", raw, "--run-dir", tmp_path / "run"]
-    assert open_prepared(parsed(argv)).num_edges == 60
+    def events(**options):
+        return open_prepared(RawOptions(run_dir=tmp_path / "run", **options)).num_edges
+
+    assert events(raw=raw) == 60
     raw.write_text("".join(raw.read_text().splitlines(keepends=True)[:50]))
-    assert open_prepared(parsed([*argv, "--resume"])).num_edges == 60  # what is there
+    assert events(raw=raw, resume=True) == 60  # what is there
     with pytest.raises(DataError, match="run-prepared"):
-        open_prepared(parsed(argv))
-    assert open_prepared(parsed([*argv, "--overwrite"])).num_edges == 50
+        events(raw=raw)
+    assert events(raw=raw, overwrite=True) == 50
     (folder,) = (entry for entry in tmp_path.iterdir() if entry != raw)
     assert folder.name == "run-prepared"
-    assert open_prepared(parsed([folder, "--run-dir", "y"], formats=())).num_edges == 50
-    assert open_prepared(parsed([folder, "--run-dir", "y"])).num_edges == 50
-
-
-def test_raw_files_that_cannot_be_read_are_one_error(raw, tmp_path, capsys):
+    assert events(prepared=folder) == 50
     raw.write_text("1,2,3\n4,x,5\n")
-    argv = ["--raw", str(raw), "--run-dir", str(tmp_path / "run")]
-    assert run_command("count", open_prepared, parser_of(), argv) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert list(tmp_path.iterdir()) == [raw]
-
-
-@pytest.mark.parametrize("watched", [False, True])
-@pytest.mark.parametrize("quiet", [False, True])
-def test_a_bar_where_somebody_watches(watched, quiet, monkeypatch):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: watched)
-    assert progress_bar(quiet).disable is (quiet or not watched)
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "text"),
-    [
-        (ConfigError("epochs must be at least 1"), 2, "count: epochs must be at least 1\n"),
-        (FileNotFoundError(2, "No such file", "x"), 2, "count: [Errno 2] No such file: 'x'\n"),
-        (KeyboardInterrupt(), 130, "interrupted; go on with: --run-dir runs/first --resume\n"),
-    ],
-)
-def test_errors_are_one_line_and_a_status(error, status, text, capsys):
-    def run(_):
-        raise error
-
-    assert run_command("count", run, parser_of(), FIRST) == status
-    assert capsys.readouterr() == ("", text)
-
-
-def test_mistakes_pass_and_what_works_is_status_0(capsys):
-    with pytest.raises(ZeroDivisionError):
-        run_command("count", lambda _: 1 / 0, parser_of(), FIRST)
-    seen = []
-    assert run_command("count", seen.append, parser_of(), FIRST) == 0
-    assert seen == [parsed(FIRST)]
-    assert capsys.readouterr() == ("", "")
+    with pytest.raises(DataError, match=r"raw\.csv"):
+        events(raw=raw, overwrite=True)
+    assert events(prepared=folder) == 50

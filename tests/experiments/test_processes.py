@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from dgl_dysign.experiments import RunFolder
+from dgl_dysign.experiments.train import train_nodes
 from dgl_dysign.training import distributed
-from tests.examples.runs import figures, histories, load
+from tests.examples.runs import figures, histories
 from tests.generated import generated
 from tests.processes import together
 
@@ -22,25 +23,22 @@ OPTIONS = ["--hidden", "16", "--latency", "4", "--seeds", "1", "--train-ratio", 
 FIRST = 'count == 1 and os.environ["RANK"] == "1"'
 SCRIPT = """
 import os, sys, time
-from dataclasses import replace
-from functools import wraps
 from dgl_dysign.errors import DataError
+from dgl_dysign.experiments.entry import Entry
 from tests.examples.runs import load
-example, count = load("dysign_node_classification"), 0
-entry = example.ENTRIES["dysign"]
+fitted, count = Entry.fitted, 0
 
-@wraps(entry.fit)  # a run is resumed with the same code alone
-def fit(task, on_epoch, **run):
+def watched(entry, view, checkpoint, on_epoch):
     def happens(epoch):
         global count
         count += 1
         if {when}:
             {what}
         on_epoch(epoch)
-    return entry.fit(task, on_epoch=happens, **run)
+    return fitted(entry, view, checkpoint, happens)
 
-example.ENTRIES["dysign"] = replace(entry, fit=fit)
-sys.exit(example.main())
+Entry.fitted = watched
+sys.exit(load("dysign_node_classification").main())
 """
 
 
@@ -91,10 +89,13 @@ def test_ctrl_c_ends_all(prepared, tmp_path):
     assert told.count("interrupted; go on with: --run-dir") == 1, told
 
 
-def run_here(*argv):
+def run_here(prepared, run, **more):
     """Do the work of the example in a process of a pair."""
-    example = load("dysign_node_classification")
-    example.run(example.parser().parse_args([str(word) for word in argv]))
+    train_nodes(prepared, run, rows=["dysign"], hidden=16, latency=4, seeds=1, train_ratio=[0.4], epochs=8, **more)
+
+
+def resume_here(prepared, run):
+    run_here(prepared, run, resume=True)
 
 
 def test_killed_all_together_and_resumed_it_ends_with_the_same_figures(prepared, pair, tmp_path):
@@ -104,8 +105,8 @@ def test_killed_all_together_and_resumed_it_ends_with_the_same_figures(prepared,
     process.communicate(timeout=120)
     assert len(list(killed.glob("checkpoints/*.pt"))) == 1
     assert not list(killed.glob("units/*"))
-    pair.run(run_here, *options, "--run-dir", killed, "--resume")
-    pair.run(run_here, *options, "--run-dir", whole)
+    pair.run(resume_here, prepared, killed)
+    pair.run(run_here, prepared, whole)
     assert figures(killed) == figures(whole)
     assert histories(killed) == histories(whole)
 

@@ -1,19 +1,21 @@
 """The runner on entries that take no time: strangers' entries, resuming, kills at any file, costs, errors, pictures."""
 
-import argparse
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dgl_dysign.cli import option
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.experiments import command
 from dgl_dysign.experiments.entry import Entry, Outcome, Task, by_name, chosen
+from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.record import Scoring, read_units
 from dgl_dysign.experiments.runner import Study, Unit, run
+from dgl_dysign.experiments.train_cli import run_study
 from tests.examples.runs import Killed, figures, summary, units
 
 EPOCHS = 3
@@ -89,17 +91,16 @@ ENTRIES = [
 ]
 
 
-def parser():
-    options = argparse.ArgumentParser()
-    command.add_data_options(options, formats=())
-    command.add_run_options(options)
-    options.add_argument("--save-model", type=Path)
-    return options
+@dataclass(kw_only=True)
+class Options(RunOptions):
+    save_model: Path | None = option("Where to save models.", None)
 
 
 def main(folder, *more, study=None, config=None):
-    argv = ["prepared", "--run-dir", str(folder), "--quiet", *map(str, more)]
-    return command.run_command("guess", lambda args: run(study or Table(ENTRIES), config or {}, args), parser(), argv)
+    def work(options):
+        run(study or Table(ENTRIES), config or {}, options).show()
+
+    return run_study("guess", "", Options, work, ["--run-dir", str(folder), "--quiet", *map(str, more)])
 
 
 @pytest.fixture(scope="module")

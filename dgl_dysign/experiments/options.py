@@ -1,0 +1,149 @@
+"""What the three tables can be asked: one dataclass each, for Python and for the command line.
+
+The import is light: defaults that stand elsewhere, too, are written down here, and a test compares them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dgl_dysign.cli import argument, option
+from dgl_dysign.errors import ConfigError
+
+_RUN, _DATA = "Run", "Data"
+FORMATS = Literal["edges", "wikipedia", "reddit", "dblp", "tmall", "patent"]  # commands of dysign-prep
+AGGREGATORS = "gcn", "sage", "gat", "gin", "mixer"
+
+
+@dataclass(kw_only=True)
+class RunOptions:
+    """What every study is told; fields are options of the same name, whose meaning stands in ``--help``.
+
+    Raises
+    ------
+    ConfigError
+        If options exclude each other, or a number is out of range.
+    """
+
+    run_dir: Path = option("Folder to write figures and pictures to.", metavar="DIR")
+    seeds: int = option("Models of each row: seeds 0, 1, ... of whatever is drawn.", 3)
+    device: str = option("cpu, cuda, cuda:0, ...", "cpu", rich_help_panel=_RUN)
+    resume: bool = option("Go on with the run in --run-dir.", False, rich_help_panel=_RUN)
+    overwrite: bool = option("Begin the run in --run-dir anew.", False, rich_help_panel=_RUN)
+    quiet: bool = option("Show no progress.", False, "--quiet", "-q", rich_help_panel=_RUN)
+    log: Literal["tensorboard", "mlflow", "wandb"] | None = option(
+        "Send figures there, too; it must be installed.", None, rich_help_panel=_RUN
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("prepared", "run_dir", "raw", "row_args", "save_model"):
+            path = getattr(self, name, None)
+            if isinstance(path, str | os.PathLike):
+                setattr(self, name, Path(path))
+        if self.resume and self.overwrite:
+            raise ConfigError("--resume goes on with a run and --overwrite deletes it: pass one of them")
+        for name in ("seeds", "splits"):
+            if getattr(self, name, 1) < 1:
+                raise ConfigError(f"--{name} must be at least 1, but got {getattr(self, name)}")
+
+
+@dataclass(kw_only=True)
+class RawOptions(RunOptions):
+    """Data that is prepared, or raw files that are prepared first, into ``<run folder>-prepared``."""
+
+    prepared: Path | None = argument("A folder written by dysign-prep.", None)
+    raw: Path | None = option("Raw files to prepare first, beside the run folder.", None, rich_help_panel=_DATA)
+    format: FORMATS = option("What --raw holds.", "edges", rich_help_panel=_DATA)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.prepared is None) is (self.raw is None):
+            raise ConfigError("expected a prepared folder, or raw files by --raw: pass one of the two")
+
+
+@dataclass(kw_only=True)
+class RowOptions(RunOptions):
+    """Which rows a table has, and whether their models are kept."""
+
+    rows: list[str] | None = option(
+        "Rows of the table: names of --list-rows, of installed entries, or module:Name of your own; default: the usual "
+        "ones.",
+        None,
+        metavar="ROW...",
+    )
+    row_args: Path | None = option("Arguments of rows of your own: a table for each.", None, metavar="FILE.toml")
+    save_model: Path | None = option(
+        "Also save each model that learned, as a model folder DIR/UNIT.", None, metavar="DIR", rich_help_panel=_RUN
+    )
+
+
+@dataclass(kw_only=True)
+class NodeOptions(RowOptions):
+    """Options of a table about classes of nodes: `dgl_dysign.experiments.train.train_nodes`."""
+
+    prepared: Path = argument("A folder written by dysign-prep, with node features and labels.")
+    train_ratio: list[float] = option("Shares of labelled nodes for training.", [0.4, 0.6, 0.8], metavar="R...")
+    splits: int = option("Splits, with random states 42, 43, ...", 1)
+    snapshots: int = option("Snapshots read out.", 1)
+    decay: float = option("Weight that an event keeps with each snapshot.", 0.1)
+    hidden: int = option("Neurons.", 256)
+    latency: int = option("Steps of the spiking simulation.", 8)
+    coupling: bool = option("Let a snapshot's rates enter the next one's current.", False)
+    epochs: int = option("Of training.", 25)
+    out_of_core: bool = option(
+        "For data larger than memory, on the CPU: features, rates and messages lie in files on the disk of --run-dir, "
+        "which are gone when the run ends, however it ends; same figures, slower, without pictures of neurons. In "
+        "memory stay a snapshot's graph, label features, and what the rows gcn, undergs and spiking-undergs read.",
+        False,
+        rich_help_panel=_RUN,
+    )
+
+
+@dataclass(kw_only=True)
+class LinkOptions(RawOptions, RowOptions):
+    """Options of a table about links: `dgl_dysign.experiments.train.train_links`."""
+
+    aggregators: list[str] = option("Rows undergs-NAME to add.", [], metavar="NAME...")
+    protocol: Literal["honest", "live-update", "undergs-released"] = option("undergs-released LEAKS.", "honest")
+    historical: list[float] = option(
+        "Shares of negatives that are past destinations of the source; several: a table each.",
+        [0.0],
+        metavar="SHARE...",
+    )
+    among: Literal["nodes", "destinations"] = option("What negatives are.", "nodes")
+    preset: Literal["default", "paper"] = option("Of all learned rows.", "default")
+    aggregator: Literal["gcn", "sage", "gat", "gin", "mixer"] = option("Of rows that name none.", "gcn")
+    hidden: int = option("Width.", 64)
+    num_neighbors: int = option("Of a node in the store.", 16)
+    num_hops: int = option("Longest path.", 2)
+    snapshot_decay: float | None = option("Of the store; default: the preset's.", None)
+    importance: str | None = option("Of the store; default: the preset's.", None)
+    epochs: int = option("Of training.", 10)
+    batch_size: int = option("Edges.", 1024)
+    lr: float = option("Learning rate.", 1e-3)
+    num_negatives: int = option("For each edge, in evaluation.", 100)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(0 <= share <= 1 for share in self.historical):
+            raise ConfigError(f"--historical must lie in 0 .. 1, but got {self.historical}")
+        if unknown := [name for name in self.aggregators if name not in AGGREGATORS]:
+            raise ConfigError(f"--aggregators must be some of {', '.join(AGGREGATORS)}, but got {unknown[0]!r}")
+
+
+@dataclass(kw_only=True)
+class EventOptions(RawOptions, RowOptions):
+    """Options of a table about labels of events: `dgl_dysign.experiments.train.train_events`."""
+
+    prepared: Path | None = argument("A folder written by dysign-prep, with labels of events.", None)
+    format: Literal["wikipedia", "reddit"] = option("What --raw holds.", "wikipedia", rich_help_panel=_DATA)
+    train: float = option("Share for training.", 0.7)
+    val: float = option("Share for validation.", 0.1)
+    split: Literal["snapshots", "events", "positives"] = option("Shares of what.", "snapshots")
+    epochs: int = option("Of training.", 4)
+    loss: Literal["plain", "weighted"] = option("Weigh both labels the same or not.", "plain")
+    hidden: int = option("Width of UnderGS.", 64)
+    neighbors: int = option("Slots of the store.", 16)

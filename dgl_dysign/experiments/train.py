@@ -1,0 +1,221 @@
+"""The tables about nodes, links and labels of events, from Python: what ``dysign-train`` does."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.data.row_store import RowFiles
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.experiments.command import check_device, open_prepared
+from dgl_dysign.experiments.event_task import EventSettings, EventTask
+from dgl_dysign.experiments.link_entries import USUAL
+from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
+from dgl_dysign.experiments.memory import return_freed_memory
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
+from dgl_dysign.experiments.options import EventOptions, LinkOptions, NodeOptions, RowOptions
+from dgl_dysign.experiments.resolve import resolve_rows
+from dgl_dysign.experiments.result_table import ResultTable
+from dgl_dysign.experiments.runner import run
+from dgl_dysign.experiments.tables import EventTable, LinkTable, NodeTable
+from dgl_dysign.training import LinkFitConfig, distributed
+from dgl_dysign.training.events import EventFitConfig
+
+Folder = str | os.PathLike[str]
+PUBLISHED = {  # Macro- and Micro-F1 on DBLP: Dy-SIGN (AAAI 2024), tables 1 and 2
+    "SpikeNet (published)": {0.4: (70.88, 71.98), 0.6: (71.98, 72.35), 0.8: (74.64, 74.86)},
+    "Dy-SIGN (published)": {0.4: (70.94, 71.90), 0.6: (72.07, 72.61), 0.8: (74.67, 74.96)},
+}
+
+
+def train_nodes(prepared: Folder, run_dir: Folder, **options: Any) -> ResultTable:
+    """Classify the nodes of a dynamic graph by every row of a table, on several splits, with several seeds.
+
+    Parameters
+    ----------
+    prepared : path
+        A folder written by ``dysign-prep``, with node features and labels.
+    run_dir : path
+        Folder to write figures and pictures to.
+    options
+        Fields of `dgl_dysign.experiments.options.NodeOptions`: what ``dysign-train nodes --help`` lists, with ``_`` for
+        ``-``. Elements of ``rows`` may be classes and objects, too, see `dgl_dysign.experiments.resolve.as_entry`.
+
+    Returns
+    -------
+    ResultTable
+        A dictionary for each row and training ratio; shows itself in a notebook.
+
+    Raises
+    ------
+    ConfigError
+        If an option cannot be used, or the run folder is there and neither ``resume`` nor ``overwrite`` is set.
+    DataError
+        If the folder cannot be used.
+
+    Examples
+    --------
+    >>> train_nodes(prepared, "runs/first", seeds=0)
+    Traceback (most recent call last):
+        ...
+    dgl_dysign.errors.ConfigError: --seeds must be at least 1, but got 0
+    """
+    return run_nodes(NodeOptions(prepared=prepared, run_dir=run_dir, **options))  # type: ignore[arg-type]
+
+
+def train_links(prepared: Folder | None, run_dir: Folder, **options: Any) -> ResultTable:
+    """Predict the links of a dynamic graph by every row of a table, with several seeds.
+
+    Parameters
+    ----------
+    prepared : path or None
+        A folder written by ``dysign-prep``; None with ``raw=``, files that are prepared first.
+    run_dir, options
+        As of `train_nodes`, of `dgl_dysign.experiments.options.LinkOptions`.
+
+    Returns
+    -------
+    ResultTable
+        A dictionary for each row and share of historical negatives.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `train_nodes`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     table = train_links(prepared, f"{folder}/run", rows=["random"], seeds=1, num_negatives=5)
+    >>> table.frame()[["row", "mrr.runs"]].head(2).values.tolist()
+    [['random', 1], ['edgebank', 1]]
+    """
+    return run_links(LinkOptions(prepared=prepared, run_dir=run_dir, **options))  # type: ignore[arg-type]
+
+
+def train_events(prepared: Folder | None, run_dir: Folder, **options: Any) -> ResultTable:
+    """Predict the labels of events by every row of a table, with several seeds.
+
+    Parameters
+    ----------
+    prepared : path or None
+        A folder written by ``dysign-prep``, with labels of events; None with ``raw=``.
+    run_dir, options
+        As of `train_nodes`, of `dgl_dysign.experiments.options.EventOptions`.
+
+    Returns
+    -------
+    ResultTable
+        A dictionary for each row.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `train_nodes`.
+
+    Examples
+    --------
+    >>> train_events(prepared, "runs/first")
+    Traceback (most recent call last):
+        ...
+    dgl_dysign.errors.DataError: ...expected two classes of events...
+    """
+    return run_events(EventOptions(prepared=prepared, run_dir=run_dir, **options))  # type: ignore[arg-type]
+
+
+def run_nodes(options: NodeOptions) -> ResultTable:
+    """Do what options of `train_nodes` ask for."""
+    device, ratios = _device(options), sorted(set(options.train_ratio))
+    if options.out_of_core and torch.device(options.device).type != "cpu":
+        raise ConfigError(f"--out-of-core computes on the CPU, but --device is {options.device}: leave one of them out")
+    entries = _entries(options, "node")
+    data, model = open_prepared(options), {"latency": options.latency, "coupling": options.coupling}
+    _check_nodes(data)
+    settings = NodeSettings(snapshots=options.snapshots, decay=options.decay, hidden=options.hidden, model=model)
+    settings = settings.with_epochs(options.epochs)
+    splits = {(r, s): stratified_split(data.labels, r, 42 + s) for r in ratios for s in range(options.splits)}
+    task = NodeTask(data, settings, device, _row_files(options))
+    published = PUBLISHED if data.manifest["dataset"] == "dblp" else {}
+    config = {
+        "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "features", "files")},
+        "settings": asdict(settings),
+        "device": options.device,
+    }
+    return run(NodeTable(task, entries, splits, options.seeds, published), config, options)
+
+
+def run_links(options: LinkOptions) -> ResultTable:
+    """Do what options of `train_links` ask for."""
+    device = _device(options)
+    if options.aggregators:
+        options.rows = [*(options.rows or USUAL), *(f"undergs-{name}" for name in options.aggregators)]
+    entries = _entries(options, "link")
+    training = LinkFitConfig(options.epochs, batch_size=options.batch_size, lr=options.lr, among=options.among)
+    settings = LinkSettings(
+        preset=options.preset,
+        hidden_feats=options.hidden,
+        num_neighbors=options.num_neighbors,
+        num_hops=options.num_hops,
+        aggregator=options.aggregator,
+        snapshot_decay=options.snapshot_decay,
+        importance=options.importance,
+        num_negatives=options.num_negatives,
+        training=training,
+    )
+    data = open_prepared(options)
+    task = LinkTask(data, settings, device, options.protocol, options.historical)
+    config = {
+        "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "files")},
+        "settings": asdict(settings),
+        "protocol": options.protocol,
+        "historical": options.historical,
+        "device": options.device,
+    }
+    return run(LinkTable(task, entries, options.seeds), config, options)
+
+
+def run_events(options: EventOptions) -> ResultTable:
+    """Do what options of `train_events` ask for."""
+    device, entries = _device(options), _entries(options, "event")
+    training = EventFitConfig(epochs=options.epochs, loss=options.loss)
+    settings = EventSettings(hidden=options.hidden, num_neighbors=options.neighbors, training=training)
+    data = open_prepared(options)
+    task = EventTask(data, options.train, options.val, options.split, device, settings)
+    config = {
+        "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "files")},
+        "split": {"train": options.train, "val": options.val, "of": options.split},
+        "settings": asdict(settings),
+        "device": options.device,
+    }
+    return run(EventTable(task, entries, options.seeds), config, options)
+
+
+def _entries(options: RowOptions, kind: str) -> Any:
+    return resolve_rows(options.rows, kind, options.row_args)
+
+
+def _device(options: RowOptions) -> str:
+    device = distributed.local_device(options.device)
+    check_device(device)
+    return device
+
+
+def _check_nodes(data: TemporalGraph) -> None:
+    path = data.folder
+    if data.feature_dim is None:
+        raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
+    if data.num_classes < 2 or not bool((data.labels >= 0).any()):
+        raise DataError(f"{path}: found {data.num_classes} classes of nodes; node classification needs two at least")
+
+
+def _row_files(options: NodeOptions) -> RowFiles | None:
+    """Return where rows go: with ``out_of_core`` the disk of the run folder, which need not be there yet."""
+    if not options.out_of_core:
+        return None
+    return_freed_memory(larger_than=1 << 20)
+    return RowFiles(next(folder for folder in options.run_dir.absolute().parents if folder.is_dir()))

@@ -1,0 +1,170 @@
+"""``dysign-train``: a prepared folder in; a table of rows, their figures and pictures out.
+
+The import is light; under ``torchrun``, ``-m dgl_dysign.experiments.train_cli`` is the same command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from dgl_dysign.cli import App, Config, Version, examples
+from dgl_dysign.experiments.options import EventOptions, LinkOptions, NodeOptions, RunOptions
+
+T = TypeVar("T", bound=RunOptions)
+OPTIONS: dict[str, type[RunOptions]] = {"nodes": NodeOptions, "links": LinkOptions, "events": EventOptions}
+
+_HELP = {
+    "nodes": """Classify the nodes of a dynamic graph: Dy-SIGN beside a GCN, a ReLU network and other references.
+
+Of labelled nodes, shares of --train-ratio are for training, 5 % of all for validation, and the others for testing.""",
+    "links": """Predict the links of a dynamic graph: UnderGS beside what counting gives.
+
+Snapshot t is scored from the state at the end of t - 1: each warm edge among negatives. The row undergs sees embeddings
+and features of pairs, undergs-no-counts embeddings alone, undergs-paper is the method as the report has it.""",
+    "events": """Predict labels of events (Wikipedia, Reddit: is the user banned?): UnderGS beside references.
+
+Snapshots are split by time. Each event is scored from the state before its snapshot and from its own ends, time and
+features; no other event of its snapshot, nothing later and no label but those of the training loss is seen.""",
+}
+_RESUME = """
+
+Kill it at any moment: with --resume it goes on, and ends with the same figures. Several processes share the training of
+each row: torchrun --standalone --nproc-per-node 2 -m dgl_dysign.experiments.train_cli ..."""
+_EXAMPLES = {
+    "nodes": (
+        "dysign-train nodes prepared/dblp --run-dir runs/dblp --train-ratio 0.4 0.6 0.8 --seeds 3",
+        "dysign-train nodes prepared/dblp --run-dir runs/mine --rows dysign mypkg.mod:MyModel --row-args mine.toml",
+    ),
+    "links": (
+        "dysign-train links prepared/otc --run-dir runs/otc --seeds 3",
+        "dysign-train links --raw soc-sign-bitcoinalpha.csv --run-dir runs/alpha",
+    ),
+    "events": (
+        "dysign-train events prepared/wikipedia --run-dir runs/wikipedia --seeds 3",
+        "dysign-train events --raw raw/reddit --format reddit --run-dir runs/reddit --split positives",
+    ),
+}
+
+
+def _train(table: str, options: Any) -> None:
+    from dgl_dysign.experiments import train
+
+    getattr(train, f"run_{table}")(options).show()
+
+
+def _show_rows(table: str) -> None:
+    from rich.table import Table
+
+    from dgl_dysign.cli import show
+    from dgl_dysign.experiments.resolve import list_rows
+
+    rows = Table("row", "what it is", box=None, show_header=False)
+    for row in list_rows(table.removesuffix("s")):
+        rows.add_row(*row)
+    show(rows)
+
+
+def add_study(
+    app: App, options: type[T], work: Callable[[T], object], name: str | None = None, table: str = "", **settings: Any
+) -> None:
+    """Add a command that runs a study: interrupted, it says how to go on.
+
+    Parameters
+    ----------
+    app : App
+        Gets the command.
+    options : type
+        A dataclass derived from `RunOptions`.
+    work : callable
+        Runs the study, given the options.
+    name : str, optional
+        Of the command; default: it is the only one.
+    table : {"", "nodes", "links", "events"}
+        Whose rows ``--list-rows`` lists; default: there is no such option.
+    settings
+        Of `typer.Typer.command`.
+    """
+
+    def run(chosen: T) -> None:
+        try:
+            work(chosen)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"go on with: --run-dir {chosen.run_dir} --resume") from None
+
+    more: dict[str, Any] = {"config": Config} | ({} if name else {"version": Version})
+    if table:
+
+        def list_rows(ctx: typer.Context, wanted: bool) -> None:
+            if wanted and not ctx.resilient_parsing:
+                _show_rows(table)
+                raise typer.Exit
+
+        lister = typer.Option("--list-rows", is_eager=True, callback=list_rows, help="Name all rows of the package.")
+        more["list_rows"] = Annotated[bool, lister]
+    app.add(options, run, name, more, **settings)
+
+
+def run_app(app: App, argv: Sequence[str] | None = None) -> int:
+    """Run a command line, alone or as one of the processes of ``torchrun``, and return its exit status."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return app.run(argv)
+    from dgl_dysign.experiments.command import run_together
+
+    return run_together(app, argv)
+
+
+def run_study(
+    name: str,
+    about: str | None,
+    options: type[T],
+    work: Callable[[T], object],
+    argv: Sequence[str] | None = None,
+    table: str = "",
+) -> int:
+    """Run a study from a command line of its own, as the scripts in ``examples/`` do, and return the exit status.
+
+    Parameters
+    ----------
+    name, about : str
+        Of the command: errors begin with the first, the second is its help.
+    options, work, table
+        As of `add_study`.
+    argv : sequence of str, optional
+        Default: the program's arguments.
+    """
+    study = App(name, "")
+    add_study(study, options, work, table=table, help=about or "")
+    return run_app(study, argv)
+
+
+app = App(
+    "dysign-train",
+    "Train and score the rows of a table: [bold]nodes[/bold], [bold]links[/bold] or labels of [bold]events[/bold].",
+)
+
+
+@app.callback()
+def _about(version: Version = False) -> None:
+    pass
+
+
+for _name, _options in OPTIONS.items():
+    add_study(
+        app, _options, partial(_train, _name), _name, _name, help=_HELP[_name] + _RESUME,
+        epilog=examples(*_EXAMPLES[_name]),
+    )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    return run_app(app, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

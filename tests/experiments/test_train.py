@@ -1,0 +1,222 @@
+"""Tables from Python and by ``dysign-train``: options, rows, defaults, what shows itself, where figures go."""
+
+import json
+import subprocess
+import sys
+from typing import get_args, get_type_hints
+
+import pytest
+from rich.table import Table
+
+from dgl_dysign.errors import BackendError, ConfigError
+from dgl_dysign.evaluation.link_scores import PROTOCOLS
+from dgl_dysign.experiments import options, train, train_cli
+from dgl_dysign.experiments.event_task import SPLITS, EventSettings
+from dgl_dysign.experiments.link_task import AGGREGATORS, LinkSettings
+from dgl_dysign.experiments.loggers import check_logger, open_logger
+from dgl_dysign.experiments.node_task import NodeSettings
+from dgl_dysign.experiments.record import Scoring, UnitRecord
+from dgl_dysign.experiments.resolve import list_rows
+from dgl_dysign.experiments.result_table import ResultTable
+from dgl_dysign.training.events import LOSSES
+from tests.examples.runs import Killed, figures, units
+from tests.generated import generated
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return generated(tmp_path_factory.mktemp("prepared"))
+
+
+def test_defaults_are_those_of_the_library(prepared, monkeypatch):
+    settings = []
+    monkeypatch.setattr(train, "run", lambda table, config, options: settings.append((table, config)))
+    train.train_nodes(prepared, "runs/first")
+    ((table, config),) = settings
+    assert table.task.settings == NodeSettings(model={"latency": 8, "coupling": False})
+    assert (config["device"], len(table.splits), table.seeds) == ("cpu", 3, 3)
+    link, event = (kind(prepared="x", run_dir="y") for kind in (options.LinkOptions, options.EventOptions))
+    made = LinkSettings()
+    assert (link.hidden, link.num_neighbors, link.num_hops, link.aggregator, link.preset, link.num_negatives) == (
+        made.hidden_feats, made.num_neighbors, made.num_hops, made.aggregator, made.preset, made.num_negatives,
+    )  # fmt: skip
+    assert (link.epochs, link.batch_size, link.lr, link.among) == (
+        made.training.epochs, made.training.batch_size, made.training.lr, made.training.among,
+    )  # fmt: skip
+    made = EventSettings()
+    assert (event.hidden, event.neighbors, event.epochs, event.loss) == (
+        made.hidden, made.num_neighbors, made.training.epochs, made.training.loss,
+    )  # fmt: skip
+
+
+def test_choices_are_those_of_the_library():
+    def choices(kind, name):
+        return get_args(get_type_hints(kind)[name])
+
+    assert choices(options.LinkOptions, "protocol") == tuple(PROTOCOLS)
+    assert choices(options.LinkOptions, "aggregator") == options.AGGREGATORS == AGGREGATORS
+    assert (choices(options.EventOptions, "split"), choices(options.EventOptions, "loss")) == (SPLITS, LOSSES)
+
+
+def test_python_and_command_line_give_the_same_and_a_table_that_shows_itself(prepared, tmp_path, capsys):
+    table = train.train_nodes(
+        prepared, tmp_path / "a", train_ratio=[0.4], seeds=1, rows=["majority", "logistic-regression"]
+    )
+    assert capsys.readouterr().out == ""  # a notebook shows the value
+    file = tmp_path / "options.toml"
+    file.write_text(
+        f'prepared = "{prepared}"\ntrain-ratio = [0.4]\nseeds = 2\nrows = ["majority", "logistic-regression"]\n'
+    )
+    assert train_cli.main(["nodes", "--config", str(file), "--seeds", "1", "--run-dir", str(tmp_path / "b")]) == 0
+    printed = capsys.readouterr().out
+    assert figures(tmp_path / "a") == figures(tmp_path / "b")
+    assert json.loads((tmp_path / "a" / "summary.json").read_text()) == table
+    assert table.folder == tmp_path / "a"
+    assert {"scores.png", "confusion.png"} <= {path.name for path in table.pictures}
+    frame = table.frame()
+    assert frame["macro_f1.mean"].tolist() == [line["macro_f1"]["mean"] for line in table]
+    shown = f"{table[1]['macro_f1']['mean']:.1f} ± 0.0 / {table[1]['micro_f1']['mean']:.1f}"
+    for text in (str(table), table._repr_html_(), printed):
+        assert shown in text
+        assert "majority" in text
+    assert table._repr_html_().count("<tr>") == 3
+    assert str(tmp_path / "b" / "scores.png") in printed.splitlines()
+
+
+def test_a_table_in_a_notebook_is_escaped():
+    table = Table("entry", title="<i>")
+    table.add_row("a<b>")
+    html = ResultTable([], [table, "1 < 2"])._repr_html_()
+    assert "<caption>&lt;i&gt;</caption>" in html
+    assert "<td>a&lt;b&gt;</td>" in html
+    assert "<p>1 &lt; 2</p>" in html
+
+
+@pytest.mark.parametrize("table", ["nodes", "links", "events"])
+def test_rows_are_listed_without_data(table, capsys):
+    assert train_cli.main([table, "--list-rows"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [name for name, _ in list_rows(table.removesuffix("s"))]
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["nodes", "x"], "dysign-train nodes: Missing option '--run-dir'"),
+        (["links", "--run-dir", "y"], "dysign-train: expected a prepared folder, or raw files by --raw"),
+        (["links", "x", "--run-dir", "y", "--rows", "magic"], "dysign-train: row 'magic': expected random"),
+        (
+            ["events", "--raw", "x", "--run-dir", "y", "--format", "dblp"],
+            "dysign-train events: Invalid value for '--for",
+        ),
+    ],
+)
+def test_bad_command_lines_are_one_line_and_status_2(argv, text, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train_cli.main(argv) == 2
+    out, errors = capsys.readouterr()
+    assert (out, errors.count("\n"), errors[: len(text)]) == ("", 1, text)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_says_how_to_go_on(prepared, tmp_path, monkeypatch, capsys):
+    def stops(*words, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "open_prepared", stops)
+    assert train_cli.main(["nodes", str(prepared), "--run-dir", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err == f"interrupted; go on with: --run-dir {tmp_path / 'run'} --resume\n"
+
+
+FAKES = {
+    "mlflow": """
+    told = []
+    def start_run(run_name): told.append(("start", run_name))
+    def log_dict(values, file): told.append((file, values))
+    def log_metric(name, value, step): told.append((name, value, step))
+    def end_run(status): told.append(("end", status))
+    """,
+    "wandb": """
+    told = []
+    class Run:
+        def log(self, values): told.append((*next(iter(values.items())), list(values.values())[1]))
+        def finish(self, exit_code): told.append(("end", "FAILED" if exit_code else "FINISHED"))
+    def init(name, dir, config):
+        told.extend([("start", name), ("config.json", config)])
+        return Run()
+    """,
+}
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_figures_of_epochs_and_units_are_sent(name, tmp_path, monkeypatch):
+    (tmp_path / f"{name}.py").write_text("\n".join(line[4:] for line in FAKES[name].splitlines()))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    record = UnitRecord("link", "seed0-a", "a", 0, [Scoring({"hits@1": 50.0, "cold_mrr": None}, {"mrr": 40.0})])
+    with open_logger(name, tmp_path / "run", {"lr": 1}) as logger:
+        logger.on_epoch("seed0-a", {"epoch": 3, "val_mrr": 0.5})
+        logger.on_unit(record)
+    with pytest.raises(Killed), open_logger(name, tmp_path / "run", {}):
+        raise Killed
+    told = sys.modules.pop(name).told
+    start = [("start", "run"), ("config.json", {"lr": 1})]
+    sent = [("seed0-a/val_mrr", 0.5, 3), ("seed0-a/test/hits_1", 50.0, 0), ("seed0-a/validation/mrr", 40.0, 0)]
+    assert told[:6] == [*start, *sent, ("end", "FINISHED")]
+    assert told[-1] == ("end", "FAILED")
+
+
+def test_tensorboard_has_every_epoch(prepared, tmp_path):
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train.train_nodes(
+        prepared, tmp_path / "run", train_ratio=[0.4], seeds=1, rows=["dysign"], epochs=2, hidden=8, log="tensorboard"
+    )
+    events = loader.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    (unit,) = units(tmp_path / "run")
+    found = [event.value for event in events.Scalars(f"{unit['key']}/val_macro_f1")]
+    assert found == pytest.approx([epoch["val_macro_f1"] for epoch in unit["history"]])
+
+
+def test_a_package_that_is_missing_is_named_before_any_work(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr("dgl_dysign.experiments.loggers.find_spec", lambda name: None)
+    with pytest.raises(
+        BackendError, match="--log wandb: wandb is not installed; pip install wandb, or leave --log out"
+    ):
+        train.train_nodes(prepared, tmp_path / "run", log="wandb")
+    assert not (tmp_path / "run").exists()
+    check_logger(None)
+
+
+def test_a_row_by_the_name_of_its_module_and_its_arguments(prepared, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_rows.py").write_text(
+        "import torch\n"
+        "from dgl_dysign.experiments.entry import Outcome\n"
+        "class Always:\n"
+        "    'Answers with one class.'\n"
+        "    def __init__(self, answer=0):\n"
+        "        self.answer = answer\n"
+        "    def fit(self, view, *, checkpoint=None, on_epoch=None):\n"
+        "        answer = torch.eye(view.num_classes)[self.answer]\n"
+        "        return Outcome(answer.expand(view.data.num_nodes, -1))\n"
+    )
+    (tmp_path / "rows.toml").write_text('["my_rows:Always"]\nanswer = 1\n')
+    words = ["nodes", str(prepared), "--run-dir", "run", "--train-ratio", "0.4", "--seeds", "1"]
+    assert train_cli.main([*words, "--rows", "majority", "my_rows:Always", "--row-args", "rows.toml"]) == 0
+    unit = next(unit for unit in units(tmp_path / "run") if unit["entry"] == "Always")
+    assert "Always" in capsys.readouterr().out
+    counts = unit["scorings"][0]["confusion"]
+    assert all(sum(line) == line[1] for line in counts)
+    with pytest.raises(ConfigError, match="pass one of them"):
+        train.train_nodes(prepared, "run", resume=True, overwrite=True)
+
+
+def test_help_starts_without_what_computes():
+    code = (
+        "import sys; from dgl_dysign.experiments.train_cli import main; status = main(['links', '--help']);"
+        "sys.exit(status or sorted({'torch', 'dgl', 'pandas', 'pyarrow', 'numpy'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "dysign-train links prepared/otc" in done.stdout
