@@ -1,4 +1,7 @@
-"""What our models stand beside: counting, classifiers on counts, label propagation, and networks without spikes."""
+"""What our models stand beside: counting, classifiers on counts, label propagation, and networks without spikes.
+
+An argument outside its range raises `ConfigError`, and so does a model that scores before it is fitted.
+"""
 
 from dgl_dysign.baselines.counting import (
     CommonNeighbours,
@@ -10,26 +13,17 @@ from dgl_dysign.baselines.counting import (
     link_reference_models,
 )
 from dgl_dysign.baselines.evolvegcn import EvolveGCNO
-from dgl_dysign.baselines.label_propagation import propagate_labels
 from dgl_dysign.baselines.link_counts import CountLinks
-from dgl_dysign.baselines.logistic_regression import LogisticRegression
-from dgl_dysign.baselines.majority import majority_class
-from dgl_dysign.baselines.relu_network import ReLUNetwork
-from dgl_dysign.baselines.snapshot_gcn import SnapshotGCN
+from dgl_dysign.baselines.node_models import (
+    LogisticRegression,
+    ReLUNetwork,
+    SnapshotGCN,
+    majority_class,
+    propagate_labels,
+)
 
 __all__ = [
-    "CommonNeighbours",
-    "CountLinks",
-    "DestinationRecency",
-    "EdgeBank",
-    "EvolveGCNO",
-    "LogisticRegression",
-    "PreferentialAttachment",
-    "RandomLinks",
-    "ReLUNetwork",
-    "RecentDegree",
-    "SnapshotGCN",
-    "link_reference_models",
-    "majority_class",
-    "propagate_labels",
-]
+    "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank", "EvolveGCNO", "LogisticRegression",
+    "PreferentialAttachment", "RandomLinks", "ReLUNetwork", "RecentDegree", "SnapshotGCN", "link_reference_models",
+    "majority_class", "propagate_labels",
+]  # fmt: skip

@@ -1,7 +1,7 @@
 """Counting models of links: the rows that every table of link figures shows, because a learned model must beat them.
 
-Each fulfils :class:`dgl_dysign.evaluation.LinkModel`, learns nothing, is deterministic, and costs O(edges of the
-snapshot) to observe.
+Each fulfils :class:`dgl_dysign.evaluation.LinkModel`, whose methods say what `reset`, `observe` and `score` do; it
+learns nothing, is deterministic, and costs O(edges of the snapshot) to observe. Scores are float64 ``(E, C)``.
 """
 
 from __future__ import annotations
@@ -25,13 +25,6 @@ _ENDS = ("both", "dst")
 
 class RandomLinks:
     """Score each (snapshot, source, candidate) by a number in 0 .. 1 that looks random but is always the same.
-
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes.
-    seed : int, default 0
-        Other seeds give other numbers.
 
     Examples
     --------
@@ -61,19 +54,8 @@ class RandomLinks:
 class EdgeBank:
     """Score 1 for pairs that were met before, 0 for others (Poursafaei et al., 2022).
 
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes.
-    directed : bool, default True
-        Whether only the same direction counts; data without a direction has none to tell apart.
-    window : int, optional
-        Only meetings of the last `window` snapshots count; default: all.
-
-    Raises
-    ------
-    ConfigError
-        If `window` is below 1.
+    If ``directed`` only the same direction counts; data without a direction has none to tell apart. With a ``window``
+    only meetings of the last so many snapshots count; below 1 it raises ``ConfigError``.
 
     Examples
     --------
@@ -123,18 +105,11 @@ class RecentDegree:
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes.
-    decay : float, default 0.9
-        The decay :math:`\gamma` a snapshot, in (0, 1].
+    num_nodes, decay : int, and float, default 0.9
+        Number of nodes; the decay :math:`\gamma` a snapshot, in (0, 1], or ``ConfigError``.
     ends : {"both", "dst"}
         Whether all edges of the candidate count, or only those of which it is the destination. Edges without a
         direction always count at both ends.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
 
     Examples
     --------
@@ -175,12 +150,7 @@ class RecentDegree:
 class PreferentialAttachment(RecentDegree):
     """Score a pair by the product of both ends' numbers of past edges.
 
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes.
-    ends : {"both", "dst"}
-        As in :class:`RecentDegree`, for the candidate; of the source all edges count.
+    ``ends`` is as in :class:`RecentDegree`, for the candidate; of the source all edges count.
 
     Examples
     --------
@@ -211,14 +181,7 @@ class PreferentialAttachment(RecentDegree):
 
 
 class DestinationRecency:
-    """Score a candidate by the snapshot in which it was last seen: the later, the higher.
-
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes.
-    ends : {"both", "dst"}
-        As in :class:`RecentDegree`.
+    """Score a candidate by the snapshot in which it was last seen, the later, the higher; see :class:`RecentDegree`.
 
     Examples
     --------
@@ -254,11 +217,6 @@ class DestinationRecency:
 class CommonNeighbours:
     """Score a pair by the number of nodes that both met before, in either direction.
 
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes.
-
     Examples
     --------
     >>> from dgl_dysign.data import distinct_edges
@@ -288,21 +246,9 @@ class CommonNeighbours:
 
 
 def link_reference_models(num_nodes: int, seed: int = 0, window: int = 8) -> dict[str, LinkModel]:
-    """Return every counting model by the name of its row.
+    """Return every counting model, fresh, by the name of its row, for :func:`dgl_dysign.evaluation.evaluate_links`.
 
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes.
-    seed : int, default 0
-        Of the random row.
-    window : int, default 8
-        Snapshots that the windowed EdgeBank remembers.
-
-    Returns
-    -------
-    dict
-        Fresh models, for :func:`dgl_dysign.evaluation.evaluate_links`.
+    ``seed`` is that of the random row, ``window`` the number of snapshots that the windowed EdgeBank remembers.
 
     Examples
     --------

@@ -17,34 +17,17 @@ if TYPE_CHECKING:
 
 #: What counting models see: recency, decayed degrees, whether the pair met, common neighbours.
 COUNTS = (
-    "activity/src_recency_any",
-    "activity/src_out_0.9",
-    "activity/src_in_0.9",
-    "activity/dst_recency_out",
-    "activity/dst_recency_in",
-    "activity/dst_recency_any",
-    "activity/dst_out_0.9",
-    "activity/dst_in_0.9",
-    "activity/dst_in_0.7",
-    "activity/dst_out_1.0",
-    "activity/dst_in_1.0",
-    "pair/met_forth",
-    "pair/met_back",
-    "pair/recency_back",
-    "shared/either_0.9",
-    "shared/either_1.0",
-)
+    "activity/src_recency_any", "activity/src_out_0.9", "activity/src_in_0.9", "activity/dst_recency_out",
+    "activity/dst_recency_in", "activity/dst_recency_any", "activity/dst_out_0.9", "activity/dst_in_0.9",
+    "activity/dst_in_0.7", "activity/dst_out_1.0", "activity/dst_in_1.0", "pair/met_forth", "pair/met_back",
+    "pair/recency_back", "shared/either_0.9", "shared/either_1.0",
+)  # fmt: skip
 KINDS = ("logistic", "trees")
 #: Of the boosted trees: small steps and small trees, chosen on validation.
 TREES: dict[str, Any] = {
-    "learning_rate": 0.03,
-    "max_iter": 400,
-    "max_leaf_nodes": 8,
-    "l2_regularization": 10.0,
-    "min_samples_leaf": 50,
-    "max_features": 0.3,
-    "early_stopping": False,
-}
+    "learning_rate": 0.03, "max_iter": 400, "max_leaf_nodes": 8, "l2_regularization": 10.0, "min_samples_leaf": 50,
+    "max_features": 0.3, "early_stopping": False,
+}  # fmt: skip
 _BINS = 255  # of each column, the most that scikit-learn has
 
 
@@ -60,20 +43,13 @@ class CountLinks:
         (`sklearn.ensemble.HistGradientBoostingClassifier`), regularised.
     columns : sequence of str, optional
         Names of the columns to use, of which those that `features` has are taken; default: the 16 of ``COUNTS``.
-    seed : int, default 0
-        Of the trees.
-    trees : dict, optional
-        Arguments of the trees that overrule ``TREES``.
+    seed, trees : int, default 0; dict, optional
+        Seed of the trees, and arguments of theirs that overrule ``TREES``.
 
     Attributes
     ----------
     pairs_at_once : int
         Candidates whose features `score` holds at once, 2^17.
-
-    Raises
-    ------
-    ConfigError
-        If no column is there, or the model scores before `fit`.
 
     Examples
     --------
@@ -106,15 +82,7 @@ class CountLinks:
         self._classifier: Any = None
 
     def fit(self, feat: Tensor, weight: Tensor) -> None:
-        """Train on candidates.
-
-        Parameters
-        ----------
-        feat : Tensor
-            The model's `columns` for true links (the first of each row) and negatives, ``(n, 1 + Q, F)``.
-        weight : Tensor
-            Of each row, ``(n,)``.
-        """
+        """Train on the model's `columns` of true links (the first of each row) and negatives, ``(n, 1 + Q, F)``."""
         rows, candidates, width = feat.shape
         truth = np.zeros((rows, candidates), np.int64)
         truth[:, 0] = 1

@@ -11,21 +11,10 @@ from dgl_dysign.errors import DataError
 
 
 class EdgeReader:
-    """Reads the rows of one snapshot from the tables that are in the order of the events.
+    """Reads the rows of one snapshot from the tables of a prepared folder that are in the order of the events.
 
-    A table is opened when it is first needed; no file stays open, so that workers may be forked at any time.
-
-    Parameters
-    ----------
-    folder : path
-        A prepared folder.
-    manifest : dict
-        Its manifest.
-
-    Raises
-    ------
-    DataError
-        From any method, if the table that it reads is missing, damaged, or does not fit the manifest.
+    A table is opened when it is first needed; no file stays open, so that workers may be forked at any time. Any method
+    raises ``DataError`` if the table that it reads is missing, damaged, or does not fit the manifest.
 
     Examples
     --------

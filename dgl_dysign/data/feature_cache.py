@@ -23,28 +23,11 @@ _DECODED = 1 << 22  # values that are decoded together, 16 MiB
 
 
 def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: str) -> np.ndarray:
-    """Map the features of one snapshot, and make the cache first where it is missing or stale.
+    """Map the features of one snapshot as float32 of a shape, and make the cache first where it is missing or stale.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        A prepared folder.
-    snapshot : int
-        Index of the snapshot.
-    shape : tuple of int
-        (num_nodes, dim) that the file must have.
-    digest : str
-        SHA-256 of the Parquet file according to the manifest; a cache of other bytes is replaced.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 of the given shape; writes to it stay private to this process.
-
-    Raises
-    ------
-    DataError
-        If the Parquet file is missing, truncated or of another shape.
+    ``digest`` is the SHA-256 of the Parquet file according to the manifest; a cache of other bytes is replaced. Writes
+    to the array stay private to this process. Raises ``DataError`` if the Parquet file is missing, truncated or of
+    another shape.
     """
     cache = folder / f"{schema.feature_name(snapshot)}.arrow"
     mapped = _map(cache, shape, digest)

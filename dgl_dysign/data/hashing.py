@@ -8,17 +8,7 @@ STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mix64(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Map 64 bits one to one to 64 bits, each of which depends on all of them; Numba can compile it.
-
-    Parameters
-    ----------
-    bits : numpy.ndarray
-        uint64, of any shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint64, of the same shape.
+    """Map uint64 of any shape one to one to uint64, each bit of which depends on all; Numba can compile it.
 
     Examples
     --------

@@ -12,12 +12,7 @@ class PairLog:
     """Remembers ordered node pairs; adding and looking up take time in proportion to their arguments, not to the past.
 
     Open addressing with linear probing over ``src * num_nodes + dst``; the destinations of a source form a chain, from
-    the newest on.
-
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes N; memory is O(N + pairs).
+    the newest on. Memory is O(num_nodes + pairs).
 
     Attributes
     ----------
@@ -105,19 +100,9 @@ def _place(table: np.ndarray, keys: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def _add(
-    table: np.ndarray,
-    known: np.ndarray,
-    last: np.ndarray,
-    count: np.ndarray,
-    following: np.ndarray,
-    head: np.ndarray,
-    degree: np.ndarray,
-    size: int,
-    snapshot: int,
-    src: np.ndarray,
-    dst: np.ndarray,
-    num_nodes: int,
-) -> int:
+    table: np.ndarray, known: np.ndarray, last: np.ndarray, count: np.ndarray, following: np.ndarray, head: np.ndarray,
+    degree: np.ndarray, size: int, snapshot: int, src: np.ndarray, dst: np.ndarray, num_nodes: int,
+) -> int:  # fmt: skip
     mask = len(table) - 1
     for i in range(len(src)):
         key = src[i] * num_nodes + dst[i]

@@ -54,12 +54,8 @@ def column_blocks(rows: int, width: int, multiple: int = _COLUMNS, block_bytes: 
 class RowStore:
     """Keeps rows in memory. `RowFiles` has the same methods: a layer is written once, for both.
 
-    Parameters
-    ----------
-    block_bytes : int, optional
-        Size, as float32, of rows or columns that are computed together. Default: all of them, so autograd can follow.
-    step_bytes : int, default 8 MiB
-        The same for the potentials of neurons that step together on a CPU.
+    ``block_bytes`` is the size, as float32, of rows or columns that are computed together, by default all of them, so
+    that autograd can follow; ``step_bytes``, 8 MiB, the same for the potentials of neurons that step together on a CPU.
     """
 
     on_disk = False
@@ -143,14 +139,12 @@ class RowFiles(RowStore):
     Parameters
     ----------
     folder : path
-        A folder on a disk with room, not in memory (``/dev/shm``, on some systems ``/tmp``).
+        A folder on a disk with room, not in memory (``/dev/shm``, on some systems ``/tmp``), or ``ConfigError``.
     block_bytes : int, default 64 MiB
         As for `RowStore`; some such blocks must fit into memory.
 
     Raises
     ------
-    ConfigError
-        If there is no such folder.
     OSError
         From all that makes tensors, if the disk has no room.
 

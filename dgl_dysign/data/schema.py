@@ -30,22 +30,10 @@ def _required(**columns: pa.DataType) -> list[pa.Field]:
 EDGES = pa.schema(_required(snapshot=pa.int32(), src=pa.int64(), dst=pa.int64(), time=pa.float64(), edge_id=pa.int64()))
 WEIGHTED_EDGES = EDGES.append(pa.field("weight", pa.float64(), nullable=False))
 """Edges of data whose raw file has a weight; the manifest's ``edge_weight`` names the raw column."""
-SNAPSHOTS = pa.schema(
-    _required(
-        snapshot=pa.int32(),
-        first_row=pa.int64(),
-        num_rows=pa.int64(),
-        time_begin=pa.float64(),
-        time_end=pa.float64(),
-    )
-)
-NODES = pa.schema(
-    [
-        *_required(node=pa.int64(), raw_id=pa.string()),
-        pa.field("type", pa.string()),
-        *_required(first_snapshot=pa.int32()),
-    ]
-)
+_RANGES = {"time_begin": pa.float64(), "time_end": pa.float64()}
+SNAPSHOTS = pa.schema(_required(snapshot=pa.int32(), first_row=pa.int64(), num_rows=pa.int64(), **_RANGES))
+_NODE = _required(node=pa.int64(), raw_id=pa.string(), first_snapshot=pa.int32())
+NODES = pa.schema([*_NODE[:2], pa.field("type", pa.string()), _NODE[2]])
 LABELS = pa.schema(_required(node=pa.int64(), label=pa.int32()))
 """Labels of nodes: the manifest says ``"labels": "node"``."""
 EVENT_LABELS = pa.schema(_required(edge_id=pa.int64(), node=pa.int64(), snapshot=pa.int32(), label=pa.int32()))
@@ -55,26 +43,11 @@ REJECTED = pa.schema(_required(file=pa.string(), line=pa.int64(), text=pa.string
 TABLES = {"edges": EDGES, "snapshots": SNAPSHOTS, "nodes": NODES, "labels": LABELS, "rejected": REJECTED}
 
 _KINDS: dict[str, Any] = {
-    "schema_version": int,
-    "dataset": str,
-    "num_nodes": int,
-    "num_edges": int,
-    "num_snapshots": int,
-    "num_classes": int,
-    "class_names": list,
-    "labels": (str, type(None)),
-    "directed": bool,
-    "snapshot_rule": dict,
-    "time_unit": str,
-    "time_range": list,
-    "id_offsets": dict,
-    "duplicate_rows": int,
-    "rejected_rows": int,
-    "sources": list,
-    "features": (dict, type(None)),
-    "files": dict,
-    "tool_version": str,
-}
+    "schema_version": int, "dataset": str, "num_nodes": int, "num_edges": int, "num_snapshots": int, "num_classes": int,
+    "class_names": list, "labels": (str, type(None)), "directed": bool, "snapshot_rule": dict, "time_unit": str,
+    "time_range": list, "id_offsets": dict, "duplicate_rows": int, "rejected_rows": int, "sources": list,
+    "features": (dict, type(None)), "files": dict, "tool_version": str,
+}  # fmt: skip
 _OPTIONAL: dict[str, Any] = {
     "edge_features": (dict, type(None)),
     "edge_weight": (str, type(None)),
@@ -158,10 +131,7 @@ def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any
 def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read and check ``manifest.json`` of a prepared folder; its keys are those of the format description.
 
-    Raises
-    ------
-    DataError
-        If the folder or its manifest is missing, is not JSON, or has another schema version.
+    Raises ``DataError`` if the folder or its manifest is missing, is not JSON, or has another schema version.
     """
     path = Path(folder) / MANIFEST
     try:
@@ -208,21 +178,10 @@ def open_table(
 ) -> pq.ParquetFile:
     """Open one table of a prepared folder without reading its rows.
 
-    Parameters
-    ----------
-    folder : path
-        A prepared folder.
-    name : str
-        A name in ``TABLES``, ``edge_features``, or :func:`feature_name` of a snapshot.
-    expected : pyarrow.Schema, optional
-        Columns that must be there; default: those of ``TABLES``, which both kinds of edges and of labels have.
-    metadata : pyarrow.parquet.FileMetaData, optional
-        The file's footer as read before, which then is not parsed again.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, truncated, or has other columns than expected.
+    `name` is one of ``TABLES``, ``edge_features``, or :func:`feature_name` of a snapshot; `expected` are columns that
+    must be there, by default those of ``TABLES``, which both kinds of edges and of labels have; `metadata` is the
+    file's footer as read before, which then is not parsed again. Raises ``DataError`` if the file is missing,
+    truncated, or has other columns.
     """
     path = Path(folder) / f"{name}.parquet"
     with _naming(path):
@@ -303,17 +262,7 @@ class RowReader:
     """Reads ranges of rows of one table, touching only the row groups that hold them.
 
     The footer is parsed once, here; the file is opened for each read, so that a reader may be pickled, forked, or used
-    by several threads.
-
-    Parameters
-    ----------
-    folder, name, expected
-        As for :func:`open_table`.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, truncated, or has other columns than expected.
+    by several threads. Arguments and errors are those of :func:`open_table`.
 
     Examples
     --------
@@ -336,13 +285,7 @@ class RowReader:
         return int(self.metadata.num_rows)
 
     def read(self, first: int, count: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read rows ``first .. first + count``.
-
-        Raises
-        ------
-        DataError
-            If there are no such rows, or the file is damaged.
-        """
+        """Read rows ``first .. first + count``; ``DataError`` if there are no such rows, or the file is damaged."""
         if first < 0 or count < 0 or first + count > len(self):
             raise DataError(f"{self.path}: found {len(self)} rows, expected rows {first} to {first + count}")
         begin = int(np.searchsorted(self._ends, first, side="right"))

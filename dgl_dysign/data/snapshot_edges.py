@@ -25,22 +25,16 @@ class SnapshotEdges:
 
     Parameters
     ----------
-    snapshot : int
-        Which snapshot.
+    snapshot, num_nodes, directed
+        Which snapshot; number of nodes of the whole data set; whether (u, v) and (v, u) are different pairs.
     src, dst : Tensor
         Ends of each pair, int64 ``(E,)``; undirected data has each pair once, as (smaller, larger).
-    edge_id : Tensor
-        Largest edge id among the pair's events, int64 ``(E,)``.
-    time : Tensor
-        Time of the event with that id, float64 ``(E,)``.
+    edge_id, time : Tensor
+        Largest edge id among the pair's events, int64 ``(E,)``, and time of that event, float64 ``(E,)``.
     count : Tensor
         Number of the pair's events, int64 ``(E,)``.
     weight : Tensor or None
         Mean of the weights of the pair's events, signed, float64 ``(E,)``; None where the data has no weights.
-    num_nodes : int
-        Number of nodes of the whole data set.
-    directed : bool, default True
-        Whether (u, v) and (v, u) are different pairs.
     """
 
     snapshot: int
@@ -67,26 +61,9 @@ class SnapshotEdges:
 
 
 def snapshot_edges(data: TemporalGraph, snapshot: int) -> SnapshotEdges:
-    """Read the distinct edges of one snapshot of a prepared folder.
+    """Read the distinct edges of one snapshot of a prepared folder, and nothing else, onto the CPU.
 
-    Parameters
-    ----------
-    data : TemporalGraph
-        The prepared folder.
-    snapshot : int
-        Which snapshot; it alone is read.
-
-    Returns
-    -------
-    SnapshotEdges
-        On the CPU; empty for a snapshot without events.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such snapshot.
-    DataError
-        If a file of the folder is missing or damaged.
+    Raises ``ConfigError`` if there is no such snapshot, ``DataError`` if a file is missing or damaged.
 
     Examples
     --------
@@ -111,7 +88,7 @@ def distinct_edges(
     num_nodes: int,
     directed: bool = True,
 ) -> SnapshotEdges:
-    """Merge the events of one snapshot into its distinct edges.
+    """Merge the events of one snapshot into its distinct edges, on the CPU.
 
     Parameters
     ----------
@@ -121,26 +98,15 @@ def distinct_edges(
         Ends of each event, ``(events,)``, in 0 .. num_nodes - 1; tensors, arrays or lists.
     edge_id : array-like of int, optional
         Id of each event; default: 0, 1, 2, ... Among equal ids the later row is the last event.
-    time : array-like of float, optional
-        Time of each event; default: the number of the snapshot.
-    weight : array-like of float, optional
-        Weight of each event, of any sign.
-    num_nodes : int
-        Number of nodes of the whole data set.
-    directed : bool, default True
-        If not, (u, v) and (v, u) are one pair, kept as (smaller, larger).
-
-    Returns
-    -------
-    SnapshotEdges
-        On the CPU.
+    time, weight : array-like of float, optional
+        Time of each event, by default the number of the snapshot; weight, of any sign.
+    num_nodes, directed : int, and bool, default True
+        As in `SnapshotEdges`.
 
     Raises
     ------
-    ConfigError
-        If an argument is out of range.
-    DataError
-        If lengths differ or an end is no node.
+    ConfigError, DataError
+        If an argument is out of range; if lengths differ or an end is no node.
 
     Examples
     --------

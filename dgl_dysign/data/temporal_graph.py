@@ -220,12 +220,9 @@ class TemporalGraph:
     def events(self, snapshot: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Read the events of one snapshot alone, in the order of the raw file.
 
-        Returns
-        -------
-        tuple of torch.Tensor
-            ``src`` and ``dst`` (int64), ``time`` (float64, in the manifest's ``time_unit``) and ``edge_id`` (int64: the
-            row in the raw file, from 0), each of shape (events,). Times may go up and down inside a snapshot where the
-            raw file is not sorted.
+        Returns ``src`` and ``dst`` (int64), ``time`` (float64, in the manifest's ``time_unit``) and ``edge_id`` (int64:
+        the row in the raw file, from 0), each of shape (events,). Times may go up and down inside a snapshot where the
+        raw file is not sorted.
 
         Examples
         --------
@@ -238,20 +235,10 @@ class TemporalGraph:
         return src, dst, time, edge_id
 
     def edge_weights(self, snapshot: int) -> torch.Tensor:
-        """Read the weights of one snapshot's events, as written in the raw file.
+        """Read the weights of one snapshot's events as the raw file has them: float64 (events,), as :meth:`events`.
 
         They are data, such as the rating of Bitcoin-OTC from -10 to 10, and have no part in the weights of
-        :meth:`graph`, which count events.
-
-        Returns
-        -------
-        torch.Tensor
-            float64 of shape (events,), in the order of :meth:`events`.
-
-        Raises
-        ------
-        DataError
-            If the folder has no weights.
+        :meth:`graph`, which count events. A folder without weights raises ``DataError``.
         """
         snapshot = self._check_snapshot(snapshot)
         if self._manifest.get("edge_weight") is None:
@@ -260,39 +247,18 @@ class TemporalGraph:
         return torch.from_numpy(weight.copy())
 
     def edge_features(self, snapshot: int) -> torch.Tensor:
-        """Read the features of one snapshot's events.
-
-        Returns
-        -------
-        torch.Tensor
-            float32 of shape (events, edge_feature_dim), in the order of :meth:`events`.
-
-        Raises
-        ------
-        DataError
-            If the folder has no edge features.
-        """
+        """Read float32 features of one snapshot's events, (events, edge_feature_dim); ``DataError`` without any."""
         snapshot = self._check_snapshot(snapshot)
         if self.edge_feature_dim is None:
             raise DataError(f"{self._folder}: found no edge features; its raw files have none, or were read without")
         return torch.from_numpy(self._rows.features(snapshot).copy())
 
     def event_labels(self, snapshot: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Read the labels of one snapshot's events.
+        """Read the labels of one snapshot's events: ``edge_id``, ``node`` (the event's source) and ``label``, int64.
 
-        A label says what happens to a node at an event (Wikipedia, Reddit: 1 where the user is banned); a model that
-        scores the event must not have seen it, nor anything later.
-
-        Returns
-        -------
-        tuple of torch.Tensor
-            ``edge_id``, ``node`` (whose state it is: the event's source) and ``label``, int64 of shape (labelled
-            events,), in the order of :meth:`events`.
-
-        Raises
-        ------
-        DataError
-            If the folder's labels are not those of events.
+        A label says what happens to the node at the event (Wikipedia, Reddit: 1 where the user is banned); a model that
+        scores the event must not have seen it, nor anything later. Each has shape (labelled events,), in the order of
+        :meth:`events`. If the folder's labels are not those of events, ``DataError`` is raised.
         """
         snapshot = self._check_snapshot(snapshot)
         if "_labels" in self._limits:
@@ -325,7 +291,7 @@ class TemporalGraph:
         cumulative : bool, default True
             Whether events of earlier snapshots count; if not, only those of t do, and `decay` has no effect.
         decay : float, default 1.0
-            The decay :math:`\gamma` a snapshot, in (0, 1]; 1 counts events whatever their age.
+            The decay :math:`\gamma` a snapshot, in (0, 1], or ``ConfigError``; 1 counts events whatever their age.
         symmetric : bool, optional
             Whether every event counts in both directions; default: exactly where the data is undirected. An event from
             a node to itself counts once.
@@ -337,11 +303,6 @@ class TemporalGraph:
         dgl.DGLGraph
             All `num_nodes` nodes; ``edata["weight"]`` is float32 of shape (num_edges,), always positive: what would
             vanish in float32 is held at its smallest normal number.
-
-        Raises
-        ------
-        ConfigError
-            If `decay` is out of range.
         """
         snapshot = self._check_snapshot(snapshot)
         if not 0 < decay <= 1:
@@ -378,19 +339,11 @@ class TemporalGraph:
         return self._first_snapshot <= self._check_snapshot(snapshot)
 
     def features(self, snapshot: int) -> torch.Tensor:
-        """Map the node features of a snapshot into memory.
+        """Map a snapshot's node features into memory: float32 (num_nodes, feature_dim), zero for nodes not seen yet.
 
-        Returns
-        -------
-        torch.Tensor
-            float32 of shape (num_nodes, feature_dim); rows of nodes that have not been seen are zero. Changes to it
-            stay private to this tensor. On first use an Arrow IPC file is written beside the Parquet file; where that
-            cannot be written, the Parquet file is read each time.
-
-        Raises
-        ------
-        DataError
-            If the folder has no features.
+        Changes to it stay private to this tensor. On first use an Arrow IPC file is written beside the Parquet file;
+        where that cannot be written, the Parquet file is read each time. A folder without features raises
+        ``DataError``.
         """
         snapshot = self._check_snapshot(snapshot)
         if self.feature_dim is None:
@@ -419,16 +372,10 @@ def _add_identity(
 class PairIndex:
     r"""Numbers node pairs in the order in which they first occur, snapshot by snapshot.
 
-    Pairs known at snapshot t are then numbers ``0 .. P_t - 1``, in any order of calls, and the weight of each pair
-    at t for any decay :math:`\gamma` is :math:`\sum_{e} \gamma^{t - t_e}` over its events: one weighted count over
-    their numbers.
-
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes; a pair's key is ``src * num_nodes + dst`` in int64.
-    unordered : bool
-        Whether (u, v) and (v, u) are one pair, kept as (min, max).
+    Pairs known at snapshot t are then numbers ``0 .. P_t - 1``, in any order of calls, and the weight of each pair at t
+    for any decay :math:`\gamma` is :math:`\sum_{e} \gamma^{t - t_e}` over its events: one weighted count over their
+    numbers. A pair's key is ``src * num_nodes + dst`` in int64; if unordered, (u, v) and (v, u) are one pair, kept as
+    (min, max).
 
     Examples
     --------

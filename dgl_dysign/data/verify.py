@@ -31,12 +31,12 @@ def verify(
     progress: Progress | None = None,
     rows_at_once: int = 1 << 20,
 ) -> dict[str, Any]:
-    """Check everything that a prepared folder promises.
+    """Check all that a prepared folder promises; return its manifest, or raise ``DataError`` that names the file.
 
     Hashes of all files; columns and numbers of rows; row ranges and times of snapshots; events sorted by snapshot, in
     file order inside, each inside its snapshot's time, each ``edge_id`` there once; the number of repeated events;
-    ends, labels and types in range; first snapshots; features finite, one row an event or node; labels of events
-    beside their events; rejected rows and source files adding up.
+    ends, labels and types in range; first snapshots; features finite, one row an event or node; labels of events beside
+    their events; rejected rows and source files adding up.
 
     Files that the manifest does not name (pictures, caches) are left out of account. The memory needed is about 9 bytes
     an event of the largest snapshot and 1 an event of all, beside the ids of the nodes.
@@ -51,16 +51,6 @@ def verify(
         ``progress(text, total)`` starts a progress bar and returns the function that advances it.
     rows_at_once : int
         How many events are sorted together, where more than one snapshot of them fits.
-
-    Returns
-    -------
-    dict
-        The manifest.
-
-    Raises
-    ------
-    DataError
-        At the first thing that does not fit, naming the file.
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""Metrics of nodes, links and events, and the protocols that decide what a model may know."""
+"""Metrics of nodes, links and events, and the protocols that decide what a model may know.
+
+An argument outside its range raises `ConfigError`, and so do snapshots in the wrong order.
+"""
 
 from dgl_dysign.evaluation.events import EventModel, evaluate_events
 from dgl_dysign.evaluation.f1 import confusion, f1_scores, mean_std

@@ -10,19 +10,7 @@ from torch import Tensor
 
 
 def f1_scores(labels: Tensor, predicted: Tensor, nodes: Tensor) -> dict[str, float]:
-    """Return Macro- and Micro-F1 over some nodes, in percent.
-
-    Parameters
-    ----------
-    labels, predicted : Tensor
-        Classes of all nodes, ``(N,)``.
-    nodes : Tensor
-        The nodes to score.
-
-    Returns
-    -------
-    dict
-        ``macro_f1`` and ``micro_f1``.
+    """Return ``macro_f1`` and ``micro_f1`` over some nodes, in percent; classes of all nodes are ``(N,)``.
 
     Examples
     --------

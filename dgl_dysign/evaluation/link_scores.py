@@ -36,18 +36,11 @@ class LinkScores:
     true links of a snapshot with all negatives of it, ``list_auc`` each true link with its own negatives alone, where a
     term of the source alone, such as its degree in preferential attachment, cancels.
 
-    Parameters
-    ----------
-    name : str
-        Of the model.
-    protocol : str
-        One of ``honest``, ``live-update`` and ``undergs-released``.
-
     Attributes
     ----------
     protocol : str
         What was done, in words; it begins with the protocol's name and says ``LEAKS`` where it does.
-    snapshot, rank, warm : Tensor
+    rank, warm : Tensor
         Of every scored edge.
     skipped : int
         Edges for which there was no negative.

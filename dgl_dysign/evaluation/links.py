@@ -39,24 +39,9 @@ class LinkModel(Protocol):
 
 
 def split_snapshots(num_snapshots: int, train: float = 0.7, val: float = 0.1) -> tuple[range, range, range]:
-    """Split snapshots by time.
+    """Split snapshots by time into training, validation and test; bounds are rounded to whole snapshots.
 
-    Parameters
-    ----------
-    num_snapshots : int
-        How many there are.
-    train, val : float
-        Shares for training and validation; the rest is for testing. Bounds are rounded to whole snapshots.
-
-    Returns
-    -------
-    tuple of range
-        Training, validation, test.
-
-    Raises
-    ------
-    ConfigError
-        If a part would be empty.
+    ``train`` and ``val`` are shares, the rest is for testing; an empty part raises ``ConfigError``.
 
     Examples
     --------
@@ -112,10 +97,8 @@ def evaluate_links(
 
     Raises
     ------
-    ConfigError
-        If an argument is out of range.
-    DataError
-        If scores have the wrong shape, or are NaN; names the model and the snapshot.
+    ConfigError, DataError
+        For an argument out of range; for scores of the wrong shape or NaN, naming the model and the snapshot.
 
     Examples
     --------
@@ -185,10 +168,7 @@ def score_candidates(
 ) -> Tensor:
     """Return a model's scores ``(E, C)`` of candidates ``(E, C)`` of sources ``(E,)``, `batch_size` edges at a time.
 
-    Raises
-    ------
-    DataError
-        If scores are no tensor, have the wrong shape, or are NaN; `where` stands in front of the message.
+    Raises ``DataError``, with `where` in front, if scores are no tensor, have the wrong shape, or are NaN.
     """
     batches = [slice(begin, begin + batch_size) for begin in range(0, len(src), batch_size)]
     parts = [model.score(snapshot, src[rows], dst[rows]) for rows in batches]

@@ -20,18 +20,9 @@ _AMONG = ("nodes", "destinations")
 class LinkQueries:
     """The links of one snapshot to be ranked.
 
-    Parameters
-    ----------
-    snapshot : int
-        Which snapshot.
-    src : Tensor
-        Sources, int64 ``(E,)``.
-    dst : Tensor
-        Candidates, int64 ``(E, 1 + Q)``; column 0 is the true destination.
-    warm : Tensor
-        Whether both ends were seen before the snapshot, bool ``(E,)``.
-    skipped : int, default 0
-        Edges left out because no node could serve as a negative.
+    ``src`` are the sources, int64 ``(E,)``, ``dst`` their candidates, int64 ``(E, 1 + Q)`` with the true destination in
+    column 0; ``warm``, bool ``(E,)``, says whether both ends were seen before the snapshot, ``skipped`` how many edges
+    were left out because no node could serve as a negative.
     """
 
     snapshot: int
@@ -58,10 +49,8 @@ class NegativeSampler:
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes of the data set.
-    num_negatives : int, default 100
-        Negatives an edge.
+    num_nodes, num_negatives : int, the latter by default 100
+        Number of nodes of the data set, and of negatives an edge.
     historical : float, default 0.0
         Share of them, in 0 .. 1, that are distinct past destinations of the source (for undirected data: past
         partners) without an edge in t; where there are fewer, all of them are taken and evenly drawn nodes make up
@@ -71,11 +60,6 @@ class NegativeSampler:
     among : {"nodes", "destinations"}
         Whether to draw from all nodes seen, or only from those seen as a destination (users and items: a user is no
         sensible negative of an item). With no direction, every node is a destination.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range, or snapshots come in the wrong order.
 
     Examples
     --------
@@ -212,14 +196,8 @@ class ReleasedSampler:
     """Draws negatives as UnderGS's public code does; FOR REPRODUCTION ONLY: it knows the future.
 
     Negatives are destinations of the whole data set, future ones included, may be true links or the source itself, and
-    the same numbers are drawn in every snapshot.
-
-    Parameters
-    ----------
-    destinations : Tensor
-        All destinations of the data set, int64.
-    sampler : NegativeSampler
-        Gives number of negatives and seed, and says which edges are warm.
+    the same numbers are drawn in every snapshot. Their number, the seed, and which edges are warm are those of
+    ``sampler``.
     """
 
     def __init__(self, destinations: Tensor, sampler: NegativeSampler) -> None:
@@ -282,13 +260,9 @@ def _member(keys: np.ndarray, taken: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _shuffle(
-    drawn: np.ndarray,
-    pool: np.ndarray,
-    first: np.ndarray,
-    number: np.ndarray,
-    row_source: np.ndarray,
+    drawn: np.ndarray, pool: np.ndarray, first: np.ndarray, number: np.ndarray, row_source: np.ndarray,
     uniform: np.ndarray,
-) -> None:
+) -> None:  # fmt: skip
     """Write the beginning of a shuffle of its source's part of the pool into the first columns of each row.
 
     A part stays as the last row left it: a shuffle is as random from any order.

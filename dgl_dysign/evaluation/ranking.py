@@ -10,28 +10,13 @@ from dgl_dysign.errors import ConfigError, DataError
 
 
 def tie_aware_rank(scores: Tensor) -> Tensor:
-    r"""Return the rank of the first column among all, with equal scores shared evenly.
+    r"""Return the rank of the first column among all, float64 ``(E,)``, with equal scores shared evenly.
 
     .. math:: rank = 1 + \#\{q : s_q > s_0\} + \#\{q : s_q = s_0\} / 2
 
-    over the other columns :math:`q`: the mean of the best and the worst place that equal scores allow.
-
-    Parameters
-    ----------
-    scores : Tensor
-        ``(E, 1 + Q)``; column 0 belongs to the true link; higher is better.
-
-    Returns
-    -------
-    Tensor
-        float64 ``(E,)``, from 1 to Q + 1.
-
-    Raises
-    ------
-    ConfigError
-        If the shape is another.
-    DataError
-        If a score is NaN.
+    over the other columns :math:`q`: the mean of the best and the worst place that equal scores allow. Column 0 of the
+    scores ``(E, 1 + Q)`` belongs to the true link; higher is better. Raises ``ConfigError`` for another shape,
+    ``DataError`` for NaN.
 
     Examples
     --------
@@ -69,17 +54,9 @@ def hits(ranks: Tensor, k: int) -> float:
 
 
 def auc(positive: Tensor, negative: Tensor) -> float:
-    """Return the chance that a positive's score is above a negative's, equal scores counting one half.
+    """Return the chance that a positive's score is above a negative's, equal scores counting one half, or NaN.
 
-    Parameters
-    ----------
-    positive, negative : Tensor
-        Scores in any shape; all positives are compared with all negatives.
-
-    Returns
-    -------
-    float
-        In 0 .. 1, the area under the ROC curve; NaN where either is empty.
+    All positives are compared with all negatives, in any shape: it is the area under the ROC curve, in 0 .. 1.
 
     Examples
     --------
@@ -94,19 +71,10 @@ def auc(positive: Tensor, negative: Tensor) -> float:
 
 
 def average_precision(positive: Tensor, negative: Tensor) -> float:
-    """Return the mean, over positives, of the precision among the scores not below theirs.
+    """Return the mean, over positives, of the precision among the scores not below theirs; NaN without positives.
 
-    Positives and negatives of one score count together, as in scikit-learn, so that their order does not matter.
-
-    Parameters
-    ----------
-    positive, negative : Tensor
-        Scores in any shape.
-
-    Returns
-    -------
-    float
-        In 0 .. 1; a constant scorer gets the share of positives; NaN where there is no positive.
+    Positives and negatives of one score count together, as in scikit-learn, so that their order does not matter. Scores
+    come in any shape; a constant scorer gets the share of positives.
 
     Examples
     --------

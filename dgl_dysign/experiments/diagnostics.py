@@ -44,21 +44,9 @@ Edges = Callable[[int], SnapshotEdges]
 
 
 def save_diagnostics(folder: RunFolder, key: str, diagnostics: Mapping[str, Any]) -> Path:
-    """Write ``diagnostics/<key>.json`` into a run folder, whole or not at all.
+    """Write what an entry's diagnosis returned to ``diagnostics/<key>.json`` of a run folder, whole or not at all.
 
-    Parameters
-    ----------
-    folder : RunFolder
-        Of the run.
-    key : str
-        Of the unit; call it before `RunFolder.save_unit`, so that a finished unit has its diagnostics.
-    diagnostics : mapping
-        What `node_diagnostics`, `link_diagnostics` or `event_diagnostics` returned, beside ``row``, the entry's name.
-
-    Returns
-    -------
-    Path
-        The file.
+    Call it before `RunFolder.save_unit`, so that a finished unit has its diagnostics.
 
     Examples
     --------
@@ -160,24 +148,11 @@ def _confusion(about: str, counts: list[list[int]], classes: Iterable[str]) -> d
 def spiking_diagnostics(model: DySIGN, read: Read, indices: Sequence[int], nodes: Tensor) -> dict[str, Any]:
     """Return what the neurons of a trained model did, each snapshot by itself (without the current of ``coupling``).
 
-    Parameters
-    ----------
-    model : DySIGN
-        In evaluation mode.
-    read : callable
-        Returns the `Snapshot` of an index; asked in order.
-    indices : sequence of int
-        Which snapshots, in order of time.
-    nodes : Tensor
-        Of which the spikes at the last of them are kept.
-
-    Returns
-    -------
-    dict
-        ``firing``: for each snapshot the number of active nodes, the mean rate, and the shares of their neurons by
-        rate, one bin for each number of spikes. ``solver`` (absent for a leak above 1): steps, relative gap, whether
-        the tolerance was met, the gaps of all steps, and the gap of the simulated rates. ``spikes``: for each node and
-        step of the latency the neurons that fired.
+    The model is in evaluation mode; ``read(index)`` returns the `Snapshot` of each index, asked in order of time; of
+    ``nodes`` the spikes at the last of them are kept. ``firing`` has for each snapshot the number of active nodes, the
+    mean rate, and the shares of their neurons by rate, one bin for each number of spikes; ``solver`` (absent for a leak
+    above 1) steps, relative gap, whether the tolerance was met, the gaps of all steps, and the gap of the simulated
+    rates; ``spikes`` for each node and step of the latency the neurons that fired.
     """
     firing: dict[str, list[Any]] = {name: [] for name in ("snapshot", "active", "mean", "shares")}
     solver: dict[str, list[Any]] = {name: [] for name in ("snapshot", "steps", "gap", "converged", "trace", "spiking")}
@@ -264,22 +239,10 @@ def store_contents(
 ) -> dict[str, Any]:
     """Return what a store holds for some nodes after some snapshots, aged to the beginning of the next one.
 
-    Parameters
-    ----------
-    store : NeighborStore
-        Emptied, and filled with the snapshots.
-    edges : callable
-        Returns the edges of a snapshot.
-    num_snapshots : int
-        How many there are.
-    nodes : sequence of int, optional
-        Default: `STORE_NODES` of them, from the busiest to those with few events, see `busy_nodes`.
-
-    Returns
-    -------
-    dict
-        ``slots`` (K), ``snapshot`` (at most `SNAPSHOTS`, evenly spaced, the last included) and ``nodes``: for each its
-        id, its number of events and, for each snapshot, ``neighbor``, ``influence``, ``hop`` and ``age``.
+    The store is emptied, and filled with the snapshots' edges. Nodes are by default `STORE_NODES`, from the busiest to
+    those with few events, see `busy_nodes`. Returned are ``slots`` (K), ``snapshot`` (at most `SNAPSHOTS`, evenly
+    spaced, the last included) and ``nodes``: for each its id, its number of events and, for each snapshot,
+    ``neighbor``, ``influence``, ``hop`` and ``age``.
     """
     busy, counts = busy_nodes(edges, num_snapshots, store.num_nodes, STORE_NODES)
     chosen = busy if nodes is None else list(nodes)

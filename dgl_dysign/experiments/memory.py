@@ -17,16 +17,11 @@ _LARGE = 8 << 20  # bytes: above a mini-batch's tensors, below those of a graph 
 
 
 def return_freed_memory(larger_than: int = _LARGE) -> None:
-    """Make glibc give large freed blocks back at once; elsewhere do nothing.
+    """Make glibc give freed blocks larger than so many bytes back at once; elsewhere do nothing.
 
     By default its threshold grows with the largest block freed, up to 32 MiB, and tensors of a mid-sized graph then
-    stay in the heap: training on DBLP peaked a third higher.
-
-    Parameters
-    ----------
-    larger_than : int, default 8 MiB
-        Bytes. Smaller blocks stay for the next ones that fit. Where every byte counts, 1 MiB: data of eight snapshots
-        on disk were trained with 600 instead of 770 MiB, and with 6 % more processor time.
+    stay in the heap: training on DBLP peaked a third higher. Where every byte counts, 1 MiB: data of eight snapshots on
+    disk were trained with 600 instead of 770 MiB, and with 6 % more processor time.
     """
     if sys.platform == "linux":
         try:

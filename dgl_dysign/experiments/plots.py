@@ -13,13 +13,7 @@ from dgl_dysign.errors import BackendError
 
 
 def require_matplotlib() -> None:
-    """Raise unless pictures can be drawn, without the memory of an import: to be asked before long work.
-
-    Raises
-    ------
-    BackendError
-        If matplotlib is missing.
-    """
+    """Raise ``BackendError`` unless pictures can be drawn, without the memory of an import; asked before long work."""
     if find_spec("matplotlib") is None:
         raise BackendError("pictures need matplotlib: pip install 'dgl-dysign[viz]'")
 
@@ -66,18 +60,10 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path
 
 
 def firing_rates(rates: np.ndarray, active: Sequence[int], path: Path, snapshots: Sequence[int] | None = None) -> Path:
-    """Draw the distribution of firing rates over snapshots.
+    """Draw the distribution of firing rates over snapshots, evenly spaced ones, or all from the first on.
 
-    Parameters
-    ----------
-    rates : ndarray
-        Share of active nodes' neurons whose rate lies in each of B equal bins of [0, 1], ``(T, B)``.
-    active : sequence of int
-        Number of nodes seen so far, for each snapshot.
-    path : Path
-        Where the PNG goes.
-    snapshots : sequence of int, optional
-        Which ones, evenly spaced; default: all from the first on.
+    ``rates`` ``(T, B)`` are shares of active nodes' neurons whose rate lies in each of B equal bins of [0, 1],
+    ``active`` the number of nodes seen so far, for each snapshot.
     """
     plt = pyplot()
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, height_ratios=[3, 1])
@@ -131,20 +117,11 @@ def score_bars(
     by: str = "",
     group: str = "",
 ) -> Path:
-    """Draw the mean of scores for each entry, with the spread over runs.
+    """Draw the mean of scores for each entry, with the spread over runs, a panel a score.
 
-    Parameters
-    ----------
-    summary : sequence of mapping
-        Lines of a summary: ``row``, and each score with ``mean`` and ``std``.
-    scores : mapping of str to str
-        Scores, a panel each, and how they are called.
-    title : str
-        Title.
-    path : Path
-        Where the PNG goes.
-    by, group : str
-        Key of a share in the summary that makes a group of bars each, and what it is a share of.
+    Lines of the summary have ``row``, and each score with ``mean`` and ``std``; ``scores`` says how the scores are
+    called. ``by`` is the key of a share in the summary that makes a group of bars each, ``group`` what it is a share
+    of.
     """
     plt = pyplot()
     names = list(dict.fromkeys(line["row"] for line in summary))
@@ -189,19 +166,7 @@ def over_time(curves: Mapping[str, Mapping[str, Sequence[float]]], title: str, p
 
 
 def ranking_curves(true: np.ndarray, scores: Mapping[str, np.ndarray], title: str, folder: Path) -> list[Path]:
-    """Draw precision over recall, and the ROC curve, a line for each entry.
-
-    Parameters
-    ----------
-    true : ndarray
-        0 or 1 for each event, ``(E,)``.
-    scores : mapping
-        Scores of each entry, ``(E,)``.
-    title : str
-        Of both pictures.
-    folder : Path
-        Where ``precision_recall.png`` and ``roc.png`` go.
-    """
+    """Draw ``precision_recall.png`` and ``roc.png`` into a folder, a line for each entry's scores ``(E,)``."""
     from sklearn.metrics import precision_recall_curve, roc_curve
 
     plt, rate = pyplot(), 100 * true.mean()
@@ -251,21 +216,11 @@ def ablation(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Path:
 def study(
     rows: Sequence[Mapping[str, Any]], lines: Mapping[str, str], bars: tuple[str, str] | None, title: str, path: Path
 ) -> Path:
-    """Draw what one setting does.
+    """Draw what one setting does, from an object for each of its values: ``value``, figures with mean and std.
 
-    Parameters
-    ----------
-    rows : sequence of mapping
-        An object for each value of the setting, in order: ``value`` and figures with ``mean`` and ``std``. Where a
-        figure has ``noise``, that of its difference from the line of comparison, this is its spread.
-    lines : mapping of str to str
-        Names of lines, and the figures that they draw.
-    bars : tuple of str, optional
-        Name of another figure and its key, drawn as bars on a scale of its own.
-    title : str
-        Title.
-    path : Path
-        Where the PNG goes.
+    Where a figure has ``noise``, that of its difference from the line of comparison, this is its spread. ``lines``
+    names lines, and the figures that they draw; ``bars`` is the name of another figure and its key, on a scale of its
+    own.
     """
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(max(5, 0.7 * len(rows) + 2), 4))

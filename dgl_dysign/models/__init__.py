@@ -1,4 +1,7 @@
-"""Dy-SIGN, UnderGS and what joins them; how their inputs are read, how they are saved and predict."""
+"""Dy-SIGN, UnderGS and what joins them; how their inputs are read, how they are saved and predict.
+
+An argument outside its range, and features or snapshots that are missing or not expected, raise `ConfigError`.
+"""
 
 from typing import Any
 
@@ -22,26 +25,10 @@ from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import PRESETS, UnderGS, preset_store
 
 __all__ = [
-    "PRESETS",
-    "DySIGN",
-    "EventUnderGS",
-    "LabelInputs",
-    "LinkHead",
-    "LinkScorer",
-    "NodeInputs",
-    "Pretrained",
-    "Snapshot",
-    "SpikingUnderGS",
-    "StreamedSnapshots",
-    "UnderGS",
-    "evenly_spaced",
-    "link_loss",
-    "load_snapshots",
-    "masked_label_features",
-    "preset_store",
-    "smooth_predictions",
-    "store_graph",
-]
+    "PRESETS", "DySIGN", "EventUnderGS", "LabelInputs", "LinkHead", "LinkScorer", "NodeInputs", "Pretrained",
+    "Snapshot", "SpikingUnderGS", "StreamedSnapshots", "UnderGS", "evenly_spaced", "link_loss", "load_snapshots",
+    "masked_label_features", "preset_store", "smooth_predictions", "store_graph",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

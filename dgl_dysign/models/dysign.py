@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,11 @@ from torch.nn import functional
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data.row_store import IN_MEMORY, RowStore
+from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.inputs import NodeInputs, Snapshot
 from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
-
-if TYPE_CHECKING:
-    from dgl_dysign.data import TemporalGraph
 
 
 class DySIGN(Pretrained):
@@ -39,10 +37,9 @@ class DySIGN(Pretrained):
         Width of ``Snapshot.feat``, neurons in each layer of the group, number of classes.
     num_snapshots : int, default 1
         Number of snapshots that are read out.
-    label_feats : int, default 0
-        Width of the label features, see `dgl_dysign.models.masked_label_features`; 0: no such input.
-    label_hidden : int, default 128
-        Neurons of the label population.
+    label_feats, label_hidden : int, default 0 and 128
+        Width of the label features, see `dgl_dysign.models.masked_label_features` (0: no such input), and neurons of
+        the label population.
     coupling : bool, default False
         Whether a snapshot's rates enter the current of the next.
     feat_dropout, label_dropout, dropout : float, default 0.1, 0.2 and 0.5
@@ -56,11 +53,6 @@ class DySIGN(Pretrained):
     Shapes
     ------
     Snapshots with ``feat`` of ``(N, in_feats)``, label features ``(N, label_feats)`` -> logits ``(N, num_classes)``.
-
-    Raises
-    ------
-    ConfigError
-        If the number of snapshots given is not ``num_snapshots``, or label features are missing or not expected.
 
     Examples
     --------
@@ -171,18 +163,11 @@ class DySIGN(Pretrained):
     ) -> Tensor:
         """Return the logits of all nodes.
 
-        Parameters
-        ----------
-        snapshots : sequence of Snapshot
-            In order of time; read one after the other.
-        label_feat : Tensor, optional
-            Label features at the last snapshot.
-        simulate : bool, optional
-            Rates of the spiking simulation, or of the solver; default: as the layer was made.
-        rows : RowStore, optional
-            Where currents, potentials, messages and rates lie, see `EquilibriumSpikingConv`. With `RowFiles` there are
-            in memory one snapshot's graph, its spikes at one bit each, some rows or columns of everything else,
-            ``label_feat`` and the logits.
+        Snapshots are in order of time, and read one after the other; label features are those at the last one.
+        ``simulate`` asks for rates of the spiking simulation, or of the solver; default: as the layer was made.
+        ``rows`` says where currents, potentials, messages and rates lie, see `EquilibriumSpikingConv`: with `RowFiles`
+        there are in memory one snapshot's graph, its spikes at one bit each, some rows or columns of everything else,
+        ``label_feat`` and the logits.
         """
         logits = torch.zeros((), device=self.bias.device)
         for part in self.parts(snapshots, label_feat, simulate, rows):
@@ -215,12 +200,8 @@ class DySIGN(Pretrained):
     ) -> Tensor:
         """Return the logits of some nodes under messages that are held fixed: a mini-batch without a graph.
 
-        Parameters
-        ----------
-        messages, feats, active : sequence of Tensor
-            For each snapshot the nodes' rows of ``conv.messages(...)``, of ``conv.inject(...)`` and of the mask.
-        label_feat : Tensor, optional
-            The nodes' label features.
+        ``messages``, ``feats`` and ``active`` have for each snapshot the nodes' rows of ``conv.messages(...)``, of
+        ``conv.inject(...)`` and of the mask; ``label_feat`` the nodes' label features.
         """
         self._check(len(feats), label_feat)
         logits: Tensor = self.bias

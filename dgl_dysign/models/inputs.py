@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,13 +13,11 @@ from torch import Tensor
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data.row_store import RowFiles, column_blocks
 from dgl_dysign.data.snapshot_edges import snapshot_edges
+from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.label_features import masked_label_features, smooth_predictions
 from dgl_dysign.ops import aggregate, symmetric_norm
-
-if TYPE_CHECKING:
-    from dgl_dysign.data import TemporalGraph
-    from dgl_dysign.store import NeighborStore
+from dgl_dysign.store import NeighborStore
 
 Features = Tensor | Callable[[Tensor], Tensor]
 CLIP = 5.0  # deviations from the mean beyond which features are cut
@@ -31,16 +29,9 @@ _COLUMNS, _STORE_COLUMNS = 32, 64
 class Snapshot(NamedTuple):
     """One snapshot as a model takes it.
 
-    Parameters
-    ----------
-    graph : DGLGraph
-        All N nodes, and the edges seen so far.
-    edge_weight : Tensor
-        Aged number of events of each pair, ``(E,)``.
-    feat : Tensor
-        Input features, ``(N, d)``; zero for nodes not seen yet.
-    active : Tensor
-        Mask of the nodes seen so far, ``(N,)``.
+    ``graph`` has all N nodes and the edges seen so far, ``edge_weight`` ``(E,)`` the aged number of events of each
+    pair, ``feat`` the input features, ``(N, d)``, zero for nodes not seen yet, ``active`` the mask of the nodes seen,
+    ``(N,)``.
     """
 
     graph: Any
@@ -66,17 +57,9 @@ def evenly_spaced(num_snapshots: int, count: int) -> list[int]:
 class LabelInputs:
     """Training labels as inputs, see `masked_label_features` and `smooth_predictions`.
 
-    Parameters
-    ----------
-    nodes, classes : Tensor
-        The training nodes, in the order of the training, and their classes: int64 ``(n,)``. Other labels are never
-        read: those that the data has gained since must not change what is predicted.
-    decays, steps : sequence of float and of int
-        Of the graphs over which labels spread, and after how many propagations they are read.
-    folds, seed : int
-        Of the folds.
-    smooth_decay, alpha : float
-        Of the smoothing of what is predicted; ``alpha=0``: none.
+    ``nodes`` and ``classes`` are the training nodes, in the order of the training, int64 ``(n,)``: other labels are
+    never read, as those that the data has gained since must not change what is predicted. ``decays`` are of the graphs
+    over which labels spread, ``smooth_decay`` and ``alpha`` (0: none) of the smoothing of what is predicted.
     """
 
     nodes: Tensor
@@ -122,23 +105,14 @@ class NodeInputs:
 
     Parameters
     ----------
-    decay : float, default 1
-        Weight that an event keeps with each snapshot that passes, see `load_snapshots`.
-    hops : sequence of int, default (0, 1)
-        Feature means side by side.
-    scaling : {"standard", "unit"}, default "standard"
-        Of the features.
+    decay, hops, scaling
+        As for `load_snapshots`.
     store : dict, optional
         For `UnderGS` and `SpikingUnderGS`: arguments of `preset_store`, beside the number of nodes.
     labels : LabelInputs, optional
         For a label-aware `DySIGN`.
     simulate : bool or None, default True
         Predict with the spiking simulation, with the solver, or (None) as the layer was made.
-
-    Raises
-    ------
-    ConfigError
-        For an argument outside its range.
 
     Examples
     --------
@@ -227,12 +201,10 @@ def load_snapshots(
 
     Parameters
     ----------
-    data : TemporalGraph
-        A prepared folder with features.
-    indices : sequence of int
-        Which snapshots, in order of time.
+    data, indices : TemporalGraph, sequence of int
+        A prepared folder with features (or ``DataError``), and which snapshots, in order of time.
     decay : float, default 1
-        Weight that an event keeps with each snapshot that passes.
+        Weight in (0, 1] that an event keeps with each snapshot that passes.
     hops : sequence of int, default (0, 1)
         How often the features are aggregated, for each block of columns.
     scaling : {"standard", "unit"}, default "standard"
@@ -244,13 +216,6 @@ def load_snapshots(
     -------
     list of Snapshot
         ``feat`` is ``(N, len(hops) * feature_dim)``, float32.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown scaling, or no hops.
-    DataError
-        If the folder has no features.
     """
     inputs = NodeInputs(decay, hops, scaling)
     return [_read(data, index, inputs, device) for index in indices]
@@ -259,17 +224,8 @@ def load_snapshots(
 class StreamedSnapshots(Sequence[Snapshot]):
     """What `load_snapshots` reads, one snapshot in memory at a time: features lie on disk, graphs are built on demand.
 
-    Parameters
-    ----------
-    data, indices, decay, hops, scaling, device
-        As for `load_snapshots`.
-    files : RowFiles
-        Where features go, once each; ``Snapshot.feat`` stays on the CPU.
-
-    Raises
-    ------
-    ConfigError, DataError
-        As `load_snapshots` does; for missing features when the snapshot is read.
+    Arguments and errors are those of `load_snapshots`. Features go to ``files``, once each; ``Snapshot.feat`` stays on
+    the CPU.
 
     Examples
     --------
@@ -388,32 +344,13 @@ def _scale(feat: Tensor, active: Tensor, scaling: str = "standard", columns: int
 
 
 def store_graph(store: NeighborStore, now: int, nodes: Tensor | None = None, symmetric: bool = False) -> Any:
-    r"""Return what a store holds as a graph: an edge from each neighbour to the node that keeps it.
+    r"""Return what a store holds as a graph on the CPU: an edge from each neighbour to the node that keeps it.
 
-    The weight of an edge is the neighbour's share of the node's scores, :math:`I_{uv} / \sum_k |I_{kv}|`. There are at
-    most N K edges, however many events there were.
-
-    Parameters
-    ----------
-    store : NeighborStore
-        Not changed.
-    now : int
-        The snapshot to whose beginning scores are aged.
-    nodes : Tensor, optional
-        Distinct nodes; the graph is then the subgraph that they induce, and its i-th node is ``nodes[i]``.
-    symmetric : bool, default False
-        Add each edge in the other direction as well, with the same weight.
-
-    Returns
-    -------
-    DGLGraph
-        On the CPU, with ``edata["weight"]``, ``ndata["mass"]`` (:math:`\log(1 + \sum_k |I_{kv}|)`) and
-        ``ndata["active"]`` (whether the store keeps any neighbour of the node).
-
-    Raises
-    ------
-    ConfigError
-        If a node is named twice.
+    The weight of an edge is the neighbour's share of the node's scores, :math:`I_{uv} / \sum_k |I_{kv}|`, aged to the
+    beginning of snapshot ``now``. There are at most N K edges, however many events there were. Of distinct ``nodes``
+    (or ``ConfigError``) it is the subgraph that they induce, whose i-th node is ``nodes[i]``; ``symmetric`` adds each
+    edge in the other direction as well, with the same weight. ``edata`` has ``weight``, ``ndata`` ``mass``
+    (:math:`\log(1 + \sum_k |I_{kv}|)`) and ``active`` (whether the store keeps any neighbour of the node).
 
     Examples
     --------
@@ -467,27 +404,11 @@ def store_snapshots(
     hops: Sequence[int] = (0, 1),
     device: torch.device | str = "cpu",
 ) -> list[Snapshot]:
-    r"""Read snapshots as `load_snapshots` does, from the store's entries instead of all events.
+    """Read snapshots as `load_snapshots` does, from the store's entries instead of all events.
 
-    Parameters
-    ----------
-    data : TemporalGraph
-        A prepared folder with features.
-    store : NeighborStore
-        Emptied, then given the snapshots up to each index in turn.
-    indices : sequence of int
-        Which snapshots, in order of time.
-    symmetric : bool, default True
-        Whether messages also go back from a node to the neighbours that it keeps.
-    hops : sequence of int, default (0, 1)
-        How often the features are aggregated over the store's graph, for each block of columns.
-    device : device, default "cpu"
-        Where the tensors go; a graph stays on the CPU.
-
-    Returns
-    -------
-    list of Snapshot
-        ``feat`` is ``(N, len(hops) * feature_dim)``; graphs have at most N K edges, twice that where symmetric.
+    The store is emptied, then given the snapshots up to each index in turn. ``symmetric``: messages also go back from a
+    node to the neighbours that it keeps. Features are aggregated over the store's graph, of at most N K edges or twice
+    that.
     """
     store.reset()
     snapshots = []

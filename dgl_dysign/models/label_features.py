@@ -21,34 +21,13 @@ def smooth_predictions(
     alpha: float = 0.6,
     steps: int = 10,
 ) -> Tensor:
-    r"""Smooth predicted probabilities over the graph; with labels, training nodes are clamped to theirs.
+    r"""Smooth predicted probabilities ``(N, C)`` over a graph; with labels, training nodes are clamped to theirs.
 
     .. math:: G \leftarrow \alpha \hat A G + (1 - \alpha) B
 
-    (Zhou et al., NeurIPS 2003; Huang et al., ICLR 2021). B are the probabilities, one-hot for clamped nodes.
-
-    Parameters
-    ----------
-    graph, edge_weight
-        Undirected graph and the weights of its edges.
-    probabilities : Tensor
-        ``(N, C)``.
-    labels, train : Tensor, optional
-        Labels ``(N,)`` and training nodes; only their labels are read. Without them nothing is clamped.
-    alpha : float in [0, 1), default 0.6
-        Share of the neighbours.
-    steps : int, default 10
-        Number of iterations.
-
-    Returns
-    -------
-    Tensor
-        ``(N, C)``.
-
-    Raises
-    ------
-    ConfigError
-        If alpha is out of range, or only one of labels and train is given.
+    (Zhou et al., NeurIPS 2003; Huang et al., ICLR 2021), ``steps`` times, over an undirected graph with weights of
+    edges. B are the probabilities, one-hot for nodes of ``train``, of which alone the ``labels`` ``(N,)`` are read.
+    Raises ``ConfigError`` if alpha is outside [0, 1), or only one of labels and train is given.
     """
     if not 0 <= alpha < 1:
         raise ConfigError(f"alpha must lie in [0, 1), but got {alpha}")
@@ -75,7 +54,7 @@ def masked_label_features(
     folds: int = 10,
     seed: int = 0,
 ) -> Tensor:
-    r"""Training labels as input features, such that no node sees its own.
+    """Training labels as input features, such that no node sees its own.
 
     Training nodes are cut into folds. A training node reads what reaches it when the labels of the *other* folds are
     propagated, every other node what reaches it from all training labels. Labels outside ``train`` are never read.
@@ -87,28 +66,17 @@ def masked_label_features(
     ----------
     graphs : sequence of (DGLGraph, Tensor or None)
         Undirected graphs over the same nodes with the weights of their edges, such as one for each decay.
-    labels : Tensor
-        ``(N,)``, int64; only those of ``train`` are read.
-    train : Tensor
-        Training nodes.
-    num_classes : int
-        Number of classes C.
+    labels, train, num_classes
+        Labels ``(N,)``, training nodes, number of classes C.
     steps : sequence of int, default (1, 2, 4, 8)
         After how many propagations the labels are read.
-    folds : int, default 10
-        Number of folds, at least 2.
-    seed : int, default 0
-        Seed of the folds.
+    folds, seed : int, default 10 and 0
+        Number of folds, at least 2, and their seed.
 
     Returns
     -------
     Tensor
-        ``(N, len(graphs) * len(steps) * (C + 1))``.
-
-    Raises
-    ------
-    ConfigError
-        If there are fewer than two folds, or no steps.
+        ``(N, len(graphs) * len(steps) * (C + 1))``; fewer than two folds or no steps raise ``ConfigError``.
     """
     if folds < 2 or not steps or min(steps) < 1:
         raise ConfigError(f"expected at least 2 folds and steps of at least 1, but got folds={folds}, steps={steps}")

@@ -25,20 +25,16 @@ class LinkHead(nn.Module):
 
     Parameters
     ----------
-    feats : int
-        Width of the vectors.
-    hidden_feats : int, default 64
-        Width of the hidden layer over vectors.
+    feats, hidden_feats : int, the latter by default 64
+        Width of the vectors, and of the hidden layer over them.
     pair_feats : int, default 0
         Width of the pairs' own features; 0: none.
     dropout : float, default 0
         Of the hidden layer.
     bias : bool, default True
         Whether c is there. A softmax over candidates is blind to it.
-    pair_hidden : int, default 96
-        Width of the hidden layers over features.
-    pair_dropout, pair_input_dropout : float, default 0.3 and 0.1
-        Of these layers, and of the features.
+    pair_hidden, pair_dropout, pair_input_dropout : int and float, default 96, 0.3 and 0.1
+        Width and dropout of the hidden layers over features, and dropout of the features.
 
     Attributes
     ----------
@@ -49,11 +45,6 @@ class LinkHead(nn.Module):
     ------
     z_src ``(E, feats)`` or ``(E, 1, feats)``, z_dst ``(E, C, feats)``, pair_feat ``(E, C, pair_feats)`` -> ``(E, C)``;
     without C all through for single pairs.
-
-    Raises
-    ------
-    ConfigError
-        If shapes do not fit, or features of pairs are missing or not expected.
 
     Examples
     --------
@@ -138,14 +129,9 @@ def link_loss(logits: Tensor, kind: str = "softmax") -> Tensor:
     Parameters
     ----------
     logits : Tensor
-        ``(E, 1 + Q)``; column 0 is the true pair.
+        ``(E, 1 + Q)``; column 0 is the true pair. Without a negative, or for another kind: ``ConfigError``.
     kind : {"softmax", "bce"}, default "softmax"
         Choice of one among the candidates, or a decision on each alone.
-
-    Raises
-    ------
-    ConfigError
-        For another kind, or without a negative.
 
     Examples
     --------

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgl_dysign.data.snapshot_edges import snapshot_edges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
+from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.models.inputs import Features
 from dgl_dysign.models.pretrained import as_json, check_target, read_config, read_tensors, reading, write_folder
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.pairs.link_features import PairFeatures
 from dgl_dysign.store import NeighborStore
-
-if TYPE_CHECKING:
-    import os
-    from pathlib import Path
-
-    from dgl_dysign.data import TemporalGraph
-    from dgl_dysign.data.snapshot_edges import SnapshotEdges
-    from dgl_dysign.models.inputs import Features
-    from dgl_dysign.pairs.link_features import PairFeatures
 
 _KINDS: dict[str, Any] = {"UnderGS": UnderGS, "SpikingUnderGS": SpikingUnderGS}
 #: Arguments of a store, which a folder holds beside its entries.
@@ -42,7 +38,7 @@ class LinkScorer:
     Parameters
     ----------
     model : UnderGS or SpikingUnderGS
-        Made with ``pair_feats`` equal to the number of columns of `features`.
+        Made with ``pair_feats`` equal to the number of columns of `features`, or ``ConfigError``.
     store : NeighborStore
         Emptied by `reset`; on the device of the model.
     features : LinkFeatures, optional
@@ -52,15 +48,9 @@ class LinkScorer:
 
     Attributes
     ----------
-    pairs_at_once : int
-        Candidates whose features `score` holds at once, 2^17: 100 MB at 200 columns.
-    nodes_at_once : int
-        Nodes that `score` embeds at once, 2^14.
-
-    Raises
-    ------
-    ConfigError
-        If features do not fit the model.
+    pairs_at_once, nodes_at_once : int
+        Candidates whose features `score` holds at once, 2^17 (100 MB at 200 columns); nodes that it embeds at once,
+        2^14.
 
     Examples
     --------
@@ -119,21 +109,9 @@ class LinkScorer:
     def catch_up(self, data: TemporalGraph, snapshot: int) -> None:
         """Observe what lies before a snapshot, and nothing else: then `score` scores it.
 
-        Where more was observed already, everything is observed anew from the first snapshot on.
-
-        Parameters
-        ----------
-        data : TemporalGraph
-            The data.
-        snapshot : int
-            0 .. ``data.num_snapshots``: the last is the one that comes after the data.
-
-        Raises
-        ------
-        ConfigError
-            If `snapshot` is out of range.
-        DataError
-            If the data is of another shape than that which the model was made for, or a file is damaged.
+        Where more was observed already, everything is observed anew from the first snapshot on. ``data.num_snapshots``
+        is the snapshot that comes after the data; a later one raises ``ConfigError``, data of another shape than that
+        which the model was made for ``DataError``.
         """
         if not 0 <= snapshot <= data.num_snapshots:
             raise ConfigError(f"snapshot {snapshot}: expected 0 to {data.num_snapshots}, the one after the data's last")
@@ -146,23 +124,9 @@ class LinkScorer:
     def save_pretrained(
         self, folder: str | os.PathLike[str], data: TemporalGraph | None = None, *, overwrite: bool = False
     ) -> Path:
-        """Save model, store and what the store holds as a folder, which appears whole or not at all.
+        """Save model, store and what the store holds as a folder, as `Pretrained.save_pretrained` does.
 
         Features of nodes and edges are data: they are given again when the scorer is loaded.
-
-        Parameters
-        ----------
-        folder : path
-            A new one.
-        data : TemporalGraph, optional
-            What the scorer was trained on; default: what it was loaded with.
-        overwrite : bool, default False
-            Replace a model folder that is there.
-
-        Raises
-        ------
-        ConfigError
-            As for `Pretrained.save_pretrained`.
         """
         check_target(folder, overwrite)
         self.model.describe(data)
@@ -198,8 +162,8 @@ class LinkScorer:
 
         Parameters
         ----------
-        folder : path
-            As `save_pretrained` wrote it.
+        folder, device
+            As for `Pretrained.from_pretrained`, which says what is raised.
         data : TemporalGraph, optional
             What it shall predict: the data of its training, or that with later snapshots and more nodes. Needed where
             it sees `LinkFeatures`. What was observed is taken from the folder where the data is the very same (or none
@@ -208,15 +172,6 @@ class LinkScorer:
             Where it was trained on other features of pairs than `LinkFeatures`: these, empty.
         node_feat, edge_feat : Tensor or callable, optional
             As when it was made.
-        device : device, default "cpu"
-            Where model and store go.
-
-        Raises
-        ------
-        ConfigError
-            If data or features are needed, or are not those of the training.
-        DataError
-            As for `Pretrained.from_pretrained`.
         """
         config = read_config(folder, "LinkScorer")
         tensors = read_tensors(folder, config)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.inputs import (
@@ -20,12 +21,7 @@ from dgl_dysign.models.inputs import (
 from dgl_dysign.models.link_scorer import LinkScorer
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import UnderGS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dgl_dysign.data import TemporalGraph
-    from dgl_dysign.store import NeighborStore
+from dgl_dysign.store import NeighborStore
 
 
 @torch.no_grad()
@@ -41,10 +37,8 @@ def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None =
     model : DySIGN, UnderGS or SpikingUnderGS
         With ``model.node_inputs``, which ``from_pretrained`` brings. `SpikingUnderGS` reads feature means over its
         store's graph (`store_snapshots`) or, if it has learned vectors of nodes, its own `SpikingUnderGS.snapshot`.
-    data : TemporalGraph
-        The data of the training, or that with later snapshots.
-    snapshot : int, optional
-        Which; default: the last.
+    data, snapshot : TemporalGraph, and int, optional
+        The data of the training, or that with later snapshots; which snapshot, by default the last.
 
     Returns
     -------
@@ -135,30 +129,11 @@ def _store(model: UnderGS | SpikingUnderGS, data: TemporalGraph, inputs: NodeInp
 
 
 def predict_links(scorer: LinkScorer, data: TemporalGraph, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-    """Return scores of candidate links at a snapshot, from the snapshots before it alone.
+    """Return scores of candidate links at a snapshot, from the snapshots before it alone; the larger the likelier.
 
-    Parameters
-    ----------
-    scorer : LinkScorer
-        Observes what it has not yet observed of the snapshots before, see `LinkScorer.catch_up`.
-    data : TemporalGraph
-        The data of the training, or that with later snapshots.
-    snapshot : int
-        Which; ``data.num_snapshots`` is the one that is still to come.
-    src, dst : Tensor
-        Sources ``(E,)`` and candidates ``(E, C)``, int64.
-
-    Returns
-    -------
-    Tensor
-        ``(E, C)``: the larger the likelier, comparable within a row.
-
-    Raises
-    ------
-    ConfigError
-        If the snapshot is out of range.
-    DataError
-        If the data is of another shape than that of the training, or a file is damaged.
+    The scorer observes what it has not yet observed of the snapshots before, see `LinkScorer.catch_up` and its errors;
+    ``data.num_snapshots`` is the snapshot that is still to come. Sources are ``(E,)``, candidates and scores ``(E,
+    C)``, comparable within a row.
 
     Examples
     --------

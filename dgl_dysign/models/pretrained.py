@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -25,24 +25,18 @@ from torch import Tensor, nn
 
 from dgl_dysign import __version__
 from dgl_dysign.data import schema
+from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
 from dgl_dysign.files import replace_folder, write_json
 from dgl_dysign.models.inputs import NodeInputs
-
-if TYPE_CHECKING:
-    from dgl_dysign.data import TemporalGraph
 
 FORMAT, FORMAT_VERSION = "dgl_dysign model", 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 #: Keys of a config, and what they hold.
 _KINDS: dict[str, Any] = {
-    "class": str,
-    "arguments": dict,
-    "settings": dict,
-    "data": (dict, type(None)),
-    "preprocessing": (dict, type(None)),
+    "class": str, "arguments": dict, "settings": dict, "data": (dict, type(None)), "preprocessing": (dict, type(None)),
     "files": dict,
-}
+}  # fmt: skip
 _PLAIN = (bool, int, float, str, type(None))
 _NOT_SETTINGS = ("training", "node_inputs", "card", "node_names", "num_nodes")
 #: What must be equal in the data of the training and in that of a prediction, whatever the model.
@@ -65,10 +59,8 @@ class Pretrained(nn.Module):
 
     Attributes
     ----------
-    node_inputs : NodeInputs or None
-        How the model's input is read from a prepared folder.
-    card : dict or None
-        What is known of the data that the model was made for.
+    node_inputs, card : NodeInputs or None, dict or None
+        How the model's input is read from a prepared folder; what is known of the data that it was made for.
     node_names : list or None
         Type and raw id of each node, where the model has learned something of each.
 
@@ -127,7 +119,7 @@ class Pretrained(nn.Module):
         *,
         overwrite: bool = False,
     ) -> Path:
-        """Save the model as a folder, which appears whole or not at all.
+        """Save the model as a folder, which appears whole or not at all; return its path.
 
         Parameters
         ----------
@@ -136,15 +128,9 @@ class Pretrained(nn.Module):
         data : TemporalGraph, optional
             What the model was trained on: data of another shape will be refused. Default: what it was loaded with.
         inputs : NodeInputs, optional
-            How its input is read from such data, for `dgl_dysign.models.predict.predict`. Default: what it was
-            loaded with.
+            How its input is read from such data, for `dgl_dysign.models.predict.predict`; the same default.
         overwrite : bool, default False
             Replace a model folder that is there.
-
-        Returns
-        -------
-        Path
-            The folder.
 
         Raises
         ------
@@ -210,7 +196,7 @@ class Pretrained(nn.Module):
         *,
         device: torch.device | str = "cpu",
     ) -> Model:
-        """Make the model of a folder, in evaluation mode.
+        """Make the model of a folder, in evaluation mode, with the numbers that it had when it was saved, bit for bit.
 
         Parameters
         ----------
@@ -221,11 +207,6 @@ class Pretrained(nn.Module):
             their raw ids; nodes that the training had not get a vector of zeros.
         device : device, default "cpu"
             Where the model goes.
-
-        Returns
-        -------
-        model
-            With the numbers that it had when it was saved, bit for bit, and in their precision.
 
         Raises
         ------

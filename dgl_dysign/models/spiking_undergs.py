@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.data.row_store import IN_MEMORY, RowStore
+from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.inputs import Features, NodeInputs, Snapshot, look_up, store_graph
 from dgl_dysign.models.link_head import LinkHead
 from dgl_dysign.models.undergs import get_preset, preset_store
 from dgl_dysign.store import NeighborStore
-
-if TYPE_CHECKING:
-    from dgl_dysign.data import TemporalGraph
 
 
 class SpikingUnderGS(DySIGN):
@@ -36,27 +34,19 @@ class SpikingUnderGS(DySIGN):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes of all snapshots.
-    hidden_feats : int, default 64
-        Neurons.
+    num_nodes, hidden_feats : int, the latter by default 64
+        Number of nodes of all snapshots, and of neurons.
     node_feats, id_feats : int, optional
         Width of the nodes' features (default 0: none) and of their learned vectors (by default 64 without features
         and 0 with them).
-    num_classes : int, default 0
-        Classes of the read-out; 0: none.
-    num_snapshots : int, default 1
-        Number of snapshots that are read out.
-    pair_feats : int, default 0
-        Width of features of pairs for `link`.
+    num_classes, num_snapshots : int, default 0 and 1
+        Classes of the read-out (0: none), and snapshots that are read out.
+    pair_feats, head_dropout : int, default 0; float, default 0.1
+        Width of features of pairs for `link`, and dropout of its hidden layer.
     symmetric : bool, default False
         Whether messages also go back from a node to the neighbours that it keeps.
-    preset : {"default", "paper"}, default "default"
+    preset, embedding_dropout, mass
         As for `UnderGS`, of which it takes the store, the dropout of learned vectors, mass and loss.
-    embedding_dropout, mass : optional
-        Overrule the preset.
-    head_dropout : float, default 0.1
-        Of the hidden layer of `link`.
     **options
         For `DySIGN` and `dgl_dysign.nn.EquilibriumSpikingConv`.
 
@@ -68,11 +58,6 @@ class SpikingUnderGS(DySIGN):
     Shapes
     ------
     nodes ``(*)`` -> embeddings ``(*, out_feats)``; snapshots -> logits ``(N, num_classes)``.
-
-    Raises
-    ------
-    ConfigError
-        For an argument outside its range, and for features that are missing or not expected.
 
     Examples
     --------
@@ -142,14 +127,8 @@ class SpikingUnderGS(DySIGN):
     def snapshot(self, store: NeighborStore, now: int, node_feat: Features | None = None) -> Snapshot:
         """Return what the model reads of a store at a snapshot: graph, weights, features and who is in it.
 
-        Parameters
-        ----------
-        store : NeighborStore
-            Not changed. To predict snapshot t, it holds the snapshots up to t - 1.
-        now : int
-            The snapshot in question.
-        node_feat : Tensor or callable, optional
-            Rows by node, or a function of ids that returns them.
+        The store is not changed; to predict snapshot t, it holds the snapshots up to t - 1. ``node_feat`` has rows by
+        node, or is a function of ids that returns them.
         """
         return self._read(store_graph(store, now, symmetric=self.symmetric), node_feat)
 
@@ -172,24 +151,12 @@ class SpikingUnderGS(DySIGN):
         *,
         simulate: bool | None = None,
     ) -> Tensor:
-        """Return the centred firing rates of nodes, and their mass.
+        """Return the centred firing rates of nodes of any shape, and their mass: ``(*nodes.shape, out_feats)``.
 
-        Nodes depend on each other, so that the equilibrium is that of the whole graph: call it once a snapshot, for
-        all nodes that are needed.
-
-        Parameters
-        ----------
-        store, now, node_feat
-            As for `snapshot`.
-        nodes : Tensor
-            Of any shape, int64.
-        simulate : bool, optional
-            Rates of the spiking simulation, or of the solver; default: as the layer was made.
-
-        Returns
-        -------
-        Tensor
-            ``(*nodes.shape, out_feats)``; rates minus one half, zero for nodes without neighbours.
+        Rates minus one half, zero for nodes without neighbours. Nodes depend on each other, so that the equilibrium is
+        that of the whole graph: call it once a snapshot, for all nodes that are needed. Arguments are those of
+        `snapshot`; ``simulate`` asks for rates of the spiking simulation, or of the solver; default: as the layer was
+        made.
         """
         graph = store_graph(store, now, symmetric=self.symmetric)
         read = self._read(graph, node_feat)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign._dgl import dgl
+from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.inputs import Features, NodeInputs, look_up
 from dgl_dysign.models.link_head import LinkHead
@@ -18,25 +19,12 @@ from dgl_dysign.nn import InfluenceConv, InfluenceMixer
 from dgl_dysign.nn.influence_conv import AGGREGATORS
 from dgl_dysign.store import NeighborStore
 
-if TYPE_CHECKING:
-    from dgl_dysign.data import TemporalGraph
-
 _NODES = 4096  # nodes that are embedded at once where all are
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Values that belong together.
-
-    Parameters
-    ----------
-    importance, snapshot_decay
-        Of the store.
-    embedding_dropout, filter_ratio, time_scale, mass
-        Of the model.
-    loss : str
-        See `link_loss`.
-    """
+    """Values that belong together: of the store, of the model, and the kind of `link_loss`."""
 
     importance: str
     snapshot_decay: float
@@ -60,16 +48,9 @@ def get_preset(preset: str) -> Preset:
 
 
 def preset_store(num_nodes: int, preset: str = "default", **options: Any) -> NeighborStore:
-    """Return an empty store with a preset's importance and decay.
+    """Return an empty store with a preset's importance and decay; options of `NeighborStore` overrule them.
 
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes of all snapshots.
-    preset : {"default", "paper"}, default "default"
-        Uniform importance with a decay of 0.8 a snapshot, or the report's cohesion with 0.05.
-    **options
-        For `dgl_dysign.store.NeighborStore`; they overrule the preset.
+    They are uniform importance with a decay of 0.8 a snapshot, or of ``"paper"`` the report's cohesion with 0.05.
 
     Examples
     --------
@@ -131,18 +112,14 @@ class UnderGS(Pretrained):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes of all snapshots.
-    hidden_feats : int, default 64
-        Width of everything.
+    num_nodes, hidden_feats : int, the latter by default 64
+        Number of nodes of all snapshots; width of everything.
     aggregator : {"gcn", "sage", "gat", "gin", "mixer"}, default "gcn"
         How neighbours are aggregated.
     node_feats, edge_feats, pair_feats : int, default 0
         Width of features of nodes, of edges and, for `link`, of pairs; 0: none.
-    time_feats : int, default 16
-        Width of the time encoding; 0: none.
-    num_classes : int, default 0
-        Width of `classify`; 0: no such head.
+    time_feats, num_classes : int, default 16 and 0
+        Width of the time encoding and of `classify`; 0: none.
     num_neighbors : int, default 16
         Slots of the store that `store` makes; ``mixer`` works with this number only.
     dropout : float, default 0.1
@@ -154,19 +131,12 @@ class UnderGS(Pretrained):
 
     Attributes
     ----------
-    out_feats : int
-        Width of the embeddings: ``hidden_feats``, and one more with mass.
-    loss : str
-        The preset's kind of `link_loss`.
+    out_feats, loss : int, str
+        Width of the embeddings: ``hidden_feats``, and one more with mass; the preset's kind of `link_loss`.
 
     Shapes
     ------
     nodes ``(*)`` -> embeddings ``(*, out_feats)``.
-
-    Raises
-    ------
-    ConfigError
-        For an argument outside its range, and for features that are missing or not expected.
 
     Examples
     --------
@@ -249,25 +219,11 @@ class UnderGS(Pretrained):
         node_feat: Features | None = None,
         edge_feat: Features | None = None,
     ) -> Tensor:
-        """Return the embeddings of nodes at a snapshot, from what the store holds.
+        """Return the embeddings of nodes of any shape, from what the store holds: ``(*nodes.shape, out_feats)``.
 
-        Each distinct node is embedded once, and neither the other nodes nor their order matter.
-
-        Parameters
-        ----------
-        store : NeighborStore
-            Not changed. To score snapshot t, it holds the snapshots up to t - 1.
-        nodes : Tensor
-            Of any shape, int64.
-        now : int
-            The snapshot in question, not before ``store.snapshot``.
-        node_feat, edge_feat : Tensor or callable, optional
-            Rows by node or by edge id, or functions of ids that return them.
-
-        Returns
-        -------
-        Tensor
-            ``(*nodes.shape, out_feats)``; with mass it is the last column.
+        Each distinct node is embedded once, and neither the other nodes nor their order matter. The store is not
+        changed; to score snapshot t, it holds the snapshots up to t - 1, and ``now`` is t. Features have rows by node
+        or by edge id, or are functions of ids that return them. With mass it is the last column.
         """
         distinct, place = torch.unique(nodes, return_inverse=True)
         embed = self._embed_slots if isinstance(self.conv, InfluenceMixer) else self._embed_block

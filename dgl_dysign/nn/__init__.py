@@ -1,11 +1,11 @@
 """Drop-in modules: neurons, encoders, spiking and influence-weighted convolutions, ``forward(graph, feat, ...)``.
 
-Under autocast the convolutions compute in the precision of their parameters, and return it.
+An argument outside its range raises `ConfigError`; shapes, scores and graphs that do not fit raise `GraphError`, which
+is a ``DGLError`` too. Under autocast the convolutions compute in the precision of their parameters, and return it.
 """
 
 from dgl_dysign.nn.encoders import BernoulliEncoder, ConstantEncoder
-from dgl_dysign.nn.equilibrium_spiking_conv import EquilibriumSpikingConv
-from dgl_dysign.nn.equilibrium_state import EquilibriumState
+from dgl_dysign.nn.equilibrium_spiking_conv import EquilibriumSpikingConv, EquilibriumState
 from dgl_dysign.nn.influence_conv import InfluenceConv
 from dgl_dysign.nn.influence_mixer import InfluenceMixer
 from dgl_dysign.nn.lif import LIF
@@ -14,14 +14,6 @@ from dgl_dysign.nn.spiking_graph_conv import SpikingGraphConv
 from dgl_dysign.nn.time_encoding import TimeEncoding
 
 __all__ = [
-    "LIF",
-    "BernoulliEncoder",
-    "ConstantEncoder",
-    "EquilibriumSpikingConv",
-    "EquilibriumState",
-    "InfluenceConv",
-    "InfluenceMixer",
-    "SpectralBound",
-    "SpikingGraphConv",
-    "TimeEncoding",
-]
+    "LIF", "BernoulliEncoder", "ConstantEncoder", "EquilibriumSpikingConv", "EquilibriumState", "InfluenceConv",
+    "InfluenceMixer", "SpectralBound", "SpikingGraphConv", "TimeEncoding",
+]  # fmt: skip

@@ -21,23 +21,11 @@ class _Encoder(nn.Module):
 
 
 class ConstantEncoder(_Encoder):
-    """Feed features as a constant current: the same at every step.
-
-    Everything that is linear in a constant current can be computed once, before the loop over the steps.
-
-    Parameters
-    ----------
-    latency : int, default 8
-        Number of steps.
+    """Feed features as a constant current: the same at each of ``latency`` steps, 8 by default.
 
     Shapes
     ------
-    feat ``(*)`` -> ``(latency, *)``, a view that takes no memory.
-
-    Raises
-    ------
-    ConfigError
-        If ``latency`` is below 1.
+    feat ``(*)`` -> ``(latency, *)``, a view that takes no memory. A latency below 1 raises ``ConfigError``.
 
     Examples
     --------
@@ -57,21 +45,13 @@ class ConstantEncoder(_Encoder):
 class BernoulliEncoder(_Encoder):
     r"""Draw a spike at each step with the feature as its probability: :math:`P(\tilde x_\tau = 1) = x`.
 
-    Equation 6 of Dy-SIGN (AAAI 2024). The gradient passes straight through to the features, the spikes' expectation.
-
-    Parameters
-    ----------
-    latency : int, default 8
-        Number of steps.
+    Equation 6 of Dy-SIGN (AAAI 2024), over ``latency`` steps, 8 by default. The gradient passes straight through to
+    the features, the spikes' expectation.
 
     Shapes
     ------
-    feat ``(*)``, in [0, 1] -> ``(latency, *)``, zeros and ones.
-
-    Raises
-    ------
-    ConfigError
-        If ``latency`` is below 1 or a feature lies outside [0, 1].
+    feat ``(*)`` -> ``(latency, *)``, zeros and ones. Features outside [0, 1] and a latency below 1 raise
+    ``ConfigError``.
 
     Examples
     --------
@@ -90,11 +70,9 @@ class BernoulliEncoder(_Encoder):
         return drawn + (feat - feat.detach()) if feat.requires_grad else drawn
 
     def mean(self, feat: Tensor, leak: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
-        r"""Draw the weighted mean of the spikes of all steps, of the shape of ``feat``, without holding them.
+        r"""Draw :math:`\sum_\tau \lambda^{K-\tau} \tilde x_\tau / \sum_\tau \lambda^{K-\tau}`, shaped as ``feat``.
 
-        .. math:: \bar x = \sum_\tau \lambda^{K-\tau} \tilde x_\tau \Big/ \sum_\tau \lambda^{K-\tau}
-
-        The base :math:`\lambda` is ``leak``.
+        Spikes are not held; :math:`\lambda` is ``leak``.
         """
         check_probabilities(feat)
         with torch.no_grad():

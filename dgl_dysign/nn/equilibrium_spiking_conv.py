@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +15,12 @@ from torch.nn import functional
 from dgl_dysign import ops
 from dgl_dysign.data.row_store import IN_MEMORY, RowStore
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.nn._autocast import full_precision
-from dgl_dysign.nn._simulation import ConstantInput, DrawnInput, Simulated, simulate
 from dgl_dysign.nn.encoders import BernoulliEncoder, check_probabilities
-from dgl_dysign.nn.equilibrium_state import EquilibriumState
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
-from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows
-from dgl_dysign.ops.packed_spikes import PackedSums
+from dgl_dysign.ops import PackedSpikes, SolverInfo, Surrogate, fire_packed, slope
+from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, full_precision
+from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
 from dgl_dysign.ops.spikes import Spiking
 
 GRADIENTS = ("implicit", "one-step", "trace", "bptt")
@@ -53,12 +51,8 @@ class EquilibriumSpikingConv(nn.Module):
 
     Parameters
     ----------
-    in_feats, out_feats : int
-        Number of features, and of neurons in each layer.
-    num_layers : int, default 1
-        L.
-    latency : int, default 8
-        Steps of the spiking simulation.
+    in_feats, out_feats, num_layers, latency : int
+        Number of features, of neurons in each layer, of layers L (default 1), of simulated steps (default 8).
     leak, threshold, allow_growth : float, float and bool, default 1, 1 and False
         See `LIF`. Above leak 1, which must be allowed, rates have no equilibrium.
     gradient : {"implicit", "one-step", "trace", "bptt"}, default "implicit"
@@ -68,21 +62,19 @@ class EquilibriumSpikingConv(nn.Module):
         Bound on the contraction, in (0, 1).
     compensation : bool, default True
         Features enter at every step. Otherwise at the first step only, and not at all at the equilibrium.
-    compensation_hops : int, default 1
-        How often the features are aggregated.
     feedback : bool, default True
         Whether layer 1 receives the rates of the last layer.
-    feedback_hops : int, default 1
-        How often the feedback is aggregated; 0 is feedback within each node.
+    compensation_hops, feedback_hops : int, default 1
+        How often features and feedback are aggregated; 0 is feedback within each node.
     encoding : {"constant", "bernoulli"}, default "constant"
         Features as a constant current, or as spikes drawn with the features, in [0, 1], as probabilities.
     simulate : bool, optional
-        Return the rates of the spiking simulation rather than those of the solver. By default so for ``trace`` and
-        ``bptt``, which need it. The other two then evaluate their gradient at the simulated rates.
+        Return the rates of the spiking simulation, not the solver's: the default for ``trace`` and ``bptt``, which need
+        it. The others then evaluate their gradient at the simulated rates.
     solver : str or callable, default "fixed_point"
         See `dgl_dysign.ops.SOLVERS`.
     max_iter, tol : int, float or None, default 50 and 1e-4
-        Largest number of solver steps and relative gap at which it stops; ``tol=None`` takes exactly ``max_iter``.
+        Most solver steps, and relative gap at which it stops; ``tol=None`` takes exactly ``max_iter``.
     adjoint_max_iter, adjoint_tol : int, float or None, default 50 and 1e-4
         The same for the implicit gradient.
     surrogate : str or callable, default "rectangle"
@@ -90,12 +82,10 @@ class EquilibriumSpikingConv(nn.Module):
     gain, bias_init, feedback_gain : float, default 0.5
         Initial spread of the input, initial bias, and norm of W, all in units of the threshold.
     backend : {"packed", "float"}, default "packed"
-        How the simulation moves spikes over the graph: at one bit each, or as float32; the rates are the same.
-        ``packed`` is for float32, on the CPU or with Triton, without a tape and with a surrogate of ours; elsewhere
-        they are floats.
+        How the simulation moves spikes over the graph: at one bit each, or as float32, to the same rates. ``packed``
+        needs float32, the CPU or Triton, no tape and a surrogate of ours; elsewhere spikes are floats.
     return_state : bool, default True
-        Return the state beside the rates. Without it the layer returns what DGL's do, and so goes into
-        ``dgl.nn.Sequential`` and ``dgl.nn.HeteroGraphConv``.
+        Return the state beside the rates. Without it the layer fits ``dgl.nn.Sequential`` and ``HeteroGraphConv``.
 
     Attributes
     ----------
@@ -105,13 +95,7 @@ class EquilibriumSpikingConv(nn.Module):
     Shapes
     ------
     feat ``(N, in_feats)`` -> rate ``(N, out_feats)``, and an `EquilibriumState` with ``(N, out_feats)`` for each layer.
-
-    Raises
-    ------
-    ConfigError
-        For an argument outside its range, or two that exclude each other.
-    GraphError
-        For a block or another bipartite graph: without a rate for every source node there is no equilibrium.
+    Without a rate for every source node there is no equilibrium: blocks and other bipartite graphs are refused.
 
     Examples
     --------
@@ -240,10 +224,8 @@ class EquilibriumSpikingConv(nn.Module):
 
         Parameters
         ----------
-        messages : Tensor or None
-            Rows of `messages`, ``(n, out_feats)``; None without feedback.
-        injected : Tensor
-            Rows of `inject`, ``(n, in_feats)``.
+        messages, injected : Tensor
+            Rows of `messages`, ``(n, out_feats)``, None without feedback; and of `inject`, ``(n, in_feats)``.
         current : Tensor, optional
             Extra current, ``(n, out_feats)``.
         """
@@ -279,37 +261,33 @@ class EquilibriumSpikingConv(nn.Module):
             All N nodes of the snapshot; undirected graphs as pairs of edges. Messages follow directed edges; the bound
             on the contraction holds there as well (see `dgl_dysign.ops.symmetric_norm`).
         feat : Tensor, pair of Tensor or None
-            ``(N, in_feats)``; None if ``injected`` is given. Of a pair, as ``dgl.nn.HeteroGraphConv`` passes it, the
-            first: here both are features of the same nodes.
+            ``(N, in_feats)``; None if ``injected`` is given. Of a pair (``dgl.nn.HeteroGraphConv``) the first.
         state : EquilibriumState, optional
             What the last call returned; at first potentials start at half the threshold.
         edge_weight : Tensor, optional
             ``(E,)``; normalised by weighted degrees. None counts every edge once.
-        current : Tensor, optional
-            Extra current into layer 1, ``(N, out_feats)``.
-        active : Tensor, optional
-            Mask ``(N,)``; the rates of the other nodes are zero.
+        current, active : Tensor, optional
+            Extra current into layer 1, ``(N, out_feats)``; mask ``(N,)`` outside of which rates are zero.
         injected : Tensor, optional
             What `inject` returned, to do it once for many calls.
         simulate : bool, optional
             Overrules the layer's own ``simulate`` for this call. Under ``torch.no_grad`` any layer may solve.
         rows : RowStore, optional
-            Where currents, potentials, messages and rates of all nodes lie: in memory or, unless the layer
-            `needs_memory`, in `RowFiles`. The rates are the same to the last bit where all rows make one block;
-            where they make several, products of matrices may round differently.
+            Where what is computed for all nodes lies: in memory or, unless the layer `needs_memory`, in `RowFiles`.
+            Rates are the same to the last bit if all rows make one block; otherwise products of matrices may round
+            differently.
 
         Returns
         -------
         rate : Tensor
             ``(N, out_feats)``, in [0, 1].
         state : EquilibriumState
-            Without gradient; not returned with ``return_state=False``. ``state.info`` has the number of solver steps
-            (of the simulation: ``latency``) and the relative gap to the equilibrium; None for a simulation with rows
-            on disk, where the gap would cost about as much as the simulation.
+            Without gradient; not with ``return_state=False``. ``state.info`` has the number of solver steps (of the
+            simulation: ``latency``) and the relative gap to the equilibrium; None for a simulation with rows on disk.
         """
         simulated = self._simulates(self.simulate if simulate is None else simulate)
         feat = feat[0] if isinstance(feat, tuple) else feat
-        source = _check_call(self, graph, feat, injected, state, active)
+        source = _check_call(self, graph, feat if injected is None else injected, state, active)
         reason = self.needs_memory() if rows.on_disk else None
         if reason is not None:
             raise ConfigError(f"rows of this layer cannot lie on disk: {reason}")
@@ -342,10 +320,8 @@ class EquilibriumSpikingConv(nn.Module):
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""
-        names = ("num_layers", "latency", "gradient", "max_norm", "compensation", "compensation_hops", "feedback")
-        options = [
-            f"{name}={getattr(self, name)!r}" for name in (*names, "feedback_hops", "encoding", "simulate", "backend")
-        ]
+        names = "num_layers latency gradient max_norm compensation compensation_hops feedback feedback_hops encoding"
+        options = [f"{name}={getattr(self, name)!r}" for name in (*names.split(), "simulate", "backend")]
         return ", ".join([str(self.in_feats), str(self.out_feats), *options])
 
 
@@ -420,9 +396,9 @@ class _TracedLayers:
 
     def __call__(self, rate: Tensor, *inputs: Tensor) -> Tensor:
         below = rate
-        for layer, (simulated, slope) in enumerate(zip(self.rates, self.slopes, strict=True)):
+        for layer, (simulated, derivative) in enumerate(zip(self.rates, self.slopes, strict=True)):
             potential = self.layers.layer(layer, below, inputs, lambda potential: potential)
-            below = _Replace.apply(potential, simulated, slope)
+            below = _Replace.apply(potential, simulated, derivative)
         return below
 
 
@@ -501,14 +477,11 @@ class _Call:
     def _drawn(self, base: Tensor, feat: Tensor) -> DrawnInput:
         conv, layers, encoder = self.conv, self.layers, BernoulliEncoder(1)
         check_probabilities(feat)
-        return DrawnInput(
-            base,
-            lambda: layers.gather(encoder(feat)[0], conv.compensation_hops),
-            conv.injection_weight,
-            conv.compensation,
-            conv.latency,
-            conv.lif.leak,
-        )
+
+        def draw() -> Tensor:
+            return layers.gather(encoder(feat)[0], conv.compensation_hops)
+
+        return DrawnInput(base, draw, conv.injection_weight, conv.compensation, conv.latency, conv.lif.leak)
 
     def _inputs(self, first: Tensor) -> list[Tensor]:
         """Return the arguments of the layers' map, in units of the threshold."""
@@ -570,17 +543,9 @@ class _Call:
         else:
             membranes = [u.detach() for u in state.membrane]
         return simulate(
-            conv.lif,
-            conv.latency,
-            entry.at,
-            self.above,
-            self.weights,
-            self.layers.sums,
-            membranes,
-            self.rows,
-            with_slopes,
-            packed=conv.backend == "packed",
-        )
+            conv.lif, conv.latency, entry.at, self.above, self.weights, self.layers.sums, membranes, self.rows,
+            with_slopes, packed=conv.backend == "packed",
+        )  # fmt: skip
 
     def _state(self, rates: Sequence[Tensor], rate: Tensor, info: ops.SolverInfo | None) -> EquilibriumState:
         # Equation 9: the next snapshot starts at the rates. A node that was silent so far starts at half the threshold.
@@ -603,13 +568,9 @@ def _check_counts(least: int = 1, **counts: int) -> None:
 
 
 def _check_call(
-    conv: EquilibriumSpikingConv,
-    graph: Any,
-    feat: Tensor | None,
-    injected: Tensor | None,
-    state: EquilibriumState | None,
+    conv: EquilibriumSpikingConv, graph: Any, source: Tensor | None, state: EquilibriumState | None,
     active: Tensor | None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Raise unless all arguments of a call fit each other; return the features."""
     check_one_edge_type(graph)
     if graph.is_block or not graph.is_homogeneous:
@@ -619,7 +580,6 @@ def _check_call(
             "cache the equilibrium of the whole graph (dgl_dysign.training.EquilibriumCache) and call respond() on "
             "rows of it"
         )
-    source = feat if injected is None else injected
     if source is None:
         raise ConfigError("one of feat and injected must be given, but both are None")
     check_rows(graph, source)
@@ -648,3 +608,227 @@ def _check_state(state: EquilibriumState | None, num_layers: int, size: tuple[in
             f"state must have {num_layers} membranes and a rate of shape {size}, but has {shapes}; "
             f"gather the rows of a subgraph with state.rows(nodes)"
         )
+
+
+Spikes = Tensor | PackedSpikes
+Sums = Tensor | PackedSums | None
+
+
+class Simulated(NamedTuple):
+    """What a simulation gives, one tensor ``(N, d)`` a layer."""
+
+    rates: tuple[Tensor, ...]
+    slopes: tuple[Tensor, ...]
+
+
+class ConstantInput(NamedTuple):
+    """Current into layer 1 from outside: at the first step, at later ones, and the weighted mean over all."""
+
+    first: Tensor
+    later: Tensor
+    mean: Tensor
+
+    def at(self, step: int) -> Tensor:
+        """Return the current at a step, counted from 0."""
+        return self.later if step else self.first
+
+
+class DrawnInput:
+    """Current into layer 1 from spikes drawn anew at every step; remembers their weighted mean.
+
+    ``later`` is the current without features, ``draw`` draws spikes and aggregates them, ``(N, d0)``, ``weight`` is
+    theirs, ``(d, d0)``; with ``repeat`` they enter at every step, not at the first one only.
+    """
+
+    def __init__(
+        self, later: Tensor, draw: Callable[[], Tensor], weight: Tensor, repeat: bool, latency: int, leak: float
+    ) -> None:
+        self.later, self.draw, self.weight, self.repeat = later, draw, weight, repeat
+        self.leak, self.share = leak, 1 / sum(leak**i for i in range(latency))
+        self.total: Tensor | None = None
+
+    def at(self, step: int) -> Tensor:
+        """Draw the current at a step, counted from 0."""
+        if step == 0 or self.repeat:
+            drawn = self.draw()
+            self.total = drawn if self.total is None else torch.add(drawn, self.total, alpha=self.leak)
+            return self.later + functional.linear(drawn, self.weight)
+        assert self.total is not None
+        self.total = self.total * self.leak
+        return self.later
+
+    @property
+    def mean(self) -> Tensor:
+        """The current of what was drawn, as its weighted mean over the steps."""
+        assert self.total is not None
+        return self.later + functional.linear(self.total * self.share, self.weight)
+
+
+def simulate(
+    lif: LIF, latency: int, first: Callable[[int], Tensor], currents: Sequence[Tensor],
+    weights: Sequence[Tensor | None], gather: Callable[[Spikes, int], Tensor | PackedSums],
+    membranes: Sequence[Tensor], rows: RowStore, with_slopes: bool = False, packed: bool = True,
+) -> Simulated:  # fmt: skip
+    """Run all layers for ``latency`` steps; taped if gradients are enabled, and then memory grows with the steps.
+
+    ``first(step)`` is the current into layer 1, ``currents`` those of the L - 1 layers above, ``(d,)`` or ``(N, d)``;
+    ``weights`` are the feedback's (None: there is none) and theirs. ``gather(spikes, layer)`` aggregates, ``membranes``
+    are the first potentials, one a layer, ``rows`` says where potentials and rates lie. ``with_slopes`` accumulates the
+    mean slope of the surrogate, in units of the threshold; ``packed`` hands over `PackedSpikes` where that is possible.
+    """
+    layers = [_kind_of_neurons(lif, membrane, packed)(lif, membrane, rows, with_slopes) for membrane in membranes]
+    fired: Spikes | None = None  # of the last layer, one step ago
+    for step in range(latency):
+        below = fired
+        for layer, (neurons, weight) in enumerate(zip(layers, weights, strict=True)):
+            current = currents[layer - 1] if layer else first(step)
+            sums = None if weight is None or below is None else gather(below, layer)
+            below = neurons.advance(current, sums, weight)
+        fired = below
+    count = sum(lif.leak**age for age in range(latency))
+    # Below its threshold an unsaturated neuron spreads over twice the width of a unit bump: hence the factor.
+    scale = 2 * lif.threshold / count
+    return Simulated(
+        tuple(neurons.rates(count) for neurons in layers),
+        tuple(neurons.slopes.mul_(scale) for neurons in layers if neurons.slopes is not None),
+    )
+
+
+def _add_slopes(total: Tensor, potential: Tensor, lif: LIF) -> None:
+    # A surrogate takes several passes: some rows at a time, so that they stay in the cache.
+    for part, charged in zip(total.split(2048), potential.split(2048), strict=True):
+        part.mul_(lif.leak).add_(slope(lif.spiking, charged - lif.threshold))
+
+
+def _entering(current: Tensor, sums: Sums, weight: Tensor | None, block: slice) -> Tensor:
+    """Return the current into some neurons: ``current`` is that of each node or of all."""
+    current = current[block] if current.dim() == 2 else current
+    return current if sums is None or weight is None else torch.addmm(current, sums[block], weight.t())
+
+
+class _Neurons:
+    """A layer's neurons without a tape: they step in place, for time and for memory that fragments otherwise."""
+
+    def __init__(self, lif: LIF, membrane: Tensor, rows: RowStore, with_slopes: bool) -> None:
+        self.lif, self.rows, self.membrane = lif, rows, rows.keep(membrane)
+        self.total = self.zeros()
+        self.spikes: Any = self.memory()
+        self.slopes = self.zeros() if with_slopes else None
+
+    def zeros(self) -> Tensor:
+        """Return room for a number a neuron."""
+        num, size = self.membrane.shape
+        return self.rows.zeros(num, size, self.membrane.dtype, self.membrane.device)
+
+    def memory(self) -> Any:
+        """Return room for the spikes of a step."""
+        return self.zeros()
+
+    def advance(self, current: Tensor, sums: Sums, weight: Tensor | None) -> Any:
+        """Take a step; return the spikes, valid until the next one."""
+        for block in self.rows.step_blocks(self.membrane):
+            self.step(block, _entering(current, sums, weight, block))
+        return self.spikes
+
+    def charge(self, block: slice, entering: Tensor) -> Tensor:
+        """Return the potential before firing."""
+        membrane = self.membrane[block]
+        if self.lif.leak != 1:
+            membrane.mul_(self.lif.leak)
+        membrane.add_(entering)
+        if self.slopes is not None:
+            _add_slopes(self.slopes[block], membrane, self.lif)
+        return membrane
+
+    def step(self, block: slice, entering: Tensor) -> None:
+        """Charge and fire some neurons."""
+        lif, potential, total, spikes = self.lif, self.charge(block, entering), self.total[block], self.spikes[block]
+        if isinstance(lif.spiking, Surrogate):
+            torch.ge(potential, lif.threshold, out=spikes)
+        else:
+            spikes.copy_(lif.spiking(potential - lif.threshold))
+        potential.sub_(spikes, alpha=lif.threshold)
+        if lif.leak != 1:
+            total.mul_(lif.leak)
+        total.add_(spikes)
+
+    def rates(self, count: float) -> Tensor:
+        """Return the mean of the spikes so far; the neurons are at their end."""
+        for block in self.rows.step_blocks(self.total):
+            self.total[block].div_(count)
+        return self.total
+
+
+class _PackedNeurons(_Neurons):
+    """The same, with spikes of one bit."""
+
+    def memory(self) -> Any:
+        num, size = self.membrane.shape
+        return PackedSpikes(torch.empty(num, -(-size // 64), dtype=torch.int64, device=self.membrane.device), size)
+
+    def advance(self, current: Tensor, sums: Sums, weight: Tensor | None) -> Spikes:
+        self.spikes = self.memory()  # those of the step before are still being read
+        return super().advance(current, sums, weight)
+
+    def step(self, block: slice, entering: Tensor) -> None:
+        lif, total = self.lif, self.total[block]
+        if self.slopes is None:
+            fired = fire_packed(self.membrane[block], total, lif.threshold, lif.leak, entering)
+        else:
+            fired = fire_packed(self.charge(block, entering), total, lif.threshold, lif.leak)
+        self.spikes.words[block] = fired.words
+
+
+class _TapedNeurons(_Neurons):
+    """The same with new tensors at each step, as autograd needs them."""
+
+    def advance(self, current: Tensor, sums: Sums, weight: Tensor | None) -> Spikes:
+        potential = self.lif.charge(_entering(current, sums, weight, slice(None)), self.membrane)
+        spikes, self.membrane = self.lif.fire(potential)
+        self.total = torch.add(spikes, self.total, alpha=self.lif.leak)
+        return spikes
+
+    def rates(self, count: float) -> Tensor:
+        return self.total / count
+
+
+def _kind_of_neurons(lif: LIF, membrane: Tensor, packed: bool) -> type[_Neurons]:
+    if torch.is_grad_enabled():
+        return _TapedNeurons
+    plain = membrane.dtype == torch.float32 and compiled_for(membrane.device)
+    packed = packed and plain and len(membrane) > 0  # without nodes there is nothing to pack
+    return _PackedNeurons if packed and isinstance(lif.spiking, Surrogate) else _Neurons
+
+
+class EquilibriumState(NamedTuple):
+    """What `EquilibriumSpikingConv` carries to the next snapshot: potentials and rates, without gradient.
+
+    Parameters
+    ----------
+    membrane : tuple of Tensor
+        For each layer the potential with which the next snapshot starts, ``(N, out_feats)``.
+    rate : Tensor
+        Firing rates of the last layer, ``(N, out_feats)``: where the next solve starts.
+    info : SolverInfo or None
+        Steps taken, and the relative gap to the equilibrium.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.nn import EquilibriumState
+    >>> state = EquilibriumState((torch.zeros(3, 2),), torch.ones(3, 2), None)
+    >>> state.rows(torch.tensor([2])).rate
+    tensor([[1., 1.]])
+    """
+
+    membrane: tuple[Tensor, ...]
+    rate: Tensor
+    info: SolverInfo | None = None
+
+    def rows(self, nodes: Tensor) -> EquilibriumState:
+        """Return the state of some nodes, as a mini-batch or an induced subgraph needs it."""
+        return EquilibriumState(tuple(u[nodes] for u in self.membrane), self.rate[nodes], self.info)
+
+    def to(self, device: torch.device | str) -> EquilibriumState:
+        """Return the state on another device."""
+        return EquilibriumState(tuple(u.to(device) for u in self.membrane), self.rate.to(device), self.info)

@@ -9,11 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.nn._autocast import full_precision
 from dgl_dysign.nn._influence import TimeAwareFilter, check_feature, check_finite, edge_shares, edge_softmax, join
 from dgl_dysign.nn.time_encoding import TimeEncoding
 from dgl_dysign.ops import aggregate
-from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
+from dgl_dysign.ops._checks import (
+    DGLGraphError,
+    check_choice,
+    check_one_edge_type,
+    check_rows,
+    edge_vector,
+    full_precision,
+)
 from dgl_dysign.ops.csr import edge_ends
 
 AGGREGATORS = ("gcn", "sage", "gat", "gin")
@@ -41,7 +47,7 @@ class InfluenceConv(nn.Module):
     Parameters
     ----------
     in_feats : int or pair of int
-        Width of the nodes' features or, as in ``dgl.nn.SAGEConv``, those of source and destination nodes; ``gcn`` and
+        Width of the nodes' features, or of source and destination nodes' as in ``dgl.nn.SAGEConv``; ``gcn`` and
         ``sage`` do not use the latter.
     out_feats : int
         Width of the result.
@@ -59,14 +65,6 @@ class InfluenceConv(nn.Module):
     Shapes
     ------
     feat ``(N_src, in_feats)``, or a pair with ``(N_dst, dst_feats)`` -> ``(N_dst, out_feats)``.
-
-    Raises
-    ------
-    ConfigError
-        For an argument outside its range.
-    GraphError
-        For shapes that do not fit the graph, scores that are not finite, and ages that are needed and missing. It is a
-        ``DGLError`` too.
 
     Examples
     --------
@@ -148,14 +146,14 @@ class InfluenceConv(nn.Module):
         Parameters
         ----------
         graph : DGLGraph
-            A graph or block with one type of edges, such as ``store.block(nodes, now)``; on the CPU or where the
-            features are. Nothing is left on it.
+            A graph or block with one type of edges, such as ``store.block(nodes, now)``; on the CPU or beside the
+            features.
         feat : Tensor or pair of Tensor
             Features of the source nodes, or of both sides. Of a block the first rows are the destinations.
         edge_weight : Tensor, optional
-            Scores I, ``(E,)`` or ``(E, 1)``. Default: ``graph.edata["influence"]`` or, without it, one for each edge.
+            Scores I, ``(E,)`` or ``(E, 1)``; default: ``graph.edata["influence"]``, else 1.
         age : Tensor, optional
-            Ages of the edges in snapshots, ``(E,)``. Default: ``graph.edata["age"]``.
+            Ages of the edges in snapshots, ``(E,)``; default: ``graph.edata["age"]``.
         edge_feat : Tensor, optional
             ``(E, edge_feats)``.
         """
@@ -188,10 +186,8 @@ class InfluenceConv(nn.Module):
         if extra is not None:
             gathered = extra.new_zeros(len(out), extra.shape[1]).index_add(0, dst, extra * share[:, None])
             out = out + functional.linear(gathered, to_extra)
-        if self.aggregator == "gcn":
-            return out + layer.bias
-        out = self.mlp((1 + self.eps) * target + out)
-        return out
+        mixed: Tensor = out + layer.bias if self.aggregator == "gcn" else self.mlp((1 + self.eps) * target + out)
+        return mixed
 
     def _pool(
         self, source: Tensor, target: Tensor, src: Tensor, dst: Tensor, share: Tensor, extra: Tensor | None

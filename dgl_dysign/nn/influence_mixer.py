@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +16,9 @@ from dgl_dysign.ops._checks import DGLGraphError
 class Slots(Protocol):
     """What the mixer reads of the store's ``Neighbors``: ``(R, K)`` each, the node being -1 in empty slots."""
 
-    @property
-    def node(self) -> Tensor:
-        """Neighbours."""
-
-    @property
-    def influence(self) -> Tensor:
-        """Scores."""
-
-    @property
-    def age(self) -> Tensor:
-        """Ages in snapshots."""
+    node: Any
+    influence: Any
+    age: Any
 
 
 class InfluenceMixer(nn.Module):
@@ -57,13 +49,6 @@ class InfluenceMixer(nn.Module):
     Shapes
     ------
     feat ``(R, K, in_feats)``, with neighbours of ``(R, K)`` -> ``(R, out_feats)``; ``c`` for a node without neighbours.
-
-    Raises
-    ------
-    ConfigError
-        For an argument outside its range.
-    GraphError
-        For shapes that do not fit, or scores that are not finite.
 
     Examples
     --------
@@ -114,10 +99,8 @@ class InfluenceMixer(nn.Module):
         ----------
         neighbors : Neighbors
             What ``store.neighbors(nodes, now)`` returned.
-        feat : Tensor
-            Features of the neighbours, ``(R, K, in_feats)``; anything in empty slots.
-        edge_feat : Tensor, optional
-            ``(R, K, edge_feats)``; anything in empty slots.
+        feat, edge_feat : Tensor
+            ``(R, K, in_feats)`` and, optional, ``(R, K, edge_feats)``; anything in empty slots.
         """
         rows, slots = neighbors.node.shape
         if slots != self.num_neighbors or tuple(feat.shape) != (rows, slots, self.in_feats):

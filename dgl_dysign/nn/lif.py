@@ -28,7 +28,7 @@ class LIF(nn.Module):
     threshold : float, default 1
         Potential :math:`V_{th}` at which a neuron fires, and which a soft reset subtracts.
     leak : float, default 1
-        Share :math:`\lambda` of the potential that is kept from step to step; 1 is the integrate-and-fire neuron.
+        Share :math:`\lambda` of the potential kept from step to step; above 1 it needs ``allow_growth``.
     surrogate : str or callable, default "rectangle"
         Gradient of a spike, see `dgl_dysign.ops.Surrogate`; or any function of (potential - threshold).
     reset : {"soft", "hard"}, default "soft"
@@ -39,11 +39,6 @@ class LIF(nn.Module):
     Shapes
     ------
     current, membrane, spikes : any shape ``(*)``, all the same; `sequence` has a leading axis of steps.
-
-    Raises
-    ------
-    ConfigError
-        For an argument outside its range.
 
     Examples
     --------
@@ -95,9 +90,8 @@ class LIF(nn.Module):
     def fire(self, potential: Tensor) -> tuple[Tensor, Tensor]:
         """Return the spikes and the potential after the reset.
 
-        The same step stands, in place and in blocks, in ``_simulation.py`` and in the kernels of `ops.fire_packed`
-        (``_packed_compiled.py``, ``_packed_triton.py``), which tests hold to these bits; and the solver's rate, the
-        current over the threshold, is the mean of it.
+        The same step stands, in place and in blocks, in ``equilibrium_spiking_conv.py`` and in the kernels of
+        `ops.fire_packed`, which tests hold to these bits; the solver's rate, current over threshold, is the mean of it.
         """
         spikes = self.spiking(potential - self.threshold)
         if self.reset == "soft":
@@ -107,12 +101,8 @@ class LIF(nn.Module):
     def sequence(self, currents: Tensor, membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Take many steps: return the spikes, ``(latency, *)``, and the potential after the last one, ``(*)``.
 
-        Parameters
-        ----------
-        currents : Tensor
-            ``(latency, *)``, as an encoder gives it.
-        membrane : Tensor, optional
-            Potential before the first step, ``(*)``; zero if not given.
+        ``currents`` is ``(latency, *)``, as an encoder gives it, ``membrane`` the potential before, ``(*)``; zero if
+        not given.
         """
         if currents.dim() == 0 or currents.shape[0] == 0:
             raise ConfigError(

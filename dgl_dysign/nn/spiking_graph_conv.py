@@ -8,11 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.nn._autocast import full_precision
 from dgl_dysign.nn.encoders import BernoulliEncoder
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.ops import NORMS, aggregate
-from dgl_dysign.ops._checks import DGLConfigError, DGLGraphError, check_choice, check_one_edge_type, check_rows
+from dgl_dysign.ops._checks import (
+    DGLConfigError,
+    DGLGraphError,
+    check_choice,
+    check_one_edge_type,
+    check_rows,
+    full_precision,
+)
 from dgl_dysign.ops.spikes import Spiking
 
 ENCODINGS = ("constant", "bernoulli")
@@ -40,27 +46,17 @@ class SpikingGraphConv(nn.Module):
         As in ``GraphConv``; see `dgl_dysign.ops.aggregate`.
     weight, bias : bool, default True
         Whether the layer has a weight of its own, ``(in_feats, out_feats)``, and a bias.
-    threshold, leak, surrogate, reset
+    threshold, leak, surrogate, reset, allow_growth
         Those of the neuron, see `LIF`.
     encoding : {"constant", "bernoulli"}, default "constant"
         Features as a constant current, or as spikes drawn with the features, in [0, 1], as probabilities.
     allow_zero_in_degree : bool, default False
-        Accept nodes without incoming edges, whose current is the bias alone.
-    allow_growth : bool, default False
-        Accept a leak above 1.
+        Accept nodes without incoming edges, whose current is the bias alone; otherwise they are refused.
 
     Shapes
     ------
     feat ``(N_src, *, in_feats)``, or a pair of which the first is that -> rates ``(N_dst, *, out_feats)``, spikes
     ``(latency, N_dst, *, out_feats)``.
-
-    Raises
-    ------
-    GraphError
-        For nodes without incoming edges, unless they are allowed, and for shapes that do not fit the graph. It is a
-        ``DGLError`` too.
-    ConfigError
-        For an argument outside its range.
 
     Examples
     --------
@@ -134,10 +130,8 @@ class SpikingGraphConv(nn.Module):
             A graph or block with one type of edges.
         feat : Tensor or pair of Tensor
             Features of the source nodes; of a pair the second is not used.
-        edge_weight : Tensor, optional
-            ``(E,)``.
-        weight : Tensor, optional
-            ``(in_feats, out_feats)``, for a layer made with ``weight=False``.
+        edge_weight, weight : Tensor, optional
+            ``(E,)``; and ``(in_feats, out_feats)`` for a layer made with ``weight=False``.
         return_spikes : bool, default False
             Return the spikes as well, ``(latency, N_dst, *, out_feats)``.
         """

@@ -34,11 +34,6 @@ class TimeEncoding(nn.Module):
     ------
     age ``(*)``, of any numeric type -> ``(*, time_feats)``.
 
-    Raises
-    ------
-    ConfigError
-        For fewer than one cosine, or a scale that is neither positive nor ``"paper"``.
-
     Examples
     --------
     >>> import torch

@@ -7,10 +7,11 @@ from dgl_dysign.ops.fixed_point import (
     Solver,
     SolverInfo,
     anderson,
+    equilibrium,
     fixed_point,
     get_solver,
+    solve_adjoint,
 )  # fmt: skip
-from dgl_dysign.ops.implicit import equilibrium, solve_adjoint
 from dgl_dysign.ops.packed_spikes import PackedSpikes, fire_packed, packed_linear
 from dgl_dysign.ops.spikes import SURROGATES, Surrogate, get_surrogate, slope
 from dgl_dysign.ops.symmetric_norm import symmetric_norm

@@ -1,11 +1,14 @@
-"""Errors that are DGL's own as well, and the checks of arguments that ``ops`` and ``nn`` share."""
+"""Errors that are DGL's own as well, checks of arguments that ``ops`` and ``nn`` share, and their precision."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
+from torch import Tensor, nn
 
 from dgl_dysign import errors
 from dgl_dysign._dgl import dgl
@@ -23,7 +26,7 @@ class DGLConfigError(ConfigError, dgl.DGLError):
 check_choice = partial(errors.check_choice, error=DGLConfigError)
 
 
-def full_precision(tensor: torch.Tensor) -> torch.autocast:
+def no_autocast(tensor: torch.Tensor) -> torch.autocast:
     """Return a context without autocast: sparse products have no half precision, and solvers need their tolerance."""
     return torch.autocast(tensor.device.type, enabled=False)
 
@@ -61,3 +64,39 @@ def edge_vector(graph: Any, edge_weight: torch.Tensor) -> torch.Tensor:
             f"edge_weight must be floating-point, but is {edge_weight.dtype}; convert it with edge_weight.float()"
         )
     return edge_weight if edge_weight.dim() == 1 else edge_weight[:, 0]
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def full_precision(method: Method) -> Method:
+    """Run a module's method in the precision of its parameters, whatever autocast says.
+
+    A sum over thousands of edges, a threshold and a solver with a tolerance need it. Tensors in half precision, which
+    the layers before give under autocast, are widened.
+    """
+
+    @functools.wraps(method)
+    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        wide = next((parameter.dtype for parameter in self.parameters()), torch.float32)
+        args = _widened(args, wide)
+        kwargs = {name: _widened(value, wide) for name, value in kwargs.items()}
+        device = next((tensor.device.type for tensor in _tensors((*args, *kwargs.values()))), "cpu")
+        with torch.autocast(device, enabled=False):
+            return method(self, *args, **kwargs)
+
+    return cast(Method, run)
+
+
+def _widened(value: Any, wide: torch.dtype) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(wide) if value.dtype in (torch.float16, torch.bfloat16) else value
+    return tuple(_widened(part, wide) for part in value) if type(value) is tuple else value
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif type(value) is tuple:
+        for part in value:
+            yield from _tensors(part)

@@ -24,27 +24,13 @@ _last_backend: str | None = None
 def backend(
     graph: Any = None, feat: Tensor | PackedSpikes | None = None, edge_weight: Tensor | None = None
 ) -> str | None:
-    """Return which kernels `aggregate` takes for these arguments or, without arguments, which it took last.
+    """Return which kernels `aggregate` takes for its arguments or, without arguments, which it took last, or None.
 
     ``"dgl"`` are DGL's own kernels: for a graph on the device of its features. ``"torch-csr"`` is PyTorch's sparse
     product: for a graph on the CPU with features on another device (a DGL without CUDA), and on the CPU for sums with
     edge weights in float32 or float64, where it was measured six times as fast as DGL. ``"packed"`` reads packed
-    spikes at one bit each: on the CPU and, where Triton is installed, on a GPU; elsewhere they are unpacked.
-
-    Parameters
-    ----------
-    graph, feat, edge_weight : optional
-        As for `aggregate`.
-
-    Returns
-    -------
-    str or None
-        ``"dgl"``, ``"torch-csr"``, ``"packed"`` or, where nothing was aggregated yet, None.
-
-    Raises
-    ------
-    GraphError
-        If the graph lies on another device than its features and not on the CPU.
+    spikes at one bit each: on the CPU and, where Triton is installed, on a GPU; elsewhere they are unpacked. A graph on
+    another device than its features and not on the CPU raises ``GraphError``.
 
     Examples
     --------
@@ -88,12 +74,11 @@ def aggregate(
     Parameters
     ----------
     graph : DGLGraph
-        A graph or block with one type of edges, of either index type; nothing is left on it. It may lie on the CPU
-        while ``feat`` lies elsewhere: its edges are then kept, with the graph, on the device of ``feat``.
+        A graph or block with one type of edges; nothing is left on it. It may lie on the CPU while ``feat`` lies
+        elsewhere: its edges are then kept, with the graph, on the device of ``feat``.
     feat : Tensor or PackedSpikes
-        ``(N_src, *)``, floating-point. Latency steps may be folded into the trailing dimensions. Packed spikes give
-        float32 without gradient, the same as unpacked ones to the last bit or, for ``"left"`` and ``"both"``, to
-        rounding.
+        ``(N_src, *)``, floating-point. Packed spikes give float32 without gradient, the same as unpacked ones to the
+        last bit or, for ``"left"`` and ``"both"``, to rounding.
     edge_weight : Tensor, optional
         ``(E,)`` or ``(E, 1)``.
     norm : {"both", "right", "left", "none"}

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 import warnings
 import weakref
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from dgl_dysign.ops._checks import check_one_edge_type, edge_vector, full_precision
+from dgl_dysign.ops._checks import check_one_edge_type, edge_vector, no_autocast
 
+Made = TypeVar("Made")
 _EDGES_AT_ONCE = 1 << 16  # the gradient of the edge weights takes this many rows of features at a time
 
 
@@ -47,15 +49,7 @@ def edge_ends(graph: Any) -> tuple[Tensor, Tensor]:
 
 
 class EdgeIndex:
-    """The edges of a graph by destination and, built on first use, by source.
-
-    Parameters
-    ----------
-    graph : DGLGraph
-        A graph or block with one type of edges.
-    device : torch.device
-        Where the indices are kept, which need not be the graph's device.
-    """
+    """The edges of a graph by destination and, built on first use, by source, kept on a device of their own."""
 
     def __init__(self, graph: Any, device: torch.device) -> None:
         check_one_edge_type(graph)
@@ -89,14 +83,8 @@ def _layout(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Layout:
 class Operator:
     """A weighted sum over incoming edges, ready to be applied: ``operator(feat)`` is (rows, *).
 
-    Parameters
-    ----------
-    index : EdgeIndex
-        The edges.
-    values : Tensor
-        One number for each edge, in the order of edge ids, shape ``(E,)``.
-    transposed : bool, default False
-        Sum over outgoing edges instead, as the gradient needs it.
+    ``values`` are one number for each edge, ``(E,)``, in the order of edge ids; ``transposed`` sums over outgoing
+    edges, as the gradient needs it.
     """
 
     def __init__(self, index: EdgeIndex, values: Tensor, transposed: bool = False) -> None:
@@ -143,7 +131,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, feat: Tensor, values: Tensor, operator: Operator) -> Tensor:
         ctx.operator = operator
         ctx.save_for_backward(feat if ctx.needs_input_grad[1] else None, values)
-        with full_precision(feat):
+        with no_autocast(feat):
             return operator.matrix @ feat
 
     @staticmethod
@@ -151,7 +139,7 @@ class _Product(torch.autograd.Function):
         grad, (feat, values) = grads[0], ctx.saved_tensors
         operator: Operator = ctx.operator
         to_feat = to_values = None
-        with full_precision(grad):
+        with no_autocast(grad):
             if ctx.needs_input_grad[0]:
                 to_feat = _Product.apply(grad.contiguous(), values, operator.transpose)
             if ctx.needs_input_grad[1]:
@@ -172,45 +160,42 @@ def _edge_gradient(grad: Tensor, feat: Tensor, layout: Layout) -> Tensor:
     return gradient.new_zeros(gradient.shape).index_put((layout.edges.long(),), gradient)
 
 
-class _Kept:
-    """What was built from one state of a graph: the edges on each device, and the last operator there."""
-
-    def __init__(self, state: Any) -> None:
-        self.state = state
-        self.edges: dict[torch.device, EdgeIndex] = {}
-        self.last: dict[torch.device, tuple[weakref.ref[Tensor] | None, int, Operator]] = {}
+# For each graph: DGL's index object, which is another one when edges were added or removed; and by what they are for,
+# the weights that something was made of, their version, and what was made.
+_Entries = dict[Any, tuple["weakref.ref[Tensor] | None", int, Any]]
+_kept: weakref.WeakKeyDictionary[Any, tuple[Any, _Entries]] = weakref.WeakKeyDictionary()
 
 
-_kept: weakref.WeakKeyDictionary[Any, _Kept] = weakref.WeakKeyDictionary()
+def kept(graph: Any, edge_weight: Tensor | None, what: Any, make: Callable[[], Made]) -> Made:
+    """Return what was made of a graph's edges and weights, made anew where either has changed.
 
-
-def _keep(graph: Any) -> _Kept:
-    kept = _kept.get(graph)
-    if kept is None or kept.state is not graph._graph:  # DGL makes a new index object when edges are added or removed
-        kept = _kept[graph] = _Kept(graph._graph)
-    return kept
+    It lives as long as the graph, the last for each `what`; weights with a gradient have a history at each call.
+    """
+    if edge_weight is not None and edge_weight.requires_grad and torch.is_grad_enabled():
+        return make()
+    state, entries = _kept.get(graph, (None, {}))
+    if state is not graph._graph:
+        _kept[graph] = graph._graph, (entries := {})
+    version = -1 if edge_weight is None else edge_weight._version
+    if what in entries:
+        made_of, last_version, last = entries[what]
+        if edge_weight is (None if made_of is None else made_of()) and version == last_version:
+            return last
+    made = make()
+    entries[what] = None if edge_weight is None else weakref.ref(edge_weight), version, made
+    return made
 
 
 def operator(graph: Any, edge_weight: Tensor | None, dtype: torch.dtype, device: torch.device) -> Operator:
-    """Return the sum over incoming edges, for features of a type on a device.
+    """Return the sum over incoming edges, for features of a type on a device, `kept` with the graph.
 
-    Edges are kept with the graph, and so are weights without gradient; `edge_weight` is ``(E,)`` or ``(E, 1)``, None
-    counts every edge once.
+    `edge_weight` is ``(E,)`` or ``(E, 1)``, None counts every edge once.
     """
-    kept = _keep(graph)
-    if device not in kept.edges:
-        kept.edges[device] = EdgeIndex(graph, device)
-    version = -1 if edge_weight is None else edge_weight._version
-    if device in kept.last:
-        weight_ref, last_version, last = kept.last[device]
-        same = edge_weight is (None if weight_ref is None else weight_ref())
-        if same and version == last_version and last.values.dtype == dtype:
-            return last
-    if edge_weight is None:
-        values = torch.ones(graph.num_edges(), dtype=dtype, device=device)
-    else:
-        values = edge_vector(graph, edge_weight).to(device=device, dtype=dtype)
-    summing = Operator(kept.edges[device], values)
-    if not values.requires_grad:  # a differentiable weight has a history of its own at each call
-        kept.last[device] = (None if edge_weight is None else weakref.ref(edge_weight), version, summing)
-    return summing
+
+    def make() -> Operator:
+        index = kept(graph, None, ("edges", device), lambda: EdgeIndex(graph, device))
+        if edge_weight is None:
+            return Operator(index, torch.ones(graph.num_edges(), dtype=dtype, device=device))
+        return Operator(index, edge_vector(graph, edge_weight).to(device=device, dtype=dtype))
+
+    return kept(graph, edge_weight, ("sum", device, dtype), make)

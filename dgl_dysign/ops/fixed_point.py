@@ -1,17 +1,19 @@
-"""Solvers for ``x = func(x)``: one signature, the lowest-residual iterate, and what happened as data."""
+"""Solvers for ``x = func(x)``, and equilibria whose gradient comes from their equation, however they were found."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops._checks import no_autocast
 
 Map = Callable[[Tensor], Tensor]
 
@@ -24,18 +26,9 @@ class ConvergenceWarning(UserWarning):
 
 @dataclass(frozen=True)
 class SolverInfo:
-    """What a solver did.
+    """What a solver did: evaluations of the map, the gap, whether it reached the tolerance, the gap of each evaluation.
 
-    Parameters
-    ----------
-    steps : int
-        Number of evaluations of the map.
-    gap : float
-        Smallest relative residual ``|func(x) - x| / |func(x)|`` met, over the whole tensor at once.
-    converged : bool
-        Whether the gap reached the tolerance.
-    trace : tuple of float
-        The gap at each evaluation.
+    The gap is the smallest relative residual met, ``|func(x) - x| / |func(x)|``, over the whole tensor at once.
     """
 
     steps: int
@@ -127,9 +120,9 @@ def fixed_point(
     x0 : Tensor
         Where to start; not changed.
     max_iter : int, default 50
-        Largest number of evaluations of ``func``.
+        Most evaluations of ``func``.
     tol : float or None, default 1e-4
-        Relative residual at which to stop; None takes exactly ``max_iter`` steps, without a check of convergence.
+        Relative residual at which to stop; None takes exactly ``max_iter`` steps.
     damping : float in (0, 1], default 1
         Weight of the new value; below 1 it also tames maps that oscillate.
 
@@ -170,22 +163,10 @@ def anderson(
 ) -> tuple[Tensor, SolverInfo]:
     """Iterate with Anderson's mixing of the last ``memory`` steps (D. G. Anderson, J. ACM 12, 1965).
 
-    The next point is the combination of the last points, with coefficients that add up to 1, whose combined residual
-    is the smallest. It gains on slow maps (symmetric weights, norm near 1) and costs ``2 memory`` tensors.
-
-    Parameters
-    ----------
-    func, x0, max_iter, tol, damping
-        As for `fixed_point`.
-    memory : int, default 5
-        Number of points that are combined.
-    ridge : float, default 1e-10
-        Added to the normal equations, relative to their largest entry.
-
-    Returns
-    -------
-    value, info
-        As for `fixed_point`.
+    Arguments and result are those of `fixed_point`. The next point is the combination of the last points, with
+    coefficients that add up to 1, whose combined residual is the smallest. It gains on slow maps (symmetric weights,
+    norm near 1) and costs ``2 memory`` tensors. ``ridge`` is added to the normal equations, relative to their largest
+    entry.
 
     Examples
     --------
@@ -231,3 +212,169 @@ def get_solver(solver: str | Solver) -> Solver:
     if solver not in SOLVERS:
         raise ConfigError(f"solver must be one of {', '.join(map(repr, SOLVERS))} or a callable, but got {solver!r}")
     return SOLVERS[solver]
+
+
+def solve_adjoint(
+    vjp: Map, grad: Tensor, *, solver: Solver = fixed_point, max_iter: int = 50, tol: float | None = 1e-6
+) -> tuple[Tensor, SolverInfo]:
+    r"""Solve :math:`(I - J)^T v = g` by iterating :math:`v \leftarrow g + J^T v`, as `fixed_point` does.
+
+    ``vjp`` is ``v -> J^T v``, ``grad`` the right-hand side g.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.ops import solve_adjoint
+    >>> value, info = solve_adjoint(lambda v: 0.5 * v, torch.ones(2))
+    >>> value
+    tensor([2.0000, 2.0000])
+    """
+    return solver(lambda v: vjp(v) + grad, grad, max_iter=max_iter, tol=tol)
+
+
+@dataclass
+class _Problem:
+    """What forward and backward of one equilibrium need besides tensors."""
+
+    func: Callable[..., Tensor]
+    start: Tensor | None
+    at: bool
+    solver: Solver
+    max_iter: int
+    tol: float | None
+    adjoint_max_iter: int
+    adjoint_tol: float | None
+    on_adjoint: Callable[[SolverInfo], None] | None
+    info: SolverInfo | None = None
+
+    def solve(self, func: Map) -> Tensor:
+        """Return the equilibrium, or the given point, and keep what is known about it."""
+        assert self.start is not None
+        if not self.at:
+            value, self.info = self.solver(func, self.start, max_iter=self.max_iter, tol=self.tol)
+            return value
+        gap = relative_gap(func(self.start), self.start)
+        self.info = SolverInfo(1, gap, self.tol is not None and gap <= self.tol, (gap,))
+        return self.start
+
+
+class _Tape:
+    """Evaluates the map and keeps the graph of its last evaluation only."""
+
+    def __init__(self, func: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+        self.func = func
+        self.inputs = [x.detach().requires_grad_(x.requires_grad) for x in inputs]
+        self.output: Tensor | None = None
+        self.point: Tensor | None = None
+        self.last: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.output = self.point = self.last = None  # frees the tape of the step before
+        with torch.enable_grad():
+            self.point = x.detach().requires_grad_()
+            self.output = self.func(self.point, *self.inputs)
+        self.last = last = self.output.detach()
+        return last
+
+    def vjp(self, v: Tensor) -> Tensor:
+        """Return J^T v."""
+        assert self.point is not None
+        (product,) = self.grad(v, [self.point])
+        return torch.zeros_like(v) if product is None else product
+
+    def grad(self, v: Tensor, to: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        """Return the gradient of <v, output> to some of the map's arguments."""
+        assert self.output is not None
+        if not self.output.requires_grad:
+            return (None,) * len(to)
+        return torch.autograd.grad(self.output, to, v, retain_graph=True, allow_unused=True)
+
+
+class _Equilibrium(torch.autograd.Function):
+    """Forward: solve. Backward: the adjoint, then one vector-Jacobian product to the inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: _Problem, *inputs: Tensor) -> Tensor:
+        tape = _Tape(problem.func, inputs)
+        value = problem.solve(tape)
+        if not problem.at and value is not tape.last:
+            tape(value)  # the best step was not the last one: its tape is gone
+        # The output will point to this context: if the context pointed back, neither would ever be freed.
+        tape.last = problem.start = None
+        ctx.problem, ctx.tape = problem, tape
+        return value.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        problem, tape, grad = ctx.problem, ctx.tape, grads[0]
+        with no_autocast(grad):
+            if problem.adjoint_max_iter > 0:
+                grad, info = solve_adjoint(
+                    tape.vjp, grad, solver=problem.solver, max_iter=problem.adjoint_max_iter, tol=problem.adjoint_tol
+                )
+                if problem.on_adjoint is not None:
+                    problem.on_adjoint(info)
+            wanted = [x for x in tape.inputs if x.requires_grad]
+            gradients = iter(tape.grad(grad, wanted))
+        return None, *(next(gradients) if x.requires_grad else None for x in tape.inputs)
+
+
+def equilibrium(
+    func: Callable[..., Tensor],
+    x0: Tensor,
+    inputs: Sequence[Tensor],
+    *,
+    at: bool = False,
+    solver: Solver = fixed_point,
+    max_iter: int = 50,
+    tol: float | None = 1e-4,
+    adjoint_max_iter: int = 50,
+    adjoint_tol: float | None = 1e-6,
+    on_adjoint: Callable[[SolverInfo], None] | None = None,
+) -> tuple[Tensor, SolverInfo]:
+    r"""Solve :math:`x = f(x, \theta)` and differentiate it by the implicit function theorem.
+
+    .. math:: \frac{\partial \ell}{\partial \theta} = v^T \frac{\partial f}{\partial \theta},
+              \qquad (I - J)^T v = \frac{\partial \ell}{\partial x}, \qquad J = \frac{\partial f}{\partial x}
+
+    Only the last evaluation of ``f`` is taped, so memory does not grow with the number of steps.
+
+    Parameters
+    ----------
+    func : callable
+        ``func(x, *inputs)``, differentiable. Everything that needs a gradient must come in through ``inputs``.
+    x0 : Tensor
+        Where to start, not differentiated.
+    inputs : sequence of Tensor
+        What the gradient flows to.
+    at : bool, default False
+        Take ``x0`` itself as the equilibrium, computed in another way (a spiking simulation), without solving.
+    solver, max_iter, tol, adjoint_max_iter, adjoint_tol
+        See `fixed_point`, for value and gradient; ``adjoint_max_iter=0`` takes ``v = dl/dx``, the one-step gradient.
+    on_adjoint : callable, optional
+        Given the `SolverInfo` of the adjoint when the gradient is computed.
+
+    Returns
+    -------
+    value, info
+        The equilibrium, once differentiable, and the `SolverInfo` of the forward solve.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.ops import equilibrium
+    >>> theta = torch.tensor([3.0], requires_grad=True)
+    >>> value, info = equilibrium(lambda x, t: 0.5 * x + t, torch.zeros(1), [theta], tol=1e-6)
+    >>> value.backward()
+    >>> value, theta.grad
+    (tensor([6.0000], grad_fn=<_EquilibriumBackward>), tensor([2.0000]))
+    """
+    problem = _Problem(func, x0.detach(), at, solver, max_iter, tol, adjoint_max_iter, adjoint_tol, on_adjoint)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
+        value: Tensor = _Equilibrium.apply(problem, *inputs)
+    else:
+        with torch.no_grad():
+            value = problem.solve(lambda x: func(x, *inputs))
+    assert problem.info is not None
+    return value, problem.info

@@ -38,14 +38,9 @@ class PackedSpikes:
     Parameters
     ----------
     words : Tensor
-        int64, ``(N, *, ceil(size / 64))``.
+        int64, ``(N, *, ceil(size / 64))``; others raise ``ConfigError``.
     size : int
         Number of features.
-
-    Raises
-    ------
-    ConfigError
-        If the words do not fit the size, or are not int64.
 
     Examples
     --------
@@ -124,23 +119,11 @@ def _in_triton(device: torch.device) -> bool:
 def fire_packed(
     potential: Tensor, total: Tensor, threshold: float, leak: float, current: Tensor | None = None
 ) -> PackedSpikes:
-    """Let neurons fire, in place and in one pass: float32, the numbers of `dgl_dysign.nn.LIF`.
+    """Let neurons fire, in place and in one pass: float32, the numbers of `dgl_dysign.nn.LIF`; return the spikes.
 
-    Parameters
-    ----------
-    potential : Tensor
-        ``(N, d)``; charged already or, with ``current``, that of the step before. It ends as that after firing.
-    total : Tensor
-        ``(N, d)``; sum of the spikes so far, which leaks before the new ones are added.
-    threshold, leak : float
-        Those of the neuron.
-    current : Tensor, optional
-        What enters the neurons, ``(N, d)`` or broadcast to it.
-
-    Raises
-    ------
-    ConfigError
-        If ``potential`` or ``total`` is not contiguous float32, or they differ in shape or device.
+    ``potential`` ``(N, d)`` is charged already or, with ``current`` (broadcast to it), that of the step before, and
+    ends as that after firing. ``total`` ``(N, d)`` is the sum of the spikes so far, which leaks before the new ones are
+    added. Raises ``ConfigError`` unless both are contiguous float32 of one shape and device.
     """
     for name, memory in (("potential", potential), ("total", total)):
         _check_memory(name, memory, tuple(potential.shape), potential.device)
@@ -175,34 +158,13 @@ def _check_memory(name: str, memory: Tensor, shape: tuple[int, ...], device: tor
 def packed_sum(
     graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None, out: Tensor | None = None
 ) -> Tensor:
-    r"""Sum the spikes of in-neighbours, reading bits.
-
-    .. math:: h_v = \sum_{u \to v} w_{uv} s_u
+    r"""Sum the spikes of in-neighbours, reading bits: :math:`h_v = \sum_{u \to v} w_{uv} s_u`.
 
     Without weights the sums are counts, exact to 2^24 neighbours. With weights every sum adds up in the order of the
     product of `aggregate`, and so gives the same bits. As many threads run as PyTorch has.
 
-    Parameters
-    ----------
-    graph : DGLGraph
-        A graph or block with one type of edges.
-    spikes : PackedSpikes
-        ``(N_src, *, size)``.
-    edge_weight : Tensor, optional
-        ``(E,)`` or ``(E, 1)``; it gets no gradient here.
-    out : Tensor, optional
-        Memory for the result, float32, contiguous, ``(N_dst, *, padded)`` with ``padded`` the size rounded up to 64.
-        For a large result the system takes longer to provide memory than it takes to sum: reuse it over many sums.
-
-    Returns
-    -------
-    Tensor
-        float32, ``(N_dst, *, size)``; with ``out`` a view of it.
-
-    Raises
-    ------
-    ConfigError
-        If ``out`` is not as above.
+    Arguments and errors are those of `aggregate`; the result is float32, ``(N_dst, *, size)``, without gradient, and a
+    view of ``out`` where that is given: reused over many sums, it saves the time the system takes to provide memory.
     """
     shape = (graph.num_dst_nodes(), *spikes.shape[1:-1], spikes.words.shape[-1] * _WORD)
     if out is not None:
@@ -211,13 +173,7 @@ def packed_sum(
 
 
 class PackedSums:
-    """The sums of `packed_sum`, computed for rows on demand: ``sums[first:last]``.
-
-    Parameters
-    ----------
-    graph, spikes, edge_weight
-        As for `packed_sum`.
-    """
+    """The sums of `packed_sum`, computed for rows on demand: ``sums[first:last]``."""
 
     def __init__(self, graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None) -> None:
         summed = operator(graph, edge_weight, torch.float32, spikes.device)
@@ -290,31 +246,12 @@ def _in_parts(work: Callable[[int, int], None], costs: np.ndarray, least: int) -
 
 
 def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    r"""Map packed spikes linearly, as ``torch.nn.functional.linear`` maps unpacked ones: a sum of weight columns.
+    """Map packed spikes ``(N, *, in_feats)`` linearly, as ``torch.nn.functional.linear`` maps unpacked ones.
 
-    .. math:: y = s W^T + b
-
-    It reads only the weights of features that fire, so it pays where few do: ``benchmarks/packed_spikes.py`` says from
-    which spike rate on a dense product is faster. In float32, without gradient; on a GPU it is the dense product.
-
-    Parameters
-    ----------
-    spikes : PackedSpikes
-        ``(N, *, in_feats)``.
-    weight : Tensor
-        ``(out_feats, in_feats)``.
-    bias : Tensor, optional
-        ``(out_feats,)``.
-
-    Returns
-    -------
-    Tensor
-        float32, ``(N, *, out_feats)``.
-
-    Raises
-    ------
-    ConfigError
-        If the weight does not fit the spikes.
+    It reads only the weights ``(out_feats, in_feats)`` of features that fire, so it pays where few do:
+    ``benchmarks/packed_spikes.py`` says from which spike rate on a dense product is faster. The result is float32,
+    ``(N, *, out_feats)``, without gradient; on a GPU it is the dense product. A weight that does not fit the spikes
+    raises ``ConfigError``.
 
     Examples
     --------

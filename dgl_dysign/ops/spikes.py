@@ -42,12 +42,8 @@ def _superspike(x: Tensor, width: float) -> Tensor:
 
 
 _DERIVATIVES: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "rectangle": _rectangle,
-    "triangle": _triangle,
-    "sigmoid": _sigmoid,
-    "arctan": _arctan,
-    "superspike": _superspike,
-}
+    "rectangle": _rectangle, "triangle": _triangle, "sigmoid": _sigmoid, "arctan": _arctan, "superspike": _superspike,
+}  # fmt: skip
 SURROGATES = tuple(_DERIVATIVES)
 
 
@@ -81,14 +77,9 @@ class Surrogate:
     Parameters
     ----------
     kind : str, default "rectangle"
-        One of those above.
+        One of those above; others raise ``ConfigError``.
     width : float, default 1
-        Width, in units of the potential; neurons take their threshold.
-
-    Raises
-    ------
-    ConfigError
-        If the kind is unknown or the width not positive.
+        Above zero, in units of the potential; neurons take their threshold.
 
     Examples
     --------
@@ -123,20 +114,10 @@ class Surrogate:
 
 
 def get_surrogate(surrogate: str | Spiking, threshold: float = 1.0) -> Spiking:
-    """Return the spiking function of a name, as wide as the threshold, or the given callable itself.
+    """Return the `Surrogate` of a name, as wide as the threshold; an unknown name raises ``ConfigError``.
 
-    Parameters
-    ----------
-    surrogate : str or callable
-        A kind of `Surrogate`, or any function of (potential - threshold) that returns spikes with a gradient, such as
-        the surrogates of snnTorch and SpikingJelly.
-    threshold : float, default 1
-        Threshold of the neuron.
-
-    Raises
-    ------
-    ConfigError
-        If the name is unknown.
+    A callable is returned itself: any function of (potential - threshold) that returns spikes with a gradient, such as
+    the surrogates of snnTorch and SpikingJelly.
     """
     return surrogate if callable(surrogate) else Surrogate(surrogate, threshold)
 

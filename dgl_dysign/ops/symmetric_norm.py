@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgl_dysign.ops._checks import DGLGraphError, check_one_edge_type, edge_vector
-from dgl_dysign.ops.csr import edge_ends
-
-# For each graph: DGL's index object (it changes with the edges), the raw weights, their version and the result.
-_Known = tuple[Any, "weakref.ref[Tensor] | None", int, Tensor]
-_known: weakref.WeakKeyDictionary[Any, _Known] = weakref.WeakKeyDictionary()
+from dgl_dysign.ops.csr import edge_ends, kept
 
 
 def symmetric_norm(graph: Any, edge_weight: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
@@ -44,7 +39,7 @@ def symmetric_norm(graph: Any, edge_weight: Tensor | None = None, dtype: torch.d
     Raises
     ------
     GraphError
-        If a weight is infinite or not a number, or the shape does not fit the graph.
+        For a weight that is infinite or not a number, or a shape that does not fit the graph.
 
     Examples
     --------
@@ -56,21 +51,14 @@ def symmetric_norm(graph: Any, edge_weight: Tensor | None = None, dtype: torch.d
     tensor([0.5000, 0.5000, 0.8660, 0.8660])
     """
     check_one_edge_type(graph)
-    version = -1 if edge_weight is None else edge_weight._version
     wanted = dtype or (torch.float32 if edge_weight is None else edge_weight.dtype)
-    known = _known.get(graph)
-    if known is not None and known[0] is graph._graph and known[2] == version and known[3].dtype == wanted:
-        raw = None if known[1] is None else known[1]()
-        if raw is edge_weight:
-            return known[3]
-    if edge_weight is None:
-        weight = torch.ones(graph.num_edges(), dtype=wanted, device=graph.device)
-    else:
-        weight = edge_vector(graph, edge_weight).to(wanted)
-    normalised = _normalise(graph, weight)
-    if not normalised.requires_grad:
-        _known[graph] = (graph._graph, None if edge_weight is None else weakref.ref(edge_weight), version, normalised)
-    return normalised
+
+    def make() -> Tensor:
+        if edge_weight is None:
+            return _normalise(graph, torch.ones(graph.num_edges(), dtype=wanted, device=graph.device))
+        return _normalise(graph, edge_vector(graph, edge_weight).to(wanted))
+
+    return kept(graph, edge_weight, ("norm", wanted), make)
 
 
 def _normalise(graph: Any, weight: Tensor) -> Tensor:

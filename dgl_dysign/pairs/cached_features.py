@@ -32,10 +32,8 @@ class CachedFeatures:
 
     Attributes
     ----------
-    names : tuple of str
-        Of the columns.
-    num_bytes : int
-        Bytes of the answers kept.
+    names, num_bytes : tuple of str, int
+        Of the columns; bytes of the answers kept.
     saved_seconds : float
         CPU seconds that answers took which were first computed for another user, see `new_user`.
 

@@ -284,12 +284,7 @@ def _count_above(ascending: np.ndarray, row: np.ndarray, values: np.ndarray) -> 
 
 
 FAMILIES: dict[str, Callable[[History, int, np.ndarray, np.ndarray], Columns]] = {
-    "activity": activity,
-    "ranks": ranks,
-    "pair": pair,
-    "ratings": ratings,
-    "shared": shared,
-    "walks": walks,
+    "activity": activity, "ranks": ranks, "pair": pair, "ratings": ratings, "shared": shared, "walks": walks,
     "habits": habits,
-}
+}  # fmt: skip
 """Every family by its name, in the order of the columns."""

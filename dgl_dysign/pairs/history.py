@@ -21,18 +21,9 @@ SUMS = (
 
 
 class History:
-    """Sums, times and edges of snapshots 0 .. ``snapshot``; grows by `add` alone.
+    """Sums, times and edges of snapshots 0 .. ``snapshot``; grows by `add` alone; see `LinkFeatures` for ``unit``.
 
-    Undirected edges count once in either direction.
-
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes N.
-    begins : sequence of float, optional
-        Time at which each snapshot begins; default: its number.
-    unit : float, optional
-        Time that counts as one snapshot; default: what the snapshots of `begins` last on average.
+    Undirected edges count once in either direction. A snapshot begins at ``begins[t]``; default: its number.
     """
 
     def __init__(self, num_nodes: int, begins: Sequence[float] | None = None, unit: float | None = None) -> None:

@@ -37,7 +37,7 @@ class PairFeatures(Protocol):
 
 
 class LinkFeatures:
-    r"""Features of candidate links from the edges observed so far.
+    """Features of candidate links from the edges observed so far.
 
     What the scorer of UnderGS sees beside embeddings, which alone stay below counting. Every column of (s, d) at
     snapshot t is a function of the edges of snapshots before t, whatever other pairs are looked up with it.
@@ -64,23 +64,16 @@ class LinkFeatures:
         Time at which each snapshot begins, in the unit of ``SnapshotEdges.time``: recency is then finer than a
         snapshot.
     families : sequence of str, optional
-        Which; default: all, without ``shared`` and ``walks`` above 50,000 nodes, where they cost
-        O(N) for each source. Memory is O(N + edges).
+        Which; default: all, above 50,000 nodes without ``shared`` and ``walks``, where they cost O(N) for each source.
+        Memory is O(N + edges).
     unit : float, optional
         Time that counts as one snapshot in the columns; default: what the snapshots of `begins` last on average, which
         moves with each new one.
 
     Attributes
     ----------
-    names : tuple of str
-        Names of the F columns, ``family/name``.
-    begins, families, unit
-        As given, or their defaults.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown family, a unit that is not positive, or snapshots in the wrong order.
+    names, begins, families, unit
+        Names of the F columns, ``family/name``; the others as given, or their defaults.
 
     Examples
     --------
@@ -141,24 +134,9 @@ class LinkFeatures:
         return [i for i, name in enumerate(self.names) if name.split("/")[0] in families]
 
     def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        """Return the features of candidate links at a snapshot.
+        """Return float32 features ``(E, C, F)``, not standardised, of sources ``(E,)`` and candidates ``(E, C)``.
 
-        Parameters
-        ----------
-        snapshot : int
-            The snapshot t in question, after all that were observed.
-        src, dst : Tensor
-            Sources ``(E,)`` and candidates ``(E, C)``, int64.
-
-        Returns
-        -------
-        Tensor
-            float32 ``(E, C, F)``, not standardised.
-
-        Raises
-        ------
-        ConfigError
-            If the snapshot was observed already.
+        The snapshot in question comes after all that were observed, or ``ConfigError`` is raised.
         """
         if snapshot <= self._past.snapshot:
             raise ConfigError(

@@ -31,20 +31,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart as the page draws it.
+    """A chart as the page draws it: what it shows, what has to be said about it, and its pictures.
 
-    Parameters
-    ----------
-    title, note : str
-        What it shows, and what has to be said about it.
-    choices : list of Choice
-        Pictures; more than one with choosers.
-    choosers : tuple of str
-        Their names, one for each entry of ``Choice.at``.
-    height : int
-        In pixels, without the legend.
-    warnings : list of str
-        Shown beside the title.
+    More than one picture has ``choosers``, a name for each entry of ``Choice.at``. The height, in pixels, is without
+    the legend; warnings are shown beside the title.
     """
 
     title: str

@@ -15,29 +15,11 @@ from dgl_dysign.files import write_file
 
 
 def write_report(runs: Sequence[Path], output: Path, title: str, overwrite: bool = False, quiet: bool = True) -> None:
-    """Write the report of some run folders.
+    """Write the report of some run folders to a file, which appears whole, or not at all.
 
-    Parameters
-    ----------
-    runs : sequence of Path
-        The folders.
-    output : Path
-        The file; it appears whole, or not at all.
-    title : str
-        Heading of the page.
-    overwrite : bool, default False
-        Whether a file that is there is replaced.
-    quiet : bool, default True
-        Whether to be silent about what is being read.
-
-    Raises
-    ------
-    ConfigError
-        If the file is there, its folder is not, or a run is none.
-    DataError
-        If a file of a run is damaged.
-    BackendError
-        If plotly or jinja2 is missing.
+    Unless ``quiet`` it says what is being read. Raises ``ConfigError`` if the file is there and not to be overwritten,
+    its folder is not, or a run is none; ``DataError`` if a file of a run is damaged; ``BackendError`` if plotly or
+    jinja2 is missing.
     """
     from dgl_dysign.report.page import page, require_extra
     from dgl_dysign.report.runs import read_runs

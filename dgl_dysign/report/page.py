@@ -20,32 +20,16 @@ from dgl_dysign.report.runs import KINDS, Run
 
 
 def require_extra() -> None:
-    """Raise unless the packages that a report needs are there, without importing them.
-
-    Raises
-    ------
-    BackendError
-        Naming the extra.
-    """
+    """Raise ``BackendError`` that names the extra unless the packages of a report are there; nothing is imported."""
     missing = [name for name in ("plotly", "jinja2") if find_spec(name) is None]
     if missing:
         raise BackendError(f"reports need {' and '.join(missing)}: pip install 'dgl-dysign[report]'")
 
 
 def page(runs: Sequence[Run], title: str = "Dy-SIGN report") -> str:
-    """Return the HTML of a report.
+    """Return the HTML of a report of runs as `dgl_dysign.report.runs.read_runs` gives them; ``title`` is its heading.
 
-    Parameters
-    ----------
-    runs : sequence of Run
-        As `dgl_dysign.report.runs.read_runs` gives them.
-    title : str, default "Dy-SIGN report"
-        Heading of the page.
-
-    Raises
-    ------
-    BackendError
-        If plotly or jinja2 is missing.
+    Raises ``BackendError`` if plotly or jinja2 is missing.
     """
     require_extra()
     from jinja2 import Environment

@@ -13,36 +13,19 @@ from dgl_dysign.experiments.record import DIAGNOSTICS_VERSION, Scoring, UnitReco
 
 _GENERATED = "-generated"
 KINDS = {
-    "node": "classes of nodes",
-    "link": "links",
-    "event": "labels of events",
-    "study": "study of settings",
+    "node": "classes of nodes", "link": "links", "event": "labels of events", "study": "study of settings",
     "other": "other",
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Result:
-    """One trained model, scored in one way.
+    """One trained model, scored in one way: a row of the tables.
 
-    Parameters
-    ----------
-    row, group : str
-        What was trained, and under which condition (share for training, kind of negatives); a table has both.
-    key : str
-        Of the unit.
-    protocol : str
-        How it was scored, in words; empty where the run does not say.
-    test, val : dict
-        Figures on test and on validation.
-    history : list
-        Records of epochs.
-    over_time : dict
-        Of link runs: ``val`` and ``test``, each with ``snapshot`` and ``mrr``.
-    confusion : list or None
-        Counts on test, true classes in rows.
-    cost : dict
-        ``cpu_seconds`` and ``peak_rss_bytes``, where they were measured.
+    ``row`` and ``group`` say what was trained, under which condition (share for training, kind of negatives); ``key``
+    is the unit's, ``protocol`` how it was scored, in words, or empty. ``history`` are records of epochs; ``over_time``,
+    of link runs, has ``val`` and ``test``, each with ``snapshot`` and ``mrr``; ``confusion`` are counts on test, true
+    classes in rows; ``cost`` has ``cpu_seconds`` and ``peak_rss_bytes``, where they were measured.
     """
 
     row: str
@@ -59,30 +42,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder.
+    """One run folder, under the name that the report gives it; ``config`` and ``versions`` are as the run wrote them.
 
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    name : str
-        How the report calls it.
-    kind : str
-        One of `KINDS`.
-    dataset : str
-        Name of the data set, without the mark of generated data.
-    generated : bool
-        Whether the data is generated.
-    config, versions : dict
-        As the run wrote them.
-    results : list of Result
-        Of all finished units.
-    diagnostics : dict
-        By key of the unit, see `dgl_dysign.experiments.diagnostics`.
-    under_way : list of str
-        Keys of units that have a checkpoint and are not finished.
-    summarised : bool
-        Whether the run came to its end once.
+    ``kind`` is one of `KINDS`; the name of the data set is without the mark of generated data. ``results`` are of all
+    finished units; ``diagnostics`` by key of the unit, see `dgl_dysign.experiments.diagnostics`; ``under_way`` are the
+    keys of units that have a checkpoint and are not finished; ``summarised`` says whether the run came to its end once.
     """
 
     path: Path
@@ -123,12 +87,7 @@ class Run:
 def read_runs(paths: list[Path]) -> Iterator[Run]:
     """Read run folders one after the other.
 
-    Raises
-    ------
-    ConfigError
-        If one is no run folder, or named twice.
-    DataError
-        If a file in it is damaged; names the file.
+    Raises ``ConfigError`` if one is no run folder, or named twice, ``DataError`` that names the file if one is damaged.
     """
     seen: dict[Path, Path] = {}
     for path in paths:

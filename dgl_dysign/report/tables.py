@@ -30,19 +30,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as the page shows it: texts; the first cell of a row is its head.
-
-    Parameters
-    ----------
-    title, note : str
-        What it shows, and what has to be said about it.
-    head : list of str
-        Of the columns.
-    rows : list of list of str
-        As long as the head.
-    warnings : list of str
-        Shown beside the title.
-    """
+    """A table as the page shows it: texts; the first cell of a row is its head. Warnings are shown beside the title."""
 
     title: str
     note: str

@@ -14,8 +14,7 @@ from numba import njit
 from torch import Tensor
 
 from dgl_dysign.store import _rank
-from dgl_dysign.store._edges import Edges, check_edges, check_nodes
-from dgl_dysign.store._settings import Plan
+from dgl_dysign.store._edges import Edges, Plan, check_edges, check_nodes
 from dgl_dysign.store.importance import importance_units
 from dgl_dysign.store.neighbors import Neighbors
 
@@ -175,15 +174,9 @@ def _offsets(group: Array, num_groups: int) -> Array:
 
 @njit(cache=True, nogil=True)
 def _distinct(
-    begin: Array,
-    end: Array,
-    edge_id: Array,
-    weight: Array,
-    edge_type: Array,
-    num_active: int,
-    directed: bool,
+    begin: Array, end: Array, edge_id: Array, weight: Array, edge_type: Array, num_active: int, directed: bool,
     num_types: int,
-) -> Array:
+) -> Array:  # fmt: skip
     """Return the rows of the last event of each pair and type; without direction, turn edges from low to high."""
     rows = len(begin)
     if not directed:

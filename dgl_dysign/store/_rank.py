@@ -58,13 +58,7 @@ class RankScale(NamedTuple):
         return cls(hop, snapshot)
 
     def start(self, snapshot: int) -> int:
-        """Return what a snapshot adds to the keys of its entries.
-
-        Raises
-        ------
-        ConfigError
-            If the snapshot's number is too large for the keys.
-        """
+        """Return what a snapshot adds to the keys of its entries; ``ConfigError`` if its number is too large."""
         added = -snapshot * self.snapshot
         if snapshot > MAX_SNAPSHOT or added >= 1 << 60:
             most = min(MAX_SNAPSHOT, ((1 << 60) - 1) // -self.snapshot)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dgl_dysign.store._edges import Edges, check_edges, distinct, lexsort, starts
+from dgl_dysign.store._edges import Edges, Plan, check_edges, distinct, lexsort, starts
 from dgl_dysign.store._rank import (
     EDGE,
     EMPTY,
@@ -23,8 +23,7 @@ from dgl_dysign.store._rank import (
     node_of,
     pack_tie,
     snapshot_of,
-)
-from dgl_dysign.store._settings import Plan
+)  # fmt: skip
 from dgl_dysign.store.importance import importance_units
 from dgl_dysign.store.neighbors import Neighbors
 
@@ -55,30 +54,15 @@ def insert_torch(slots: Tensor, edges: Edges, snapshot: int, next_edge_id: int, 
 
 
 def merge(
-    slots: Tensor,
-    edges: Edges,
-    active: Tensor,
-    base: Tensor,
-    snapshot: int,
-    plan: Plan,
-    place: Tensor | None = None,
-    own: Tensor | None = None,
-) -> Tensor:
+    slots: Tensor, edges: Edges, active: Tensor, base: Tensor, snapshot: int, plan: Plan,
+    place: Tensor | None = None, own: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Return the new rows of the active nodes, or of some of them, int64 ``(own, sections * K, width)``.
 
-    Parameters
-    ----------
-    slots : Tensor
-        The store before; only read.
-    edges : Edges
-        The distinct edges; their ends are numbers of `active`.
-    active, base : Tensor
-        The nodes of the snapshot, ascending, and log2 of their importances, as `quantise` gives them.
-    place : Tensor, optional
-        Which row of `slots` is that of each active node; default: `active`. Only those of `own` and of their
-        neighbours are read.
-    own : Tensor, optional
-        Whose rows are computed, as numbers of `active`, ascending; default: all.
+    `slots` is the store before, only read; the ends of the distinct `edges` are numbers of `active`, the nodes of the
+    snapshot, ascending, with `base`, log2 of their importances in whole units. `place` says which row of `slots` is
+    that of each active node (default: `active`; only those of `own` and of their neighbours are read), `own` whose rows
+    are computed, as ascending numbers of `active` (default: all).
     """
     place = active if place is None else place
     own = torch.arange(len(active), device=active.device) if own is None else own

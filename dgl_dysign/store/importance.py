@@ -30,18 +30,16 @@ def cohesion(src: Tensor, dst: Tensor, num_nodes: int, weight: Tensor | None = N
 
     Parameters
     ----------
-    src, dst : Tensor
-        Ends of the distinct edges, int64 ``(E,)``.
+    src, dst, weight : Tensor
+        Ends of the distinct edges, int64 ``(E,)``; optional: their weights, positive, ``(E,)``.
     num_nodes : int
         Number of nodes.
-    weight : Tensor, optional
-        Weights of the edges, positive, ``(E,)``; default: 1.
 
     Returns
     -------
     Tensor
-        float64 ``(num_nodes,)``; 0 for nodes without edges. A hub of more than 745 leaves underflows to 0 here; the
-        store ranks by the logarithm, which does not.
+        float64 ``(num_nodes,)``; 0 for nodes without edges, and for a hub of more than 745 leaves, whose score
+        underflows; the store ranks by the logarithm, which does not.
 
     Examples
     --------
@@ -186,3 +184,31 @@ def importance_units(
     if importance == "cohesion":
         return quantise(log2_cohesion(src, dst, len(active), weight))
     return quantise(IMPORTANCES[importance](src, dst, len(active), weight).log2())
+
+
+def check_decays(hop_decay: float, snapshot_decay: float) -> None:
+    """Raise ``ConfigError`` unless both decays lie in (0, 1)."""
+    for name, decay in (("hop_decay", hop_decay), ("snapshot_decay", snapshot_decay)):
+        if not 0 < decay < 1:  # also for NaN
+            raise ConfigError(f"{name}={decay!r}: expected a number above 0 and below 1, such as 0.5")
+
+
+def temporal_influence(
+    importance: Tensor, hop: Tensor | int, age: Tensor | int, hop_decay: float = 0.1, snapshot_decay: float = 0.05
+) -> Tensor:
+    r"""Return the temporal influence score of neighbours (UnderGS), as `importance`.
+
+    .. math:: I_{ij}(t) = C_j(t') \, \alpha_1^{l - 1} \, \alpha_2^{t - t'}
+
+    for a neighbour j that entered at snapshot t' over a path of l hops, ``age`` t - t' ago. `NeighborStore` ranks by
+    the same formula, in whole numbers of log2. A decay outside (0, 1) raises ``ConfigError``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> temporal_influence(torch.tensor([2.0, 2.0, 2.0]), torch.tensor([1, 2, 1]), torch.tensor([0, 0, 1]))
+    tensor([2.0000, 0.2000, 0.1000])
+    """
+    check_decays(hop_decay, snapshot_decay)
+    hop, age = (torch.as_tensor(value, device=importance.device) for value in (hop, age))
+    return importance * hop_decay ** (hop - 1).to(importance.dtype) * snapshot_decay ** age.to(importance.dtype)

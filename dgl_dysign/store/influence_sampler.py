@@ -11,14 +11,13 @@ from torch import Tensor
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops._checks import DGLGraphError
-from dgl_dysign.store._edges import to_ids
-from dgl_dysign.store._settings import whole
+from dgl_dysign.store._edges import to_ids, whole
 from dgl_dysign.store.neighbor_store import NeighborStore
 from dgl_dysign.store.neighbors import neighbor_block
 
 
 class InfluenceSampler(dgl.dataloading.BlockSampler):
-    r"""Sample the most influential past neighbours of each node, for ``dgl.dataloading.DataLoader``.
+    """Sample the most influential past neighbours of each node, for ``dgl.dataloading.DataLoader``.
 
     It stands where ``dgl.dataloading.NeighborSampler`` stands: layer by layer each node gets messages from the
     neighbours that a store holds for it (UnderGS): nothing is drawn at random, and nothing is read that was not yet
@@ -46,14 +45,6 @@ class InfluenceSampler(dgl.dataloading.BlockSampler):
     ``edata`` of each block: ``influence`` and ``age`` float32; ``edge_id``, ``hop``, ``type`` and ``dgl.EID``, which is
     ``edge_id`` again, int64; ``(edges,)`` each. ``srcdata[dgl.NID]`` and ``dstdata[dgl.NID]`` in the type of the
     graph's ids, which the block has too.
-
-    Raises
-    ------
-    ConfigError
-        If ``num_layers`` is below 1, or ``now`` is before the store's time.
-    GraphError
-        If the graph has other nodes than the store or several types, or its edges are not those of the store and
-        features of edges are asked for.
 
     Examples
     --------
@@ -91,15 +82,9 @@ class InfluenceSampler(dgl.dataloading.BlockSampler):
     ) -> tuple[Tensor, Tensor, list[Any]]:
         """Return input nodes, output nodes and the blocks, that of the first layer first.
 
-        Parameters
-        ----------
-        g : DGLGraph
-            The graph of the data loader: its nodes and its type of ids.
-        seed_nodes : Tensor
-            Nodes of the last layer, ``(B,)``.
-        exclude_eids : Tensor, optional
-            Edges, by the store's ids, that carry no messages, as ``as_edge_prediction_sampler(exclude=...)`` gives
-            them. They leave their slots empty.
+        `g` is the graph of the data loader: its nodes and its type of ids. `seed_nodes` ``(B,)`` are those of the last
+        layer. `exclude_eids` are edges, by the store's ids, that carry no messages and leave their slots empty, as
+        ``as_edge_prediction_sampler(exclude=...)`` gives them.
         """
         self._check(g, seed_nodes, exclude_eids)
         now = max(self.store.snapshot, 0) if self.now is None else self.now

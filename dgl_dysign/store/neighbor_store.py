@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError, GraphError, check_choice
 from dgl_dysign.store import _rank
-from dgl_dysign.store._edges import Edges, check_nodes, to_edges, to_ids
-from dgl_dysign.store._settings import Plan, check_node_type, check_sizes, whole
+from dgl_dysign.store._edges import Edges, Plan, check_node_type, check_nodes, check_sizes, to_edges, to_ids, whole
 from dgl_dysign.store._torch import insert_torch, read_torch
-from dgl_dysign.store.importance import Importance, check_importance
-from dgl_dysign.store.influence import check_decays
+from dgl_dysign.store.importance import Importance, check_decays, check_importance
 from dgl_dysign.store.neighbors import Neighbors, neighbor_block
 
 if TYPE_CHECKING:
@@ -65,10 +63,8 @@ class NeighborStore(nn.Module):
     ----------
     num_nodes : int
         Number of nodes N, below 2^31.
-    num_neighbors : int, default 16
-        Slots a node, K.
-    num_hops : {1, 2, 3}, default 2
-        Longest path.
+    num_neighbors, num_hops : int, default 16 and 2
+        Slots a node, K; and longest path, 1 to 3.
     hop_decay, snapshot_decay : float, default 0.1 and 0.05
         Factors per further hop and per snapshot of age, in (0, 1).
     importance : str or callable, default "cohesion"
@@ -93,11 +89,6 @@ class NeighborStore(nn.Module):
     Shapes
     ------
     slots : int64 ``(N, K, 3)``; ``(N, K, 4)`` with types, and types * K slots with `slots_per_type`.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range, or two exclude each other.
 
     Examples
     --------
@@ -199,22 +190,18 @@ class NeighborStore(nn.Module):
             brings its own `src`, `dst` and `edge_id`; its weights, which may be negative, are not used by themselves.
         src, dst : array-like of int
             Ends of the edges, ``(E,)``. Of repeated edges the one of the largest edge id (then weight) counts.
-        edge_id : array-like of int, optional
-            Ids, 0 or more; default: one number after another for the distinct edges, ascending by ends.
+        edge_id, edge_type : array-like of int, optional
+            Ids, 0 or more, by default one after another for the distinct edges, ascending by ends; types.
         weight : array-like of float, optional
-            Weights, finite and above 0, with which importance and score are multiplied (core, uniform and a callable's
-            importance are not).
-        edge_type : array-like of int, optional
-            Types, 0 .. num_edge_types - 1.
+            Weights, finite and above 0, with which importance (but core, uniform and a callable's) and score are
+            multiplied.
 
         Raises
         ------
-        ConfigError
-            If the snapshot is not after the last one.
+        ConfigError, GraphError
+            If the snapshot is not after the last one; if undirected edges meet a store of one direction.
         DataError
             If columns differ in length or a value is out of range.
-        GraphError
-            If undirected edges meet a store of one direction.
         """
         if hasattr(snapshot, "edge_id"):
             if not snapshot.directed and self.direction != "both":
@@ -235,27 +222,15 @@ class NeighborStore(nn.Module):
         return insert(slots, edges, snapshot, self._clock.next_edge_id, self._plan)
 
     def neighbors(self, nodes: Any, now: int) -> Neighbors:
-        """Return the neighbours of some nodes, in descending order of influence.
+        """Return the neighbours of some nodes, by descending influence: tensors ``(R, K)`` on the store's device.
 
-        Parameters
-        ----------
-        nodes : array-like of int
-            The nodes, ``(R,)``; repeated ones are answered repeatedly.
-        now : int
-            The snapshot to which scores are aged, not before the last one inserted. To score snapshot t honestly, ask
-            with ``now=t`` before t is inserted.
-
-        Returns
-        -------
-        Neighbors
-            Tensors ``(R, K)`` on the store's device.
+        `nodes` are ``(R,)``, repeated ones are answered repeatedly. Scores are aged to the snapshot `now`, not before
+        the last one inserted: to score snapshot t honestly, ask with ``now=t`` before t is inserted.
 
         Raises
         ------
-        ConfigError
-            If `now` is before the store's time.
-        DataError
-            If an id is no node.
+        ConfigError, DataError
+            If `now` is before the store's time; if an id is no node.
         """
         now = whole(now, "now")
         if now < self._clock.snapshot:
@@ -277,25 +252,10 @@ class NeighborStore(nn.Module):
     def block(self, nodes: Any, now: int) -> dgl.DGLGraph:
         """Return the neighbours of some nodes as a DGL block, for any DGL convolution that takes edge weights.
 
-        Parameters
-        ----------
-        nodes : array-like of int
-            The nodes, ``(R,)``.
-        now : int
-            As for `neighbors`.
-
-        Returns
-        -------
-        dgl.DGLGraph
-            Destination nodes are `nodes`; source nodes are `nodes` and then the neighbours that are not among them,
-            their ids in ``srcdata[dgl.NID]``. ``edata`` has ``influence`` and ``age`` (float32), ``edge_id``, ``hop``
-            and ``type`` (int64), each ``(edges,)``. It lies on the store's device, or on the CPU where this DGL has no
-            CUDA.
-
-        Raises
-        ------
-        ConfigError, DataError
-            As for `neighbors`.
+        Arguments and errors are those of `neighbors`. Destination nodes are `nodes`; source nodes are `nodes` and then
+        the neighbours that are not among them, their ids in ``srcdata[dgl.NID]``. ``edata`` has ``influence`` and
+        ``age`` (float32), ``edge_id``, ``hop`` and ``type`` (int64), each ``(edges,)``. It lies on the store's device,
+        or on the CPU where this DGL has no CUDA.
 
         Examples
         --------
@@ -312,13 +272,7 @@ class NeighborStore(nn.Module):
         return neighbor_block(ids, self.neighbors(ids, now))
 
     def node_types(self, nodes: Tensor) -> Tensor:
-        """Return the types of nodes, such as those of ``Neighbors.node``; -1 where there is no neighbour.
-
-        Raises
-        ------
-        ConfigError
-            If the store was made without `node_type`.
-        """
+        """Return the types of nodes, such as those of ``Neighbors.node``; -1 where there is no neighbour."""
         if self.node_type is None:
             raise ConfigError("this store has no node types: give node_type when it is made")
         return torch.where(nodes < 0, -1, self.node_type[nodes.clamp(min=0)])

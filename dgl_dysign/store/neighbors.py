@@ -19,19 +19,13 @@ class Neighbors(NamedTuple):
     ----------
     node : Tensor
         The neighbours, int64 ``(R, K)``; -1 in a slot without one.
-    edge_id : Tensor
-        Edge over which each was met, int64; -1: none.
-    snapshot : Tensor
-        When, int64; -1: none.
-    hop : Tensor
-        Length of the path, int64; 0: none.
-    influence : Tensor
-        Score aged to the time in question, float32, not normalised; 0: none. It is held at float32's smallest
-        normal number, so that the neighbours of a node that was silent for long still share its attention.
-    age : Tensor
-        Snapshots since, float32; 0: none.
-    type : Tensor
-        Type of the edge, int64; -1: none, or a store without types.
+    edge_id, snapshot, hop, type : Tensor
+        Over which edge each was met, when, over a path of what length, and the edge's type, int64; in empty slots -1,
+        hop 0. The type is -1 also in a store without types.
+    influence, age : Tensor
+        Score aged to the time in question, not normalised, and snapshots since, float32; in empty slots 0. The score is
+        held at float32's smallest normal number, so that neighbours of a node that was silent for long share its
+        attention.
     """
 
     node: Tensor
@@ -61,20 +55,11 @@ def _dgl_device(device: torch.device) -> torch.device:
 
 
 def neighbor_block(nodes: Tensor, neighbors: Neighbors) -> dgl.DGLGraph:
-    """Return neighbours as a DGL block: an edge from each neighbour to the node that keeps it.
+    """Return `neighbors` of `nodes` ``(R,)`` as a DGL block: an edge from each neighbour to the node that keeps it.
 
-    Parameters
-    ----------
-    nodes : Tensor
-        The nodes, int64 ``(R,)``: the destination nodes, repeated ones included.
-    neighbors : Neighbors
-        Their neighbours.
-
-    Returns
-    -------
-    dgl.DGLGraph
-        The source nodes are `nodes`, then the neighbours that are not among them, ascending; ids in ``dgl.NID``. It
-        lies beside `nodes` or, where this DGL cannot keep it there, on the CPU.
+    Destination nodes are `nodes`, repeated ones included; source nodes are these, then the neighbours that are not
+    among them, ascending; ids in ``dgl.NID``. It lies beside `nodes` or, where this DGL cannot keep it there, on the
+    CPU.
     """
     from dgl_dysign._dgl import dgl
 

@@ -9,8 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.store._edges import Edges, check_edges, check_nodes, distinct, to_ids
-from dgl_dysign.store._settings import check_node_type
+from dgl_dysign.store._edges import Edges, check_edges, check_node_type, check_nodes, distinct, to_ids
 from dgl_dysign.store._torch import merge
 from dgl_dysign.store.importance import importance_units
 from dgl_dysign.store.neighbor_store import NeighborStore
@@ -38,7 +37,8 @@ class ShardedStore(NeighborStore):
     num_nodes : int
         Number of nodes N of all processes together.
     *args, **options
-        Those of `NeighborStore`; the backend is always ``"torch"``.
+        Those of `NeighborStore`; the backend is always ``"torch"``. Reading a list that is neither own nor asked for
+        raises ``ConfigError``.
 
     Attributes
     ----------
@@ -48,11 +48,6 @@ class ShardedStore(NeighborStore):
     Shapes
     ------
     slots : int64 ``(ceil((N - r) / W), K, 3)``; wider and longer with types, as in `NeighborStore`.
-
-    Raises
-    ------
-    ConfigError
-        As `NeighborStore`; also where a list is read that is neither own nor asked for.
 
     Examples
     --------
@@ -85,16 +80,9 @@ class ShardedStore(NeighborStore):
     def refresh(self, nodes: Any) -> None:
         """Get the lists of nodes that others own, in place of those got before; a barrier.
 
-        Parameters
-        ----------
-        nodes : array-like of int
-            Those that this process will read before the next insertion; own and repeated ones may be among them, and
-            every process may give others, or none.
-
-        Raises
-        ------
-        DataError
-            If an id is no node; the other processes then wait in vain.
+        `nodes` are those that this process will read before the next insertion; own and repeated ones may be among
+        them, and every process may give others, or none. An id that is no node raises ``DataError``; the others then
+        wait in vain.
         """
         ids = to_ids(nodes, "nodes", self.slots.device)
         check_nodes(ids, "nodes", self.num_nodes)

@@ -4,11 +4,11 @@ from typing import Any
 
 from dgl_dysign._moved import moved_name
 from dgl_dysign.training.count_fit import fit_counts
+from dgl_dysign.training.distributed import Moments
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.late_snapshot import LateStep, SnapshotBatch, late_snapshot_step, snapshot_batches
 from dgl_dysign.training.links import LinkFitConfig, fit_links
-from dgl_dysign.training.moments import Moments
 from dgl_dysign.training.nodes import FitConfig, fit
 
 __all__ = [

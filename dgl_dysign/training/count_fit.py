@@ -20,42 +20,14 @@ if TYPE_CHECKING:
 
 
 def fit_counts(
-    data: TemporalGraph | Sequence[SnapshotEdges],
-    model: CountLinks,
-    num_nodes: int,
-    train: range,
-    config: LinkFitConfig | None = None,
-    seed: int = 0,
-    max_bytes: int = 1 << 29,
-) -> int:
+    data: TemporalGraph | Sequence[SnapshotEdges], model: CountLinks, num_nodes: int, train: range,
+    config: LinkFitConfig | None = None, seed: int = 0, max_bytes: int = 1 << 29,
+) -> int:  # fmt: skip
     """Train a counting model on the warm edges of training snapshots and the negatives that `fit_links` draws.
 
-    Parameters
-    ----------
-    data : TemporalGraph or sequence of SnapshotEdges
-        The data.
-    model : CountLinks
-        Its state is empty afterwards.
-    num_nodes : int
-        Number of nodes.
-    train : range
-        Training snapshots.
-    config : LinkFitConfig, optional
-        Of which the negatives, ``batch_size`` and ``half_life`` count.
-    seed : int, default 0
-        Of the negatives.
-    max_bytes : int, default 2**29
-        Most memory for features of candidates; where they are more, the latest are taken.
-
-    Returns
-    -------
-    int
-        How many edges it was trained on.
-
-    Raises
-    ------
-    ConfigError
-        If there is no warm edge.
+    The model's state is empty afterwards. Of `config` the negatives, ``batch_size`` and ``half_life`` count; `seed` is
+    that of the negatives. Features of candidates take `max_bytes` at most: where they are more, the latest are taken.
+    Returns how many edges it was trained on; raises ``ConfigError`` if there is no warm edge.
     """
     config = config or LinkFitConfig()
     sampler = NegativeSampler(num_nodes, config.num_negatives, config.historical, seed, config.among)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from dgl_dysign.errors import ConfigError, DGLDySignError
+from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
 from dgl_dysign.nn._influence import TimeAwareFilter
 from dgl_dysign.store import NeighborStore, ShardedStore
 
@@ -54,8 +54,7 @@ def part(count: int) -> slice:
 
     Examples
     --------
-    >>> from dgl_dysign.training import distributed
-    >>> distributed.part(10)
+    >>> part(10)
     slice(0, 10, None)
     """
     return slice(count * rank() // world(), count * (rank() + 1) // world())
@@ -172,16 +171,9 @@ def _communicate(call: Callable[[], object]) -> None:
 
 
 class DrawnForAll(TorchFunctionMode):
-    """Lets dropout draw for all rows of a mini-batch and take this process's: the masks are those of one process.
+    """Lets dropout draw for all ``count`` rows of a mini-batch and take this process's: the masks of one process.
 
     For models whose rows stand for the nodes of the batch. Tensors with another number of rows draw as ever.
-
-    Parameters
-    ----------
-    count : int
-        Rows of the whole batch.
-    rows : slice
-        Those of this process.
     """
 
     def __init__(self, count: int, rows: slice) -> None:
@@ -202,14 +194,8 @@ class BatchDraws:
     """Random draws of the batches of one step: the same whichever process computes a batch.
 
     The first batch goes on with the stream of random numbers; every other has a seed of its own, drawn at the
-    beginning. After the step the stream goes on where the first batch left it.
-
-    Parameters
-    ----------
-    model : Module, optional
-        Whose time-aware filters draw once a batch, as in one process.
-    device : torch.device
-        Of the parameters.
+    beginning. After the step the stream goes on where the first batch left it. The time-aware filters of ``model`` draw
+    once a batch.
     """
 
     def __init__(self, model: nn.Module | None, device: torch.device) -> None:
@@ -249,10 +235,7 @@ def refresh(store: NeighborStore | None, *nodes: Tensor) -> None:
 class DividedScorer:
     """A link model that scores its part of the candidates in every process, and hands all scores to all.
 
-    Parameters
-    ----------
-    model : TrainableScorer
-        Whose scores of a row do not depend on the other rows.
+    The model's scores of a row may not depend on the other rows.
     """
 
     def __init__(self, model: Any) -> None:
@@ -271,3 +254,55 @@ class DividedScorer:
         if rows.start < rows.stop:
             whole[rows] = self.model.score(snapshot, src[rows], dst[rows])
         return sum_over_processes(whole)
+
+
+class Moments:
+    """Mean and deviation over all rows seen, in double precision and without holding them (Chan et al., 1983).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.training import Moments
+    >>> moments = Moments()
+    >>> for part in torch.tensor([[1.0], [2.0], [6.0]]).split(1):
+    ...     moments.add(part)
+    >>> moments.mean, moments.deviation
+    (tensor([3.], dtype=torch.float64), tensor([2.1602], dtype=torch.float64))
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.mean, self._squares = torch.zeros(()), torch.zeros(())
+
+    def add(self, values: Tensor) -> None:
+        """Take in values ``(*, F)``.
+
+        Raises
+        ------
+        DataError
+            If one is not finite; names the column.
+        """
+        part = values.detach().reshape(-1, values.shape[-1]).double().cpu()
+        if not len(part):
+            return
+        mean = part.mean(0)
+        if not bool(torch.isfinite(mean).all()):
+            column = int((~torch.isfinite(mean)).nonzero()[0, 0])
+            raise DataError(f"found {float(mean[column])} as the mean of column {column}, expected finite features")
+        delta, total = mean - self.mean, self.rows + len(part)
+        self._squares = self._squares + (part - mean).square().sum(0) + delta.square() * self.rows * len(part) / total
+        self.mean, self.rows = self.mean + delta * len(part) / total, total
+
+    @property
+    def deviation(self) -> Tensor:
+        """Standard deviation ``(F,)``, of the rows themselves (divided by their number)."""
+        return (self._squares / max(1, self.rows)).sqrt()
+
+    def over_processes(self, width: int) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation ``(width,)`` over the rows of all processes, of which some may have none."""
+        if world() == 1:
+            return self.mean, self.deviation
+        rows = sum_over_processes(torch.tensor(self.rows, dtype=torch.float64))
+        mean = sum_over_processes(self.mean.double().expand(width) * self.rows) / rows
+        squares = (self.deviation.square() + (self.mean - mean).square()).double() * self.rows
+        return mean, (sum_over_processes(squares) / rows).sqrt()

@@ -15,8 +15,8 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.evaluation import f1_scores
 from dgl_dysign.models.encoder_inputs import EncoderInputs, degrees
 from dgl_dysign.models.snapshot_encoder import EncoderNodes
+from dgl_dysign.training.distributed import Moments
 from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
-from dgl_dysign.training.moments import Moments
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from dgl_dysign.data.row_store import BLOCK_BYTES, RowStore
 from dgl_dysign.models import DySIGN, Snapshot, StreamedSnapshots
-from dgl_dysign.training.read_ahead import ReadAhead
 
 _SCORED = 1 << 12  # nodes whose rows are read together where no gradient is needed: of all snapshots at once
 
@@ -50,12 +51,8 @@ class EquilibriumCache:
 
     Parameters
     ----------
-    model : DySIGN
-        With one layer.
-    snapshots : sequence of Snapshot
-        What the model reads.
-    label_feat : Tensor, optional
-        Label features of all nodes.
+    model, snapshots, label_feat
+        A `DySIGN` with one layer, the snapshots that it reads and, optional, label features of all nodes.
     files : RowStore, optional
         Where rates and messages lie; by default in memory. With `RowFiles` the rows of announced batches are read
         ahead. On one device the numbers are the same, bit for bit.
@@ -150,3 +147,47 @@ class EquilibriumCache:
             self.rows.copy(rates, saved)
         for place in range(len(self.snapshots)):
             self._gather(place)
+
+
+T = TypeVar("T")
+
+
+class ReadAhead(Generic[T]):
+    """Hand out what ``read(nodes)`` gives for one batch after the other, read in a thread of its own.
+
+    ``depth`` batches, 2 by default, are read and not yet taken, at most; with 0 each is read when it is taken.
+
+    Examples
+    --------
+    >>> ahead = ReadAhead(lambda nodes: nodes * 10)
+    >>> batches = torch.arange(4).split(2)
+    >>> ahead.announce(batches)
+    >>> [ahead.take(nodes).tolist() for nodes in batches]
+    [[0, 10], [20, 30]]
+    """
+
+    def __init__(self, read: Callable[[Tensor], T], depth: int = 2) -> None:
+        self.read, self.depth = read, depth
+        self._pool = ThreadPoolExecutor(1, "read-ahead")
+        self._announced: Iterator[Tensor] = iter(())
+        self._reading: deque[tuple[Tensor, Future[T]]] = deque()
+
+    def announce(self, batches: Iterable[Tensor]) -> None:
+        """Begin to read these batches, instead of any announced before."""
+        for _, future in self._reading:
+            future.cancel()
+        self._reading.clear()
+        self._announced = iter(batches)
+        self._fill()
+
+    def _fill(self) -> None:
+        while len(self._reading) < self.depth and (nodes := next(self._announced, None)) is not None:
+            self._reading.append((nodes, self._pool.submit(self.read, nodes)))
+
+    def take(self, nodes: Tensor) -> T:
+        """Return the rows of a batch: the next of those announced, or any other, which is then read here and now."""
+        if not self._reading or not torch.equal(self._reading[0][0], nodes):
+            return self.read(nodes)
+        _, future = self._reading.popleft()
+        self._fill()
+        return future.result()

@@ -11,27 +11,14 @@ from dgl_dysign.models import DySIGN, Snapshot
 
 
 def full_batch_gradient(
-    model: DySIGN,
-    snapshots: Sequence[Snapshot],
-    loss: Callable[[Tensor], Tensor],
-    label_feat: Tensor | None = None,
+    model: DySIGN, snapshots: Sequence[Snapshot], loss: Callable[[Tensor], Tensor], label_feat: Tensor | None = None
 ) -> Tensor:
     """Add the gradient of a loss of all nodes' logits to the parameters, and return the loss, without gradient.
 
     The logits are a sum over snapshots, so two passes do: one without a tape for the loss and its gradient at the
     logits, one that solves each snapshot again, hands it that gradient and frees it. Memory does not grow with the
     number of snapshots. With ``coupling`` snapshots depend on each other, and the tape of all is kept instead.
-
-    Parameters
-    ----------
-    model : DySIGN
-        In training mode dropout draws the same masks in both passes.
-    snapshots : sequence of Snapshot
-        What the model reads.
-    loss : callable
-        Takes the logits ``(N, C)`` and returns a scalar.
-    label_feat : Tensor, optional
-        Label features of all nodes.
+    ``loss`` takes the logits ``(N, C)`` and returns a scalar. Dropout draws the same masks in both passes.
     """
     if model.coupling is not None:
         value = loss(model(snapshots, label_feat))

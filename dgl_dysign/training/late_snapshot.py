@@ -16,15 +16,7 @@ from dgl_dysign.training import distributed
 
 @dataclass(frozen=True)
 class SnapshotBatch:
-    """Some rows of a snapshot's tensors.
-
-    Parameters
-    ----------
-    snapshot : int
-        Index of the snapshot.
-    tensors : tuple of Tensor
-        All with the same number of rows, which is the length of the batch.
-    """
+    """Some rows of a snapshot's tensors, all with the same number of rows, which is the length of the batch."""
 
     snapshot: int
     tensors: tuple[Tensor, ...]
@@ -34,21 +26,9 @@ class SnapshotBatch:
 
 
 def snapshot_batches(snapshot: int, batch_size: int, *tensors: Tensor) -> list[SnapshotBatch]:
-    """Cut the rows of one snapshot into batches, without copies.
+    """Cut the rows of one snapshot into batches of ``batch_size``, without copies; the last may have fewer.
 
-    Parameters
-    ----------
-    snapshot : int
-        Index of the snapshot.
-    batch_size : int
-        Rows in a batch; the last may have fewer.
-    *tensors : Tensor
-        All with the same number of rows.
-
-    Raises
-    ------
-    ConfigError
-        If the numbers of rows differ, or the batch size is below 1.
+    Raises ``ConfigError`` if the tensors' numbers of rows differ, or the batch size is below 1.
 
     Examples
     --------
@@ -67,17 +47,7 @@ def snapshot_batches(snapshot: int, batch_size: int, *tensors: Tensor) -> list[S
 
 
 class LateStep(NamedTuple):
-    """What one step did.
-
-    Parameters
-    ----------
-    loss : float
-        Mean over all rows; nan without rows.
-    rows, batches : int
-        How many there were.
-    grad_norm : float
-        Norm of the gradient before clipping; nan without clipping.
-    """
+    """What one step did: mean loss, rows, batches, norm of the gradient before clipping (nan: no rows, no clipping)."""
 
     loss: float
     rows: int
@@ -122,8 +92,7 @@ def late_snapshot_step(
     Raises
     ------
     ConfigError
-        If batches are of two snapshots, one is empty, or a loss or the gradient is not finite. No step is taken then,
-        and no gradient left behind.
+        If batches are of two snapshots, one is empty, or a loss or the gradient is not finite: no step is taken then.
 
     Examples
     --------

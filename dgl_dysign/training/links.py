@@ -17,9 +17,9 @@ from dgl_dysign.evaluation import LinkModel, LinkQueries, LinkScores, NegativeSa
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.pairs.cached_features import CachedFeatures
 from dgl_dysign.training import distributed
+from dgl_dysign.training.distributed import Moments
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
 from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
-from dgl_dysign.training.moments import Moments
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph

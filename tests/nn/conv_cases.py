@@ -1,11 +1,9 @@
-"""What every convolution must satisfy, whatever it computes.
+"""What every convolution must satisfy, whatever it computes; ``test_dgl_conventions.py`` has types of ids and copies.
 
 A case is a function ``call(conv, graph, feat, edge_weight) -> Tensor``; `assert_conv` runs all checks with it.
 """
 
 import copy
-import io
-import pickle
 
 import torch
 
@@ -34,9 +32,7 @@ def assert_conv(conv, call, in_feats=5, atol=1e-10):
     assert_gradient_reaches_every_parameter(conv, call, graph, feat, weight)
     assert_order_of_edges_does_not_matter(conv, call, graph, feat, weight, atol)
     assert_names_of_nodes_do_not_matter(conv, call, graph, feat, weight, atol)
-    assert_index_types_agree(conv, call, graph, feat, weight)
-    assert_nothing_is_left_on_the_graph(conv, call, graph, feat, weight)
-    assert_copies_agree(conv, call, graph, feat, weight)
+
     assert_float32_agrees(conv, call, graph, feat, weight)
 
 
@@ -65,33 +61,6 @@ def assert_names_of_nodes_do_not_matter(conv, call, graph, feat, weight, atol):
     moved = torch.empty_like(feat)
     moved[name] = feat
     _same(call(conv, renamed, moved, weight)[name], call(conv, graph, feat, weight), atol)
-
-
-def assert_index_types_agree(conv, call, graph, feat, weight):
-    _same(call(conv, graph.int(), feat, weight), call(conv, graph, feat, weight), 0)
-
-
-def assert_nothing_is_left_on_the_graph(conv, call, graph, feat, weight):
-    with torch.no_grad():
-        call(conv, graph, feat, weight)
-    assert not graph.ndata
-    assert not graph.edata
-
-
-def assert_copies_agree(conv, call, graph, feat, weight):
-    conv.eval()
-    expected = call(conv, graph, feat, weight)
-    _same(call(copy.deepcopy(conv), graph, feat, weight), expected, 0)
-    _same(call(pickle.loads(pickle.dumps(conv)), graph, feat, weight), expected, 0)
-    other = copy.deepcopy(conv)
-    other.reset_parameters()
-    assert not torch.equal(call(other, graph, feat, weight), expected)
-    buffer = io.BytesIO()
-    torch.save(conv.state_dict(), buffer)
-    buffer.seek(0)
-    other.load_state_dict(torch.load(buffer, weights_only=True))
-    _same(call(other, graph, feat, weight), expected, 0)
-    conv.train()
 
 
 def assert_float32_agrees(conv, call, graph, feat, weight):

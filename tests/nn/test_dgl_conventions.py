@@ -149,6 +149,7 @@ def test_copies_pickles_and_files(conv, tmp_path):
     torch.save(conv, tmp_path / "whole.pt")
     torch.save(conv.state_dict(), tmp_path / "state.pt")
     state = make_like(conv)
+    assert not torch.equal(call(state, graph, feat), expected)
     state.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     for other in (
         copy.deepcopy(conv),

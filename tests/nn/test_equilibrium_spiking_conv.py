@@ -338,16 +338,6 @@ def test_leak_above_one():
     assert errors[1] > 5 * errors[0]
 
 
-def test_blocks_and_bipartite_graphs_are_refused():
-    graph, _ = undirected()
-    block = dgl.to_block(dgl.in_subgraph(graph, [3]), torch.tensor([3]))
-    conv = made(5, 6)
-    for bad in (block, dgl.heterograph({("a", "to", "b"): ([0], [0])})):
-        with pytest.raises(GraphError, match=r"node_subgraph.*respond") as caught:
-            conv(bad, features())
-        assert isinstance(caught.value, dgl.DGLError)
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -81,24 +81,6 @@ def test_drawn_spikes_have_the_right_mean():
     assert (conv(graph, features()) - expected).abs().max() < 0.05
 
 
-def test_block_and_pair():
-    graph, _ = undirected()
-    conv = SpikingGraphConv(5, 4, norm="right").double()
-    block = dgl.to_block(dgl.in_subgraph(graph, [3, 5]), torch.tensor([3, 5]))
-    feat = features()
-    rates = conv(block, feat[block.srcdata[dgl.NID]])
-    torch.testing.assert_close(rates, conv(graph, feat)[[3, 5]])
-    source = feat[block.srcdata[dgl.NID]]
-    torch.testing.assert_close(conv(block, (source, source[:2])), rates)
-
-
-def test_messages_follow_the_edges():
-    path = dgl.graph(([0, 1], [1, 2]))
-    conv = SpikingGraphConv(1, 1, norm="none", bias=False, allow_zero_in_degree=True)
-    torch.nn.init.ones_(conv.weight)
-    assert conv(path, torch.tensor([[1.0], [0.0], [0.0]])).flatten().tolist() == [0, 1, 0]
-
-
 def test_zero_in_degree():
     path = dgl.graph(([0, 1], [1, 2]))
     conv = SpikingGraphConv(2, 2)

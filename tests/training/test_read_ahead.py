@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from dgl_dysign.training.read_ahead import ReadAhead
+from dgl_dysign.training.equilibrium_cache import ReadAhead
 
 
 def test_rows_of_announced_batches_come_in_order_from_another_thread():
