@@ -57,10 +57,8 @@ def export(
 
     Parameters
     ----------
-    folder : path
-        A prepared folder.
-    dest : path
-        The folder to write; it is there whole or not at all.
+    folder, dest : path
+        A prepared folder, and the one to write, which is there whole or not at all.
     form : str
         One of :data:`FORMATS`.
     shift_time : bool, default False
@@ -68,7 +66,7 @@ def export(
     overwrite : bool, default False
         Replace `dest` if it was exported before.
     progress : callable, optional
-        Given (text, total), returns a function that is told of each advance.
+        Called with (text, total), returns a function that is told of each advance.
     rows_at_once : int, default 65536
         Events that are read and written at once; has no influence on the files.
 
@@ -80,10 +78,9 @@ def export(
 
     Raises
     ------
-    DataError
-        If the folder cannot be read, or `dest` may not be written.
-    ConfigError
-        If the format is unknown, or cannot hold so many features.
+    DataError, ConfigError
+        If the folder cannot be read, or `dest` may not be written; if the format is unknown, or cannot hold so many
+        features.
 
     Examples
     --------

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ import numpy as np
 from data_prep.nodes import Nodes, Unchanged, number_nodes, union
 from data_prep.options import DATASETS, EDGE_LIST, PrepareOptions
 from data_prep.rules import Binning, Rule, bin_times, parse_rule
-from data_prep.sources import open_source
+from data_prep.sources import edges, open_source
 from data_prep.sources._source import NodeTable, ReadOptions, Source, most_ids, other_sources
 from data_prep.spool import (
-    CHUNK,
     Arrangement,
     Chunk,
     Engine,
@@ -28,7 +27,6 @@ from data_prep.spool import (
     Part,
     Repeats,
     SpooledPart,
-    distinct,
     write_array,
 )
 from data_prep.terminal import Add, silent
@@ -56,16 +54,10 @@ def open_files(dataset: str, raw: Path, options: PrepareOptions) -> Source:
     """Open the raw files of one of :data:`data_prep.options.DATASETS`."""
     check_choice("dataset", dataset, DATASETS)
     read = _read_options(options)
-    if dataset != "edges":
-        options.refuse(EDGE_LIST, f"the format of {dataset} is known; leave it out, or prepare the files as edges")
-        return open_source(dataset, raw, read)
-    from data_prep.sources import edges
-
-    form = {name: getattr(options, name) for name in EDGE_LIST if name not in ("undirected", "labels")}
-    form["delimiter"] = {"\\t": "\t", "tab": "\t"}.get(options.delimiter or "", options.delimiter)
-    form["directed"] = False if options.undirected else None
-    labels = None if options.labels is None else Path(options.labels)
-    return edges.open_source(raw, read, {name: value for name, value in form.items() if value is not None}, labels)
+    if dataset == "edges":
+        return edges.open_source(raw, read, options)
+    options.refuse(EDGE_LIST, f"the format of {dataset} is known; leave it out, or prepare the files as edges")
+    return open_source(dataset, raw, read)
 
 
 def _read_options(options: PrepareOptions) -> ReadOptions:
@@ -160,7 +152,7 @@ class TableInput:
             "high": float(time.max()) + 0.0,
             "source": source,
         }
-        return [_TablePart(facts, self._columns)]
+        return [Part(facts, self._columns)]
 
     def nodes(self, parts: Sequence[Part]) -> Nodes:
         """Take the numbers of the nodes as they stand."""
@@ -213,35 +205,6 @@ class TableInput:
                 digest.update(repr((values.dtype.str, values.shape)).encode())
                 digest.update(np.ascontiguousarray(values).view(np.uint8).data)
         return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class _TablePart:
-    """The rows of a table, in the order of the raw data: a :class:`data_prep.spool.Part`."""
-
-    facts: dict[str, Any]
-    columns: dict[str, np.ndarray]
-
-    @property
-    def rows(self) -> int:
-        return int(self.facts["rows"])
-
-    @property
-    def rejected(self) -> Iterator[Any]:
-        return iter(())
-
-    def distinct_times(self) -> np.ndarray:
-        return distinct(self.columns["time"] + 0.0)
-
-    def column(self, name: str) -> np.ndarray:
-        return self.columns[name]
-
-    def chunks(self, names: list[str]) -> Iterator[Chunk]:
-        for first in range(0, self.rows, CHUNK):
-            yield {name: self.columns[name][first : first + CHUNK] for name in names}
-
-    def forget(self) -> None:
-        """Keep the columns, which are the caller's."""
 
 
 def _check_table(table: EventTable) -> None:

@@ -12,12 +12,12 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
-from typing import Any, BinaryIO, Protocol, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -96,49 +96,49 @@ class Names:
         return np.array(codes, np.int64)[np.from_dlpack(encoded.indices)]
 
 
-class Part(Protocol):
-    """Some rows of a data set, on disk or in memory.
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a data set, in memory: `columns` in the order of the raw data.
 
     `facts` tells number of ``rows``, dtype and width of ``columns``, whether times are ``ascending``, their ``low`` and
     ``high``, the ``labels`` of events, and the ``source`` entry of the manifest.
     """
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the later stages must know of the rows."""
-
-    @property
-    def rows(self) -> int:
-        """Number of accepted rows."""
-
-    @property
-    def rejected(self) -> Iterator[tuple[str, Rejected]]:
-        """File name and row of all that was refused."""
-
-    def distinct_times(self) -> np.ndarray:
-        """Distinct times, ascending; only where the rule needs them."""
-
-    def column(self, name: str) -> np.ndarray:
-        """One column, whole."""
-
-    def chunks(self, names: list[str]) -> Iterator[Chunk]:
-        """Yield some columns chunk by chunk."""
-
-    def forget(self) -> None:
-        """Free the columns, which no later stage reads."""
-
-
-@dataclass(frozen=True)
-class SpooledPart:
-    """A part on disk: `facts` as :func:`spool` wrote them to ``part.json``."""
-
-    folder: Path
     facts: dict[str, Any]
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         """Number of accepted rows."""
         return int(self.facts["rows"])
+
+    @property
+    def rejected(self) -> Iterator[tuple[str, Rejected]]:
+        """File name and row of all that was refused."""
+        return iter(())
+
+    def distinct_times(self) -> np.ndarray:
+        """Distinct times, ascending; only where the rule needs them."""
+        return distinct(self.columns["time"] + 0.0)
+
+    def column(self, name: str) -> np.ndarray:
+        """One column, whole."""
+        return self.columns[name]
+
+    def chunks(self, names: list[str]) -> Iterator[Chunk]:
+        """Yield some columns chunk by chunk."""
+        for first in range(0, self.rows, CHUNK):
+            yield {name: self.columns[name][first : first + CHUNK] for name in names}
+
+    def forget(self) -> None:
+        """Free the columns, which no later stage reads, unless they are the caller's."""
+
+
+@dataclass(frozen=True)
+class SpooledPart(Part):
+    """A part on disk, in `folder`: `facts` as :func:`spool` wrote them to ``part.json``."""
+
+    folder: Path = Path()
 
     @property
     def rejected(self) -> Iterator[tuple[str, Rejected]]:
@@ -164,7 +164,7 @@ class SpooledPart:
         return np.memmap(self.folder / name, kind, "r", shape=shape)
 
     def forget(self) -> None:
-        """Remove the columns, which no later stage reads: what is not on the disk yet need not go there."""
+        """Remove the columns: what is not on the disk yet need not go there."""
         for name in self.facts["columns"]:
             (self.folder / name).unlink(missing_ok=True)
 
@@ -185,7 +185,7 @@ class SpooledPart:
 def load(folder: Path) -> SpooledPart | None:
     """Return a part that is there whole, or None."""
     try:
-        return SpooledPart(folder, json.loads((folder / DONE).read_text(encoding="utf-8")))
+        return SpooledPart(json.loads((folder / DONE).read_text(encoding="utf-8")), folder=folder)
     except FileNotFoundError:
         return None
 
@@ -204,7 +204,7 @@ def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Sp
         _set_aside(file, rejected)
     facts = {**writer.facts(file), "source": file.source}
     write_json(folder / DONE, facts, indent=None)
-    return SpooledPart(folder, facts)
+    return SpooledPart(facts, folder=folder)
 
 
 def _set_aside(file: RawFile, rejected: TextIO) -> None:

@@ -63,8 +63,8 @@ def features(
     kind : str
         One of :data:`KINDS`. ``"none"`` gives an empty iterator.
     snapshot, src, dst : array_like of int, shape (E,)
-        Snapshot and end points of each event, in any order. Events are taken as undirected. Arrays of int32 or int64
-        that are sorted by snapshot are not copied, and may be memory-mapped.
+        Snapshot and end points of each event, in any order, taken as undirected. Arrays of int32 or int64 that are
+        sorted by snapshot are not copied, and may be memory-mapped.
     num_nodes, num_snapshots : int
         Node ids lie in ``0..num_nodes-1``, snapshots in ``0..num_snapshots-1``.
     dim : int, optional
@@ -75,13 +75,13 @@ def features(
     start : int, default 0
         First snapshot to give out, 0 to ``num_snapshots``; what lies before is computed only as far as it is needed.
     state : path, optional
-        Folder for checkpoints, made when needed. What was saved for other events or options, or is damaged, is not
-        used. The caller removes the folder when all is written. ``"degree"`` needs none.
+        Folder for checkpoints, made when needed; ``"degree"`` needs none. What was saved for other events or options,
+        or is damaged, is not used. The caller removes the folder when all is written.
     state_seconds : float, default 20.0
         Work between two checkpoints, or so many times what writing one takes if that is longer.
     **params
-        Options of the kind: the keyword arguments of :func:`data_prep.features.spectral.spectral` and the like;
-        every kind takes ``progress``, a callable that gets the fraction done.
+        Options of the kind: the keyword arguments of :func:`data_prep.features.spectral.spectral` and the like; every
+        kind takes ``progress``, a callable that gets the fraction done.
 
     Returns
     -------

@@ -69,16 +69,14 @@ def node2vec(
 
     Parameters
     ----------
-    events : Events
-        Events sorted by snapshot.
     dim : int, default 128
         Width of the features.
     seed : int, default 0
         Seed of all that is drawn; the result is the same with any number of cores.
     p : float > 0, default 1.0
-        Return parameter: large values keep the walk from turning back.
+        Large values keep the walk from turning back.
     q : float > 0, default 1.0
-        In-out parameter: large values keep the walk near the node it came from.
+        Large values keep the walk near the node it came from.
     decay : float in (0, 1], default 1.0
         What an event's weight is multiplied by with each snapshot that passes; 1: repeated events are counted.
     walk_length : int >= 2, default 40
@@ -93,22 +91,14 @@ def node2vec(
         Negatives a pair.
     rate : float > 0, default 0.025
         Learning rate; it falls linearly to a hundredth within each snapshot.
-    progress : callable, optional
-        Called with the fraction done after each chunk of walks and after each snapshot.
-    start : int, default 0
-        First snapshot that is yielded.
-    checkpoints : Checkpoints, optional
-        Keeps what the next snapshot starts from: without it a late start computes all snapshots before, too.
+    events, progress, start, checkpoints
+        As of every kind, see :func:`data_prep.features.features`: without checkpoints a late start computes all
+        snapshots before, too.
 
     Yields
     ------
     numpy.ndarray, shape (N, dim), float32
         Rows of nodes not seen yet are zero.
-
-    Raises
-    ------
-    ConfigError
-        If a parameter is outside its range.
 
     Examples
     --------

@@ -59,8 +59,6 @@ def spectral(
 
     Parameters
     ----------
-    events : Events
-        Events sorted by snapshot.
     dim : int, default 256
         Number of columns for each decay. Columns beyond the rank of S are zero.
     seed : int, default 0
@@ -81,22 +79,14 @@ def spectral(
         avoid the busiest nodes (see :class:`LogProximity`). DBLP has 195 million. With limits of 30 and 3 million, a
         logistic regression and nearest neighbours classified it within 0.7 points of Macro-F1, with 0 within 1.3
         (spread over splits: 0.5), and 12,214 patents within 0.4 with any limit.
-    progress : callable, optional
-        Called with the fraction done after each snapshot.
-    start : int, default 0
-        First snapshot that is yielded.
-    checkpoints : Checkpoints, optional
-        Keeps what the next snapshot starts from: without it a late start computes all snapshots before, too.
+    events, progress, start, checkpoints
+        As of every kind, see :func:`data_prep.features.features`: without checkpoints a late start computes all
+        snapshots before, too.
 
     Yields
     ------
     numpy.ndarray, shape (N, number of decays * dim), float32
         Rows of nodes not seen yet are zero.
-
-    Raises
-    ------
-    ConfigError
-        If a parameter is outside its range.
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """Any delimited list of timed edges: Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow, Reddit hyperlinks, your own."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from data_prep.options import EDGE_LIST, PrepareOptions
 from data_prep.rules import Rule
 from data_prep.sources._layout import Column, Layout, short
 from data_prep.sources._raw_file import head_lines
@@ -21,42 +21,14 @@ _SHOWN = 12
 _MOST_COLUMNS = 10_000
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
 """Units of time that a file may count in since 1970, how many a second; ``none``: steps, or no known origin."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """How an edge list is written: the options of the same names in :class:`data_prep.PrepareOptions`.
-
-    A column is a name of the header or a number from 1. The delimiter is by default the first of tab, comma, semicolon,
-    blank that the first line holds.
-    """
-
-    src: str = "1"
-    dst: str = "2"
-    time: str = "3"
-    weight: str | None = None
-    label: str | None = None
-    edge_features: str | None = None
-    delimiter: str | None = None
-    header: bool | None = None
-    ids: str = "auto"
-    time_format: str | None = None
-    time_unit: str = "s"
-    directed: bool = True
-
-    def __post_init__(self) -> None:
-        if self.ids not in ("auto", "integer", "text"):
-            raise ConfigError(f"--ids: found {self.ids}, expected auto, integer or text")
-        if self.time_unit not in UNITS:
-            raise ConfigError(f"--time-unit: found {self.time_unit}, expected one of {', '.join(UNITS)}")
-
-
-BITCOIN = Form(time="4", weight="3", delimiter=",", header=False, ids="integer")
-UNIX = Form(ids="integer")
-HYPERLINKS = Form(
-    "SOURCE_SUBREDDIT", "TARGET_SUBREDDIT", "TIMESTAMP", "LINK_SENTIMENT", None, "PROPERTIES", "\t", True, "text"
-)
-KNOWN = {
+_USUAL: dict[str, Any] = {"src": "1", "dst": "2", "time": "3", "ids": "auto", "time_unit": "s", "undirected": False}
+BITCOIN = {"time": "4", "weight": "3", "delimiter": ",", "header": False, "ids": "integer"}
+UNIX = {"ids": "integer"}
+HYPERLINKS = {
+    "src": "SOURCE_SUBREDDIT", "dst": "TARGET_SUBREDDIT", "time": "TIMESTAMP", "weight": "LINK_SENTIMENT",
+    "edge_features": "PROPERTIES", "delimiter": "\t", "header": True, "ids": "text",
+}  # fmt: skip
+KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
     "soc-sign-bitcoinotc": ("bitcoin-otc", BITCOIN),
     "soc-sign-bitcoinalpha": ("bitcoin-alpha", BITCOIN),
     "soc-redditHyperlinks-body": ("reddit-body", HYPERLINKS),
@@ -68,24 +40,30 @@ KNOWN = {
 """Data sets that are known by their file's name: what they are called, and how they are written."""
 
 
-def open_source(
-    raw: Path, read: ReadOptions, options: Mapping[str, Any] | None = None, labels: Path | None = None
-) -> Source:
+def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = None) -> Source:
     """Open an edge list: one file, or all files of a folder in the order of their names.
 
-    `options` are fields of its :class:`Form`; the others are as :data:`KNOWN` has them for the file's name, or the
-    default. `labels` has ``node label`` lines: ids as those of the edges, and whole numbers. Nodes come in ascending
-    order of their ids, or of their names; a snapshot is a calendar week, or a step where times have no unit.
+    Options that are left out are as :data:`KNOWN` has them for the file's name, or columns 1, 2, 3; the delimiter is
+    the first of tab, comma, semicolon, blank that the first line holds. Nodes come in ascending order of their ids, or
+    of their names; a snapshot is a calendar week, or a step where times have no unit.
     """
+    options = options or PrepareOptions()
+    labels = None if options.labels is None else Path(options.labels)
     parts = _files(raw, labels)
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
-    name, known = KNOWN.get(stem, (stem, Form()))
-    form = replace(known, **(options or {}))
+    name, known = KNOWN.get(stem, (stem, {}))
+    given = {option: getattr(options, option) for option in EDGE_LIST if option != "labels"}
+    given["delimiter"] = {"\\t": "\t", "tab": "\t"}.get(options.delimiter or "", options.delimiter)
+    usual = _USUAL | known
+    written = usual | {option: value for option, value in given.items() if value is not None}
+    form = replace(options, **written)
     if form.label and labels:
         raise ConfigError(
             f"found --label {form.label} of events and --labels {labels} of nodes, expected one; leave one out"
         )
     layout, weight = _layout(parts[0], form, read)
+    if known is BITCOIN and written == usual:
+        weight = "rating"
     unix = form.time_unit != "none"
     ids = next(column.kind for column in layout.columns if column.name == "src")
     return Source(
@@ -93,7 +71,7 @@ def open_source(
         parts,
         layout,
         Rule("calendar", unit="week") if unix else Rule("step"),
-        directed=form.directed,
+        directed=not form.undirected,
         time_unit="seconds since 1970-01-01 UTC" if unix else "as in the file",
         unix=unix,
         weight=weight,
@@ -119,7 +97,7 @@ def _files(raw: Path, labels: Path | None) -> tuple[Path, ...]:
     return tuple(parts)
 
 
-def _layout(path: Path, form: Form, read: ReadOptions) -> tuple[Layout, str | None]:
+def _layout(path: Path, form: PrepareOptions, read: ReadOptions) -> tuple[Layout, str | None]:
     """Return the layout, and the name of the column of weights."""
     columns = [form.src, form.dst, form.time, form.weight, form.label, form.edge_features]
     delimiter, header, row = _first_rows(path, form, list(filter(None, columns)), read.max_bytes)
@@ -151,14 +129,14 @@ def _layout(path: Path, form: Form, read: ReadOptions) -> tuple[Layout, str | No
         delimiter=delimiter,
         header=int(header is not None),
         vector=None if vector is None else "field" if vector == len(row) - 1 and delimiter != "," else "rest",
-        derive=None if is_date or UNITS[form.time_unit] == 1 else Scaled(form.time_unit),
+        derive=None if is_date or UNITS[str(form.time_unit)] == 1 else Scaled(str(form.time_unit)),
     )
-    named = None if weight is None else header[weight] if header else "rating" if form == BITCOIN else form.weight
+    named = None if weight is None else header[weight] if header else form.weight
     return layout, named
 
 
 def _first_rows(
-    path: Path, form: Form, columns: list[str], max_bytes: int | None
+    path: Path, form: PrepareOptions, columns: list[str], max_bytes: int | None
 ) -> tuple[str, list[str] | None, list[str]]:
     """Return the delimiter, the fields of the header, if there is one, and those of the first row."""
     by_name = [column for column in columns if not column.isdecimal()]

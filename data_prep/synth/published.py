@@ -114,10 +114,9 @@ class Request:
     ----------
     name : str
         A key of ``FORMATS``.
-    scale : float, optional
-        Share of the published size, more than 0 and at most 1; default the format's own.
-    events : int, optional
-        Rows of the edge file, instead of `scale`; the number of nodes follows.
+    scale, events : float and int, optional
+        Share of the published size, more than 0 and at most 1, by default the format's own; or rows of the edge file
+        instead, from which the number of nodes follows.
     seed : int, default 0
         Equal seeds give equal bytes.
     form : str, optional

@@ -129,7 +129,7 @@ def evaluate_tgb(
     model : LinkModel
         The model; trained on what comes before, if it is one that learns.
     data : EventStream or object
-        Whatever :func:`dgl_dysign.adapters.to_events` reads. It needs snapshots: of a prepared folder, or made with
+        Whatever :func:`dgl_dysign.adapters.to_events` reads, with snapshots: of a prepared folder, or made with
         :func:`dgl_dysign.adapters.times.binned`.
     negatives : mapping, path, or NegativeEdgeSampler
         As :func:`read_negatives` returns, its file, or TGB's sampler with that split loaded. Every event that is a key
@@ -152,10 +152,9 @@ def evaluate_tgb(
 
     Raises
     ------
-    ConfigError
-        If the data has no snapshots.
-    DataError
-        If a key of the negatives is no event of the data, or names no node; or scores are NaN or of another shape.
+    ConfigError, DataError
+        If the data has no snapshots; if a key of the negatives is no event of the data, or names no node, or scores are
+        NaN or of another shape.
 
     Examples
     --------

@@ -100,7 +100,8 @@ def draws(draw, ids=NUMBERS, bad=BAD, label=NONE, weight=NONE, width=0):
 
 def run(raw, out, on_error="quarantine", rule=None, open_source=edges.open_source, **given):
     read = ReadOptions(on_error)
-    source = open_source(raw, read, given) if open_source is edges.open_source else open_source(raw, read)
+    form = [PrepareOptions(**given)] if open_source is edges.open_source else []
+    source = open_source(raw, read, *form)
     options = PrepareOptions(every=rule, on_error=on_error)
     return write_folder(FileInput(source, options), out, options)
 

@@ -2,6 +2,7 @@ import gzip
 
 import pytest
 
+from data_prep import PrepareOptions
 from data_prep.rules import Rule
 from data_prep.sources import edges
 from data_prep.sources._source import ReadOptions
@@ -17,7 +18,7 @@ def source(tmp_path):
     def open_source(text, name="mine.csv", read=READ, labels=None, **given):
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return edges.open_source(path, read, given, labels)
+        return edges.open_source(path, read, PrepareOptions(labels=labels, **given))
 
     return open_source
 
@@ -210,7 +211,7 @@ def test_times_as_numbers_in_any_unit_or_as_dates(source, rows, given, text, tim
 
 
 def test_undirected_lists_say_so(source):
-    assert not source("1,2,3\n", directed=False).directed
+    assert not source("1,2,3\n", undirected=True).directed
 
 
 def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path, rows):
@@ -220,7 +221,7 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path, rows):
     (tmp_path / "labels.txt").write_text("1 4\n9 5\n")
     (tmp_path / "synth.json").write_text("{}")
     (tmp_path / "sub").mkdir()
-    found = edges.open_source(tmp_path, READ, {}, tmp_path / "labels.txt")
+    found = edges.open_source(tmp_path, READ, PrepareOptions(labels=tmp_path / "labels.txt"))
     assert rows(found)["src"] == [1, 9, 10]
     assert found.dataset == "part-generated"
 
@@ -239,7 +240,7 @@ def test_what_is_missing_is_named(tmp_path):
         edges.open_source(tmp_path, READ)
     (tmp_path / "a.csv").write_text("1,2,3\n")
     with pytest.raises(DataError, match=r"labels\.txt: found no such file"):
-        edges.open_source(tmp_path / "a.csv", READ, {}, tmp_path / "labels.txt")
+        edges.open_source(tmp_path / "a.csv", READ, PrepareOptions(labels=tmp_path / "labels.txt"))
 
 
 def test_parts_of_different_widths_do_not_go_together(tmp_path, made):
@@ -247,7 +248,7 @@ def test_parts_of_different_widths_do_not_go_together(tmp_path, made):
     (tmp_path / "raw" / "a-1.csv").write_text("1,2,3,0.5\n")
     (tmp_path / "raw" / "a-2.csv").write_text("1,2,3,0.5,0.25\n")
     with pytest.raises(DataError, match=r"a-2\.csv: found columns .*, expected those of a-1\.csv"):
-        made(edges.open_source(tmp_path / "raw", READ, {"edge_features": "4"}))
+        made(edges.open_source(tmp_path / "raw", READ, PrepareOptions(edge_features="4")))
 
 
 @pytest.mark.parametrize("text", ["1,2,3\n7,2,4\n", "1,7,3\n2,2,3\n"])
