@@ -79,14 +79,10 @@ def gradient_rows(problem: Problem, num_layers: Sequence[int], norms: Sequence[f
             gradient = flat_gradient(layer, rate, problem.grad)
             expected = flat_gradient(layer, unrolled(layer, problem, steps), problem.grad)
             yield {
-                "check": "gradient",
-                "num_layers": layers,
-                "max_norm": norm,
+                "check": "gradient", "num_layers": layers, "max_norm": norm,
                 "relative_error": float((gradient - expected).norm() / expected.norm()),
-                "solver_steps": state.info.steps,
-                "adjoint_steps": adjoint[0].steps,
-                "unrolled_steps": steps,
-            }
+                "solver_steps": state.info.steps, "adjoint_steps": adjoint[0].steps, "unrolled_steps": steps,
+            }  # fmt: skip
 
 
 def rate_rows(problem: Problem, latencies: Sequence[int], leaks: Sequence[float]) -> Iterator[Row]:
@@ -100,14 +96,10 @@ def rate_rows(problem: Problem, latencies: Sequence[int], leaks: Sequence[float]
                 rate, state = layer(problem.graph, problem.feat, simulate=True)
                 gap = (rate - equilibrium).abs()
                 yield {
-                    "check": "rate",
-                    "leak": leak,
-                    "latency": latency,
-                    "mean_gap": float(gap.mean()),
-                    "max_gap": float(gap.max()),
-                    "mean_gap_times_latency": float(gap.mean()) * latency,
+                    "check": "rate", "leak": leak, "latency": latency, "mean_gap": float(gap.mean()),
+                    "max_gap": float(gap.max()), "mean_gap_times_latency": float(gap.mean()) * latency,
                     "relative_residual": state.info.gap,
-                }
+                }  # fmt: skip
 
 
 def mode_rows(problem: Problem, latencies: Sequence[int]) -> Iterator[Row]:
@@ -120,12 +112,10 @@ def mode_rows(problem: Problem, latencies: Sequence[int]) -> Iterator[Row]:
             layer = make_layer(dim, gradient=mode, latency=latency, simulate=True)
             gradient = flat_gradient(layer, layer(problem.graph, problem.feat)[0], problem.grad)
             yield {
-                "check": "mode",
-                "gradient": mode,
-                "latency": latency,
+                "check": "mode", "gradient": mode, "latency": latency,
                 "cosine": float(torch.nn.functional.cosine_similarity(gradient, expected, dim=0)),
                 "norm_ratio": float(gradient.norm() / expected.norm()),
-            }
+            }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -104,12 +104,9 @@ def timed(feed: Feed, store: NeighborStore, runs: int) -> Row:
     least = sum(map(min, zip(*times, strict=True)))
     best = min(map(sum, times))
     return {
-        "edges": feed.num_edges,
-        "seconds": round(best, 4),
-        "least_seconds": round(least, 4),
-        "edges_per_second": round(feed.num_edges / best),
-        "edges_per_second_undisturbed": round(feed.num_edges / least),
-    }
+        "edges": feed.num_edges, "seconds": round(best, 4), "least_seconds": round(least, 4),
+        "edges_per_second": round(feed.num_edges / best), "edges_per_second_undisturbed": round(feed.num_edges / least),
+    }  # fmt: skip
 
 
 class Dictionary:
@@ -225,12 +222,10 @@ def node_rows(feed: Feed, sizes: Sequence[int], runs: int) -> Iterator[Row]:
     for size, kept in zip(sizes, times, strict=True):
         least = sum(map(min, zip(*kept, strict=True)))
         yield {
-            "check": "nodes",
-            "nodes": size,
-            "edges": feed.num_edges,
+            "check": "nodes", "nodes": size, "edges": feed.num_edges,
             "edges_per_second": round(feed.num_edges / min(map(sum, kept))),
             "edges_per_second_undisturbed": round(feed.num_edges / least),
-        }
+        }  # fmt: skip
 
 
 def resident_bytes() -> int:
@@ -253,13 +248,9 @@ def memory_row(nodes: int, edges: int, repeat: int) -> Row:
     for snapshot, columns in enumerate(feed.snapshots, 1):
         store.insert(snapshot, *columns)
     return {
-        "check": "memory",
-        "nodes": nodes,
-        "edges": edges * repeat,
-        "store_bytes": store.num_bytes,
-        "resident_bytes_grown": resident_bytes() - before,
-        "resident_bytes": resident_bytes(),
-    }
+        "check": "memory", "nodes": nodes, "edges": edges * repeat, "store_bytes": store.num_bytes,
+        "resident_bytes_grown": resident_bytes() - before, "resident_bytes": resident_bytes(),
+    }  # fmt: skip
 
 
 def memory_rows(nodes: int, edges: int) -> Iterator[Row]:

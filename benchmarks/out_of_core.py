@@ -138,13 +138,9 @@ def train(folder: str, on_disk: bool, hidden: int, snapshots: int, epochs: int, 
 def fresh(folder: Path, on_disk: bool, limit: int, args: argparse.Namespace, scratch: str) -> dict[str, Any]:
     """Train in a fresh process under a limit (0: none), and return its row."""
     arguments = {
-        "folder": str(folder),
-        "on_disk": on_disk,
-        "hidden": args.hidden,
-        "snapshots": args.snapshots,
-        "epochs": args.epochs,
-        "scratch": scratch,
-    }
+        "folder": str(folder), "on_disk": on_disk, "hidden": args.hidden, "snapshots": args.snapshots,
+        "epochs": args.epochs, "scratch": scratch,
+    }  # fmt: skip
     command = [sys.executable, __file__, "--one", json.dumps(arguments)]
     set_limit = (lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))) if limit else None
     # Arrow's own pool reserves a GiB of addresses that it never uses; the limit counts addresses.

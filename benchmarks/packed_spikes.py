@@ -122,27 +122,17 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
     moved = 4 * (graph.num_edges() + graph.num_nodes() * (1 + dim)) + packed.nbytes
     peer = min(times["dgl_sum"][0], times["dgl_mean"][0])
     return {
-        "check": "aggregate",
-        "graph": name,
-        "nodes": graph.num_nodes(),
-        "edges": graph.num_edges(),
-        "feats": dim,
-        "rate": rate,
-        "threads": torch.get_num_threads(),
-        "held_memory": _memory_is_held(),
+        "check": "aggregate", "graph": name, "nodes": graph.num_nodes(), "edges": graph.num_edges(), "feats": dim,
+        "rate": rate, "threads": torch.get_num_threads(), "held_memory": _memory_is_held(),
         "ms": {key: round(least, 2) for key, (least, _) in times.items()},
         "ms_median": {key: round(median, 2) for key, (_, median) in times.items()},
-        "times": round(peer / times["packed"][0], 1),
-        "times_out": round(peer / times["packed_out"][0], 1),
+        "times": round(peer / times["packed"][0], 1), "times_out": round(peer / times["packed_out"][0], 1),
         "times_weighted": round(times["torch_csr_weighted"][0] / times["packed_weighted"][0], 1),
-        "times_weighted_out": round(times["torch_csr_weighted"][0] / times["packed_weighted_out"][0], 1),
-        "bar": BAR,
+        "times_weighted_out": round(times["torch_csr_weighted"][0] / times["packed_weighted_out"][0], 1), "bar": BAR,
         "bandwidth_share": round(moved / (times["packed"][0] / 1e3) / bandwidth, 2),
         "bandwidth_share_out": round(moved / (times["packed_out"][0] / 1e3) / bandwidth, 2),
-        "packed_bytes": packed.nbytes,
-        "float_bytes": spikes.numel() * 4,
-        "exact": exact,
-    }
+        "packed_bytes": packed.nbytes, "float_bytes": spikes.numel() * 4, "exact": exact,
+    }  # fmt: skip
 
 
 def _memory_is_held() -> bool:

@@ -109,26 +109,15 @@ def measure(name: str, raw: Path, home: Path, runs: int) -> dict[str, Any]:
     seconds, process = min(m[0] for m in prepared), min(m[1] for m in prepared)
     parse, parse_process = min(p[0] for p in parsed), min(p[1] for p in parsed)
     return {
-        "data": f"{name}, generated",
-        "rows": summary["num_edges"],
-        "nodes": summary["num_nodes"],
-        "snapshots": summary["num_snapshots"],
-        "raw_bytes": sum(path.stat().st_size for path in raw.iterdir()),
-        "prepared_bytes": summary["bytes"],
-        "seconds": round(seconds, 3),
-        "process_seconds": round(process, 3),
-        "cpu_seconds": round(min(m[3] for m in prepared), 2),
-        "rows_per_second": round(summary["num_edges"] / seconds),
-        "peak_mib": round(max(m[2] for m in prepared)),
-        "peer": "pyarrow.csv.read_csv",
-        "peer_seconds": round(parse, 3),
-        "peer_process_seconds": round(parse_process, 3),
-        "peer_cpu_seconds": round(min(p[3] for p in parsed), 2),
-        "peer_peak_mib": round(max(p[2] for p in parsed)),
-        "ratio": round(seconds / parse, 2),
-        "process_ratio": round(process / parse_process, 2),
-        "runs": runs,
-    }
+        "data": f"{name}, generated", "rows": summary["num_edges"], "nodes": summary["num_nodes"],
+        "snapshots": summary["num_snapshots"], "raw_bytes": sum(path.stat().st_size for path in raw.iterdir()),
+        "prepared_bytes": summary["bytes"], "seconds": round(seconds, 3), "process_seconds": round(process, 3),
+        "cpu_seconds": round(min(m[3] for m in prepared), 2), "rows_per_second": round(summary["num_edges"] / seconds),
+        "peak_mib": round(max(m[2] for m in prepared)), "peer": "pyarrow.csv.read_csv", "peer_seconds": round(parse, 3),
+        "peer_process_seconds": round(parse_process, 3), "peer_cpu_seconds": round(min(p[3] for p in parsed), 2),
+        "peer_peak_mib": round(max(p[2] for p in parsed)), "ratio": round(seconds / parse, 2),
+        "process_ratio": round(process / parse_process, 2), "runs": runs,
+    }  # fmt: skip
 
 
 def read_back(name: str, folder: Path) -> dict[str, Any]:
@@ -140,13 +129,10 @@ def read_back(name: str, folder: Path) -> dict[str, Any]:
     text, *_ = run(["-c", SNAPSHOT, str(folder), str(middle["num_rows"]), str(middle["first_row"])])
     once, again, scan = map(float, text.split())
     return {
-        "data": f"{name}, generated: snapshot {middle['snapshot']} read alone",
-        "rows": middle["num_rows"],
-        "milliseconds": round(1e3 * once, 2),
-        "milliseconds_again": round(1e3 * again, 2),
-        "peer": "scan of edges.parquet",
-        "peer_milliseconds": round(1e3 * scan, 1),
-    }
+        "data": f"{name}, generated: snapshot {middle['snapshot']} read alone", "rows": middle["num_rows"],
+        "milliseconds": round(1e3 * once, 2), "milliseconds_again": round(1e3 * again, 2),
+        "peer": "scan of edges.parquet", "peer_milliseconds": round(1e3 * scan, 1),
+    }  # fmt: skip
 
 
 def engines(raw: Path, home: Path, scale: float) -> Iterator[dict[str, Any]]:
@@ -163,13 +149,10 @@ def engines(raw: Path, home: Path, scale: float) -> Iterator[dict[str, Any]]:
         summary = json.loads(text)
         folders.add(json.dumps(json.loads((out / "manifest.json").read_text())["files"], sort_keys=True))
         yield {
-            "data": "stack-overflow, generated, 8 parts",
-            "engine": " ".join(chosen) or "local",
-            "rows": summary["num_edges"],
-            "seconds": summary["seconds"],
-            "peak_mib": round(peak),
+            "data": "stack-overflow, generated, 8 parts", "engine": " ".join(chosen) or "local",
+            "rows": summary["num_edges"], "seconds": summary["seconds"], "peak_mib": round(peak),
             "same_bytes": len(folders) == 1,
-        }
+        }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> None:

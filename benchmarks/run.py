@@ -35,13 +35,10 @@ def machine() -> dict[str, object]:
     cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
     memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     return {
-        "processor": cpu or platform.processor(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(memory / 2**20, 1),
-        "system": platform.platform(),
-        "python": platform.python_version(),
+        "processor": cpu or platform.processor(), "cores": os.cpu_count(), "memory_gib": round(memory / 2**20, 1),
+        "system": platform.platform(), "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
-    }
+    }  # fmt: skip
 
 
 def _lines(path: str) -> list[str]:

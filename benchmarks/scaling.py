@@ -27,12 +27,9 @@ from dgl_dysign.experiments.memory import in_fresh_process, peak_rss_bytes, rese
 
 BASE = {"nodes": 20_000, "edges": 100_000, "features": 64, "latency": 8, "snapshots": 1}
 SIZES = {
-    "nodes": (20_000, 60_000, 200_000, 640_000),
-    "edges": (100_000, 320_000, 1_000_000, 3_200_000),
-    "features": (16, 64, 192, 512),
-    "latency": (4, 12, 40, 128),
-    "snapshots": (1, 4, 12, 36),
-}
+    "nodes": (20_000, 60_000, 200_000, 640_000), "edges": (100_000, 320_000, 1_000_000, 3_200_000),
+    "features": (16, 64, 192, 512), "latency": (4, 12, 40, 128), "snapshots": (1, 4, 12, 36),
+}  # fmt: skip
 #: What else differs while a quantity goes through its sizes: with few nodes, edges are most of the work.
 BESIDE = {"edges": {"nodes": 2_000}}
 QUICK = {"nodes": (500, 1_000), "latency": (2, 4)}
