@@ -32,33 +32,32 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How a data set is prepared; the options of ``dysign-prep`` under the same names.
+    """How a data set is prepared; the options of ``dysign-prep``, of which those up to `labels` are of an edge list.
 
     Parameters
     ----------
     src, dst, time : str, optional
-        Of an edge list: columns of sources, destinations and times, each a name in the header or a number from 1.
-        Default: as is known of the file's name, else 1, 2 and 3.
+        Columns of sources, destinations and times, each a name in the header or a number from 1. Default: as is known
+        of the file's name, else 1, 2 and 3.
     weight, label : str, optional
-        Of an edge list: columns of a number, and of a class of the event.
+        Columns of a number, and of a class of the event.
     edge_features : str, optional
-        Of an edge list: first column of the features, which go on to the last; one last column may hold all of them,
-        separated by commas.
+        First column of the features, which go on to the last; one last column may hold all of them, separated by
+        commas.
     delimiter : str, optional
-        Of an edge list: character between columns, or ``tab``; a blank stands for any white space. Default: as line 1.
+        Character between columns, or ``tab``; a blank stands for any white space. Default: as line 1.
     header : bool, optional
-        Of an edge list: whether line 1 is a header. Default: if a column is given by name.
+        Whether line 1 is a header. Default: if a column is given by name.
     ids : str, optional
-        Of an edge list: ``"integer"``, ``"text"``, or ``"auto"``, as the first row has it (the default).
+        ``"integer"``, ``"text"``, or ``"auto"``, as the first row has it (the default).
     time_format : str, optional
-        Of an edge list: how times are written, as in :func:`time.strptime`. Default: numbers, else ISO 8601.
+        How times are written, as in :func:`time.strptime`. Default: numbers, else ISO 8601.
     time_unit : str, optional
-        Of an edge list: what times count from 1970 on, ``"s"`` (the default), ``"ms"``, ``"us"``, ``"ns"``; ``"none"``:
-        steps.
+        What times count from 1970 on, ``"s"`` (the default), ``"ms"``, ``"us"``, ``"ns"``; ``"none"``: steps.
     undirected : bool, default False
-        Of an edge list: edges have no direction.
+        Edges have no direction.
     labels : path, optional
-        Of an edge list: file of ``node label`` lines.
+        File of ``node label`` lines: ids as those of the edges, and whole numbers.
     every : str or data_prep.rules.Rule, optional
         How times become snapshots: a width (``"15s"``, ``"1h"``, ``"7d"`` or a number of the time's own units), a
         period of the calendar (``"hour"``, ``"day"``, ``"week"``, ``"month"``, ``"year"``, ``"roland-week"``), or
@@ -70,10 +69,8 @@ class PrepareOptions:
     features : str, optional
         Kind of node features: ``"deepwalk"``, ``"node2vec"``, ``"spectral"``, ``"degree"`` or ``"none"``. Default:
         ``"spectral"`` for raw files of ``dblp``, else ``"none"``.
-    dim : int, optional
-        Their width. Default: that of the kind.
-    seed : int, default 0
-        Their seed.
+    dim, seed : int, optional
+        Their width, by default that of the kind; their seed, by default 0.
     decay : float or sequence of float, optional
         Weight of an event after one snapshot; several for ``"spectral"``.
     feature_options : mapping
