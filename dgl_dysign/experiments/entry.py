@@ -105,6 +105,8 @@ class Entry:
         Whether pictures of one model (confusion, spikes) show it; of several the first.
     about : str
         What it is, in a line; default: the docstring of `fit`.
+    usual : bool
+        Whether a table has it unless rows are named.
     source : dict, optional
         Of a stranger's entry what `source_of` returns; an entry of this package has none.
 
@@ -126,6 +128,7 @@ class Entry:
     over_time: bool = False
     pictured: bool = False
     about: str = ""
+    usual: bool = True
     source: Mapping[str, Any] | None = None
 
     def fitted(self, view: Any, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:

@@ -16,6 +16,7 @@ from torch import Tensor
 from dgl_dysign._moved import moved_name
 from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.experiments.diagnostics import event_diagnostics
+from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
 from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome, by_name
 from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.models.event_counts import EventCounts
@@ -159,6 +160,7 @@ def default_entries() -> dict[str, Entry]:
             ours("undergs-no-counts", counts=False),
             ours("undergs"),
             *(ours(f"undergs-{kind}", aggregator=kind) for kind in ("sage", "gat", "gin", "mixer")),
+            *snapshot_encoder_entries("event"),
         ]
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dgl_dysign.baselines import CountLinks, link_reference_models
 from dgl_dysign.experiments.diagnostics import link_diagnostics
+from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
 from dgl_dysign.experiments.entry import Entry, Outcome, by_name
 from dgl_dysign.experiments.link_task import AGGREGATORS, LinkSettings, LinkTask, LinkView
 from dgl_dysign.models import LinkScorer
@@ -97,5 +98,6 @@ def default_entries() -> dict[str, Entry]:
             undergs_entry("undergs", "on embeddings and features of pairs", bold=True, over_time=True),
             *(undergs_entry(f"undergs-{k}", f"aggregator {k}", _changed(aggregator=k), bold=True) for k in AGGREGATORS),
             undergs_entry("spiking-undergs", "Dy-SIGN's equilibrium in place of its layer", _changed(spiking=True)),
+            *snapshot_encoder_entries("link"),
         ]
     )

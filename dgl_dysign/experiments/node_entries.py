@@ -18,6 +18,7 @@ from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, m
 from dgl_dysign.data.row_store import IN_MEMORY, row_blocks
 from dgl_dysign.evaluation import f1_scores
 from dgl_dysign.experiments.diagnostics import node_diagnostics
+from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
 from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outcome, by_name
 from dgl_dysign.experiments.node_task import NodeTask, NodeView, Recipe
 from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_spaced, preset_store
@@ -266,6 +267,7 @@ def default_entries() -> dict[str, Entry]:
                 LABEL_AWARE,
                 pictured=True,
             ),
+            *snapshot_encoder_entries("node"),
         ]
     )
 

@@ -19,8 +19,10 @@ import torch
 
 from dgl_dysign.errors import ConfigError, EntryError, check_choice
 from dgl_dysign.experiments import event_entries, link_entries, node_entries
+from dgl_dysign.experiments.encoder_entries import encoder_entry
 from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, by_name, own_traceback, source_of
 from dgl_dysign.files import read_toml
+from dgl_dysign.models.snapshot_encoder import SnapshotEncoder
 from dgl_dysign.training.loop import seeded
 
 _OURS: dict[str, Callable[[], dict[str, Entry]]] = {
@@ -78,7 +80,8 @@ def resolve_rows(specs: Sequence[str | object] | None, kind: str, row_args: Path
     """
     check_choice("kind", kind, _OURS)
     ours, arguments = _OURS[kind](), _read_arguments(row_args)
-    specs = list(specs or (link_entries.USUAL if kind == "link" else ours))
+    usual = [name for name, entry in ours.items() if entry.usual]
+    specs = list(specs or (link_entries.USUAL if kind == "link" else usual))
     specs = [spec for place, spec in enumerate(specs) if spec not in specs[:place]]
     kept = [entry for name, entry in ours.items() if name in specs or (kind == "link" and not entry.learns)]
     own = [(spec, _object(spec, kind)) for spec in specs if spec not in ours]
@@ -188,8 +191,8 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
     Parameters
     ----------
     thing : Entry, class or object
-        An `Entry`; a class, which is made with the arguments; or an object. The last two have ``fit``, see `NodeEntry`,
-        `LinkEntry` and `EventEntry`; each fit is that of a new one.
+        An `Entry`; a `SnapshotEncoder` class; another class, which is made with the arguments; or an object. The last
+        two have ``fit``, see `NodeEntry`, `LinkEntry` and `EventEntry`; each fit is that of a new one.
     kind : {"node", "link", "event"}
         Of the table.
     arguments : mapping, optional
@@ -218,7 +221,9 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
     arguments, name = dict(arguments or {}), _name_of(thing)
     cls = thing if isinstance(thing, type) else type(thing)
     source = source_of(f"{cls.__module__}:{cls.__qualname__}", cls, arguments)
-    if isinstance(thing, type):
+    if issubclass(cls, SnapshotEncoder) and thing is cls:
+        thing = encoder_entry(cls, kind, name, arguments)
+    elif isinstance(thing, type):
         make = partial(_made, thing, name, arguments)
         thing = make()
         name = _name_of(thing)
@@ -230,7 +235,7 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
         reason = "is one of this package's" if name in _OURS[kind]() else "cannot be part of the name of a file"
         raise ConfigError(f"row {name!r}: its name {reason}: give it another attribute `name`")
     if isinstance(thing, Entry):
-        return replace(thing, source=source_of(name, thing.fit))
+        return replace(thing, source=source if issubclass(cls, SnapshotEncoder) else source_of(name, thing.fit))
     _check_fit(thing, name)
     optional = {part: getattr(thing, part) for part in ("check", "diagnose") if hasattr(thing, part)}
     return Entry(

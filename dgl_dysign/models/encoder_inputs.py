@@ -76,13 +76,14 @@ class EncoderInputs(nn.Module):
     def __init__(self, kind: str, num_nodes: int, width: int = 1, data: TemporalGraph | None = None) -> None:
         super().__init__()
         check_choice("inputs", kind, KINDS)
-        self.kind, self.num_nodes, self.width, self.data = kind, num_nodes, width, data
+        self.kind, self.num_nodes, self.width = kind, num_nodes, width
         if kind == "counts":
             self.width = len(list(of_nodes(History(1), 0))) + 1
         elif kind == "features":
             if data is None or data.feature_dim is None:
                 raise ConfigError("inputs='features': found no node features here, expected 'counts' or 'degree'")
             self.width = data.feature_dim
+            self._read = lambda snapshot: scaled_features(data, snapshot)  # copies of a model share the data
         self.register_buffer("mean", torch.zeros(self.width if kind == "counts" else 0))
         self.register_buffer("deviation", torch.ones(self.width if kind == "counts" else 0))
         self._tables: dict[int, Tensor] = {}
@@ -127,8 +128,7 @@ class EncoderInputs(nn.Module):
 
     def _features(self, snapshot: int) -> Tensor:
         if snapshot not in self._tables:
-            assert self.data is not None
-            table = scaled_features(self.data, snapshot)
+            table = self._read(snapshot)
             if 4 * table.numel() * (len(self._tables) + 1) > _CACHE:
                 return table
             self._tables[snapshot] = table

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges
+from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import DataError
 from dgl_dysign.models.encoder_inputs import EncoderInputs
+from dgl_dysign.models.event_inputs import EventReader
 from dgl_dysign.models.link_head import LinkHead
 from dgl_dysign.models.link_scorer import evaluating
 
@@ -188,8 +191,8 @@ class EncoderNodes(EncoderModel):
 
     @torch.no_grad()
     def predict(self, nodes: Tensor) -> Tensor:
-        """Return the logits of some nodes, ``(n, C)``."""
-        return self.head(self.known()[nodes])
+        """Return the probabilities of some nodes' classes, ``(n, C)``."""
+        return self.head(self.known()[nodes.to(self.device)]).softmax(1)
 
 
 class EncoderLinks(EncoderModel):
@@ -212,6 +215,85 @@ class EncoderLinks(EncoderModel):
         """Return logits ``(E, C)`` of candidates of sources, with gradients, in the mode that the model is in."""
         z = self.embedding()
         return self.head(z[src], z[dst])
+
+
+class EncoderEvents(EncoderModel):
+    """Log odds of events: a `LinkHead` over the vectors of both ends and what is known of the event.
+
+    Parameters
+    ----------
+    encoder, inputs
+        As for `EncoderModel`.
+    rate : float
+        Share of positives among the training events, in (0, 1): where the log odds begin.
+    event_feats : int
+        Width of what is known of events.
+    hidden_feats : int, default 64
+        Of the head.
+    """
+
+    def __init__(
+        self, encoder: SnapshotEncoder, inputs: EncoderInputs, rate: float, event_feats: int, hidden_feats: int = 64
+    ) -> None:
+        head = LinkHead(head_width(encoder, inputs), hidden_feats, event_feats, bias=False)
+        super().__init__(encoder, inputs, head)
+        self.offset = nn.Parameter(torch.tensor(math.log(rate / (1 - rate))))
+
+    def logits(self, src: Tensor, dst: Tensor, event_feat: Tensor) -> Tensor:
+        """Return the log odds of events ``(E,)``, with gradients, in the mode that the model is in."""
+        return self.read(self.embedding(), src, dst, event_feat)
+
+    def read(self, z: Tensor, src: Tensor, dst: Tensor, event_feat: Tensor) -> Tensor:
+        """Return the log odds of events from the vectors of all nodes."""
+        return self.head(z[src], z[dst], event_feat.to(z)) + self.offset
+
+
+def event_edges(events: SnapshotEvents, num_nodes: int, directed: bool) -> SnapshotEdges:
+    """Return the edges that events make."""
+    ends = events.src, events.dst, events.edge_id, events.time
+    return distinct_edges(events.snapshot, *ends, num_nodes=num_nodes, directed=directed)
+
+
+class EncoderEventScorer:
+    """Scores events by an encoder; fulfils `dgl_dysign.evaluation.EventModel`, and is trained by `fit_events`.
+
+    Parameters
+    ----------
+    model : EncoderEvents
+        Holds the edges that were observed.
+    reader : EventReader
+        What is known of events.
+    directed : bool, default True
+        Whether events have a direction.
+    """
+
+    def __init__(self, model: EncoderEvents, reader: EventReader, directed: bool = True) -> None:
+        self.model, self.reader, self.directed = model, reader, directed
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
+
+    def reset(self) -> None:
+        """Forget what was observed; weights stay."""
+        self.model.reset()
+        self.reader.reset()
+
+    def observe(self, events: SnapshotEvents) -> None:
+        """Take in the events of a snapshot."""
+        self.model.observe(event_edges(events, self.model.num_nodes, self.directed))
+        self.reader.observe(events)
+
+    def logits(self, events: SnapshotEvents) -> Tensor:
+        """Return the log odds of a snapshot's events, ``(events,)``, as the mode of the model is and with gradients."""
+        return self.model.logits(events.src, events.dst, self.reader.event_feat(events))
+
+    @torch.no_grad()
+    def score(self, events: SnapshotEvents) -> Tensor:
+        """Return the log odds of a snapshot's events, ``(events,)``, without dropout; nothing changes."""
+        with evaluating(self.model):
+            return self.model.read(self.model.known(), events.src, events.dst, self.reader.event_feat(events))
 
 
 class EncoderScorer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -12,14 +12,32 @@ from torch.nn import functional
 
 from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation.events import score_snapshot
+from dgl_dysign.evaluation.events import EventModel, score_snapshot
 from dgl_dysign.evaluation.ranking import auc, average_precision
 from dgl_dysign.models.event_inputs import EventView
-from dgl_dysign.models.event_scorer import EventScorer
 from dgl_dysign.training.late_snapshot import LateStep, SnapshotBatch, late_snapshot_step, snapshot_batches
 from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
 
 LOSSES = ("plain", "weighted")
+
+
+class TrainableEventScorer(EventModel, Protocol):
+    """What `fit_events` trains: an event model whose weights are in one module, as `EventScorer` is.
+
+    Attributes
+    ----------
+    model : Module
+        What has the weights.
+    """
+
+    model: Any
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+
+    def logits(self, events: SnapshotEvents) -> Tensor:
+        """Return what `score` does, with gradients, in the mode that the model is in."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,7 @@ class EventFitConfig(LoopConfig):
 
 
 def fit_events(
-    scorer: EventScorer,
+    scorer: TrainableEventScorer,
     view: EventView,
     config: EventFitConfig | None = None,
     checkpoint: Path | None = None,
@@ -70,7 +88,7 @@ def fit_events(
 
     Parameters
     ----------
-    scorer : EventScorer
+    scorer : TrainableEventScorer
         Its model is trained; its state is emptied at the beginning of each epoch.
     view : EventView
         The events. Its seed is that of dropout; the random state of the caller is not touched.
@@ -99,7 +117,7 @@ def fit_events(
         return loop.run(lambda: _epoch(scorer, view, config, loop), on_epoch, select=f"val_{config.select}")
 
 
-def _epoch(scorer: EventScorer, view: EventView, config: EventFitConfig, loop: Loop) -> Figures:
+def _epoch(scorer: TrainableEventScorer, view: EventView, config: EventFitConfig, loop: Loop) -> Figures:
     """Train on the training snapshots, score those for validation; return the mean loss and the validation's scores."""
     rate = view.rate
     weight = torch.tensor(1.0 if config.loss == "plain" else (1 - rate) / rate, device=loop.device)
@@ -117,7 +135,9 @@ def _epoch(scorer: EventScorer, view: EventView, config: EventFitConfig, loop: L
     return {"loss": total / rows, **val_figures(view, torch.cat(scores))}
 
 
-def _step(scorer: EventScorer, events: SnapshotEvents, config: EventFitConfig, loop: Loop, weight: Tensor) -> LateStep:
+def _step(
+    scorer: TrainableEventScorer, events: SnapshotEvents, config: EventFitConfig, loop: Loop, weight: Tensor
+) -> LateStep:
     loop.model.train()
 
     def loss_of(batch: SnapshotBatch) -> Tensor:

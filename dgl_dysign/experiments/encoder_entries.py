@@ -1,0 +1,188 @@
+"""Encoders of snapshots as entries: one class stands in the tables of nodes, of links and of labels of events."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+
+from dgl_dysign.baselines import EvolveGCNO
+from dgl_dysign.data.snapshot_edges import snapshot_edges
+from dgl_dysign.errors import ConfigError, check_choice
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome
+from dgl_dysign.models.encoder_inputs import EncoderInputs
+from dgl_dysign.models.snapshot_encoder import (
+    EncoderEvents,
+    EncoderEventScorer,
+    EncoderLinks,
+    EncoderNodes,
+    EncoderScorer,
+    SnapshotEncoder,
+    event_edges,
+)
+from dgl_dysign.training.encoders import NodeFitConfig, fit_encoder_nodes, fitted_inputs
+from dgl_dysign.training.events import EventFitConfig, fit_events
+from dgl_dysign.training.links import LinkFitConfig, fit_links
+from dgl_dysign.training.loop import LoopConfig
+
+_CONFIGS: dict[str, type[LoopConfig]] = {"node": NodeFitConfig, "link": LinkFitConfig, "event": EventFitConfig}
+_ATTRIBUTES = ("window", "inputs", "head_inputs")  # of every encoder
+
+
+def encoder_entry(
+    cls: type[SnapshotEncoder], kind: str, name: str = "", arguments: Mapping[str, Any] | None = None
+) -> Entry:
+    """Return an encoder as an entry of a table.
+
+    Parameters
+    ----------
+    cls : type of SnapshotEncoder
+        Made as ``cls(num_nodes, in_feats, **arguments)``.
+    kind : {"node", "link", "event"}
+        Of the table.
+    name : str, optional
+        Default: the attribute ``name`` of the class, or the class's own.
+    arguments : mapping, optional
+        Those of the class; ``window``, ``inputs`` and ``head_inputs``, which every encoder has; and fields of
+        `NodeFitConfig`, `LinkFitConfig` or `EventFitConfig`, such as ``lr``, where the class has no argument of that
+        name.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is none of these, or out of range.
+
+    Examples
+    --------
+    >>> from dgl_dysign.baselines import EvolveGCNO
+    >>> encoder_entry(EvolveGCNO, "link", arguments={"hidden_feats": 32, "lr": 3e-3}).name
+    'EvolveGCNO'
+    """
+    check_choice("kind", kind, _CONFIGS)
+    name = name or str(getattr(cls, "name", cls.__name__))
+    own, attributes, training = _sorted(cls, kind, name, arguments or {})
+    fit_kind, encoder_of = _FITS[kind], _maker(cls, name, own, attributes)
+
+    def config(view: Any) -> Any:
+        return NodeFitConfig(**training) if kind == "node" else replace(view.settings.training, **training)
+
+    def fit(view: Any, **run: Any) -> Outcome:
+        return fit_kind(view, encoder_of, config(view), **run)
+
+    def check(view: Any) -> None:
+        config(view)
+        encoder_of(view, lambda inputs: EncoderInputs(inputs or "constant", 1))
+
+    about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
+    protocol = FEATURE_ONLY if kind == "node" else ""
+    return Entry(name, fit, protocol, learns=True, check=check, about=about, usual=False)
+
+
+def snapshot_encoder_entries(kind: str) -> list[Entry]:
+    """Return the encoders of the comparison: each with its inputs as published, and with counts.
+
+    Examples
+    --------
+    >>> [entry.name for entry in snapshot_encoder_entries("event")]
+    ['evolvegcn-o', 'evolvegcn-o-counts']
+    """
+    published = {"inputs": "features" if kind == "node" else "degree"}
+    counts = {"inputs": "counts", "head_inputs": True}
+    return [
+        encoder_entry(EvolveGCNO, kind, f"evolvegcn-o{suffix}", {**_EVOLVEGCN[kind], **inputs})
+        for suffix, inputs in (("", published), ("-counts", counts))
+    ]
+
+
+#: Chosen on the validation of OTC, DBLP and Wikipedia.
+_EVOLVEGCN: dict[str, dict[str, Any]] = {
+    "node": {"window": 27, "lr": 3e-3, "epochs": 40},
+    "link": {"hidden_feats": 32, "out_feats": 32, "lr": 1e-2},
+    "event": {"hidden_feats": 32, "out_feats": 32},
+}
+
+_Maker = Callable[[Any, Callable[[str | None], EncoderInputs]], tuple[SnapshotEncoder, EncoderInputs]]
+
+
+def _sorted(cls: type, kind: str, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Tell arguments of the class, attributes of encoders and settings of the training apart."""
+    parameters = list(inspect.signature(cls).parameters.values())[2:]
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    taken = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    settings = [field.name for field in fields(_CONFIGS[kind])]
+    own: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    for key, value in arguments.items():
+        if key in taken:
+            own[key] = value
+        elif key in _ATTRIBUTES:
+            attributes[key] = value
+        elif key in settings:
+            training[key] = value
+        elif anything:
+            own[key] = value
+        else:
+            raise ConfigError(
+                f"row {name!r}: found the argument {key!r}, expected one of {cls.__name__} ({', '.join(taken)}), of "
+                f"encoders ({', '.join(_ATTRIBUTES)}) or of their training ({', '.join(settings)})"
+            )
+    return own, attributes, training
+
+
+def _maker(cls: type[SnapshotEncoder], name: str, own: Mapping[str, Any], attributes: Mapping[str, Any]) -> _Maker:
+    """Return what makes an encoder, drawn with the seed of a view, and what it is fed."""
+
+    def make(view: Any, inputs_of: Callable[[str | None], EncoderInputs]) -> tuple[SnapshotEncoder, EncoderInputs]:
+        inputs = inputs_of(attributes.get("inputs", cls.inputs))
+        with torch.random.fork_rng([]):
+            torch.manual_seed(view.seed)
+            encoder = cls(inputs.num_nodes, inputs.width, **own)
+        for key, value in attributes.items():
+            setattr(encoder, key, value)
+        for key in ("out_feats", "window"):
+            value = getattr(encoder, key, None)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"row {name!r}: found {key}={value!r}, expected a whole number from 1 on")
+        return encoder, inputs
+
+    return make
+
+
+def _fit_nodes(view: Any, encoder_of: _Maker, config: NodeFitConfig, **run: Any) -> Outcome:
+    data = view.data
+    edges = [snapshot_edges(data, t) for t in range(data.num_snapshots)]
+    parts = encoder_of(view, lambda kind: fitted_inputs(kind or "features", data.num_nodes, edges, data))
+    model = _drawn(view, lambda: EncoderNodes(*parts, view.num_classes))
+    history = fit_encoder_nodes(model, edges, view.labels, view.train, view.val, config, view.seed, **run)
+    return Outcome(model.predict(torch.arange(data.num_nodes)), history, model=model)
+
+
+def _fit_links(view: Any, encoder_of: _Maker, config: LinkFitConfig, **run: Any) -> Outcome:
+    train = view.edges[: view.split[0][-1] + 1]
+    parts = encoder_of(view, lambda kind: fitted_inputs(kind or "counts", view.data.num_nodes, train, view.data))
+    scorer = EncoderScorer(_drawn(view, lambda: EncoderLinks(*parts)))
+    return Outcome(history=fit_links(view.edges, scorer, view.split, config, view.seed, **run), model=scorer)
+
+
+def _fit_events(view: Any, encoder_of: _Maker, config: EventFitConfig, **run: Any) -> Outcome:
+    reader = view.reader()
+    train = [event_edges(view.snapshots[t], view.num_nodes, view.directed) for t in view.ranges["train"]]
+    parts = encoder_of(view, lambda kind: fitted_inputs(kind or "counts", view.num_nodes, train))
+    model = _drawn(view, lambda: EncoderEvents(*parts, view.rate, len(reader.names)))
+    model.head.standardise(reader.mean, reader.deviation)
+    scorer = EncoderEventScorer(model, reader, view.directed)
+    return Outcome(history=fit_events(scorer, view, config, **run), model=scorer)
+
+
+def _drawn(view: Any, make: Callable[[], Any]) -> Any:
+    """Make a model with a head that the seed of a view draws."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(view.seed)
+        return make().to(view.device)
+
+
+_FITS: dict[str, Callable[..., Outcome]] = {"node": _fit_nodes, "link": _fit_links, "event": _fit_events}

@@ -1,0 +1,169 @@
+"""One encoder in three tables: which arguments are whose, and that fits are resumed and see no future."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dgl_dysign.baselines import EvolveGCNO
+from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.evaluation import NegativeSampler, evaluate_links
+from dgl_dysign.experiments.encoder_entries import encoder_entry, snapshot_encoder_entries
+from dgl_dysign.experiments.event_task import EventSettings, EventTask
+from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
+from dgl_dysign.experiments.resolve import as_entry, resolve_rows
+from dgl_dysign.models.snapshot_encoder import SnapshotEncoder
+from dgl_dysign.training.events import EventFitConfig
+from dgl_dysign.training.links import LinkFitConfig
+from dgl_dysign.training.live_update import LiveLinkScorer
+from tests.generated import generated, generated_links
+from tests.training.event_cases import stream, write
+
+KINDS = ("node", "link", "event")
+SMALL = {"hidden_feats": 6, "out_feats": 5, "window": 2, "epochs": 2}
+
+
+class Sums(SnapshotEncoder):
+    """What a stranger writes: the sum of a node's inputs over its edges, forgotten at a rate that is learned."""
+
+    def __init__(self, num_nodes, in_feats, width=4, lr=0.5):
+        super().__init__()
+        self.num_nodes, self.out_feats, self.rate = num_nodes, width, torch.nn.Parameter(torch.tensor(lr))
+        self.linear = torch.nn.Linear(in_feats, width)
+
+    def initial(self):
+        return torch.zeros(self.num_nodes, self.out_feats)
+
+    def step(self, state, edges, inputs):
+        sent = self.linear(inputs)
+        return (self.rate * state).index_add(0, edges.dst, sent[edges.src]).index_add(0, edges.src, sent[edges.dst])
+
+    def embed(self, state, inputs):
+        return torch.tanh(state + self.linear(inputs))
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+    home = tmp_path_factory.mktemp("encoders")
+    nodes = TemporalGraph.load(generated(home, nodes=120))
+    links = TemporalGraph.load(generated_links(home, 400))
+    return {
+        "node": NodeTask(nodes, NodeSettings()).with_split(*stratified_split(nodes.labels, 0.4, 42)),
+        "link": LinkTask(links, LinkSettings(num_negatives=20, training=LinkFitConfig(epochs=1))),
+        "event": EventTask(write(home / "events", stream()), settings=EventSettings(training=EventFitConfig(epochs=1))),
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_strangers_encoder_stands_in_each_table(kind, tasks):
+    task, entry = tasks[kind], as_entry(Sums, kind, {"width": 3, "epochs": 2, "window": 2, "head_inputs": True})
+    assert (entry.name, entry.source["arguments"]["width"]) == ("Sums", 3)
+    entry.check(task.view())
+    outcome = entry.fitted(task.view())
+    assert len(outcome.history) == 2
+    model = outcome.model if kind == "node" else outcome.model.model
+    assert (model.encoder.out_feats, model.encoder.window, model.encoder.head_inputs) == (3, 2, True)
+    assert model.inputs.kind == ("features" if kind == "node" else "counts")
+    for scoring in task.score(outcome):
+        assert all(0 <= value <= 100 for name, value in scoring.scores.items() if "edges" not in name)
+
+
+def test_arguments_of_the_class_come_before_settings_of_the_training(tasks):
+    entry = as_entry(Sums, "node", {"lr": 0.25, "epochs": 1, "weight_decay": 0.0})
+    assert float(entry.fit(tasks["node"].view()).model.encoder.rate.detach()) == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            {"widht": 3},
+            r"row 'Sums': found the argument 'widht', expected one of Sums \(width, lr\), of encoders \(win",
+        ),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"window": 0}, "row 'Sums': found window=0, expected a whole number from 1 on"),
+        ({"width": "3"}, "row 'Sums': found out_feats='3'"),
+        ({"inputs": "ones"}, "inputs"),
+    ],
+)
+def test_bad_arguments_are_found_before_anything_is_fitted(arguments, text, tasks):
+    class Unchecked(Sums):
+        def __init__(self, num_nodes, in_feats, width=4, lr=0.5):
+            super().__init__(num_nodes, in_feats)
+            self.out_feats = width
+
+    with pytest.raises(ConfigError, match=text):
+        encoder_entry(Unchecked if "width" in arguments else Sums, "node", "Sums", arguments).check(
+            tasks["node"].view()
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_encoders_of_the_comparison_are_rows_that_are_named(kind):
+    names = [entry.name for entry in snapshot_encoder_entries(kind)]
+    assert [entry.name for entry in resolve_rows(names, kind) if entry.learns] == names
+    assert not {entry.name for entry in resolve_rows(None, kind)} & set(names)
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["link", "event"])
+def test_killed_and_resumed_ends_with_the_same_scores(kind, tasks, tmp_path):
+    task = tasks[kind]
+    fit = encoder_entry(EvolveGCNO, kind, arguments={**SMALL, "head_inputs": True}).fit
+
+    def kill(record):
+        raise _Killed
+
+    with pytest.raises(_Killed):
+        fit(task.view(), checkpoint=tmp_path / "part.pt", on_epoch=kill)
+    epochs = []
+    resumed = fit(task.view(), checkpoint=tmp_path / "part.pt", on_epoch=epochs.append)
+    assert [record["epoch"] for record in epochs] == [1]
+    whole = fit(task.view())
+    for name, value in whole.model.model.state_dict().items():
+        assert torch.equal(value, resumed.model.model.state_dict()[name]), name
+    assert task.score(whole) == task.score(resumed)
+
+
+class Noted:
+    """Keeps the scores of a model."""
+
+    def __init__(self, model):
+        self.reset, self.observe, self._score, self.scores = model.reset, model.observe, model.score, {}
+
+    def score(self, snapshot, src, dst):
+        self.scores[snapshot] = self._score(snapshot, src, dst)
+        return self.scores[snapshot]
+
+
+def test_nothing_at_or_after_a_snapshot_moves_its_scores(tasks):
+    task = tasks["link"]
+    scorer = encoder_entry(EvolveGCNO, "link", arguments={**SMALL, "inputs": "degree"}).fit(task.view()).model
+    edges, now = list(task.edges), 7
+    other = [replace(edges[len(edges) - 1 - t], snapshot=t) if t > now else edges[t] for t in range(len(edges))]
+    scores = []
+    for data in (edges, other):
+        noted = Noted(scorer)
+        evaluate_links(data, {"": noted}, range(4, 12), NegativeSampler(task.data.num_nodes, 20))
+        scores.append(noted.scores)
+    assert all(torch.equal(scores[0][t], scores[1][t]) for t in scores[0] if t <= now)
+    assert any(not torch.equal(scores[0][t], scores[1][t]) for t in scores[0] if t > now)
+
+
+def test_live_update_goes_on_from_a_copy(tasks):
+    task = tasks["link"]
+    scorer = encoder_entry(EvolveGCNO, "link", arguments=SMALL).fit(task.view()).model
+    before = {name: value.clone() for name, value in scorer.model.state_dict().items()}
+    live = LiveLinkScorer(scorer, lr=1e-2)
+    for edges in task.edges[:5]:
+        live.update(edges)
+        live.observe(edges)
+    assert scorer.model.snapshot == -1
+    assert all(torch.equal(value, scorer.model.state_dict()[name]) for name, value in before.items())
+    assert not torch.equal(live.model.head.src.weight, scorer.model.head.src.weight)
+    assert not torch.equal(live.model.encoder.layers[0].update, scorer.model.encoder.layers[0].update)
