@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dgl_dysign.experiments.check import check_entry
     from dgl_dysign.experiments.run_folder import RunFolder
     from dgl_dysign.experiments.saved_models import SavedModels
 
-__all__ = ["RunFolder", "SavedModels"]
+__all__ = ["RunFolder", "SavedModels", "check_entry"]
 
-_HOMES = {"RunFolder": "run_folder", "SavedModels": "saved_models"}
+_HOMES = {"RunFolder": "run_folder", "SavedModels": "saved_models", "check_entry": "check"}
 
 
 def __getattr__(name: str) -> Any:

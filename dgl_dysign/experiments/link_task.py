@@ -263,15 +263,14 @@ class LinkTask(LinkView, Task):
             model = distributed.DividedScorer(model)
         s, snapshots = self.settings, range(self.split[1][0], self.split[2][-1] + 1)
         sampler = NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)
-        first = self._horizon.num_snapshots
-
-        def observed(snapshots: int, _: int) -> None:
-            self._horizon.num_snapshots = max(first, snapshots)
-
         try:
-            return evaluate_links(self.edges, {name: model}, snapshots, sampler, self.protocol, observed)[name]
+            return evaluate_links(self.edges, {name: model}, snapshots, sampler, self.protocol, self.observed)[name]
         finally:
-            self._horizon.num_snapshots = first
+            self.observed(0)
+
+    def observed(self, snapshots: int, _: int = 0) -> None:
+        """Let the data of the views end after the snapshots that a model has observed, but not before validation."""
+        self._horizon.num_snapshots = max(self.split[1].stop, snapshots)
 
     def score(self, outcome: Outcome) -> list[Scoring]:
         """Return figures in %, for each share of historical negatives.

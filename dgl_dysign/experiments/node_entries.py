@@ -170,6 +170,7 @@ def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
             num_snapshots=len(snapshots),
             **options,
         ).to(view.device)
+    model.link_head.requires_grad_(False)  # no loss about nodes reaches it
     cache = EquilibriumCache(model, snapshots, files=view.files)
     history = fit(model, cache, view.labels, view.train, view.val, recipe.training, view.seed, **run)
     del cache
@@ -192,6 +193,7 @@ def undergs(view: NodeView, **run: Any) -> Outcome:
             num_neighbors=store.num_neighbors,
             dropout=recipe.dropout,
         ).to(view.device)
+    model.link_head.requires_grad_(False)  # no loss about nodes reaches it
 
     def logits(nodes: Tensor) -> Tensor:
         return model.classify(model.embed(store, nodes, view.last, node_feat=feat))

@@ -1,0 +1,392 @@
+"""The checks, each a function of a trial that returns a verdict, and `check_entry`, which asks all."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgl_dysign.data import SnapshotEdges, TemporalGraph
+from dgl_dysign.errors import check_choice
+from dgl_dysign.evaluation import NegativeSampler, evaluate_links
+from dgl_dysign.experiments.check.data import HOW, Sample, generated
+from dgl_dysign.experiments.check.report import FAULT, NOT_APPLICABLE, NOT_CHECKED, OK, CheckReport, Verdict
+from dgl_dysign.experiments.check.steps import trainable
+from dgl_dysign.experiments.check.trial import NEGATIVES, Pairs, Trial
+from dgl_dysign.experiments.resolve import resolve_entry
+
+ROUNDING = 1e-4  # of the spread of scores: sums in another order
+
+
+def finite(trial: Trial) -> Verdict:
+    """Look for scores that are no numbers."""
+    scores = torch.cat([answer.flatten() for answer in trial.answers.values()])
+    wrong = int((~scores.isfinite()).sum())
+    if wrong:
+        return Verdict(
+            FAULT,
+            f"{wrong} of {len(scores)} scores are NaN or infinite",
+            "look for a division by zero, or a diverged training",
+        )
+    return Verdict(OK, f"{len(scores)} scores, no NaN")
+
+
+def repeatable(trial: Trial) -> Verdict:
+    """Fit twice to the same data, with the same seed."""
+    text = f"two fits with one seed differ by up to {trial.apart:.3g}"
+    if not trial.apart:
+        return Verdict(OK, "two fits with one seed agree to the last bit")
+    if trial.tolerance < trial.apart / 10:
+        do = "seed what you draw: with torch.random.fork_rng([]): torch.manual_seed(view.seed)"
+        return Verdict(FAULT, f"{text}: what is drawn depends on the random state of the process", do)
+    if trial.tolerance > ROUNDING * trial.spread:
+        return Verdict(FAULT, text, "draw with view.seed alone, and leave out what has no fixed order")
+    return Verdict(OK, f"{text}, which is tolerated below")
+
+
+def future(trial: Trial) -> Verdict:
+    """Change everything at and after t: no prediction of t may move."""
+    if trial.kind == "node":
+        return Verdict(NOT_APPLICABLE, "nodes are asked about after the last snapshot, and all may be read")
+    t = trial.test[0]
+    samples = {how: trial.sample.after(t, how, trial.kind == "event") for how in HOW}
+    do = "let the model know what it was fitted to and what it observed, and read no file"
+    return _unmoved(trial, samples, t, f"everything from snapshot {t} on", do)
+
+
+def labels(trial: Trial) -> Verdict:
+    """Change the labels that may not be read: no prediction may move."""
+    if trial.kind == "link":
+        return Verdict(NOT_APPLICABLE, "links have no labels")
+    task, sample = trial.base.task, trial.sample
+    if trial.kind == "node":
+        samples = {how: sample.with_labels(task.test.numpy(), how) for how in HOW}
+    else:
+        rows = sample.snapshot >= trial.test[0]
+        samples = {how: sample.with_event_labels(rows, how) for how in ("change", "shuffle")}
+    return _unmoved(trial, samples, trial.last, "the labels of the test", "read labels from the view alone")
+
+
+def _unmoved(trial: Trial, samples: Mapping[str, Sample], last: int, what: str, do: str) -> Verdict:
+    """Demand that the answers up to a snapshot are the same, whichever sample was fitted to."""
+    if trial.tolerance > ROUNDING * trial.spread:
+        return Verdict(NOT_CHECKED, "two fits to the same data differ too much to tell")
+    for how, sample in samples.items():
+        moved = trial.moved(trial.answers, trial.replay(trial.fit(sample), last))
+        if moved:
+            return Verdict(FAULT, f"{moved}, where {what} changed ({how})", do)
+    count = sum(answer.numel() for t, answer in trial.answers.items() if t <= last)
+    return Verdict(OK, f"{count} scores stay as they are, where {what} changed ({', '.join(samples)})")
+
+
+def validation(trial: Trial) -> Verdict:
+    """Change validation: it may choose, but not train."""
+    val, sample = trial.val, trial.sample
+    if trial.kind == "node":
+        changed = sample.with_labels(trial.base.task.val.numpy(), "change")
+    elif trial.kind == "event":
+        changed = sample.with_event_labels((sample.snapshot >= val[0]) & (sample.snapshot <= val[-1]), "change")
+    else:
+        changed = sample.after(val[0], "change")
+    fit, last = trial.fit(changed), val[0] if trial.kind == "link" else trial.last
+    moved = trial.moved(trial.answers, trial.replay(fit, last))
+    if not moved:
+        return Verdict(OK, "predictions do not move where validation changes")
+    losses = [[_losses(epoch) for epoch in each.outcome.history] for each in (trial.base, fit)]
+    if not any(losses[0]):
+        text = "predictions move where validation changes; no history of losses tells whether it only chose"
+        return Verdict(NOT_CHECKED, text, "tell on_epoch the training loss of each epoch")
+    if any(one != other for one, other in zip(*losses, strict=False)):
+        return Verdict(
+            FAULT, "training losses move where validation changes: it is trained on", "train on training data"
+        )
+    return Verdict(OK, "validation chooses the epoch; training losses do not move where it changes")
+
+
+def _losses(epoch: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in epoch.items() if "val" not in name and name not in ("epoch", "cpu_seconds")}
+
+
+def alive(trial: Trial) -> Verdict:
+    """Look whether the model tells one candidate from another."""
+    name, value = trial.form.figure(trial.base.task, trial.answers)
+    text = f"{name} {value:.4f}"
+    if trial.kind == "link":
+        text += f"; a constant scorer has {_constant_mrr(trial):.4f} = 1/{1 + NEGATIVES // 2}"
+    same = [bool((answer == answer[:1]).all()) for t, answer in trial.answers.items() if t in trial.test]
+    if trial.kind == "link":
+        same = [bool((answer == answer[:, :1]).all()) for t, answer in trial.answers.items() if t in trial.test]
+    if all(same):
+        return Verdict(FAULT, f"all scores are the same: {text}", "look for a model that never sees its input")
+    return Verdict(OK, text)
+
+
+class _Constant:
+    def reset(self) -> None: ...
+
+    def observe(self, edges: SnapshotEdges) -> None: ...
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        return torch.zeros(dst.shape)
+
+
+def _constant_mrr(trial: Trial) -> float:
+    sampler = NegativeSampler(trial.sample.events.num_nodes, NEGATIVES)
+    return evaluate_links(trial.feeds, {"": _Constant()}, trial.test, sampler)[""].mrr
+
+
+def parameters(trial: Trial) -> Verdict:
+    """Look for parameters without a gradient, and for those that do not move."""
+    steps, model = trial.base.steps, trial.base.outcome.model
+    named = dict(trainable(model))
+    if not steps.stepped:
+        if not named:
+            return Verdict(NOT_APPLICABLE, "no optimiser of PyTorch stepped, and the model has no parameters of it")
+        return Verdict(
+            FAULT,
+            f"no optimiser of PyTorch stepped, but the model has {len(named)} parameters",
+            "train them, or set requires_grad to False",
+        )
+    wrong, count = steps.faults(model)
+    if wrong:
+        shown = ", ".join(f"{name} {what}" for name, what in list(wrong.items())[:4])
+        more = f", and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        do = "look for detach(), no_grad, or a branch that no loss reaches; what is not trained has requires_grad=False"
+        return Verdict(FAULT, f"{len(wrong)} of {count} parameters: {shown}{more}", do)
+    return Verdict(OK, f"{count} parameters get gradients and move")
+
+
+def questions(trial: Trial) -> Verdict:
+    """Ask in another order, and with less beside: no score may move."""
+    t, what = trial.last, "nodes" if trial.kind == "node" else "events" if trial.kind == "event" else "candidates"
+    question, answer = trial.questions[t], trial.answers[t]
+    rng = torch.Generator().manual_seed(0)
+    rows = torch.randperm(len(answer), generator=rng)
+    half = rows[: (len(rows) + 1) // 2].sort().values
+    asked = {
+        "in another order": (_rows(question, rows), answer[rows]),
+        "in parts": (_rows(question, half), answer[half]),
+    }
+    if trial.kind == "link":
+        columns = torch.randperm(answer.shape[1], generator=rng)
+        few = columns[: len(columns) // 2]
+        asked["with the candidates in another order"] = _columns(question, columns), answer[:, columns]
+        asked["with fewer candidates"] = _columns(question, few), answer[:, few]
+    for how, (other, expected) in asked.items():
+        got = trial.replay(trial.base, t, {t: other})
+        moved = trial.moved({t: expected}, got, ROUNDING)
+        if moved:
+            return Verdict(FAULT, f"asked {how}, {moved}", f"score each of the {what} by itself")
+    return Verdict(OK, f"scores are the same, asked {', '.join(asked)}")
+
+
+def _rows(question: Any, places: Tensor) -> Any:
+    return question[places] if isinstance(question, Tensor) else question.rows(places)
+
+
+def _columns(question: Pairs, places: Tensor) -> Pairs:
+    return dataclasses.replace(question, dst=question.dst[:, places])
+
+
+def edges(trial: Trial) -> Verdict:
+    """Put the edges of each snapshot in another order: no score may move."""
+    if trial.kind == "node":
+        got = trial.replay(trial.fit(trial.sample.reordered()))
+    else:
+        rng = torch.Generator().manual_seed(0)
+        got = trial.replay(trial.base, feeds=[feed_rows(f, torch.randperm(len(f), generator=rng)) for f in trial.feeds])
+    moved = trial.moved(trial.answers, got, ROUNDING)
+    if moved:
+        text = f"with the edges of each snapshot in another order, {moved}"
+        return Verdict(FAULT, text, "take the edges of a snapshot as a set: they happen together")
+    return Verdict(OK, "scores do not depend on the order of edges in a snapshot")
+
+
+def feed_rows(feed: Any, places: Tensor) -> Any:
+    """Return the edges or events of a snapshot in another order."""
+    rows = {
+        f.name: getattr(feed, f.name)[places]
+        for f in dataclasses.fields(feed)
+        if isinstance(getattr(feed, f.name), Tensor)
+    }
+    return dataclasses.replace(feed, **rows)
+
+
+def names(trial: Trial) -> Verdict:
+    """Give the nodes other numbers.
+
+    What is drawn is drawn by number, so that a fit to renamed nodes is like one with another seed: it may differ as far
+    from the first as two seeds do. Where nothing is drawn, it may not differ.
+    """
+    names = trial.sample.names()
+    number = torch.from_numpy(names)
+    renamed = trial.fit(trial.sample.renamed(names), number=number)
+    new = {t: _renamed(question, number) for t, question in trial.questions.items()}
+    feeds = trial.form.feeds(renamed.task)
+    apart = _places_apart(trial, trial.replay(renamed, questions=new, feeds=feeds))
+    seeds = _places_apart(trial, trial.replay(trial.fit(seed=trial.seed + 1)))
+    text = f"renamed, places differ by {apart:.3f} of all on average, between seeds by {seeds:.3f}"
+    if apart > 1e-3 and apart > (2 * seeds + 0.02 if seeds else 0.0):
+        return Verdict(FAULT, text, "let no number of a node be an input, an order, or a tie-breaker")
+    return Verdict(OK, text)
+
+
+def _renamed(question: Any, number: Tensor) -> Any:
+    if isinstance(question, Tensor):
+        return number[question]
+    return dataclasses.replace(question, src=number[question.src], dst=number[question.dst])
+
+
+def _places_apart(trial: Trial, answers: Mapping[int, Tensor]) -> float:
+    places = trial.form.places
+    both = [(places(trial.answers[t]).double() - places(answers[t])).abs().flatten() for t in answers]
+    return float(torch.cat(both).mean())
+
+
+def direction(trial: Trial) -> Verdict:
+    """Show edges backwards, where sources go back to their last destination: that may not help."""
+    if trial.kind == "node":
+        return Verdict(NOT_APPLICABLE, "which way a class spreads is in the data")
+    sample = generated(trial.kind)
+    planted = (
+        trial
+        if trial.sample.about == sample.about
+        else Trial(trial.entry, trial.kind, sample, trial.seed, trial.home / "planted")
+    )
+    backwards = planted.replay(planted.base, feeds=[_backwards(feed) for feed in planted.feeds])
+    name, value = planted.form.figure(planted.base.task, planted.answers)
+    _, reverse = planted.form.figure(planted.base.task, backwards)
+    text = (
+        f"where sources go back to their last destination, {name} {value:.3f}; shown the edges backwards, {reverse:.3f}"
+    )
+    if reverse > 1.25 * value + 0.05:
+        return Verdict(FAULT, text, "swap source and destination: an edge goes from src to dst")
+    return Verdict(OK, text)
+
+
+def _backwards(feed: Any) -> Any:
+    swapped = dataclasses.replace(feed, src=feed.dst, dst=feed.src)
+    return feed_rows(swapped, torch.from_numpy(np.lexsort((feed.src.numpy(), feed.dst.numpy()))))
+
+
+def state(trial: Trial) -> Verdict:
+    """Ask again, after other questions and after a reset: no score may move."""
+    do = "let score leave everything as it is, and reset forget all that was observed"
+    for how, got in _again(trial):
+        moved = trial.moved(trial.answers, got)
+        if moved:
+            return Verdict(FAULT, f"{how}: {moved}", do)
+    return Verdict(OK, "scores are the same when asked twice, after other questions, and after a reset")
+
+
+def _again(trial: Trial) -> Iterator[tuple[str, Mapping[int, Tensor]]]:
+    """Ask the fitted model again, in ways that may change nothing."""
+    fit, t = trial.base, trial.last
+    question = trial.questions[t]
+    yield "asked for the last snapshot alone", trial.replay(fit, t, {t: question})
+    trial.replay(fit, t, {})
+    first = trial.ask(fit, question)
+    yield "asked twice", {t: trial.ask(fit, question)}
+    other = _rows(question, torch.arange(len(first) // 2))
+    trial.ask(fit, other)
+    yield "asked after another question", {t: trial.ask(fit, question)}
+    yield "after a reset", trial.replay(fit)
+
+
+def cost(trial: Trial) -> Verdict:
+    """Measure time and memory."""
+    started = time.process_time()
+    trial.replay(trial.base)
+    each = (time.process_time() - started) / max(len(trial.feeds), 1)
+    text = f"fit {trial.base.seconds:.2f} CPU s, {trial.base.peak / 2**20:.0f} MiB more at its peak"
+    return Verdict(OK, text + (f"; {1000 * each:.0f} CPU ms a snapshot" if trial.feeds else ""))
+
+
+CHECKS: dict[str, Callable[[Trial], Verdict]] = {
+    "finite": finite,
+    "repeatable": repeatable,
+    "future": future,
+    "labels": labels,
+    "validation": validation,
+    "alive": alive,
+    "parameters": parameters,
+    "state": state,
+    "order of questions": questions,
+    "order of edges": edges,
+    "names of nodes": names,
+    "direction": direction,
+    "cost": cost,
+}
+
+
+def check_entry(
+    entry: Any,
+    data: TemporalGraph | str | os.PathLike[str] | None = None,
+    kind: str | None = None,
+    seed: int = 0,
+    checks: Collection[str] | None = None,
+) -> CheckReport:
+    """Check whether a model is honest and alive.
+
+    It is fitted about fifteen times: to a part of the data, and to prepared folders in which what it may not look at is
+    changed, deleted or shuffled. No prediction may move by that.
+
+    Parameters
+    ----------
+    entry : str or object
+        What `dgl_dysign.experiments.resolve.resolve_entry` takes; a link model that is not fitted; or a function
+        ``score(past, src, dst)``, of the snapshots before, sources ``(E,)`` and candidates ``(E, C)``.
+    data : TemporalGraph or path, optional
+        A prepared folder; a part of it is used. Default: a small generated network.
+    kind : {"node", "link", "event"}, optional
+        Of the table; default: what the data has labels of, "link" without any.
+    seed : int, default 0
+        Of the fits.
+    checks : collection of str, optional
+        Names of those to ask, of `CHECKS`; default: all.
+
+    Returns
+    -------
+    CheckReport
+        ``report.ok`` says whether there is no fault; printed, it is a table.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such entry, or the data does not fit the kind.
+    EntryError
+        If the entry's own code raises; holds its traceback.
+
+    Examples
+    --------
+    >>> report = check_entry("recent-degree", kind="link")
+    >>> report.ok, report["future"].verdict
+    (True, 'ok')
+    """
+    if data is not None and not isinstance(data, TemporalGraph):
+        data = TemporalGraph.load(data)
+    if kind is None:
+        kind = "link" if data is None else data.manifest["labels"] or "link"
+    check_choice("kind", kind, ("node", "link", "event"))
+    for name in checks or ():
+        check_choice("check", name, CHECKS)
+    resolved = resolve_entry(entry, kind)
+    sample = generated(kind) if data is None else Sample.of(data)
+    with tempfile.TemporaryDirectory(prefix="dysign-check-") as home:
+        trial = Trial(resolved, kind, sample, seed, Path(home))
+        verdicts = [_verdict(name, check, trial) for name, check in CHECKS.items() if name in (checks or CHECKS)]
+    return CheckReport(resolved.name, kind, sample.about, verdicts)
+
+
+def _verdict(name: str, check: Callable[[Trial], Verdict], trial: Trial) -> Verdict:
+    if check is not finite and not trial.finite:
+        return Verdict(NOT_CHECKED, "scores are not numbers", check=name)
+    return dataclasses.replace(check(trial), check=name)

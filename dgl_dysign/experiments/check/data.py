@@ -1,0 +1,291 @@
+"""Small prepared folders, and others that differ from them where a model may not look: what `check_entry` fits to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dgl_dysign.adapters.event_stream import EventStream
+from dgl_dysign.data import TemporalGraph, schema
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.events import EVENT_FIELDS
+
+#: What becomes of what a model may not see.
+HOW = ("change", "delete", "shuffle")
+MOST_NODES, MOST_EVENTS, MOST_SNAPSHOTS = 300, 3000, 12
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A prepared folder in memory, small enough to be fitted to many times; nothing of it changes.
+
+    Parameters
+    ----------
+    events : EventStream
+        With snapshots, and labels of nodes or of events.
+    node_feat : numpy.ndarray, optional
+        Features of the nodes at each snapshot, float32 ``(T, N, D)``.
+    about : str
+        What it is, and what was cut.
+    """
+
+    events: EventStream
+    node_feat: np.ndarray | None = None
+    about: str = ""
+
+    @classmethod
+    def of(cls, data: TemporalGraph) -> Sample:
+        """Read a part of a prepared folder: the busiest nodes, their events, snapshots put together.
+
+        Nodes with an event that is labelled positive come before all others, as these are few.
+        """
+        whole = EventStream.of(data, node_features="drop", edge_features=False)
+        snapshot, T = np.asarray(whole.snapshot), data.num_snapshots
+        if T < 4:
+            raise ConfigError(f"{data.folder}: found {T} snapshots, expected 4 or more to check a model on")
+        nodes = _busiest(whole)
+        number = np.full(whole.num_nodes, -1)
+        number[nodes] = np.arange(len(nodes))
+        rows = np.flatnonzero((number[whole.src] >= 0) & (number[whole.dst] >= 0))
+        rows = _thinned(rows, np.zeros(len(whole)) if whole.event_label is None else whole.event_label)
+        parts = np.array_split(np.arange(T), min(T, MOST_SNAPSHOTS))
+        group = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        events, (begin, end) = _rows_of(whole, rows), _ranges(whole)
+        columns: dict[str, Any] = {
+            **events,
+            "src": number[events["src"]],
+            "dst": number[events["dst"]],
+            "snapshot": group[snapshot[rows]],
+            "edge_feat": None if data.edge_feature_dim is None else _edge_features(data, whole, rows),
+            "node_label": None if whole.node_label is None else whole.node_label[nodes],
+            "snapshot_begin": begin[[part[0] for part in parts]],
+            "snapshot_end": end[[part[-1] for part in parts]],
+            "node_offset": None if whole.node_offset is None else int(np.searchsorted(nodes, whole.node_offset)),
+        }
+        feat = None
+        if data.feature_dim is not None:
+            feat = np.stack([data.features(int(part[-1])).numpy()[nodes] for part in parts])
+        stream = EventStream.from_rows(num_nodes=len(nodes), **columns, **_kept(whole))
+        sizes = f"{len(rows)} of {len(whole)} events, {len(nodes)} of {whole.num_nodes} nodes"
+        return cls(stream, feat, f"{whole.name}: {sizes}, {T} snapshots put together to {len(parts)}")
+
+    @property
+    def snapshot(self) -> np.ndarray:
+        """Snapshot of each event."""
+        return np.asarray(self.events.snapshot)
+
+    def write(self, folder: Path) -> TemporalGraph:
+        """Write a prepared folder, and read it."""
+        self.events.prepare(folder)
+        if self.node_feat is not None:
+            (folder / "features").mkdir()
+            manifest = schema.read_manifest(folder)
+            for t, rows in enumerate(self.node_feat):
+                name = f"{schema.feature_name(t)}.parquet"
+                kind = schema.feature_schema(rows.shape[1])
+                values = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), type=kind.field(0).type)
+                pq.write_table(pa.table([values], schema=kind), folder / name, write_page_checksum=True)
+                manifest["files"][name] = schema.sha256(folder / name)
+            schema.write_manifest(folder, {**manifest, "features": {"kind": "check", "dim": rows.shape[1]}})
+        return TemporalGraph.load(folder)
+
+    def after(self, first: int, how: str, queried: bool = False) -> Sample:
+        """Change, delete or shuffle everything at and after a snapshot.
+
+        Parameters
+        ----------
+        first : int
+            The snapshot.
+        how : str
+            One of `HOW`.
+        queried : bool, default False
+            Whether the events of `first` are what a model is asked about: of these, labels alone change.
+        """
+        sample = self if self.events.event_label is None else self.with_event_labels(self.snapshot >= first, how)
+        rng, later = np.random.default_rng(first), self.snapshot >= first + queried
+        columns = _rows_of(sample.events, ~later if how == "delete" else slice(None))
+        if how != "delete":
+            for name in {"src", "dst", "edge_feat", "edge_weight"} & set(columns):
+                columns[name][later] = _moved(columns[name][later], name, how, self.events, rng)
+            columns["time"][later] = self._times(later, rng)
+        feat = self.node_feat
+        if feat is not None:
+            old = feat[first:]
+            new = {"change": rng.normal(size=old.shape), "delete": 0 * old, "shuffle": rng.permuted(old, axis=1)}[how]
+            feat = np.concatenate([feat[:first], new]).astype(np.float32)
+        return self._with(columns, node_feat=feat)
+
+    def with_event_labels(self, rows: np.ndarray, how: str) -> Sample:
+        """Change or shuffle the labels of some events; to delete them is to change them, as both have to be there."""
+        assert self.events.event_label is not None
+        label = self.events.event_label.copy()
+        label[rows] = _relabelled(label[rows], how, 2, keep=True)
+        return replace(self, events=replace(self.events, event_label=label))
+
+    def with_labels(self, nodes: np.ndarray, how: str) -> Sample:
+        """Change, delete or shuffle the labels of some nodes."""
+        assert self.events.node_label is not None
+        label = self.events.node_label.copy()
+        label[nodes] = _relabelled(label[nodes], how, int(label.max()) + 1)
+        return replace(self, events=replace(self.events, node_label=label))
+
+    def _times(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw times within the snapshots of some events."""
+        begin, end = (bound[self.snapshot[rows]] for bound in _ranges(self.events))
+        return begin + 0.999 * rng.random(len(begin)) * (end - begin)
+
+    def renamed(self, names: np.ndarray) -> Sample:
+        """Give every node another number."""
+        old, table = names.argsort(), self.events
+        columns = {**_rows_of(table, slice(None)), "src": names[table.src], "dst": names[table.dst]}
+        feat = None if self.node_feat is None else self.node_feat[:, old]
+        label = None if table.node_label is None else table.node_label[old]
+        return self._with(columns, node_feat=feat, node_label=label)
+
+    def names(self) -> np.ndarray:
+        """Draw a new number for each node, on its own side where there are two."""
+        rng, table = np.random.default_rng(0), self.events
+        middle = table.node_offset or 0
+        return np.concatenate([rng.permutation(middle), middle + rng.permutation(table.num_nodes - middle)])
+
+    def reordered(self) -> Sample:
+        """Let the events of a snapshot stand in another order in the raw file; those of one pair keep theirs."""
+        rng, table = np.random.default_rng(0), self.events
+        pair = table.src * table.num_nodes + table.dst
+        if not table.directed:
+            pair = np.minimum(table.src, table.dst) * table.num_nodes + np.maximum(table.src, table.dst)
+        place = rng.permutation(table.num_nodes**2)[pair]
+        old, new = (np.lexsort((*keys, self.snapshot)) for keys in ((table.edge_id,), (table.edge_id, place)))
+        ids = np.empty_like(table.edge_id)
+        ids[new] = table.edge_id[old]
+        return self._with({**_rows_of(table, slice(None)), "edge_id": ids})
+
+    def _with(self, columns: dict[str, Any], node_feat: np.ndarray | None = None, **others: Any) -> Sample:
+        table = self.events
+        fixed = {name: getattr(table, name) for name in ("node_label", "snapshot_begin", "snapshot_end", "node_offset")}
+        feat = self.node_feat if node_feat is None else node_feat
+        stream = EventStream.from_rows(num_nodes=table.num_nodes, **columns, **{**fixed, **others}, **_kept(table))
+        return Sample(stream, feat, self.about)
+
+
+def _kept(table: EventStream) -> dict[str, Any]:
+    return {name: getattr(table, name) for name in ("directed", "name", "time_unit")}
+
+
+def _ranges(table: EventStream) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(table.snapshot_begin), np.asarray(table.snapshot_end)
+
+
+def _rows_of(table: EventStream, rows: Any) -> dict[str, np.ndarray]:
+    """Return the columns of some events; ids count from 0 up again."""
+    arrays = {name: getattr(table, name) for name in EVENT_FIELDS}
+    columns = {name: values[rows].copy() for name, values in arrays.items() if values is not None}
+    columns["edge_id"] = columns["edge_id"].argsort().argsort()
+    return columns
+
+
+def _busiest(table: EventStream) -> np.ndarray:
+    """Return the nodes to keep, ascending."""
+    ends = np.concatenate([table.src, table.dst])
+    rank = np.bincount(ends, minlength=table.num_nodes).astype(float)
+    if table.event_label is not None:
+        positive = np.tile(table.event_label > 0, 2)
+        rank += len(ends) * np.bincount(ends[positive], minlength=table.num_nodes)
+    if table.node_label is not None:
+        rank += len(ends) * (table.node_label >= 0)
+    return np.sort(np.argsort(-rank, kind="stable")[:MOST_NODES])
+
+
+def _thinned(rows: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Return at most so many rows: all with a positive label, of the others every so many-th."""
+    positive = label[rows] > 0
+    rest = rows[~positive]
+    most = max(MOST_EVENTS - int(positive.sum()), 1)
+    if len(rest) > most:
+        rest = rest[np.linspace(0, len(rest) - 1, most).astype(np.int64)]
+    return np.sort(np.concatenate([rows[positive], rest]))
+
+
+def _edge_features(data: TemporalGraph, whole: EventStream, rows: np.ndarray) -> np.ndarray:
+    """Read the features of some events, a snapshot at a time."""
+    ids = whole.edge_id[rows]
+    order = ids.argsort()
+    feat = np.empty((len(ids), int(data.edge_feature_dim or 0)), np.float32)
+    for t in range(data.num_snapshots):
+        own = data.events(t)[3].numpy()
+        kept = np.flatnonzero(np.isin(own, ids))
+        if len(kept):
+            feat[order[np.searchsorted(ids[order], own[kept])]] = data.edge_features(t).numpy()[kept]
+    return feat
+
+
+def _moved(values: np.ndarray, name: str, how: str, table: EventStream, rng: np.random.Generator) -> np.ndarray:
+    """Return other values in place of a column's: drawn, or those of other events."""
+    if how == "shuffle" or not len(values):
+        return values if name == "src" else rng.permutation(values)
+    if name in ("src", "dst"):
+        middle, N = table.node_offset, table.num_nodes
+        low, high = (0, N) if middle is None else (0, middle) if name == "src" else (middle, N)
+        return rng.integers(low, high, len(values))
+    return (rng.permutation(values) + rng.normal(size=values.shape)).astype(values.dtype)
+
+
+def _relabelled(label: np.ndarray, how: str, classes: int, keep: bool = False) -> np.ndarray:
+    """Return other labels; with `keep` there are as many as before."""
+    if how == "shuffle":
+        return np.random.default_rng(len(label)).permutation(label)
+    if how == "delete" and not keep:
+        return np.full_like(label, -1)
+    return np.where(label >= 0, (label + 1) % classes, label)
+
+
+def generated(kind: str, seed: int = 0) -> Sample:
+    """Return a directed network in which most sources go back to their last destination, and few to who came to them.
+
+    Parameters
+    ----------
+    kind : {"node", "link", "event"}
+        What is labelled: of nodes one of three groups, which their features and their partners tell; of events whether
+        the source was active in the snapshot before, in nine of ten cases.
+    seed : int, default 0
+        Of what is drawn.
+    """
+    rng = np.random.default_rng(seed)
+    N, T, each = 100, 10, 60
+    group = rng.permutation(N) % 3
+    last, visitor, active = rng.integers(N, size=N), rng.integers(N, size=N), np.zeros(N, bool)
+    rows: list[tuple[int, int, int, int]] = []
+    for t in range(T):
+        src = rng.integers(N, size=each)
+        own = np.array([rng.choice(np.flatnonzero(group == group[node])) for node in src])
+        kind_of = rng.choice(3, size=each, p=[0.7, 0.1, 0.2])
+        dst = np.choose(kind_of, [last[src], visitor[src], own])
+        label = active[src] ^ (rng.random(each) < 0.1)
+        rows += zip([t] * each, src, dst, label, strict=True)
+        last[src], visitor[dst] = dst, src
+        active[:] = False
+        active[src] = True
+    snapshot, src, dst, label = np.array(rows, np.int64).T
+    events = len(snapshot)
+    feat = rng.normal(size=(T, N, 4)).astype(np.float32)
+    feat[:, :, :3] += 2 * np.eye(3, dtype=np.float32)[group]
+    more: dict[str, Any] = {"node": {"node_label": group}, "event": {"event_label": label}}.get(kind, {})
+    stream = EventStream.from_rows(
+        src,
+        dst,
+        np.sort(snapshot + 0.99 * rng.random(events)),
+        num_nodes=N,
+        edge_weight=rng.normal(size=events),
+        edge_feat=rng.normal(size=(events, 2)).astype(np.float32),
+        snapshot=snapshot,
+        snapshot_begin=np.arange(T),
+        snapshot_end=np.arange(T) + 1,
+        name="generated",
+        **more,
+    )
+    return Sample(stream, feat if kind != "event" else None, f"generated: {events} events, {N} nodes, {T} snapshots")

@@ -1,0 +1,334 @@
+"""An entry that is fitted to small data over and over, and asked as the tables ask it."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgl_dysign.data import SnapshotEdges, TemporalGraph, stratified_split
+from dgl_dysign.data.snapshot_events import SnapshotEvents
+from dgl_dysign.errors import DataError
+from dgl_dysign.evaluation import NegativeSampler, auc, mrr, tie_aware_rank
+from dgl_dysign.experiments.check.data import Sample
+from dgl_dysign.experiments.check.steps import Steps
+from dgl_dysign.experiments.entry import Entry, Outcome
+from dgl_dysign.experiments.event_task import EventSettings, EventTask
+from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
+from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.experiments.node_task import NodeSettings, NodeTask, Recipe
+from dgl_dysign.training import LinkFitConfig
+from dgl_dysign.training.events import EventFitConfig
+from dgl_dysign.training.nodes import FitConfig
+
+NEGATIVES = 100  # a constant scorer then has an MRR of 1 / 51
+Answers = Mapping[int, Tensor]
+"""Scores by snapshot."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sources ``(E,)`` of a snapshot, and candidates ``(E, C)`` for each, of which the first is true."""
+
+    snapshot: int
+    src: Tensor
+    dst: Tensor
+
+    def rows(self, places: Tensor) -> Pairs:
+        """Return the questions about some sources."""
+        return Pairs(self.snapshot, self.src[places], self.dst[places])
+
+
+class _Links:
+    """Links from validation on, each snapshot asked about before it is observed."""
+
+    def task(self, data: TemporalGraph, seed: int, number: Tensor | None = None) -> LinkTask:
+        training = LinkFitConfig(epochs=2, lr=1e-2, num_negatives=5, val_negatives=10)
+        return LinkTask(data, LinkSettings(hidden_feats=8, num_neighbors=4, training=training)).with_seed(seed)
+
+    def parts(self, task: LinkTask) -> tuple[range, range]:
+        return task.split[1], task.split[2]
+
+    def feeds(self, task: LinkTask) -> Sequence[SnapshotEdges]:
+        return task.edges
+
+    def questions(self, task: LinkTask) -> dict[int, Pairs]:
+        sampler, pairs = NegativeSampler(task.data.num_nodes, NEGATIVES), {}
+        for edges in task.edges:
+            if edges.snapshot >= task.split[1].start:
+                drawn = sampler.draw(edges)
+                pairs[edges.snapshot] = Pairs(edges.snapshot, drawn.src[drawn.warm], drawn.dst[drawn.warm])
+            sampler.observe(edges)
+        return {t: pair for t, pair in pairs.items() if len(pair.src)}
+
+    def ask(self, outcome: Outcome, question: Pairs) -> Tensor:
+        scores = outcome.model.score(question.snapshot, question.src, question.dst)
+        return _shaped(scores, tuple(question.dst.shape), "one score a candidate")
+
+    def places(self, answer: Tensor) -> Tensor:
+        """Return the place of the true candidate among all, 0 .. 1."""
+        return (tie_aware_rank(answer) - 1) / max(answer.shape[1] - 1, 1)
+
+    def figure(self, task: LinkTask, answers: Answers) -> tuple[str, float]:
+        return "MRR", mrr(torch.cat([tie_aware_rank(answers[t]) for t in task.split[2] if t in answers]))
+
+
+class _Events:
+    """Labels of events, each snapshot asked about before it is observed."""
+
+    def task(self, data: TemporalGraph, seed: int, number: Tensor | None = None) -> EventTask:
+        settings = EventSettings(hidden=8, num_neighbors=4, training=EventFitConfig(epochs=2))
+        return EventTask(data, settings=settings).with_seed(seed)
+
+    def parts(self, task: EventTask) -> tuple[range, range]:
+        return task.ranges["val"], task.ranges["test"]
+
+    def feeds(self, task: EventTask) -> Sequence[SnapshotEvents]:
+        return [events.hidden() for events in task.snapshots]
+
+    def questions(self, task: EventTask) -> dict[int, SnapshotEvents]:
+        return {e.snapshot: e for e in self.feeds(task) if e.snapshot >= task.ranges["val"].start and len(e)}
+
+    def ask(self, outcome: Outcome, question: SnapshotEvents) -> Tensor:
+        return _shaped(outcome.model.score(question), (len(question),), "one score an event")
+
+    def places(self, answer: Tensor) -> Tensor:
+        """Return the place of each event among those of its snapshot, 0 .. 1."""
+        return (answer[:, None] > answer).double().mean(1) + (answer[:, None] == answer).double().mean(1) / 2
+
+    def figure(self, task: EventTask, answers: Answers) -> tuple[str, float]:
+        test = [t for t in task.ranges["test"] if t in answers]
+        label = torch.cat([task.snapshots[t].label for t in test])
+        scores = torch.cat([answers[t] for t in test])
+        return "AUC", auc(scores[label == 1], scores[label == 0])
+
+
+class _Nodes:
+    """Classes of nodes, asked about after the last snapshot."""
+
+    def __init__(self, labels: Tensor, seed: int) -> None:
+        self.split = stratified_split(labels, 0.5, seed, 0.1)
+
+    def task(self, data: TemporalGraph, seed: int, number: Tensor | None = None) -> NodeTask:
+        split = self.split if number is None else [number[part] for part in self.split]
+        training = FitConfig(epochs=3)
+        recipe = Recipe(0.1, 0.1, training)
+        settings = NodeSettings(
+            snapshots=2, hidden=8, label_hidden=4, gcn_hidden=8, gcn_epochs=5, label_steps=(1, 2), folds=3
+        )
+        settings = dataclasses.replace(settings, feature_only=recipe, label_aware=recipe, store_hidden=8)
+        return NodeTask(data, settings).with_split(split[0], split[1], split[2], seed)
+
+    def parts(self, task: NodeTask) -> tuple[range, range]:
+        return range(0), range(task.last, task.last + 1)
+
+    def feeds(self, task: NodeTask) -> Sequence[Any]:
+        return []
+
+    def questions(self, task: NodeTask) -> dict[int, Tensor]:
+        return {task.last: torch.arange(task.data.num_nodes)}
+
+    def ask(self, outcome: Outcome, question: Tensor) -> Tensor:
+        if outcome.prediction is not None:
+            return outcome.prediction[question].detach()
+        return outcome.model.predict(question)
+
+    def places(self, answer: Tensor) -> Tensor:
+        """Return which class comes first, as 0 or 1."""
+        return torch.nn.functional.one_hot(answer.argmax(1), answer.shape[1])
+
+    def figure(self, task: NodeTask, answers: Answers) -> tuple[str, float]:
+        right = answers[task.last].argmax(1) == task.labels
+        return "accuracy", float(right[task.test].double().mean())
+
+
+def _shaped(scores: Any, shape: tuple[int, ...], what: str) -> Tensor:
+    if not isinstance(scores, Tensor) or tuple(scores.shape) != shape:
+        got = f"scores of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
+        raise DataError(f"found {got}, expected a tensor of shape {shape}: {what}")
+    return scores.detach().cpu()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted entry, the task that it was fitted to, and what that took."""
+
+    task: Any
+    outcome: Outcome
+    steps: Steps
+    seconds: float
+    peak: int
+
+
+class Trial:
+    """An entry on a sample: fits and answers, those of the sample itself kept.
+
+    Parameters
+    ----------
+    entry : Entry
+        What is tried.
+    kind : {"node", "link", "event"}
+        Of the table.
+    sample : Sample
+        What it is fitted to.
+    seed : int
+        Of everything drawn.
+    home : Path
+        An empty folder, for prepared ones.
+    """
+
+    def __init__(self, entry: Entry, kind: str, sample: Sample, seed: int, home: Path) -> None:
+        home.mkdir(exist_ok=True)
+        self.entry, self.kind, self.sample, self.seed, self.home = entry, kind, sample, seed, home
+        self._number = 0
+        if kind == "node":
+            labels = sample.events.node_label
+            if labels is None:
+                raise DataError(f"{sample.about}: found no labels of nodes, expected some; pass --kind link")
+            self.form: Any = _Nodes(torch.from_numpy(labels.copy()), seed)
+        else:
+            self.form = {"link": _Links, "event": _Events}[kind]()
+
+    def fit(
+        self, sample: Sample | None = None, seed: int | None = None, state: int = 0, number: Tensor | None = None
+    ) -> Fit:
+        """Fit to a sample; `state` seeds the random states of the process, `number` has the new numbers of nodes."""
+        self._number += 1
+        data = (sample or self.sample).write(self.home / str(self._number))
+        task = self.form.task(data, self.seed if seed is None else seed, number)
+        reset_peak()
+        peak, started = peak_rss_bytes(), time.process_time()
+        with _random_state(state), Steps() as steps:
+            outcome = self.entry.fitted(task.view())
+        return Fit(task, outcome, steps, time.process_time() - started, max(peak_rss_bytes() - peak, 0))
+
+    @cached_property
+    def base(self) -> Fit:
+        """Fitted to the sample."""
+        return self.fit()
+
+    @cached_property
+    def feeds(self) -> Sequence[Any]:
+        """What is observed, snapshot by snapshot."""
+        return self.form.feeds(self.base.task)
+
+    @cached_property
+    def questions(self) -> Mapping[int, Any]:
+        """What is asked, by snapshot."""
+        return self.form.questions(self.base.task)
+
+    @property
+    def val(self) -> range:
+        """The snapshots for validation."""
+        return self.form.parts(self.base.task)[0]
+
+    @property
+    def test(self) -> range:
+        """The snapshots for testing."""
+        return self.form.parts(self.base.task)[1]
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether every score is a number."""
+        return all(bool(answer.isfinite().all()) for answer in self.answers.values())
+
+    @cached_property
+    def last(self) -> int:
+        """The last snapshot that is asked about."""
+        return max(self.questions)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Of the model that was fitted to the sample."""
+        return self.replay(self.base)
+
+    @cached_property
+    def apart(self) -> float:
+        """How far the answers of two fits to the same data differ, under other random states of the process."""
+        return distance(self.answers, self.replay(self.fit(state=1)))
+
+    @cached_property
+    def tolerance(self) -> float:
+        """How far answers may differ: as far as those of two fits to the same data do."""
+        return distance(self.answers, self.replay(self.fit())) if self.apart else 0.0
+
+    @cached_property
+    def spread(self) -> float:
+        """Difference between the largest and the smallest score."""
+        scores = torch.cat([answer.double().flatten() for answer in self.answers.values()])
+        return float(scores.max() - scores.min())
+
+    def ask(self, fit: Fit, question: Any) -> Tensor:
+        """Ask a fitted model."""
+        with torch.no_grad(), _random_state(), self.entry.running():
+            return self.form.ask(fit.outcome, question)
+
+    def replay(
+        self,
+        fit: Fit,
+        last: int | None = None,
+        questions: Mapping[int, Any] | None = None,
+        feeds: Sequence[Any] | None = None,
+    ) -> dict[int, Tensor]:
+        """Reset a fitted model, then ask it about a snapshot before it observes it, up to the last."""
+        questions, feeds = self.questions if questions is None else questions, self.feeds if feeds is None else feeds
+        last = max(questions) if last is None else last
+        if self.kind == "node":
+            return {t: self.ask(fit, question) for t, question in questions.items()}
+        model, answers = fit.outcome.model, {}
+        with self.entry.running():
+            model.reset()
+        for t in range(last + 1):
+            if self.kind == "link":
+                fit.task.observed(t)
+            if t in questions:
+                answers[t] = self.ask(fit, questions[t])
+            if t < last:
+                self.observe(fit, feeds[t])
+        return answers
+
+    def observe(self, fit: Fit, feed: Any) -> None:
+        """Let a fitted model observe a snapshot."""
+        with torch.no_grad(), _random_state(), self.entry.running():
+            fit.outcome.model.observe(feed)
+
+    def moved(self, before: Answers, after: Answers, slack: float = 0.0) -> str:
+        """Say which answers differ by more than two fits do, and by `slack` of the spread; empty for none."""
+        worst, text = self.tolerance + slack * self.spread, ""
+        for t in sorted(set(before) & set(after)):
+            difference = (before[t].double() - after[t].double()).abs()
+            if not float(difference.max()) <= worst:
+                worst = float(difference.max())
+                count = int((difference > self.tolerance + slack * self.spread).sum())
+                text = f"{count} of {difference.numel()} scores of snapshot {t} move, by up to {worst:.3g}"
+        return text
+
+
+def distance(before: Answers, after: Answers) -> float:
+    """Return the largest difference between answers."""
+    return max(float((before[t].double() - after[t].double()).abs().max()) for t in before)
+
+
+@contextmanager
+def _random_state(seed: int = 0) -> Iterator[None]:
+    """Seed the random states of the process for a while, so that what reads them is repeatable."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (what strangers may draw from)
+    with torch.random.fork_rng([]):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
