@@ -325,7 +325,7 @@ def test_its_own_snapshots_are_kept_unless_there_is_another_rule(tmp_path):
 )
 def test_options_that_would_have_no_effect_are_refused(raw, tmp_path, dataset, options, message):
     with pytest.raises(ConfigError, match=message):
-        prepare(dataset, table() if dataset == "table" else raw, tmp_path / "out", PrepareOptions(**options))
+        pipeline.prepare(dataset, table() if dataset == "table" else raw, tmp_path / "out", PrepareOptions(**options))
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
@@ -335,7 +335,7 @@ def test_options_have_values_of_a_few():
 
 
 def test_dblp_has_spectral_features_unless_others_are_wanted(raw, tmp_path):
-    assert prepare("dblp", raw, tmp_path / "a", PrepareOptions(dim=3))["features"]["kind"] == "spectral"
-    assert prepare("dblp", table(), tmp_path / "b")["features"] is None
+    assert pipeline.prepare("dblp", raw, tmp_path / "a", PrepareOptions(dim=3))["features"]["kind"] == "spectral"
+    assert pipeline.prepare("dblp", table(), tmp_path / "b")["features"] is None
     options = PrepareOptions(features="degree", feature_options={"seed": 3})
-    assert prepare("dblp", raw, tmp_path / "c", options)["features"]["seed"] == 3
+    assert pipeline.prepare("dblp", raw, tmp_path / "c", options)["features"]["seed"] == 3
