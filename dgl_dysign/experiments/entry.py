@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError, DataError, DGLDySignError, EntryError
@@ -237,10 +238,13 @@ def source_of(name: str, defined_by: Any, arguments: Mapping[str, Any] | None = 
 
 def own_traceback(error: BaseException) -> str:
     """Return the traceback of an error from the first frame that is neither ours nor the import system's, or ""."""
-    ours = (str(Path(__file__).parents[1]), "<frozen importlib", str(Path(importlib.__file__).parent))
+    home = str(Path(__file__).parents[1])
+    ours = (home, "<frozen importlib", str(Path(importlib.__file__).parent), str(Path(torch.__file__).parent / "utils"))
     trace = traceback.TracebackException.from_exception(error)
     while trace.stack and trace.stack[0].filename.startswith(ours):
         del trace.stack[0]
+    while trace.stack and isinstance(error, DGLDySignError) and trace.stack[-1].filename.startswith(home):
+        del trace.stack[-1]  # where we raise what the message says
     return "".join(trace.format(chain=False)) if trace.stack or isinstance(error, SyntaxError) else ""
 
 
@@ -313,7 +317,7 @@ class View(_Fixed):
             if name.startswith("_"):
                 raise AttributeError(name)
             names = sorted(known for known in {*vars(self), *dir(type(self))} if not known.startswith("_"))
-            raise NotInView(f"{name!r} is not in a view: nothing that is tested is, but {', '.join(names)}")
+            raise NotInView(f"{name!r} is not in a view, which has nothing that is tested, but {', '.join(names)}")
 
 
 class Task(_Fixed):

@@ -49,11 +49,12 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path
         epochs = [record["epoch"] + 1 for record in history]
         for axis, key, factor in zip(axes[0], ("loss", *scores), (1, *[100] * len(scores)), strict=True):
             if key in history[0]:
-                axis.plot(epochs, [factor * record[key] for record in history], ".-", label=name)
+                axis.plot(epochs, [factor * record.get(key, np.nan) for record in history], ".-", label=name)
     axes[0, 0].set(xlabel="epoch", ylabel="training loss", yscale="log")
     for axis, score in zip(axes[0, 1:], scores, strict=True):
         axis.set(xlabel="epoch", ylabel=f"validation {_VALIDATION[score]} in %")
-    axes[0, 0].legend(fontsize=7)
+    if axes[0, 0].lines:  # else nobody said what the loss was
+        axes[0, 0].legend(fontsize=7)
     figure.suptitle(title)
     figure.tight_layout()
     return save(figure, path)
