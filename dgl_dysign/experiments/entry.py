@@ -317,7 +317,7 @@ class View(_Fixed):
             if name.startswith("_"):
                 raise AttributeError(name)
             names = sorted(known for known in {*vars(self), *dir(type(self))} if not known.startswith("_"))
-            raise NotInView(f"{name!r} is not in a view, which has nothing that is tested, but {', '.join(names)}")
+            raise NotInView(f"{name!r} is not in a view: nothing that is tested is, but {', '.join(names)}")
 
 
 class Task(_Fixed):
