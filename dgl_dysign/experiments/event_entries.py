@@ -72,7 +72,8 @@ def logistic(view: EventView, **_: Any) -> ByFeatures:
     model.fit(standardised(known, reader.mean, deviation).numpy(), label)
 
     def rule(feat: Tensor) -> Tensor:
-        return torch.from_numpy(model.decision_function(standardised(feat, reader.mean, deviation).numpy()))
+        known = standardised(feat, reader.mean, deviation).numpy()
+        return torch.from_numpy(known @ model.coef_[0] + model.intercept_)
 
     return ByFeatures(reader, rule)
 
