@@ -4,7 +4,7 @@ import errno
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from enum import Enum
 from inspect import Parameter, Signature
@@ -17,15 +17,10 @@ import typer
 from data_prep.options import CHOICES, EDGE_LIST, PrepareOptions
 from data_prep.synth.published import FORMATS, MARKER, Format, Request
 from data_prep.terminal import progress, show_counts
-from dgl_dysign.errors import DGLDySignError
+from dgl_dysign.cli import App, Config, Quiet, Version
+from dgl_dysign.errors import DataError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Turn raw files of events into Parquet snapshots for dgl_dysign.",
-    rich_markup_mode="rich",
-)
+app = App("dysign-prep", "Turn raw files of events into Parquet snapshots for dgl_dysign.")
 
 Raw = Annotated[Path, typer.Argument(metavar="RAW", help="Folder with the raw files.", show_default=False)]
 EdgeList = Annotated[
@@ -34,7 +29,6 @@ EdgeList = Annotated[
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must not exist.", show_default=False)]
 Prepared = Annotated[Path, typer.Argument(metavar="OUT", help="A prepared folder.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if this tool made it.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 # Values to choose from, as typer wants them.
@@ -97,15 +91,15 @@ _OPTIONS: dict[str, Any] = {
 def _add_dataset(dataset: str, about: str, example: str, raw_argument: Any = Raw, features: str = "none") -> None:
     """Add the command that prepares one format of raw files; its options are fields of :class:`PrepareOptions`."""
 
-    def command(raw: Path, out: Path, quiet: bool, as_json: bool, **chosen: Any) -> None:
+    def command(raw: Path, out: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
         values = {name: value.value if isinstance(value, Enum) else value for name, value in chosen.items()}
         _prepare(dataset, raw, out, PrepareOptions(**values), quiet, as_json)
 
     defaults = {field.name: field.default for field in fields(PrepareOptions)} | {"features": features}
     kinds = {"raw": raw_argument, "out": Out}
     kinds |= {name: kind for name, kind in _OPTIONS.items() if dataset == "edges" or name not in EDGE_LIST}
-    kinds |= {"quiet": Quiet, "as_json": Json}
-    defaults |= {"raw": Parameter.empty, "out": Parameter.empty, "quiet": False, "as_json": False}
+    kinds |= {"quiet": Quiet, "as_json": Json, "config": Config}
+    defaults |= {"raw": Parameter.empty, "out": Parameter.empty, "quiet": False, "as_json": False, "config": None}
     for name in _CHOICES.keys() & kinds.keys():
         defaults[name] = defaults[name] and _CHOICES[name](defaults[name])
     parameters = [
@@ -123,8 +117,14 @@ def _prepare(dataset: str, raw: Path, out: Path, options: PrepareOptions, quiet:
         with progress(quiet or as_json) as add:
             manifest = prepare(dataset, raw, out, options, add)
     except KeyboardInterrupt:
-        print("dysign-prep: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise KeyboardInterrupt("the same command goes on where this one stopped") from None
+    except MemoryError as error:
+        raise DataError(f"out of memory ({error}); give a smaller --dim, or --features none") from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        remedy = "free some space and run the same command again, which goes on where this one stopped"
+        raise DataError(f"{error}; {remedy}") from error
     _report(out, manifest, time.perf_counter() - start, quiet, as_json)
 
 
@@ -272,11 +272,7 @@ def export(
             print(f"{rounded:,} of {facts['rows']['edges.csv']:,} times are rounded by TGL's float32; {help_}.")
 
 
-synth_app = typer.Typer(
-    no_args_is_help=True,
-    help="Write generated raw files in the format of a real data set, up to its published size.",
-    rich_markup_mode="rich",
-)
+synth_app = App("synth", "Write generated raw files in the format of a real data set, up to its published size.")
 
 JsonTable = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal bytes.")]
@@ -381,20 +377,15 @@ for _name, _format in FORMATS.items():
 app.add_typer(synth_app, name="synth")
 
 
-def main() -> None:
-    """Run the command; bad input ends with one line on stderr and status 2."""
-    try:
-        app()
-    except (DGLDySignError, OSError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC
-        remedy = "; free some space and run the same command again, which goes on where this one stopped" * full
-        message = " ".join(str(error).splitlines())  # a name may hold a line end
-        print(f"dysign-prep: {message}{remedy}", file=sys.stderr)
-        sys.exit(2)
-    except MemoryError as error:
-        print(f"dysign-prep: out of memory ({error}); give a smaller --dim, or --features none", file=sys.stderr)
-        sys.exit(2)
+@app.callback()
+def _about(version: Version = False) -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    return app.run(argv)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

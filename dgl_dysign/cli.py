@@ -210,7 +210,7 @@ class App(typer.Typer):
     def _told(self, error: Exception) -> tuple[str | None, int]:
         """Return what is printed of an error, None of a mistake in the program, and the exit status."""
         if isinstance(error, Interrupted | typer.Abort):
-            return f"interrupted; {error}" if str(error) else "interrupted", 130
+            return f"{self.info.name}: interrupted{'; ' * bool(str(error))}{error}", 130
         if isinstance(error, _UsageError):
             context = getattr(error, "ctx", None)
             path, text = context.command_path if context else self.info.name, error.format_message()

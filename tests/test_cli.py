@@ -91,7 +91,7 @@ def test_a_file_with_a_mistake_is_one_line_that_names_it(text, message, tmp_path
         (["fat"], 2, "dysign-try: No such command 'fat'"),
         (["fail", "data"], 2, "dysign-try: a.csv: line 3 no time"),
         (["fail", "system"], 2, "dysign-try: [Errno 2] No such file: 'x'"),
-        (["fail", "stop"], 130, "interrupted; go on with: --resume"),
+        (["fail", "stop"], 130, "dysign-try: interrupted; go on with: --resume"),
     ],
 )
 def test_errors_are_one_line_and_a_status(argv, status, line, capsys):
@@ -134,7 +134,7 @@ def test_tables_keep_names_and_figures_whole(width, capsys):
     assert sum("of the data" in line for line in lines) == 1
 
 
-COMMANDS = ["dgl_dysign.report.cli", "dgl_dysign.doctor"]
+COMMANDS = ["data_prep.cli", "dgl_dysign.report.cli", "dgl_dysign.doctor"]
 
 
 @pytest.mark.parametrize("module", COMMANDS)

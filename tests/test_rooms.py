@@ -45,8 +45,8 @@ def test_the_plugin_has_one_door_to_data_prep():
 
 def test_data_prep_needs_of_the_plugin_what_needs_neither_dgl_nor_pytorch():
     used = set().union(*(modules for name, modules in IMPORTS.items() if of_room(name, "data_prep")))
-    # Beside what both share: the checks behind `dysign-prep verify`, random bits, and the version.
-    names = {"data.hashing", "data.schema", "data.verify", "errors", "events", "files"}
+    # Beside what both share: the style of commands, the checks behind `dysign-prep verify`, random bits, the version.
+    names = {"cli", "data.hashing", "data.schema", "data.verify", "errors", "events", "files"}
     needed = {f"dgl_dysign.{name}" for name in names}
     assert {module for module in used if of_room(module, "dgl_dysign")} == {*needed, "dgl_dysign"}
     behind = set().union(*(IMPORTS[name] for name in needed))

@@ -117,9 +117,7 @@ def run(arguments: list[str], home: Path) -> Outcome:
     argv, sys.argv = sys.argv, ["dysign-prep", *arguments, "--json"]
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()) as printed:
-            cli.main()
-    except SystemExit as stop:
-        status = int(stop.code or 0)
+            status = cli.main()
     except (Exception, _TooSlow):
         return Outcome(1, said.getvalue(), traceback.format_exc(limit=-3))
     finally:

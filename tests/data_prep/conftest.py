@@ -30,8 +30,7 @@ def prep(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["dysign-prep", *map(str, arguments)])
         try:
-            cli.main()
-            status = 0
+            status = cli.main()
         except SystemExit as stop:
             status = stop.code or 0
         printed = capsys.readouterr()

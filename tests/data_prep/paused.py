@@ -77,4 +77,4 @@ if __name__ in ("__main__", "__mp_main__"):  # the second: in a worker process
 if __name__ == "__main__":
     from data_prep import cli
 
-    cli.main()
+    sys.exit(cli.main())

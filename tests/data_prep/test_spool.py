@@ -531,7 +531,7 @@ def test_an_interrupt_while_workers_start_is_one_line(parts, tmp_path):
 import os, signal
 if __name__ == "__main__":
     from data_prep.cli import main
-    main()
+    raise SystemExit(main())
 else:  # a worker, which has imported nothing yet
     try:
         os.close(os.open("interrupted", os.O_CREAT | os.O_EXCL))

@@ -174,7 +174,7 @@ def test_ctrl_c_says_how_to_go_on_and_finished_units_stay(whole, tmp_path, capsy
 
     stopped = Table([ENTRIES[0], Entry("stranger", interrupted)])
     assert main(tmp_path / "run", study=stopped) == 130
-    assert capsys.readouterr().err == f"interrupted; go on with: --run-dir {tmp_path / 'run'} --resume\n"
+    assert capsys.readouterr().err == f"guess: interrupted; go on with: --run-dir {tmp_path / 'run'} --resume\n"
     written = {f.name: f.stat().st_mtime_ns for f in (tmp_path / "run" / "units").iterdir()}
     assert len(written) == 3
     assert main(tmp_path / "run", "--resume") == 0

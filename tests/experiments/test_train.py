@@ -125,7 +125,7 @@ def test_ctrl_c_says_how_to_go_on(prepared, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(train, "open_prepared", stops)
     assert train_cli.main(["nodes", str(prepared), "--run-dir", str(tmp_path / "run")]) == 130
-    assert capsys.readouterr().err == f"interrupted; go on with: --run-dir {tmp_path / 'run'} --resume\n"
+    assert capsys.readouterr().err == f"dysign-train: interrupted; go on with: --run-dir {tmp_path / 'run'} --resume\n"
 
 
 FAKES = {
