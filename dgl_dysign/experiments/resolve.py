@@ -13,6 +13,7 @@ from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from dgl_dysign.errors import ConfigError, EntryError, check_choice
 from dgl_dysign.experiments import event_entries, link_entries, node_entries
 from dgl_dysign.experiments.encoder_entries import encoder_entry
 from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, by_name, own_traceback, source_of
+from dgl_dysign.experiments.unfitted import with_fit
 from dgl_dysign.files import read_toml
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder
 from dgl_dysign.training.loop import seeded
@@ -192,7 +194,8 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
     ----------
     thing : Entry, class or object
         An `Entry`; a `SnapshotEncoder` class; another class, which is made with the arguments; or an object. The last
-        two have ``fit``, see `NodeEntry`, `LinkEntry` and `EventEntry`; each fit is that of a new one.
+        two have ``fit``, see `NodeEntry`, `LinkEntry` and `EventEntry`; each fit is that of a new one. Of links also a
+        link model that is not fitted, or a function, see `dgl_dysign.experiments.unfitted.OfThePast`.
     kind : {"node", "link", "event"}
         Of the table.
     arguments : mapping, optional
@@ -218,11 +221,12 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
     ('Coin', {'bias': 0.9})
     """
     check_choice("kind", kind, _OURS)
-    arguments, name = dict(arguments or {}), _name_of(thing)
-    cls = thing if isinstance(thing, type) else type(thing)
+    arguments, cls = dict(arguments or {}), thing if isinstance(thing, type | FunctionType) else type(thing)
     source = source_of(f"{cls.__module__}:{cls.__qualname__}", cls, arguments)
-    if issubclass(cls, SnapshotEncoder) and thing is cls:
-        thing = encoder_entry(cls, kind, name, arguments)
+    thing = with_fit(thing) if kind == "link" and not isinstance(thing, type) else thing
+    name = _name_of(thing)
+    if isinstance(thing, type) and issubclass(thing, SnapshotEncoder):
+        thing = replace(encoder_entry(thing, kind, name, arguments), source=source)
     elif isinstance(thing, type):
         make = partial(_made, thing, name, arguments)
         thing = make()
@@ -235,7 +239,7 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
         reason = "is one of this package's" if name in _OURS[kind]() else "cannot be part of the name of a file"
         raise ConfigError(f"row {name!r}: its name {reason}: give it another attribute `name`")
     if isinstance(thing, Entry):
-        return replace(thing, source=source if issubclass(cls, SnapshotEncoder) else source_of(name, thing.fit))
+        return replace(thing, source=thing.source or source_of(name, thing.fit))
     _check_fit(thing, name)
     optional = {part: getattr(thing, part) for part in ("check", "diagnose") if hasattr(thing, part)}
     return Entry(

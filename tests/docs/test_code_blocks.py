@@ -108,7 +108,7 @@ def _lines(block: Block) -> list[str]:
 
 def _is_ours(line: str) -> bool:
     """Tell whether a line is one command of this package, and needs nothing of the shell but its quotes."""
-    ours = line.startswith(("dysign-prep ", "dysign-train ", "dysign-report ", "dysign-doctor", "python examples/"))
+    ours = line.startswith((*(f"{script} " for script in SCRIPTS), "dysign-doctor", "python examples/"))
     return ours and not set("$&|;<>*?`") & set(line)
 
 

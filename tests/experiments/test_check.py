@@ -12,10 +12,10 @@ from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.verify import verify
 from dgl_dysign.evaluation import NegativeSampler
 from dgl_dysign.experiments.check import check_entry
-from dgl_dysign.experiments.check.data import HOW, generated
-from dgl_dysign.experiments.event_entries import default_entries as event_entries
-from dgl_dysign.experiments.link_entries import default_entries as link_entries
-from dgl_dysign.experiments.node_entries import default_entries as node_entries
+from dgl_dysign.experiments.check.data import HOW, Sample, generated
+from dgl_dysign.experiments.check_cli import main
+from dgl_dysign.experiments.resolve import list_rows
+from tests.generated import generated_links
 
 pytestmark = pytest.mark.usefixtures("few_trees")
 
@@ -250,12 +250,12 @@ def test_a_planted_fault_is_found(kind, model, faults):
     assert check_entry(model, kind=kind).faults == faults
 
 
-OURS = {"node": node_entries(), "link": link_entries(), "event": event_entries()}
+OURS = [(kind, name) for kind in ("node", "link", "event") for name, _ in list_rows(kind)]
 CONSTANT = ("majority", "always-no")
 ALIKE = ["boosted-trees", "boosted-trees-all", *(f"undergs-{kind}" for kind in ("gcn", "sage", "gat", "gin", "mixer"))]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, entries in OURS.items() for name in entries])
+@pytest.mark.parametrize(("kind", "name"), OURS)
 def test_our_entries_are_honest_and_alive(kind, name):
     # Of those that read what another entry reads, only what may still differ.
     checks = ("labels" if kind == "event" else "future", "parameters", "state", "order of edges")
@@ -315,3 +315,90 @@ def test_events_in_another_order_make_the_same_edges(tmp_path):
     assert torch.equal(one.src, two.src)
     assert torch.equal(one.dst, two.dst)
     assert torch.equal(one.time, two.time)
+
+
+def test_a_part_of_a_prepared_folder_is_used(tmp_path):
+    data = TemporalGraph.load(generated_links(tmp_path, events=1500, snapshots=30))
+    sample = Sample.of(data)
+    assert sample.events.num_snapshots == 12
+    assert sample.events.num_nodes <= 300
+    assert sample.about.endswith("30 snapshots put together to 12")
+    small = sample.write(tmp_path / "small")
+    verify(small.folder)
+    assert check_entry(Recent, data, checks=["future", "alive"]).data == sample.about
+
+
+def function_of_the_past(past, src, dst):
+    return sum(
+        (torch.isin(src[:, None] * 1000 + dst, e.src * 1000 + e.dst).float() for e in past), torch.zeros(dst.shape)
+    )
+
+
+def reads_past_backwards(past, src, dst):
+    return function_of_the_past(past, dst.flatten(), src[:, None].expand_as(dst).reshape(-1, 1)).view(dst.shape)
+
+
+class Memory:
+    """A link model that nobody fits."""
+
+    def __init__(self):
+        self.edges = []
+
+    def reset(self):
+        self.edges = []
+
+    def observe(self, edges):
+        self.edges.append(edges)
+
+    def score(self, snapshot, src, dst):
+        return function_of_the_past(self.edges, src, dst)
+
+
+@pytest.mark.parametrize("entry", [function_of_the_past, Memory()])
+def test_a_function_and_a_model_that_is_not_fitted_are_checked(entry):
+    assert check_entry(entry).ok
+
+
+def test_a_function_with_a_fault_is_found():
+    assert check_entry(reads_past_backwards).faults == ["direction"]
+
+
+def test_the_command_says_it_by_its_status(capsys):
+    here = "tests.experiments.test_check"
+    assert main([f"{here}:Recent", "--check", "future", "state"]) == 0
+    assert main([f"{here}:KeepsState", "--check", "state", "--kind", "links", "--json"]) == 1
+    out = capsys.readouterr().out
+    report = json.loads(out[out.index("{") :])
+    assert [(line["check"], line["verdict"]) for line in report["verdicts"]] == [("state", "FAULT")]
+
+
+class WrongShape(Recent):
+    def score(self, snapshot, src, dst):
+        return super().score(snapshot, src, dst)[0]
+
+
+class Raises(Recent):
+    def score(self, snapshot, src, dst):
+        return self.nothing
+
+
+class NoModel:
+    def fit(self, view, *, checkpoint=None, on_epoch=None):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["magic"], "row 'magic': expected random"),
+        (["HERE:WrongShape"], "row 'WrongShape': found scores of shape (101,), expected a tensor of shape (52, 101)"),
+        (["HERE:NoModel"], "row 'NoModel': its model, of the class NoModel, has no method reset"),
+        (["HERE:FromFeatures", "--kind", "events"], "row 'FromFeatures': "),
+        (["HERE:Recent", "--check", "luck"], "check"),
+        (["HERE:Recent", "--data", "nowhere"], "nowhere: found no manifest.json"),
+        (["HERE:Raises"], "in score"),
+    ],
+)
+def test_bad_input_is_one_error_and_status_2(arguments, error, capsys):
+    assert main([word.replace("HERE", "tests.experiments.test_check") for word in arguments]) == 2
+    assert error in capsys.readouterr().err

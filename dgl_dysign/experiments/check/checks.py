@@ -21,7 +21,7 @@ from dgl_dysign.experiments.check.data import HOW, Sample, generated
 from dgl_dysign.experiments.check.report import FAULT, NOT_APPLICABLE, NOT_CHECKED, OK, CheckReport, Verdict
 from dgl_dysign.experiments.check.steps import trainable
 from dgl_dysign.experiments.check.trial import NEGATIVES, Pairs, Trial
-from dgl_dysign.experiments.resolve import resolve_entry
+from dgl_dysign.experiments.resolve import resolve_entry, resolve_rows
 
 ROUNDING = 1e-4  # of the spread of scores: sums in another order
 
@@ -333,6 +333,7 @@ def check_entry(
     kind: str | None = None,
     seed: int = 0,
     checks: Collection[str] | None = None,
+    row_args: Path | None = None,
 ) -> CheckReport:
     """Check whether a model is honest and alive.
 
@@ -342,8 +343,9 @@ def check_entry(
     Parameters
     ----------
     entry : str or object
-        What `dgl_dysign.experiments.resolve.resolve_entry` takes; a link model that is not fitted; or a function
-        ``score(past, src, dst)``, of the snapshots before, sources ``(E,)`` and candidates ``(E, C)``.
+        What `dgl_dysign.experiments.resolve.resolve_entry` takes: a name, a class, an object; of links also a model
+        that is not fitted, or a function ``score(past, src, dst)``, of the snapshots before, sources ``(E,)`` and
+        candidates ``(E, C)``.
     data : TemporalGraph or path, optional
         A prepared folder; a part of it is used. Default: a small generated network.
     kind : {"node", "link", "event"}, optional
@@ -352,6 +354,8 @@ def check_entry(
         Of the fits.
     checks : collection of str, optional
         Names of those to ask, of `CHECKS`; default: all.
+    row_args : Path, optional
+        A TOML file with a table of arguments for a class, as of a table's rows.
 
     Returns
     -------
@@ -378,7 +382,7 @@ def check_entry(
     check_choice("kind", kind, ("node", "link", "event"))
     for name in checks or ():
         check_choice("check", name, CHECKS)
-    resolved = resolve_entry(entry, kind)
+    resolved = resolve_entry(entry, kind) if row_args is None else resolve_rows([entry], kind, row_args)[-1]
     sample = generated(kind) if data is None else Sample.of(data)
     with tempfile.TemporaryDirectory(prefix="dysign-check-") as home:
         trial = Trial(resolved, kind, sample, seed, Path(home))

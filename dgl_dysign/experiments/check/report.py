@@ -76,7 +76,8 @@ class CheckReport:
         """Return everything as one JSON object."""
         return json.dumps({"ok": self.ok, **asdict(self)}, indent=2)
 
-    def __rich__(self) -> Table:
+    def table(self) -> Table:
+        """Return the table."""
         table = Table(title=f"{self.entry} in a table of {self.kind}s", caption=f"checked on {self.data}")
         for name in ("check", "verdict", "what was seen"):
             table.add_column(name, no_wrap=name != "what was seen")
@@ -88,5 +89,5 @@ class CheckReport:
     def __str__(self) -> str:
         console = Console(width=100)
         with console.capture() as text:
-            console.print(self)
+            console.print(self.table())
         return text.get()

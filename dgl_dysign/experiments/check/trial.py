@@ -73,7 +73,7 @@ class _Links:
 
     def ask(self, outcome: Outcome, question: Pairs) -> Tensor:
         scores = outcome.model.score(question.snapshot, question.src, question.dst)
-        return _shaped(scores, tuple(question.dst.shape), "one score a candidate")
+        return _shaped(outcome, scores, tuple(question.dst.shape), "one score a candidate")
 
     def places(self, answer: Tensor) -> Tensor:
         """Return the place of the true candidate among all, 0 .. 1."""
@@ -100,7 +100,7 @@ class _Events:
         return {e.snapshot: e for e in self.feeds(task) if e.snapshot >= task.ranges["val"].start and len(e)}
 
     def ask(self, outcome: Outcome, question: SnapshotEvents) -> Tensor:
-        return _shaped(outcome.model.score(question), (len(question),), "one score an event")
+        return _shaped(outcome, outcome.model.score(question), (len(question),), "one score an event")
 
     def places(self, answer: Tensor) -> Tensor:
         """Return the place of each event among those of its snapshot, 0 .. 1."""
@@ -117,7 +117,7 @@ class _Nodes:
     """Classes of nodes, asked about after the last snapshot."""
 
     def __init__(self, labels: Tensor, seed: int) -> None:
-        self.split = stratified_split(labels, 0.5, seed, 0.1)
+        self.split, self.classes = stratified_split(labels, 0.5, seed, 0.1), int(labels.max()) + 1
 
     def task(self, data: TemporalGraph, seed: int, number: Tensor | None = None) -> NodeTask:
         split = self.split if number is None else [number[part] for part in self.split]
@@ -141,7 +141,8 @@ class _Nodes:
     def ask(self, outcome: Outcome, question: Tensor) -> Tensor:
         if outcome.prediction is not None:
             return outcome.prediction[question].detach()
-        return outcome.model.predict(question)
+        outcome.check_model("predict")
+        return _shaped(outcome, outcome.model.predict(question), (len(question), self.classes), "(nodes, classes)")
 
     def places(self, answer: Tensor) -> Tensor:
         """Return which class comes first, as 0 or 1."""
@@ -152,10 +153,10 @@ class _Nodes:
         return "accuracy", float(right[task.test].double().mean())
 
 
-def _shaped(scores: Any, shape: tuple[int, ...], what: str) -> Tensor:
+def _shaped(outcome: Outcome, scores: Any, shape: tuple[int, ...], what: str) -> Tensor:
     if not isinstance(scores, Tensor) or tuple(scores.shape) != shape:
         got = f"scores of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
-        raise DataError(f"found {got}, expected a tensor of shape {shape}: {what}")
+        raise DataError(f"row {outcome.entry!r}: found {got}, expected a tensor of shape {shape}: {what}")
     return scores.detach().cpu()
 
 
@@ -285,9 +286,10 @@ class Trial:
         last = max(questions) if last is None else last
         if self.kind == "node":
             return {t: self.ask(fit, question) for t, question in questions.items()}
-        model, answers = fit.outcome.model, {}
+        fit.outcome.check_model("reset", "observe", "score")
+        answers = {}
         with self.entry.running():
-            model.reset()
+            fit.outcome.model.reset()
         for t in range(last + 1):
             if self.kind == "link":
                 fit.task.observed(t)
