@@ -74,7 +74,7 @@ def encoder_entry(
 
     def check(view: Any) -> None:
         config(view)
-        encoder_of(view, lambda inputs: EncoderInputs(inputs or "constant", 1))
+        encoder_of(view, lambda inputs: EncoderInputs(inputs or "constant", 1, data=getattr(view, "data", None)))
 
     about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""

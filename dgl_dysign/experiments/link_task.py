@@ -264,12 +264,13 @@ class LinkTask(LinkView, Task):
         s, snapshots = self.settings, range(self.split[1][0], self.split[2][-1] + 1)
         sampler = NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)
         try:
-            return evaluate_links(self.edges, {name: model}, snapshots, sampler, self.protocol, self.observed)[name]
+            reading = _Reading(model, self)
+            return evaluate_links(self.edges, {name: reading}, snapshots, sampler, self.protocol)[name]
         finally:
             self.observed(0)
 
-    def observed(self, snapshots: int, _: int = 0) -> None:
-        """Let the data of the views end after the snapshots that a model has observed, but not before validation."""
+    def observed(self, snapshots: int) -> None:
+        """Let the data of the views end after the snapshots that a model observes, but not before validation."""
         self._horizon.num_snapshots = max(self.split[1].stop, snapshots)
 
     def score(self, outcome: Outcome) -> list[Scoring]:
@@ -307,6 +308,21 @@ def _figures(scores: LinkScores, snapshots: range) -> tuple[dict[str, float], di
 def _part(columns: dict[str, np.ndarray], snapshots: range) -> dict[str, np.ndarray]:
     inside = (columns["snapshot"] >= snapshots[0]) & (columns["snapshot"] <= snapshots[-1])
     return {name: values[inside] for name, values in columns.items()}
+
+
+class _Reading:
+    """A model that can read a snapshot in its view's data from when it observes it."""
+
+    def __init__(self, model: LinkModel, task: LinkTask) -> None:
+        self._model, self._task = model, task
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Observe a snapshot."""
+        self._task.observed(edges.snapshot + 1)
+        self._model.observe(edges)
 
 
 class _ForNextSnapshot:

@@ -84,6 +84,7 @@ class Watching:
 
     def observe(self, edges):
         self.observed += 1
+        assert len(self.data.events(edges.snapshot)[0]) >= len(edges)
 
     def score(self, snapshot, src, dst):
         self.seen.append((snapshot, self.observed, self.data.num_snapshots))

@@ -79,6 +79,13 @@ def test_a_view_has_no_label_that_is_tested(data):
     assert torch.equal(view.with_settings(settings(decay=0.7)).labels, expected)
 
 
+def test_every_entry_fits_the_default_settings(data):
+    view = made(data).view()
+    assert [name for name, entry in ENTRIES.items() if entry.check is None] == []
+    for entry in ENTRIES.values():
+        entry.check(view)
+
+
 @pytest.mark.parametrize("name", ["logistic-regression", "relu-network", "gcn", "dysign", "dysign-label-aware"])
 def test_the_seed_decides(data, name):
     train = ENTRIES[name].fit
