@@ -291,8 +291,6 @@ class Trial:
         with self.entry.running():
             fit.outcome.model.reset()
         for t in range(last + 1):
-            if self.kind == "link":
-                fit.task.observed(t)
             if t in questions:
                 answers[t] = self.ask(fit, questions[t])
             if t < last:
@@ -301,6 +299,8 @@ class Trial:
 
     def observe(self, fit: Fit, feed: Any) -> None:
         """Let a fitted model observe a snapshot."""
+        if self.kind == "link":
+            fit.task.observed(feed.snapshot + 1)
         with torch.no_grad(), _random_state(), self.entry.running():
             fit.outcome.model.observe(feed)
 
