@@ -14,7 +14,8 @@ def stratified_split(
 
     First ``1 - train_ratio`` of all labelled nodes are drawn for testing, then `val_ratio` of *all* labelled nodes out
     of the rest for validation; what is left, ``train_ratio - val_ratio``, is for training. Each draw keeps the shares
-    of the classes. With ``seed=42`` these are the splits of SpikeNet's public code, node for node.
+    of the classes. With ``seed=42`` these are the splits of SpikeNet's public code, node for node. Returned are ids of
+    nodes (int64); ratios out of range, or a class with too few nodes to be in every part, raise ``ConfigError``.
 
     Parameters
     ----------
@@ -26,16 +27,6 @@ def stratified_split(
         Seed of both draws.
     val_ratio : float, default 0.05
         Share of labelled nodes for validation; 0 gives an empty part.
-
-    Returns
-    -------
-    tuple of torch.Tensor
-        Node ids (int64) for training, validation and test.
-
-    Raises
-    ------
-    ConfigError
-        If the ratios are out of range, or a class has too few nodes to be in every part.
 
     Examples
     --------

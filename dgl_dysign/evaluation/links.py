@@ -90,11 +90,6 @@ def evaluate_links(
     batch_size : int, default 8192
         Most edges that one call of ``score`` gets; results do not depend on it.
 
-    Returns
-    -------
-    dict of str to LinkScores
-        By name of the model.
-
     Raises
     ------
     ConfigError, DataError

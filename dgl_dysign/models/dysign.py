@@ -148,9 +148,6 @@ class DySIGN(Pretrained):
 
     def contribution(self, rate: Tensor, place: int, active: Tensor) -> Tensor:
         """Return what the rates of the snapshot at a place add to the logits."""
-        return self._read_out(place, rate, active)
-
-    def _read_out(self, place: int, rate: Tensor, active: Tensor) -> Tensor:
         centred = (rate - 0.5) * active[:, None]
         return functional.dropout(centred, self.dropout, self.training) @ self.readout[place].t()
 
@@ -184,8 +181,10 @@ class DySIGN(Pretrained):
         """Yield the terms of the logits, ``(N, num_classes)``: one for each snapshot, then that of the labels."""
         self._check(len(snapshots), label_feat)
         for place, (rate, _) in enumerate(self.rates(snapshots, simulate, rows)):
-            read = partial(self._read_out, place)
-            part = rows.by_rows(read, self.conv.out_feats, rate, snapshots[place].active)
+            part = rows.by_rows(
+                lambda rate, active, place=place: self.contribution(rate, place, active),
+                self.conv.out_feats, rate, snapshots[place].active,
+            )  # fmt: skip
             yield part + self.bias if place == 0 else part
         if label_feat is not None and self.label_conv is not None:
             width = max(self.label_feats, self.label_conv.out_feats)

@@ -197,7 +197,7 @@ def load_snapshots(
 
     .. math:: x_t = \Vert_{h \in hops} \mathrm{scale}(\hat A_t^h X_t)
 
-    Everything comes from events up to each snapshot alone.
+    Everything comes from events up to each snapshot alone; ``feat`` is ``(N, len(hops) * feature_dim)``, float32.
 
     Parameters
     ----------
@@ -211,11 +211,6 @@ def load_snapshots(
         Mean 0 and deviation 1, or the range [0, 1] (as Bernoulli encoding needs it), of each column over active nodes.
     device : device, default "cpu"
         Where the tensors go; a graph stays on the CPU.
-
-    Returns
-    -------
-    list of Snapshot
-        ``feat`` is ``(N, len(hops) * feature_dim)``, float32.
     """
     inputs = NodeInputs(decay, hops, scaling)
     return [_read(data, index, inputs, device) for index in indices]

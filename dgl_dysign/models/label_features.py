@@ -60,7 +60,8 @@ def masked_label_features(
     propagated, every other node what reaches it from all training labels. Labels outside ``train`` are never read.
     For each graph and each number of steps the features are the shares of the classes in what reaches the node, and
     log(1 + 10 m) / 2 of its mass m. They are standardised with the mean and deviation over the nodes whose label that
-    propagation does not show: those over all rows would tell a node of its own label.
+    propagation does not show: those over all rows would tell a node of its own label. They are
+    ``(N, len(graphs) * len(steps) * (C + 1))``; fewer than two folds or no steps raise ``ConfigError``.
 
     Parameters
     ----------
@@ -72,11 +73,6 @@ def masked_label_features(
         After how many propagations the labels are read.
     folds, seed : int, default 10 and 0
         Number of folds, at least 2, and their seed.
-
-    Returns
-    -------
-    Tensor
-        ``(N, len(graphs) * len(steps) * (C + 1))``; fewer than two folds or no steps raise ``ConfigError``.
     """
     if folds < 2 or not steps or min(steps) < 1:
         raise ConfigError(f"expected at least 2 folds and steps of at least 1, but got folds={folds}, steps={steps}")

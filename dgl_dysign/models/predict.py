@@ -18,7 +18,7 @@ from dgl_dysign.models.inputs import (
     scaled_features,
     store_snapshots,
 )
-from dgl_dysign.models.link_scorer import LinkScorer
+from dgl_dysign.models.link_scorer import LinkScorer, evaluating
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.store import NeighborStore
@@ -30,7 +30,8 @@ def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None =
 
     The model reads events up to and including the snapshot, and nothing later: the answer for a snapshot is the same
     whatever comes after it. It reads as many snapshots as it was made for, evenly spaced, the last of them `snapshot`;
-    for the last snapshot of the training this is what the training scored, bit for bit.
+    for the last snapshot of the training this is what the training scored, bit for bit. A snapshot that does not exist,
+    too few before it and a model without ``node_inputs`` raise ``ConfigError``, data of another shape ``DataError``.
 
     Parameters
     ----------
@@ -45,13 +46,6 @@ def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None =
     Tensor
         ``(N, num_classes)``, on the model's device. A label-aware model gives the scores that its training gave: after
         the smoothing rows do not sum to one.
-
-    Raises
-    ------
-    ConfigError
-        If the snapshot does not exist, there are too few before it, or the model does not know how its input is read.
-    DataError
-        If the data is of another shape than that of the training, or a file is damaged.
 
     Examples
     --------
@@ -77,14 +71,10 @@ def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None =
     last = data.num_snapshots - 1 if snapshot is None else snapshot
     if not 0 <= last < data.num_snapshots:
         raise ConfigError(f"snapshot {last} does not exist: expected 0 to {data.num_snapshots - 1}")
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         if isinstance(model, UnderGS):
             return _undergs(model, data, last, inputs)
         return _dysign(model, data, last, inputs)
-    finally:
-        model.train(training)
 
 
 def _dysign(model: DySIGN, data: TemporalGraph, last: int, inputs: NodeInputs) -> Tensor:

@@ -111,7 +111,8 @@ def fixed_point(
     """Iterate ``x <- (1 - damping) x + damping func(x)``.
 
     On a contraction this converges from anywhere; for an equilibrium of spiking neurons no acceleration gained more
-    than a few steps. The whole tensor is one sample: there is one residual, not one for each node.
+    than a few steps. The whole tensor is one sample: there is one residual, not one for each node. Returned are
+    ``func(x)`` for the ``x`` with the smallest residual, and steps and gaps, that of ``x``, as `SolverInfo`.
 
     Parameters
     ----------
@@ -125,13 +126,6 @@ def fixed_point(
         Relative residual at which to stop; None takes exactly ``max_iter`` steps.
     damping : float in (0, 1], default 1
         Weight of the new value; below 1 it also tames maps that oscillate.
-
-    Returns
-    -------
-    value : Tensor
-        ``func(x)`` for the ``x`` with the smallest residual.
-    info : SolverInfo
-        Steps and gaps; the gap is that of ``x``, and for a contraction bounds that of ``value``.
 
     Examples
     --------
@@ -338,7 +332,8 @@ def equilibrium(
     .. math:: \frac{\partial \ell}{\partial \theta} = v^T \frac{\partial f}{\partial \theta},
               \qquad (I - J)^T v = \frac{\partial \ell}{\partial x}, \qquad J = \frac{\partial f}{\partial x}
 
-    Only the last evaluation of ``f`` is taped, so memory does not grow with the number of steps.
+    Only the last evaluation of ``f`` is taped, so memory does not grow with the number of steps. Returned are the
+    equilibrium, once differentiable, and the `SolverInfo` of the forward solve.
 
     Parameters
     ----------
@@ -354,11 +349,6 @@ def equilibrium(
         See `fixed_point`, for value and gradient; ``adjoint_max_iter=0`` takes ``v = dl/dx``, the one-step gradient.
     on_adjoint : callable, optional
         Given the `SolverInfo` of the adjoint when the gradient is computed.
-
-    Returns
-    -------
-    value, info
-        The equilibrium, once differentiable, and the `SolverInfo` of the forward solve.
 
     Examples
     --------

@@ -20,7 +20,8 @@ def symmetric_norm(graph: Any, edge_weight: Tensor | None = None, dtype: torch.d
     1, on *any* graph: by the inequality of arithmetic and geometric means
     :math:`|y^T \hat A x| \le \tfrac12 \sum |w_{uv}| (y_v^2 / d^{in}_v + x_u^2 / d^{out}_u) = \tfrac12 (|y|^2 + |x|^2)`.
     So directed edges, repeated edges and negative weights are allowed. The result for weights without gradient is kept
-    with the graph, and given again while neither has changed.
+    with the graph, and given again while neither has changed. It is ``(E,)``, on the device of the weights or of the
+    graph, zero where an end of the edge has no weight; infinite weights, or NaN, raise ``GraphError``.
 
     Parameters
     ----------
@@ -30,16 +31,6 @@ def symmetric_norm(graph: Any, edge_weight: Tensor | None = None, dtype: torch.d
         ``(E,)`` or ``(E, 1)``; None counts every edge once.
     dtype : torch.dtype, optional
         Type in which to compute: that of ``edge_weight`` or, without it, float32.
-
-    Returns
-    -------
-    Tensor
-        ``(E,)``, on the device of ``edge_weight`` or of the graph; zero where an end of the edge has no weight.
-
-    Raises
-    ------
-    GraphError
-        For a weight that is infinite or not a number, or a shape that does not fit the graph.
 
     Examples
     --------

@@ -40,7 +40,8 @@ class LinkFeatures:
     """Features of candidate links from the edges observed so far.
 
     What the scorer of UnderGS sees beside embeddings, which alone stay below counting. Every column of (s, d) at
-    snapshot t is a function of the edges of snapshots before t, whatever other pairs are looked up with it.
+    snapshot t is a function of the edges of snapshots before t, whatever other pairs are looked up with it; ``names``
+    are those of the columns, ``family/name``.
 
     ============  =====================================================================================================
     family        columns
@@ -69,11 +70,6 @@ class LinkFeatures:
     unit : float, optional
         Time that counts as one snapshot in the columns; default: what the snapshots of `begins` last on average, which
         moves with each new one.
-
-    Attributes
-    ----------
-    names, begins, families, unit
-        Names of the F columns, ``family/name``; the others as given, or their defaults.
 
     Examples
     --------

@@ -26,7 +26,8 @@ def cohesion(src: Tensor, dst: Tensor, num_nodes: int, weight: Tensor | None = N
     with :math:`r_i` the number of edge ends at i. Facts: a = b gives e, and there is a jump beside it (f(5, 5) = 2.718,
     f(6, 5) = 0.301); a self-loop is two ends of one edge (alone, it gives e); the centre of a star with m leaves gets
     :math:`m e^{-m}`, so that hubs are the *least* important. Edges are counted as given: with direction a reciprocal
-    pair is two edges, without it must be given once.
+    pair is two edges, without it must be given once. The result, float64 ``(num_nodes,)``, is 0 for nodes without
+    edges, and for a hub of more than 745 leaves, which underflows; the store ranks by the logarithm, which does not.
 
     Parameters
     ----------
@@ -34,12 +35,6 @@ def cohesion(src: Tensor, dst: Tensor, num_nodes: int, weight: Tensor | None = N
         Ends of the distinct edges, int64 ``(E,)``; optional: their weights, positive, ``(E,)``.
     num_nodes : int
         Number of nodes.
-
-    Returns
-    -------
-    Tensor
-        float64 ``(num_nodes,)``; 0 for nodes without edges, and for a hub of more than 745 leaves, whose score
-        underflows; the store ranks by the logarithm, which does not.
 
     Examples
     --------

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -30,19 +29,14 @@ class _Clock:
     next_edge_id = 0
 
 
-class _Compiled(NamedTuple):
-    insert: Callable[..., int]
-    read: Callable[..., Neighbors]
-
-
 @functools.cache
-def _compiled(device: torch.device) -> _Compiled:
-    """Return the compiled functions, at whose first use Numba is imported."""
+def _compiled(device: torch.device) -> Any:
+    """Return the module of compiled functions, at whose first use Numba is imported."""
     if device.type != "cpu":
         raise ConfigError(f"backend='compiled' needs the store on the CPU, but it is on {device}: use backend='auto'")
-    from dgl_dysign.store._compiled import insert_compiled, read_compiled
+    from dgl_dysign.store import _compiled
 
-    return _Compiled(insert_compiled, read_compiled)
+    return _compiled
 
 
 class NeighborStore(nn.Module):
@@ -218,7 +212,7 @@ class NeighborStore(nn.Module):
 
     def _insert(self, edges: Edges, snapshot: int) -> int:
         slots = self.slots
-        insert = _compiled(slots.device).insert if self._is_compiled(slots) else insert_torch
+        insert = _compiled(slots.device).insert_compiled if self._is_compiled(slots) else insert_torch
         return insert(slots, edges, snapshot, self._clock.next_edge_id, self._plan)
 
     def neighbors(self, nodes: Any, now: int) -> Neighbors:
@@ -242,7 +236,7 @@ class NeighborStore(nn.Module):
         slots = self.slots
         ids = to_ids(nodes, "nodes", slots.device)
         if self._is_compiled(slots) and self._plan.sections == 1:
-            return _compiled(slots.device).read(slots, ids, now, self._plan.scale.snapshot)
+            return _compiled(slots.device).read_compiled(slots, ids, now, self._plan.scale.snapshot)
         check_nodes(ids, "nodes", self.num_nodes)
         return read_torch(self._lists(ids), now, self._plan.scale, self._plan.sections)
 
