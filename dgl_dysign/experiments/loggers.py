@@ -141,7 +141,13 @@ def open_logger(name: str | None, folder: Path, config: Mapping[str, Any]) -> It
     config : mapping
         What was asked.
     """
-    logger: Logger = Silent() if name is None or distributed.rank() else _KINDS[name](folder, config)
+    logger: Logger = Silent()
+    if name is not None and not distributed.rank():
+        try:
+            logger = _KINDS[name](folder, config)
+        except Exception as error:  # of a package that is not set up
+            reason = " ".join(str(error).split())
+            raise BackendError(f"--log {name} cannot be used ({reason}); set {name} up, or leave --log out") from error
     failed = True
     try:
         yield logger
