@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from dgl_dysign.models.snapshot_encoder import (
     EncoderScorer,
     SnapshotEncoder,
     event_edges,
+    make_encoder,
 )
 from dgl_dysign.training.encoders import NodeFitConfig, fit_encoder_nodes, fitted_inputs
 from dgl_dysign.training.events import EventFitConfig, fit_events
@@ -29,6 +31,7 @@ from dgl_dysign.training.links import LinkFitConfig, fit_links
 from dgl_dysign.training.loop import LoopConfig
 
 _CONFIGS: dict[str, type[LoopConfig]] = {"node": NodeFitConfig, "link": LinkFitConfig, "event": EventFitConfig}
+_INPUTS = {"node": "features", "link": "counts", "event": "counts"}  # where the class names none
 _ATTRIBUTES = ("window", "inputs", "head_inputs")  # of every encoder
 
 
@@ -74,11 +77,12 @@ def encoder_entry(
 
     def check(view: Any) -> None:
         config(view)
-        encoder_of(view, lambda inputs: EncoderInputs(inputs or "constant", 1, data=getattr(view, "data", None)))
+        data = None if kind == "event" else view.data
+        encoder_of(view, lambda inputs: EncoderInputs(inputs or _INPUTS[kind], 1, data=data))
 
     about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""
-    return Entry(name, fit, protocol, learns=True, check=check, about=about, usual=False)
+    return Entry(name, fit, protocol, learns=True, check=check, save=_save, about=about, usual=False)
 
 
 def snapshot_encoder_entries(kind: str) -> list[Entry]:
@@ -140,14 +144,7 @@ def _maker(cls: type[SnapshotEncoder], name: str, own: Mapping[str, Any], attrib
         inputs = inputs_of(attributes.get("inputs", cls.inputs))
         with torch.random.fork_rng([]):
             torch.manual_seed(view.seed)
-            encoder = cls(inputs.num_nodes, inputs.width, **own)
-        for key, value in attributes.items():
-            setattr(encoder, key, value)
-        for key in ("out_feats", "window"):
-            value = getattr(encoder, key, None)
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f"row {name!r}: found {key}={value!r}, expected a whole number from 1 on")
-        return encoder, inputs
+            return make_encoder(cls, inputs, own, attributes, name), inputs
 
     return make
 
@@ -155,7 +152,7 @@ def _maker(cls: type[SnapshotEncoder], name: str, own: Mapping[str, Any], attrib
 def _fit_nodes(view: Any, encoder_of: _Maker, config: NodeFitConfig, **run: Any) -> Outcome:
     data = view.data
     edges = [snapshot_edges(data, t) for t in range(data.num_snapshots)]
-    parts = encoder_of(view, lambda kind: fitted_inputs(kind or "features", data.num_nodes, edges, data))
+    parts = encoder_of(view, lambda kind: fitted_inputs(kind or _INPUTS["node"], data.num_nodes, edges, data))
     model = _drawn(view, lambda: EncoderNodes(*parts, view.num_classes))
     history = fit_encoder_nodes(model, edges, view.labels, view.train, view.val, config, view.seed, **run)
     return Outcome(model.predict(torch.arange(data.num_nodes)), history, model=model)
@@ -163,7 +160,7 @@ def _fit_nodes(view: Any, encoder_of: _Maker, config: NodeFitConfig, **run: Any)
 
 def _fit_links(view: Any, encoder_of: _Maker, config: LinkFitConfig, **run: Any) -> Outcome:
     train = view.edges[: view.split[0][-1] + 1]
-    parts = encoder_of(view, lambda kind: fitted_inputs(kind or "counts", view.data.num_nodes, train, view.data))
+    parts = encoder_of(view, lambda kind: fitted_inputs(kind or _INPUTS["link"], view.data.num_nodes, train, view.data))
     scorer = EncoderScorer(_drawn(view, lambda: EncoderLinks(*parts)))
     return Outcome(history=fit_links(view.edges, scorer, view.split, config, view.seed, **run), model=scorer)
 
@@ -171,11 +168,17 @@ def _fit_links(view: Any, encoder_of: _Maker, config: LinkFitConfig, **run: Any)
 def _fit_events(view: Any, encoder_of: _Maker, config: EventFitConfig, **run: Any) -> Outcome:
     reader = view.reader()
     train = [event_edges(view.snapshots[t], view.num_nodes, view.directed) for t in view.ranges["train"]]
-    parts = encoder_of(view, lambda kind: fitted_inputs(kind or "counts", view.num_nodes, train))
+    parts = encoder_of(view, lambda kind: fitted_inputs(kind or _INPUTS["event"], view.num_nodes, train))
     model = _drawn(view, lambda: EncoderEvents(*parts, view.rate, len(reader.names)))
     model.head.standardise(reader.mean, reader.deviation)
     scorer = EncoderEventScorer(model, reader, view.directed)
     return Outcome(history=fit_events(scorer, view, config, **run), model=scorer)
+
+
+def _save(task: Any, outcome: Outcome, folder: Path) -> None:
+    """Write the encoder with its head as a model folder."""
+    model = getattr(outcome.model, "model", outcome.model)
+    model.save_pretrained(folder, task.data, overwrite=True)
 
 
 def _drawn(view: Any, make: Callable[[], Any]) -> Any:

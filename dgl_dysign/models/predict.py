@@ -19,13 +19,14 @@ from dgl_dysign.models.inputs import (
     store_snapshots,
 )
 from dgl_dysign.models.link_scorer import LinkScorer, evaluating
+from dgl_dysign.models.snapshot_encoder import EncoderNodes, EncoderScorer
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.store import NeighborStore
 
 
 @torch.no_grad()
-def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None = None) -> Tensor:
+def predict(model: DySIGN | UnderGS | EncoderNodes, data: TemporalGraph, snapshot: int | None = None) -> Tensor:
     """Return the class probabilities of all nodes at the end of a snapshot.
 
     The model reads events up to and including the snapshot, and nothing later: the answer for a snapshot is the same
@@ -35,7 +36,7 @@ def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None =
 
     Parameters
     ----------
-    model : DySIGN, UnderGS or SpikingUnderGS
+    model : DySIGN, UnderGS, SpikingUnderGS or EncoderNodes
         With ``model.node_inputs``, which ``from_pretrained`` brings. `SpikingUnderGS` reads feature means over its
         store's graph (`store_snapshots`) or, if it has learned vectors of nodes, its own `SpikingUnderGS.snapshot`.
     data, snapshot : TemporalGraph, and int, optional
@@ -59,6 +60,9 @@ def predict(model: DySIGN | UnderGS, data: TemporalGraph, snapshot: int | None =
     >>> predict(DySIGN.from_pretrained(folder, data), data, snapshot=5).shape
     torch.Size([100, 6])
     """
+    if isinstance(model, EncoderNodes):
+        model.catch_up(data, data.num_snapshots if snapshot is None else snapshot + 1)
+        return model.predict(torch.arange(data.num_nodes))
     if not isinstance(model, DySIGN | UnderGS):
         raise ConfigError(f"expected a DySIGN, UnderGS or SpikingUnderGS, but got {type(model).__name__}")
     inputs = model.node_inputs
@@ -118,7 +122,9 @@ def _store(model: UnderGS | SpikingUnderGS, data: TemporalGraph, inputs: NodeInp
     return model.store(**{"directed": data.directed, **(inputs.store or {})})
 
 
-def predict_links(scorer: LinkScorer, data: TemporalGraph, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+def predict_links(
+    scorer: LinkScorer | EncoderScorer, data: TemporalGraph, snapshot: int, src: Tensor, dst: Tensor
+) -> Tensor:
     """Return scores of candidate links at a snapshot, from the snapshots before it alone; the larger the likelier.
 
     The scorer observes what it has not yet observed of the snapshots before, see `LinkScorer.catch_up` and its errors;

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges, snapshot_edges
 from dgl_dysign.data.snapshot_events import SnapshotEvents
-from dgl_dysign.errors import DataError
+from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models.encoder_inputs import EncoderInputs
 from dgl_dysign.models.event_inputs import EventReader
 from dgl_dysign.models.link_head import LinkHead
 from dgl_dysign.models.link_scorer import evaluating
+from dgl_dysign.models.pretrained import (
+    ALWAYS,
+    as_json,
+    check_card,
+    data_card,
+    read_config,
+    read_tensors,
+    reading,
+    write_folder,
+)
+
+if TYPE_CHECKING:
+    from dgl_dysign.data import TemporalGraph
+
+Model = TypeVar("Model", bound="EncoderModel")
 
 #: Tensors, in tuples, lists and dicts as an encoder likes.
 State = Any
@@ -40,6 +58,8 @@ class SnapshotEncoder(nn.Module):
         nodes, counts for links and events.
     head_inputs : bool, default False
         Whether the inputs of nodes enter the head too, beside their vectors.
+    card : dict or None
+        How it was made, see `make_encoder`.
 
     Examples
     --------
@@ -65,18 +85,19 @@ class SnapshotEncoder(nn.Module):
     window: int = 1
     inputs: str | None = None
     head_inputs: bool = False
+    card: dict[str, Any] | None = None
 
     def initial(self) -> State:
         """Return the state before the first snapshot."""
-        raise NotImplementedError(f"{type(self).__name__}.initial")
+        raise NotImplementedError
 
     def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
         """Return the state after a snapshot; `inputs` ``(N, in_feats)`` are those after it. Changes nothing."""
-        raise NotImplementedError(f"{type(self).__name__}.step")
+        raise NotImplementedError
 
     def embed(self, state: State, inputs: Tensor) -> Tensor:
         """Return the vectors of all nodes, ``(N, out_feats)``; state and inputs are of the same moment."""
-        raise NotImplementedError(f"{type(self).__name__}.embed")
+        raise NotImplementedError
 
 
 def detached(state: State) -> State:
@@ -97,6 +118,65 @@ def detached(state: State) -> State:
     return state
 
 
+def make_encoder(
+    cls: type[SnapshotEncoder],
+    inputs: EncoderInputs,
+    arguments: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    name: str = "",
+) -> SnapshotEncoder:
+    """Return an encoder for some inputs, which notes how it was made, so that it can be saved.
+
+    Parameters
+    ----------
+    cls : type of SnapshotEncoder
+        What it is.
+    inputs : EncoderInputs
+        What it is fed.
+    arguments, attributes : mapping
+        Of the class, and what is set afterwards, such as ``window``.
+    name : str, optional
+        For errors; default: that of the class.
+
+    Raises
+    ------
+    ConfigError
+        If a method is missing, or ``out_feats`` or ``window`` is no whole number from 1 on.
+    """
+    for method in ("initial", "step", "embed"):
+        if getattr(cls, method) is getattr(SnapshotEncoder, method):
+            raise ConfigError(
+                f"row {name or cls.__name__!r}: found no method {method}, expected initial, step and embed"
+            )
+    encoder = cls(inputs.num_nodes, inputs.width, **arguments)
+    for key, value in attributes.items():
+        setattr(encoder, key, value)
+    for key in ("out_feats", "window"):
+        value = getattr(encoder, key, None)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"row {name or cls.__name__!r}: found {key}={value!r}, expected a whole number from 1 on")
+    made = {"arguments": dict(arguments), "attributes": dict(attributes)}
+    encoder.card = {"class": f"{cls.__module__}:{cls.__qualname__}", **made}
+    return encoder
+
+
+def _class_of(name: str, folder: Any) -> type[SnapshotEncoder]:
+    """Return the encoder's class that a folder names."""
+    module, _, path = name.partition(":")
+    try:
+        cls: Any = import_module(module)
+        for part in path.split("."):
+            cls = getattr(cls, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{folder}: its encoder is {name}, which cannot be imported here ({error}): install its package, or run "
+            f"where its module is"
+        ) from error
+    if not (isinstance(cls, type) and issubclass(cls, SnapshotEncoder)):
+        raise ConfigError(f"{folder}: its encoder {name} is no SnapshotEncoder: install the version that was saved")
+    return cls
+
+
 class EncoderModel(nn.Module):
     """An encoder, what it is fed, what it has seen, and a head.
 
@@ -112,6 +192,8 @@ class EncoderModel(nn.Module):
     head : Module
         What reads the vectors.
     """
+
+    head: Any
 
     def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, head: nn.Module) -> None:
         super().__init__()
@@ -165,6 +247,71 @@ class EncoderModel(nn.Module):
                 self._known = self.embedding()
         return self._known
 
+    def catch_up(self, data: TemporalGraph, snapshot: int) -> None:
+        """Observe what lies before a snapshot, and nothing else; anew where more was observed already.
+
+        Raises
+        ------
+        ConfigError
+            If the snapshot is not one of the data's, or the one after them.
+        """
+        if not 0 <= snapshot <= data.num_snapshots:
+            raise ConfigError(f"snapshot {snapshot}: expected 0 to {data.num_snapshots}, the one after the data's last")
+        if self.snapshot >= snapshot:
+            self.reset()
+        for t in range(self.snapshot + 1, snapshot):
+            self.observe(snapshot_edges(data, t))
+
+    def _head_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the class beside encoder and inputs."""
+        return {}
+
+    def save_pretrained(self, folder: Any, data: TemporalGraph, *, overwrite: bool = False) -> Path:
+        """Save the model as a folder, see `dgl_dysign.models.Pretrained`; what it has observed is not in it.
+
+        Raises
+        ------
+        ConfigError
+            If the folder is there, or the encoder was not made by `make_encoder`, as rows of tables are.
+        """
+        if self.encoder.card is None:
+            raise ConfigError("this encoder was made by hand: use make_encoder, or save model.state_dict()")
+        inputs = {"kind": self.inputs.kind, "num_nodes": self.num_nodes, "width": self.inputs.width}
+        arguments = {"encoder": self.encoder.card, "inputs": inputs, "head": self._head_arguments()}
+        config = {
+            "class": type(self).__name__,
+            "arguments": as_json("arguments", arguments),
+            "settings": {},
+            "data": data_card(data),
+            "preprocessing": None,
+        }
+        tensors = {f"model.{name}": value for name, value in self.state_dict().items()}
+        return write_folder(folder, config, tensors, overwrite)
+
+    @classmethod
+    def from_pretrained(cls: type[Model], folder: Any, data: TemporalGraph) -> Model:
+        """Make the model of a folder for the data of its training, or that with later snapshots; `catch_up` fills it.
+
+        Raises
+        ------
+        ConfigError
+            If the encoder's class cannot be imported: a folder holds its name, not its code.
+        DataError
+            If a file is missing or damaged, or the data is of another shape or has other nodes.
+        """
+        config = read_config(folder, cls.__name__)
+        tensors, arguments = read_tensors(folder, config), config["arguments"]
+        features = ["features"] if arguments["inputs"]["kind"] == "features" else []
+        check_card(config["data"], data, [*ALWAYS, "num_nodes", *features])
+        card = arguments["encoder"]
+        encoder_class = _class_of(card["class"], folder)
+        with reading(folder, cls.__name__), torch.random.fork_rng([]):
+            inputs = EncoderInputs(data=data, **arguments["inputs"])
+            encoder = make_encoder(encoder_class, inputs, card["arguments"], card["attributes"])
+            model = cls(encoder, inputs, **arguments["head"])
+            model.load_state_dict({name[6:]: value for name, value in tensors.items()})
+        return model.eval()
+
 
 def head_width(encoder: SnapshotEncoder, inputs: EncoderInputs) -> int:
     """Return the width of what a head reads of each node."""
@@ -184,6 +331,9 @@ class EncoderNodes(EncoderModel):
 
     def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, num_classes: int) -> None:
         super().__init__(encoder, inputs, nn.Linear(head_width(encoder, inputs), num_classes))
+
+    def _head_arguments(self) -> dict[str, Any]:
+        return {"num_classes": self.head.out_features}
 
     def forward(self) -> Tensor:
         """Return the logits of all nodes, ``(N, C)``."""
@@ -210,6 +360,9 @@ class EncoderLinks(EncoderModel):
 
     def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, hidden_feats: int = 64) -> None:
         super().__init__(encoder, inputs, LinkHead(head_width(encoder, inputs), hidden_feats, bias=False))
+
+    def _head_arguments(self) -> dict[str, Any]:
+        return {"hidden_feats": self.head.src.out_features}
 
     def logits(self, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` of candidates of sources, with gradients, in the mode that the model is in."""
@@ -238,6 +391,10 @@ class EncoderEvents(EncoderModel):
         head = LinkHead(head_width(encoder, inputs), hidden_feats, event_feats, bias=False)
         super().__init__(encoder, inputs, head)
         self.offset = nn.Parameter(torch.tensor(math.log(rate / (1 - rate))))
+        self._arguments = {"rate": rate, "event_feats": event_feats, "hidden_feats": hidden_feats}
+
+    def _head_arguments(self) -> dict[str, Any]:
+        return self._arguments
 
     def logits(self, src: Tensor, dst: Tensor, event_feat: Tensor) -> Tensor:
         """Return the log odds of events ``(E,)``, with gradients, in the mode that the model is in."""
@@ -329,6 +486,10 @@ class EncoderScorer:
     def observe(self, edges: SnapshotEdges) -> None:
         """Take in a snapshot."""
         self.model.observe(edges)
+
+    def catch_up(self, data: TemporalGraph, snapshot: int) -> None:
+        """Observe what lies before a snapshot, and nothing else: then `score` scores it."""
+        self.model.catch_up(data, snapshot)
 
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""

@@ -5,6 +5,7 @@ from typing import Any
 from dgl_dysign._moved import moved_name
 from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.distributed import Moments
+from dgl_dysign.training.encoders import NodeFitConfig, fit_encoder_nodes, fitted_inputs
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.late_snapshot import LateStep, SnapshotBatch, late_snapshot_step, snapshot_batches
@@ -17,10 +18,13 @@ __all__ = [
     "LateStep",
     "LinkFitConfig",
     "Moments",
+    "NodeFitConfig",
     "SnapshotBatch",
     "fit",
     "fit_counts",
+    "fit_encoder_nodes",
     "fit_links",
+    "fitted_inputs",
     "full_batch_gradient",
     "late_snapshot_step",
     "snapshot_batches",

@@ -1,5 +1,6 @@
 """One encoder in three tables: which arguments are whose, and that fits are resumed and see no future."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,14 +8,18 @@ import torch
 
 from dgl_dysign.baselines import EvolveGCNO
 from dgl_dysign.data import TemporalGraph, stratified_split
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
+from dgl_dysign.evaluation.events import evaluate_events
 from dgl_dysign.experiments.encoder_entries import encoder_entry, snapshot_encoder_entries
 from dgl_dysign.experiments.event_task import EventSettings, EventTask
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.resolve import as_entry, resolve_rows
-from dgl_dysign.models.snapshot_encoder import SnapshotEncoder
+from dgl_dysign.models import EncoderEvents, EncoderLinks, EncoderNodes, EncoderScorer, SnapshotEncoder
+from dgl_dysign.models.encoder_inputs import EncoderInputs
+from dgl_dysign.models.predict import predict, predict_links
+from dgl_dysign.models.snapshot_encoder import EncoderEventScorer
 from dgl_dysign.training.events import EventFitConfig
 from dgl_dysign.training.links import LinkFitConfig
 from dgl_dysign.training.live_update import LiveLinkScorer
@@ -100,8 +105,19 @@ def test_bad_arguments_are_found_before_anything_is_fitted(arguments, text, task
         )
 
 
+def test_a_method_that_is_missing_is_named(tasks):
+    class Half(SnapshotEncoder):
+        def initial(self):
+            return ()
+
+    with pytest.raises(ConfigError, match="row 'Half': found no method step, expected initial, step and embed"):
+        as_entry(Half, "node").check(tasks["node"].view())
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_encoders_of_the_comparison_are_rows_that_are_named(kind):
+def test_the_encoders_of_the_comparison_are_rows_that_are_named(kind, tasks):
+    for entry in snapshot_encoder_entries(kind):
+        entry.check(tasks[kind].view())
     names = [entry.name for entry in snapshot_encoder_entries(kind)]
     assert [entry.name for entry in resolve_rows(names, kind) if entry.learns] == names
     assert not {entry.name for entry in resolve_rows(None, kind)} & set(names)
@@ -167,3 +183,49 @@ def test_live_update_goes_on_from_a_copy(tasks):
     assert all(torch.equal(value, scorer.model.state_dict()[name]) for name, value in before.items())
     assert not torch.equal(live.model.head.src.weight, scorer.model.head.src.weight)
     assert not torch.equal(live.model.encoder.layers[0].update, scorer.model.encoder.layers[0].update)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_encoder_predicts_what_was_scored(kind, tasks, tmp_path):
+    task = tasks[kind]
+    entry = as_entry(Sums, kind, {"epochs": 1, "window": 2, "head_inputs": True})
+    outcome, folder = entry.fit(task.view()), tmp_path / "model"
+    entry.save(task, outcome, folder)
+    if kind == "node":
+        model = EncoderNodes.from_pretrained(folder, task.data)
+        assert torch.equal(predict(model, task.data), outcome.prediction)
+        earlier = predict(model, task.data, 2)
+        assert not torch.equal(earlier, outcome.prediction)
+        assert torch.equal(predict(EncoderNodes.from_pretrained(folder, task.data), task.data, 2), earlier)
+    elif kind == "link":
+        scorer, last = EncoderScorer(EncoderLinks.from_pretrained(folder, task.data)), task.data.num_snapshots
+        pairs = torch.tensor([3, 5]), torch.tensor([[1, 2], [0, 9]])
+        outcome.model.reset()
+        for edges in task.edges:
+            outcome.model.observe(edges)
+        assert torch.equal(predict_links(scorer, task.data, last, *pairs), outcome.model.score(last, *pairs))
+        assert torch.equal(predict_links(scorer, task.data, 0, *pairs)[0, :1], scorer.score(0, *pairs)[0, :1])
+    else:
+        model = EncoderEvents.from_pretrained(folder, task.data)
+        scorer = EncoderEventScorer(model, task.view().reader(), task.data.directed)
+        scores = [evaluate_events(made, task.snapshots) for made in (scorer, outcome.model)]
+        assert torch.equal(*scores)
+
+
+def test_a_folder_whose_encoder_is_not_here_says_so(tasks, tmp_path):
+    task, folder = tasks["link"], tmp_path / "model"
+    entry = as_entry(Sums, "link", {"epochs": 1})
+    entry.save(task, entry.fit(task.view()), folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["arguments"]["encoder"]["class"] = "elsewhere.models:Sums"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        ConfigError, match=r"its encoder is elsewhere.models:Sums, which cannot be imported here \(No mod"
+    ):
+        EncoderLinks.from_pretrained(folder, task.data)
+    with pytest.raises(DataError, match="found dataset = "):
+        EncoderLinks.from_pretrained(folder, tasks["event"].data)
+    with pytest.raises(DataError, match="found a EncoderLinks, expected a EncoderNodes"):
+        EncoderNodes.from_pretrained(folder, task.data)
+    with pytest.raises(ConfigError, match="was made by hand"):
+        EncoderLinks(Sums(3, 1), EncoderInputs("constant", 3)).save_pretrained(tmp_path / "other", task.data)

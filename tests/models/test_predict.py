@@ -58,7 +58,7 @@ def test_predict_is_what_the_training_scored(data, row, change, tmp_path):
 
 
 def test_only_models_of_ours_can_be_asked(data):
-    assert {name for name, entry in default_entries().items() if entry.save is not None} == set(SAVED)
+    assert {name for name, entry in default_entries().items() if entry.save is not None and entry.usual} == set(SAVED)
     with pytest.raises(ConfigError, match="expected a DySIGN, UnderGS or SpikingUnderGS, but got Logistic"):
         predict(LogisticRegression(4, 2), data)
 
