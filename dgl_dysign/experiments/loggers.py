@@ -29,37 +29,32 @@ class Logger(Protocol):
         """Write what is left."""
 
 
-class Silent:
-    """Tells nobody."""
-
+class _Silent:
     def on_epoch(self, key: str, record: Mapping[str, float]) -> None:
-        """Take the record of an epoch."""
+        pass
 
     def on_unit(self, record: UnitRecord) -> None:
-        """Take the record of a unit."""
+        pass
 
     def close(self, failed: bool) -> None:
-        """Write nothing."""
+        pass
 
 
-class _Figures(Silent):
+class _Figures(_Silent):
     """Sends each figure by itself: ``UNIT/val_mrr`` of an epoch, ``UNIT/test/mrr`` of a unit."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         raise NotImplementedError
 
     def send(self, name: str, value: float, step: int) -> None:
-        """Send a figure."""
         raise NotImplementedError
 
     def on_epoch(self, key: str, record: Mapping[str, float]) -> None:
-        """Send the numbers of an epoch."""
         for name, value in record.items():
             if name != "epoch":
                 self.send(_plain(f"{key}/{name}"), float(value), int(record["epoch"]))
 
     def on_unit(self, record: UnitRecord) -> None:
-        """Send the scores of a unit, once for each way of scoring."""
         for scoring in record.scorings:
             ways = [f"{name} {value}" for name, value in scoring.condition.items()] if len(record.scorings) > 1 else []
             for part, scores in (("test", scoring.scores), ("validation", scoring.val_scores)):
@@ -141,7 +136,7 @@ def open_logger(name: str | None, folder: Path, config: Mapping[str, Any]) -> It
     config : mapping
         What was asked.
     """
-    logger: Logger = Silent()
+    logger: Logger = _Silent()
     if name is not None and not distributed.rank():
         try:
             logger = _KINDS[name](folder, config)
