@@ -394,7 +394,7 @@ class NoModel:
         (["HERE:WrongShape"], "row 'WrongShape': found scores of shape (101,), expected a tensor of shape (52, 101)"),
         (["HERE:NoModel"], "row 'NoModel': its model, of the class NoModel, has no method reset"),
         (["HERE:FromFeatures", "--kind", "events"], "row 'FromFeatures': "),
-        (["HERE:Recent", "--check", "luck"], "check"),
+        (["HERE:Recent", "--check", "luck"], "check must be one of"),
         (["HERE:Recent", "--data", "nowhere"], "nowhere: found no manifest.json"),
         (["HERE:Raises"], "in score"),
     ],

@@ -306,7 +306,9 @@ def cost(trial: Trial) -> Verdict:
     started = time.process_time()
     trial.replay(trial.base)
     each = (time.process_time() - started) / max(len(trial.feeds), 1)
-    text = f"fit {trial.base.seconds:.2f} CPU s, {trial.base.peak / 2**20:.0f} MiB more at its peak"
+    text = (
+        f"fit {min(trial.seconds):.2f} CPU s, the first {trial.seconds[0]:.2f}; {trial.base.peak / 2**20:.0f} MiB more"
+    )
     return Verdict(OK, text + (f"; {1000 * each:.0f} CPU ms a snapshot" if trial.feeds else ""))
 
 

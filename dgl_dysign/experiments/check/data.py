@@ -42,7 +42,7 @@ class Sample:
     def of(cls, data: TemporalGraph) -> Sample:
         """Read a part of a prepared folder: the busiest nodes, their events, snapshots put together.
 
-        Nodes with an event that is labelled positive come before all others, as these are few.
+        Nodes with an event that is labelled positive come before all others, as these are few; classes of nodes alike.
         """
         whole = EventStream.of(data, node_features="drop", edge_features=False)
         snapshot, T = np.asarray(whole.snapshot), data.num_snapshots
@@ -196,8 +196,10 @@ def _busiest(table: EventStream) -> np.ndarray:
     if table.event_label is not None:
         positive = np.tile(table.event_label > 0, 2)
         rank += len(ends) * np.bincount(ends[positive], minlength=table.num_nodes)
-    if table.node_label is not None:
-        rank += len(ends) * (table.node_label >= 0)
+    if table.node_label is not None:  # as many of each class as there are
+        for label in range(int(table.node_label.max(initial=-1)) + 1):
+            nodes = np.flatnonzero(table.node_label == label)
+            rank[nodes[np.argsort(-rank[nodes], kind="stable")]] = 2 * len(ends) - np.arange(len(nodes))
     return np.sort(np.argsort(-rank, kind="stable")[:MOST_NODES])
 
 

@@ -167,7 +167,6 @@ class Fit:
     task: Any
     outcome: Outcome
     steps: Steps
-    seconds: float
     peak: int
 
 
@@ -191,27 +190,27 @@ class Trial:
     def __init__(self, entry: Entry, kind: str, sample: Sample, seed: int, home: Path) -> None:
         home.mkdir(exist_ok=True)
         self.entry, self.kind, self.sample, self.seed, self.home = entry, kind, sample, seed, home
-        self._number = 0
-        if kind == "node":
-            labels = sample.events.node_label
-            if labels is None:
-                raise DataError(f"{sample.about}: found no labels of nodes, expected some; pass --kind link")
-            self.form: Any = _Nodes(torch.from_numpy(labels.copy()), seed)
+        self.seconds: list[float] = []  # of the fits
+        label = {"node": sample.events.node_label, "event": sample.events.event_label}.get(kind)
+        if kind == "link":
+            self.form: Any = _Links()
+        elif label is None:
+            raise DataError(f"{sample.about}: found no labels of {kind}s; check the entry in a table of another kind")
         else:
-            self.form = {"link": _Links, "event": _Events}[kind]()
+            self.form = _Events() if kind == "event" else _Nodes(torch.from_numpy(label.copy()), seed)
 
     def fit(
         self, sample: Sample | None = None, seed: int | None = None, state: int = 0, number: Tensor | None = None
     ) -> Fit:
         """Fit to a sample; `state` seeds the random states of the process, `number` has the new numbers of nodes."""
-        self._number += 1
-        data = (sample or self.sample).write(self.home / str(self._number))
+        data = (sample or self.sample).write(self.home / str(len(self.seconds)))
         task = self.form.task(data, self.seed if seed is None else seed, number)
         reset_peak()
         peak, started = peak_rss_bytes(), time.process_time()
         with _random_state(state), Steps() as steps:
             outcome = self.entry.fitted(task.view())
-        return Fit(task, outcome, steps, time.process_time() - started, max(peak_rss_bytes() - peak, 0))
+        self.seconds.append(time.process_time() - started)
+        return Fit(task, outcome, steps, max(peak_rss_bytes() - peak, 0))
 
     @cached_property
     def base(self) -> Fit:
