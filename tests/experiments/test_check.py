@@ -368,6 +368,17 @@ def test_a_function_with_a_fault_is_found():
     assert check_entry(reads_past_backwards).faults == ["direction"]
 
 
+class OneCandidateTooFew(Recent):
+    def score(self, snapshot, src, dst):
+        return super().score(snapshot, src, dst[:, :101]) + torch.zeros(101)
+
+
+def test_a_question_that_a_model_cannot_answer_is_a_fault_of_that_check():
+    report = check_entry(OneCandidateTooFew, checks=["state", "order of questions"])
+    assert report.faults == ["order of questions"]
+    assert "row 'OneCandidateTooFew': RuntimeError" in report["order of questions"].seen
+
+
 def test_the_command_says_it_by_its_status(capsys):
     here = "tests.experiments.test_check"
     assert main([f"{here}:Recent", "--check", "future", "state"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import tempfile
 import time
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.data import SnapshotEdges, TemporalGraph
-from dgl_dysign.errors import check_choice
+from dgl_dysign.errors import DataError, DGLDySignError, EntryError, check_choice
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
 from dgl_dysign.experiments.check.data import HOW, Sample, generated
 from dgl_dysign.experiments.check.report import FAULT, NOT_APPLICABLE, NOT_CHECKED, OK, CheckReport, Verdict
@@ -171,21 +172,21 @@ def questions(trial: Trial) -> Verdict:
     rng = torch.Generator().manual_seed(0)
     rows = torch.randperm(len(answer), generator=rng)
     half = rows[: (len(rows) + 1) // 2].sort().values
-    asked = {
+    ways = {
         "in another order": (_rows(question, rows), answer[rows]),
         "in parts": (_rows(question, half), answer[half]),
     }
     if trial.kind == "link":
         columns = torch.randperm(answer.shape[1], generator=rng)
         few = columns[: len(columns) // 2]
-        asked["with the candidates in another order"] = _columns(question, columns), answer[:, columns]
-        asked["with fewer candidates"] = _columns(question, few), answer[:, few]
-    for how, (other, expected) in asked.items():
+        ways["with the candidates in another order"] = _columns(question, columns), answer[:, columns]
+        ways["with fewer candidates"] = _columns(question, few), answer[:, few]
+    for how, (other, expected) in ways.items():
         got = trial.replay(trial.base, t, {t: other})
         moved = trial.moved({t: expected}, got, ROUNDING)
         if moved:
             return Verdict(FAULT, f"asked {how}, {moved}", f"score each of the {what} by itself")
-    return Verdict(OK, f"scores are the same, asked {', '.join(asked)}")
+    return Verdict(OK, f"scores are the same, asked {', '.join(ways)}")
 
 
 def _rows(question: Any, places: Tensor) -> Any:
@@ -255,21 +256,25 @@ def direction(trial: Trial) -> Verdict:
     """Show edges backwards, where sources go back to their last destination: that may not help."""
     if trial.kind == "node":
         return Verdict(NOT_APPLICABLE, "which way a class spreads is in the data")
-    sample = generated(trial.kind)
-    planted = (
-        trial
-        if trial.sample.about == sample.about
-        else Trial(trial.entry, trial.kind, sample, trial.seed, trial.home / "planted")
-    )
+    planted, sample = trial, generated(trial.kind)
+    if trial.sample.about != sample.about:
+        planted = Trial(trial.entry, trial.kind, sample, trial.seed, trial.home / "planted")
+    try:
+        name, value = planted.form.figure(planted.base.task, planted.answers)
+    except DGLDySignError as error:
+        return Verdict(NOT_CHECKED, f"not fitted to the network of this check: {error}")
     backwards = planted.replay(planted.base, feeds=[_backwards(feed) for feed in planted.feeds])
-    name, value = planted.form.figure(planted.base.task, planted.answers)
     _, reverse = planted.form.figure(planted.base.task, backwards)
-    text = (
-        f"where sources go back to their last destination, {name} {value:.3f}; shown the edges backwards, {reverse:.3f}"
-    )
+    text = f"{_PLANTED[trial.kind]}, {name} {value:.3f}; shown the edges backwards, {reverse:.3f}"
     if reverse > 1.25 * value + 0.05:
         return Verdict(FAULT, text, "swap source and destination: an edge goes from src to dst")
     return Verdict(OK, text)
+
+
+_PLANTED = {
+    "link": "where sources go back to their last destination",
+    "event": "where what a source did before tells the label",
+}
 
 
 def _backwards(feed: Any) -> Any:
@@ -380,7 +385,8 @@ def check_entry(
     if data is not None and not isinstance(data, TemporalGraph):
         data = TemporalGraph.load(data)
     if kind is None:
-        kind = "link" if data is None else data.manifest["labels"] or "link"
+        labelled = None if data is None or inspect.isfunction(entry) else data.manifest["labels"]
+        kind = labelled or "link"
     check_choice("kind", kind, ("node", "link", "event"))
     for name in checks or ():
         check_choice("check", name, CHECKS)
@@ -388,11 +394,18 @@ def check_entry(
     sample = generated(kind) if data is None else Sample.of(data)
     with tempfile.TemporaryDirectory(prefix="dysign-check-") as home:
         trial = Trial(resolved, kind, sample, seed, Path(home))
-        verdicts = [_verdict(name, check, trial) for name, check in CHECKS.items() if name in (checks or CHECKS)]
+        numbers = trial.finite  # fits, and asks: what goes wrong there is no fault of one check
+        verdicts = [_verdict(name, trial, numbers) for name in CHECKS if name in (checks or CHECKS)]
     return CheckReport(resolved.name, kind, sample.about, verdicts)
 
 
-def _verdict(name: str, check: Callable[[Trial], Verdict], trial: Trial) -> Verdict:
-    if check is not finite and not trial.finite:
+def _verdict(name: str, trial: Trial, numbers: bool) -> Verdict:
+    if not numbers and name != "finite":
         return Verdict(NOT_CHECKED, "scores are not numbers", check=name)
-    return dataclasses.replace(check(trial), check=name)
+    try:
+        return dataclasses.replace(CHECKS[name](trial), check=name)
+    except (
+        EntryError,
+        DataError,
+    ) as error:  # what was fitted and asked before went well: it is what this check changes
+        return Verdict(FAULT, str(error), "let the model take what it is shown here, too", check=name)
