@@ -13,7 +13,7 @@ import torch
 from dgl_dysign.baselines import EvolveGCNO
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.errors import ConfigError, check_choice
-from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, source_of
 from dgl_dysign.models.encoder_inputs import EncoderInputs
 from dgl_dysign.models.snapshot_encoder import (
     EncoderEvents,
@@ -82,7 +82,8 @@ def encoder_entry(
 
     about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""
-    return Entry(name, fit, protocol, learns=True, check=check, save=_save, about=about, usual=False)
+    source = source_of(name, cls, arguments)
+    return Entry(name, fit, protocol, True, check, _save, about=about, usual=False, source=source)
 
 
 def snapshot_encoder_entries(kind: str) -> list[Entry]:

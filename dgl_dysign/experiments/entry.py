@@ -11,8 +11,9 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -109,7 +110,9 @@ class Entry:
     usual : bool
         Whether a table has it unless rows are named.
     source : dict, optional
-        Of a stranger's entry what `source_of` returns; an entry of this package has none.
+        What `source_of` returns; default: of `fit`.
+    stranger : bool
+        Whether it is not this package's: what it raises names the row, and shows its own traceback alone.
 
     Examples
     --------
@@ -130,7 +133,12 @@ class Entry:
     pictured: bool = False
     about: str = ""
     usual: bool = True
-    source: Mapping[str, Any] | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+    stranger: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            object.__setattr__(self, "source", source_of(self.name, self.fit))
 
     def fitted(self, view: Any, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
         """Fit, and return the outcome whatever `fit` returned; its history defaults to what `on_epoch` was told."""
@@ -157,7 +165,7 @@ class Entry:
             yield
         except Exception as error:
             trace = own_traceback(error)
-            if self.source is None or (isinstance(error, DGLDySignError) and not trace):
+            if not self.stranger or (isinstance(error, DGLDySignError) and not trace):
                 raise
             raise EntryError(f"row {self.name!r}: {_reason(error)}", trace) from error
 
@@ -228,12 +236,18 @@ def source_of(name: str, defined_by: Any, arguments: Mapping[str, Any] | None = 
     """
     while isinstance(defined_by, partial):
         defined_by = defined_by.func
-    try:
-        sha256 = hashlib.sha256(Path(inspect.getfile(inspect.unwrap(defined_by))).read_bytes()).hexdigest()
-    except (TypeError, OSError):  # typed into a notebook, or compiled
-        sha256 = ""
+    code = inspect.unwrap(getattr(defined_by, "__func__", defined_by))
+    sha256 = _sha256(code) if isinstance(code, type | FunctionType) else ""
     plain = json.loads(json.dumps(dict(arguments or {}), default=str))
     return {"entry": name, "arguments": plain, "sha256": sha256}
+
+
+@cache  # what was loaded counts, though its file may change before the last unit
+def _sha256(code: Any) -> str:
+    try:
+        return hashlib.sha256(Path(inspect.getfile(code)).read_bytes()).hexdigest()
+    except (TypeError, OSError):  # typed into a notebook, or compiled
+        return ""
 
 
 def own_traceback(error: BaseException) -> str:

@@ -18,9 +18,6 @@ from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.links import fit_links
 
-#: Learned rows of a table that names none; references are always there.
-USUAL = ("undergs-paper", "undergs-no-counts", "undergs")
-
 Change = Callable[[LinkSettings], LinkSettings]
 
 
@@ -96,8 +93,13 @@ def default_entries() -> dict[str, Entry]:
             undergs_entry("undergs-paper", "as reported", _as_reported, bold=True, over_time=True),
             undergs_entry("undergs-no-counts", "on embeddings alone", _changed(families=()), bold=True, over_time=True),
             undergs_entry("undergs", "on embeddings and features of pairs", bold=True, over_time=True),
-            *(undergs_entry(f"undergs-{k}", f"aggregator {k}", _changed(aggregator=k), bold=True) for k in AGGREGATORS),
-            undergs_entry("spiking-undergs", "Dy-SIGN's equilibrium in place of its layer", _changed(spiking=True)),
+            *(
+                undergs_entry(f"undergs-{k}", f"aggregator {k}", _changed(aggregator=k), bold=True, usual=False)
+                for k in AGGREGATORS
+            ),
+            undergs_entry(
+                "spiking-undergs", "Dy-SIGN's equilibrium in place of its layer", _changed(spiking=True), usual=False
+            ),
             *snapshot_encoder_entries("link"),
         ]
     )

@@ -36,7 +36,13 @@ def save(figure: Any, path: Path) -> Path:
     return path
 
 
-_VALIDATION = {"val_accuracy": "accuracy", "val_mrr": "MRR", "val_auc": "AUC", "val_ap": "average precision"}
+_VALIDATION = {
+    "val_accuracy": "accuracy",
+    "val_macro_f1": "Macro-F1",
+    "val_mrr": "MRR",
+    "val_auc": "AUC",
+    "val_ap": "average precision",
+}
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path, title: str = "") -> Path:

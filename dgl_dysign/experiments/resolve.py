@@ -82,8 +82,7 @@ def resolve_rows(specs: Sequence[str | object] | None, kind: str, row_args: Path
     """
     check_choice("kind", kind, _OURS)
     ours, arguments = _OURS[kind](), _read_arguments(row_args)
-    usual = [name for name, entry in ours.items() if entry.usual]
-    specs = list(specs or (link_entries.USUAL if kind == "link" else usual))
+    specs = list(specs or (name for name, entry in ours.items() if entry.usual))
     specs = [spec for place, spec in enumerate(specs) if spec not in specs[:place]]
     kept = [entry for name, entry in ours.items() if name in specs or (kind == "link" and not entry.learns)]
     own = [(spec, _object(spec, kind)) for spec in specs if spec not in ours]
@@ -239,7 +238,7 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
         reason = "is one of this package's" if name in _OURS[kind]() else "cannot be part of the name of a file"
         raise ConfigError(f"row {name!r}: its name {reason}: give it another attribute `name`")
     if isinstance(thing, Entry):
-        return replace(thing, source=thing.source or source_of(name, thing.fit))
+        return replace(thing, stranger=True)
     _check_fit(thing, name)
     optional = {part: getattr(thing, part) for part in ("check", "diagnose") if hasattr(thing, part)}
     return Entry(
@@ -249,6 +248,7 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
         learns=True,
         save=_saver(getattr(thing, "save", None)),
         source=source,
+        stranger=True,
         **optional,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from dgl_dysign.errors import DataError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.diagnostics import save_diagnostics
-from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome, source_of
+from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome
 from dgl_dysign.experiments.loggers import Logger, check_logger, open_logger
 from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.experiments.options import RunOptions
@@ -135,7 +134,7 @@ def run(study: Study, config: Mapping[str, Any], options: RunOptions) -> ResultT
     saved = SavedModels(options, [unit.key for unit in study.units() if unit.entry.save is not None])
     folder = RunFolder(options.run_dir, config, options.resume, options.overwrite)
     for unit in study.units():
-        folder.check_source(unit.key, _source(unit.entry))
+        folder.check_source(unit.key, unit.entry.source)
     saved.check_finished(folder)
     with open_logger(options.log, folder.path, config) as logger:
         records = run_units(study, folder, saved, options.quiet, logger)
@@ -170,15 +169,6 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool, 
     return records
 
 
-def _source(entry: Entry) -> dict[str, Any]:
-    return dict(entry.source or _own_source(entry.name, entry.fit))
-
-
-@cache  # what was loaded counts, though its file may change before the last unit
-def _own_source(name: str, fit: Callable[..., Any]) -> dict[str, Any]:
-    return source_of(name, fit)
-
-
 def _finished(folder: RunFolder, key: str) -> UnitRecord | None:
     record = folder.unit(key)
     try:
@@ -192,7 +182,7 @@ def _run_unit(kind: str, unit: Unit, folder: RunFolder, saved: SavedModels, on_e
     reset_peak()
     task.begin_unit()
     started = time.process_time()
-    folder.begin_unit(unit.key, _source(entry))
+    folder.begin_unit(unit.key, entry.source)
     outcome = entry.fitted(task.view(), checkpoint, on_epoch)
     spent = time.process_time() - started
     if outcome.history:  # seconds before an interruption count as well
@@ -207,7 +197,7 @@ def _run_unit(kind: str, unit: Unit, folder: RunFolder, saved: SavedModels, on_e
         "cpu_seconds": spent + time.process_time() - started + task.borrowed_seconds,
         "peak_rss_bytes": peak_rss_bytes(),
     }
-    parts = scorings, outcome.history, cost, outcome.extra, _source(entry)
+    parts = scorings, outcome.history, cost, outcome.extra, dict(entry.source)
     record = UnitRecord(kind, unit.key, entry.name, task.seed, *parts)
     if distributed.rank() == 0:  # it writes
         with entry.running():

@@ -13,7 +13,6 @@ from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.command import check_device, open_prepared
 from dgl_dysign.experiments.event_task import EventSettings, EventTask
-from dgl_dysign.experiments.link_entries import USUAL
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
 from dgl_dysign.experiments.memory import return_freed_memory
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
@@ -153,7 +152,8 @@ def run_links(options: LinkOptions) -> ResultTable:
     """Do what options of `train_links` ask for."""
     device = _device(options)
     if options.aggregators:
-        options.rows = [*(options.rows or USUAL), *(f"undergs-{name}" for name in options.aggregators)]
+        rows = options.rows or [entry.name for entry in resolve_rows(None, "link")]
+        options.rows = [*rows, *(f"undergs-{name}" for name in options.aggregators)]
     entries = _entries(options, "link")
     training = LinkFitConfig(options.epochs, batch_size=options.batch_size, lr=options.lr, among=options.among)
     settings = LinkSettings(

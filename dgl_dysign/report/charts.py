@@ -142,6 +142,7 @@ def compared(runs: Sequence[Run]) -> Chart | None:
 
 _VALIDATION = {
     "val_accuracy": "validation accuracy in %",
+    "val_macro_f1": "validation Macro-F1 in %",
     "val_mrr": "validation MRR in %",
     "val_auc": "validation AUC in %",
     "val_ap": "validation average precision in %",

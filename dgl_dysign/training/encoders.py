@@ -116,7 +116,7 @@ def fit_encoder_nodes(
     Returns
     -------
     list of dict
-        For each epoch ``epoch``, ``loss``, ``val_macro_f1`` and ``val_micro_f1`` in %, and ``cpu_seconds`` so far.
+        For each epoch ``epoch``, ``loss``, ``val_macro_f1`` and ``val_micro_f1`` (shares of 1), ``cpu_seconds``.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def fit_encoder_nodes(
         loop.schedule.step()
         replay()
         scores = f1_scores(labels, model.predict(torch.arange(len(labels), device=labels.device)).argmax(1), val)
-        return {"loss": float(loss.detach()), **{f"val_{name}": value for name, value in scores.items()}}
+        return {"loss": float(loss.detach()), **{f"val_{name}": value / 100 for name, value in scores.items()}}
 
     with seeded(seed, model.device):
         identity = {"seed": seed, "nodes": len(train), "snapshots": len(snapshots)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 import re
 import sys
 from types import ModuleType
@@ -123,3 +124,11 @@ def test_what_the_modules_of_adapters_define_is_on_the_page_of_the_api() -> None
             continue
         for name in re.findall(r"^(?:def|class) ([A-Za-z]\w*)", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
             assert f"   dgl_dysign.adapters.{path.stem}.{name}\n" in text, name
+
+
+def test_the_names_on_the_page_of_the_api_are_there_and_what_an_entry_is_given_is_among_them() -> None:
+    names = re.findall(r"^   ((?:dgl_dysign|data_prep)\.\S+)$", (DOCS / "api.md").read_text(encoding="utf-8"), re.M)
+    for name in names:
+        pkgutil.resolve_name(name)
+    experiments = {name.rpartition(".")[2] for name in names}
+    assert {"NodeView", "LinkView", "EventView", "NodeEntry", "LinkEntry", "EventEntry", "train_nodes"} <= experiments

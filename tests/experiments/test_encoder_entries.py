@@ -12,6 +12,7 @@ from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
 from dgl_dysign.evaluation.events import evaluate_events
 from dgl_dysign.experiments.encoder_entries import encoder_entry, snapshot_encoder_entries
+from dgl_dysign.experiments.entry import source_of
 from dgl_dysign.experiments.event_task import EventSettings, EventTask
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
@@ -121,6 +122,14 @@ def test_the_encoders_of_the_comparison_are_rows_that_are_named(kind, tasks):
     names = [entry.name for entry in snapshot_encoder_entries(kind)]
     assert [entry.name for entry in resolve_rows(names, kind) if entry.learns] == names
     assert not {entry.name for entry in resolve_rows(None, kind)} & set(names)
+
+
+def test_the_source_of_an_encoder_is_its_own_file_and_its_arguments():
+    published, counts = snapshot_encoder_entries("link")
+    assert published.source == source_of("evolvegcn-o", EvolveGCNO, {**published.source["arguments"]})
+    assert published.source["arguments"]["inputs"] == "degree"
+    assert counts.source["arguments"] == published.source["arguments"] | {"inputs": "counts", "head_inputs": True}
+    assert published.source["sha256"] != source_of("other", encoder_entry)["sha256"]
 
 
 class _Killed(Exception):

@@ -25,7 +25,7 @@ def task(tmp_path_factory):
 
 
 def test_learned_entries_are_what_their_names_say(task):
-    scorers = {name: entry.check(task.view()) for name, entry in ENTRIES.items() if entry.learns and entry.usual}
+    scorers = {name: entry.check(task.view()) for name, entry in ENTRIES.items() if "undergs" in name}
     for name, scorer in scorers.items():
         model, paper = scorer.model, name == "undergs-paper"
         assert isinstance(model, SpikingUnderGS) == (name == "spiking-undergs")

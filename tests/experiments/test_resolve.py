@@ -122,6 +122,8 @@ def test_a_source_changes_with_arguments_and_code_alone(home):
     assert resolve_entry("theirs:Guess", "link").source == source
     assert resolve_entry("theirs:Guess", "node", {"sure": 0.5}).source != source
     (home / "theirs.py").write_text(MODULE + "# changed\n")
+    assert resolve_entry("theirs:Guess", "node").source == source  # what was loaded counts
+    del sys.modules["theirs"]
     changed = resolve_entry("theirs:Guess", "node").source
     assert {name for name in source if changed[name] != source[name]} == {"sha256"}
     assert json.loads(json.dumps(changed)) == changed
