@@ -13,7 +13,8 @@ from dgl_dysign.evaluation.negatives import LinkQueries
 from dgl_dysign.evaluation.ranking import auc, average_precision, hits, mrr, tie_aware_rank
 
 _HITS = (1, 3, 10)
-#: Names of the figures of a snapshot. What a run records is these; how a page calls them is in `experiments.record`.
+#: Names of the figures of a snapshot, which a run records. A new one needs a title in `experiments.record.FIGURES`, and
+#: a column in `experiments.tables.LinkTable`.
 FIGURES = ("mrr", *(f"hits@{k}" for k in _HITS), "auc", "list_auc", "ap")
 
 #: What each protocol does; the text stands in every output.

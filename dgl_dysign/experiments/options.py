@@ -69,8 +69,8 @@ class RowOptions(RunOptions):
     """Which rows a table has, and whether their models are kept."""
 
     rows: list[str] | None = option(
-        "Rows of the table: names of --list-rows, of installed entries, or module:Name of your own; default: the usual "
-        "ones.",
+        "Rows of the table: names of --list-rows, of installed entries, or module:Name of your own (looked for in the "
+        "working directory, too); a table of links has its references beside them. Default: the usual ones.",
         None,
         metavar="ROW...",
     )

@@ -20,7 +20,8 @@ VERSION = 1
 DIAGNOSTICS_VERSION = 1
 #: What a unit was scored on.
 KINDS = ("node", "link", "event", "study", "other")
-#: How tables and pictures call the figures, all in percent; the first one that a run has is its headline.
+#: How tables and pictures call the figures, all in percent. The order counts: the first one that a run has is its
+#: headline, and a report's table shows the first five.
 FIGURES = {
     "macro_f1": "Macro-F1",
     "mrr": "MRR",

@@ -90,8 +90,9 @@ class LIF(nn.Module):
     def fire(self, potential: Tensor) -> tuple[Tensor, Tensor]:
         """Return the spikes and the potential after the reset.
 
-        The same step stands, in place and in blocks, in ``equilibrium_spiking_conv.py`` and in the kernels of
-        `ops.fire_packed`, which tests hold to these bits; the solver's rate, current over threshold, is the mean of it.
+        The same step stands, in place and in blocks, in ``_Neurons.step`` of ``equilibrium_spiking_conv.py`` and in the
+        kernels ``_fire`` and ``fire_rows`` of ``ops/_packed_compiled.py``, ``_fire`` of ``ops/_packed_triton.py``, which
+        tests hold to these bits; the solver's rate, current over threshold, is the mean of it.
         """
         spikes = self.spiking(potential - self.threshold)
         if self.reset == "soft":
