@@ -133,7 +133,7 @@ class Entry:
     pictured: bool = False
     about: str = ""
     usual: bool = True
-    source: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict, hash=False)
     stranger: bool = False
 
     def __post_init__(self) -> None:
@@ -281,12 +281,6 @@ def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
         if named.setdefault(entry.name, entry) is not entry:
             raise ConfigError(f"expected entries with names of their own, but got two called {entry.name!r}")
     return named
-
-
-def chosen(entries: Mapping[str, Entry], names: Iterable[str]) -> list[Entry]:
-    """Return the entries of some names, in the order of the table."""
-    wanted = set(names)
-    return [entry for name, entry in entries.items() if name in wanted]
 
 
 class Shared(Generic[T]):

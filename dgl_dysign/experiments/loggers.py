@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from dgl_dysign.errors import BackendError
 from dgl_dysign.experiments.record import UnitRecord
 from dgl_dysign.training import distributed
 
 
-class Logger(Protocol):
-    """What the runner tells of a run; ``close`` is called once, however the run ends."""
+class Logger:
+    """What the runner tells of a run, which this one keeps to itself; ``close`` is called once, however it ends."""
 
     def on_epoch(self, key: str, record: Mapping[str, float]) -> None:
         """Take the record of an epoch of the unit `key`."""
@@ -29,22 +29,8 @@ class Logger(Protocol):
         """Write what is left."""
 
 
-class _Silent:
-    def on_epoch(self, key: str, record: Mapping[str, float]) -> None:
-        pass
-
-    def on_unit(self, record: UnitRecord) -> None:
-        pass
-
-    def close(self, failed: bool) -> None:
-        pass
-
-
-class _Figures(_Silent):
+class _Figures(Logger):
     """Sends each figure by itself: ``UNIT/val_mrr`` of an epoch, ``UNIT/test/mrr`` of a unit."""
-
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        raise NotImplementedError
 
     def send(self, name: str, value: float, step: int) -> None:
         raise NotImplementedError
@@ -99,7 +85,11 @@ class _Wandb(_Figures):
         self._run.finish(exit_code=int(failed))
 
 
-_KINDS: dict[str, type[_Figures]] = {"tensorboard": _TensorBoard, "mlflow": _MLflow, "wandb": _Wandb}
+_KINDS: dict[str, Callable[[Path, Mapping[str, Any]], Logger]] = {
+    "tensorboard": _TensorBoard,
+    "mlflow": _MLflow,
+    "wandb": _Wandb,
+}
 
 
 def _plain(name: str) -> str:
@@ -136,7 +126,7 @@ def open_logger(name: str | None, folder: Path, config: Mapping[str, Any]) -> It
     config : mapping
         What was asked.
     """
-    logger: Logger = _Silent()
+    logger = Logger()
     if name is not None and not distributed.rank():
         try:
             logger = _KINDS[name](folder, config)

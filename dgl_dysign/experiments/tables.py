@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,11 +17,9 @@ from dgl_dysign.evaluation import mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.entry import Entry
-from dgl_dysign.experiments.event_task import PARTS, EventTask
+from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
 from dgl_dysign.experiments.link_task import SCORES as LINK_SCORES
-from dgl_dysign.experiments.link_task import LinkTask
-from dgl_dysign.experiments.node_task import NodeTask
 from dgl_dysign.experiments.record import Scoring, UnitRecord
 from dgl_dysign.experiments.runner import Study, Unit
 
@@ -29,34 +27,65 @@ Summary = Sequence[Mapping[str, Any]]
 Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def _histories(records: Sequence[UnitRecord]) -> dict[str, list[dict[str, Any]]]:
-    return {record.entry: record.history for record in records if record.history}
+@dataclass(frozen=True)
+class _Table(Study):
+    """Entries on one task, each with several seeds: of weights, dropout and negatives."""
+
+    task: Any
+    entries: Sequence[Entry]
+    seeds: int
+    scores: ClassVar[Sequence[str]] = ()
+    bars: ClassVar[Mapping[str, str]] = {}
+    group: ClassVar[str] = ""
+
+    def units(self) -> Iterator[Unit]:
+        """Yield an entry after the other with each seed."""
+        for seed in range(self.seeds):
+            task = self.task.with_seed(seed)
+            for entry in self.entries:
+                yield Unit(f"seed{seed}-{entry.name}", entry, task, inspect=seed == 0)
+
+    def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
+        """Return means of the scores on test and validation."""
+        test = {name: mean_std([s.scores[name] for s in scorings]) for name in self.scores}
+        return test | {f"val_{name}": mean_std([s.val_scores[name] for s in scorings]) for name in self.scores}
+
+    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
+        """Draw the table of all, and the curves of the first seed."""
+        title, first = self._title, records[: len(self.entries)]
+        bars = f"{' and '.join(self.bars.values())}: {title}"
+        drawn = [plots.score_bars(summary, self.bars, bars, folder / "scores.png", self.by, self.group)]
+        histories = {record.entry: record.history for record in first if record.history}
+        if histories:
+            drawn.append(plots.learning_curves(histories, folder / "learning_curves.png", title))
+        return drawn + self._more(first, folder)
+
+    @property
+    def _title(self) -> str:
+        """The data set, and what must be known of it."""
+        return str(self.task.data.manifest["dataset"])
+
+    def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
+        """Draw what tables of this kind alone have, of the first split and seed."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class NodeTable(Study):
+class NodeTable(_Table):
     """Entries on several splits of labelled nodes, each with several seeds.
 
     Parameters
     ----------
-    task : NodeTask
-        The data.
-    entries : sequence of Entry
-        Lines of the table.
     splits : mapping
         Training, validation and test nodes by training ratio and number of the split, whose random state is 42 higher.
-    seeds : int
-        Models of each entry on each split.
     published : mapping
         Further lines by name: Macro- and Micro-F1 by training ratio.
     """
 
-    task: NodeTask
-    entries: Sequence[Entry]
-    splits: Mapping[tuple[float, int], Split]
-    seeds: int
+    splits: Mapping[tuple[float, int], Split] = field(default_factory=dict)
     published: Mapping[str, Mapping[float, tuple[float, float]]] = field(default_factory=dict)
-    kind, by = "node", "train_ratio"
+    kind, by, group, bars = "node", "train_ratio", "for training", {"macro_f1": "Macro-F1"}
+    figures = Study.figures
 
     def units(self) -> Iterator[Unit]:
         """Yield an entry after the other on each split with each seed."""
@@ -70,11 +99,12 @@ class NodeTable(Study):
 
     def tables(self, summary: Summary) -> Iterator[Table]:
         """Return a table with a column for each training ratio."""
-        dataset = self.task.data.manifest["dataset"]
         ratios = sorted({line["train_ratio"] for line in summary})
-        table = Table(title=f"{dataset}: Macro-F1 / Micro-F1 in %, test nodes, mean ± deviation over runs")
-        table.add_column("entry")
-        table.add_column("protocol")
+        table = Table(
+            "entry",
+            "protocol",
+            title=f"{self._title}: Macro-F1 / Micro-F1 in %, test nodes, mean ± deviation over runs",
+        )
         for ratio in ratios:
             table.add_column(f"{100 * ratio:.0f} % for training", justify="right")
         for name in dict.fromkeys(line["row"] for line in summary):
@@ -89,18 +119,11 @@ class NodeTable(Study):
             table.add_row(name, "feature-only", *cells, style="dim")
         yield table
 
-    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
-        """Draw the table of all, and the pictures of the first split and seed."""
-        data, first = self.task.data, records[: len(self.entries)]
-        title = f"Macro-F1 on {data.manifest['dataset']}"
-        scores = {"macro_f1": "Macro-F1"}
-        drawn = [plots.score_bars(summary, scores, title, folder / "scores.png", self.by, "for training")]
-        if _histories(first):
-            drawn.append(plots.learning_curves(_histories(first), folder / "learning_curves.png"))
+    def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
         shown = next((entry.name for entry in self.entries if entry.pictured), first[0].entry)
         record = next(record for record in first if record.entry == shown)
         counts, path = np.array(record.scorings[0].confusion), folder / "confusion.png"
-        drawn.append(plots.confusion_matrix(counts, data.class_names, f"{shown}, test nodes", path))
+        drawn = [plots.confusion_matrix(counts, self.task.data.class_names, f"{shown}, test nodes", path)]
         inside = folder / "diagnostics" / f"{record.key}.json"
         if inside.exists():  # runs of earlier versions have none
             drawn += _draw_spikes(json.loads(inside.read_text(encoding="utf-8")), folder)
@@ -124,37 +147,17 @@ def _draw_spikes(diagnostics: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class LinkTable(Study):
-    """Entries on the links of one data set, each with several seeds.
+class LinkTable(_Table):
+    """Entries on the links of one data set; shares of historical negatives make a table each."""
 
-    Parameters
-    ----------
-    task : LinkTask
-        The data, the protocol and the shares of historical negatives, which make a table each.
-    entries : sequence of Entry
-        Lines of the table.
-    seeds : int
-        Models of each entry; a seed is that of the weights and that of the negatives.
-    """
-
-    task: LinkTask
-    entries: Sequence[Entry]
-    seeds: int
-    kind, by = "link", "historical"
-
-    def units(self) -> Iterator[Unit]:
-        """Yield an entry after the other with each seed."""
-        for seed in range(self.seeds):
-            task = self.task.with_seed(seed)
-            for entry in self.entries:
-                yield Unit(f"seed{seed}-{entry.name}", entry, task, inspect=seed == 0)
+    kind, by, group, bars = "link", "historical", "historical negatives", {"mrr": "MRR"}
+    scores = LINK_SCORES
 
     def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
         """Return means of the scores on test and validation, those of cold edges, and numbers of edges."""
         cold = [s.scores["cold_mrr"] for s in scorings if s.scores.get("cold_mrr") is not None]
         return {
-            **{name: mean_std([s.scores[name] for s in scorings]) for name in LINK_SCORES},
-            **{f"val_{name}": mean_std([s.val_scores[name] for s in scorings]) for name in LINK_SCORES},
+            **super().figures(scorings),
             "cold_mrr": mean_std(cold) if cold else None,
             **{name: scorings[0].scores[name] for name in ("edges", "cold_edges")},
         }
@@ -165,9 +168,8 @@ class LinkTable(Study):
         for historical in dict.fromkeys(line["historical"] for line in summary):
             lines = [line for line in summary if line["historical"] == historical]
             title = f"{self._dataset}: warm edges, in %, {100 * historical:.0f} % historical negatives"
-            table = Table("entry", title=title)
             edges = f"{lines[0]['edges']} warm edges, {lines[0]['cold_edges']} cold ones"
-            table.caption = f"{lines[0]['protocol']}. {edges}"
+            table = Table("entry", title=title, caption=f"{lines[0]['protocol']}. {edges}")
             for name in ("MRR", "pooled", "validation", "AUC", "AP", "Hits@1", "Hits@10", "CPU s", "MB"):
                 table.add_column(name, justify="right")
             for line in lines:
@@ -183,47 +185,21 @@ class LinkTable(Study):
         leaks = ": LEAKS, for reproduction only" if "LEAKS" in PROTOCOLS[self.task.protocol] else ""
         return self.task.data.manifest["dataset"] + leaks
 
-    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
-        """Draw the table of all, and the curves of the first seed."""
-        first, title = records[: len(self.entries)], f"{self._dataset}, {self.task.protocol}"
-        scores, group = {"mrr": "MRR"}, "historical negatives"
-        drawn = [plots.score_bars(summary, scores, f"MRR, {title}", folder / "scores.png", self.by, group)]
-        if _histories(first):
-            drawn.append(plots.learning_curves(_histories(first), folder / "learning_curves.png", title))
+    @property
+    def _title(self) -> str:
+        return f"{self._dataset}, {self.task.protocol}"
+
+    def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
         shown = {entry.name for entry in self.entries if entry.over_time}
         curves = {record.entry: record.scorings[0].by_snapshot["test"] for record in first if record.entry in shown}
-        drawn.append(plots.over_time(curves, f"MRR by snapshot, {title}", folder / "over_time.png"))
-        return drawn
+        return [plots.over_time(curves, f"MRR by snapshot, {self._title}", folder / "over_time.png")]
 
 
 @dataclass(frozen=True)
-class EventTable(Study):
-    """Entries on the labelled events of one data set, each with several seeds.
+class EventTable(_Table):
+    """Entries on the labelled events of one data set."""
 
-    Parameters
-    ----------
-    task : EventTask
-        The events and their split.
-    entries : sequence of Entry
-        Lines of the table.
-    seeds : int
-        Models of each entry.
-    """
-
-    task: EventTask
-    entries: Sequence[Entry]
-    seeds: int
-    kind = "event"
-
-    def units(self) -> Iterator[Unit]:
-        """Yield an entry after the other with each seed."""
-        for seed, entry in product(range(self.seeds), self.entries):
-            yield Unit(f"seed{seed}-{entry.name}", entry, self.task.with_seed(seed), inspect=seed == 0)
-
-    def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
-        """Return means of the scores on test and validation."""
-        test = {name: mean_std([s.scores[name] for s in scorings]) for name in EVENT_SCORES}
-        return test | {f"val_{name}": mean_std([s.val_scores[name] for s in scorings]) for name in EVENT_SCORES}
+    kind, scores, bars = "event", EVENT_SCORES, {"auc": "AUC", "ap": "average precision"}
 
     def about(self, scoring: Scoring) -> dict[str, Any]:
         """Return the name of the data, whether it is generated, and numbers of events and labels."""
@@ -237,10 +213,7 @@ class EventTable(Study):
 
     @property
     def _title(self) -> str:
-        """Name of the data set, which says where it is generated."""
-        dataset = self.task.data.manifest["dataset"]
-        name = dataset.removesuffix("-generated")
-        return name if name == dataset else f"{name} (generated data)"
+        return super()._title.replace("-generated", " (generated data)")
 
     def tables(self, summary: Summary) -> Iterator[Table | str]:
         """Return the table, and what the parts hold."""
@@ -256,13 +229,7 @@ class EventTable(Study):
         parts = ", ".join(f"{p}: {about[f'{p}_positives']} of {about[f'{p}_events']}" for p in PARTS)
         yield f"positives, split by {about['split']}: {parts} ({about['test_label_rate']:.3f} % of test)"
 
-    def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
-        """Draw the table of all, and the curves of the first seed."""
-        first, true = records[: len(self.entries)], (self.task.label[self.task.parts["test"]] == 1).numpy()
+    def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
+        true = (self.task.label[self.task.parts["test"]] == 1).numpy()
         scores = {record.entry: np.load(folder / "checkpoints" / f"{record.key}.scores.npy") for record in first}
-        columns = {"auc": "AUC", "ap": "average precision"}
-        drawn = [plots.score_bars(summary, columns, f"Labels of events: {self._title}", folder / "scores.png")]
-        drawn += plots.ranking_curves(true, scores, f"{self._title}, test events", folder)
-        if _histories(first):
-            drawn.append(plots.learning_curves(_histories(first), folder / "learning_curves.png"))
-        return drawn
+        return plots.ranking_curves(true, scores, f"{self._title}, test events", folder)

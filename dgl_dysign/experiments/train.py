@@ -145,7 +145,7 @@ def run_nodes(options: NodeOptions) -> ResultTable:
         "settings": asdict(settings),
         "device": options.device,
     }
-    return run(NodeTable(task, entries, splits, options.seeds, published), config, options)
+    return run(NodeTable(task, entries, options.seeds, splits, published), config, options)
 
 
 def run_links(options: LinkOptions) -> ResultTable:

@@ -11,7 +11,7 @@ import torch
 
 from dgl_dysign.cli import option
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.experiments.entry import Entry, Outcome, Task, by_name, chosen
+from dgl_dysign.experiments.entry import Entry, Outcome, Task, by_name
 from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.record import Scoring, read_units
 from dgl_dysign.experiments.runner import Study, Unit, run
@@ -241,8 +241,7 @@ def test_a_damaged_unit_is_named(tmp_path, capsys):
 
 
 def test_entries_have_names_of_their_own():
-    named = by_name(ENTRIES)
-    assert chosen(named, ["stranger", "constant", "stranger"]) == ENTRIES
+    assert list(by_name(ENTRIES).values()) == ENTRIES
     with pytest.raises(ConfigError, match="two called 'constant'"):
         by_name([ENTRIES[0], Entry("constant", learned)])
     with pytest.raises(ConfigError, match="no prediction"):
