@@ -91,8 +91,8 @@ class LIF(nn.Module):
         """Return the spikes and the potential after the reset.
 
         The same step stands, in place and in blocks, in ``_Neurons.step`` of ``equilibrium_spiking_conv.py`` and in the
-        kernels ``_fire`` and ``fire_rows`` of ``ops/_packed_compiled.py``, ``_fire`` of ``ops/_packed_triton.py``, which
-        tests hold to these bits; the solver's rate, current over threshold, is the mean of it.
+        kernels ``_fire`` and ``fire_rows`` of ``ops/_packed_compiled.py``, ``_fire`` of ``ops/_packed_triton.py``, all
+        held to these bits by tests; the solver's rate, current over threshold, is the mean of it.
         """
         spikes = self.spiking(potential - self.threshold)
         if self.reset == "soft":
