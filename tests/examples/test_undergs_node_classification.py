@@ -127,3 +127,13 @@ def test_folders_that_cannot_be_used(prepared, finished, tmp_path, capsys):
         example, [str(tmp_path / "nodes"), "--run-dir", str(tmp_path / "run")], "expected two classes of events", capsys
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_unit_without_a_figure_is_named(finished, prepared, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    unit = run / "units" / "seed0-always-no.json"
+    record = json.loads(unit.read_text())
+    del record["scorings"][0]["scores"]["recall_at_1pct"]
+    unit.write_text(json.dumps(record))
+    argv = [prepared, "--run-dir", run, "--seeds", "2", "--resume", *SMALL]
+    refused(example, argv, "without the figure 'recall_at_1pct'.*--overwrite", capsys)
