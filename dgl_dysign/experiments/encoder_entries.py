@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from dgl_dysign.models.snapshot_encoder import (
 from dgl_dysign.training.encoders import NodeFitConfig, fit_encoder_nodes, fitted_inputs
 from dgl_dysign.training.events import EventFitConfig, fit_events
 from dgl_dysign.training.links import LinkFitConfig, fit_links
-from dgl_dysign.training.loop import LoopConfig
+from dgl_dysign.training.loop import LoopConfig, seeded
 
 _CONFIGS: dict[str, type[LoopConfig]] = {"node": NodeFitConfig, "link": LinkFitConfig, "event": EventFitConfig}
 _INPUTS = {"node": "features", "link": "counts", "event": "counts"}  # where the class names none
@@ -65,20 +66,23 @@ def encoder_entry(
     'EvolveGCNO'
     """
     check_choice("kind", kind, _CONFIGS)
-    name = name or str(getattr(cls, "name", cls.__name__))
-    own, attributes, training = _sorted(cls, kind, name, arguments or {})
-    fit_kind, encoder_of = _FITS[kind], _maker(cls, name, own, attributes)
+    name, arguments = name or str(getattr(cls, "name", cls.__name__)), dict(arguments or {})
+    own, attributes, training = _sorted(cls, kind, name, arguments)
 
     def config(view: Any) -> Any:
         return NodeFitConfig(**training) if kind == "node" else replace(view.settings.training, **training)
 
+    def parts(view: Any, *read: Any) -> tuple[SnapshotEncoder, EncoderInputs]:
+        inputs = fitted_inputs(attributes.get("inputs", cls.inputs) or _INPUTS[kind], *read)
+        with seeded(view.seed, view.device):
+            return make_encoder(cls, inputs, own, attributes, name), inputs
+
     def fit(view: Any, **run: Any) -> Outcome:
-        return fit_kind(view, encoder_of, config(view), **run)
+        return _FITS[kind](view, partial(parts, view), config(view), **run)
 
     def check(view: Any) -> None:
         config(view)
-        data = None if kind == "event" else view.data
-        encoder_of(view, lambda inputs: EncoderInputs(inputs or _INPUTS[kind], 1, data=data))
+        parts(view, 1, (), None if kind == "event" else view.data)
 
     about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""
@@ -109,68 +113,44 @@ _EVOLVEGCN: dict[str, dict[str, Any]] = {
     "event": {"hidden_feats": 32, "out_feats": 32},
 }
 
-_Maker = Callable[[Any, Callable[[str | None], EncoderInputs]], tuple[SnapshotEncoder, EncoderInputs]]
+_Parts = Callable[..., tuple[SnapshotEncoder, EncoderInputs]]  # of what `fitted_inputs` reads
 
 
 def _sorted(cls: type, kind: str, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """Tell arguments of the class, attributes of encoders and settings of the training apart."""
     parameters = list(inspect.signature(cls).parameters.values())[2:]
-    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
     taken = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     settings = [field.name for field in fields(_CONFIGS[kind])]
-    own: dict[str, Any] = {}
-    attributes: dict[str, Any] = {}
-    training: dict[str, Any] = {}
+    parts: tuple[dict[str, Any], ...] = ({}, {}, {})
     for key, value in arguments.items():
-        if key in taken:
-            own[key] = value
-        elif key in _ATTRIBUTES:
-            attributes[key] = value
-        elif key in settings:
-            training[key] = value
-        elif anything:
-            own[key] = value
-        else:
+        places = [place for place, names in enumerate((taken, _ATTRIBUTES, settings)) if key in names]
+        if not places and not any(p.kind is p.VAR_KEYWORD for p in parameters):
             raise ConfigError(
                 f"row {name!r}: found the argument {key!r}, expected one of {cls.__name__} ({', '.join(taken)}), of "
                 f"encoders ({', '.join(_ATTRIBUTES)}) or of their training ({', '.join(settings)})"
             )
-    return own, attributes, training
+        parts[places[0] if places else 0][key] = value
+    return parts
 
 
-def _maker(cls: type[SnapshotEncoder], name: str, own: Mapping[str, Any], attributes: Mapping[str, Any]) -> _Maker:
-    """Return what makes an encoder, drawn with the seed of a view, and what it is fed."""
-
-    def make(view: Any, inputs_of: Callable[[str | None], EncoderInputs]) -> tuple[SnapshotEncoder, EncoderInputs]:
-        inputs = inputs_of(attributes.get("inputs", cls.inputs))
-        with torch.random.fork_rng([]):
-            torch.manual_seed(view.seed)
-            return make_encoder(cls, inputs, own, attributes, name), inputs
-
-    return make
-
-
-def _fit_nodes(view: Any, encoder_of: _Maker, config: NodeFitConfig, **run: Any) -> Outcome:
+def _fit_nodes(view: Any, parts: _Parts, config: NodeFitConfig, **run: Any) -> Outcome:
     data = view.data
     edges = [snapshot_edges(data, t) for t in range(data.num_snapshots)]
-    parts = encoder_of(view, lambda kind: fitted_inputs(kind or _INPUTS["node"], data.num_nodes, edges, data))
-    model = _drawn(view, lambda: EncoderNodes(*parts, view.num_classes))
+    model = _drawn(view, EncoderNodes, *parts(data.num_nodes, edges, data), view.num_classes)
     history = fit_encoder_nodes(model, edges, view.labels, view.train, view.val, config, view.seed, **run)
     return Outcome(model.predict(torch.arange(data.num_nodes)), history, model=model)
 
 
-def _fit_links(view: Any, encoder_of: _Maker, config: LinkFitConfig, **run: Any) -> Outcome:
+def _fit_links(view: Any, parts: _Parts, config: LinkFitConfig, **run: Any) -> Outcome:
     train = view.edges[: view.split[0][-1] + 1]
-    parts = encoder_of(view, lambda kind: fitted_inputs(kind or _INPUTS["link"], view.data.num_nodes, train, view.data))
-    scorer = EncoderScorer(_drawn(view, lambda: EncoderLinks(*parts)))
+    scorer = EncoderScorer(_drawn(view, EncoderLinks, *parts(view.data.num_nodes, train, view.data)))
     return Outcome(history=fit_links(view.edges, scorer, view.split, config, view.seed, **run), model=scorer)
 
 
-def _fit_events(view: Any, encoder_of: _Maker, config: EventFitConfig, **run: Any) -> Outcome:
+def _fit_events(view: Any, parts: _Parts, config: EventFitConfig, **run: Any) -> Outcome:
     reader = view.reader()
     train = [event_edges(view.snapshots[t], view.num_nodes, view.directed) for t in view.ranges["train"]]
-    parts = encoder_of(view, lambda kind: fitted_inputs(kind or _INPUTS["event"], view.num_nodes, train))
-    model = _drawn(view, lambda: EncoderEvents(*parts, view.rate, len(reader.names)))
+    model = _drawn(view, EncoderEvents, *parts(view.num_nodes, train), view.rate, len(reader.names))
     model.head.standardise(reader.mean, reader.deviation)
     scorer = EncoderEventScorer(model, reader, view.directed)
     return Outcome(history=fit_events(scorer, view, config, **run), model=scorer)
@@ -182,11 +162,10 @@ def _save(task: Any, outcome: Outcome, folder: Path) -> None:
     model.save_pretrained(folder, task.data, overwrite=True)
 
 
-def _drawn(view: Any, make: Callable[[], Any]) -> Any:
-    """Make a model with a head that the seed of a view draws."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(view.seed)
-        return make().to(view.device)
+def _drawn(view: Any, cls: Callable[..., Any], *parts: Any) -> Any:
+    """Make a model whose head the seed of a view draws."""
+    with seeded(view.seed, view.device):
+        return cls(*parts).to(view.device)
 
 
 _FITS: dict[str, Callable[..., Outcome]] = {"node": _fit_nodes, "link": _fit_links, "event": _fit_events}

@@ -25,6 +25,7 @@ from dgl_dysign.models.event_scorer import EventScorer
 from dgl_dysign.models.event_undergs import EventUnderGS
 from dgl_dysign.models.inputs import standardised
 from dgl_dysign.training.events import fit_events
+from dgl_dysign.training.loop import seeded
 
 
 class ByFeatures:
@@ -113,8 +114,7 @@ def make_undergs(view: EventView, aggregator: str = "gcn", preset: str = "defaul
         options["edge_feats"] = reader.own_width
     if counts:
         options["node_feats"] = len(EventCounts.node_names)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(view.seed)
+    with seeded(view.seed, view.device):
         model = EventUnderGS(
             view.num_nodes,
             view.rate,

@@ -26,6 +26,7 @@ from dgl_dysign.store import NeighborStore
 from dgl_dysign.training import distributed
 from dgl_dysign.training.links import LinkFitConfig, TrainableScorer
 from dgl_dysign.training.live_update import LiveLinkScorer
+from dgl_dysign.training.loop import seeded
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
@@ -164,8 +165,7 @@ class LinkView(View):
         s, preset = self.settings, self._preset
         features = self._chosen_features()
         options: dict[str, Any] = {"preset": preset, "pair_feats": len(features.names) if features else 0}
-        with torch.random.fork_rng([]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed, self.device):
             model: UnderGS | SpikingUnderGS
             if s.spiking:
                 model = SpikingUnderGS(self.data.num_nodes, s.hidden_feats, **options)

@@ -25,6 +25,7 @@ from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_
 from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshots
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
+from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import FitConfig, fit
 
 
@@ -58,8 +59,7 @@ def _fit_rows(
     """Train a model that takes rows of the last snapshot's features, and of the label features."""
     recipe = view.settings.recipe(label_aware)
     inputs = [view.snapshots[-1].feat, *([view.label_feat] if label_aware else [])]
-    with torch.random.fork_rng([]):
-        torch.manual_seed(view.seed)
+    with seeded(view.seed, view.device):
         model = make(inputs[0].shape[1], inputs[1].shape[1] if label_aware else 0, recipe).to(view.device)
 
     def logits(nodes: Tensor) -> Tensor:
@@ -102,8 +102,7 @@ def relu_network(view: NodeView, label_aware: bool = False, **run: Any) -> Outco
 def gcn(view: NodeView, **_: Any) -> Outcome:
     """GCN on each snapshot with a concatenated read-out, full batch."""
     s = view.settings
-    with torch.random.fork_rng([view.device] if view.device.type == "cuda" else []):
-        torch.manual_seed(view.seed)
+    with seeded(view.seed, view.device):
         width = view.snapshots[-1].feat.shape[1]
         model = SnapshotGCN(width, s.gcn_hidden, view.num_classes, len(view.snapshots)).to(view.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
@@ -160,8 +159,7 @@ def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
     indices = evenly_spaced(data.num_snapshots, s.snapshots)
     snapshots = store_snapshots(data, store, indices, hops=s.hops, device=view.device)
     options = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model}
-    with torch.random.fork_rng([]):
-        torch.manual_seed(view.seed)
+    with seeded(view.seed, view.device):
         model = SpikingUnderGS(
             data.num_nodes,
             s.hidden,
@@ -183,8 +181,7 @@ def undergs(view: NodeView, **run: Any) -> Outcome:
     store = preset_store(data.num_nodes, **(view.store_inputs.store or {}))
     store = fill_store(store, data, view.last).to(view.device)
     feat = scaled_features(data, view.last).to(view.device)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(view.seed)
+    with seeded(view.seed, view.device):
         model = UnderGS(
             data.num_nodes,
             s.store_hidden,
@@ -210,8 +207,7 @@ def _fit_full_batch(
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
     history = []
-    with torch.random.fork_rng([view.device] if view.device.type == "cuda" else []):
-        torch.manual_seed(view.seed)
+    with seeded(view.seed, view.device):
         for epoch in range(steps):
             optimizer.zero_grad()
             loss = full_batch_gradient(

@@ -17,6 +17,7 @@ from dgl_dysign.experiments.entry import Outcome, Shared, Task, View
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
 from dgl_dysign.models.inputs import graph_at
+from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import FitConfig
 
 T = TypeVar("T", bound="NodeView")
@@ -211,8 +212,7 @@ class NodeView(View):
     def dysign(self, label_aware: bool = False) -> DySIGN:
         """Return an untrained Dy-SIGN, drawn with the seed."""
         s, recipe = self.settings, self.settings.recipe(label_aware)
-        with torch.random.fork_rng([]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed, self.device):
             model = DySIGN(
                 self.snapshots[-1].feat.shape[1],
                 s.hidden,

@@ -16,8 +16,6 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-import torch
-
 from dgl_dysign.errors import ConfigError, EntryError, check_choice
 from dgl_dysign.experiments import event_entries, link_entries, node_entries
 from dgl_dysign.experiments.encoder_entries import encoder_entry
@@ -275,7 +273,7 @@ def _made(cls: type, name: str, arguments: Mapping[str, Any]) -> Any:
 
 def _fit_anew(make: Callable[[], Any], view: Any, **run: Any) -> Any:
     """Fit an object that no other unit has fitted, so that no split knows what another one was shown."""
-    with seeded(view.seed, torch.device(view.device)):
+    with seeded(view.seed, view.device):
         return make().fit(view, **run)
 
 

@@ -37,8 +37,9 @@ class LoopConfig:
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, device: torch.device | str) -> Iterator[None]:
     """Draw random numbers from a seed for as long as the context lasts; the caller's random state stays."""
+    device = torch.device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
