@@ -195,7 +195,8 @@ class PipelineStudy(LinkStudy):
         for size, settings in self.values.items():
             batch_size = None if size == self.reference else int(size)
             entry = Entry(f"pipeline={size}", partial(measure_pipeline, batch_size=batch_size))
-            yield Unit(f"{entry.name}-seed{task.seed}", entry, task.with_settings(settings), score=_score_pipeline)
+            key = f"{entry.name}-seed{task.seed}"
+            yield Unit(key, entry, task.with_settings(settings), score=lambda _, outcome: [Scoring(outcome.figures)])
 
     def compared(self, runs: Mapping[str, Sequence[UnitRecord]]) -> Iterator[dict[str, Any]]:
         """Yield for each size the means of its figures."""
@@ -298,10 +299,6 @@ def score_variant(task: LinkTask, outcome: Outcome) -> list[Scoring]:
     (scoring,) = task.score(outcome)
     read = neighbours_read(outcome.model.store, task.edges, task.split[2])
     return [replace(scoring, scores={**scoring.scores, **read})]
-
-
-def _score_pipeline(task: LinkTask, outcome: Outcome) -> list[Scoring]:
-    return [Scoring(outcome.figures)]
 
 
 def compare(curves: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> dict[str, float]:

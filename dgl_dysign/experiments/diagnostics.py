@@ -47,13 +47,6 @@ def save_diagnostics(folder: RunFolder, key: str, diagnostics: Mapping[str, Any]
     """Write what an entry's diagnosis returned to ``diagnostics/<key>.json`` of a run folder, whole or not at all.
 
     Call it before `RunFolder.save_unit`, so that a finished unit has its diagnostics.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = RunFolder(Path(tempfile.mkdtemp()) / "run", {})
-    >>> save_diagnostics(folder, "seed0-undergs", {"row": "undergs"}).name
-    'seed0-undergs.json'
     """
     (folder.path / "diagnostics").mkdir(exist_ok=True)
     name = f"diagnostics/{key}.json"

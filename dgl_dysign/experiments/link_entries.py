@@ -12,7 +12,8 @@ from dgl_dysign.baselines import CountLinks, link_reference_models
 from dgl_dysign.experiments.diagnostics import link_diagnostics
 from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
 from dgl_dysign.experiments.entry import Entry, Outcome, by_name
-from dgl_dysign.experiments.link_task import AGGREGATORS, LinkSettings, LinkTask, LinkView
+from dgl_dysign.experiments.link_task import LinkSettings, LinkTask, LinkView
+from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training.count_fit import fit_counts

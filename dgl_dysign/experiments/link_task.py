@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
 T = TypeVar("T", bound="LinkView")
-AGGREGATORS = ("gcn", "sage", "gat", "gin", "mixer")
 SCORES = (*FIGURES, "mrr_pooled")
 
 

@@ -12,6 +12,7 @@ from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.command import check_device, open_prepared
+from dgl_dysign.experiments.entry import Entry
 from dgl_dysign.experiments.event_task import EventSettings, EventTask
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
 from dgl_dysign.experiments.memory import return_freed_memory
@@ -140,11 +141,7 @@ def run_nodes(options: NodeOptions) -> ResultTable:
     splits = {(r, s): stratified_split(data.labels, r, 42 + s) for r in ratios for s in range(options.splits)}
     task = NodeTask(data, settings, device, _row_files(options))
     published = PUBLISHED if data.manifest["dataset"] == "dblp" else {}
-    config = {
-        "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "features", "files")},
-        "settings": asdict(settings),
-        "device": options.device,
-    }
+    config = _config(options, data, settings, "features")
     return run(NodeTable(task, entries, options.seeds, splits, published), config, options)
 
 
@@ -169,14 +166,8 @@ def run_links(options: LinkOptions) -> ResultTable:
     )
     data = open_prepared(options)
     task = LinkTask(data, settings, device, options.protocol, options.historical)
-    config = {
-        "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "files")},
-        "settings": asdict(settings),
-        "protocol": options.protocol,
-        "historical": options.historical,
-        "device": options.device,
-    }
-    return run(LinkTable(task, entries, options.seeds), config, options)
+    scoring = {"protocol": options.protocol, "historical": options.historical}
+    return run(LinkTable(task, entries, options.seeds), _config(options, data, settings) | scoring, options)
 
 
 def run_events(options: EventOptions) -> ResultTable:
@@ -186,16 +177,17 @@ def run_events(options: EventOptions) -> ResultTable:
     settings = EventSettings(hidden=options.hidden, num_neighbors=options.neighbors, training=training)
     data = open_prepared(options)
     task = EventTask(data, options.train, options.val, options.split, device, settings)
-    config = {
-        "prepared": {key: data.manifest[key] for key in ("dataset", "sources", "files")},
-        "split": {"train": options.train, "val": options.val, "of": options.split},
-        "settings": asdict(settings),
-        "device": options.device,
-    }
-    return run(EventTable(task, entries, options.seeds), config, options)
+    split = {"split": {"train": options.train, "val": options.val, "of": options.split}}
+    return run(EventTable(task, entries, options.seeds), _config(options, data, settings) | split, options)
 
 
-def _entries(options: RowOptions, kind: str) -> Any:
+def _config(options: RowOptions, data: TemporalGraph, settings: Any, *keys: str) -> dict[str, Any]:
+    """Return what a run is resumed with alone."""
+    prepared = {key: data.manifest[key] for key in ("dataset", "sources", "files", *keys)}
+    return {"prepared": prepared, "settings": asdict(settings), "device": options.device}
+
+
+def _entries(options: RowOptions, kind: str) -> list[Entry]:
     return resolve_rows(options.rows, kind, options.row_args)
 
 

@@ -70,26 +70,8 @@ def _show_rows(table: str) -> None:
     show(rows)
 
 
-def add_study(
-    app: App, options: type[T], work: Callable[[T], object], name: str | None = None, table: str = "", **settings: Any
-) -> None:
-    """Add a command that runs a study: interrupted, it says how to go on.
-
-    Parameters
-    ----------
-    app : App
-        Gets the command.
-    options : type
-        A dataclass derived from `RunOptions`.
-    work : callable
-        Runs the study, given the options.
-    name : str, optional
-        Of the command; default: it is the only one.
-    table : {"", "nodes", "links", "events"}
-        Whose rows ``--list-rows`` lists; default: there is no such option.
-    settings
-        Of `typer.Typer.command`.
-    """
+def _add_study(app: App, options: type[T], work: Callable[[T], object], table: str, **settings: Any) -> None:
+    """Add a command that runs a study: interrupted, it says how to go on."""
 
     def run(chosen: T) -> None:
         try:
@@ -97,7 +79,7 @@ def add_study(
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"go on with: --run-dir {chosen.run_dir} --resume") from None
 
-    more: dict[str, Any] = {"config": Config} | ({} if name else {"version": Version})
+    more: dict[str, Any] = {"config": Config} | ({} if "name" in settings else {"version": Version})
     if table:
 
         def list_rows(ctx: typer.Context, wanted: bool) -> None:
@@ -107,11 +89,11 @@ def add_study(
 
         lister = typer.Option("--list-rows", is_eager=True, callback=list_rows, help="Name all rows of the package.")
         more["list_rows"] = Annotated[bool, lister]
-    app.add(options, run, name, more, **settings)
+    app.add(options, run, more=more, **settings)
 
 
-def run_app(app: App, argv: Sequence[str] | None = None) -> int:
-    """Run a command line, alone or as one of the processes of ``torchrun``, and return its exit status."""
+def _run(app: App, argv: Sequence[str] | None) -> int:
+    """Run a command line, alone or as one of the processes of ``torchrun``."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return app.run(argv)
     from dgl_dysign.experiments.command import run_together
@@ -133,14 +115,18 @@ def run_study(
     ----------
     name, about : str
         Of the command: errors begin with the first, the second is its help.
-    options, work, table
-        As of `add_study`.
+    options : type
+        A dataclass derived from `RunOptions`.
+    work : callable
+        Runs the study of such options.
+    table : {"", "nodes", "links", "events"}
+        Whose rows ``--list-rows`` lists; default: there is no such option.
     argv : sequence of str, optional
         Default: the program's arguments.
     """
     study = App(name, "")
-    add_study(study, options, work, table=table, help=about or "")
-    return run_app(study, argv)
+    _add_study(study, options, work, table, help=about or "")
+    return _run(study, argv)
 
 
 app = App(
@@ -155,15 +141,13 @@ def _about(version: Version = False) -> None:
 
 
 for _name, _options in OPTIONS.items():
-    add_study(
-        app, _options, partial(_train, _name), _name, _name, help=_HELP[_name] + _RESUME,
-        epilog=examples(*_EXAMPLES[_name]),
-    )  # fmt: skip
+    _more = {"help": _HELP[_name] + _RESUME, "epilog": examples(*_EXAMPLES[_name])}
+    _add_study(app, _options, partial(_train, _name), _name, name=_name, **_more)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
-    return run_app(app, argv)
+    return _run(app, argv)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
 from dgl_dysign.experiments.entry import Outcome
 from dgl_dysign.experiments.link_entries import default_entries
-from dgl_dysign.experiments.link_task import AGGREGATORS, SCORES, LinkSettings, LinkTask
+from dgl_dysign.experiments.link_task import SCORES, LinkSettings, LinkTask
+from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer, SpikingUnderGS
 from dgl_dysign.training import LinkFitConfig
 from tests.generated import generated_links

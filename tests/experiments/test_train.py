@@ -12,12 +12,13 @@ from dgl_dysign.errors import BackendError, ConfigError
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import options, train, train_cli
 from dgl_dysign.experiments.event_task import SPLITS, EventSettings
-from dgl_dysign.experiments.link_task import AGGREGATORS, LinkSettings
+from dgl_dysign.experiments.link_task import LinkSettings
 from dgl_dysign.experiments.loggers import check_logger, open_logger
 from dgl_dysign.experiments.node_task import NodeSettings
 from dgl_dysign.experiments.record import Scoring, UnitRecord
 from dgl_dysign.experiments.resolve import list_rows
 from dgl_dysign.experiments.result_table import ResultTable
+from dgl_dysign.nn.influence_conv import AGGREGATORS
 from dgl_dysign.training.events import LOSSES
 from tests.examples.runs import Killed, figures, units
 from tests.generated import generated
@@ -54,7 +55,7 @@ def test_choices_are_those_of_the_library():
         return get_args(get_type_hints(kind)[name])
 
     assert choices(options.LinkOptions, "protocol") == tuple(PROTOCOLS)
-    assert choices(options.LinkOptions, "aggregator") == options.AGGREGATORS == AGGREGATORS
+    assert choices(options.LinkOptions, "aggregator") == options.AGGREGATORS == (*AGGREGATORS, "mixer")
     assert (choices(options.EventOptions, "split"), choices(options.EventOptions, "loss")) == (SPLITS, LOSSES)
 
 
