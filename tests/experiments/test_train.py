@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 import pytest
 from rich.table import Table
 
-from dgl_dysign.errors import BackendError, ConfigError
+from dgl_dysign.errors import BackendError
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import options, train, train_cli
 from dgl_dysign.experiments.event_task import SPLITS, EventSettings
@@ -199,30 +199,6 @@ def test_a_package_that_is_missing_is_named_before_any_work(prepared, tmp_path, 
         train.train_nodes(prepared, tmp_path / "run", log="wandb")
     assert not (tmp_path / "run").exists()
     check_logger(None)
-
-
-def test_a_row_by_the_name_of_its_module_and_its_arguments(prepared, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_rows.py").write_text(
-        "import torch\n"
-        "from dgl_dysign.experiments.entry import Outcome\n"
-        "class Always:\n"
-        "    'Answers with one class.'\n"
-        "    def __init__(self, answer=0):\n"
-        "        self.answer = answer\n"
-        "    def fit(self, view, *, checkpoint=None, on_epoch=None):\n"
-        "        answer = torch.eye(view.num_classes)[self.answer]\n"
-        "        return Outcome(answer.expand(view.data.num_nodes, -1))\n"
-    )
-    (tmp_path / "rows.toml").write_text('["my_rows:Always"]\nanswer = 1\n')
-    words = ["nodes", str(prepared), "--run-dir", "run", "--train-ratio", "0.4", "--seeds", "1"]
-    assert train_cli.main([*words, "--rows", "majority", "my_rows:Always", "--row-args", "rows.toml"]) == 0
-    unit = next(unit for unit in units(tmp_path / "run") if unit["entry"] == "Always")
-    assert "Always" in capsys.readouterr().out
-    counts = unit["scorings"][0]["confusion"]
-    assert all(sum(line) == line[1] for line in counts)
-    with pytest.raises(ConfigError, match="pass one of them"):
-        train.train_nodes(prepared, "run", resume=True, overwrite=True)
 
 
 def test_help_starts_without_what_computes():
