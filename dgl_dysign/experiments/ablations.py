@@ -39,20 +39,9 @@ LEAKS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 
 @dataclass(frozen=True)
 class NodeAblation(Study):
-    """Variants of Dy-SIGN on one split of labelled nodes.
+    """Variants of Dy-SIGN on one split of labelled nodes, with several seeds: settings by group and variant.
 
-    Parameters
-    ----------
-    task : NodeTask
-        The data, and the settings that are varied.
-    split : tuple of Tensor
-        Training, validation and test nodes.
-    seeds : int
-        Models of each variant.
-    groups : mapping
-        Settings by group and variant.
-    neurons : bool
-        Whether a model trained once is also scored with other latencies and leaks, see `score_by_neuron`.
+    With `neurons`, a model trained once is also scored with other latencies and leaks, see `score_by_neuron`.
     """
 
     task: NodeTask
@@ -231,17 +220,7 @@ def _training_and_scores(record: UnitRecord) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class LinkAblation(Study):
-    """Studies of UnderGS for links.
-
-    Parameters
-    ----------
-    task : LinkTask
-        The data, and the settings that are varied.
-    studies : mapping
-        By name.
-    seeds : int
-        Models of each value.
-    """
+    """Studies of UnderGS for links by name; the settings of the task are what they vary."""
 
     task: LinkTask
     studies: Mapping[str, LinkStudy]

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from dgl_dysign.cli import App, Config, Version, examples, show
 
 app = App("dysign-check", "Check whether a model is honest and alive.")
-
-
-class Kind(str, Enum):
-    """Tables that an entry may stand in."""
-
-    nodes = "nodes"
-    links = "links"
-    events = "events"
 
 
 @app.command(
@@ -42,7 +33,8 @@ def check(
         Path | None, typer.Option(metavar="PREPARED", help="A prepared folder; default: a generated network.")
     ] = None,
     kind: Annotated[
-        Kind | None, typer.Option(help="The table; default: of what there are labels, links without any.")
+        Literal["nodes", "links", "events"] | None,
+        typer.Option(help="The table; default: of what there are labels, links without any."),
     ] = None,
     row_args: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Arguments of a class of yours.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything drawn.")] = 0,
@@ -58,7 +50,7 @@ def check(
     """
     from dgl_dysign.experiments.check import check_entry
 
-    report = check_entry(entry, data, kind.value[:-1] if kind else None, seed, only, row_args)
+    report = check_entry(entry, data, kind[:-1] if kind else None, seed, only, row_args)
     if as_json:
         print(report.to_json())
     else:

@@ -25,17 +25,7 @@ from dgl_dysign.training.distributed import from_first, processes, rank
 
 
 def check_device(device: str) -> None:
-    """Check that tensors can be made on a device.
-
-    Raises
-    ------
-    ConfigError
-        If they cannot: no such device, or PyTorch is built without it.
-
-    Examples
-    --------
-    >>> check_device("cpu")
-    """
+    """Raise ``ConfigError`` unless tensors can be made on a device."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -44,20 +34,10 @@ def check_device(device: str) -> None:
 
 
 def open_prepared(options: RunOptions) -> TemporalGraph:
-    """Open the data that options name; raw files are prepared first.
+    """Open the data that options name, as ``prepared`` or ``raw``.
 
-    They are prepared into ``<run folder>-prepared``, beside the run folder; a run that is resumed takes what is there.
-    Of several processes the first one prepares.
-
-    Parameters
-    ----------
-    options : RunOptions
-        With ``prepared`` and, if there may be raw files, ``raw`` and ``format``.
-
-    Raises
-    ------
-    DataError
-        If the folder or the raw files cannot be used.
+    Raw files are prepared first, into ``<run folder>-prepared``; a run that is resumed takes what is there. Of several
+    processes the first one prepares.
 
     Examples
     --------
@@ -83,13 +63,6 @@ def run_together(app: App, argv: Sequence[str] | None = None) -> int:
 
     All processes do the work, and only the first one prints. An error, in whichever process, is printed by the process
     that met it first, and ends all of them: each with status 2 (``torchrun`` adds a report, and ends with 1).
-
-    Parameters
-    ----------
-    app : App
-        The command line.
-    argv : sequence of str, optional
-        Default: the program's arguments.
     """
     with contextlib.ExitStack() as stack:
         if os.environ.get("RANK") != "0":
@@ -102,9 +75,7 @@ def run_together(app: App, argv: Sequence[str] | None = None) -> int:
         status = app.run(argv, first=partial(_is_first_error, store))
         if status:
             with contextlib.suppress(RuntimeError):  # the store is gone with the first process
-                store.set(
-                    "printed", ""
-                )  # others that failed may leave now, at which torchrun stops those that are left
+                store.set("printed", "")  # others that failed may leave, at which torchrun stops those that are left
             raise SystemExit(status)  # past the barrier, at which others may never arrive
     return status
 

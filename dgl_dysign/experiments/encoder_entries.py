@@ -87,7 +87,7 @@ def encoder_entry(
     about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""
     source = source_of(name, cls, arguments)
-    return Entry(name, fit, protocol, True, check, _save, about=about, usual=False, source=source)
+    return Entry(name, fit, protocol, True, check, save_model, about=about, usual=False, source=source)
 
 
 def snapshot_encoder_entries(kind: str) -> list[Entry]:
@@ -156,8 +156,8 @@ def _fit_events(view: Any, parts: _Parts, config: EventFitConfig, **run: Any) ->
     return Outcome(history=fit_events(scorer, view, config, **run), model=scorer)
 
 
-def _save(task: Any, outcome: Outcome, folder: Path) -> None:
-    """Write the encoder with its head as a model folder."""
+def save_model(task: Any, outcome: Outcome, folder: Path) -> None:
+    """Write a network as a model folder, without what it has observed."""
     model = getattr(outcome.model, "model", outcome.model)
     model.save_pretrained(folder, task.data, overwrite=True)
 

@@ -269,13 +269,7 @@ def _reason(error: Exception) -> str:
 
 
 def by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Return entries by their names, in order.
-
-    Raises
-    ------
-    ConfigError
-        If two have the same name.
-    """
+    """Return entries by their names, in order; raise ``ConfigError`` if two have the same."""
     named: dict[str, Entry] = {}
     for entry in entries:
         if named.setdefault(entry.name, entry) is not entry:

@@ -16,9 +16,8 @@ from torch import Tensor
 from dgl_dysign._moved import moved_name
 from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.experiments.diagnostics import event_diagnostics
-from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
+from dgl_dysign.experiments.encoder_entries import save_model, snapshot_encoder_entries
 from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome, by_name
-from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.models.event_counts import EventCounts
 from dgl_dysign.models.event_inputs import EventReader, EventView
 from dgl_dysign.models.event_scorer import EventScorer
@@ -129,11 +128,6 @@ def make_undergs(view: EventView, aggregator: str = "gcn", preset: str = "defaul
     return EventScorer(model.to(view.device), store.to(view.device), reader)
 
 
-def save_undergs(task: EventTask, outcome: Outcome, folder: Path) -> None:
-    """Write the network as a model folder."""
-    outcome.model.model.save_pretrained(folder, task.data, overwrite=True)
-
-
 def default_entries() -> dict[str, Entry]:
     """Return every entry of a table by name.
 
@@ -152,7 +146,7 @@ def default_entries() -> dict[str, Entry]:
 
     def ours(name: str, **options: Any) -> Entry:
         fit, check = partial(undergs, **options), partial(make_undergs, **options)
-        return Entry(name, fit, learns=True, check=check, save=save_undergs, diagnose=event_diagnostics)
+        return Entry(name, fit, learns=True, check=check, save=save_model, diagnose=event_diagnostics)
 
     return by_name(
         [

@@ -155,13 +155,7 @@ class EventTask(Task):
 def split_events(
     snapshots: Sequence[SnapshotEvents], train: float, val: float, split: str = "snapshots"
 ) -> dict[str, range]:
-    """Cut snapshots where shares of all snapshots, events or positives have passed; return the range of each part.
-
-    Raises
-    ------
-    ConfigError
-        If shares or kind of split are out of range.
-    """
+    """Cut snapshots where shares of all snapshots, events or positives have passed; return the range of each part."""
     check_choice("split", split, SPLITS)
     if split == "snapshots":
         return dict(zip(PARTS, split_snapshots(len(snapshots), train, val), strict=True))

@@ -325,10 +325,7 @@ class _Reading:
 
 
 class _ForNextSnapshot:
-    """Asks a model about the next snapshot: features refuse a question about one that they have observed.
-
-    For the leaking protocol alone, which observes a snapshot before it asks about it.
-    """
+    """Asks a model about the next snapshot, for the leaking protocol: features refuse one that they have observed."""
 
     def __init__(self, model: LinkModel) -> None:
         self.reset, self.observe, self._score = model.reset, model.observe, model.score

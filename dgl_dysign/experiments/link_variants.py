@@ -17,21 +17,12 @@ class RecentStore(NeighborStore):
     """A store that is made of the last snapshots alone, anew whenever one comes.
 
     UnderGS (technical report), figure 7. Hiding what is old when the full store is read would be another thing: the
-    slots of hidden entries stay empty, though newer ones had to make room for them.
-
-    Parameters
-    ----------
-    num_nodes : int
-        Number of nodes.
-    history : int
-        Snapshots to keep, empty ones among them; 0: no neighbour at all.
-    **options
-        Of `NeighborStore`.
+    slots of hidden entries stay empty, though newer ones had to make room for them. ``history`` is the number of
+    snapshots to keep, empty ones among them; 0: no neighbour at all.
 
     Examples
     --------
     >>> from dgl_dysign.data import distinct_edges
-    >>> from dgl_dysign.experiments.link_variants import RecentStore
     >>> store = RecentStore(4, history=1, num_neighbors=2)
     >>> for snapshot, dst in enumerate([1, 2, 3]):
     ...     store.insert(distinct_edges(snapshot, [0], [dst], num_nodes=4))

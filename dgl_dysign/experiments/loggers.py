@@ -98,34 +98,14 @@ def _plain(name: str) -> str:
 
 
 def check_logger(name: str | None) -> None:
-    """Check that figures can be sent.
-
-    Raises
-    ------
-    BackendError
-        If the package is not installed.
-
-    Examples
-    --------
-    >>> check_logger(None)
-    """
+    """Raise ``BackendError`` unless the package is installed."""
     if name is not None and find_spec(name) is None:
         raise BackendError(f"--log {name}: {name} is not installed; pip install {name}, or leave --log out")
 
 
 @contextmanager
 def open_logger(name: str | None, folder: Path, config: Mapping[str, Any]) -> Iterator[Logger]:
-    """Give a logger, which is closed when the run ends; of several processes the first one has one.
-
-    Parameters
-    ----------
-    name : {"tensorboard", "mlflow", "wandb"} or None
-        Where to; None: nowhere.
-    folder : Path
-        The run folder.
-    config : mapping
-        What was asked.
-    """
+    """Give a run folder its logger, which is closed when the run ends; of several processes the first one sends."""
     logger = Logger()
     if name is not None and not distributed.rank():
         try:

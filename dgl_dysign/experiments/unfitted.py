@@ -59,14 +59,7 @@ class Unfitted:
 
 
 def with_fit(thing: Any) -> Any:
-    """Return an object with ``fit``, of a function or of a link model; anything else as it is.
-
-    Examples
-    --------
-    >>> import torch
-    >>> with_fit(lambda past, src, dst: dst.float()).model.score(0, None, torch.tensor([[1]]))
-    tensor([[1.]])
-    """
+    """Return an object with ``fit``, of a function or of a link model; anything else as it is."""
     if inspect.isfunction(thing):
         return Unfitted(OfThePast(thing), thing.__name__.strip("<>"))
     if not hasattr(thing, "fit") and all(hasattr(thing, name) for name in ("reset", "observe", "score")):
