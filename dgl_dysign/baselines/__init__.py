@@ -14,6 +14,7 @@ from dgl_dysign.baselines.counting import (
 )
 from dgl_dysign.baselines.evolvegcn import EvolveGCNO
 from dgl_dysign.baselines.link_counts import CountLinks
+from dgl_dysign.baselines.node_counts import NodeCounts
 from dgl_dysign.baselines.node_models import (
     LogisticRegression,
     ReLUNetwork,
@@ -24,6 +25,6 @@ from dgl_dysign.baselines.node_models import (
 
 __all__ = [
     "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank", "EvolveGCNO", "LogisticRegression",
-    "PreferentialAttachment", "RandomLinks", "ReLUNetwork", "RecentDegree", "SnapshotGCN", "link_reference_models",
-    "majority_class", "propagate_labels",
+    "NodeCounts", "PreferentialAttachment", "RandomLinks", "ReLUNetwork", "RecentDegree", "SnapshotGCN",
+    "link_reference_models", "majority_class", "propagate_labels",
 ]  # fmt: skip

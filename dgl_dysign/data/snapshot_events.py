@@ -45,12 +45,8 @@ class SnapshotEvents:
 
     def rows(self, places: Tensor) -> SnapshotEvents:
         """Return some of the events, by their places or a mask."""
-        chosen: dict[str, Any] = {
-            field.name: value[places]
-            for field in dataclasses.fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return dataclasses.replace(self, **chosen)
+        rows: dict[str, Any] = {name: value[places] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **rows)
 
     def labelled(self) -> SnapshotEvents:
         """Return the events that have a label."""

@@ -34,6 +34,10 @@ class LinkQueries:
     def __len__(self) -> int:
         return len(self.src)
 
+    def only_warm(self) -> LinkQueries:
+        """Return those whose ends were both seen before the snapshot."""
+        return LinkQueries(self.snapshot, self.src[self.warm], self.dst[self.warm], self.warm[self.warm])
+
 
 class NegativeSampler:
     """Draws corrupted destinations from the past, and refuses those that are links of the snapshot.

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from dgl_dysign.baselines import EvolveGCNO
+from dgl_dysign.baselines import EvolveGCNO, NodeCounts
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, source_of
@@ -91,19 +91,20 @@ def encoder_entry(
 
 
 def snapshot_encoder_entries(kind: str) -> list[Entry]:
-    """Return the encoders of the comparison: each with its inputs as published, and with counts.
+    """Return the encoders of the comparison: with inputs as published; of links and events with counts, too.
+
+    Counts say nothing of the class of a node. Of links, `NodeCounts` tells what counts say without an encoder.
 
     Examples
     --------
     >>> [entry.name for entry in snapshot_encoder_entries("event")]
     ['evolvegcn-o', 'evolvegcn-o-counts']
     """
-    published = {"inputs": "features" if kind == "node" else "degree"}
-    counts = {"inputs": "counts", "head_inputs": True}
-    return [
-        encoder_entry(EvolveGCNO, kind, f"evolvegcn-o{suffix}", {**_EVOLVEGCN[kind], **inputs})
-        for suffix, inputs in (("", published), ("-counts", counts))
-    ]
+    rows: dict[str, dict[str, Any]] = {"evolvegcn-o": {"inputs": "features" if kind == "node" else "degree"}}
+    if kind != "node":
+        rows["evolvegcn-o-counts"] = {"inputs": "counts", "head_inputs": True}
+    entries = [encoder_entry(EvolveGCNO, kind, name, {**_EVOLVEGCN[kind], **inputs}) for name, inputs in rows.items()]
+    return [*entries, *([encoder_entry(NodeCounts, kind, "node-counts", {"lr": 1e-2})] if kind == "link" else [])]
 
 
 #: Chosen on the validation of OTC, DBLP and Wikipedia.

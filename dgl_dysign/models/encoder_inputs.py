@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
 
 KINDS = ("counts", "degree", "constant", "features")
-_CACHE = 1 << 30  # bytes of tables of features that are kept for the next epoch
+_CACHE = 2 << 30  # bytes of tables of features that are kept for the next epoch
 
 
 class EncoderInputs(nn.Module):

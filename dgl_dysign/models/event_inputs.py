@@ -112,10 +112,10 @@ class EventReader:
         return torch.cat(known)
 
     def _write(self, events: SnapshotEvents) -> None:
-        last = int(events.edge_id.max()) if len(events) else -1
-        if last >= len(self._own):
-            wider = np.zeros((max(last + 1, 2 * len(self._own)), self.own_width), np.float32)  # no memory until written
-            wider[: len(self._own)] = self._own.numpy()
+        last, rows = int(events.edge_id.max()) if len(events) else -1, len(self._own)
+        if last >= rows:
+            wider = np.zeros((max(last + 1, 2 * rows), self.own_width), np.float32)  # no memory until written
+            wider[:rows] = self._own.numpy()
             self._own = torch.from_numpy(wider)
         self._own[events.edge_id] = self._scaled(events)
 

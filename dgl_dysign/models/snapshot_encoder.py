@@ -127,36 +127,22 @@ def make_encoder(
 ) -> SnapshotEncoder:
     """Return an encoder for some inputs, which notes how it was made, so that it can be saved.
 
-    Parameters
-    ----------
-    cls : type of SnapshotEncoder
-        What it is.
-    inputs : EncoderInputs
-        What it is fed.
-    arguments, attributes : mapping
-        Of the class, and what is set afterwards, such as ``window``.
-    name : str, optional
-        For errors; default: that of the class.
-
-    Raises
-    ------
-    ConfigError
-        If a method is missing, or ``out_feats`` or ``window`` is no whole number from 1 on.
+    `arguments` are of the class, `attributes`, such as ``window``, are set afterwards, `name` is for errors: a
+    ``ConfigError`` if a method is missing, or ``out_feats`` or ``window`` is no whole number from 1 on.
     """
+    where = f"row {name or cls.__name__!r}"
     for method in ("initial", "step", "embed"):
         if getattr(cls, method) is getattr(SnapshotEncoder, method):
-            raise ConfigError(
-                f"row {name or cls.__name__!r}: found no method {method}, expected initial, step and embed"
-            )
+            raise ConfigError(f"{where}: found no method {method}, expected initial, step and embed")
     encoder = cls(inputs.num_nodes, inputs.width, **arguments)
     for key, value in attributes.items():
         setattr(encoder, key, value)
     for key in ("out_feats", "window"):
         value = getattr(encoder, key, None)
         if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"row {name or cls.__name__!r}: found {key}={value!r}, expected a whole number from 1 on")
-    made = {"arguments": dict(arguments), "attributes": dict(attributes)}
-    encoder.card = {"class": f"{cls.__module__}:{cls.__qualname__}", **made}
+            raise ConfigError(f"{where}: found {key}={value!r}, expected a whole number from 1 on")
+    names = f"{cls.__module__}:{cls.__qualname__}"
+    encoder.card = {"class": names, "arguments": dict(arguments), "attributes": dict(attributes)}
     return encoder
 
 
@@ -168,10 +154,8 @@ def _class_of(name: str, folder: Any) -> type[SnapshotEncoder]:
         for part in path.split("."):
             cls = getattr(cls, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"{folder}: its encoder is {name}, which cannot be imported here ({error}): install its package, or run "
-            f"where its module is"
-        ) from error
+        where = f"{folder}: its encoder is {name}, which cannot be imported here ({error})"
+        raise ConfigError(f"{where}: install its package, or run where its module is") from error
     if not (isinstance(cls, type) and issubclass(cls, SnapshotEncoder)):
         raise ConfigError(f"{folder}: its encoder {name} is no SnapshotEncoder: install the version that was saved")
     return cls
@@ -191,13 +175,16 @@ class EncoderModel(nn.Module):
         What it is fed.
     head : Module
         What reads the vectors.
+    **arguments
+        Of the class beside encoder and inputs, for its folder.
     """
 
     head: Any
 
-    def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, head: nn.Module) -> None:
+    def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, head: nn.Module, **arguments: Any) -> None:
         super().__init__()
         self.encoder, self.inputs, self.head, self.num_nodes = encoder, inputs, head, inputs.num_nodes
+        self._arguments = arguments
         self.reset()
 
     @property
@@ -262,10 +249,6 @@ class EncoderModel(nn.Module):
         for t in range(self.snapshot + 1, snapshot):
             self.observe(snapshot_edges(data, t))
 
-    def _head_arguments(self) -> dict[str, Any]:
-        """Return the arguments of the class beside encoder and inputs."""
-        return {}
-
     def save_pretrained(self, folder: Any, data: TemporalGraph, *, overwrite: bool = False) -> Path:
         """Save the model as a folder, see `dgl_dysign.models.Pretrained`; what it has observed is not in it.
 
@@ -277,14 +260,9 @@ class EncoderModel(nn.Module):
         if self.encoder.card is None:
             raise ConfigError("this encoder was made by hand: use make_encoder, or save model.state_dict()")
         inputs = {"kind": self.inputs.kind, "num_nodes": self.num_nodes, "width": self.inputs.width}
-        arguments = {"encoder": self.encoder.card, "inputs": inputs, "head": self._head_arguments()}
-        config = {
-            "class": type(self).__name__,
-            "arguments": as_json("arguments", arguments),
-            "settings": {},
-            "data": data_card(data),
-            "preprocessing": None,
-        }
+        arguments = {"encoder": self.encoder.card, "inputs": inputs, "head": self._arguments}
+        config = {"class": type(self).__name__, "arguments": as_json("arguments", arguments), "data": data_card(data)}
+        config |= {"settings": {}, "preprocessing": None}
         tensors = {f"model.{name}": value for name, value in self.state_dict().items()}
         return write_folder(folder, config, tensors, overwrite)
 
@@ -330,10 +308,7 @@ class EncoderNodes(EncoderModel):
     """
 
     def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, num_classes: int) -> None:
-        super().__init__(encoder, inputs, nn.Linear(head_width(encoder, inputs), num_classes))
-
-    def _head_arguments(self) -> dict[str, Any]:
-        return {"num_classes": self.head.out_features}
+        super().__init__(encoder, inputs, nn.Linear(head_width(encoder, inputs), num_classes), num_classes=num_classes)
 
     def forward(self) -> Tensor:
         """Return the logits of all nodes, ``(N, C)``."""
@@ -359,10 +334,8 @@ class EncoderLinks(EncoderModel):
     loss = "softmax"
 
     def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, hidden_feats: int = 64) -> None:
-        super().__init__(encoder, inputs, LinkHead(head_width(encoder, inputs), hidden_feats, bias=False))
-
-    def _head_arguments(self) -> dict[str, Any]:
-        return {"hidden_feats": self.head.src.out_features}
+        head = LinkHead(head_width(encoder, inputs), hidden_feats, bias=False)
+        super().__init__(encoder, inputs, head, hidden_feats=hidden_feats)
 
     def logits(self, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` of candidates of sources, with gradients, in the mode that the model is in."""
@@ -389,19 +362,11 @@ class EncoderEvents(EncoderModel):
         self, encoder: SnapshotEncoder, inputs: EncoderInputs, rate: float, event_feats: int, hidden_feats: int = 64
     ) -> None:
         head = LinkHead(head_width(encoder, inputs), hidden_feats, event_feats, bias=False)
-        super().__init__(encoder, inputs, head)
+        super().__init__(encoder, inputs, head, rate=rate, event_feats=event_feats, hidden_feats=hidden_feats)
         self.offset = nn.Parameter(torch.tensor(math.log(rate / (1 - rate))))
-        self._arguments = {"rate": rate, "event_feats": event_feats, "hidden_feats": hidden_feats}
 
-    def _head_arguments(self) -> dict[str, Any]:
-        return self._arguments
-
-    def logits(self, src: Tensor, dst: Tensor, event_feat: Tensor) -> Tensor:
-        """Return the log odds of events ``(E,)``, with gradients, in the mode that the model is in."""
-        return self.read(self.embedding(), src, dst, event_feat)
-
-    def read(self, z: Tensor, src: Tensor, dst: Tensor, event_feat: Tensor) -> Tensor:
-        """Return the log odds of events from the vectors of all nodes."""
+    def logits(self, z: Tensor, src: Tensor, dst: Tensor, event_feat: Tensor) -> Tensor:
+        """Return the log odds of events ``(E,)`` from the vectors of all nodes."""
         return self.head(z[src], z[dst], event_feat.to(z)) + self.offset
 
 
@@ -444,13 +409,16 @@ class EncoderEventScorer:
 
     def logits(self, events: SnapshotEvents) -> Tensor:
         """Return the log odds of a snapshot's events, ``(events,)``, as the mode of the model is and with gradients."""
-        return self.model.logits(events.src, events.dst, self.reader.event_feat(events))
+        return self._read(self.model.embedding(), events)
 
     @torch.no_grad()
     def score(self, events: SnapshotEvents) -> Tensor:
         """Return the log odds of a snapshot's events, ``(events,)``, without dropout; nothing changes."""
         with evaluating(self.model):
-            return self.model.read(self.model.known(), events.src, events.dst, self.reader.event_feat(events))
+            return self._read(self.model.known(), events)
+
+    def _read(self, z: Tensor, events: SnapshotEvents) -> Tensor:
+        return self.model.logits(z, events.src, events.dst, self.reader.event_feat(events))
 
 
 class EncoderScorer:

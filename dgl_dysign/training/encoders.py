@@ -45,28 +45,9 @@ class NodeFitConfig(LoopConfig):
 def fitted_inputs(
     kind: str, num_nodes: int, train: Sequence[SnapshotEdges], data: TemporalGraph | None = None
 ) -> EncoderInputs:
-    """Return inputs for an encoder, whose width and scale are those of the training snapshots.
-
-    Parameters
-    ----------
-    kind : str
-        One of `dgl_dysign.models.encoder_inputs.KINDS`.
-    num_nodes : int
-        Number of nodes.
-    train : sequence of SnapshotEdges
-        The snapshots up to the last of the training.
-    data : TemporalGraph, optional
-        Needed by ``features`` alone.
-
-    Raises
-    ------
-    ConfigError
-        For another kind, or features that are not there.
-    """
-    width = 1
-    if kind == "degree":
-        width += max((int(degrees(edges).max()) for edges in train if len(edges)), default=0)
-    inputs = EncoderInputs(kind, num_nodes, width, data)
+    """Return `EncoderInputs` whose width and scale are those of the training snapshots, `train`, from the first on."""
+    most = max((int(degrees(edges).max()) for edges in train if len(edges)), default=0) if kind == "degree" else 0
+    inputs = EncoderInputs(kind, num_nodes, most + 1, data)
     if kind == "counts":
         moments = Moments()
         for edges in train:
@@ -104,24 +85,13 @@ def fit_encoder_nodes(
         ``(N,)``; those of other nodes than `train` and `val` are not read.
     train, val : Tensor
         Nodes to train on, and nodes to choose by.
-    config : NodeFitConfig, optional
-        How.
-    seed : int, default 0
-        Of dropout; the random state of the caller is not touched.
-    checkpoint : Path, optional
-        File to write after every epoch, and to go on from where it is there.
-    on_epoch : callable, optional
-        Called with the record of each epoch.
+    config, seed, checkpoint, on_epoch
+        As of `dgl_dysign.training.fit_links`, and the same errors.
 
     Returns
     -------
     list of dict
         For each epoch ``epoch``, ``loss``, ``val_macro_f1`` and ``val_micro_f1`` (shares of 1), ``cpu_seconds``.
-
-    Raises
-    ------
-    DataError
-        If the checkpoint cannot be read, or is that of another training.
     """
     config = config or NodeFitConfig()
     model.reset()

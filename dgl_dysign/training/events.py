@@ -22,13 +22,7 @@ LOSSES = ("plain", "weighted")
 
 
 class TrainableEventScorer(EventModel, Protocol):
-    """What `fit_events` trains: an event model whose weights are in one module, as `EventScorer` is.
-
-    Attributes
-    ----------
-    model : Module
-        What has the weights.
-    """
+    """What `fit_events` trains: an event model whose weights are in one module, `model`, as `EventScorer` is."""
 
     model: Any
 
@@ -92,22 +86,13 @@ def fit_events(
         Its model is trained; its state is emptied at the beginning of each epoch.
     view : EventView
         The events. Its seed is that of dropout; the random state of the caller is not touched.
-    config : EventFitConfig, optional
-        How.
-    checkpoint : Path, optional
-        File to write after every epoch, and to go on from where it is there.
-    on_epoch : callable, optional
-        Called with the record of each epoch.
+    config, checkpoint, on_epoch
+        As of `dgl_dysign.training.fit_links`, and the same errors.
 
     Returns
     -------
     list of dict
         For each epoch ``epoch``, ``loss``, ``val_auc``, ``val_ap`` and ``cpu_seconds`` so far.
-
-    Raises
-    ------
-    DataError
-        If the checkpoint cannot be read, or is that of another training.
     """
     config, device = config or EventFitConfig(), scorer.device
     rows = [len(view.snapshots[t].labelled()) for t in view.ranges["train"]]

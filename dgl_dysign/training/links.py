@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import LinkModel, LinkQueries, LinkScores, NegativeSampler
+from dgl_dysign.evaluation import LinkModel, LinkScores, NegativeSampler
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.pairs.cached_features import CachedFeatures
 from dgl_dysign.training import distributed
@@ -118,8 +118,8 @@ def replay(data: TemporalGraph | Sequence[SnapshotEdges], last: int, *observers:
 
 def warm_batches(sampler: NegativeSampler, edges: SnapshotEdges, batch_size: int) -> list[SnapshotBatch]:
     """Return the warm edges of a snapshot beside their negatives, cut into batches."""
-    queries = sampler.draw(edges)
-    return snapshot_batches(edges.snapshot, batch_size, queries.src[queries.warm], queries.dst[queries.warm])
+    queries = sampler.draw(edges).only_warm()
+    return snapshot_batches(edges.snapshot, batch_size, queries.src, queries.dst)
 
 
 def age_weight(age: int, half_life: float | None) -> float:
@@ -250,7 +250,10 @@ class _Epochs:
                 loop.schedule.step()
                 loss, rows = loss + step.loss * step.rows / self.weight[edges.snapshot], rows + step.rows
             elif edges.snapshot in self.val:
-                self._validate(self.val_sampler.draw(edges), scores)
+                queries = self.val_sampler.draw(edges).only_warm()
+                if len(queries):
+                    scorer = distributed.DividedScorer(self.scorer)
+                    scores.add(queries, scorer.score(queries.snapshot, queries.src, queries.dst))
         if not bool(scores.warm.any()):
             raise ConfigError(f"no warm edge in the validation snapshots {self.val[0]} to {self.val[-1]}")
         return {"loss": loss / rows, "val_mrr": scores.mrr}
@@ -258,14 +261,6 @@ class _Epochs:
     def _loss(self, batch: SnapshotBatch) -> Tensor:
         logits = self.scorer.logits(batch.snapshot, *batch.tensors)
         return link_loss(logits, self.model.loss) * self.weight[batch.snapshot]
-
-    def _validate(self, queries: LinkQueries, scores: LinkScores) -> None:
-        """Score the warm queries of a validation snapshot."""
-        warm = queries.warm
-        if bool(warm.any()):
-            queries = LinkQueries(queries.snapshot, queries.src[warm], queries.dst[warm], warm[warm])
-            scorer = distributed.DividedScorer(self.scorer)
-            scores.add(queries, scorer.score(queries.snapshot, queries.src, queries.dst))
 
 
 def _checked(split: Split) -> tuple[range, range]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dgl_dysign.baselines import EvolveGCNO
+from dgl_dysign.baselines import EvolveGCNO, NodeCounts
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
@@ -125,10 +125,11 @@ def test_the_encoders_of_the_comparison_are_rows_that_are_named(kind, tasks):
 
 
 def test_the_source_of_an_encoder_is_its_own_file_and_its_arguments():
-    published, counts = snapshot_encoder_entries("link")
+    published, counts, alone = snapshot_encoder_entries("link")
     assert published.source == source_of("evolvegcn-o", EvolveGCNO, {**published.source["arguments"]})
     assert published.source["arguments"]["inputs"] == "degree"
     assert counts.source["arguments"] == published.source["arguments"] | {"inputs": "counts", "head_inputs": True}
+    assert alone.source["sha256"] == source_of("node-counts", NodeCounts)["sha256"] != published.source["sha256"]
     assert published.source["sha256"] != source_of("other", encoder_entry)["sha256"]
 
 

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgl_dysign.data import SnapshotEdges, TemporalGraph
+from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import DataError, DGLDySignError, EntryError, check_choice
-from dgl_dysign.evaluation import NegativeSampler, evaluate_links
 from dgl_dysign.experiments.check.data import HOW, Sample, generated
 from dgl_dysign.experiments.check.report import FAULT, NOT_APPLICABLE, NOT_CHECKED, OK, CheckReport, Verdict
 from dgl_dysign.experiments.check.steps import trainable
-from dgl_dysign.experiments.check.trial import NEGATIVES, Pairs, Trial
+from dgl_dysign.experiments.check.trial import Trial
 from dgl_dysign.experiments.resolve import resolve_entry, resolve_rows
 
 ROUNDING = 1e-4  # of the spread of scores: sums in another order
@@ -29,22 +28,18 @@ ROUNDING = 1e-4  # of the spread of scores: sums in another order
 
 def finite(trial: Trial) -> Verdict:
     """Look for scores that are no numbers."""
-    scores = torch.cat([answer.flatten() for answer in trial.answers.values()])
-    wrong = int((~scores.isfinite()).sum())
+    count, wrong = len(trial.scores), int((~trial.scores.isfinite()).sum())
     if wrong:
-        return Verdict(
-            FAULT,
-            f"{wrong} of {len(scores)} scores are NaN or infinite",
-            "look for a division by zero, or a diverged training",
-        )
-    return Verdict(OK, f"{len(scores)} scores, no NaN")
+        text = f"{wrong} of {count} scores are NaN or infinite"
+        return Verdict(FAULT, text, "look for a division by zero, or a diverged training")
+    return Verdict(OK, f"{count} scores, no NaN")
 
 
 def repeatable(trial: Trial) -> Verdict:
     """Fit twice to the same data, with the same seed."""
-    text = f"two fits with one seed differ by up to {trial.apart:.3g}"
     if not trial.apart:
         return Verdict(OK, "two fits with one seed agree to the last bit")
+    text = f"two fits with one seed differ by up to {trial.apart:.3g}"
     if trial.tolerance < trial.apart / 10:
         do = "seed what you draw: with torch.random.fork_rng([]): torch.manual_seed(view.seed)"
         return Verdict(FAULT, f"{text}: what is drawn depends on the random state of the process", do)
@@ -57,7 +52,7 @@ def future(trial: Trial) -> Verdict:
     """Change everything at and after t: no prediction of t may move."""
     if trial.kind == "node":
         return Verdict(NOT_APPLICABLE, "nodes are asked about after the last snapshot, and all may be read")
-    t = trial.test[0]
+    t = trial.parts[1][0]
     samples = {how: trial.sample.after(t, how, trial.kind == "event") for how in HOW}
     do = "let the model know what it was fitted to and what it observed, and read no file"
     return _unmoved(trial, samples, t, f"everything from snapshot {t} on", do)
@@ -67,12 +62,9 @@ def labels(trial: Trial) -> Verdict:
     """Change the labels that may not be read: no prediction may move."""
     if trial.kind == "link":
         return Verdict(NOT_APPLICABLE, "links have no labels")
-    task, sample = trial.base.task, trial.sample
-    if trial.kind == "node":
-        samples = {how: sample.with_labels(task.test.numpy(), how) for how in HOW}
-    else:
-        rows = sample.snapshot >= trial.test[0]
-        samples = {how: sample.with_event_labels(rows, how) for how in ("change", "shuffle")}
+    node, sample = trial.kind == "node", trial.sample
+    rows = trial.base.task.test.numpy() if node else sample.snapshot >= trial.parts[1][0]
+    samples = {how: sample.with_labels(rows, how) for how in (HOW if node else ("change", "shuffle"))}
     return _unmoved(trial, samples, trial.last, "the labels of the test", "read labels from the view alone")
 
 
@@ -90,25 +82,23 @@ def _unmoved(trial: Trial, samples: Mapping[str, Sample], last: int, what: str, 
 
 def validation(trial: Trial) -> Verdict:
     """Change validation: it may choose, but not train."""
-    val, sample = trial.val, trial.sample
-    if trial.kind == "node":
-        changed = sample.with_labels(trial.base.task.val.numpy(), "change")
-    elif trial.kind == "event":
-        changed = sample.with_event_labels((sample.snapshot >= val[0]) & (sample.snapshot <= val[-1]), "change")
-    else:
+    val, sample, link = trial.parts[0], trial.sample, trial.kind == "link"
+    if link:
         changed = sample.after(val[0], "change")
-    fit, last = trial.fit(changed), val[0] if trial.kind == "link" else trial.last
-    moved = trial.moved(trial.answers, trial.replay(fit, last))
-    if not moved:
+    else:
+        node, at = trial.kind == "node", sample.snapshot
+        rows = trial.base.task.val.numpy() if node else (at >= val[0]) & (at <= val[-1])
+        changed = sample.with_labels(rows, "change")
+    fit = trial.fit(changed)
+    if not trial.moved(trial.answers, trial.replay(fit, val[0] if link else trial.last)):
         return Verdict(OK, "predictions do not move where validation changes")
     losses = [[_losses(epoch) for epoch in each.outcome.history] for each in (trial.base, fit)]
     if not any(losses[0]):
         text = "predictions move where validation changes; no history of losses tells whether it only chose"
         return Verdict(NOT_CHECKED, text, "tell on_epoch the training loss of each epoch")
     if any(one != other for one, other in zip(*losses, strict=False)):
-        return Verdict(
-            FAULT, "training losses move where validation changes: it is trained on", "train on training data"
-        )
+        text = "training losses move where validation changes: it is trained on"
+        return Verdict(FAULT, text, "train on training data")
     return Verdict(OK, "validation chooses the epoch; training losses do not move where it changes")
 
 
@@ -118,43 +108,27 @@ def _losses(epoch: Mapping[str, float]) -> dict[str, float]:
 
 def alive(trial: Trial) -> Verdict:
     """Look whether the model tells one candidate from another."""
-    name, value = trial.form.figure(trial.base.task, trial.answers)
+    answers = {t: answer for t, answer in trial.answers.items() if t in trial.parts[1]}
+    name, value = trial.form.figure(trial.base.task, answers)
     text = f"{name} {value:.4f}"
     if trial.kind == "link":
-        text += f"; a constant scorer has {_constant_mrr(trial):.4f} = 1/{1 + NEGATIVES // 2}"
-    same = [bool((answer == answer[:1]).all()) for t, answer in trial.answers.items() if t in trial.test]
-    if trial.kind == "link":
-        same = [bool((answer == answer[:, :1]).all()) for t, answer in trial.answers.items() if t in trial.test]
-    if all(same):
+        constant = trial.form.figure(trial.base.task, {t: torch.zeros_like(each) for t, each in answers.items()})[1]
+        text += f"; a constant scorer has {constant:.4f} = 1/{round(1 / constant)}"
+    firsts = {t: answer[:, :1] if trial.kind == "link" else answer[:1] for t, answer in answers.items()}
+    if all(bool((answer == firsts[t]).all()) for t, answer in answers.items()):
         return Verdict(FAULT, f"all scores are the same: {text}", "look for a model that never sees its input")
     return Verdict(OK, text)
-
-
-class _Constant:
-    def reset(self) -> None: ...
-
-    def observe(self, edges: SnapshotEdges) -> None: ...
-
-    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        return torch.zeros(dst.shape)
-
-
-def _constant_mrr(trial: Trial) -> float:
-    sampler = NegativeSampler(trial.sample.events.num_nodes, NEGATIVES)
-    return evaluate_links(trial.feeds, {"": _Constant()}, trial.test, sampler)[""].mrr
 
 
 def parameters(trial: Trial) -> Verdict:
     """Look for parameters without a gradient, and for those that do not move."""
     steps, model = trial.base.steps, trial.base.outcome.model
-    named = dict(trainable(model))
     if not steps.stepped:
-        if not named:
-            return Verdict(NOT_APPLICABLE, "no optimiser of PyTorch stepped, and the model has no parameters of it")
+        text, count = "no optimiser of PyTorch stepped", len(dict(trainable(model)))
+        if not count:
+            return Verdict(NOT_APPLICABLE, f"{text}, and the model has no parameters of it")
         return Verdict(
-            FAULT,
-            f"no optimiser of PyTorch stepped, but the model has {len(named)} parameters",
-            "train them, or set requires_grad to False",
+            FAULT, f"{text}, but the model has {count} parameters", "train them, or set requires_grad to False"
         )
     wrong, count = steps.faults(model)
     if wrong:
@@ -167,34 +141,29 @@ def parameters(trial: Trial) -> Verdict:
 
 def questions(trial: Trial) -> Verdict:
     """Ask in another order, and with less beside: no score may move."""
-    t, what = trial.last, "nodes" if trial.kind == "node" else "events" if trial.kind == "event" else "candidates"
+    t, what = trial.last, {"node": "nodes", "event": "events", "link": "candidates"}[trial.kind]
     question, answer = trial.questions[t], trial.answers[t]
     rng = torch.Generator().manual_seed(0)
     rows = torch.randperm(len(answer), generator=rng)
     half = rows[: (len(rows) + 1) // 2].sort().values
-    ways = {
-        "in another order": (_rows(question, rows), answer[rows]),
-        "in parts": (_rows(question, half), answer[half]),
-    }
+    ways = {how: (_rows(question, r), answer[r]) for how, r in (("in another order", rows), ("in parts", half))}
     if trial.kind == "link":
         columns = torch.randperm(answer.shape[1], generator=rng)
         few = columns[: len(columns) // 2]
-        ways["with the candidates in another order"] = _columns(question, columns), answer[:, columns]
-        ways["with fewer candidates"] = _columns(question, few), answer[:, few]
+        for how, c in (("with the candidates in another order", columns), ("with fewer candidates", few)):
+            ways[how] = dataclasses.replace(question, dst=question.dst[:, c]), answer[:, c]
     for how, (other, expected) in ways.items():
-        got = trial.replay(trial.base, t, {t: other})
-        moved = trial.moved({t: expected}, got, ROUNDING)
+        moved = trial.moved({t: expected}, trial.replay(trial.base, t, {t: other}), ROUNDING)
         if moved:
             return Verdict(FAULT, f"asked {how}, {moved}", f"score each of the {what} by itself")
     return Verdict(OK, f"scores are the same, asked {', '.join(ways)}")
 
 
-def _rows(question: Any, places: Tensor) -> Any:
-    return question[places] if isinstance(question, Tensor) else question.rows(places)
-
-
-def _columns(question: Pairs, places: Tensor) -> Pairs:
-    return dataclasses.replace(question, dst=question.dst[:, places])
+def _rows(of: Any, places: Tensor) -> Any:
+    """Return some nodes, pairs, edges or events, in the order of their places."""
+    if isinstance(of, Tensor):
+        return of[places]
+    return dataclasses.replace(of, **{k: v[places] for k, v in vars(of).items() if isinstance(v, Tensor)})
 
 
 def edges(trial: Trial) -> Verdict:
@@ -203,22 +172,12 @@ def edges(trial: Trial) -> Verdict:
         got = trial.replay(trial.fit(trial.sample.reordered()))
     else:
         rng = torch.Generator().manual_seed(0)
-        got = trial.replay(trial.base, feeds=[feed_rows(f, torch.randperm(len(f), generator=rng)) for f in trial.feeds])
+        got = trial.replay(trial.base, feeds=[_rows(f, torch.randperm(len(f), generator=rng)) for f in trial.feeds])
     moved = trial.moved(trial.answers, got, ROUNDING)
     if moved:
         text = f"with the edges of each snapshot in another order, {moved}"
         return Verdict(FAULT, text, "take the edges of a snapshot as a set: they happen together")
     return Verdict(OK, "scores do not depend on the order of edges in a snapshot")
-
-
-def feed_rows(feed: Any, places: Tensor) -> Any:
-    """Return the edges or events of a snapshot in another order."""
-    rows = {
-        f.name: getattr(feed, f.name)[places]
-        for f in dataclasses.fields(feed)
-        if isinstance(getattr(feed, f.name), Tensor)
-    }
-    return dataclasses.replace(feed, **rows)
 
 
 def names(trial: Trial) -> Verdict:
@@ -229,21 +188,20 @@ def names(trial: Trial) -> Verdict:
     """
     names = trial.sample.names()
     number = torch.from_numpy(names)
-    renamed = trial.fit(trial.sample.renamed(names), number=number)
-    new = {t: _renamed(question, number) for t, question in trial.questions.items()}
-    feeds = trial.form.feeds(renamed.task)
-    apart = _places_apart(trial, trial.replay(renamed, questions=new, feeds=feeds))
+
+    def renamed(question: Any) -> Any:
+        if isinstance(question, Tensor):
+            return number[question]
+        return dataclasses.replace(question, src=number[question.src], dst=number[question.dst])
+
+    fit = trial.fit(trial.sample.renamed(names), number=number)
+    new = {t: renamed(question) for t, question in trial.questions.items()}
+    apart = _places_apart(trial, trial.replay(fit, questions=new, feeds=trial.form.feeds(fit.task)))
     seeds = _places_apart(trial, trial.replay(trial.fit(seed=trial.seed + 1)))
     text = f"renamed, places differ by {apart:.3f} of all on average, between seeds by {seeds:.3f}"
     if apart > 1e-3 and apart > (2 * seeds + 0.02 if seeds else 0.0):
         return Verdict(FAULT, text, "let no number of a node be an input, an order, or a tie-breaker")
     return Verdict(OK, text)
-
-
-def _renamed(question: Any, number: Tensor) -> Any:
-    if isinstance(question, Tensor):
-        return number[question]
-    return dataclasses.replace(question, src=number[question.src], dst=number[question.dst])
 
 
 def _places_apart(trial: Trial, answers: Mapping[int, Tensor]) -> float:
@@ -256,38 +214,33 @@ def direction(trial: Trial) -> Verdict:
     """Show edges backwards, where sources go back to their last destination: that may not help."""
     if trial.kind == "node":
         return Verdict(NOT_APPLICABLE, "which way a class spreads is in the data")
-    planted, sample = trial, generated(trial.kind)
+    sample = generated(trial.kind)
     if trial.sample.about != sample.about:
-        planted = Trial(trial.entry, trial.kind, sample, trial.seed, trial.home / "planted")
+        trial = Trial(trial.entry, trial.kind, sample, trial.seed, trial.home / "planted")
     try:
-        name, value = planted.form.figure(planted.base.task, planted.answers)
+        name, value = trial.form.figure(trial.base.task, trial.answers)
     except DGLDySignError as error:
         return Verdict(NOT_CHECKED, f"not fitted to the network of this check: {error}")
-    backwards = planted.replay(planted.base, feeds=[_backwards(feed) for feed in planted.feeds])
-    _, reverse = planted.form.figure(planted.base.task, backwards)
-    text = f"{_PLANTED[trial.kind]}, {name} {value:.3f}; shown the edges backwards, {reverse:.3f}"
+    backwards = trial.replay(trial.base, feeds=[_backwards(feed) for feed in trial.feeds])
+    _, reverse = trial.form.figure(trial.base.task, backwards)
+    link, event = "where sources go back to their last destination", "where what a source did before tells the label"
+    text = f"{link if trial.kind == 'link' else event}, {name} {value:.3f}; shown the edges backwards, {reverse:.3f}"
     if reverse > 1.25 * value + 0.05:
         return Verdict(FAULT, text, "swap source and destination: an edge goes from src to dst")
     return Verdict(OK, text)
 
 
-_PLANTED = {
-    "link": "where sources go back to their last destination",
-    "event": "where what a source did before tells the label",
-}
-
-
 def _backwards(feed: Any) -> Any:
     swapped = dataclasses.replace(feed, src=feed.dst, dst=feed.src)
-    return feed_rows(swapped, torch.from_numpy(np.lexsort((feed.src.numpy(), feed.dst.numpy()))))
+    return _rows(swapped, torch.from_numpy(np.lexsort((feed.src.numpy(), feed.dst.numpy()))))
 
 
 def state(trial: Trial) -> Verdict:
     """Ask again, after other questions and after a reset: no score may move."""
-    do = "let score leave everything as it is, and reset forget all that was observed"
     for how, got in _again(trial):
         moved = trial.moved(trial.answers, got)
         if moved:
+            do = "let score leave everything as it is, and reset forget all that was observed"
             return Verdict(FAULT, f"{how}: {moved}", do)
     return Verdict(OK, "scores are the same when asked twice, after other questions, and after a reset")
 
@@ -297,11 +250,9 @@ def _again(trial: Trial) -> Iterator[tuple[str, Mapping[int, Tensor]]]:
     fit, t = trial.base, trial.last
     question = trial.questions[t]
     yield "asked for the last snapshot alone", trial.replay(fit, t, {t: question})
-    trial.replay(fit, t, {})
-    first = trial.ask(fit, question)
+    trial.ask(fit, question)
     yield "asked twice", {t: trial.ask(fit, question)}
-    other = _rows(question, torch.arange(len(first) // 2))
-    trial.ask(fit, other)
+    trial.ask(fit, _rows(question, torch.arange(len(trial.answers[t]) // 2)))
     yield "asked after another question", {t: trial.ask(fit, question)}
     yield "after a reset", trial.replay(fit)
 
@@ -310,11 +261,9 @@ def cost(trial: Trial) -> Verdict:
     """Measure time and memory."""
     started = time.process_time()
     trial.replay(trial.base)
-    each = (time.process_time() - started) / max(len(trial.feeds), 1)
-    text = (
-        f"fit {min(trial.seconds):.2f} CPU s, the first {trial.seconds[0]:.2f}; {trial.base.peak / 2**20:.0f} MiB more"
-    )
-    return Verdict(OK, text + (f"; {1000 * each:.0f} CPU ms a snapshot" if trial.feeds else ""))
+    each, seconds = time.process_time() - started, trial.seconds
+    text = f"fit {min(seconds):.2f} CPU s, the first {seconds[0]:.2f}; {trial.base.peak / 2**20:.0f} MiB more"
+    return Verdict(OK, text + (f"; {1000 * each / len(trial.feeds):.0f} CPU ms a snapshot" if trial.feeds else ""))
 
 
 CHECKS: dict[str, Callable[[Trial], Verdict]] = {
@@ -385,8 +334,7 @@ def check_entry(
     if data is not None and not isinstance(data, TemporalGraph):
         data = TemporalGraph.load(data)
     if kind is None:
-        labelled = None if data is None or inspect.isfunction(entry) else data.manifest["labels"]
-        kind = labelled or "link"
+        kind = "link" if data is None or inspect.isfunction(entry) else data.manifest["labels"] or "link"
     check_choice("kind", kind, ("node", "link", "event"))
     for name in checks or ():
         check_choice("check", name, CHECKS)
@@ -394,7 +342,7 @@ def check_entry(
     sample = generated(kind) if data is None else Sample.of(data)
     with tempfile.TemporaryDirectory(prefix="dysign-check-") as home:
         trial = Trial(resolved, kind, sample, seed, Path(home))
-        numbers = trial.finite  # fits, and asks: what goes wrong there is no fault of one check
+        numbers = bool(trial.scores.isfinite().all())  # fits, and asks: what goes wrong there is no fault of one check
         verdicts = [_verdict(name, trial, numbers) for name in CHECKS if name in (checks or CHECKS)]
     return CheckReport(resolved.name, kind, sample.about, verdicts)
 
@@ -404,8 +352,5 @@ def _verdict(name: str, trial: Trial, numbers: bool) -> Verdict:
         return Verdict(NOT_CHECKED, "scores are not numbers", check=name)
     try:
         return dataclasses.replace(CHECKS[name](trial), check=name)
-    except (
-        EntryError,
-        DataError,
-    ) as error:  # what was fitted and asked before went well: it is what this check changes
+    except (EntryError, DataError) as error:  # the first fit and answers went well: it is what this check changes
         return Verdict(FAULT, str(error), "let the model take what it is shown here, too", check=name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,35 +44,31 @@ class Sample:
 
         Nodes with an event that is labelled positive come before all others, as these are few; classes of nodes alike.
         """
-        whole = EventStream.of(data, node_features="drop", edge_features=False)
-        snapshot, T = np.asarray(whole.snapshot), data.num_snapshots
+        whole, T = EventStream.of(data, node_features="drop", edge_features=False), data.num_snapshots
         if T < 4:
             raise ConfigError(f"{data.folder}: found {T} snapshots, expected 4 or more to check a model on")
         nodes = _busiest(whole)
         number = np.full(whole.num_nodes, -1)
         number[nodes] = np.arange(len(nodes))
-        rows = np.flatnonzero((number[whole.src] >= 0) & (number[whole.dst] >= 0))
-        rows = _thinned(rows, np.zeros(len(whole)) if whole.event_label is None else whole.event_label)
+        rows = _thinned(whole, np.flatnonzero((number[whole.src] >= 0) & (number[whole.dst] >= 0)))
         parts = np.array_split(np.arange(T), min(T, MOST_SNAPSHOTS))
-        group = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        events, (begin, end) = _rows_of(whole, rows), _ranges(whole)
-        columns: dict[str, Any] = {
-            **events,
-            "src": number[events["src"]],
-            "dst": number[events["dst"]],
-            "snapshot": group[snapshot[rows]],
-            "edge_feat": None if data.edge_feature_dim is None else _edge_features(data, whole, rows),
+        first, last = [part[0] for part in parts], [part[-1] for part in parts]
+        columns = _rows_of(whole, rows)
+        columns |= {
+            "num_nodes": len(nodes),
+            "src": number[columns["src"]],
+            "dst": number[columns["dst"]],
+            "snapshot": np.searchsorted(last, columns["snapshot"]),
+            "edge_feat": None if data.edge_feature_dim is None else _edge_features(data, whole.edge_id[rows]),
             "node_label": None if whole.node_label is None else whole.node_label[nodes],
-            "snapshot_begin": begin[[part[0] for part in parts]],
-            "snapshot_end": end[[part[-1] for part in parts]],
-            "node_offset": None if whole.node_offset is None else int(np.searchsorted(nodes, whole.node_offset)),
+            "snapshot_begin": np.asarray(whole.snapshot_begin)[first],
+            "snapshot_end": np.asarray(whole.snapshot_end)[last],
+            "node_offset": None if whole.node_offset is None else np.searchsorted(nodes, whole.node_offset),
         }
-        feat = None
-        if data.feature_dim is not None:
-            feat = np.stack([data.features(int(part[-1])).numpy()[nodes] for part in parts])
-        stream = EventStream.from_rows(num_nodes=len(nodes), **columns, **_kept(whole))
+        feat = None if data.feature_dim is None else np.stack([data.features(int(t)).numpy()[nodes] for t in last])
         sizes = f"{len(rows)} of {len(whole)} events, {len(nodes)} of {whole.num_nodes} nodes"
-        return cls(stream, feat, f"{whole.name}: {sizes}, {T} snapshots put together to {len(parts)}")
+        about = f"{whole.name}: {sizes}, {T} snapshots put together to {len(parts)}"
+        return cls(whole, feat, about)._with(**columns)
 
     @property
     def snapshot(self) -> np.ndarray:
@@ -84,68 +80,60 @@ class Sample:
         self.events.prepare(folder)
         if self.node_feat is not None:
             (folder / "features").mkdir()
-            manifest = schema.read_manifest(folder)
+            manifest, kind = schema.read_manifest(folder), schema.feature_schema(self.node_feat.shape[2])
             for t, rows in enumerate(self.node_feat):
                 name = f"{schema.feature_name(t)}.parquet"
-                kind = schema.feature_schema(rows.shape[1])
                 values = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), type=kind.field(0).type)
                 pq.write_table(pa.table([values], schema=kind), folder / name, write_page_checksum=True)
                 manifest["files"][name] = schema.sha256(folder / name)
-            schema.write_manifest(folder, {**manifest, "features": {"kind": "check", "dim": rows.shape[1]}})
+            schema.write_manifest(folder, {**manifest, "features": {"kind": "check", "dim": self.node_feat.shape[2]}})
         return TemporalGraph.load(folder)
 
     def after(self, first: int, how: str, queried: bool = False) -> Sample:
-        """Change, delete or shuffle everything at and after a snapshot.
+        """Change, delete or shuffle (`how`, of `HOW`) everything at and after the snapshot `first`.
 
-        Parameters
-        ----------
-        first : int
-            The snapshot.
-        how : str
-            One of `HOW`.
-        queried : bool, default False
-            Whether the events of `first` are what a model is asked about: of these, labels alone change.
+        With `queried`, a model is asked about the events of `first`: of these, labels alone change.
         """
-        sample = self if self.events.event_label is None else self.with_event_labels(self.snapshot >= first, how)
-        rng, later = np.random.default_rng(first), self.snapshot >= first + queried
-        columns = _rows_of(sample.events, ~later if how == "delete" else slice(None))
+        table, rng, later = self.events, np.random.default_rng(first), self.snapshot >= first + queried
+        if table.event_label is not None:
+            table = self.with_labels(self.snapshot >= first, how).events
+        columns = _rows_of(table, ~later if how == "delete" else slice(None))
         if how != "delete":
-            for name in {"src", "dst", "edge_feat", "edge_weight"} & set(columns):
-                columns[name][later] = _moved(columns[name][later], name, how, self.events, rng)
-            columns["time"][later] = self._times(later, rng)
+            for name in ("src", "dst", "edge_feat", "edge_weight"):
+                if name in columns:
+                    columns[name][later] = _moved(columns[name][later], name, how, table, rng)
+            bounds = table.snapshot_begin, table.snapshot_end
+            begin, end = (np.asarray(bound)[self.snapshot[later]] for bound in bounds)
+            columns["time"][later] = begin + 0.999 * rng.random(len(begin)) * (end - begin)
         feat = self.node_feat
         if feat is not None:
             old = feat[first:]
             new = {"change": rng.normal(size=old.shape), "delete": 0 * old, "shuffle": rng.permuted(old, axis=1)}[how]
             feat = np.concatenate([feat[:first], new]).astype(np.float32)
-        return self._with(columns, node_feat=feat)
+        return self._with(feat, **columns)
 
-    def with_event_labels(self, rows: np.ndarray, how: str) -> Sample:
-        """Change or shuffle the labels of some events; to delete them is to change them, as both have to be there."""
-        assert self.events.event_label is not None
-        label = self.events.event_label.copy()
-        label[rows] = _relabelled(label[rows], how, 2, keep=True)
-        return replace(self, events=replace(self.events, event_label=label))
+    def with_labels(self, rows: np.ndarray, how: str) -> Sample:
+        """Change, delete or shuffle the labels of some nodes or events.
 
-    def with_labels(self, nodes: np.ndarray, how: str) -> Sample:
-        """Change, delete or shuffle the labels of some nodes."""
-        assert self.events.node_label is not None
-        label = self.events.node_label.copy()
-        label[nodes] = _relabelled(label[nodes], how, int(label.max()) + 1)
-        return replace(self, events=replace(self.events, node_label=label))
-
-    def _times(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw times within the snapshots of some events."""
-        begin, end = (bound[self.snapshot[rows]] for bound in _ranges(self.events))
-        return begin + 0.999 * rng.random(len(begin)) * (end - begin)
+        Those of events are changed where others are deleted, as both have to be there.
+        """
+        name = "node_label" if self.events.event_label is None else "event_label"
+        label = np.array(getattr(self.events, name))
+        some = label[rows]
+        if how == "shuffle":
+            label[rows] = np.random.default_rng(len(some)).permutation(some)
+        elif how == "delete" and name == "node_label":
+            label[rows] = -1
+        else:
+            label[rows] = np.where(some >= 0, (some + 1) % (label.max() + 1), some)
+        return self._with(**{name: label})
 
     def renamed(self, names: np.ndarray) -> Sample:
         """Give every node another number."""
         old, table = names.argsort(), self.events
-        columns = {**_rows_of(table, slice(None)), "src": names[table.src], "dst": names[table.dst]}
         feat = None if self.node_feat is None else self.node_feat[:, old]
         label = None if table.node_label is None else table.node_label[old]
-        return self._with(columns, node_feat=feat, node_label=label)
+        return self._with(feat, src=names[table.src], dst=names[table.dst], node_label=label)
 
     def names(self) -> np.ndarray:
         """Draw a new number for each node, on its own side where there are two."""
@@ -156,37 +144,25 @@ class Sample:
     def reordered(self) -> Sample:
         """Let the events of a snapshot stand in another order in the raw file; those of one pair keep theirs."""
         rng, table = np.random.default_rng(0), self.events
-        pair = table.src * table.num_nodes + table.dst
-        if not table.directed:
-            pair = np.minimum(table.src, table.dst) * table.num_nodes + np.maximum(table.src, table.dst)
-        place = rng.permutation(table.num_nodes**2)[pair]
+        ends = np.stack([table.src, table.dst])
+        low, high = ends if table.directed else np.sort(ends, axis=0)
+        place = rng.permutation(table.num_nodes**2)[low * table.num_nodes + high]
         old, new = (np.lexsort((*keys, self.snapshot)) for keys in ((table.edge_id,), (table.edge_id, place)))
         ids = np.empty_like(table.edge_id)
         ids[new] = table.edge_id[old]
-        return self._with({**_rows_of(table, slice(None)), "edge_id": ids})
+        return self._with(edge_id=ids)
 
-    def _with(self, columns: dict[str, Any], node_feat: np.ndarray | None = None, **others: Any) -> Sample:
-        table = self.events
-        fixed = {name: getattr(table, name) for name in ("node_label", "snapshot_begin", "snapshot_end", "node_offset")}
-        feat = self.node_feat if node_feat is None else node_feat
-        stream = EventStream.from_rows(num_nodes=table.num_nodes, **columns, **{**fixed, **others}, **_kept(table))
-        return Sample(stream, feat, self.about)
+    def _with(self, node_feat: np.ndarray | None = None, **columns: Any) -> Sample:
+        """Return one with other columns."""
+        stream = EventStream.from_rows(**{**vars(self.events), **columns})
+        return Sample(stream, self.node_feat if node_feat is None else node_feat, self.about)
 
 
-def _kept(table: EventStream) -> dict[str, Any]:
-    return {name: getattr(table, name) for name in ("directed", "name", "time_unit")}
-
-
-def _ranges(table: EventStream) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(table.snapshot_begin), np.asarray(table.snapshot_end)
-
-
-def _rows_of(table: EventStream, rows: Any) -> dict[str, np.ndarray]:
+def _rows_of(table: EventStream, rows: Any) -> dict[str, Any]:
     """Return the columns of some events; ids count from 0 up again."""
     arrays = {name: getattr(table, name) for name in EVENT_FIELDS}
     columns = {name: values[rows].copy() for name, values in arrays.items() if values is not None}
-    columns["edge_id"] = columns["edge_id"].argsort().argsort()
-    return columns
+    return {**columns, "edge_id": columns["edge_id"].argsort().argsort()}
 
 
 def _busiest(table: EventStream) -> np.ndarray:
@@ -203,27 +179,22 @@ def _busiest(table: EventStream) -> np.ndarray:
     return np.sort(np.argsort(-rank, kind="stable")[:MOST_NODES])
 
 
-def _thinned(rows: np.ndarray, label: np.ndarray) -> np.ndarray:
+def _thinned(table: EventStream, rows: np.ndarray) -> np.ndarray:
     """Return at most so many rows: all with a positive label, of the others every so many-th."""
-    positive = label[rows] > 0
-    rest = rows[~positive]
-    most = max(MOST_EVENTS - int(positive.sum()), 1)
+    positive = np.zeros(len(rows), bool) if table.event_label is None else table.event_label[rows] > 0
+    rest, most = rows[~positive], max(MOST_EVENTS - int(positive.sum()), 1)
     if len(rest) > most:
         rest = rest[np.linspace(0, len(rest) - 1, most).astype(np.int64)]
     return np.sort(np.concatenate([rows[positive], rest]))
 
 
-def _edge_features(data: TemporalGraph, whole: EventStream, rows: np.ndarray) -> np.ndarray:
+def _edge_features(data: TemporalGraph, ids: np.ndarray) -> np.ndarray:
     """Read the features of some events, a snapshot at a time."""
-    ids = whole.edge_id[rows]
-    order = ids.argsort()
-    feat = np.empty((len(ids), int(data.edge_feature_dim or 0)), np.float32)
-    for t in range(data.num_snapshots):
-        own = data.events(t)[3].numpy()
-        kept = np.flatnonzero(np.isin(own, ids))
-        if len(kept):
-            feat[order[np.searchsorted(ids[order], own[kept])]] = data.edge_features(t).numpy()[kept]
-    return feat
+    own = [data.events(t)[3].numpy() for t in range(data.num_snapshots)]
+    kept = [np.isin(some, ids) for some in own]
+    feat = [data.edge_features(t).numpy()[rows] for t, rows in enumerate(kept)]
+    order = np.concatenate([some[rows] for some, rows in zip(own, kept, strict=True)]).argsort()
+    return np.concatenate(feat)[order][ids.argsort().argsort()]
 
 
 def _moved(values: np.ndarray, name: str, how: str, table: EventStream, rng: np.random.Generator) -> np.ndarray:
@@ -237,16 +208,7 @@ def _moved(values: np.ndarray, name: str, how: str, table: EventStream, rng: np.
     return (rng.permutation(values) + rng.normal(size=values.shape)).astype(values.dtype)
 
 
-def _relabelled(label: np.ndarray, how: str, classes: int, keep: bool = False) -> np.ndarray:
-    """Return other labels; with `keep` there are as many as before."""
-    if how == "shuffle":
-        return np.random.default_rng(len(label)).permutation(label)
-    if how == "delete" and not keep:
-        return np.full_like(label, -1)
-    return np.where(label >= 0, (label + 1) % classes, label)
-
-
-def generated(kind: str, seed: int = 0) -> Sample:
+def generated(kind: str) -> Sample:
     """Return a directed network in which most sources go back to their last destination, and few to who came to them.
 
     Parameters
@@ -254,10 +216,8 @@ def generated(kind: str, seed: int = 0) -> Sample:
     kind : {"node", "link", "event"}
         What is labelled: of nodes one of three groups, which their features and their partners tell; of events whether
         the source was active in the snapshot before, in nine of ten cases.
-    seed : int, default 0
-        Of what is drawn.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     N, T, each = 100, 10, 60
     group = rng.permutation(N) % 3
     last, visitor, active = rng.integers(N, size=N), rng.integers(N, size=N), np.zeros(N, bool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from torch import Tensor
 from dgl_dysign.data import SnapshotEdges, TemporalGraph, stratified_split
 from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import DataError
-from dgl_dysign.evaluation import NegativeSampler, auc, mrr, tie_aware_rank
+from dgl_dysign.evaluation import LinkQueries, NegativeSampler, auc, mrr, tie_aware_rank
 from dgl_dysign.experiments.check.data import Sample
 from dgl_dysign.experiments.check.steps import Steps
 from dgl_dysign.experiments.entry import Entry, Outcome
@@ -36,23 +35,10 @@ Answers = Mapping[int, Tensor]
 """Scores by snapshot."""
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Sources ``(E,)`` of a snapshot, and candidates ``(E, C)`` for each, of which the first is true."""
-
-    snapshot: int
-    src: Tensor
-    dst: Tensor
-
-    def rows(self, places: Tensor) -> Pairs:
-        """Return the questions about some sources."""
-        return Pairs(self.snapshot, self.src[places], self.dst[places])
-
-
 class _Links:
     """Links from validation on, each snapshot asked about before it is observed."""
 
-    def task(self, data: TemporalGraph, seed: int, number: Tensor | None = None) -> LinkTask:
+    def task(self, data: TemporalGraph, seed: int, _: Tensor | None = None) -> LinkTask:
         training = LinkFitConfig(epochs=2, lr=1e-2, num_negatives=5, val_negatives=10)
         return LinkTask(data, LinkSettings(hidden_feats=8, num_neighbors=4, training=training)).with_seed(seed)
 
@@ -62,16 +48,15 @@ class _Links:
     def feeds(self, task: LinkTask) -> Sequence[SnapshotEdges]:
         return task.edges
 
-    def questions(self, task: LinkTask) -> dict[int, Pairs]:
-        sampler, pairs = NegativeSampler(task.data.num_nodes, NEGATIVES), {}
+    def questions(self, task: LinkTask) -> dict[int, LinkQueries]:
+        sampler, queries = NegativeSampler(task.data.num_nodes, NEGATIVES), {}
         for edges in task.edges:
             if edges.snapshot >= task.split[1].start:
-                drawn = sampler.draw(edges)
-                pairs[edges.snapshot] = Pairs(edges.snapshot, drawn.src[drawn.warm], drawn.dst[drawn.warm])
+                queries[edges.snapshot] = sampler.draw(edges).only_warm()
             sampler.observe(edges)
-        return {t: pair for t, pair in pairs.items() if len(pair.src)}
+        return {t: question for t, question in queries.items() if len(question)}
 
-    def ask(self, outcome: Outcome, question: Pairs) -> Tensor:
+    def ask(self, outcome: Outcome, question: LinkQueries) -> Tensor:
         scores = outcome.model.score(question.snapshot, question.src, question.dst)
         return _shaped(outcome, scores, tuple(question.dst.shape), "one score a candidate")
 
@@ -86,7 +71,7 @@ class _Links:
 class _Events:
     """Labels of events, each snapshot asked about before it is observed."""
 
-    def task(self, data: TemporalGraph, seed: int, number: Tensor | None = None) -> EventTask:
+    def task(self, data: TemporalGraph, seed: int, _: Tensor | None = None) -> EventTask:
         settings = EventSettings(hidden=8, num_neighbors=4, training=EventFitConfig(epochs=2))
         return EventTask(data, settings=settings).with_seed(seed)
 
@@ -120,14 +105,11 @@ class _Nodes:
         self.split, self.classes = stratified_split(labels, 0.5, seed, 0.1), int(labels.max()) + 1
 
     def task(self, data: TemporalGraph, seed: int, number: Tensor | None = None) -> NodeTask:
-        split = self.split if number is None else [number[part] for part in self.split]
-        training = FitConfig(epochs=3)
-        recipe = Recipe(0.1, 0.1, training)
-        settings = NodeSettings(
-            snapshots=2, hidden=8, label_hidden=4, gcn_hidden=8, gcn_epochs=5, label_steps=(1, 2), folds=3
-        )
-        settings = dataclasses.replace(settings, feature_only=recipe, label_aware=recipe, store_hidden=8)
-        return NodeTask(data, settings).with_split(split[0], split[1], split[2], seed)
+        train, val, test = self.split if number is None else (number[part] for part in self.split)
+        recipe = Recipe(0.1, 0.1, FitConfig(epochs=3))
+        sizes: dict[str, Any] = {"hidden": 8, "label_hidden": 4, "gcn_hidden": 8, "store_hidden": 8, "gcn_epochs": 5}
+        settings = NodeSettings(2, label_steps=(1, 2), folds=3, feature_only=recipe, label_aware=recipe, **sizes)
+        return NodeTask(data, settings).with_split(train, val, test, seed)
 
     def parts(self, task: NodeTask) -> tuple[range, range]:
         return range(0), range(task.last, task.last + 1)
@@ -171,20 +153,9 @@ class Fit:
 
 
 class Trial:
-    """An entry on a sample: fits and answers, those of the sample itself kept.
+    """An entry in a table of some kind on a sample: fits and answers, those of the sample itself kept.
 
-    Parameters
-    ----------
-    entry : Entry
-        What is tried.
-    kind : {"node", "link", "event"}
-        Of the table.
-    sample : Sample
-        What it is fitted to.
-    seed : int
-        Of everything drawn.
-    home : Path
-        An empty folder, for prepared ones.
+    `home` is an empty folder for prepared ones, `seed` that of everything drawn.
     """
 
     def __init__(self, entry: Entry, kind: str, sample: Sample, seed: int, home: Path) -> None:
@@ -203,14 +174,18 @@ class Trial:
         self, sample: Sample | None = None, seed: int | None = None, state: int = 0, number: Tensor | None = None
     ) -> Fit:
         """Fit to a sample; `state` seeds the random states of the process, `number` has the new numbers of nodes."""
-        data = (sample or self.sample).write(self.home / str(len(self.seconds)))
-        task = self.form.task(data, self.seed if seed is None else seed, number)
+        data = self._plain if sample is None else sample.write(self.home / str(len(self.seconds)))
+        task = self.form.task(TemporalGraph.load(data.folder), self.seed if seed is None else seed, number)
         reset_peak()
         peak, started = peak_rss_bytes(), time.process_time()
         with _random_state(state), Steps() as steps:
             outcome = self.entry.fitted(task.view())
         self.seconds.append(time.process_time() - started)
         return Fit(task, outcome, steps, max(peak_rss_bytes() - peak, 0))
+
+    @cached_property
+    def _plain(self) -> TemporalGraph:
+        return self.sample.write(self.home / "sample")
 
     @cached_property
     def base(self) -> Fit:
@@ -227,20 +202,10 @@ class Trial:
         """What is asked, by snapshot."""
         return self.form.questions(self.base.task)
 
-    @property
-    def val(self) -> range:
-        """The snapshots for validation."""
-        return self.form.parts(self.base.task)[0]
-
-    @property
-    def test(self) -> range:
-        """The snapshots for testing."""
-        return self.form.parts(self.base.task)[1]
-
     @cached_property
-    def finite(self) -> bool:
-        """Whether every score is a number."""
-        return all(bool(answer.isfinite().all()) for answer in self.answers.values())
+    def parts(self) -> tuple[range, range]:
+        """The snapshots for validation, and those for testing."""
+        return self.form.parts(self.base.task)
 
     @cached_property
     def last(self) -> int:
@@ -255,18 +220,26 @@ class Trial:
     @cached_property
     def apart(self) -> float:
         """How far the answers of two fits to the same data differ, under other random states of the process."""
-        return distance(self.answers, self.replay(self.fit(state=1)))
+        return self._distance(self.fit(state=1))
 
     @cached_property
     def tolerance(self) -> float:
         """How far answers may differ: as far as those of two fits to the same data do."""
-        return distance(self.answers, self.replay(self.fit())) if self.apart else 0.0
+        return self._distance(self.fit()) if self.apart else 0.0
+
+    def _distance(self, fit: Fit) -> float:
+        after = self.replay(fit)
+        return max(float((answer.double() - after[t].double()).abs().max()) for t, answer in self.answers.items())
 
     @cached_property
+    def scores(self) -> Tensor:
+        """All answers in one."""
+        return torch.cat([answer.double().flatten() for answer in self.answers.values()])
+
+    @property
     def spread(self) -> float:
         """Difference between the largest and the smallest score."""
-        scores = torch.cat([answer.double().flatten() for answer in self.answers.values()])
-        return float(scores.max() - scores.min())
+        return float(self.scores.max() - self.scores.min())
 
     def ask(self, fit: Fit, question: Any) -> Tensor:
         """Ask a fitted model."""
@@ -281,7 +254,7 @@ class Trial:
         feeds: Sequence[Any] | None = None,
     ) -> dict[int, Tensor]:
         """Reset a fitted model, then ask it about a snapshot before it observes it, up to the last."""
-        questions, feeds = self.questions if questions is None else questions, self.feeds if feeds is None else feeds
+        questions, feeds = questions or self.questions, feeds or self.feeds
         last = max(questions) if last is None else last
         if self.kind == "node":
             return {t: self.ask(fit, question) for t, question in questions.items()}
@@ -293,31 +266,22 @@ class Trial:
             if t in questions:
                 answers[t] = self.ask(fit, questions[t])
             if t < last:
-                self.observe(fit, feeds[t])
+                if self.kind == "link":
+                    fit.task.observed(t + 1)
+                with torch.no_grad(), _random_state(), self.entry.running():
+                    fit.outcome.model.observe(feeds[t])
         return answers
-
-    def observe(self, fit: Fit, feed: Any) -> None:
-        """Let a fitted model observe a snapshot."""
-        if self.kind == "link":
-            fit.task.observed(feed.snapshot + 1)
-        with torch.no_grad(), _random_state(), self.entry.running():
-            fit.outcome.model.observe(feed)
 
     def moved(self, before: Answers, after: Answers, slack: float = 0.0) -> str:
         """Say which answers differ by more than two fits do, and by `slack` of the spread; empty for none."""
-        worst, text = self.tolerance + slack * self.spread, ""
+        most = worst = self.tolerance + slack * self.spread
+        text = ""
         for t in sorted(set(before) & set(after)):
             difference = (before[t].double() - after[t].double()).abs()
             if not float(difference.max()) <= worst:
-                worst = float(difference.max())
-                count = int((difference > self.tolerance + slack * self.spread).sum())
+                worst, count = float(difference.max()), int((~(difference <= most)).sum())
                 text = f"{count} of {difference.numel()} scores of snapshot {t} move, by up to {worst:.3g}"
         return text
-
-
-def distance(before: Answers, after: Answers) -> float:
-    """Return the largest difference between answers."""
-    return max(float((before[t].double() - after[t].double()).abs().max()) for t in before)
 
 
 @contextmanager
