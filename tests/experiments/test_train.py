@@ -94,7 +94,8 @@ def test_a_table_in_a_notebook_is_escaped():
 
 
 @pytest.mark.parametrize("table", ["nodes", "links", "events"])
-def test_rows_are_listed_without_data(table, capsys):
+def test_rows_are_listed_without_data(table, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # which a worker of pytest-xdist has
     assert train_cli.main([table, "--list-rows"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [name for name, _ in list_rows(table.removesuffix("s"))]
