@@ -198,7 +198,7 @@ class App(typer.Typer):
         try:
             status = self(None if argv is None else list(argv), prog_name=self.info.name, standalone_mode=False)
         except Exception as error:
-            text, status = self._told(error)
+            text, status = self._message(error)
             if not first(error):
                 raise SystemExit(status or 1) from None
             if text is None:
@@ -207,7 +207,7 @@ class App(typer.Typer):
                 print(text, file=sys.stderr)
         return status if isinstance(status, int) else 0
 
-    def _told(self, error: Exception) -> tuple[str | None, int]:
+    def _message(self, error: Exception) -> tuple[str | None, int]:
         """Return what is printed of an error, None of a mistake in the program, and the exit status."""
         if isinstance(error, Interrupted | typer.Abort):
             return f"{self.info.name}: interrupted{'; ' * bool(str(error))}{error}", 130

@@ -144,14 +144,14 @@ class Entry:
         """Fit, and return the outcome whatever `fit` returned; its history defaults to what `on_epoch` was told."""
         history: list[dict[str, float]] = []
 
-        def told(epoch: Mapping[str, float]) -> None:
+        def noted(epoch: Mapping[str, float]) -> None:
             plain = {name: value if isinstance(value, int) else float(value) for name, value in epoch.items()}
             history.append({"epoch": len(history), **plain})
             if on_epoch is not None:
                 on_epoch(history[-1])
 
         with self.running():
-            fitted = self.fit(view, checkpoint=checkpoint, on_epoch=told)
+            fitted = self.fit(view, checkpoint=checkpoint, on_epoch=noted)
         if fitted is None:
             raise DataError(f"row {self.name!r}: fit returned None, expected the fitted model or an Outcome")
         outcome = fitted if isinstance(fitted, Outcome) else Outcome(model=fitted)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from dgl_dysign.cli import argument, option
 from dgl_dysign.errors import ConfigError
 
 _RUN, _DATA = "Run", "Data"
 FORMATS = Literal["edges", "wikipedia", "reddit", "dblp", "tmall", "patent"]  # commands of dysign-prep
-AGGREGATORS = "gcn", "sage", "gat", "gin", "mixer"
+Aggregator = Literal["gcn", "sage", "gat", "gin", "mixer"]
+AGGREGATORS = get_args(Aggregator)
 
 
 @dataclass(kw_only=True)
@@ -115,7 +116,7 @@ class LinkOptions(RawOptions, RowOptions):
     )
     among: Literal["nodes", "destinations"] = option("What negatives are.", "nodes")
     preset: Literal["default", "paper"] = option("Of all learned rows.", "default")
-    aggregator: Literal["gcn", "sage", "gat", "gin", "mixer"] = option("Of rows that name none.", "gcn")
+    aggregator: Aggregator = option("Of rows that name none.", "gcn")
     hidden: int = option("Width.", 64)
     num_neighbors: int = option("Of a node in the store.", 16)
     num_hops: int = option("Longest path.", 2)

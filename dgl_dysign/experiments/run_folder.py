@@ -111,15 +111,7 @@ class RunFolder:
         return distributed.from_first(lambda: self._read(file) if file.exists() else None)
 
     def check_source(self, key: str, source: Mapping[str, Any]) -> None:
-        """Raise ``ConfigError`` if what there is of a unit, finished or under way, is of another source.
-
-        Parameters
-        ----------
-        key : str
-            Of the unit.
-        source : mapping
-            What `dgl_dysign.experiments.entry.source_of` returns. What was written without one passes.
-        """
+        """Raise ``ConfigError`` if a unit is of another source; what was written without one passes."""
         old = distributed.from_first(lambda: self._source(key)) or source
         changed = [name for name in source if old.get(name) != source[name]]
         if changed:

@@ -41,13 +41,7 @@ class SavedModels:
         return self.home / key
 
     def check_finished(self, run: RunFolder) -> None:
-        """Raise unless every unit that is finished has its model: it is not trained again.
-
-        Raises
-        ------
-        ConfigError
-            Naming the first that has none.
-        """
+        """Raise ``ConfigError`` unless every unit that is finished has its model: it is not trained again."""
         for key in self.keys:
             if run.unit(key) is not None and not self.folder(key).exists():
                 raise ConfigError(

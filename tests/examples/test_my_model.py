@@ -4,13 +4,14 @@ import ast
 
 import pytest
 
-from data_prep.cli import app
 from dgl_dysign.experiments.train import train_events, train_links, train_nodes
 from tests.docs.blocks import blocks_of
 from tests.examples.runs import FOLDER, load
+from tests.generated import generated, generated_links
 from tests.training.event_cases import stream, write
 
 example = load("my_model")
+pytestmark = pytest.mark.usefixtures("few_trees")
 PAGE = FOLDER.parent / "docs" / "your-model.md"
 
 
@@ -40,18 +41,16 @@ def test_the_page_shows_the_class_of_the_example():
 
 
 def test_it_classifies_nodes(tmp_path):
-    app(["synth", "dblp", str(tmp_path / "raw"), "--nodes", "200", "--quiet"], standalone_mode=False)
-    app(["dblp", str(tmp_path / "raw"), str(tmp_path / "out"), "--dim", "16", "--quiet"], standalone_mode=False)
+    prepared = generated(tmp_path, nodes=200)
     rows = ["majority", example.MeanGRU]
-    table = train_nodes(tmp_path / "out", tmp_path / "run", rows=rows, train_ratio=[0.4], seeds=1, quiet=True)
+    table = train_nodes(prepared, tmp_path / "run", rows=rows, train_ratio=[0.4], seeds=1, quiet=True)
     assert row(table, "MeanGRU")["macro_f1"]["mean"] > row(table, "majority")["macro_f1"]["mean"] + 20
 
 
 def test_it_predicts_links(tmp_path):
-    app(["synth", "bitcoin-otc", str(tmp_path / "raw"), "--events", "1500", "--quiet"], standalone_mode=False)
-    app(["edges", str(tmp_path / "raw"), str(tmp_path / "out"), "--quiet"], standalone_mode=False)
-    options = {"seeds": 1, "epochs": 2, "num_negatives": 20, "quiet": True}
-    table = train_links(tmp_path / "out", tmp_path / "run", rows=["random", example.MeanGRU], **options)
+    prepared = generated_links(tmp_path, events=1500, snapshots=30)
+    options = {"seeds": 1, "epochs": 4, "num_negatives": 20, "quiet": True}
+    table = train_links(prepared, tmp_path / "run", rows=["random", example.MeanGRU], **options)
     assert row(table, "MeanGRU")["mrr"]["mean"] > row(table, "random")["mrr"]["mean"] + 10
 
 
