@@ -303,6 +303,10 @@ class _Fixed:
         vars(other).update(changes)
         return other
 
+    def with_settings(self: T, settings: Any) -> T:
+        """Return another one under other settings."""
+        return self._with(settings=settings)  # type: ignore[attr-defined]
+
 
 class NotInView(ConfigError, AttributeError):
     """A view has no such attribute."""
@@ -326,6 +330,10 @@ class Task(_Fixed):
     """Data, a split of it and a seed: what entries are scored on, and what a view is a part of."""
 
     seed = 0
+
+    def with_seed(self: T, seed: int) -> T:
+        """Return the task with the seed of everything drawn."""
+        return self._with(seed=seed)  # type: ignore[attr-defined]
 
     def view(self: T) -> Any:
         """Return what entries are given to be fitted to, a `View`."""

@@ -119,14 +119,6 @@ class EventTask(Task):
                     f"take other shares, or split by positives"
                 )
 
-    def with_seed(self, seed: int) -> EventTask:
-        """Return the task with the seed of weights and dropout."""
-        return self._with(seed=seed)
-
-    def with_settings(self, settings: EventSettings) -> EventTask:
-        """Return the task under other settings."""
-        return self._with(settings=settings)
-
     def view(self) -> EventView:
         """Return what entries are given: snapshots up to the end of validation."""
         train, val = self.ranges["train"], self.ranges["val"]

@@ -22,9 +22,13 @@ from dgl_dysign.training.links import fit_links
 Change = Callable[[LinkSettings], LinkSettings]
 
 
-def fit_undergs(view: LinkView, change: Change | None = None, **run: Any) -> Outcome:
+def _unchanged(settings: LinkSettings) -> LinkSettings:
+    return settings
+
+
+def fit_undergs(view: LinkView, change: Change = _unchanged, **run: Any) -> Outcome:
     """Train UnderGS under the settings of the view, or under a change of them."""
-    view = view if change is None else view.with_settings(change(view.settings))
+    view = view.with_settings(change(view.settings))
     scorer, training = view.scorer(), view.settings.training
     if view.settings.families:  # a part of what the view keeps is not kept again
         training = replace(training, cache_bytes=0)
@@ -51,11 +55,11 @@ def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
     plain.save_pretrained(folder, task.data, overwrite=True)
 
 
-def undergs_entry(name: str, about: str, change: Change | None = None, **more: Any) -> Entry:
+def undergs_entry(name: str, about: str, change: Change = _unchanged, **more: Any) -> Entry:
     """Return UnderGS under a change of the table's settings as an entry."""
 
     def check(view: LinkView) -> object:
-        return (view if change is None else view.with_settings(change(view.settings))).scorer()
+        return view.with_settings(change(view.settings)).scorer()
 
     fit = partial(fit_undergs, change=change)
     more |= {"check": check, "save": save_scorer, "diagnose": link_diagnostics}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,7 +31,6 @@ from dgl_dysign.training.loop import seeded
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
-T = TypeVar("T", bound="LinkView")
 SCORES = (*FIGURES, "mrr_pooled")
 
 
@@ -138,10 +137,6 @@ class LinkView(View):
         self.split: tuple[range, ...] = split_snapshots(data.num_snapshots)
         self._edges = Shared(self._read_edges)
         self._features = Shared(self._new_features)
-
-    def with_settings(self: T, settings: LinkSettings) -> T:
-        """Return the view under other settings."""
-        return self._with(settings=settings)
 
     @property
     def features(self) -> CachedFeatures:
