@@ -113,7 +113,7 @@ def detached(state: State) -> State:
     if isinstance(state, dict):
         return {name: detached(value) for name, value in state.items()}
     if isinstance(state, tuple | list):
-        parts = [detached(value) for value in state]
+        parts = map(detached, state)
         return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
     return state
 
@@ -291,8 +291,7 @@ class EncoderModel(nn.Module):
         return model.eval()
 
 
-def head_width(encoder: SnapshotEncoder, inputs: EncoderInputs) -> int:
-    """Return the width of what a head reads of each node."""
+def _head_width(encoder: SnapshotEncoder, inputs: EncoderInputs) -> int:
     return encoder.out_feats + (inputs.width if encoder.head_inputs else 0)
 
 
@@ -308,7 +307,7 @@ class EncoderNodes(EncoderModel):
     """
 
     def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, num_classes: int) -> None:
-        super().__init__(encoder, inputs, nn.Linear(head_width(encoder, inputs), num_classes), num_classes=num_classes)
+        super().__init__(encoder, inputs, nn.Linear(_head_width(encoder, inputs), num_classes), num_classes=num_classes)
 
     def forward(self) -> Tensor:
         """Return the logits of all nodes, ``(N, C)``."""
@@ -334,7 +333,7 @@ class EncoderLinks(EncoderModel):
     loss = "softmax"
 
     def __init__(self, encoder: SnapshotEncoder, inputs: EncoderInputs, hidden_feats: int = 64) -> None:
-        head = LinkHead(head_width(encoder, inputs), hidden_feats, bias=False)
+        head = LinkHead(_head_width(encoder, inputs), hidden_feats, bias=False)
         super().__init__(encoder, inputs, head, hidden_feats=hidden_feats)
 
     def logits(self, src: Tensor, dst: Tensor) -> Tensor:
@@ -361,7 +360,7 @@ class EncoderEvents(EncoderModel):
     def __init__(
         self, encoder: SnapshotEncoder, inputs: EncoderInputs, rate: float, event_feats: int, hidden_feats: int = 64
     ) -> None:
-        head = LinkHead(head_width(encoder, inputs), hidden_feats, event_feats, bias=False)
+        head = LinkHead(_head_width(encoder, inputs), hidden_feats, event_feats, bias=False)
         super().__init__(encoder, inputs, head, rate=rate, event_feats=event_feats, hidden_feats=hidden_feats)
         self.offset = nn.Parameter(torch.tensor(math.log(rate / (1 - rate))))
 

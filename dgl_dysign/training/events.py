@@ -117,7 +117,9 @@ def _epoch(scorer: TrainableEventScorer, view: EventView, config: EventFitConfig
                 loop.schedule.step()
                 total, rows = total + step.loss * step.rows, rows + step.rows
         scorer.observe(events)
-    return {"loss": total / rows, **val_figures(view, torch.cat(scores))}
+    label, rated = torch.cat([view.snapshots[t].label for t in view.ranges["val"]]), torch.cat(scores)
+    parts = rated[label == 1], rated[label == 0]
+    return {"loss": total / rows, "val_auc": auc(*parts), "val_ap": average_precision(*parts)}
 
 
 def _step(
@@ -132,10 +134,3 @@ def _step(
 
     batches = snapshot_batches(events.snapshot, config.batch_size, torch.arange(len(events)))
     return late_snapshot_step(loop.optimizer, batches, loss_of, max_grad_norm=5.0, model=loop.model)
-
-
-def val_figures(view: EventView, scores: Tensor) -> Figures:
-    """Return ``val_auc`` and ``val_ap`` of the scores of all events of the validation snapshots, ``(E,)``."""
-    label = torch.cat([view.snapshots[t].label for t in view.ranges["val"]])
-    parts = scores[label == 1], scores[label == 0]
-    return {"val_auc": auc(*parts), "val_ap": average_precision(*parts)}

@@ -152,8 +152,9 @@ def questions(trial: Trial) -> Verdict:
         few = columns[: len(columns) // 2]
         for how, c in (("with the candidates in another order", columns), ("with fewer candidates", few)):
             ways[how] = dataclasses.replace(question, dst=question.dst[:, c]), answer[:, c]
+    trial.replay(trial.base, t, {t: question})
     for how, (other, expected) in ways.items():
-        moved = trial.moved({t: expected}, trial.replay(trial.base, t, {t: other}), ROUNDING)
+        moved = trial.moved({t: expected}, {t: trial.ask(trial.base, other)}, ROUNDING)
         if moved:
             return Verdict(FAULT, f"asked {how}, {moved}", f"score each of the {what} by itself")
     return Verdict(OK, f"scores are the same, asked {', '.join(ways)}")

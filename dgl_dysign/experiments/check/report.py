@@ -20,14 +20,10 @@ class Verdict:
 
     Parameters
     ----------
-    verdict : str
-        ``ok``, ``FAULT``, ``not applicable`` or ``not checked``.
-    seen : str
-        What was seen.
-    do : str
-        What to do about it; empty where there is nothing to do.
-    check : str
-        Which check.
+    verdict : {"ok", "FAULT", "not applicable", "not checked"}
+        In a word.
+    seen, do, check : str
+        What was seen, what to do about it (nothing where it is empty), and which check says so.
     """
 
     verdict: str

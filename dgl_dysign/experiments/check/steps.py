@@ -33,17 +33,16 @@ class Steps:
             hook.remove()
 
     def _pre(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for parameter in _parameters(optimizer):
+        for parameter in (p for group in optimizer.param_groups for p in group["params"]):
             line = self.stepped.setdefault(id(parameter), [parameter, False, False])
             line[1] = line[1] or (parameter.grad is not None and bool(parameter.grad.count_nonzero()))
             if not line[2]:
                 self._before[id(parameter)] = parameter.detach().clone()
 
-    def _post(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for parameter in _parameters(optimizer):
-            before = self._before.pop(id(parameter), None)
-            if before is not None:
-                self.stepped[id(parameter)][2] = not torch.equal(before, parameter.detach())
+    def _post(self, *_: Any) -> None:
+        while self._before:
+            number, before = self._before.popitem()
+            self.stepped[number][2] = not torch.equal(before, self.stepped[number][0].detach())
 
     def faults(self, model: Any) -> tuple[dict[str, str], int]:
         """Return what is wrong with which parameter, of the model or stepped, and the number of all."""
@@ -54,18 +53,10 @@ class Steps:
         for number, (parameter, _, _) in self.stepped.items():
             if number not in known:
                 named[f"a parameter of shape {tuple(parameter.shape)}, the {len(named) + 1}th"] = parameter
-        wrong = {}
-        for name, parameter in named.items():
-            _, gradient, moved = self.stepped.get(id(parameter), (None, None, None))
-            if not gradient or not moved:
-                missing = "is in no optimiser" if gradient is None else "gets no gradient"
-                wrong[name] = "does not move" if gradient else missing
+        words = {None: "is in no optimiser", False: "gets no gradient", True: "does not move"}
+        lines = {name: self.stepped.get(id(parameter), (None, None, None)) for name, parameter in named.items()}
+        wrong = {name: words[gradient] for name, (_, gradient, moved) in lines.items() if not (gradient and moved)}
         return wrong, len(named)
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
 
 
 def trainable(model: Any, depth: int = 3, name: str = "") -> Iterator[tuple[str, nn.Parameter]]:

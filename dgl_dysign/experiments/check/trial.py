@@ -291,7 +291,7 @@ def _random_state(seed: int = 0) -> Iterator[None]:
     with torch.random.fork_rng([]):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         try:
             yield
         finally:
