@@ -258,7 +258,7 @@ OURS = [(kind, name) for kind in ("node", "link", "event") for name, _ in list_r
 CONSTANT = ("majority", "always-no")
 ALIKE = {  # what they read and keep is read and kept by the code of another row
     "node": ("relu-network", "label-aware-relu", "spiking-undergs"),
-    "link": ("logistic-regression", "boosted-trees-all", "evolvegcn-o-counts", "spiking-undergs"),
+    "link": ("boosted-trees", "boosted-trees-all", "evolvegcn-o-counts", "spiking-undergs"),
     "event": ("always-no", "long-silent", "boosted-trees", "evolvegcn-o-counts"),
 }
 

@@ -294,7 +294,7 @@ def check_entry(
 ) -> CheckReport:
     """Check whether a model is honest and alive.
 
-    It is fitted about fifteen times: to a part of the data, and to prepared folders in which what it may not look at is
+    It is fitted about ten times: to a part of the data, and to prepared folders in which what it may not look at is
     changed, deleted or shuffled. No prediction may move by that.
 
     Parameters
