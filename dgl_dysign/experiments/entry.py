@@ -163,7 +163,7 @@ class Entry:
         """Run code of the entry: an error of a stranger's names the row, and shows the stranger's traceback alone."""
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             trace = own_traceback(error)
             if not self.stranger or (isinstance(error, DGLDySignError) and not trace):
                 raise
@@ -262,7 +262,7 @@ def own_traceback(error: BaseException) -> str:
     return "".join(trace.format(chain=False)) if trace.stack or isinstance(error, SyntaxError) else ""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return an error in one line."""
     text = " ".join(str(error).split())
     return text if isinstance(error, DGLDySignError) else f"{type(error).__name__}: {text}"

@@ -84,7 +84,7 @@ def resolve_rows(specs: Sequence[str | object] | None, kind: str, row_args: Path
     specs = [spec for place, spec in enumerate(specs) if spec not in specs[:place]]
     kept = [entry for name, entry in ours.items() if name in specs or (kind == "link" and not entry.learns)]
     own = [(spec, _object(spec, kind)) for spec in specs if spec not in ours]
-    strangers = [as_entry(thing, kind, _arguments_of(spec, thing, arguments)) for spec, thing in own]
+    strangers = [as_entry(thing, kind, _arguments_of(spec, thing, arguments), _installed(spec)) for spec, thing in own]
     if arguments:
         names = ", ".join(str(spec) for spec, _ in own) or "none"
         raise ConfigError(
@@ -145,11 +145,16 @@ def resolve_entry(spec: Any, kind: str, arguments: Mapping[str, Any] | None = No
         if arguments:
             raise ConfigError(f"row {spec!r}: found arguments, but the options of the table are what it is made with")
         return ours[spec]
-    return as_entry(_object(spec, kind), kind, arguments)
+    return as_entry(_object(spec, kind), kind, arguments, _installed(spec))
 
 
 def _entry_points(kind: str) -> Iterable[EntryPoint]:
     return entry_points(group=f"dgl_dysign.{kind}_entries")
+
+
+def _installed(spec: Any) -> str | None:
+    """Return the name of an installed entry: its row is called as `list_rows` lists it."""
+    return spec if isinstance(spec, str) and ":" not in spec else None
 
 
 def _object(spec: Any, kind: str) -> Any:
@@ -170,7 +175,7 @@ def _object(spec: Any, kind: str) -> Any:
             raise _broken(spec, "could not be imported", error) from error
         where = f"there is no module {error.name!r}, neither installed nor in {Path.cwd()}"
         raise ConfigError(f"row {spec!r}: {where}: install it, or run where it is") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(spec, "could not be imported", error) from error
     for part in name.split("."):
         if not hasattr(thing, part):
@@ -179,12 +184,12 @@ def _object(spec: Any, kind: str) -> Any:
     return thing
 
 
-def _broken(name: str, what: str, error: Exception) -> EntryError:
+def _broken(name: str, what: str, error: BaseException) -> EntryError:
     text = " ".join(str(error).split())
     return EntryError(f"row {name!r}: {what} ({type(error).__name__}: {text})", own_traceback(error))
 
 
-def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) -> Entry:
+def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None, name: str | None = None) -> Entry:
     """Return a stranger's model as an entry.
 
     Parameters
@@ -197,6 +202,8 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
         Of the table.
     arguments : mapping, optional
         Of a class.
+    name : str, optional
+        Of the row; default: its attribute ``name``, or that of the class.
 
     Raises
     ------
@@ -221,13 +228,13 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
     arguments, cls = dict(arguments or {}), thing if isinstance(thing, type | FunctionType) else type(thing)
     source = source_of(f"{cls.__module__}:{cls.__qualname__}", cls, arguments)
     thing = with_fit(thing) if kind == "link" and not isinstance(thing, type) else thing
-    name = _name_of(thing)
+    called, name = name, name or _name_of(thing)
     if isinstance(thing, type) and issubclass(thing, SnapshotEncoder):
         thing = replace(encoder_entry(thing, kind, name, arguments), source=source)
     elif isinstance(thing, type):
         make = partial(_made, thing, name, arguments)
         thing = make()
-        name = _name_of(thing)
+        name = called or _name_of(thing)
     elif arguments:
         raise ConfigError(f"row {name!r}: found arguments, but it is an object and no class: none can be passed")
     else:
@@ -236,7 +243,7 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None) 
         reason = "is one of this package's" if name in _OURS[kind]() else "cannot be part of the name of a file"
         raise ConfigError(f"row {name!r}: its name {reason}: give it another attribute `name`")
     if isinstance(thing, Entry):
-        return replace(thing, stranger=True)
+        return replace(thing, name=name, stranger=True)
     _check_fit(thing, name)
     optional = {part: getattr(thing, part) for part in ("check", "diagnose") if hasattr(thing, part)}
     return Entry(
@@ -267,7 +274,7 @@ def _made(cls: type, name: str, arguments: Mapping[str, Any]) -> Any:
         pass
     try:
         return cls(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(name, "could not be made", error) from error
 
 

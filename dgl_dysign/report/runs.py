@@ -97,7 +97,7 @@ def read_runs(paths: list[Path]) -> Iterator[Run]:
         seen[real] = path
         if not (path / "config.json").is_file():
             what = "does not exist" if not path.exists() else "has no config.json" if path.is_dir() else "is a file"
-            raise ConfigError(f"{path} {what}; expected the folder of a run (the --run-dir of an example)")
+            raise ConfigError(f"{path} {what}; expected the folder of a run (the --run-dir of a training)")
     names = _names(list(seen))
     for path, name in zip(paths, names, strict=True):
         yield _read_run(path, name)

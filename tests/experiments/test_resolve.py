@@ -68,6 +68,7 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "broken.py").write_text("import theirs\n\n1 / 0\n")
     (tmp_path / "half.py").write_text("import not_installed_here\n")
     (tmp_path / "typed.py").write_text("def f(:\n")
+    (tmp_path / "leaves.py").write_text("import sys\n\nsys.exit(5)\n")
     info = tmp_path / "their_package-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
@@ -75,18 +76,18 @@ def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     yield tmp_path
-    for name in ("theirs", "broken", "half", "typed"):
+    for name in ("theirs", "broken", "half", "typed", "leaves"):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("spec", ["theirs:Guess", "guess"])
-def test_a_strangers_class_is_an_entry(home, spec):
+@pytest.mark.parametrize(("spec", "name"), [("theirs:Guess", "Guess"), ("guess", "guess")])
+def test_a_strangers_class_is_an_entry(home, spec, name):
     entry = resolve_entry(spec, "node", {"sure": 0.25})
-    assert (entry.name, entry.protocol, entry.learns) == ("Guess", "label-aware: looks", True)
+    assert (entry.name, entry.protocol, entry.learns) == (name, "label-aware: looks", True)
     assert entry.source["entry"] == "theirs:Guess"
     assert entry.source["arguments"] == {"sure": 0.25}
     outcome = entry.fitted(AView(), home / "checkpoint")
-    assert (outcome.entry, outcome.model.sure, outcome.model.fits) == ("Guess", 0.25, 1)
+    assert (outcome.entry, outcome.model.sure, outcome.model.fits) == (name, 0.25, 1)
     assert outcome.history == [{"epoch": 0, "val_macro_f1": 0.5}, {"epoch": 1, "val_macro_f1": 0.5}]
     assert entry.fitted(AView()).model.fits == 1  # no object is fitted twice
 
@@ -203,6 +204,7 @@ def test_what_is_no_entry_is_one_error(home, spec, arguments, text):
             "half.py",
         ),
         ("typed:Guess", r"could not be imported \(SyntaxError", "typed.py"),
+        ("leaves:Guess", r"could not be imported \(SystemExit: 5\)", "leaves.py"),
         ("theirs:Raising", r"could not be made \(KeyError: 'weights'\)", "theirs.py"),
     ],
 )
@@ -234,6 +236,6 @@ def test_a_file_of_arguments_that_does_not_fit(home, text, message):
 
 def test_two_rows_of_one_name_are_refused(home):
     with pytest.raises(ConfigError, match="two called 'Guess'"):
-        resolve_rows(["theirs:Guess", "guess"], "node")
+        resolve_rows(["theirs:Guess", "theirs:guess"], "node")
     with pytest.raises(ConfigError, match="kind must be one of 'node', 'link', 'event', but got 'edge'"):
         resolve_rows(None, "edge")

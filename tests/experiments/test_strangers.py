@@ -106,6 +106,9 @@ class Raises(N):
         return self.helper(view)
     def helper(self, view):
         raise KeyError("weights")
+class Leaves(N):
+    def fit(self, view, **_):
+        raise SystemExit(0)
 class Checks(N):
     def check(self, view):
         raise ValueError("too few snapshots")
@@ -237,6 +240,7 @@ def test_two_versions_are_not_mixed(home, prepared):
     ("kind", "row", "text"),
     [
         ("nodes", "Peeks", "row 'Peeks': 'test' is not in a view: nothing that is tested is, but data, device"),
+        ("nodes", "Leaves", "row 'Leaves': SystemExit: 0"),
         ("links", "Looks", "row 'Looks': snapshot 10 does not exist: expected 0 to 9"),
         ("nodes", "Raises", "row 'Raises': KeyError: 'weights'"),
         ("nodes", "Nothing", "row 'Nothing': fit returned None, expected the fitted model or an Outcome"),
@@ -252,7 +256,7 @@ def test_two_versions_are_not_mixed(home, prepared):
     ],
 )
 def test_what_is_wrong_is_one_error_and_the_others_stay(home, prepared, kind, row, text, capsys):
-    raises = row in ("Peeks", "Looks", "Raises")
+    raises = row in ("Peeks", "Looks", "Raises", "Leaves")
     with pytest.raises(EntryError if raises else Exception) as caught:
         work(kind, prepared, home / "run", rows=["majority"] * (kind == "nodes") + [f"wrong:{row}"], seeds=1)
     assert str(caught.value).startswith(text)
@@ -287,8 +291,8 @@ def test_the_command_line_shows_their_traceback_then_a_line_and_goes_on_where_it
     kept = written(home / "run")
     assert train_cli.main([*argv, "--rows", "majority", "means", "--row-args", "rows.toml", "--resume"]) == 0
     assert kept.items() <= written(home / "run").items()
-    assert [line["row"] for line in summary(home / "run")] == ["majority", "Nodes"]
-    (record,) = (record for record in read_units(home / "run").values() if record.entry == "Nodes")
+    assert [line["row"] for line in summary(home / "run")] == ["majority", "means"]
+    (record,) = (record for record in read_units(home / "run").values() if record.entry == "means")
     assert (record.source["entry"], record.source["arguments"]) == ("theirs:Nodes", {"length": 1})
     assert len(record.history) == 1
     assert train_cli.main([*argv, "--rows", "theirs:Nods", "--overwrite"]) == 2
