@@ -161,6 +161,7 @@ class Entry:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run code of the entry: an error of a stranger's names the row, and shows the stranger's traceback alone."""
+        dtype = torch.get_default_dtype()
         try:
             yield
         except (Exception, SystemExit) as error:
@@ -168,6 +169,8 @@ class Entry:
             if not self.stranger or (isinstance(error, DGLDySignError) and not trace):
                 raise
             raise EntryError(f"row {self.name!r}: {_reason(error)}", trace) from error
+        finally:
+            torch.set_default_dtype(dtype)  # or other rows would be trained in another
 
 
 class NodeEntry(Protocol):

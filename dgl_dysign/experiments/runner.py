@@ -164,6 +164,8 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool, 
             if record is None:
                 record = _run_unit(study.kind, unit, folder, saved, on_epoch)
                 logger.on_unit(record)
+                if unit.entry.stranger:
+                    unit.task.release()  # it may have changed in place what it was shown: others read it anew
             records.append(record)
             progress.advance(bar)
     return records

@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import pytest
+import torch
 
 from dgl_dysign.errors import ConfigError, EntryError
 from dgl_dysign.experiments import train, train_cli
@@ -98,6 +99,13 @@ from theirs import Events as E, Links as L, Nodes as N
 class Peeks(N):
     def fit(self, view, **_):
         return view.labels[view.test]
+class Spoils(L):
+    def fit(self, view, **run):
+        for edges in view.edges:
+            edges.src.copy_(edges.src.flip(0))
+        super().fit(view, **run)
+        torch.set_default_dtype(torch.float64)
+        return self
 class Looks(L):
     def fit(self, view, **_):
         return view.data.events(view.data.num_snapshots)
@@ -266,6 +274,17 @@ def test_what_is_wrong_is_one_error_and_the_others_stay(home, prepared, kind, ro
     assert all("wrong.py" in file for file in files)
     assert all(row not in unit for unit in written(home / "run"))
     assert bool(written(home / "run")) == (kind != "events")
+
+
+def test_what_a_model_changes_in_place_does_not_reach_other_rows(home, prepared):
+    seen = []
+    for row in ("recent-degree", "wrong:Spoils"):
+        work("links", prepared, home / "run", rows=["random", row], seeds=2, overwrite=True)
+        units = read_units(home / "run").values()
+        seen.append({unit.key: unit.scorings for unit in units if unit.entry != "Spoils"})
+        assert len(units) - len(seen[-1]) == 2 * (row == "wrong:Spoils")
+    assert seen[0] == seen[1]
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_a_check_is_made_before_anything_is_written(home, prepared):
