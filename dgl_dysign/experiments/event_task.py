@@ -133,6 +133,10 @@ class EventTask(Task):
             directed=self.data.directed,
         )
 
+    def release(self) -> None:
+        """Read the events anew, in whatever seed of the task they stand: an entry may have changed them in place."""
+        self.snapshots[:] = read_events(self.data)
+
     def score(self, outcome: Outcome) -> list[Scoring]:
         """Score all events with an outcome's model, keep that as its prediction, and return its figures."""
         outcome.check_model("reset", "observe", "score")

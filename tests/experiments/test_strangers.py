@@ -106,6 +106,9 @@ class Spoils(L):
         super().fit(view, **run)
         torch.set_default_dtype(torch.float64)
         return self
+class SpoilsEvents(E):
+    def observe(self, events):
+        events.src.copy_(events.src.flip(0))
 class Looks(L):
     def fit(self, view, **_):
         return view.data.events(view.data.num_snapshots)
@@ -276,13 +279,17 @@ def test_what_is_wrong_is_one_error_and_the_others_stay(home, prepared, kind, ro
     assert bool(written(home / "run")) == (kind != "events")
 
 
-def test_what_a_model_changes_in_place_does_not_reach_other_rows(home, prepared):
+@pytest.mark.parametrize(
+    ("kind", "alone", "spoils"),
+    [("links", ["random", "recent-degree"], "Spoils"), ("events", ["few-events", "long-silent"], "SpoilsEvents")],
+)
+def test_what_a_model_changes_in_place_does_not_reach_other_rows(home, prepared, kind, alone, spoils):
     seen = []
-    for row in ("recent-degree", "wrong:Spoils"):
-        work("links", prepared, home / "run", rows=["random", row], seeds=2, overwrite=True)
+    for rows in (alone, [*alone, f"wrong:{spoils}"]):
+        work(kind, prepared, home / "run", rows=rows, seeds=2, overwrite=True)
         units = read_units(home / "run").values()
-        seen.append({unit.key: unit.scorings for unit in units if unit.entry != "Spoils"})
-        assert len(units) - len(seen[-1]) == 2 * (row == "wrong:Spoils")
+        seen.append({unit.key: unit.scorings for unit in units if unit.entry != spoils})
+        assert len(units) - len(seen[-1]) == 2 * (len(rows) > 2)
     assert seen[0] == seen[1]
     assert torch.get_default_dtype() == torch.float32
 
