@@ -30,11 +30,11 @@ class NodeCounts(SnapshotEncoder):
         self.out_feats = in_feats
 
     def initial(self) -> State:
-        """Return nothing."""
+        """Return an empty state: the counts are all there is."""
         return ()
 
     def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
-        """Return nothing."""
+        """Return the empty state; a snapshot changes the counts alone, which are fed."""
         return ()
 
     def embed(self, state: State, inputs: Tensor) -> Tensor:

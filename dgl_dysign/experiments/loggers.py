@@ -17,7 +17,7 @@ from dgl_dysign.training import distributed
 
 
 class Logger:
-    """What the runner tells of a run, which this one keeps to itself; ``close`` is called once, however it ends."""
+    """Where the runner sends figures; this one drops them. ``close`` is called once, however the run ends."""
 
     def on_epoch(self, key: str, record: Mapping[str, float]) -> None:
         """Take the record of an epoch of the unit `key`."""
