@@ -253,7 +253,8 @@ class NodeTask(NodeView, Task):
         labels = torch.full_like(self.labels, -1).index_copy(0, known, self.labels[known])
         view = object.__new__(NodeView)
         vars(view).update({name: value for name, value in vars(self).items() if name != "test"})
-        return view._with(labels=labels, data=self.data.with_labels(labels))
+        parts = {"train": self.train.clone(), "val": self.val.clone()}  # what is changed in place stays in this view
+        return view._with(labels=labels, data=self.data.with_labels(labels), **parts)
 
     def score(self, outcome: Outcome) -> list[Scoring]:
         """Return Macro- and Micro-F1 in %, and the confusion of the test nodes; keep what the model predicts.

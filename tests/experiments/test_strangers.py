@@ -106,6 +106,12 @@ class Spoils(L):
         super().fit(view, **run)
         torch.set_default_dtype(torch.float64)
         return self
+class SpoilsNodes(N):
+    def fit(self, view, **run):
+        super().fit(view, **run)
+        view.train.copy_(view.train.flip(0))
+        view.val.copy_(view.train[:len(view.val)])
+        return self
 class SpoilsEvents(E):
     def observe(self, events):
         events.src.copy_(events.src.flip(0))
@@ -281,7 +287,11 @@ def test_what_is_wrong_is_one_error_and_the_others_stay(home, prepared, kind, ro
 
 @pytest.mark.parametrize(
     ("kind", "alone", "spoils"),
-    [("links", ["random", "recent-degree"], "Spoils"), ("events", ["few-events", "long-silent"], "SpoilsEvents")],
+    [
+        ("nodes", ["majority", "logistic-regression"], "SpoilsNodes"),
+        ("links", ["random", "recent-degree"], "Spoils"),
+        ("events", ["few-events", "long-silent"], "SpoilsEvents"),
+    ],
 )
 def test_what_a_model_changes_in_place_does_not_reach_other_rows(home, prepared, kind, alone, spoils):
     seen = []
