@@ -13,6 +13,8 @@ from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.store._rank import NODE_MASK, RankScale
 from dgl_dysign.store.importance import Importance
 
+_NODES = "map ids to 0 .. N-1, or call grow(num_nodes) where the graph has grown"
+
 
 class Edges(NamedTuple):
     """Columns of one snapshot's edges, each ``(E,)``: int64, `weight` float64; None where there is no such column."""
@@ -27,7 +29,9 @@ class Edges(NamedTuple):
 def to_ids(values: Any, name: str, device: torch.device) -> Tensor:
     """Return whole numbers as an int64 vector; raise ``DataError`` for others, and for other shapes."""
     if not isinstance(values, Tensor):
-        values = torch.from_numpy(np.asarray(values)) if len(values) else torch.empty(0, dtype=torch.int64)
+        values = torch.from_numpy(np.asarray(values))
+    if not values.numel():  # nothing, of whatever type
+        return torch.empty(0, dtype=torch.int64, device=device)
     if values.dtype != torch.int64 and (
         values.is_floating_point() or values.is_complex() or values.dtype == torch.bool
     ):
@@ -54,7 +58,7 @@ def to_edges(src: Any, dst: Any, edge_id: Any, weight: Any, edge_type: Any, devi
 
 def check_nodes(nodes: Tensor, name: str, num_nodes: int) -> None:
     """Raise ``DataError`` that names the first id that is no node."""
-    _check(nodes, (nodes < 0) | (nodes >= num_nodes), name, f"a node from 0 to {num_nodes - 1}", "map ids to 0 .. N-1")
+    _check(nodes, (nodes < 0) | (nodes >= num_nodes), name, f"a node from 0 to {num_nodes - 1}", _NODES)
 
 
 def check_edges(edges: Edges, num_nodes: int, num_edge_types: int) -> None:
@@ -138,12 +142,17 @@ def whole(value: Any, name: str) -> int:
         raise ConfigError(f"{name}={value!r}: expected a whole number") from None
 
 
+def check_num_nodes(num_nodes: int) -> None:
+    """Raise ``ConfigError`` unless a store can have so many nodes."""
+    if not 0 <= whole(num_nodes, "num_nodes") <= NODE_MASK:
+        raise ConfigError(f"num_nodes={num_nodes}: expected 0 to {NODE_MASK}, the store's most")
+
+
 def check_sizes(
     num_nodes: int, num_neighbors: int, num_hops: int, num_edge_types: int | None, slots_per_type: bool
 ) -> None:
     """Raise ``ConfigError`` that names the first size out of range."""
-    if not 0 <= whole(num_nodes, "num_nodes") <= NODE_MASK:
-        raise ConfigError(f"num_nodes={num_nodes}: expected 0 to {NODE_MASK}")
+    check_num_nodes(num_nodes)
     if whole(num_neighbors, "num_neighbors") < 1:
         raise ConfigError(f"num_neighbors={num_neighbors}: expected 1 or more slots a node, such as 16")
     if not 1 <= whole(num_hops, "num_hops") <= 3:
@@ -160,7 +169,8 @@ def check_node_type(node_type: Tensor | None, num_nodes: int, device: torch.devi
     if node_type is None:
         return None
     kinds = torch.as_tensor(node_type)
-    if kinds.shape != (num_nodes,) or kinds.is_floating_point() or (num_nodes and int(kinds.min()) < 0):
+    counted = num_nodes and kinds.device.type != "meta"  # where there are shapes alone
+    if kinds.shape != (num_nodes,) or kinds.is_floating_point() or (counted and int(kinds.min()) < 0):
         raise DataError(
             f"found node_type of shape {tuple(kinds.shape)} and type {kinds.dtype}, expected one whole number of 0 or "
             f"more for each of the {num_nodes} nodes"

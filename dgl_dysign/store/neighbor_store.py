@@ -10,7 +10,17 @@ from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError, GraphError, check_choice
 from dgl_dysign.store import _rank
-from dgl_dysign.store._edges import Edges, Plan, check_node_type, check_nodes, check_sizes, to_edges, to_ids, whole
+from dgl_dysign.store._edges import (
+    Edges,
+    Plan,
+    check_node_type,
+    check_nodes,
+    check_num_nodes,
+    check_sizes,
+    to_edges,
+    to_ids,
+    whole,
+)  # fmt: skip
 from dgl_dysign.store._torch import insert_torch, read_torch
 from dgl_dysign.store.importance import Importance, check_decays, check_importance
 from dgl_dysign.store.neighbors import Neighbors, neighbor_block
@@ -20,6 +30,23 @@ if TYPE_CHECKING:
 
 DIRECTIONS = ("both", "in", "out")
 BACKENDS = ("auto", "compiled", "torch")
+
+
+def _empty(slots: Tensor) -> Tensor:
+    """Make all slots empty ones."""
+    slots.fill_(-1)
+    slots[:, :, _rank.KEY] = _rank.EMPTY
+    return slots
+
+
+def _sizes(slots: Tensor, plan: Plan) -> dict[str, Any]:
+    return {"num_nodes": len(slots), "num_neighbors": slots.shape[1] // plan.sections}
+
+
+def _growth(saved: int, own: int) -> str:
+    if saved > own:
+        return f"call grow({saved}) first"
+    return f"load it into a store of {saved} nodes, then call grow({own})"
 
 
 class _Clock:
@@ -147,9 +174,60 @@ class NeighborStore(nn.Module):
 
     def reset(self) -> None:
         """Empty the store; time begins anew."""
-        self.slots.fill_(-1)
-        self.slots[:, :, _rank.KEY] = _rank.EMPTY
+        _empty(self.slots)
         self._clock.snapshot, self._clock.next_edge_id = -1, 0
+
+    def grow(self, num_nodes: int, node_type: Tensor | None = None) -> None:
+        """Have more nodes from now on: the old ones keep their numbers and entries, the new ones have no past.
+
+        All is as if the store had been that large from the start, but that an importance of one's own was called with
+        the numbers of nodes that there were.
+
+        Parameters
+        ----------
+        num_nodes : int
+            Number of all nodes N, not below that of now; a store does not shrink.
+        node_type : Tensor, optional
+            Types of the new nodes alone, int64 ``(new,)``; needed where the store has types of nodes.
+
+        Raises
+        ------
+        ConfigError, DataError
+            If there would be fewer nodes, or too many; if types are missing, not expected or wrong.
+
+        Examples
+        --------
+        >>> from dgl_dysign.store import NeighborStore
+        >>> store = NeighborStore(num_nodes=2, num_neighbors=2)
+        >>> store.insert(0, src=[0], dst=[1])
+        >>> store.grow(4)
+        >>> store.insert(1, src=[1], dst=[3])
+        >>> store.neighbors([1, 2, 3], now=2).node
+        tensor([[ 3,  0],
+                [-1, -1],
+                [ 1,  0]])
+        """
+        check_num_nodes(num_nodes)
+        if num_nodes < self.num_nodes:
+            raise ConfigError(
+                f"found num_nodes={num_nodes}, but the store has {self.num_nodes} nodes and does not shrink: make a "
+                f"new one, and insert again"
+            )
+        if (node_type is None) != (self.node_type is None):
+            raise ConfigError(
+                f"found {'no ' if node_type is None else ''}node_type, but the store was made "
+                f"{'without' if self.node_type is None else 'with'} types of nodes: give those of the new nodes where "
+                f"it has some, and there alone"
+            )
+        kinds = check_node_type(node_type, num_nodes - self.num_nodes, self.slots.device)
+        if self.node_type is not None and kinds is not None:
+            self.node_type = torch.cat([self.node_type, kinds])
+        more = self.slots.new_empty(self._num_rows(num_nodes) - len(self.slots), *self.slots.shape[1:])
+        self.slots, self.num_nodes = torch.cat([self.slots, _empty(more)]), int(num_nodes)
+
+    def _num_rows(self, num_nodes: int) -> int:
+        """Return how many of so many nodes have their lists here."""
+        return num_nodes
 
     @property
     def snapshot(self) -> int:
@@ -183,7 +261,8 @@ class NeighborStore(nn.Module):
             The snapshot's number, above that of the last one inserted; gaps are allowed. A ``data.SnapshotEdges``
             brings its own `src`, `dst` and `edge_id`; its weights, which may be negative, are not used by themselves.
         src, dst : array-like of int
-            Ends of the edges, ``(E,)``. Of repeated edges the one of the largest edge id (then weight) counts.
+            Ends of the edges, ``(E,)``. Of repeated edges the one of the largest edge id (then weight) counts. Without
+            any, time passes and nothing else.
         edge_id, edge_type : array-like of int, optional
             Ids, 0 or more, by default one after another for the distinct edges, ascending by ends; types.
         weight : array-like of float, optional
@@ -205,6 +284,7 @@ class NeighborStore(nn.Module):
             snapshot, src, dst, edge_id = snapshot.snapshot, snapshot.src, snapshot.dst, snapshot.edge_id
         if src is None or dst is None:
             raise ConfigError("found no src and dst, expected insert(snapshot, src, dst) or insert(SnapshotEdges)")
+        self._check_device()
         number = self._check_snapshot(snapshot)
         self._check_types(edge_type)
         last = self._insert(to_edges(src, dst, edge_id, weight, edge_type, self.slots.device), number)
@@ -212,6 +292,8 @@ class NeighborStore(nn.Module):
 
     def _insert(self, edges: Edges, snapshot: int) -> int:
         slots = self.slots
+        if not len(edges.src):
+            return -1
         insert = _compiled(slots.device).insert_compiled if self._is_compiled(slots) else insert_torch
         return insert(slots, edges, snapshot, self._clock.next_edge_id, self._plan)
 
@@ -226,6 +308,7 @@ class NeighborStore(nn.Module):
         ConfigError, DataError
             If `now` is before the store's time; if an id is no node.
         """
+        self._check_device()
         now = whole(now, "now")
         if now < self._clock.snapshot:
             raise ConfigError(
@@ -290,11 +373,21 @@ class NeighborStore(nn.Module):
                 f"give both or neither"
             )
 
+    def _check_device(self) -> None:
+        if self.slots.device.type == "meta":
+            raise ConfigError(
+                "this store is on the meta device, where it has a shape and holds nothing: call "
+                "to_empty(device='cpu'), then reset() or load_state_dict(...)"
+            )
+
     def _is_compiled(self, slots: Tensor) -> bool:
         return self.backend == "compiled" or (self.backend == "auto" and slots.device.type == "cpu")
 
     def _settings(self) -> dict[str, Any]:
-        names = ("num_hops", "hop_decay", "snapshot_decay", "direction", "directed", "num_edge_types", "slots_per_type")
+        names = (
+            "num_hops", "hop_decay", "snapshot_decay", "direction", "directed", "num_edge_types", "slots_per_type",
+            "num_neighbors", "num_nodes",
+        )  # fmt: skip
         importance = "callable" if callable(self.importance) else self.importance
         return {name: getattr(self, name) for name in names} | {"importance": importance}
 
@@ -311,10 +404,13 @@ class NeighborStore(nn.Module):
         self._clock.snapshot, self._clock.next_edge_id = int(state["snapshot"]), int(state["next_edge_id"])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        saved = state_dict.get(f"{prefix}_extra_state", {}).get("settings", self._settings())
-        for name, value in self._settings().items():
-            if saved.get(name) != value:
-                raise ConfigError(f"the saved store has {name}={saved.get(name)!r}, this one {value!r}: make it alike")
+        own, slots = self._settings(), state_dict.get(f"{prefix}slots", self.slots)
+        saved = {} if slots.shape == self.slots.shape else _sizes(slots, self._plan)  # an old state has no sizes
+        saved |= state_dict.get(f"{prefix}_extra_state", {}).get("settings", {})
+        for name, value in own.items():
+            if saved.get(name, value) != value:
+                remedy = _growth(saved[name], value) if name == "num_nodes" else "make it alike"
+                raise ConfigError(f"the saved store has {name}={saved[name]!r}, this one {value!r}: {remedy}")
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def extra_repr(self) -> str:

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.store._edges import Edges, check_edges, check_node_type, check_nodes, distinct, to_ids
+from dgl_dysign.store._edges import Edges, check_edges, check_node_type, check_nodes, check_num_nodes, distinct, to_ids
 from dgl_dysign.store._torch import merge
 from dgl_dysign.store.importance import importance_units
 from dgl_dysign.store.neighbor_store import NeighborStore
@@ -25,6 +25,7 @@ class ShardedStore(NeighborStore):
     - `insert`: a node's new list needs the lists that its direct neighbours held before. All know the snapshot's edges,
       so that each owner sends those lists unasked to whom they concern: no more than one list for each
       edge whose ends have different owners; nothing with ``num_hops=1``. A process then computes its own nodes' lists.
+    - `grow` sends nothing, as nobody's node moves; but all processes call it, between the same two insertions.
     - `refresh`: asks the owners for the lists of nodes that a process is about to read in the next snapshot. They stay
       readable until the next `insert`.
 
@@ -67,6 +68,7 @@ class ShardedStore(NeighborStore):
         if options.pop("backend", "torch") not in ("auto", "torch"):
             raise ConfigError("a ShardedStore runs on the torch backend alone: leave backend out")
         self._arguments = (args, dict(options))
+        check_num_nodes(num_nodes)
         super().__init__(len(range(place, num_nodes, count)), *args, backend="torch", **options)
         self.place, self.count, self.num_nodes = place, count, int(num_nodes)
         self.node_type = check_node_type(node_type, self.num_nodes, self.slots.device)
@@ -74,8 +76,7 @@ class ShardedStore(NeighborStore):
     def reset(self) -> None:
         """Empty the store; time begins anew."""
         super().reset()
-        self._guests = torch.empty(0, dtype=torch.int64, device=self.slots.device)
-        self._guest_lists = self.slots[:0]
+        self._guests, self._guest_lists = self.slots.new_empty(0), self.slots[:0]
 
     def refresh(self, nodes: Any) -> None:
         """Get the lists of nodes that others own, in place of those got before; a barrier.
@@ -113,6 +114,9 @@ class ShardedStore(NeighborStore):
         store.node_type = self.node_type
         store.set_extra_state(self.get_extra_state())
         return store
+
+    def _num_rows(self, num_nodes: int) -> int:
+        return len(range(self.place, num_nodes, self.count))
 
     def _insert(self, edges: Edges, snapshot: int) -> int:
         check_edges(edges, self.num_nodes, self._plan.types)
@@ -189,5 +193,5 @@ class ShardedStore(NeighborStore):
 
     def _apply(self, *args: Any, **options: Any) -> Any:
         moved = super()._apply(*args, **options)
-        self._guests, self._guest_lists = self._guests[:0].to(self.slots.device), self.slots[:0]
+        self._guests, self._guest_lists = self.slots.new_empty(0), self.slots[:0]
         return moved

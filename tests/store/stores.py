@@ -60,10 +60,19 @@ def shuffled(draw, snapshot):
     }
 
 
-def make(stream, **options):
+def growing(draw, stream):
+    """Return for each snapshot, and for the end, how many nodes there are by then: enough for it, never fewer."""
+    sizes = [0]
+    for snapshot in stream:
+        needed = 1 + max([-1, *snapshot["src"], *snapshot["dst"]])
+        sizes.append(draw(st.integers(max(sizes[-1], needed), NUM_NODES)))
+    return [*sizes[1:], NUM_NODES]
+
+
+def make(stream, num_nodes=NUM_NODES, **options):
     """Return an empty store that can take a stream."""
     typed = any(snapshot["edge_type"] is not None for snapshot in stream)
-    return NeighborStore(NUM_NODES, num_edge_types=NUM_TYPES if typed else None, **options)
+    return NeighborStore(num_nodes, num_edge_types=NUM_TYPES if typed else None, **options)
 
 
 def filled(store, stream):

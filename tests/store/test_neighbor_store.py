@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -241,6 +242,118 @@ def test_saved_and_loaded_it_goes_on_as_before(backend, tmp_path):
     assert list(store.parameters()) == []
     with pytest.raises(ConfigError, match=r"the saved store has snapshot_decay=0.05, this one 0.5"):
         NeighborStore(5, snapshot_decay=0.5).load_state_dict(store.state_dict())
+
+
+@both_backends
+def test_a_store_grows_and_does_not_shrink(backend):
+    store, large = path_store(backend=backend), NeighborStore(8, backend=backend)
+    large.insert(0, [0, 1], [1, 2], edge_id=[10, 11])
+    large.insert(2, [2], [3], edge_id=[12])
+    with pytest.raises(
+        DataError, match=r"found src 7 in row 0, expected a node from 0 to 4: .*or call grow\(num_nodes"
+    ):
+        store.insert(3, [7], [3])
+    store.grow(8)
+    for each in (store, large):
+        each.insert(3, [7], [3])
+    assert torch.equal(store.slots, large.slots)
+    assert entries(store, 7) == [(3, 13, 3, 1, 0), (2, 12, 2, 2, 0)]
+    assert entries(store, 6) == []
+    with pytest.raises(ConfigError, match=r"found num_nodes=7, but the store has 8 nodes and does not shrink"):
+        store.grow(7)
+    with pytest.raises(ConfigError, match=r"num_nodes=2147483648: expected 0 to 2147483647"):
+        store.grow(2**31)
+    with pytest.raises(ConfigError, match="found node_type, but the store was made without types of nodes"):
+        store.grow(9, node_type=[1])
+    assert (store.num_nodes, len(store.slots), store.snapshot) == (8, 8, 3)
+
+
+def test_types_of_new_nodes_are_given():
+    store = NeighborStore(2, node_type=[0, 1])
+    with pytest.raises(ConfigError, match="found no node_type, but the store was made with types of nodes"):
+        store.grow(4)
+    with pytest.raises(DataError, match=r"found node_type of shape \(1,\) .* each of the 2 nodes"):
+        store.grow(4, node_type=[1])
+    assert store.num_nodes == len(store.slots) == 2
+    store.grow(4, node_type=[1, 0])
+    assert store.node_types(torch.tensor([0, 1, 2, 3, -1])).tolist() == [0, 1, 1, 0, -1]
+
+
+def test_sizes_that_differ_are_named_before_anything_is_loaded():
+    small, large = path_store(), NeighborStore(7)
+    large.insert(0, [6], [5])
+    old = small.state_dict()
+    del old["_extra_state"]["settings"]["num_nodes"], old["_extra_state"]["settings"]["num_neighbors"]
+    for state in (small.state_dict(), old):
+        with pytest.raises(ConfigError, match=r"num_nodes=5, this one 7: load it into .* 5 nodes, then call grow\(7\)"):
+            large.load_state_dict(state)
+        assert entries(large, 6) == [(5, 0, 0, 1, 0)]
+        with pytest.raises(ConfigError, match=r"num_neighbors=16, this one 3: make it alike"):
+            NeighborStore(5, num_neighbors=3).load_state_dict(state)
+    with pytest.raises(ConfigError, match=r"has num_nodes=7, this one 5: call grow\(7\) first"):
+        small.load_state_dict(large.state_dict())
+    small.grow(7)
+    small.load_state_dict(large.state_dict())
+    assert torch.equal(small.slots, large.slots)
+    again = NeighborStore(5)
+    again.load_state_dict(old)
+    again.grow(7)
+    assert entries(again, 3) == entries(path_store(), 3)
+
+
+NOTHING = {
+    "lists": list,
+    "tensors": lambda: torch.tensor([]),
+    "arrays": lambda: np.array([]),
+    "ranges": lambda: range(0),
+}
+
+
+@both_backends
+@pytest.mark.parametrize("kind", NOTHING)
+@pytest.mark.parametrize("importance", ["cohesion", "core", lambda src, dst, n: src.max() * torch.ones(n)], ids=str)
+def test_nothing_is_an_empty_snapshot(backend, kind, importance):
+    empty = NOTHING[kind]
+    for names in ((), ("edge_id",), ("weight",), ("edge_id", "weight")):
+        store = path_store(backend=backend, importance=importance)
+        before = store.slots.clone()
+        store.insert(5, empty(), empty(), **{name: empty() for name in names})
+        assert (store.snapshot, store.get_extra_state()["next_edge_id"]) == (5, 13)
+        assert torch.equal(store.slots, before)
+    typed = NeighborStore(3, num_edge_types=2, slots_per_type=True, directed=False, backend=backend)
+    typed.insert(0, empty(), empty(), edge_type=empty())
+    assert typed.snapshot == 0
+    assert typed.neighbors(empty(), 0).node.shape == (0, 32)
+    with pytest.raises(DataError, match="found columns of shapes"):
+        typed.insert(1, empty(), empty(), edge_type=[1])
+
+
+def test_on_the_meta_device_there_are_shapes_alone():
+    store = NeighborStore(5, 3, device="meta", node_type=[0, 1, 2, 1, 0])
+    with torch.device("meta"):
+        inside = NeighborStore(4, 3, node_type=[0, 1, 2, 1])
+    inside.grow(5, [0])
+    for each in (store, inside):
+        assert {n: (v.device.type, tuple(v.shape)) for n, v in each.state_dict().items() if n != "_extra_state"} == {
+            "slots": ("meta", (5, 3, 3)),
+            "node_type": ("meta", (5,)),
+        }
+        for call in (
+            lambda e=each: e.insert(0, [], []),
+            lambda e=each: e.neighbors([0], 0),
+            lambda e=each: e.block([0], 0),
+        ):
+            with pytest.raises(
+                ConfigError, match=r"store is on the meta device, .*to_empty\(device='cpu'\), then reset"
+            ):
+                call()
+    full = NeighborStore(5, 3, node_type=[0, 1, 2, 1, 0])
+    full.insert(0, [0], [1])
+    store.load_state_dict(full.state_dict(), assign=True)
+    assert entries(store, 0) == [(1, 0, 0, 1, 0)]
+    empty = NeighborStore(5, device="meta").to_empty(device="cpu")
+    empty.reset()
+    assert torch.equal(empty.slots, NeighborStore(5).slots)
 
 
 @both_backends

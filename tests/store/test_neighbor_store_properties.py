@@ -12,6 +12,7 @@ from tests.store.stores import (
     assert_equal,
     entries,
     filled,
+    growing,
     make,
     make_dictionary,
     settings,
@@ -23,6 +24,7 @@ BACKENDS = ["compiled", "torch"]
 FAST = limits(max_examples=100, deadline=None)
 SOME = limits(max_examples=40, deadline=None)
 either = st.sampled_from(BACKENDS)
+KINDS = [{"directed": False, "direction": "both"}, {"slots_per_type": True}]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -129,3 +131,31 @@ def test_empty_snapshots_pass_time_and_nothing_else(stream, options):
     store.insert(**nothing | {"snapshot": store.snapshot + 4})
     assert store.snapshot == plain.snapshot + 4
     assert torch.equal(store.slots, plain.slots)
+
+
+@FAST
+@given(stream=streams(), options=settings, backend=either, kind=st.sampled_from([{}, *KINDS]), data=st.data())
+def test_grown_it_is_as_if_it_had_been_large_from_the_start(stream, options, backend, kind, data):
+    if "slots_per_type" in kind and stream[0]["edge_type"] is None:
+        kind = {}
+    options |= {"backend": backend, **kind}
+    sizes = growing(data.draw, stream)
+    store, large, dictionary = make(stream, sizes[0], **options), make(stream, **options), make_dictionary(**options)
+    for size, snapshot in zip(sizes, stream, strict=False):
+        store.grow(size)
+        for each in (store, large, dictionary):
+            each.insert(**snapshot)
+        assert torch.equal(store.slots, large.slots[:size])
+        now, nodes = store.snapshot + 1, range(size)
+        for left, right in zip(store.neighbors(nodes, now), large.neighbors(nodes, now), strict=True):
+            assert torch.equal(left, right)
+    store.grow(NUM_NODES)
+    assert_equal(store, dictionary)
+    again = make(stream, **options)
+    again.load_state_dict(store.state_dict())
+    assert again.get_extra_state() == large.get_extra_state() == store.get_extra_state()
+    assert torch.equal(again.slots, large.slots)
+    blocks = [each.block(range(NUM_NODES), store.snapshot + 2) for each in (store, large)]
+    for name in ("influence", "age", "edge_id", "hop", "type"):
+        assert torch.equal(*(block.edata[name] for block in blocks))
+    assert torch.equal(*(torch.stack(block.edges(order="eid")) for block in blocks))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.store import NeighborStore, ShardedStore
 from tests.processes import together
-from tests.store.stores import NUM_NODES, NUM_TYPES, filled, make, settings, streams
+from tests.store.stores import NUM_NODES, NUM_TYPES, filled, growing, make, settings, streams
 
 SOME = limits(max_examples=30, deadline=None)
 
@@ -25,7 +25,8 @@ def three():
 
 def sharded(stream, options):
     typed = any(snapshot["edge_type"] is not None for snapshot in stream)
-    return filled(ShardedStore(NUM_NODES, num_edge_types=NUM_TYPES if typed else None, **options), stream)
+    options = {"num_nodes": NUM_NODES, **options}
+    return filled(ShardedStore(num_edge_types=NUM_TYPES if typed else None, **options), stream)
 
 
 def entries(stream, options, asked):
@@ -77,6 +78,29 @@ def test_alone_it_is_a_whole_store(stream, options):
     assert torch.equal(store.whole().slots, whole.slots)
     left, right = (s.neighbors(range(NUM_NODES), whole.snapshot + 1) for s in (store, whole))
     assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def grown(stream, sizes, options):
+    store = sharded(stream[:0], options | {"num_nodes": sizes[0]})
+    for size, snapshot in zip(sizes, stream, strict=False):
+        store.grow(size)
+        store.insert(**snapshot)
+    store.grow(max(1, store.num_nodes))
+    store.refresh([0])
+    store.grow(NUM_NODES)
+    store.neighbors([0], store.snapshot)  # what was asked for stays
+    return store.slots, store.whole().slots, store.num_nodes
+
+
+@limits(max_examples=20, deadline=None)
+@given(stream=streams(types=st.just(False)), options=settings, data=st.data())
+def test_parts_grow_without_a_word(three, stream, options, data):
+    whole = filled(make(stream, backend="torch", **options), stream)
+    results = three.run(grown, stream, growing(data.draw, stream), options)
+    for place, (slots, gathered, number) in enumerate(results):
+        assert number == NUM_NODES
+        assert torch.equal(slots, whole.slots[place::3])
+        assert torch.equal(gathered, whole.slots)
 
 
 def refusals():
@@ -149,3 +173,17 @@ def test_the_compiled_backend_is_refused():
         ShardedStore(9, backend="compiled")
     assert ShardedStore(9, node_type=torch.arange(9)).node_types(torch.tensor([-1, 8])).tolist() == [-1, 8]
     assert isinstance(ShardedStore(9), NeighborStore)
+
+
+def test_sizes_and_devices_are_named():
+    with pytest.raises(ConfigError, match="num_nodes=-1: expected 0 to 2147483647"):
+        ShardedStore(-1)
+    store = ShardedStore(9, 2)
+    with pytest.raises(ConfigError, match=r"saved store has num_nodes=9, this one 7: call grow\(9\) first"):
+        ShardedStore(7, 2).load_state_dict(store.state_dict())
+    empty = ShardedStore(9, 2, device="meta")
+    with pytest.raises(ConfigError, match="store is on the meta device"):
+        empty.insert(0, [0], [1])
+    empty.to_empty(device="cpu").reset()
+    empty.insert(0, [0], [1])
+    assert empty.neighbors([0], 1).node.tolist() == [[1, -1]]
