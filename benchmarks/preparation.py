@@ -4,7 +4,9 @@ Each row is a pair of fresh processes, run in turn: ``dysign-prep`` on a generat
 ``pyarrow.csv.read_csv`` (its default: all cores) on the same files. ``ratio`` compares the seconds of the command's own
 work with those of the parse; ``process_ratio`` the whole processes, start and imports included; the least of some runs
 counts. ``peak_mib`` is the greatest resident memory of the whole process. Reading back: one snapshot alone, beside a
-scan of the same table.
+scan of the same table. Polars and DuckDB, where they are installed, read the same file of ``src dst time``, number the
+nodes by their ids, sort by snapshot (a step of Tmall, a day of Stack-Overflow) and write Parquet with zstd; they check
+and hash nothing.
 
     python benchmarks/preparation.py                       # a twentieth of the published sizes
     python benchmarks/preparation.py --scale 1 --raw DIR   # the published sizes; needs 6 GB and keeps the files in DIR
@@ -18,9 +20,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import pyarrow.parquet as pq
 
 DATA = {
     "tmall": ([], "tmall.txt", " "),
@@ -64,6 +69,42 @@ scan = time.perf_counter() - start
 assert scanned.num_rows == table.num_rows == rows
 print(once, again, scan)
 """
+
+POLARS = """
+import sys, time
+import polars as pl
+path, out, width = sys.argv[1], sys.argv[2], float(sys.argv[3])
+start = time.perf_counter()
+kinds = {"src": pl.Int64, "dst": pl.Int64, "time": pl.Float64}
+edges = pl.read_csv(path, separator=" ", has_header=False, schema=kinds).with_row_index("edge_id")
+nodes = pl.DataFrame({"raw": pl.concat([edges["src"], edges["dst"]]).unique().sort()}).with_row_index("node")
+step = pl.col("time") // width if width else pl.col("time").rank("dense")
+edges = edges.with_columns((step - step.min()).cast(pl.Int32).alias("snapshot"))
+for end in ("src", "dst"):
+    edges = edges.join(nodes, left_on=end, right_on="raw", maintain_order="left").drop(end).rename({"node": end})
+edges.sort("snapshot", maintain_order=True).write_parquet(out, compression="zstd", compression_level=1)
+print(time.perf_counter() - start)
+"""
+
+DUCKDB = """
+import sys, time
+import duckdb
+path, out, width = sys.argv[1], sys.argv[2], float(sys.argv[3])
+start = time.perf_counter()
+step = f"floor(time / {width})" if width else "dense_rank() over (order by time)"
+duckdb.sql(f'''
+create table raw as select row_number() over () - 1 as edge_id, *, {step} as step from read_csv('{path}', delim=' ',
+    header=false, columns={{'src': 'bigint', 'dst': 'bigint', 'time': 'double'}});
+create table nodes as select id, row_number() over (order by id) - 1 as node from (select src as id from raw union
+    select dst from raw);
+copy (select cast(step - (select min(step) from raw) as integer) as snapshot, a.node as src, b.node as dst, time,
+    edge_id from raw join nodes a on raw.src = a.id join nodes b on raw.dst = b.id order by snapshot, edge_id)
+    to '{out}' (format parquet, compression zstd, compression_level 1);
+''')
+print(time.perf_counter() - start)
+"""
+
+PEERS = {"polars": POLARS, "duckdb": DUCKDB}
 
 
 def run(arguments: Sequence[str]) -> tuple[str, float, float, float]:
@@ -135,6 +176,38 @@ def read_back(name: str, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def peers(name: str, raw: Path, home: Path, runs: int) -> Iterator[dict[str, Any]]:
+    """Let Polars and DuckDB read, number, sort and write the same file; and prepare it, in turn with each."""
+    options, edges, _ = DATA[name]
+    command, source, width = ("edges", raw / edges, "86400") if options else (name, raw, "0")
+    out, written = home / name, home / "peer.parquet"
+    for peer, script in PEERS.items():
+        if not find_spec(peer):
+            continue
+        ours: list[tuple[float, ...]] = []
+        theirs: list[tuple[float, ...]] = []
+        for _ in range(runs):
+            shutil.rmtree(out, ignore_errors=True)
+            text, *usage = run(["-m", "data_prep.cli", command, str(source), str(out), *options, "--json"])
+            ours.append((json.loads(text)["seconds"], *usage))
+            text, *usage = run(["-c", script, str(raw / edges), str(written), width])
+            theirs.append((float(text), *usage))
+        seconds, peer_seconds = min(m[0] for m in ours), min(m[0] for m in theirs)
+        yield {
+            "data": f"{name}, generated", "peer": f"{peer}: read, number, sort, write", "rows": num_rows(written),
+            "seconds": round(seconds, 3), "peer_seconds": round(peer_seconds, 3),
+            "cpu_seconds": round(min(m[3] for m in ours), 2), "peer_cpu_seconds": round(min(m[3] for m in theirs), 2),
+            "peak_mib": round(max(m[2] for m in ours)), "peer_peak_mib": round(max(m[2] for m in theirs)),
+            "bytes": (out / "edges.parquet").stat().st_size, "peer_bytes": written.stat().st_size,
+            "ratio": round(seconds / peer_seconds, 2), "runs": runs,
+        }  # fmt: skip
+
+
+def num_rows(path: Path) -> int:
+    """Return the rows of a Parquet file."""
+    return int(pq.read_metadata(path).num_rows)
+
+
 def engines(raw: Path, home: Path, scale: float) -> Iterator[dict[str, Any]]:
     """Prepare eight parts in this process, in two worker processes, and on two workers of Dask."""
     parts = raw / "stack-overflow-parts"
@@ -170,6 +243,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(json.dumps(measure(name, raw, home, options.runs)), flush=True)
             if name == "patent":
                 print(json.dumps(read_back(name, home / name)), flush=True)
+            if name in ("tmall", "stack-overflow"):
+                for row in peers(name, raw, home, options.runs):
+                    print(json.dumps(row), flush=True)
             shutil.rmtree(home / name)
         if "stack-overflow" in options.only:
             for row in engines(options.raw or home / "raw", home, options.scale / 4):

@@ -34,6 +34,9 @@ CHUNK = 1 << 17
 """Rows at once: columns of this length stay in a core's cache."""
 _TABLE_LIMIT = 1 << 26
 _MOST_DISTINCT = 5_000_000
+_HASHED = 1 << 18
+"""Most keys at once in a table of repeated events; that of more would not fit a core's cache."""
+_ODD = np.array([0x9E3779B97F4A7C15 - 2**64, 0xC2B2AE3D27D4EB4F - 2**64], np.int64)
 
 Chunk = dict[str, np.ndarray]
 """Columns of some events: ``snapshot``, ``src``, ``dst``, ``time``, ``edge_id`` and what else the raw file has."""
@@ -453,6 +456,7 @@ class Repeats:
         self._num_nodes = max(num_nodes, 1)
         self._key = "time" if is_sorted else "snapshot"
         self._open: list[Chunk] = []
+        self._slots = np.empty(0, np.int32)
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk; what may go on in the one after it is kept."""
@@ -511,8 +515,25 @@ class Repeats:
         return np.unique(time, return_inverse=True)[1]
 
     def _count(self, keys: np.ndarray) -> None:
-        keys.sort()
-        self.count += int((keys[1:] == keys[:-1]).sum())
+        if len(keys) > _HASHED:
+            keys.sort()
+            self.count += int((keys[1:] == keys[:-1]).sum())
+            return
+        # Three times as fast as a sort: the last key of each slot counts those of its slot that equal it, and the rest,
+        # in which no key is one of those, is counted in another table.
+        bits = (4 * len(keys)).bit_length()
+        if len(self._slots) < 1 << bits:
+            self._slots = np.empty(1 << bits, np.int32)
+        for odd in _ODD:
+            slot = ((keys * odd).view(np.uint64) >> np.uint64(64 - bits)).view(np.int64)
+            number = np.arange(len(keys), dtype=np.int32)
+            self._slots[slot] = number
+            last = self._slots[slot]
+            earlier = np.flatnonzero(last != number)
+            repeats = keys[earlier] == keys[last[earlier]]
+            self.count += int(np.count_nonzero(repeats))
+            keys = keys[earlier[~repeats]]
+        self.count += len(keys) - len(distinct(keys))
 
 
 ENGINES = ("local", "dask")

@@ -286,6 +286,16 @@ def test_times_that_differ_in_the_last_digit_are_no_repeat():
     assert Repeats(2, True).finish() == 0
 
 
+@pytest.mark.parametrize(("events", "pairs"), [(5_000, 300), (200_000, 150_000), (300_000, 40_000)])
+def test_repeats_are_counted_exactly_in_a_table_and_by_a_sort(events, pairs):
+    random = np.random.default_rng(events)
+    src, dst = random.integers(0, 2**20, (2, pairs))
+    pair = random.integers(0, pairs, events)
+    repeats = Repeats(2**20, True)
+    repeats.add({"src": src[pair], "dst": dst[pair], "time": np.zeros(events)})
+    assert repeats.finish() == events - len(np.unique(src[pair] << 20 | dst[pair]))
+
+
 NUMBERS = st.one_of(
     st.integers(0, 40), st.sampled_from([2**26 - 1, 2**26, 2**26 + 1, 2**31, 2**53 + 1, 2**53, 2**63 - 1, 2**63 - 2])
 )
