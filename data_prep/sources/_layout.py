@@ -18,23 +18,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from data_prep.writer import arrow
+from data_prep.writer import arrow, strings
 from dgl_dysign.errors import ConfigError
 
-Kind = Literal["integer", "number", "text", "date", "yyyymmdd", "skip"]
-KINDS = ("integer", "number", "text", "date", "yyyymmdd", "skip")
+Kind = Literal["integer", "id", "whole", "number", "text", "date", "yyyymmdd", "skip"]
+KINDS = ("integer", "id", "whole", "number", "text", "date", "yyyymmdd", "skip")
+_NUMERIC = {"integer", "id", "whole", "number", "yyyymmdd"}
+MISSING = ("NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>")
+"""What stands for a missing value in columns that may miss some, as does nothing at all."""
 BLANKS = b" \t\v\f\r"
+_BLANKS = BLANKS.decode()
 _SHOWN = 24
 _DAY = 86_400
 _TO_BLANK = bytes.maketrans(b"\t\v\f\r", b"    ")
 _INTEGER = re.compile(r"[ \t]*([+-]?)0*([0-9]{1,19})[ \t]*")
-_NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
+_ODD_ID = r"^[ \t]*([+-]|0[0-9])"
+_CANONICAL = "an integer with no zero or sign before it (`--ids text` tells 07 from 7, `--ids integer` does not)"
+_NUMBER = {
+    point: re.compile(r"[ \t]*[+-]?([0-9]+(%s[0-9]*)?|%s[0-9]+)([eE][+-]?[0-9]+)?[ \t]*" % (2 * (re.escape(point),)))
+    for point in ".,"
+}
 _DIGITS = re.compile(r"[ \t]*(\+?)0*([0-9]{8})[ \t]*")
 _ISO = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})([ T]([01][0-9]|2[0-3])(:?[0-5][0-9](:?[0-5][0-9](\.[0-9]{1,6})?)?)?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})([ T]([01][0-9]|2[0-3])(:?[0-5][0-9](:?[0-5][0-9](\.[0-9]{1,9})?)?)?"
     r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
 )
+_BEYOND_MICROS = r"^([^.]*\.[0-9]{6})[0-9]{1,3}([Z+-].*)?$"
 _LARGEST = 2**63 - 1
+_WHOLE = 2**53
+"""From here on, several whole numbers are one float64."""
 _PAST_SINGLE = 3.4028235677973366e38
 
 
@@ -47,11 +59,20 @@ class Column:
     name : str
         Its name in the record batches.
     kind : str
-        ``integer``: int64 from 0 up. ``number``: finite float64. ``text``: UTF-8, not blank. ``date``: a written date,
-        read as float64 seconds since 1970, UTC unless it names another zone (in a row, all dates do or none).
-        ``yyyymmdd``: a real date in eight digits, read the same way. ``skip``: anything; not read.
+        ``integer``: int64 from 0 up. ``id``: the same, but a number that is written with a leading zero or a sign is
+        refused. ``whole``: numbers without a fraction (``1.0``), below 2^53, as int64 from 0 up. ``number``: finite
+        float64. ``text``: UTF-8, not blank. ``date``: a written date, read as float64 seconds since 1970, UTC unless it
+        names another zone (in a row, all dates do or none). ``yyyymmdd``: a real date in eight digits, read the same
+        way. ``skip``: anything; not read.
     format : str, optional
-        How a ``date`` is written, in the codes of :func:`time.strptime`; None is ISO 8601, to the microsecond.
+        How a ``date`` is written, in the codes of :func:`time.strptime`; None is ISO 8601, of whose seconds up to nine
+        decimals are read and cut to six.
+    trim : bool, default False
+        Cut the blanks around a ``text`` or a ``date``; those around numbers never matter.
+    missing : bool, default False
+        Refuse what stands for a missing value, :data:`MISSING`.
+    within : tuple of (float, float, str), optional
+        Lowest ``number``, the first that is too large, and what is said to be expected of others.
 
     Raises
     ------
@@ -61,12 +82,15 @@ class Column:
     Examples
     --------
     >>> Column("time", "date", "%d/%m/%Y")
-    Column(name='time', kind='date', format='%d/%m/%Y')
+    Column(name='time', kind='date', format='%d/%m/%Y', trim=False, missing=False, within=None)
     """
 
     name: str
     kind: Kind
     format: str | None = None
+    trim: bool = False
+    missing: bool = False
+    within: tuple[float, float, str] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -94,7 +118,7 @@ class Layout:
     delimiter : str, default " "
         One character between fields; a blank stands for any run of blanks and tabs.
     header : int, default 0
-        Number of lines at the beginning that are skipped.
+        So many of the first lines, blank ones and comments not counted, are skipped.
     comment : str, optional
         Lines that begin with this are skipped.
     quote : bool, default False
@@ -104,6 +128,10 @@ class Layout:
     vector : {None, "rest", "field"}
         ``rest``: all fields after `columns` are one float32 vector, column ``feat``. ``field``: one more field holds
         that vector, separated by commas. The first good row sets its length, at most 65,536.
+    decimal : str, default "."
+        Sign before the fraction of a number, a dot or a comma.
+    encoding : str, default "utf-8"
+        How the file's text is written, a codec of Python's; UTF-16 and UTF-32 with a mark are recognised anyway.
     derive : callable, optional
         Record batch -> record batch with columns added or changed, row by row; raises ``ValueError(found)`` or
         ``ValueError(found, expected)`` at a bad row.
@@ -127,6 +155,8 @@ class Layout:
     quote: bool = False
     brackets: bool = False
     vector: Literal["rest", "field"] | None = None
+    decimal: str = "."
+    encoding: str = "utf-8"
     derive: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
 
     def __post_init__(self) -> None:
@@ -142,12 +172,19 @@ class Layout:
             raise ConfigError("found no column that is given out, expected one or more")
         if len(formats) > 1:
             raise ConfigError("found two date formats in one layout, expected one")
-        if self.brackets and (self.quote or self.vector or kinds & {"text", "date"}):
+        if self.brackets and (self.quote or self.vector or kinds - {"integer", "number", "yyyymmdd", "skip"}):
             raise ConfigError("found text, dates, quotes or a vector in JSON arrays, expected integers only")
         if self.quote and self.delimiter == " ":
             raise ConfigError("found quotes between runs of blanks, expected quotes with another delimiter only")
         if self.vector not in (None, "rest", "field"):
             raise ConfigError(f"found vector {self.vector!r}, expected None, 'rest' or 'field'")
+        if self.decimal not in (".", ","):
+            raise ConfigError(f"found decimal sign {self.decimal!r}, expected a dot or a comma")
+        if self.decimal == self.delimiter or (self.decimal == "," and self.vector == "field"):
+            raise ConfigError(
+                f"found {self.decimal!r} within numbers and between them, expected different signs; give another "
+                "--decimal or --delimiter"
+            )
 
     @property
     def form(self) -> str:
@@ -159,8 +196,7 @@ class Layout:
     @cached_property
     def numeric(self) -> bool:
         """Whether every field is a number that is read; then a number may begin with a plus sign."""
-        kinds = {column.kind for column in self.columns}
-        return kinds <= {"integer", "number", "yyyymmdd"} and self.vector != "field"
+        return {column.kind for column in self.columns} <= _NUMERIC and self.vector != "field"
 
 
 def split(line: bytes, layout: Layout) -> list[str]:
@@ -185,9 +221,16 @@ def plain_line(layout: Layout, dim: int) -> re.Pattern[bytes]:
     blanks = rb" \t\[\]" if layout.brackets or layout.delimiter == " " else b""
     other = rb'[^%s%s\r"]' % (mark, blanks)
     between = rb"[ \t]+" if layout.delimiter == " " else rb" *%s *" % mark if layout.brackets else mark
-    number = rb"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
+    number = rb"[-+]?[0-9]+(?:%s[0-9]+)?(?:[eE][-+]?[0-9]+)?" % re.escape(layout.decimal.encode())
     skip = other + (b"+" if blanks else b"*")
-    kinds = {"integer": rb"[0-9]{1,18}", "number": number, "yyyymmdd": rb"[12][0-9]{7}", "skip": skip}
+    kinds = {
+        "integer": rb"[0-9]{1,18}",
+        "id": rb"(?:0|[1-9][0-9]{0,17})",
+        "whole": rb"[0-9]{1,15}(?:%s0+)?" % re.escape(layout.decimal.encode()),
+        "number": number,
+        "yyyymmdd": rb"[12][0-9]{7}",
+        "skip": skip,
+    }
     fields = [kinds.get(column.kind, other + b"+") for column in layout.columns]
     if layout.vector:
         again = b"," if layout.vector == "field" else mark
@@ -208,8 +251,10 @@ def explain(line: bytes, layout: Layout, width: int, dim: int) -> tuple[str, str
     if len(fields) != width:
         return f"{len(fields)} columns", f"{width} (`{layout.form}`)"
     for column, text in zip(layout.columns, fields, strict=False):
-        if expected := _expected(text, column, layout.numeric):
-            return f"{column.name} {short(text)}", expected
+        if expected := _expected(text.strip(_BLANKS) if column.trim else text, column, layout):
+            lacks = column.missing and text.strip(_BLANKS) in ("", *MISSING)
+            what = f", a missing {column.name if column.name == 'label' else 'id'}" if lacks else ""
+            return f"{column.name} {short(text)}{what}", expected
     return _wrong_vector(fields[len(layout.columns) :], layout, dim)
 
 
@@ -218,7 +263,7 @@ def _wrong_form(line: bytes, layout: Layout) -> tuple[str, str] | None:
         inside = line.strip(BLANKS)
         if not (inside.startswith(b"[") and inside.endswith(b"]")) or b"[" in inside[1:] or b"]" in inside[:-1]:
             return "no plain JSON array", f"`{layout.form}`"
-    if b"\r" in line.removesuffix(b"\r") and layout.delimiter != " ":
+    if b"\r" in line.removesuffix(b"\r"):
         return "a carriage return inside the line", "one at its end only"
     if layout.quote and line.count(b'"') % 2:
         return "an odd number of quotes", "a closing quote before the end of the line"
@@ -231,33 +276,45 @@ def _wrong_vector(fields: list[str], layout: Layout, dim: int) -> tuple[str, str
         if len(fields) != dim:
             return f"{len(fields)} values of feat", f"{dim}, as in the first row"
     for at, text in enumerate(fields):
-        if not _NUMBER.fullmatch(text) or abs(float(text)) >= _PAST_SINGLE:
+        if abs(_number(text, layout.decimal)) >= _PAST_SINGLE:
             return f"feat[{at}] {short(text)}", "a finite 32-bit number"
     return None
 
 
-def _expected(text: str, column: Column, plus: bool) -> str | None:
-    """Return what was expected of a field that does not fit; integers may begin with a plus sign where `plus`."""
-    if column.kind == "integer":
+def _expected(text: str, column: Column, layout: Layout) -> str | None:
+    """Return what was expected of a field that does not fit; integers may begin with a plus sign in some layouts."""
+    if column.kind in ("integer", "id"):
         match = _INTEGER.fullmatch(text)
         value = int(match[1] + match[2]) if match else -1
-        return None if 0 <= value <= _LARGEST and (plus or "+" not in text) else "an integer from 0 up"
-    if column.kind == "number":
-        return None if _NUMBER.fullmatch(text) and math.isfinite(float(text)) else "a finite number"
+        if not 0 <= value <= _LARGEST or ("+" in text and not layout.numeric):
+            return "an integer from 0 up"
+        return _CANONICAL if column.kind == "id" and re.match(_ODD_ID, text) else None
+    if column.kind in ("number", "whole"):
+        number = _number(text, layout.decimal)
+        if column.kind == "whole":
+            return None if 0 <= number < _WHOLE and number.is_integer() else "a whole number from 0 up"
+        low, high, words = column.within or (-math.inf, math.inf, "")
+        return "a finite number" if not math.isfinite(number) else None if low <= number < high else words
     if column.kind == "yyyymmdd":
         match = _DIGITS.fullmatch(text)
-        good = match and (plus or not match[1]) and match[2] >= "1000" and is_date(match[2], "%Y%m%d")
+        good = match and (layout.numeric or not match[1]) and match[2] >= "1000" and is_date(match[2], "%Y%m%d")
         return None if good else "a real date as yyyymmdd"
     if column.kind in ("text", "date") and not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
         return "text in UTF-8"
     if column.kind == "text":
-        return None if text.strip(" \t\n\v\f\r") else "text that is not blank"
+        lacks = column.missing and text in MISSING
+        return None if text.strip(_BLANKS) and not lacks else "text that is not blank"
     if column.kind == "date" and column.format is not None:
         return None if is_date(text, column.format) else f"a real date as {column.format}"
     if column.kind == "date":
         match = _ISO.fullmatch(text)
         return None if match and is_date(match[1], "%Y-%m-%d") else "a real date like 2013-12-31 16:39:18"
     return None
+
+
+def _number(text: str, decimal: str) -> float:
+    """Return the value of a number, infinity if it is none."""
+    return float(text.replace(decimal, ".")) if _NUMBER[decimal].fullmatch(text) else math.inf
 
 
 def _decode(text: bytes) -> str:
@@ -331,12 +388,15 @@ _LINE_END, _RETURN, _BLANK, _OPEN, _CLOSE = b"\n\r []"
 _CACHED = 1 << 17
 """Bytes of which several copies fit a core's cache."""
 _IS_BLANK = np.isin(np.arange(256), list(BLANKS))
+_ZERO = np.uint8(ord("0"))
 
 _SMALL = 16_384
 _PIECES = 16
 _LONGEST_VECTOR = 1 << 16
 _RAW = {
     "integer": pa.int64(),
+    "id": pa.int64(),
+    "whole": pa.float64(),
     "number": pa.float64(),
     "text": pa.string(),
     "date": pa.timestamp("us"),
@@ -344,6 +404,7 @@ _RAW = {
 }
 _AROUND_ARRAY = re.compile(rb"^[ \t]+|(?<![ \t])[ \t]+(?=\r?$)", re.MULTILINE)
 _ZONED = pa.timestamp("us", tz="UTC")
+_MISSING = strings(MISSING)
 _NO_ROWS = pa.record_batch([], names=[])
 
 
@@ -384,6 +445,11 @@ class Block(NamedTuple):
         """Whether some line begins with `part`."""
         return self.has(part[:1]) and (self.data.startswith(part, self.begin, self.end) or self.has(b"\n" + part))
 
+    def count_begun(self, part: bytes) -> int:
+        """Return the number of lines that begin with `part`."""
+        first = self.data.startswith(part, self.begin, self.end)
+        return first + self.data.count(b"\n" + part, self.begin, self.end)
+
     def has_lone_return(self) -> bool:
         """Whether a carriage return stands elsewhere than at the end of a line."""
         if not self.has(b"\r"):
@@ -392,6 +458,24 @@ class Block(NamedTuple):
         if after[-1] == self.size:
             after = after[:-1]
         return bool((self.array()[after] != _LINE_END).any())
+
+    def has_leading_zero(self, delimiter: str) -> bool:
+        """Whether a zero and one more digit begin a field; perhaps also where that is after blanks within a text."""
+        text, sign = self.array(), ord(delimiter)
+        between = np.isin(np.arange(256), [sign, _LINE_END, *(BLANKS if delimiter == " " else b"")])
+        around = between | _IS_BLANK | (np.arange(256) == ord('"'))
+        if text[0] == _ZERO and text[1:2].tobytes().isdigit():
+            return True
+        for at in range(0, self.size, _CACHED):
+            part = text[at : at + _CACHED + 2]
+            zero = part[1:-1] == _ZERO
+            zero &= (part[:-2] < ord("-")) | (part[:-2] == sign) if sign >= ord("-") else part[:-2] < ord("-")
+            zero &= part[2:] - _ZERO < 10
+            where = np.flatnonzero(zero) + at
+            before, two_before = text[where], text[np.maximum(where - 1, 0)]
+            if (between[before] | (around[before] & around[two_before])).any():
+                return True
+        return False
 
     def has_hexadecimal(self) -> bool:
         """Whether ``0x`` or ``0X`` occurs."""
@@ -499,12 +583,12 @@ class Bad(NamedTuple):
 
 
 class Parsed:
-    """What a block holds: good rows (in one batch, if any), bad rows, and the number of its lines."""
+    """What a block holds: good rows (in one batch, if any), bad rows, and the numbers of its lines."""
 
     def __init__(self) -> None:
         self.batches: list[pa.RecordBatch] = []
         self.bad: list[Bad] = []
-        self.rows = self.lines = 0
+        self.rows = self.lines = self.comments = self.blank = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Append good rows."""
@@ -528,13 +612,15 @@ class Parser:
         self._plain = plain_line(layout, dim)
         # On quotes and dates `explain` and pyarrow differ at times; on the rest they agree.
         self._agrees = not layout.quote and "date" not in kinds
-        self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "yyyymmdd")]
+        self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "id", "yyyymmdd")]
+        self._ids = [str(at) for at, kind in enumerate(kinds) if kind == "id"]
         self._read = _read_options(self.width)
         delimiters = layout.delimiter + "\t" * (layout.delimiter == " ")
         self._parse = {sign: _parse_options(sign, layout.quote) for sign in delimiters}
+        self._dates = {str(at): c for at, c in enumerate(layout.columns) if c.kind == "date" and c.format is None}
         self._converts = self._conversions()
-        sign = re.escape(layout.delimiter.encode())
-        self._plus = re.compile(rb"(^[ \t]*(?:\[[ \t]*)?|%s[ \t]*)\+(?=[0-9.])" % sign, re.MULTILINE)
+        sign, point = (re.escape(each.encode()) for each in (layout.delimiter, layout.decimal))
+        self._plus = re.compile(rb"(^[ \t]*(?:\[[ \t]*)?|%s[ \t]*)\+(?=[0-9%s])" % (sign, point), re.MULTILINE)
 
     @classmethod
     def of_first(cls, line: Block, layout: Layout) -> "Parser":
@@ -556,15 +642,19 @@ class Parser:
         if self.layout.vector == "field":
             types[str(first)] = pa.string()
         kinds = [types]
-        if _RAW["date"] in types.values():
-            kinds.append({name: _ZONED if kind == _RAW["date"] else kind for name, kind in types.items()})
-        return [_convert_options(kind) for kind in kinds]
+        if self._dates:
+            # As texts: those with blanks around them or with more decimals than are kept.
+            kinds += [types | dict.fromkeys(self._dates, kind) for kind in (_ZONED, pa.string())]
+        return [_convert_options(kind, self.layout.decimal) for kind in kinds]
 
     def read(self, block: Block) -> Parsed:
         """Return the good and the bad rows of a block of whole lines."""
         parsed = Parsed()
         self._read_into(parsed, block, 0)
         parsed.lines = block.count_lines()
+        if other := parsed.lines - parsed.rows - len(parsed.bad):
+            parsed.comments = block.count_begun(self._comment) if self._comment else 0
+            parsed.blank = other - parsed.comments
         if len(parsed.batches) > 1:
             parsed.batches = pa.Table.from_batches(parsed.batches).combine_chunks().to_batches()
         return parsed
@@ -669,12 +759,18 @@ class Parser:
         if self._comment and block.begins_line(self._comment):
             comment = re.compile(rb"^%s[^\n]*(?:\n|\Z)" % re.escape(self._comment), re.MULTILINE)
             block = Block.of(comment.sub(b"", block.tobytes()))
+        if block.size and block.has_lone_return():
+            block = Block.of(_BLANK_LINE.sub(b"", block.tobytes()))
+            if block.size and block.has_lone_return():
+                raise _Refused
         if not block.size:
             return b""
         text = _single_blanks(block) if layout.delimiter == " " else _BLANK_LINE.sub(b"", block.tobytes())
         if layout.brackets:
             text = _AROUND_ARRAY.sub(b"", text)
         if layout.numeric and b"+" in text:
+            if self._ids:
+                self._refuse_odd_ids(np.frombuffer(text, np.uint8), self._parse[layout.delimiter])
             text = self._plus.sub(rb"\1", text)
         return text
 
@@ -683,7 +779,11 @@ class Parser:
         parse = self._parse["\t" if tabs else self.layout.delimiter]
         if self._integers and block.has_hexadecimal():
             self._refuse_hexadecimal(text, parse)
+        if self._ids and block.has_leading_zero(self.layout.delimiter):
+            self._refuse_odd_ids(text, parse)
         table = self._table(text, parse)
+        if self._ids and block.has(b"-") and any(pc.any(pc.equal(table[name], 0)).as_py() for name in self._ids):
+            self._refuse_odd_ids(text, parse)  # -0
         if self.layout.quote:
             self._refuse_open_quotes(table.num_rows, block, parse)
         return self._batch(table) if table.num_rows else _NO_ROWS
@@ -691,27 +791,51 @@ class Parser:
     def _table(self, text: np.ndarray, parse: csv.ParseOptions) -> pa.Table:
         for convert in self._converts:
             try:
-                table = _read_csv(text, self._read, parse, convert)
+                table = self._dated(_read_csv(text, self._read, parse, convert))
             except pa.ArrowInvalid:
                 continue
             if convert is not self._converts[0]:
-                # Dates with a zone seldom come alone.
-                self._converts = self._converts[::-1]
+                # Dates with a zone, or with many decimals, seldom come alone.
+                self._converts = [convert, *(other for other in self._converts if other is not convert)]
             return table
         raise _Refused
+
+    def _dated(self, table: pa.Table) -> pa.Table:
+        """Return the table with dates that were read as texts, if any, as moments: all with a zone, or none."""
+        texts = {
+            name: pc.replace_substring_regex(_trimmed(table.column(name), column), _BEYOND_MICROS, r"\1\2")
+            for name, column in self._dates.items()
+            if table.field(name).type == pa.string()
+        }
+        try:
+            moments = {name: pc.cast(values, _RAW["date"]) for name, values in texts.items()}
+        except pa.ArrowInvalid:
+            moments = {name: pc.cast(values, _ZONED) for name, values in texts.items()}
+        for name, values in moments.items():
+            table = table.set_column(table.schema.get_field_index(name), name, values)
+        return table
 
     def _refuse_hexadecimal(self, text: np.ndarray, parse: csv.ParseOptions) -> None:
         """Refuse integers like 0x1f, which ``pyarrow.csv`` takes."""
         if self.layout.numeric:
             raise _Refused
-        try:
-            table = _read_csv(text, self._read, parse, _convert_options(dict.fromkeys(self._integers, pa.binary())))
-        except pa.ArrowInvalid:
-            raise _Refused from None
-        for column in table.columns:
+        for column in self._texts(text, parse, self._integers).columns:
             for sign in ("x", "X"):
                 if pc.any(pc.match_substring(column, sign)).as_py():
                     raise _Refused
+
+    def _refuse_odd_ids(self, text: np.ndarray, parse: csv.ParseOptions) -> None:
+        """Refuse ids with zeros or signs before them, which ``pyarrow.csv`` takes for those without."""
+        for column in self._texts(text, parse, self._ids).columns:
+            if pc.any(pc.match_substring_regex(column, _ODD_ID)).as_py():
+                raise _Refused
+
+    def _texts(self, text: np.ndarray, parse: csv.ParseOptions, names: list[str]) -> pa.Table:
+        """Return some columns as they are written."""
+        try:
+            return _read_csv(text, self._read, parse, _convert_options(dict.fromkeys(names, pa.binary())))
+        except pa.ArrowInvalid:
+            raise _Refused from None
 
     def _refuse_open_quotes(self, rows: int, block: Block, parse: csv.ParseOptions) -> None:
         """Refuse a quoted field that goes over a line end, or is not closed at the end of the block."""
@@ -732,7 +856,7 @@ class Parser:
         names: list[str] = []
         for at, column in enumerate(self.layout.columns):
             if column.kind != "skip":
-                arrays.append(_checked(_array(table.column(str(at))), column.kind, column.format))
+                arrays.append(_checked(_array(table.column(str(at))), column))
                 names.append(column.name)
         if self.layout.vector:
             arrays.append(self._vector(table))
@@ -790,30 +914,46 @@ def _parse_options(delimiter: str, quote: bool) -> csv.ParseOptions:
     return csv.ParseOptions(delimiter=delimiter, quote_char='"' if quote else False)
 
 
-def _convert_options(types: dict[str, pa.DataType]) -> csv.ConvertOptions:
-    return csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[])
+def _convert_options(types: dict[str, pa.DataType], decimal: str = ".") -> csv.ConvertOptions:
+    return csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[], decimal_point=decimal)
 
 
-def _checked(values: pa.Array, kind: str, form: str | None) -> pa.Array:
+def _trimmed(texts: pa.Array, column: Column) -> pa.Array:
+    return pc.ascii_trim(texts, characters=_BLANKS) if column.trim else texts
+
+
+def _checked(values: pa.Array, column: Column) -> pa.Array:
     """Return the values of a column in their final type; raise ``_Refused`` if one of them is out of range."""
+    kind, form = column.kind, column.format
     seconds: np.ndarray | None = None
-    if kind == "integer":
+    if kind in ("integer", "id"):
         good = pc.min(values).as_py() >= 0
+    elif kind == "whole":
+        numbers = np.from_dlpack(values)
+        good = numbers.min() >= 0 and numbers.max() < _WHOLE and (numbers == np.floor(numbers)).all()
+        values = arrow(numbers.astype(np.int64)) if good else values
     elif kind == "number":
-        good = pc.all(pc.is_finite(values)).as_py()
+        good = pc.all(pc.is_finite(values)).as_py() and _is_within(values, column)
     elif kind == "text":
+        values = _trimmed(values, column)
         good = pc.min(pc.binary_length(values)).as_py() > 0 and not pc.any(pc.ascii_is_space(values)).as_py()
+        good = good and not (column.missing and pc.any(pc.is_in(values, _MISSING)).as_py())
     else:
         if kind == "yyyymmdd":
             seconds = from_digits(np.from_dlpack(values))
         elif form is None:
             seconds = np.true_divide(np.from_dlpack(values.view(pa.int64())), 1e6)
         else:
-            seconds = parse_dates(values, form)
+            seconds = parse_dates(_trimmed(values, column), form)
         good = seconds is not None
     if not good:
         raise _Refused
     return values if seconds is None else arrow(seconds)
+
+
+def _is_within(values: pa.Array, column: Column) -> bool:
+    low, high, _ = column.within or (-math.inf, math.inf, "")
+    return column.within is None or bool(pc.min(values).as_py() >= low and pc.max(values).as_py() < high)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:

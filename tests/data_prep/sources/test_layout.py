@@ -27,6 +27,7 @@ def test_form_is_how_a_line_looks():
         (EDGE, None, True),
         ((*EDGE, Column("time", "number"), Column("day", "yyyymmdd")), "rest", True),
         (EDGE, "field", False),
+        ((Column("src", "id"), Column("dst", "whole")), None, True),
         ((*EDGE, Column("rest", "skip")), None, False),
         ((*EDGE, Column("name", "text")), None, False),
         ((*EDGE, Column("time", "date")), None, False),
@@ -60,6 +61,10 @@ def test_layouts_are_values_that_travel_between_processes():
         ({"columns": (Column("a", "skip"),)}, "found no column that is given out"),
         ({"columns": ()}, "found no column that is given out"),
         ({"columns": (Column("a", "text"),), "brackets": True}, "expected integers only"),
+        ({"columns": (Column("a", "id"),), "brackets": True}, "expected integers only"),
+        ({"decimal": ";"}, "found decimal sign ';', expected a dot or a comma"),
+        ({"decimal": ",", "delimiter": ","}, "within numbers and between them, .*another --decimal or --delimiter"),
+        ({"decimal": ",", "vector": "field"}, "within numbers and between them"),
         ({"columns": (Column("a", "date"), Column("b", "date", "%Y"))}, "two date formats"),
     ],
 )
@@ -71,7 +76,7 @@ def test_arguments_that_do_not_go_together(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("a", "float"), "found kind 'float' of column a, expected one of integer, number"),
+        (("a", "float"), "found kind 'float' of column a, expected one of integer, id, whole, number"),
         (("a", "text", "%Y"), "a format for column a of kind text"),
         (("a", "date", "%Q"), "found date format '%Q'"),
         (("a", "date", "%s"), "found date format '%s'"),
@@ -150,14 +155,22 @@ DATE = 1388507958.0
 """2013-12-31 16:39:18 UTC."""
 
 
-def one(text, kind, form=None, **arguments):
+def one(text, kind, form=None, column=None, **arguments):
     """Read a field of a kind after a number; None if the line is refused, else the value."""
-    layout = Layout((Column("first", "integer"), Column("x", kind, form)), **{"delimiter": ",", **arguments})
+    layout = Layout((Column("first", "integer"), column or Column("x", kind, form)), **{"delimiter": ",", **arguments})
     line = text if isinstance(text, bytes) else text.encode()
     parser = Parser(layout)
     parsed = parser.read(Block.of(b"7" + layout.delimiter.encode() + line))
     assert len(parsed.bad) + parsed.rows == 1
+    assert (explain(b"7" + layout.delimiter.encode() + line, layout, parser.width, 0) is None) == bool(parsed.rows)
     return parsed.batches[0].column("x")[0].as_py() if parsed.rows else None
+
+
+def words(line, *columns, **arguments):
+    """Return what is said of a line that is refused: (found, expected)."""
+    parsed = Parser(Layout(columns, **{"delimiter": ",", **arguments})).read(Block.of(line.encode()))
+    assert (parsed.rows, len(parsed.bad)) == (0, 1)
+    return parsed.bad[0][3:]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +193,110 @@ def one(text, kind, form=None, **arguments):
 )
 def test_integer(text, value):
     assert one(text, "integer") == value
+
+
+ODD_ID = "an integer with no zero or sign before it (`--ids text` tells 07 from 7, `--ids integer` does not)"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("0", 0), ("10", 10), (" 5\t", 5), ("9223372036854775807", 2**63 - 1)),
+        *((bad, None) for bad in ("00", "007", " 007", "\t 02134", "-0", "-00", "-7", "", "1.0", "0x1f", "a")),
+    ],
+)
+def test_id(text, value, delimiter):
+    if delimiter not in text:
+        assert one(text, "id", delimiter=delimiter) == value
+        # What stands beside it decides nothing.
+        others = (*EDGE, Column("x", "id"), Column("t", "date"), Column("w", "number"), Column("name", "text"))
+        for mark in ("a", "02134", "+5"):
+            line = delimiter.join(["1", "007", text, "2021-03-01 08:00:00+01:00", "-0.5", mark])
+            block = "\n".join([delimiter.join(["1", "2", "3", "2021-03-01", "-0", "b"])] * 3 + [line])
+            parsed = Parser(Layout(others, delimiter=delimiter)).read(Block.of(block.encode()))
+            assert [row["x"] for batch in parsed.batches for row in batch.to_pylist()] == [3, 3, 3] + [value] * (
+                value is not None
+            )
+
+
+@pytest.mark.parametrize("line", ["007 1 2", "1 +7 2", "1\t02134 2", " 01 1 2", "1 -0 2", "1  00  2", "01 +1 +2"])
+def test_ids_between_blanks(line):
+    layout = Layout((Column("src", "id"), Column("dst", "id"), Column("time", "number")))
+    parsed = Parser(layout).read(Block.of(f"0 10 00.5\n{line}\n3 4 +07\n".encode()))
+    assert parsed.batches[0].to_pydict() == {"src": [0, 3], "dst": [10, 4], "time": [0.5, 7.0]}
+    assert [(bad.line, bad.expected) for bad in parsed.bad] == [(1, ODD_ID)]
+
+
+def test_ids_in_quotes():
+    layout = Layout((Column("a", "id"), Column("b", "id"), Column("c", "text")), delimiter=",", quote=True)
+    parsed = Parser(layout).read(Block.of(b'"1","2"," 03"\n"02","2","x"\n1,"03",x\n3,4,"05"\n'))
+    assert parsed.batches[0].to_pydict() == {"a": [1, 3], "b": [2, 4], "c": [" 03", "05"]}
+    assert [(bad.line, bad.found) for bad in parsed.bad] == [(1, "a '02'"), (2, "b '03'")]
+
+
+def test_words_for_ids():
+    columns = Column("src", "id", missing=True), Column("dst", "integer")
+    assert words("02134,1", *columns) == ("src '02134'", ODD_ID)
+    assert words("+5,1", *columns) == ("src '+5'", ODD_ID)
+    assert words("-5,1", *columns) == ("src '-5'", "an integer from 0 up")
+    assert words("NaN,1", *columns) == ("src 'NaN', a missing id", "an integer from 0 up")
+    assert words(",1", *columns) == ("src '', a missing id", "an integer from 0 up")
+    assert words("1,NaN", *columns) == ("dst 'NaN'", "an integer from 0 up")
+
+
+@given(st.lists(st.sampled_from(["0", "7", "10", "07", "+7", "-0", "00", " 5", "x", "2021-01-01 07:00"]), max_size=9))
+@settings(max_examples=200, deadline=None)
+def test_no_block_hides_a_leading_zero(texts):
+    layout = Layout((Column("x", "id"), Column("s", "text")), delimiter=";")
+    parsed = Parser(layout).read(Block.of("\n".join(f"{text};0{text}" for text in texts).encode()))
+    bad = [at for at, text in enumerate(texts) if text not in ("0", "7", "10", " 5")]
+    assert [each.line for each in parsed.bad] == bad
+
+
+@pytest.mark.parametrize("size", [1, 2, (1 << 17) - 1, 1 << 17, (1 << 17) + 1])
+def test_a_leading_zero_at_any_place(size):
+    for text in (b"\n07", b";07", b'"07', b"; 07", b"07"):
+        block = Block.of((b"1" * size if text != b"07" else b"") + text)
+        assert block.has_leading_zero(";") is (text != b'"07')
+    assert not Block.of(b"1" * size + b"x 07;0;10;100;1.01;1,01;2021-03-01").has_leading_zero(";")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("1.0", 1), ("0.0", 0), ("9", 9), ("1e3", 1000), (" 7.000", 7), ("9007199254740991.0", 2**53 - 1)),
+        *((bad, None) for bad in ("1.5", "-1.0", "9007199254740992.0", "1e300", "nan", "inf", "", "a", "0x1p3")),
+    ],
+)
+def test_whole(text, value):
+    found = one(text, "whole")
+    assert found == value
+    assert found is None or isinstance(found, int)
+    assert words("1.5", Column("src", "whole")) == ("src '1.5'", "a whole number from 0 up")
+    assert words("NaN", Column("dst", "whole", missing=True))[0] == "dst 'NaN', a missing id"
+
+
+def test_decimal_commas():
+    for text, value in (("1,5", 1.5), ("-0,25", -0.25), ("7e-06", 7e-06), (",5", 0.5), ("3", 3.0), ("+1,5", 1.5)):
+        assert one(text, "number", delimiter=";", decimal=",") == value
+    for bad in ("1.5", "1.500,5", "1,5,2", ",", "1e,5"):
+        assert one(bad, "number", delimiter=";", decimal=",") is None
+    assert one("1,0", "whole", delimiter=";", decimal=",") == 1
+    layout = Layout((Column("a", "id"),), delimiter=";", vector="rest", decimal=",")
+    parsed = Parser(layout, dim=2).read(Block.of(b"1;0,5;+2\n2;0.5;2\n"))
+    assert parsed.batches[0].to_pydict() == {"a": [1], "feat": [[0.5, 2.0]]}
+    assert parsed.bad[0][3:] == ("feat[0] '0.5'", "a finite 32-bit number")
+    between = Layout((Column("a", "integer"), Column("b", "number")), decimal=",")
+    assert Parser(between).read(Block.of(b"1 +,5\n")).batches[0].to_pydict() == {"a": [1], "b": [0.5]}
+
+
+def test_numbers_within_bounds():
+    time = Column("x", "number", within=(1e8, 1e11, "Unix seconds"))
+    texts = ("100000000", "99999999999.5", "99999999", "1e11", "0", "nan")
+    assert [one(text, None, column=time) for text in texts] == [1e8, 99999999999.5, None, None, None, None]
+    assert words("0", time) == ("x '0'", "Unix seconds")
+    assert words("nan", time) == ("x 'nan'", "a finite number")
 
 
 @pytest.mark.parametrize(
@@ -224,6 +341,22 @@ def test_number(text, value):
 )
 def test_text(text, value):
     assert one(text, "text") == value
+    trimmed = None if value is None else value.strip(" \t\v\f\r")
+    assert one(text, "text", column=Column("x", "text", trim=True)) == trimmed
+    missing = None if value in ("NA", "nan", "null") else value
+    assert one(text, "text", column=Column("x", "text", missing=True)) == missing
+
+
+@pytest.mark.parametrize("text", ["NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>", ""])
+def test_missing_texts(text):
+    for name, what in (("src", "id"), ("node", "id"), ("label", "label")):
+        column = Column(name, "text", trim=True, missing=True)
+        assert words(f"{text} ,1", column, EDGE[1]) == (
+            f"{name} {text + ' '!r}, a missing {what}", "text that is not blank",
+        )  # fmt: skip
+    if text:
+        assert one(f" {text}", "text", column=Column("x", "text", missing=True)) == f" {text}"
+        assert one(f"{text}1", "text", column=Column("x", "text", missing=True)) == f"{text}1"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +366,10 @@ def test_text(text, value):
         ("2013-12-31T16:39:18", DATE),
         ("2013-12-31 16:39:18.25", DATE + 0.25),
         ("2013-12-31 16:39:18.000001", DATE + 1e-6),
+        ("2013-12-31 16:39:18.000001999", DATE + 1e-6),
+        ("2013-12-31T17:39:18.2500009+01:00", DATE + 0.25),
+        ("2500-01-01 00:00:00.0000009Z", 16725225600.0),
+        ("1969-12-31 23:59:59.9999999", -1e-6),
         ("2013-12-31 16:39", DATE - 18),
         ("2013-12-31", DATE - 18 - 60 * (39 + 60 * 16)),
         ("2013-12-31 16:39:18Z", DATE),
@@ -243,7 +380,7 @@ def test_text(text, value):
         *((bad, None) for bad in ("", "2021-02-29", "2020-13-01", "2020-00-01", "2020-01-32", "20200101", "2020-1-1")),
         *(
             (bad, None)
-            for bad in ("2020-01-01 24:00:00", "2020-01-01 00:60", "2020-01-01 00:00:00.1234567", "1388507958")
+            for bad in ("2020-01-01 24:00:00", "2020-01-01 00:60", "2020-01-01 00:00:00.1234567891", "1388507958")
         ),
         *(
             (bad, None)
@@ -253,6 +390,26 @@ def test_text(text, value):
 )
 def test_date(text, value):
     assert one(text, "date") == value
+
+
+def test_dates_with_many_decimals_or_blanks_around_them_stand_beside_others():
+    columns = Column("a", "date", trim=True), Column("b", "date")
+    block = "\n".join(
+        [
+            "2020-02-29,1970-01-01",
+            " 2020-02-29 ,1970-01-01 00:00:01.123456789",
+            "2020-02-29, 1970-01-01",
+            "2020-02-29T00:00:00Z,1970-01-01 00:00:00.0000005-01:00",
+            "2020-02-29T00:00:00Z ,1970-01-01",
+            " 2021-02-29,1970-01-01",
+        ]
+    )
+    parsed = Parser(Layout(columns, delimiter=",")).read(Block.of(block.encode()))
+    assert parsed.batches[0].to_pydict() == {"a": [1582934400.0] * 3, "b": [0.0, 1.123456, 3600.0]}
+    assert [(bad.line, bad.found) for bad in parsed.bad] == [
+        (2, "b ' 1970-01-01'"), (4, "a row that cannot be read"), (5, "a ' 2021-02-29'"),
+    ]  # fmt: skip
+    assert one(" 31/12/2013\t", "date", column=Column("x", "date", "%d/%m/%Y", trim=True)) == DATE - 59958
 
 
 def test_date_with_a_format():
@@ -319,6 +476,17 @@ def test_arrays(line, row):
         assert (row in found) == (row is not None)
         assert len(found) + len(parsed.bad) == rows
         assert [each.line for each in parsed.bad] == ([] if row else [bad])
+
+
+@pytest.mark.parametrize("delimiter", [" ", ",", "\t"])
+def test_a_carriage_return_within_a_line_is_never_a_blank(delimiter):
+    layout = Layout(EDGE, delimiter=delimiter, comment="#")
+    for block in ("1 2\r3 4\r5 6\r", "1 2\r\r", "1\r2", "\r1 2\r"):
+        parsed = Parser(layout).read(Block.of(block.replace(" ", delimiter).encode()))
+        assert parsed.rows == 0
+        assert [bad[3:] for bad in parsed.bad] == [("a carriage return inside the line", "one at its end only")]
+    parsed = Parser(layout).read(Block.of(b"1 2\r\n\v\r\r\n#\r3 4\n5 6\r".replace(b" ", delimiter.encode())))
+    assert (parsed.rows, parsed.bad, parsed.blank, parsed.comments) == (2, [], 1, 1)
 
 
 @pytest.mark.parametrize("delimiter", [b" ", b","])
@@ -457,6 +625,7 @@ def test_derive():
 
 
 ALL_KINDS = (Column("a", "integer"), Column("b", "number"), Column("d", "yyyymmdd"))
+IDS = (Column("i", "id", missing=True), Column("w", "whole"), Column("b", "number", within=(0, 9, "below 9")))
 SURE = [
     Layout(ALL_KINDS),
     Layout(ALL_KINDS, delimiter=","),
@@ -465,10 +634,14 @@ SURE = [
     Layout((*ALL_KINDS, Column("c", "text"), Column("s", "skip"))),
     Layout(ALL_KINDS, delimiter=",", vector="rest"),
     Layout((Column("c", "text"),), delimiter=";", vector="field"),
+    Layout(IDS, comment="#"),
+    Layout((*IDS, Column("c", "text", trim=True, missing=True)), delimiter=";", decimal=","),
+    Layout((*IDS, Column("s", "skip")), delimiter="\t", vector="rest", decimal=","),
 ]
 FIELDS = st.sampled_from(
     [
-        *b"1 2 7 0 -0 -1 007 2.5 .5 5. 1e5 1e39 1e999 nan inf 0x1f +3 ++3 20200229 20210229 19700101 a NA # e".split(),
+        *b"1 2 7 0 -0 -1 007 00 +07 1.0 2,5 2.5 .5 5. 1e5 1e39 1e999 nan inf 0x1f +3 ++3 a NA # e".split(),
+        *(b"20200229", b"20210229", b"19700101"),
         *(b"", b"9" * 19, b"9" * 20, b"\xff", b"\xc3\xa9", b" 5", b"5\t", b"5\v", b"5\r", b"\0", b'"1"', b"[1", b"1,2"),
     ]
 )
@@ -482,7 +655,8 @@ def lines_of(draw, layout, dim):
     """Draw a line that has some chance of being good."""
     width = len(layout.columns) + (dim if layout.vector == "rest" else bool(layout.vector))
     kinds = [column.kind for column in layout.columns] + ["number"] * (width - len(layout.columns))
-    good = {"integer": b"3", "number": b"2.5", "yyyymmdd": b"20200229", "text": b"x", "skip": b"-"}
+    good = dict.fromkeys(("integer", "id", "whole", "number"), b"3")
+    good |= {"yyyymmdd": b"20200229", "text": b"x", "skip": b"-"}
     fields = [draw(FIELDS) if draw(st.integers(0, 5)) == 0 else good[kind] for kind in kinds]
     if layout.vector == "field":
         fields[-1] = b",".join(draw(st.lists(FIELDS, min_size=dim, max_size=dim)))

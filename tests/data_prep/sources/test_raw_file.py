@@ -354,7 +354,7 @@ def rows_of(file):
         b"\xef\xbb\xbf0 1 0.5\n2 3 7e-06\n",
         b"\xef\xbb\xbf\n\n  0  1\t 0.5 \n\n \t \r\n2 3 .000007\r\n\n",
         b"000 +1 +0.5\n2 3 7.E-6\n",
-        b"\v0\f1\v0.5\n2\r3 7e-6\r",
+        b"\v0\f1\v0.5\n2\f3 7e-6\r",
     ],
 )
 @pytest.mark.parametrize("block", [1, 4 << 20])

@@ -83,11 +83,11 @@ def split_quoted(text, delimiter):
 
 
 def split_simply(line, layout):
-    if layout.delimiter == " ":
-        return re.split(r"[ \t\v\f\r]+", line.strip(" \t\v\f\r"))
     line = line.removesuffix("\r")
     if "\r" in line:
         return None
+    if layout.delimiter == " ":
+        return re.split(r"[ \t\v\f]+", line.strip(" \t\v\f"))
     if layout.brackets:
         found = re.fullmatch(r"[ \t]*\[([^\[\]]*)\][ \t]*", line)
         line = found[1] if found else ""
