@@ -51,6 +51,8 @@ _OPTIONS: dict[str, Any] = {
     "edge_features": _option(str | None, "First column of features; they go on to the last."),
     "delimiter": _option(str | None, "Character between columns; default: as line 1."),
     "header": _option(bool | None, "Whether line 1 is a header; default: if names are used.", "--header/--no-header"),
+    "decimal": _option(_CHOICES["decimal"] | None, "Sign before a number's fraction; default: as in the rows."),
+    "encoding": _option(str | None, "How the text is written (latin-1, utf-16, ...); default: UTF-8."),
     "ids": _option(_CHOICES["ids"] | None, "What ids are; default: as the first row."),
     "time_format": _option(str | None, "How times are written, as in strptime; else ISO."),
     "time_unit": _option(_CHOICES["time_unit"] | None, "What times count; none: steps."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 DATASETS = (*READERS, "edges")
 """Formats of raw files; ``edges`` is any delimited list of timed edges."""
 EDGE_LIST = (
-    "src", "dst", "time", "weight", "label", "edge_features", "delimiter", "header", "ids", "time_format", "time_unit",
-    "undirected", "labels",
+    "src", "dst", "time", "weight", "label", "edge_features", "delimiter", "decimal", "header", "encoding", "ids",
+    "time_format", "time_unit", "undirected", "labels",
 )  # fmt: skip
 """Options of ``edges`` alone."""
 CHOICES = {
     "features": ("deepwalk", "node2vec", "spectral", "degree", "none"),
     "on_error": ("stop", "quarantine"),
     "engine": ("local", "dask"),
+    "decimal": (".", ","),
     "ids": ("auto", "integer", "text"),
     "time_unit": ("s", "ms", "us", "ns", "none"),
 }
@@ -46,8 +48,12 @@ class PrepareOptions:
         commas.
     delimiter : str, optional
         Character between columns, or ``tab``; a blank stands for any white space. Default: as line 1.
+    decimal : str, optional
+        Sign before the fraction of a number: a dot (the default) or a comma.
     header : bool, optional
         Whether line 1 is a header. Default: if a column is given by name.
+    encoding : str, optional
+        How the text is written, a codec of Python's. Default: UTF-8, or UTF-16 or UTF-32 where a mark says so.
     ids : str, optional
         ``"integer"``, ``"text"``, or ``"auto"``, as the first row has it (the default).
     time_format : str, optional
@@ -111,7 +117,9 @@ class PrepareOptions:
     label: str | None = None
     edge_features: str | None = None
     delimiter: str | None = None
+    decimal: str | None = None
     header: bool | None = None
+    encoding: str | None = None
     ids: str | None = None
     time_format: str | None = None
     time_unit: str | None = None
@@ -140,6 +148,7 @@ class PrepareOptions:
             if value is not None and value not in choices:
                 option = name.replace("_", "-")
                 raise ConfigError(f"--{option}: found {value}, expected one of {', '.join(choices)}")
+        text_codec(self.encoding or "utf-8")
 
     def refuse(self, names: Sequence[str], remedy: str) -> None:
         """Raise :class:`ConfigError` if one of some options, which would have no effect, is not its default."""
@@ -147,3 +156,18 @@ class PrepareOptions:
             value = getattr(self, each.name)
             if each.name in names and value != each.default:
                 raise ConfigError(f"found {each.name} = {value!r}, expected no such option here; {remedy}")
+
+
+def text_codec(encoding: str) -> str:
+    """Return the name of a codec; raise ConfigError if Python has none of that name for text.
+
+    >>> text_codec("latin1"), text_codec("UTF-8-SIG")
+    ('iso8859-1', 'utf-8')
+    """
+    try:
+        codec = codecs.lookup(encoding)
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None or not codec._is_text_encoding:
+        raise ConfigError(f"--encoding: found {encoding!r}, expected a codec of Python's, such as latin-1 or utf-16")
+    return codec.name.removesuffix("-sig")

@@ -8,7 +8,7 @@ import csv as text_csv
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from data_prep.options import text_codec
 from data_prep.writer import arrow, strings
 from dgl_dysign.errors import ConfigError
 
@@ -139,7 +140,7 @@ class Layout:
     Raises
     ------
     ConfigError
-        If the arguments do not go together.
+        If the arguments do not go together, or Python has no such encoding.
 
     Examples
     --------
@@ -178,6 +179,7 @@ class Layout:
             raise ConfigError("found quotes between runs of blanks, expected quotes with another delimiter only")
         if self.vector not in (None, "rest", "field"):
             raise ConfigError(f"found vector {self.vector!r}, expected None, 'rest' or 'field'")
+        text_codec(self.encoding)
         if self.decimal not in (".", ","):
             raise ConfigError(f"found decimal sign {self.decimal!r}, expected a dot or a comma")
         if self.decimal == self.delimiter or (self.decimal == "," and self.vector == "field"):
@@ -197,6 +199,11 @@ class Layout:
     def numeric(self) -> bool:
         """Whether every field is a number that is read; then a number may begin with a plus sign."""
         return {column.kind for column in self.columns} <= _NUMERIC and self.vector != "field"
+
+
+def is_row(line: bytes, comment: str | None) -> bool:
+    """Whether a line is neither blank nor a comment."""
+    return bool(line.strip(BLANKS + b"\n")) and not (comment and line.startswith(comment.encode()))
 
 
 def split(line: bytes, layout: Layout) -> list[str]:
@@ -528,6 +535,12 @@ class Block(NamedTuple):
         return self.data.find(b"\n", max(at, self.begin), self.end) + 1 or self.end
 
 
+def _repeats(block: Block, line: bytes) -> bool:
+    """Whether a block holds this line, perhaps with blanks after it."""
+    again = rb"^%s[ \t\v\f\r]*$" % re.escape(line)
+    return block.begins_line(line) and re.search(again, block.tobytes(), re.MULTILINE) is not None
+
+
 def _single_blanks(block: Block) -> bytes:
     """Return the lines with one space for each run of blanks, none at the ends of lines, and without blank lines."""
     text = block.array()
@@ -602,14 +615,16 @@ class _Refused(Exception):
 
 
 class Parser:
-    """Reads blocks of a layout whose vector has `dim` values (0: there is none)."""
+    """Reads blocks of a layout whose vector has `dim` values (0: there is none), below a header of some lines."""
 
-    def __init__(self, layout: Layout, dim: int = 0):
-        self.layout, self.dim = layout, dim
+    def __init__(self, layout: Layout, dim: int = 0, header: Sequence[bytes] = ()):
+        self.layout, self.dim, self._header = layout, dim, header
         self._comment = layout.comment.encode() if layout.comment else b""
         kinds = [column.kind for column in layout.columns]
         self.width = len(kinds) + {"rest": dim, "field": 1, None: 0}[layout.vector]
         self._plain = plain_line(layout, dim)
+        # Elsewhere, a header is no row.
+        self._header_may_pass = set(kinds) <= {"text", "skip"}
         # On quotes and dates `explain` and pyarrow differ at times; on the rest they agree.
         self._agrees = not layout.quote and "date" not in kinds
         self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "id", "yyyymmdd")]
@@ -623,13 +638,13 @@ class Parser:
         self._plus = re.compile(rb"(^[ \t]*(?:\[[ \t]*)?|%s[ \t]*)\+(?=[0-9%s])" % (sign, point), re.MULTILINE)
 
     @classmethod
-    def of_first(cls, line: Block, layout: Layout) -> "Parser":
+    def of_first(cls, line: Block, layout: Layout, header: Sequence[bytes] = ()) -> "Parser":
         """Return a parser for rows with a vector as long as that in `line`."""
         fields = split(line.tobytes().removesuffix(b"\n"), layout)
         dim = len(fields) - len(layout.columns)
         if layout.vector == "field":
             dim = fields[-1].count(",") + 1 if fields else 1
-        return cls(layout, min(max(dim, 1), _LONGEST_VECTOR))
+        return cls(layout, min(max(dim, 1), _LONGEST_VECTOR), header)
 
     def _conversions(self) -> list[csv.ConvertOptions]:
         types: dict[str, pa.DataType] = {}
@@ -669,7 +684,7 @@ class Parser:
         cut = block.cut(pieces)
         if len(cut) == 1:
             text = block.tobytes().removesuffix(b"\n")
-            words = explain(text, self.layout, self.width, self.dim) or refused.args
+            words = self._words(text) or refused.args
             words = (*words, *("a row that cannot be read", f"lines of `{self.layout.form}`")[len(words) :])
             parsed.bad.append(Bad(line, parsed.rows, text.removesuffix(b"\r"), *words))
         elif block.size > _SMALL or not self._sort_out(parsed, block, line):
@@ -694,7 +709,7 @@ class Parser:
                 if words:
                     parsed.bad.append(Bad(line + at, before, text.removesuffix(b"\r"), *words))
                 else:
-                    before += self._is_row(text)
+                    before += is_row(text, self.layout.comment)
             parsed.add(batch)
             return True
         return False
@@ -703,12 +718,14 @@ class Parser:
         """Do as `_complaint`, but faster, and with no words for some bad lines."""
         return None if self._plain.fullmatch(line) else self._complaint(line)
 
-    def _is_row(self, line: bytes) -> bool:
-        return bool(line.strip(BLANKS)) and not (self._comment and line.startswith(self._comment))
+    def _words(self, line: bytes) -> tuple[str, str] | None:
+        if self._header and line.strip(BLANKS) in self._header:
+            return "the header again", "it once, before all rows"
+        return explain(line, self.layout, self.width, self.dim)
 
     def _complaint(self, line: bytes) -> tuple[str, str] | None:
         """Return words for a line that is refused; None if it is taken alone, or not sure to be refused."""
-        words = explain(line, self.layout, self.width, self.dim) if self._is_row(line) else None
+        words = self._words(line) if is_row(line, self.layout.comment) else None
         if words and not self._agrees:
             try:
                 self._take(Block.of(line))
@@ -721,6 +738,8 @@ class Parser:
         """Return all rows of a block; raise ``_Refused`` if one of them is bad."""
         if not block.size:
             return _NO_ROWS
+        if self._header_may_pass and any(_repeats(block, line) for line in self._header):
+            raise _Refused
         refused = _Refused()
         if (text := self._readable(block)) is not None:
             try:

@@ -1,6 +1,7 @@
 """A raw file, decompressed as its first bytes tell, as a stream of batches; bad rows stop it or are set aside."""
 
 import bz2
+import codecs
 import hashlib
 import io
 import lzma
@@ -22,7 +23,8 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 import pyarrow as pa
 
-from data_prep.sources._layout import BLANKS, MARK, Bad, Block, Layout, Parsed, Parser, short
+from data_prep.options import text_codec
+from data_prep.sources._layout import BLANKS, MARK, Bad, Block, Layout, Parsed, Parser, is_row, short
 from dgl_dysign.errors import DataError
 
 _PIECE = 1 << 18
@@ -35,6 +37,14 @@ _MAGIC = {
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
     "zip": re.compile(rb"PK(\x03\x04|\x05\x06)"),
 }
+_MARKS = {
+    b"\xff\xfe\0\0": "utf-32-le",
+    b"\0\0\xfe\xff": "utf-32-be",
+    b"\xff\xfe": "utf-16-le",
+    b"\xfe\xff": "utf-16-be",
+}
+_NULS = {b"\1\0\0\0": "utf-32-le", b"\0\0\0\1": "utf-32-be", b"\1\0\1\0": "utf-16-le", b"\0\1\0\1": "utf-16-be"}
+"""Where the first four bytes are NUL, if they are of plain letters."""
 _DAMAGED = (
     *(OSError, EOFError, ValueError, IndexError, KeyError, OverflowError, NotImplementedError, RuntimeError),
     *(struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException),
@@ -107,16 +117,46 @@ class _Joined:
                 return False
 
 
-class RawStream:
-    """The bytes of a raw file, decompressed; see :func:`open_raw`. At most `bound` come out (None: no bound)."""
+class _ToUtf8:
+    """Decodes text piece by piece; at bytes that are none, `error` is set, and all text before them is good."""
 
-    def __init__(self, path: Path, max_bytes: int | None):
-        self.path = path
+    def __init__(self, path: Path, encoding: str):
+        self._path, self._encoding, self._line = path, encoding, 1
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self.error: DataError | None = None
+
+    def __call__(self, piece: bytes) -> bytes:
+        """Return the text of the next bytes; none are the end."""
+        try:
+            text = self._decoder.decode(piece, final=not piece)
+        except UnicodeError as error:
+            found, before = str(error), b""
+            if isinstance(error, UnicodeDecodeError):
+                found, before = f"bytes 0x{error.object[error.start : error.end].hex()}", error.object[: error.start]
+            text = before.decode(self._encoding, "replace")
+            self.error = DataError(
+                f"{self._path}, line {self._line + text.count(chr(10))}: found {found}, expected text in "
+                f"{self._encoding}; name how the file is written with --encoding"
+            )
+        self._line += text.count("\n")
+        return text.encode("utf-8", "surrogatepass")
+
+
+class RawStream:
+    """The bytes of a raw file, decompressed and in UTF-8; see :func:`open_raw`.
+
+    At most `bound` come out of the archive (None: no bound).
+    """
+
+    def __init__(self, path: Path, max_bytes: int | None, encoding: str = "utf-8"):
+        self.path, self._encoding = path, text_codec(encoding)
         self._before = _stat_of_regular(path)
         self._disk = _Disk(path)
         self.bound = max_bytes
         self._delivered = 0
-        self._left = memoryview(b"")
+        self._left = self._text = memoryview(b"")
+        self._begun = False
+        self._to_utf8: _ToUtf8 | None = None
         self._read: Callable[[int], bytes] | None = None
         try:
             self._read = self._reader()
@@ -146,8 +186,44 @@ class RawStream:
         Raises
         ------
         DataError
-            If the file is damaged, or holds more bytes than allowed (after all good or allowed bytes).
+            If the file is damaged, holds more bytes than allowed or bytes that are no text in its encoding (after all
+            good or allowed bytes).
         """
+        if not self._begun:
+            self._begin_text()
+        if self._to_utf8 is None:
+            return self._decompress(buffer)
+        if not self._text:
+            self._text = memoryview(self._next_text(self._to_utf8))
+        size = min(len(buffer), len(self._text))
+        buffer[:size] = self._text[:size]
+        self._text = self._text[size:]
+        return size
+
+    def _begin_text(self) -> None:
+        """Look at the first bytes, which tell UTF-16 and UTF-32."""
+        self._begun = True
+        if self._read is None:
+            head = os.pread(self._disk.fileno(), 4, 0)
+        else:
+            try:
+                self._left = memoryview(self._read(_PIECE))
+            except _DAMAGED as error:
+                raise self._unreadable(error) from None
+            head = bytes(self._left[:4])
+        encoding = _encoding_of(self.path, head, self._encoding)
+        self._to_utf8 = None if encoding == "utf-8" else _ToUtf8(self.path, encoding)
+
+    def _next_text(self, to_utf8: _ToUtf8) -> bytes:
+        buffer = memoryview(bytearray(_PIECE))
+        while True:
+            if to_utf8.error:
+                raise to_utf8.error
+            size = self._decompress(buffer)
+            if (text := to_utf8(bytes(buffer[:size]))) or not (size or to_utf8.error):
+                return text
+
+    def _decompress(self, buffer: memoryview) -> int:
         room = len(buffer) if self.bound is None else min(len(buffer), self.bound - self._delivered)
         if len(buffer) and not room:
             self._refuse_more()
@@ -228,23 +304,38 @@ class RawStream:
         return DataError(f"{self.path}: found a damaged archive ({reason}), expected a whole one; fetch the file again")
 
 
-def open_raw(path: Path, max_bytes: int | None = None) -> RawStream:
+def _encoding_of(path: Path, head: bytes, encoding: str) -> str:
+    """Return how a text is written, as its first bytes or else its user say."""
+    mark = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+    if mark and encoding not in ("utf-8", mark, mark[:6]):
+        raise DataError(f"{path}: found a mark of {mark}, expected {encoding}; leave out --encoding")
+    nuls = _NULS.get(bytes(map(bool, head))) if encoding == "utf-8" and not mark else None
+    if nuls:
+        raise DataError(
+            f"{path}: found NUL bytes, expected text in UTF-8, or a byte-order mark; say how it is written, perhaps "
+            f"--encoding {nuls}"
+        )
+    return mark or encoding
+
+
+def open_raw(path: Path, max_bytes: int | None = None, encoding: str = "utf-8") -> RawStream:
     """Open a raw file: plain, gzip, bzip2, xz, zstd or zip, as its first bytes tell (not its name).
 
     Several members one after the other (gzip, bzip2, xz, zstd) are read as one; a zip archive must hold one data file.
     At most `max_bytes` come out; by default of a plain file all, of a compressed one 1000 times its size, but at least
-    1 GiB and at most 64 GiB. Raises DataError if the file is missing or a damaged archive.
+    1 GiB and at most 64 GiB. Text in another `encoding`, or with a mark of UTF-16 or UTF-32, is turned into UTF-8.
+    Raises DataError if the file is missing or a damaged archive, ConfigError if Python knows no such encoding.
     """
     try:
-        return RawStream(path, max_bytes)
+        return RawStream(path, max_bytes, encoding)
     except OSError as error:
         raise DataError(f"{path}: found {error.strerror}, expected a file that can be read; check RAW") from None
 
 
-def head_lines(path: Path, n: int, max_bytes: int | None = None) -> list[str]:
+def head_lines(path: Path, n: int, max_bytes: int | None = None, encoding: str = "utf-8") -> list[str]:
     """Return the first `n` lines of a raw file, without line ends and byte-order mark; at most 1 MiB a line."""
     data = b""
-    with open_raw(path, max_bytes) as stream:
+    with open_raw(path, max_bytes, encoding) as stream:
         while data.count(b"\n") < n and len(data) < n << 20 and (piece := stream.read(1 << 16)):
             data += piece
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -362,7 +453,8 @@ class RawFile:
 
     def _begin(self) -> None:
         self.rejected: list[Rejected] = []
-        self.rows = self._header = 0
+        self.rows = self.comments = self.blank = 0
+        self._header: list[bytes] = []
         self._line = 1
         self._bad_lines, self._row_at, self._line_at = array("q"), array("q"), array("q")
         self._sha256 = ""
@@ -370,20 +462,22 @@ class RawFile:
 
     @property
     def source(self) -> dict[str, Any]:
-        """The manifest's entry; `lines` (neither blank nor comments) = header + rows + rejected."""
-        rejected = len(self._bad_lines)
+        """The manifest's entry; `lines` = header + rows + rejected; with comments and blank ones those of the file."""
+        rejected, header = len(self._bad_lines), len(self._header)
+        others = {"comments": self.comments, "blank": self.blank}
         return {
             "name": self.path.name,
             "sha256": self._sha256,
-            "lines": self._header + self.rows + rejected,
-            "header": self._header,
+            "lines": header + self.rows + rejected,
+            "header": header,
             "rows": self.rows,
             "rejected": rejected,
+            **{name: count for name, count in others.items() if count},
         }
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         self._begin()
-        with open_raw(self.path, self.max_bytes) as stream:
+        with self._open() as stream:
             yield from self._batches(stream)
             self._sha256 = stream.sha256()
         if not self.rows:
@@ -391,6 +485,9 @@ class RawFile:
             raise DataError(
                 f"{self.path}: found no rows{aside}, expected lines of `{self.layout.form}`; is the download complete?"
             )
+
+    def _open(self) -> RawStream:
+        return open_raw(self.path, self.max_bytes, self.layout.encoding)
 
     def _batches(self, stream: RawStream) -> Iterator[pa.RecordBatch]:
         window: deque[_Task] = deque()
@@ -407,13 +504,15 @@ class RawFile:
 
     def _tasks(self, stream: RawStream, pool: ThreadPoolExecutor) -> Iterator[_Task]:
         """Send blocks to the pool; where reading fails, the error comes after all blocks before it."""
-        parser = None if self.layout.vector else Parser(self.layout)
+        parser = None
         try:
             for block in self._after_header(stream):
+                if parser is None and not self.layout.vector:
+                    parser = Parser(self.layout, header=self._header)
                 if parser is None:
                     # The first good row says how long the vectors are; up to there, each line is tried by itself.
                     for line in block.lines():
-                        parser = Parser.of_first(line, self.layout)
+                        parser = Parser.of_first(line, self.layout, self._header)
                         parsed = parser.read(line)
                         if parsed.rows:
                             block = block._replace(begin=line.begin)
@@ -436,6 +535,8 @@ class RawFile:
         self._line_at.append(self._line if parsed.rows == parsed.lines else 0)
         self._line += parsed.lines
         self.rows += parsed.rows
+        self.comments += parsed.comments
+        self.blank += parsed.blank
         yield from parsed.batches
 
     def _reject(self, row: Bad) -> None:
@@ -463,12 +564,21 @@ class RawFile:
             if self._on_bytes:
                 self._on_bytes(stream.consumed - reported)
                 reported = stream.consumed
-            while block.size and self._header < self.layout.header:
-                block = block.after_line()
-                self._header += 1
-                self._line += 1
+            while block.size and len(self._header) < self.layout.header:
+                rest = block.after_line()
+                self._add_to_header(block._replace(end=rest.begin).tobytes())
+                block = rest
             if block.size:
                 yield block
+
+    def _add_to_header(self, line: bytes) -> None:
+        self._line += 1
+        if is_row(line, self.layout.comment):
+            self._header.append(line.strip(BLANKS + b"\n"))
+        elif line.strip(BLANKS + b"\n"):
+            self.comments += 1
+        else:
+            self.blank += 1
 
     def _blocks(self, stream: RawStream) -> Iterator[Block]:
         """Yield blocks that end at a line end; only the last may lack one. Whole lines come before an error."""
@@ -524,14 +634,11 @@ class RawFile:
 
     def _row_lines(self) -> Iterator[int]:
         """Yield the line number of each good row, reading the file again."""
-        comment = self.layout.comment.encode() if self.layout.comment else None
         bad = set(self._bad_lines)
-        with open_raw(self.path, self.max_bytes) as stream:
+        with self._open() as stream:
             texts = (line.tobytes() for block in self._blocks(stream) for line in block.lines())
-            for number, text in enumerate(texts, 1):
-                is_row = text.strip(BLANKS + b"\n") and not (comment and text.startswith(comment))
-                if is_row and number > self.layout.header and number not in bad:
-                    yield number
+            numbers = (number for number, text in enumerate(texts, 1) if is_row(text, self.layout.comment))
+            yield from (number for number in islice(numbers, self.layout.header, None) if number not in bad)
 
 
 def _fill(stream: RawStream, buffer: memoryview, kept: int) -> tuple[int, DataError | None]:

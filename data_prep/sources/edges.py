@@ -108,7 +108,7 @@ def _layout(path: Path, form: PrepareOptions, read: ReadOptions) -> tuple[Layout
     if len(set(used)) < len(used):
         raise ConfigError(f"found one column given twice ({', '.join(filter(None, columns))}), expected different ones")
     is_text = form.ids == "text" or (form.ids == "auto" and not (row[src].isdecimal() and row[dst].isdecimal()))
-    is_date = form.time_format is not None or not _is_number(row[time])
+    is_date = form.time_format is not None or not _is_number(row[time].replace(form.decimal or ".", "."))
     kinds = {
         src: Column("src", "text" if is_text else "integer"),
         dst: Column("dst", "text" if is_text else "integer"),
@@ -128,6 +128,8 @@ def _layout(path: Path, form: PrepareOptions, read: ReadOptions) -> tuple[Layout
         tuple(kinds.get(place, Column(f"column{place + 1}", "skip")) for place in range(width)),
         delimiter=delimiter,
         header=int(header is not None),
+        decimal=form.decimal or ".",
+        encoding=form.encoding or "utf-8",
         vector=None if vector is None else "field" if vector == len(row) - 1 and delimiter != "," else "rest",
         derive=None if is_date or UNITS[str(form.time_unit)] == 1 else Scaled(str(form.time_unit)),
     )
@@ -143,7 +145,7 @@ def _first_rows(
     has_header = bool(by_name) if form.header is None else form.header
     if by_name and not has_header:
         raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
-    lines = [line for line in head_lines(path, 2 + has_header, max_bytes) if line.strip()]
+    lines = [line for line in head_lines(path, 2 + has_header, max_bytes, form.encoding or "utf-8") if line.strip()]
     if len(lines) < 1 + has_header:
         raise DataError(f"{path}: found no rows, expected lines of {' '.join(columns)}; check RAW")
     delimiter = form.delimiter or next((d for d in "\t,;" if d in lines[0]), " ")

@@ -261,7 +261,7 @@ def _size(path: Path) -> int:
 
 def _check_source(path: Path, source: Any) -> None:
     """Check the entry of one raw file: no line of it may be lost."""
-    keys = ("rows", "lines", "header", "rejected")
+    keys = ("rows", "lines", "header", "rejected", "comments", "blank")
     fits = isinstance(source, dict) and isinstance(source.get("name"), str) and "rows" in source
     if not fits or not all(type(source[key]) is int and source[key] >= 0 for key in keys if key in source):
         _fail(path, f"a source {source}", "its name, SHA-256 and numbers of lines")

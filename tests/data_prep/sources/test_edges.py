@@ -35,6 +35,14 @@ def test_by_default_three_columns_of_unix_times_in_weeks(source, rows):
     assert found.time_unit == "seconds since 1970-01-01 UTC"
 
 
+def test_other_encodings_and_decimal_commas(source, rows):
+    text = "von;nach;zeit;wert\nJosé;Zoë;1600000000,5;1,5\nZoë;José;1600604800;0,25\n".encode("cp1252")
+    columns = {"src": "von", "dst": "nach", "time": "zeit", "weight": "wert"}
+    assert rows(source(text, decimal=",", encoding="cp1252", **columns)) == {
+        "src": ["José", "Zoë"], "dst": ["Zoë", "José"], "time": [1600000000.5, 1600604800.0], "weight": [1.5, 0.25]
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("sign", [",", "\t", ";", " "])
 def test_the_delimiter_is_seen_in_line_1(source, rows, sign):
     text = "7 8 9\n1 2 3.5\n".replace(" ", sign)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._raw_file import RawFile, Rejected, head_lines, open_raw
-from dgl_dysign.errors import DataError
+from dgl_dysign.errors import ConfigError, DataError
 
 
 def zipped(data, name="edges.txt", method=zipfile.ZIP_DEFLATED):
@@ -325,6 +325,78 @@ class TestHeadLines:
         assert len(head_lines(write(b"0" * (5 << 20)), 2)[0]) < 3 << 20
 
 
+class TestEncodings:
+    TEXT = "src,dst\r\né,žluťoučký\r\nü,1\r\n" * 500
+
+    @pytest.mark.parametrize("form", ["plain", "gz", "zip"])
+    @pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+    def test_a_mark_says_it(self, write, form, name):
+        raw = COMPRESS[form](("\ufeff" + self.TEXT).encode(name))
+        path = write(raw)
+        for size in (1, 3, 1000, 1 << 20):
+            found, digest = read_all(path, size)
+            assert found.decode() == "\ufeff" + self.TEXT
+            assert digest == hashlib.sha256(raw).hexdigest()
+        assert head_lines(path, 2) == ["src,dst", "é,žluťoučký"]
+        assert read_all(path, encoding=name[:6])[0].decode() == "\ufeff" + self.TEXT
+        with pytest.raises(DataError, match=rf"raw: found a mark of {name}, expected cp1252; leave out --encoding$"):
+            read_all(path, encoding="cp1252")
+
+    @pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+    def test_nul_bytes_without_a_mark(self, write, name):
+        path = write(self.TEXT.encode(name))
+        with pytest.raises(DataError, match=rf"raw: found NUL bytes, expected text .*, perhaps --encoding {name}$"):
+            read_all(path)
+        assert read_all(path, encoding=name)[0].decode() == self.TEXT
+
+    @pytest.mark.parametrize("name", ["latin-1", "cp037", "utf-7", "shift_jis", "iso2022_jp", "UTF8", "utf-8-sig"])
+    @pytest.mark.parametrize("size", [1, 7, 1 << 20])
+    def test_any_codec(self, write, name, size):
+        text = {"shift_jis": "東京,1\n", "iso2022_jp": "東京,1\n"}.get(name, "é,1\n") * 999
+        assert read_all(write(text.encode(name)), size, encoding=name)[0].decode("utf-8-sig") == text
+
+    @pytest.mark.parametrize("name", ["nonsense", "rot13", "zlib", "", "a\0b"])
+    def test_no_codec(self, write, name):
+        for call in (lambda: open_raw(write(b"1"), encoding=name), lambda: Layout(EDGES.columns, encoding=name)):
+            with pytest.raises(ConfigError, match=r"^--encoding: found .*, expected a codec of Python's, such as"):
+                call()
+
+    @pytest.mark.parametrize(
+        ("raw", "name", "line", "found"),
+        [
+            ("1,2\n3,4\n".encode("utf-16") + b"\0", "utf-8", 3, "bytes 0x00"),
+            ("1,2\n3,4\n".encode("utf-16") + b"\0\xd8\n\0", "utf-8", 3, "bytes 0x00d8"),
+            (b"1,2\n\x81,3\n", "cp1252", 2, "bytes 0x81"),
+            ("1,2\n3,4".encode("utf-16-le"), "utf-16", 1, "UTF-16 stream does not start with BOM"),
+            (b"1,2\n" * 70_000 + b"\xff", "ascii", 70_001, "bytes 0xff"),
+        ],
+    )
+    def test_bytes_that_are_no_text(self, write, raw, name, line, found):
+        path = write(raw)
+        texts = set()
+        for size in (7, 1000, 1 << 20):
+            with open_raw(path, encoding=name) as stream:
+                pieces, message = [], ""
+                try:
+                    pieces += iter(partial(stream.read, size), b"")
+                except DataError as error:
+                    message = str(error)
+                with pytest.raises(DataError, match="name how the file is written with --encoding"):
+                    stream.read(size)
+            assert message.startswith(f"{path}, line {line}: found {found}, expected text in ")
+            texts.add(b"".join(pieces))
+        assert len(texts) == 1
+        assert texts.pop().count(b"\n") == line - 1
+
+    def test_the_bound_is_of_the_file(self, write):
+        path = write("1,2\n".encode("utf-16-le"))
+        assert read_all(path, encoding="utf-16-le", max_bytes=8)[0] == b"1,2\n"
+        with open_raw(path, max_bytes=7, encoding="utf-16-le") as stream:
+            assert stream.read(9) == b"1,2"
+            with pytest.raises(DataError, match="found more than 7 bytes"):
+                stream.read(9)
+
+
 EDGES = Layout((Column("src", "integer"), Column("dst", "integer"), Column("time", "number")))
 CSV = Layout(EDGES.columns, delimiter=",")
 
@@ -362,6 +434,7 @@ def test_any_white_space_line_end_and_mark(raw, text, block):
     file = raw(text, block_bytes=block)
     assert rows_of(file) == [(0, 1, 0.5), (2, 3, 7e-06)]
     sums = {"lines": 2, "header": 0, "rows": 2, "rejected": 0}
+    sums |= {"blank": 5} if text.count(b"\n") > 2 else {}
     assert file.source == {"name": "a.txt", "sha256": hashlib.sha256(text).hexdigest(), **sums}
     filled = [number for number, line in enumerate(text.split(b"\n"), 1) if line.removeprefix(b"\xef\xbb\xbf").strip()]
     assert [file.line_of(0), file.line_of(1)] == filled
@@ -473,11 +546,12 @@ class TestFirstLines:
     @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
     def test_header_is_skipped_whatever_it_holds(self, raw, block, mark):
         layout = Layout(EDGES.columns, delimiter=",", header=3, comment="#")
-        file = raw(mark + b'src,"\xff\r\n\n1,2,3\n#4,5,6\n7,8,9\n', layout, block_bytes=block)
-        assert rows_of(file) == [(7, 8, 9.0)]
-        assert file.source["lines"] == 4
-        assert file.source["header"] == 3
-        assert file.line_of(0) == 5
+        text = b'# made\n\nsrc,"\xff\r\n \r\n1,2,3\n#4,5,6\n7,8,9\n7,8,9\n#\n3,4,5\n'
+        file = raw(mark + text, layout, block_bytes=block)
+        assert rows_of(file) == [(7, 8, 9.0), (3, 4, 5.0)]
+        assert (file.source["lines"], file.source["header"]) == (5, 3)
+        assert (file.source["comments"], file.source["blank"]) == (3, 2)
+        assert file.lines_of([0, 1]) == [8, 10]
 
     def test_jodie_has_fewer_names_than_fields(self, raw):
         layout = Layout((*EDGES.columns, Column("label", "integer")), delimiter=",", header=1, vector="rest")
@@ -515,6 +589,45 @@ class TestFirstLines:
             rows_of(file)
         file.on_error = "quarantine"
         assert rows_of(file) == [("\ufeffx", 1, [0]), ("\ufeffy", 2, [0])]
+
+
+@pytest.mark.parametrize("block", [1, 1 << 20])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_header_again_is_named(raw, block, end):
+    text = end.join(["src,dst,time", "1,2,3", "src,dst,time ", "src,dst", "4,5,6", "src,dst,time"])
+    file = raw(text, Layout(EDGES.columns, ",", 1), on_error="quarantine", block_bytes=block)
+    assert rows_of(file) == [(1, 2, 3), (4, 5, 6)]
+    again = "found the header again, expected it once, before all rows"
+    assert [(row.line, row.text, row.reason) for row in file.rejected] == [
+        (3, "src,dst,time", again),
+        (4, "src,dst", "found 2 columns, expected 3 (`src,dst,time`)"),
+        (6, "src,dst,time", again),
+    ]
+    with pytest.raises(DataError, match="line 3: found the header again in 'src,dst,time', expected it once, before"):
+        rows_of(raw(text, Layout(EDGES.columns, ",", 1), block_bytes=block))
+    # A header that could be a row is refused among texts, where it says nothing of itself.
+    names = Layout((Column("node", "text"), Column("label", "text")), ",", 1)
+    file = raw(end.join(["a,b", "x,y", "a,b", "a,b ", "xa,b", "a,bc"]), names, on_error="quarantine", block_bytes=block)
+    assert rows_of(file) == [("x", "y"), ("xa", "b"), ("a", "bc")]
+    assert [(row.line, row.reason) for row in file.rejected] == [(3, again), (4, again)]
+    assert len(rows_of(raw("1,2,3\n1,2,3\n", Layout(EDGES.columns, ",", 1), block_bytes=block))) == 1
+
+
+@pytest.mark.parametrize("name", ["utf-8", "utf-16", "utf-32-be", "cp1252"])
+@pytest.mark.parametrize("form", COMPRESS)
+def test_every_line_is_counted_once(tmp_path, form, name):
+    rng = random.Random(form + name)
+    kinds = {"rows": "1 2 3", "rejected": "é", "comments": "# x", "blank": " \t"}
+    lines = ["src dst time", *rng.choices(list(kinds.values()), [5, 2, 2, 2], k=3000)]
+    end = rng.choice(["\n", "\r\n"])
+    (tmp_path / "raw").write_bytes(COMPRESS[form]((end.join(lines) + rng.choice(["", end])).encode(name)))
+    layout = Layout(EDGES.columns, header=1, comment="#", encoding="utf-8" if name == "utf-16" else name)
+    for block in (100, 1 << 20):
+        file = RawFile(tmp_path / "raw", layout, on_error="quarantine", block_bytes=block)
+        assert len(rows_of(file)) == lines.count("1 2 3")
+        assert {kind: file.source[kind] for kind in kinds} == {kind: lines.count(text) for kind, text in kinds.items()}
+        assert file.source["header"] == 1
+        assert file.source["sha256"] == hashlib.sha256((tmp_path / "raw").read_bytes()).hexdigest()
 
 
 class TestRejected:

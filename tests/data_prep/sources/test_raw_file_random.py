@@ -29,8 +29,12 @@ LAYOUTS = [
     Layout((Column("a", "integer"), Column("d", "yyyymmdd"), Column("s", "skip")), brackets=True),
     Layout((Column("a", "integer"), Column("b", "number")), delimiter=",", vector="rest"),
     Layout((Column("a", "text"), Column("t", "date")), delimiter="\t", vector="field", header=1),
+    Layout((Column("a", "text"), Column("b", "text")), header=2, comment="#"),
+    Layout((Column("i", "id"), Column("w", "whole"), Column("b", "number")), delimiter=";", decimal=",", header=1),
 ]
 GOOD = {
+    "id": ["0", "7", "10"],
+    "whole": ["0", "7", "1,0", "007"],
     "integer": ["0", "7", "007", "9223372036854775807", "-0", "31"],
     "number": ["0", "-1.5", "7e-06", ".5", "5.", "1E+5", "3"],
     "text": ["a", "\ufeffb", "x1", "né", "0x1f", "NA", "nan", "+1"],
@@ -94,7 +98,7 @@ def split_simply(line, layout):
     return split_quoted(line, layout.delimiter) if layout.quote else line.split(layout.delimiter)
 
 
-def value_of(text, column, plus):
+def value_of(text, column, plus, decimal="."):
     """Return the value of a field; raise ValueError or AssertionError if it has none."""
     if column.kind == "skip":
         return None
@@ -110,10 +114,14 @@ def value_of(text, column, plus):
         hours = 0 if found[4] in (None, "Z") else int(found[4][1:3])
         return (moment - datetime.timedelta(hours=hours)).timestamp()
     text = text.strip(" \t")
-    if column.kind == "number":
+    if column.kind in ("number", "whole"):
+        assert decimal == "." or "." not in text
+        text = text.replace(decimal, ".")
         assert re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII)
         assert np.isfinite(float(text))
+        assert column.kind == "number" or (float(text) % 1 == 0 and 0 <= float(text) < 2**53)
         return float(text)
+    assert column.kind != "id" or str(int(text)) == text
     assert re.fullmatch(r"[+-]?\d+" if plus else r"-?\d+", text, re.ASCII)
     value = int(text)
     if column.kind == "yyyymmdd":
@@ -127,7 +135,7 @@ def value_of(text, column, plus):
 def row_of(line, layout, dim):
     """Return a row, or None if it is bad; a vector must have `dim` values, or any number if that is None."""
     kinds = {column.kind for column in layout.columns}
-    plus = kinds <= {"integer", "number", "yyyymmdd"} and layout.vector != "field"
+    plus = kinds <= {"integer", "id", "whole", "number", "yyyymmdd"} and layout.vector != "field"
     try:
         fields = split_simply(line, layout)
         vector = fields[len(layout.columns) :]
@@ -136,7 +144,9 @@ def row_of(line, layout, dim):
             vector = vector[0].split(",")
         assert len(fields) >= len(layout.columns)
         assert len(vector) == dim if dim is not None else vector
-        row = [value_of(text, column, plus) for text, column in zip(fields, layout.columns, strict=False)]
+        row = [
+            value_of(text, column, plus, layout.decimal) for text, column in zip(fields, layout.columns, strict=False)
+        ]
         row = [value for value, column in zip(row, layout.columns, strict=True) if column.kind != "skip"]
         if layout.vector:
             with np.errstate(over="ignore"):
@@ -149,23 +159,27 @@ def row_of(line, layout, dim):
 
 
 def read_simply(data, layout):
-    """Return rows with their line numbers, the line numbers of bad rows, and the number of header lines."""
+    """Return rows with their line numbers, the line numbers of bad rows, and the numbers of the other lines."""
     lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n")
     if not lines[-1]:
         lines.pop()
-    good, bad = [], []
+    good, bad, others = [], [], {"header": 0, "comments": 0, "blank": 0}
+    header = set()
     dim = None if layout.vector else 0
     for number, line in enumerate(lines, 1):
-        is_comment = layout.comment and line.startswith(layout.comment)
-        if number <= layout.header or not line.strip(" \t\v\f\r") or is_comment:
-            continue
-        row = row_of(line, layout, dim)
-        if row is None:
+        text = line.strip(" \t\v\f\r")
+        if not text or (layout.comment and line.startswith(layout.comment)):
+            others["comments" if text else "blank"] += 1
+        elif others["header"] < layout.header:
+            others["header"] += 1
+            header.add(text)
+        elif (row := row_of(line, layout, dim)) is None or (layout.columns[1].kind == "text" and text in header):
             bad.append(number)
         else:
             dim = len(row[-1]) if layout.vector else 0
             good.append((number, row))
-    return good, bad, min(len(lines), layout.header)
+    assert len(good) + len(bad) + sum(others.values()) == len(lines)
+    return good, bad, {name: count for name, count in others.items() if count or name == "header"}
 
 
 @st.composite
@@ -202,8 +216,12 @@ def raw_lines(draw, layout):
 @st.composite
 def files(draw):
     layout = draw(st.sampled_from(LAYOUTS))
-    head = draw(st.lists(st.sampled_from([b"a b c\n", b"\n", b'"\xff\r\n', b"1,2,3\n"]), min_size=3, max_size=3))
+    head = draw(
+        st.lists(st.sampled_from([b"a b\n", b"\n", b'"\xff\r\n', b"1,2,3\n", b"#a b\r\n"]), min_size=3, max_size=3)
+    )
     lines = draw(st.lists(raw_lines(layout), max_size=40))
+    if layout.header and draw(st.booleans()):
+        lines.insert(draw(st.integers(0, len(lines))), head[0])
     data = b"".join([*head[: layout.header], *lines])
     if draw(st.booleans()):
         data = data.rstrip(b"\r\n \t")
@@ -219,7 +237,7 @@ def test_nothing_is_lost_and_nothing_invented(tmp_path_factory, case, block, com
     layout, data = case
     path = tmp_path_factory.getbasetemp() / "random.txt"
     path.write_bytes(compress(data))
-    good, bad, header = read_simply(data, layout)
+    good, bad, others = read_simply(data, layout)
     file = RawFile(path, layout, on_error="quarantine", block_bytes=block, threads=threads)
     if not good:
         with pytest.raises(DataError, match="found no rows"):
@@ -235,8 +253,8 @@ def test_nothing_is_lost_and_nothing_invented(tmp_path_factory, case, block, com
     assert file.source == {
         "name": "random.txt",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "lines": len(good) + len(bad) + header,
-        "header": header,
+        "lines": len(good) + len(bad) + others["header"],
+        **others,
         "rows": len(good),
         "rejected": len(bad),
     }
