@@ -1,6 +1,7 @@
 """The exceptions users see: each says what was got, what was expected and what to do."""
 
 from collections.abc import Collection
+from numbers import Integral
 
 
 class DGLDySignError(Exception):
@@ -69,3 +70,24 @@ def check_choice(
     """
     if value not in allowed:
         raise error(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")
+
+
+def check_growth(who: str, own: int, num_nodes: object) -> None:
+    """Raise ``ConfigError`` unless `num_nodes` is a whole number, not below the number of nodes that `who` has.
+
+    Examples
+    --------
+    >>> check_growth("the store", 5, 4)
+    Traceback (most recent call last):
+        ...
+    dgl_dysign.errors.ConfigError: found num_nodes=4, but the store has 5 nodes and does not shrink: make a new one
+    """
+    if not isinstance(num_nodes, Integral) or int(num_nodes) < own:
+        raise ConfigError(
+            f"found num_nodes={num_nodes!r}, but {who} has {own} nodes and does not shrink: make a new one"
+        )
+
+
+def growth_remedy(saved: int, own: int) -> str:
+    """Return what to do where something of `saved` nodes shall be loaded into something of `own` nodes."""
+    return f"call grow({saved}) first" if saved > own else f"load it into one of {saved} nodes, then call grow({own})"

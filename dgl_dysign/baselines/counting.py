@@ -14,13 +14,14 @@ from torch import Tensor
 
 from dgl_dysign.data.hashing import STEP, mix64
 from dgl_dysign.data.pair_log import PairLog
-from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError
 
 if TYPE_CHECKING:
     from dgl_dysign.evaluation.links import LinkModel
 
 _ENDS = ("both", "dst")
+_ANEW = "make the model anew for the larger graph, and let it observe the snapshots from the first on"
 
 
 class RandomLinks:
@@ -82,6 +83,7 @@ class EdgeBank:
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Remember the pairs of a snapshot."""
+        check_room(edges, self._log.num_nodes, _ANEW)
         self._ordered = self.directed and edges.directed
         self._log.add(edges.snapshot, *self._pair(*_arrays(edges.src, edges.dst)))
 
@@ -135,6 +137,7 @@ class RecentDegree:
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Count the edges of a snapshot."""
+        check_room(edges, self.num_nodes, _ANEW)
         nodes, counts = np.unique(_touched(edges, self.ends), return_counts=True)
         self._value[nodes] = self._degree(edges.snapshot, nodes) + counts
         self._at[nodes] = edges.snapshot
@@ -205,6 +208,7 @@ class DestinationRecency:
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Note who is there in a snapshot."""
+        check_room(edges, self.num_nodes, _ANEW)
         self._last[_touched(edges, self.ends)] = edges.snapshot
 
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
@@ -235,6 +239,7 @@ class CommonNeighbours:
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Remember the pairs of a snapshot."""
+        check_room(edges, self._log.num_nodes, _ANEW)
         src, dst = _arrays(edges.src, edges.dst)
         other = src != dst
         src, dst = src[other], dst[other]

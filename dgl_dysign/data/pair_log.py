@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dgl_dysign.errors import DataError, check_growth
+
 _EMPTY = -1
+
+
+def check_nodes(num_nodes: int, *columns: np.ndarray) -> None:
+    """Raise ``DataError`` if a node is beyond those that something was made for: another pair would have its place."""
+    largest = max((int(nodes.max()) for nodes in columns if nodes.size), default=-1)
+    if largest >= num_nodes:
+        raise DataError(
+            f"found node {largest}, expected a node from 0 to {num_nodes - 1}: where the graph has grown, make this "
+            f"anew for the larger graph, or call its grow(num_nodes)"
+        )
 
 
 class PairLog:
@@ -43,17 +55,39 @@ class PairLog:
         self._head = np.full(self.num_nodes, _EMPTY, np.int64)
         self.degree = np.zeros(self.num_nodes, np.int64)
 
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on; pairs keep their numbers.
+
+        Examples
+        --------
+        >>> log = PairLog(2)
+        >>> log.add(0, np.array([1]), np.array([0]))
+        >>> log.grow(9)
+        >>> log.find(np.array([1, 1]), np.array([0, 8])), len(log.degree)
+        (array([ 0, -1]), 9)
+        """
+        check_growth("the log", self.num_nodes, num_nodes)
+        src, dst = self.ends()
+        self._key[: self.size] = src * num_nodes + dst
+        self._table.fill(_EMPTY)
+        _place(self._table, self._key[: self.size])
+        more = 0, num_nodes - self.num_nodes
+        self._head, self.degree = np.pad(self._head, more, constant_values=_EMPTY), np.pad(self.degree, more)
+        self.num_nodes = num_nodes
+
     def __len__(self) -> int:
         return self.size
 
     def add(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> None:
         """Note the pairs of a snapshot; one given twice counts twice."""
+        check_nodes(self.num_nodes, src, dst)
         self._reserve(self.size + len(src))
         columns = (self._key, self.last, self.count, self._next)
         self.size = _add(self._table, *columns, self._head, self.degree, self.size, snapshot, src, dst, self.num_nodes)
 
     def find(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         """Return the number of each pair, or -1, in the shape of `src` and `dst`, which broadcast."""
+        check_nodes(self.num_nodes, src, dst)
         keys = src * self.num_nodes + dst
         return _find(self._table, self._key, keys.reshape(-1)).reshape(keys.shape)
 
@@ -68,6 +102,7 @@ class PairLog:
 
     def common(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         """Count the destinations that source ``(E,)`` and candidate ``(E, C)`` have in common; int64 ``(E, C)``."""
+        check_nodes(self.num_nodes, src, dst)
         return _common(self._head, self._next, self._key, src, dst, self.num_nodes)
 
     def _reserve(self, size: int) -> None:

@@ -77,6 +77,23 @@ def snapshot_edges(data: TemporalGraph, snapshot: int) -> SnapshotEdges:
     return distinct_edges(snapshot, src, dst, edge_id, time, weight, num_nodes=data.num_nodes, directed=data.directed)
 
 
+def check_room(edges: SnapshotEdges, num_nodes: int, remedy: str = "") -> None:
+    """Raise ``DataError`` if a snapshot's graph has more than `num_nodes` nodes; `remedy`: instead of `grow`.
+
+    Examples
+    --------
+    >>> check_room(distinct_edges(7, [0], [1], num_nodes=4), 3)
+    Traceback (most recent call last):
+        ...
+    dgl_dysign.errors.DataError: snapshot 7: found a graph of 4 nodes, expected 3 at most: call grow(4) first
+    """
+    if edges.num_nodes > num_nodes:
+        raise DataError(
+            f"snapshot {edges.snapshot}: found a graph of {edges.num_nodes} nodes, expected {num_nodes} at most: "
+            f"{remedy or f'call grow({edges.num_nodes}) first'}"
+        )
+
+
 def distinct_edges(
     snapshot: int,
     src: Any,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgl_dysign.data.pair_log import PairLog
+from dgl_dysign.data.pair_log import PairLog, check_nodes
 from dgl_dysign.errors import ConfigError
 
 HALF_LIVES = (1.0, 6.0, 24.0, 168.0)  # in snapshots
@@ -40,8 +40,8 @@ class EventCounts:
 
     Raises
     ------
-    ConfigError
-        If a snapshot is observed or read out of order.
+    ConfigError, DataError
+        If a snapshot is observed or read out of order; if a node is beyond `num_nodes`.
 
     Examples
     --------
@@ -75,12 +75,20 @@ class EventCounts:
         self._as_source = np.zeros(self.num_nodes)
         self._log = PairLog(self.num_nodes)
 
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on, none of which has been seen; ``ConfigError`` if there would be fewer."""
+        self._log.grow(num_nodes)
+        self._nodes.grow(num_nodes)
+        self._as_source = np.pad(self._as_source, (0, num_nodes - self.num_nodes))
+        self.num_nodes = num_nodes
+
     def observe(self, snapshot: int, src: Tensor, dst: Tensor, time: Tensor) -> None:
         """Take in the events of a snapshot, in any order; an event of a node with itself counts once."""
         if snapshot <= self.snapshot:
             raise ConfigError(f"snapshot {snapshot} cannot follow {self.snapshot}: observe snapshots in order")
-        self.snapshot = snapshot
         begin, end, when = src.numpy(), dst.numpy(), time.numpy().astype(np.float64)
+        check_nodes(self.num_nodes, begin, end)
+        self.snapshot = snapshot
         other = begin != end
         self._nodes.note(np.r_[begin, end[other]], np.r_[when, when[other]])
         np.add.at(self._as_source, begin, 1)
@@ -93,6 +101,7 @@ class EventCounts:
         """Return what is known of nodes ``(R,)`` at the beginning of a snapshot, float32 ``(R, len(node_names))``."""
         self._check(snapshot)
         ids = nodes.numpy()
+        check_nodes(self.num_nodes, ids)
         return torch.from_numpy(self._node_columns(ids, np.full(len(ids), float(snapshot))).astype(np.float32))
 
     def events(self, snapshot: int, src: Tensor, dst: Tensor, time: Tensor) -> Tensor:
@@ -102,6 +111,7 @@ class EventCounts:
         """
         self._check(snapshot)
         begin, end, when = src.numpy(), dst.numpy(), time.numpy().astype(np.float64)
+        check_nodes(self.num_nodes, begin, end)
         number = self._log.find(begin, end)
         met = np.where(number >= 0, self._pairs.padded_count(number), 0.0)
         columns = [

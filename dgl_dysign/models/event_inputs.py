@@ -74,6 +74,11 @@ class EventReader:
         self._unwritten: list[SnapshotEvents] = []
         self._own = torch.zeros(0, self.own_width)
 
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on, none of which has been seen; ``ConfigError`` if there would be fewer."""
+        self._counts.grow(num_nodes)
+        self.num_nodes = num_nodes
+
     def observe(self, events: SnapshotEvents) -> None:
         """Take in a snapshot; snapshots come in order, empty ones too."""
         self._counts.observe(events.snapshot, events.src, events.dst, events.time)

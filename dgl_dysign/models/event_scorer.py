@@ -38,6 +38,12 @@ class EventScorer:
         self.store.reset()
         self.reader.reset()
 
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on in model, store and reader, see `Pretrained.grow`."""
+        self.reader.grow(num_nodes)
+        self.store.grow(num_nodes)
+        self.model.grow(num_nodes)
+
     def observe(self, events: SnapshotEvents) -> None:
         """Take in the events of a snapshot."""
         self.reader.observe(events)

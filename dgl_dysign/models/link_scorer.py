@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room, snapshot_edges
 from dgl_dysign.data.temporal_graph import TemporalGraph
-from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.errors import ConfigError, DataError, check_growth
 from dgl_dysign.models.inputs import Features
 from dgl_dysign.models.pretrained import as_json, check_target, read_config, read_tensors, reading, write_folder
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.pairs import LinkFeatures
-from dgl_dysign.pairs.link_features import PairFeatures
+from dgl_dysign.pairs.link_features import PairFeatures, grow_features
 from dgl_dysign.store import NeighborStore
 
 _KINDS: dict[str, Any] = {"UnderGS": UnderGS, "SpikingUnderGS": SpikingUnderGS}
@@ -100,8 +100,34 @@ class LinkScorer:
         if self.features is not None:
             self.features.reset()
 
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on, numbered after the old ones: model, store and features, and what they hold.
+
+        New nodes have vectors of zeros and no past, see `Pretrained.grow`. Raises ``ConfigError`` if there would be
+        fewer, or where features of one's own cannot grow.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from dgl_dysign.data import distinct_edges
+        >>> from dgl_dysign.models import LinkScorer, UnderGS
+        >>> model = UnderGS(5, hidden_feats=8)
+        >>> scorer = LinkScorer(model, model.store())
+        >>> scorer.observe(distinct_edges(0, [0, 1], [1, 2], num_nodes=5))
+        >>> scorer.grow(7)
+        >>> scorer.observe(distinct_edges(1, [0], [6], num_nodes=7))
+        >>> scorer.score(2, torch.tensor([6]), torch.tensor([[0, 1, 5]])).shape
+        torch.Size([1, 3])
+        """
+        check_growth("the scorer", max(self.model.num_nodes, self.store.num_nodes), num_nodes)
+        if self.features is not None:  # what may fail comes first
+            grow_features(self.features, num_nodes)
+        self.store.grow(num_nodes)
+        self.model.grow(num_nodes)
+
     def observe(self, edges: SnapshotEdges) -> None:
-        """Insert a snapshot into the store, and let the features see it."""
+        """Insert a snapshot into the store, and let the features see it; `grow` first where there are more nodes."""
+        check_room(edges, self.store.num_nodes)
         self.store.insert(edges)
         if self.features is not None:
             self.features.observe(edges)

@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from dgl_dysign import __version__
 from dgl_dysign.data import schema
 from dgl_dysign.data.temporal_graph import TemporalGraph
-from dgl_dysign.errors import ConfigError, DataError, DGLDySignError
+from dgl_dysign.errors import ConfigError, DataError, DGLDySignError, check_growth
 from dgl_dysign.files import replace_folder, write_json
 from dgl_dysign.models.inputs import NodeInputs
+from dgl_dysign.models.node_table import NodeTable
 
 FORMAT, FORMAT_VERSION = "dgl_dysign model", 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -100,16 +101,49 @@ class Pretrained(nn.Module):
 
         Raises ``ConfigError`` if one is code, such as a solver of one's own, which a folder cannot hold.
         """
-        args, kwargs = self._own_arguments
-        signature = inspect.signature(type(self).__init__)
-        bound = signature.bind(self, *args, **kwargs)
+        bound = self._bound()
         bound.apply_defaults()
-        names = list(signature.parameters.values())[1:]
+        names = list(bound.signature.parameters.values())[1:]
         values = {p.name: bound.arguments[p.name] for p in names if p.kind is not p.VAR_KEYWORD}
         for parameter in names:
             if parameter.kind is parameter.VAR_KEYWORD:
                 values |= bound.arguments[parameter.name]
         return {name: as_json(name, value) for name, value in values.items()}
+
+    def _bound(self) -> inspect.BoundArguments:
+        args, kwargs = self._own_arguments
+        return inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
+
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on: the old ones keep their numbers and vectors, the new ones have vectors of zeros.
+
+        So does ``from_pretrained(folder, data)`` for data with more nodes. Vectors of nodes become another parameter:
+        make optimisers anew. A model that knows no number of nodes, as `DySIGN`, stays as it is.
+
+        Raises
+        ------
+        ConfigError
+            If there would be fewer nodes.
+
+        Examples
+        --------
+        >>> from dgl_dysign.models import UnderGS
+        >>> model = UnderGS(5, hidden_feats=8)
+        >>> model.grow(7)
+        >>> model.num_nodes, model.store().num_nodes, model.inputs.table.weight.shape
+        (7, 7, torch.Size([7, 8]))
+        """
+        models = [(part, part._bound()) for part in self.modules() if isinstance(part, Pretrained)]
+        models = [(part, bound) for part, bound in models if "num_nodes" in bound.arguments]
+        for _, bound in models:
+            check_growth("the model", bound.arguments["num_nodes"], num_nodes)
+        for part, bound in models:
+            bound.arguments["num_nodes"] = int(num_nodes)
+            part._own_arguments = bound.args[1:], bound.kwargs
+            vars(part)["num_nodes"] = int(num_nodes)
+        for table in self.modules():
+            if isinstance(table, NodeTable):
+                table.grow(int(num_nodes))
 
     def save_pretrained(
         self,
@@ -243,12 +277,14 @@ class Pretrained(nn.Module):
 
     def check_data(self, data: TemporalGraph) -> None:
         """Raise ``DataError`` if data is of another shape, or has other nodes than the model."""
-        if self.card is not None and not check_card(self.card, data, self._reads()):
+        if self._is_like(data):
             return
-        if self._places(data) is not None:
+        places = self._places(data)
+        if places is not None:
+            more = data.num_nodes > len(places) and torch.equal(places, torch.arange(len(places)))
             raise DataError(
                 f"{data.folder}: found other nodes than the model has; load it anew for this data: "
-                f"{type(self).__name__}.from_pretrained(folder, data)"
+                f"{type(self).__name__}.from_pretrained(folder, data){f', or call grow({data.num_nodes})' * more}"
             )
 
     def fitted(self: Model, data: TemporalGraph) -> Model:
@@ -256,15 +292,16 @@ class Pretrained(nn.Module):
 
         Raises ``DataError`` if the data is of another shape, or lacks nodes of the training.
         """
-        if self.card is not None and not check_card(self.card, data, self._reads()):
+        if self._is_like(data):
             return self
         places = self._places(data)
         if places is None:
             return self
         if self.card is None:
             raise DataError(
-                f"{data.folder}: found {data.num_nodes} nodes, but the model has {self.arguments()['num_nodes']}, and "
-                f"was saved without the data that says which: save it again with data="
+                f"{data.folder}: found {data.num_nodes} nodes, but the model has {self._num_nodes(data)}, and was "
+                f"saved without the data that says which: save it again with data=, or call grow({data.num_nodes}) "
+                f"where the new nodes come last"
             )
         arguments, state = self.arguments(), dict(self.state_dict())
         if "num_nodes" in arguments:
@@ -276,6 +313,15 @@ class Pretrained(nn.Module):
         model.node_inputs = None if self.node_inputs is None else self.node_inputs.renumbered(places)
         model.describe(data)
         return model.train(self.training)
+
+    def _is_like(self, data: TemporalGraph) -> bool:
+        """Tell whether the data is the model's own; raise ``DataError`` if it is of another shape."""
+        same = self.card is not None and not check_card(self.card, data, self._reads())
+        return same and self._num_nodes(data) == data.num_nodes
+
+    def _num_nodes(self, data: TemporalGraph) -> int:
+        """Return the number of nodes that the model has; of data, where any number will do."""
+        return int(self.arguments().get("num_nodes", data.num_nodes))
 
     def is_of(self, data: TemporalGraph) -> bool:
         """Tell whether the model was made for this very folder: whether the manifests are the same."""
@@ -289,14 +335,18 @@ class Pretrained(nn.Module):
 
     def _tables(self) -> list[str]:
         """Return the names of the weights that have a row for each node."""
-        return [f"{name}.weight" for name, part in self.named_modules() if isinstance(part, nn.Embedding)]
+        return [f"{name}.weight" for name, part in self.named_modules() if isinstance(part, NodeTable)]
 
     def _places(self, data: TemporalGraph) -> Tensor | None:
         """Return where each of the model's nodes stands in the data; None if nothing has to change."""
-        if self.node_names is not None:
-            return new_places(self.node_names, data)
-        own = self.arguments().get("num_nodes", data.num_nodes)
-        return None if own == data.num_nodes else torch.arange(0)
+        own = self._num_nodes(data)
+        places = None if self.node_names is None else new_places(self.node_names, data)
+        if own > data.num_nodes or (places is not None and self._tables() and len(places) < own):
+            raise DataError(
+                f"{data.folder}: found {data.num_nodes} nodes, but the model has grown to {own}, of which it knows no "
+                f"names: load what was saved before with this data"
+            )
+        return torch.arange(own) if places is None and own < data.num_nodes else places
 
 
 def settings(model: nn.Module) -> dict[str, Any]:
@@ -304,7 +354,7 @@ def settings(model: nn.Module) -> dict[str, Any]:
     values = {}
     for path, part in model.named_modules():
         stateful = type(part).get_extra_state is not nn.Module.get_extra_state  # its attributes are in state_dict
-        if type(part).__module__.startswith("dgl_dysign.") and not stateful:
+        if type(part).__module__.startswith("dgl_dysign.") and not stateful and not isinstance(part, NodeTable):
             for name, value in vars(part).items():
                 if isinstance(value, _PLAIN) and not name.startswith("_") and name not in _NOT_SETTINGS:
                     values[f"{path}.{name}".lstrip(".")] = value
@@ -362,10 +412,12 @@ def node_names(data: TemporalGraph) -> list[list[str | None]]:
 def new_places(before: Sequence[Sequence[str | None]], data: TemporalGraph) -> Tensor | None:
     """Return the number that each node of the training has in the data, int64; None where all have kept theirs.
 
+    New nodes may come after them.
+
     Raises ``DataError`` if a node is not there any more.
     """
     now = node_names(data)
-    if [list(pair) for pair in before] == now:
+    if [list(pair) for pair in before] == now[: len(before)]:
         return None
     known = {tuple(pair): node for node, pair in enumerate(now)}
     gone = [pair for pair in before if tuple(pair) not in known]

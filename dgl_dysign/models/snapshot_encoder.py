@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges, snapshot_edges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room, distinct_edges, snapshot_edges
 from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models.encoder_inputs import EncoderInputs
@@ -202,13 +202,20 @@ class EncoderModel(nn.Module):
 
     @torch.no_grad()
     def observe(self, edges: SnapshotEdges) -> None:
-        """Take in a snapshot; the state moves on by the one that leaves the window, without dropout."""
+        """Take in a snapshot; the state moves on by the one that leaves the window, without dropout.
+
+        A graph of more nodes raises ``DataError``: an encoder's state is its own, so that it is made anew.
+        """
+        check_room(edges, self.num_nodes, f"{self._anew()}, and let it observe the snapshots from the first on")
         self.inputs.observe(edges)
         self.snapshot, self._known = edges.snapshot, None
         self._steps.append((edges.to(self.device), self.inputs.table()))
         if len(self._steps) > self.encoder.window:
             with evaluating(self.encoder):
                 self._begin = detached(self.encoder.step(self._first_state(), *self._steps.popleft()))
+
+    def _anew(self) -> str:
+        return f"load it anew for the larger graph, {type(self).__name__}.from_pretrained(folder, data)"
 
     def _first_state(self) -> State:
         return self.encoder.initial() if self._begin is None else self._begin
@@ -239,9 +246,13 @@ class EncoderModel(nn.Module):
 
         Raises
         ------
-        ConfigError
-            If the snapshot is not one of the data's, or the one after them.
+        ConfigError, DataError
+            If the snapshot is not one of the data's, or the one after them; if the data has other nodes.
         """
+        if data.num_nodes != self.num_nodes:
+            raise DataError(
+                f"{data.folder}: found {data.num_nodes} nodes, but the model has {self.num_nodes}: {self._anew()}"
+            )
         if not 0 <= snapshot <= data.num_snapshots:
             raise ConfigError(f"snapshot {snapshot}: expected 0 to {data.num_snapshots}, the one after the data's last")
         if self.snapshot >= snapshot:
@@ -268,27 +279,45 @@ class EncoderModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls: type[Model], folder: Any, data: TemporalGraph) -> Model:
-        """Make the model of a folder for the data of its training, or that with later snapshots; `catch_up` fills it.
+        """Make the model of a folder for the data of its training, or that with later snapshots and more nodes.
+
+        It has observed nothing: `catch_up` lets it. It takes more nodes where no weight of its encoder belongs to a
+        single one.
 
         Raises
         ------
         ConfigError
             If the encoder's class cannot be imported: a folder holds its name, not its code.
         DataError
-            If a file is missing or damaged, or the data is of another shape or has other nodes.
+            If a file is missing or damaged, the data is of another shape or has fewer nodes, or the model has learned
+            something of each node and the data has more.
         """
         config = read_config(folder, cls.__name__)
         tensors, arguments = read_tensors(folder, config), config["arguments"]
         features = ["features"] if arguments["inputs"]["kind"] == "features" else []
-        check_card(config["data"], data, [*ALWAYS, "num_nodes", *features])
+        number = arguments["inputs"]["num_nodes"]
+        check_card(config["data"], data, [*ALWAYS, *features, *(["num_nodes"] if data.num_nodes < number else [])])
         card = arguments["encoder"]
         encoder_class = _class_of(card["class"], folder)
         with reading(folder, cls.__name__), torch.random.fork_rng([]):
-            inputs = EncoderInputs(data=data, **arguments["inputs"])
+            inputs = EncoderInputs(data=data, **{**arguments["inputs"], "num_nodes": data.num_nodes})
             encoder = make_encoder(encoder_class, inputs, card["arguments"], card["attributes"])
             model = cls(encoder, inputs, **arguments["head"])
-            model.load_state_dict({name[6:]: value for name, value in tensors.items()})
+            state = {name[6:]: value for name, value in tensors.items()}
+            if data.num_nodes > number:
+                _check_sizes(model.state_dict(), state, f"{folder}: found {data.num_nodes} nodes, but ", number)
+            model.load_state_dict(state)
         return model.eval()
+
+
+def _check_sizes(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], where: str, number: int) -> None:
+    """Raise ``DataError`` for the first weight whose size depends on the number of nodes."""
+    for name, value in saved.items():
+        if name in own and own[name].shape != value.shape:
+            raise DataError(
+                f"{where}{name} has the shape {tuple(value.shape)}, of the {number} nodes of the training, and "
+                f"{tuple(own[name].shape)} here: train it on the larger graph, or give it no weights of single nodes"
+            )
 
 
 def _head_width(encoder: SnapshotEncoder, inputs: EncoderInputs) -> int:

@@ -15,6 +15,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.inputs import Features, NodeInputs, Snapshot, look_up, store_graph
 from dgl_dysign.models.link_head import LinkHead
+from dgl_dysign.models.node_table import NodeTable
 from dgl_dysign.models.undergs import get_preset, preset_store
 from dgl_dysign.store import NeighborStore
 
@@ -103,7 +104,7 @@ class SpikingUnderGS(DySIGN):
         self.mass = chosen.mass if mass is None else mass
         self.out_feats = hidden_feats + self.mass
         self.embedding_dropout = chosen.embedding_dropout if embedding_dropout is None else embedding_dropout
-        self.table = nn.Embedding(num_nodes, id_feats) if id_feats else None
+        self.table = NodeTable(num_nodes, id_feats) if id_feats else None
         self.link_head = LinkHead(self.out_feats, hidden_feats, pair_feats, head_dropout, bias=self.loss == "bce")
 
     def reset_parameters(self) -> None:

@@ -14,6 +14,7 @@ from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.inputs import Features, NodeInputs, look_up
 from dgl_dysign.models.link_head import LinkHead
+from dgl_dysign.models.node_table import NodeTable
 from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.nn import InfluenceConv, InfluenceMixer
 from dgl_dysign.nn.influence_conv import AGGREGATORS
@@ -70,7 +71,7 @@ class _NodeVectors(nn.Module):
     def __init__(self, num_nodes: int, feats: int, node_feats: int, dropout: float) -> None:
         super().__init__()
         self.node_feats, self.dropout = node_feats, dropout
-        self.table = nn.Embedding(num_nodes, feats)
+        self.table = NodeTable(num_nodes, feats)
         self.fc = nn.Linear(node_feats, feats) if node_feats else None
 
     def reset_parameters(self) -> None:

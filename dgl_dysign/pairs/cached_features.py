@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs.link_features import PairFeatures
+from dgl_dysign.pairs.link_features import PairFeatures, grow_features
 
 
 class CachedFeatures:
@@ -71,6 +71,16 @@ class CachedFeatures:
         self._waiting: list[SnapshotEdges] = []
         self._waiting_bytes = 0
         self._restart = True
+
+    def grow(self, num_nodes: int) -> None:
+        """Let the features behind have more nodes; answers are computed anew, as some depend on the number of nodes.
+
+        ``ConfigError`` if they cannot grow.
+        """
+        grow_features(self._features, num_nodes)
+        self._known.clear()
+        self._used.clear()
+        self.num_bytes = 0
 
     def new_user(self) -> None:
         """Begin to count ``saved_seconds`` anew: the next user of an answer is another."""

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from dgl_dysign.data.pair_log import PairLog
-from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
+from dgl_dysign.errors import ConfigError, check_growth
 
 DECAYS = (0.3, 0.7, 0.9, 0.97, 1.0)
 NEVER = 400.0  # snapshots since an event that never happened
@@ -47,8 +47,19 @@ class History:
         last = len(self._begins) - 1  # later ones are expected at the mean width
         return float(self._begins[min(snapshot, last)] / self.unit) + max(0, snapshot - last)
 
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on, of which nothing is remembered."""
+        check_growth("the history", self.num_nodes, num_nodes)
+        more = (0, num_nodes - self.num_nodes)
+        self.sums = {decay: np.pad(sums, ((0, 0), more)) for decay, sums in self.sums.items()}
+        self.first = np.pad(self.first, more, constant_values=np.inf)
+        self.last_out, self.last_in = (np.pad(x, more, constant_values=-np.inf) for x in (self.last_out, self.last_in))
+        self.pairs.grow(num_nodes)
+        self.num_nodes = num_nodes
+
     def add(self, edges: SnapshotEdges) -> None:
         """Take in the next snapshot."""
+        check_room(edges, self.num_nodes)
         t = edges.snapshot
         if t <= self.snapshot:
             raise ConfigError(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dgl_dysign.data.pair_log import check_nodes
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs.families import FAMILIES, Columns
@@ -34,6 +35,17 @@ class PairFeatures(Protocol):
 
     def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return ``(E, C, F)`` for sources ``(E,)`` and candidates ``(E, C)``, from what was observed."""
+
+
+def grow_features(features: PairFeatures, num_nodes: int) -> None:
+    """Let features of pairs have more nodes; raise ``ConfigError`` where they have no ``grow``."""
+    grow = getattr(features, "grow", None)
+    if grow is None:
+        raise ConfigError(
+            f"found {type(features).__name__} without a method grow(num_nodes): give it one, or make features and "
+            f"scorer anew for {num_nodes} nodes"
+        )
+    grow(num_nodes)
 
 
 class LinkFeatures:
@@ -121,8 +133,16 @@ class LinkFeatures:
         """Forget what was observed."""
         self._past = History(self.num_nodes, self.begins, self._unit)
 
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on: what the columns are of the old ones is as if all had been there always.
+
+        Families stay those that were chosen when it was made. Fewer nodes raise ``ConfigError``.
+        """
+        self._past.grow(num_nodes)
+        self.num_nodes = num_nodes
+
     def observe(self, edges: SnapshotEdges) -> None:
-        """Take in the next snapshot; empty ones may be left out."""
+        """Take in the next snapshot; empty ones may be left out. ``DataError`` if its graph has more nodes: `grow`."""
         self._past.add(edges)
 
     def columns(self, families: Sequence[str]) -> list[int]:
@@ -140,6 +160,7 @@ class LinkFeatures:
                 f"ask before you observe, or reset"
             )
         ends = src.cpu().numpy(), dst.cpu().numpy()
+        check_nodes(self.num_nodes, *ends)
         feat = np.empty((*dst.shape, len(self.names)), np.float32)
         for i, (_, column) in enumerate(self._columns(snapshot, *ends)):
             feat[..., i] = column

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.errors import ConfigError, GraphError, check_choice
+from dgl_dysign.errors import ConfigError, GraphError, check_choice, check_growth, growth_remedy
 from dgl_dysign.store import _rank
 from dgl_dysign.store._edges import (
     Edges,
@@ -41,12 +41,6 @@ def _empty(slots: Tensor) -> Tensor:
 
 def _sizes(slots: Tensor, plan: Plan) -> dict[str, Any]:
     return {"num_nodes": len(slots), "num_neighbors": slots.shape[1] // plan.sections}
-
-
-def _growth(saved: int, own: int) -> str:
-    if saved > own:
-        return f"call grow({saved}) first"
-    return f"load it into a store of {saved} nodes, then call grow({own})"
 
 
 class _Clock:
@@ -208,11 +202,7 @@ class NeighborStore(nn.Module):
                 [ 1,  0]])
         """
         check_num_nodes(num_nodes)
-        if num_nodes < self.num_nodes:
-            raise ConfigError(
-                f"found num_nodes={num_nodes}, but the store has {self.num_nodes} nodes and does not shrink: make a "
-                f"new one, and insert again"
-            )
+        check_growth("the store", self.num_nodes, num_nodes)
         if (node_type is None) != (self.node_type is None):
             raise ConfigError(
                 f"found {'no ' if node_type is None else ''}node_type, but the store was made "
@@ -409,7 +399,7 @@ class NeighborStore(nn.Module):
         saved |= state_dict.get(f"{prefix}_extra_state", {}).get("settings", {})
         for name, value in own.items():
             if saved.get(name, value) != value:
-                remedy = _growth(saved[name], value) if name == "num_nodes" else "make it alike"
+                remedy = growth_remedy(saved[name], value) if name == "num_nodes" else "make it alike"
                 raise ConfigError(f"the saved store has {name}={saved[name]!r}, this one {value!r}: {remedy}")
         super()._load_from_state_dict(state_dict, prefix, *rest)
 

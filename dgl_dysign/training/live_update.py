@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler
 from dgl_dysign.models.link_head import link_loss
@@ -67,6 +67,7 @@ class LiveLinkScorer:
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Take a snapshot into the state."""
+        check_room(edges, self.model.num_nodes, "grow the scorer that it was made of, and make it anew of that")
         self._scorer.observe(edges)
         self._sampler.observe(edges)
 

@@ -11,7 +11,7 @@ from tests.folders import write_folder
 NODES, CLASSES, WIDTH, SNAPSHOTS = 30, 3, 4, 6
 INPUTS = NodeInputs(decay=0.5, hops=(0, 1))
 KINDS = ["dysign", "label-aware", "undergs", "mixer", "spiking", "spiking-ids"]
-BY_NODE = ["label-aware", "undergs", "mixer", "spiking-ids"]  # models that know nodes by their names
+BY_NODE = ["undergs", "mixer", "spiking-ids"]  # models with something of each node
 
 
 def events(snapshots=SNAPSHOTS, nodes=NODES, seed=0):
