@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 DATASETS = (*READERS, "edges")
 """Formats of raw files; ``edges`` is any delimited list of timed edges."""
 EDGE_LIST = (
-    "src", "dst", "time", "weight", "label", "edge_features", "delimiter", "decimal", "header", "encoding", "ids",
-    "time_format", "time_unit", "undirected", "labels",
+    "src", "dst", "time", "weight", "label", "edge_features", "delimiter", "decimal", "quote", "comment", "header",
+    "encoding", "ids", "time_format", "time_unit", "bipartite", "undirected", "labels", "name",
 )  # fmt: skip
 """Options of ``edges`` alone."""
 CHOICES = {
@@ -40,30 +40,41 @@ class PrepareOptions:
     ----------
     src, dst, time : str, optional
         Columns of sources, destinations and times, each a name in the header or a number from 1. Default: as is known
-        of the file's name, else 1, 2 and 3.
+        of the file's name, else those with usual names, else 1, 2 and 3 (but for a later one that is plainly the time).
     weight, label : str, optional
-        Columns of a number, and of a class of the event.
+        Columns of a number, and of a class of the event. Default: those with usual names.
     edge_features : str, optional
         First column of the features, which go on to the last; one last column may hold all of them, separated by
         commas.
     delimiter : str, optional
-        Character between columns, or ``tab``; a blank stands for any white space. Default: as line 1.
+        Character between columns, or ``tab``; a blank stands for any white space. Default: as most lines.
     decimal : str, optional
-        Sign before the fraction of a number: a dot (the default) or a comma.
+        Sign before the fraction of a number: a dot or a comma. Default: as the numbers.
+    quote : bool, optional
+        Whether fields may stand in double quotes. Default: if some do.
+    comment : str, optional
+        What lines that are no rows begin with; empty: there are none. Default: ``#``, ``%`` or ``//`` if line 1 does.
     header : bool, optional
-        Whether line 1 is a header. Default: if a column is given by name.
+        Whether line 1 is a header. Default: if it has names, and no number.
     encoding : str, optional
         How the text is written, a codec of Python's. Default: UTF-8, or UTF-16 or UTF-32 where a mark says so.
     ids : str, optional
-        ``"integer"``, ``"text"``, or ``"auto"``, as the first row has it (the default).
+        ``"integer"``, ``"text"``, or ``"auto"``, as most rows have them (the default): then ``NaN`` and the like are
+        bad rows, and so are integers with a zero or a sign before them.
     time_format : str, optional
         How times are written, as in :func:`time.strptime`. Default: numbers, else ISO 8601.
     time_unit : str, optional
-        What times count from 1970 on, ``"s"`` (the default), ``"ms"``, ``"us"``, ``"ns"``; ``"none"``: steps.
+        What times count from 1970 on, ``"s"``, ``"ms"``, ``"us"``, ``"ns"``; ``"none"``: steps. Default: by their size,
+        and then times that do not fit are bad rows.
+    bipartite : bool, optional
+        Whether sources and destinations are nodes of two types, with ids of their own. Default: if their columns'
+        names say so, such as ``user_id`` and ``item_id``.
     undirected : bool, default False
         Edges have no direction.
     labels : path, optional
         File of ``node label`` lines: ids as those of the edges, and whole numbers.
+    name : str, optional
+        Name of the data set. Default: that of the file.
     every : str or data_prep.rules.Rule, optional
         How times become snapshots: a width (``"15s"``, ``"1h"``, ``"7d"`` or a number of the time's own units), a
         period of the calendar (``"hour"``, ``"day"``, ``"week"``, ``"month"``, ``"year"``, ``"roland-week"``), or
@@ -118,13 +129,17 @@ class PrepareOptions:
     edge_features: str | None = None
     delimiter: str | None = None
     decimal: str | None = None
+    quote: bool | None = None
+    comment: str | None = None
     header: bool | None = None
     encoding: str | None = None
     ids: str | None = None
     time_format: str | None = None
     time_unit: str | None = None
+    bipartite: bool | None = None
     undirected: bool = False
     labels: str | os.PathLike[str] | None = None
+    name: str | None = None
     every: str | Rule | None = None
     snapshots: int | None = None
     merge: int = 1
