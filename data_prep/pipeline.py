@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -277,17 +277,25 @@ def prepare(
     >>> manifest["num_nodes"], manifest["num_edges"], manifest["num_snapshots"], manifest["time_range"]
     (3, 2, 2, [5.0, 7.0])
     """
-    out, options = Path(out), options or PrepareOptions()
+    with opened(dataset, raw, Path(out), options or PrepareOptions()) as (events, options):
+        return write_folder(events, Path(out), options, progress)
+
+
+@contextmanager
+def opened(
+    dataset: str, raw: "str | os.PathLike[str] | EventTable", out: Path, options: PrepareOptions
+) -> Iterator[tuple[FileInput | TableInput, PrepareOptions]]:
+    """Open what :func:`prepare` reads, and fill in its options; a wrong one is told first, and nothing is written."""
     if options.features is None:
         spectral = dataset == "dblp" and not isinstance(raw, EventTable)
         options = replace(options, features="spectral" if spectral else "none")
     check_prepared(out, options.overwrite)
-    # A wrong option is told before anything is read.
     parse_rule(options.every, options.snapshots, options.merge, Rule("step"))
     _feature_options(options)
     if isinstance(raw, EventTable):
-        return write_folder(TableInput(dataset, raw, options), out, options, progress)
-    return write_folder(FileInput(open_files(dataset, Path(raw), options), options), out, options, progress)
+        yield TableInput(dataset, raw, options), options
+    else:
+        yield FileInput(open_files(dataset, Path(raw), options), options), options
 
 
 def write_folder(
