@@ -57,7 +57,13 @@ _OPTIONS: dict[str, Any] = {
     "time_format": _option(str | None, "How times are written, as in strptime; else ISO."),
     "time_unit": _option(_CHOICES["time_unit"] | None, "What times count; none: steps."),
     "undirected": _option(bool, "Edges have no direction.", "--undirected"),
-    "labels": _option(Path | None, "File of `node label` lines."),
+    "src_label": _option(str | None, "Column of classes of the sources; an empty one is none."),
+    "dst_label": _option(str | None, "Column of classes of the destinations."),
+    "labels": _option(Path | None, "File of nodes and classes, perhaps with times."),
+    "labels_at": _option(
+        str | None, "Which class counts where a file has times: last (the default), first, or that known at a time."
+    ),
+    "targets": _option(Path | None, "File of nodes and numbers to be learnt of them, perhaps with times."),
     "every": _option(
         str | None,
         "Snapshots of equal width from the first event (15s, 30m, 1h, 7d, 2w, or seconds), of the calendar (hour, "

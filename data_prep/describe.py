@@ -58,12 +58,15 @@ class Description:
     degrees : dict
         For each type of nodes the numbers of events that a node can have, ascending, and how many nodes have so many.
         An event counts at both its ends.
+    targets : tuple of float, optional
+        The least and the greatest target of a node.
     """
 
     manifest: dict[str, Any]
     labelled: int
     snapshots: dict[str, np.ndarray] = field(repr=False)
     degrees: dict[str, tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    targets: tuple[float, float] | None = None
 
     @property
     def generated(self) -> bool:
@@ -92,6 +95,8 @@ class Description:
         here: dict[str, int] = {name: self.manifest[name] for name in _COUNTS}
         if self.positive is not None:
             here["positive_events"] = self.positive
+        if "targets" in self.manifest:
+            here["targets"] = self.manifest["targets"]["count"]
         features = self.manifest.get("edge_features")
         if features or "edge_features" in self.published:
             here["edge_features"] = int(features["dim"]) if features else 0
@@ -106,6 +111,9 @@ class Description:
             "counts": {name: count for name, count, _ in self.counts()},
             "published": self.published or None,
             "labelled": self.labelled,
+            **(
+                {} if self.targets is None else {"targets": dict(zip(("least", "greatest"), self.targets, strict=True))}
+            ),
             "snapshots": {name: values.tolist() for name, values in self.snapshots.items()},
             "degrees": degrees,
         }
@@ -147,7 +155,15 @@ def describe(folder: Path, progress: Add = silent, rows_at_once: int = 1 << 20) 
         labelled, snapshots["classes"] = int(classes.sum()), classes
         if all(name in ("0", "1") for name in manifest["class_names"]):
             snapshots["positive"] = classes[:, [name == "1" for name in manifest["class_names"]]].sum(axis=1)
-    return Description(manifest, labelled, snapshots, _degrees(counter.degree, manifest["id_offsets"]))
+    degrees = _degrees(counter.degree, manifest["id_offsets"])
+    return Description(manifest, labelled, snapshots, degrees, _targets(folder, manifest))
+
+
+def _targets(folder: Path, manifest: dict[str, Any]) -> tuple[float, float] | None:
+    if not manifest.get("targets", {}).get("count"):
+        return None
+    target = schema.to_numpy(schema.table(folder, "targets")["target"])
+    return float(target.min()), float(target.max())
 
 
 def _count_events(folder: Path, counter: "_Counter", progress: Add, rows_at_once: int) -> None:
@@ -243,6 +259,9 @@ def show_description(description: Description, png: Path) -> None:
         beside = () if published is None else (f"{published:,}", f"{here - published:+,}")
         table.add_row(plain(name), f"{here:,}", *beside)
     table.add_row(f"labelled {manifest['labels'] or 'node'}s", f"{description.labelled:,}")
+    if description.targets:
+        low, high = description.targets
+        table.add_row("least and greatest target", f"{low:,.6g} to {high:,.6g}")
     table.add_row("repeated events", f"{manifest['duplicate_rows']:,}")
     table.add_row("rejected rows", f"{manifest['rejected_rows']:,}")
     console.print(table)

@@ -1,16 +1,17 @@
 """The nodes of a data set: their numbers, raw ids, types and labels."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from data_prep.sources._layout import plain
 from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable, Source, ascending_order, most_ids
-from data_prep.spool import NumberSet, SpooledPart, distinct
+from data_prep.spool import NumberSet, Part, SpooledPart, distinct
 from data_prep.writer import arrow, strings, write_table
 from dgl_dysign.data import schema
 from dgl_dysign.errors import DataError
@@ -94,8 +95,8 @@ class Nodes:
 
     `offsets` has the first node of each space of ids, `spaces` its id map, `order` how nodes are ordered within one.
     `maps` gives, for ``src`` and ``dst``, a part's raw ids their nodes. `raw_id` and `class_names` stand where `spaces`
-    and the labels do not tell. `rejected` are rows of files of nodes that were refused, `refused` the number of labels
-    refused as no event names their node.
+    and the labels do not tell. `table` has the labels, and `targets` numbers to be learnt; :meth:`write` moves rows of
+    nodes that no event names to the refused ones.
     """
 
     count: int
@@ -106,41 +107,56 @@ class Nodes:
     table: NodeTable | None
     raw_id: pa.Array | None = None
     class_names: Sequence[str] | None = None
-    rejected: list[tuple[str, Rejected]] = field(default_factory=list)
-    refused: int = 0
+    targets: NodeTable | None = None
+    num_targets: int = 0
 
     @property
     def sources(self) -> list[dict[str, Any]]:
-        """The files of nodes, for the manifest; the file of labels is the first."""
-        if self.table is None or not self.table.sources:
-            return []
-        first, *others = self.table.sources
-        counts = {"rows": first["rows"] - self.refused, "rejected": first["rejected"] + self.refused}
-        return [{**first, **counts}, *others]
+        """The files of nodes, for the manifest."""
+        return [source for table in (self.table, self.targets) if table for source in table.sources]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Keys of the manifest that only some data sets have."""
+        facts: dict[str, Any] = {} if self.table is None or self.table.at is None else {"labels_at": self.table.at}
+        if self.targets is not None:
+            facts["targets"] = {"count": self.num_targets}
+            if self.targets.at is not None:
+                facts["targets"]["at"] = self.targets.at
+        return facts
+
+    @property
+    def rejected(self) -> list[tuple[str, Rejected]]:
+        """File name and row of all that was refused in the files of nodes."""
+        return [row for table in (self.table, self.targets) if table for row in table.rejected]
 
     def write(self, folder: Path, first: np.ndarray, allow_unknown: bool, on_error: str) -> list[str]:
-        """Write ``nodes.parquet`` and, where nodes have labels, ``labels.parquet``; return the names of the classes."""
+        """Write ``nodes.parquet``, and ``labels.parquet`` and ``targets.parquet``; return the names of the classes."""
+        self._write_nodes(folder, None if self.table is None else self._numbers(self.table), first)
+        if self.targets is not None:
+            self.targets, node, target = self._known(self.targets, first, allow_unknown, on_error)
+            self.num_targets = len(node)
+            write_table(folder / "targets.parquet", schema.TARGETS, {"node": node, "target": target})
         if self.table is None:
-            self._write_nodes(folder, None, first)
             return []
-        space = next(iter(self.spaces.values()))
-        node = space.nodes(_written(self.table.node, space.is_text))
-        self._write_nodes(folder, node, first)
-        good = (self.table.label >= 0) & self._known(node, first, allow_unknown, on_error)
-        if not good.any():
+        self.table, node, label = self._known(self.table, first, allow_unknown, on_error)
+        if not len(node):
             return []
-        node, label = node[good], self.table.label[good]
-        order = ascending_order(node)
-        node, label = node[order], label[order]
         names = self.class_names
         if names is None:
             # Classes are few, so a table is quicker than the sort of `np.unique`.
             seen = NumberSet()
             seen.add(label)
             classes = seen.ascending()
-            label, names = IdMap(classes).nodes(label), list(map(str, classes))
+            label = IdMap(classes).nodes(label)
+            names = [str(number) if self.table.classes is None else self.table.classes[number] for number in classes]
         write_table(folder / "labels.parquet", schema.LABELS, {"node": node, "label": label.astype(np.int32)})
         return list(names)
+
+    def _numbers(self, table: NodeTable) -> np.ndarray:
+        """Return the node of each entry, -1 where there is none."""
+        space = next(iter(self.spaces.values()))
+        return table.node if table.numbered else space.nodes(_written(table.node, space.is_text))
 
     def _write_nodes(self, folder: Path, node: np.ndarray | None, first: np.ndarray) -> None:
         """Write ``nodes.parquet``; `node` is that of each row of the table of nodes."""
@@ -158,27 +174,36 @@ class Nodes:
         columns = {"node": np.arange(self.count), "raw_id": raw_id, "type": kinds, "first_snapshot": first}
         write_table(folder / "nodes.parquet", schema.NODES, columns)
 
-    def _known(self, node: np.ndarray, first: np.ndarray, allow_unknown: bool, on_error: str) -> np.ndarray:
-        """Tell which labels are of nodes that an event names, and refuse the others unless they are allowed."""
-        assert self.table is not None
-        table = self.table
-        known = (node >= 0) & (first[np.maximum(node, 0)] >= 0)
-        unknown = np.flatnonzero(~known)
-        if not len(unknown) or allow_unknown or table.lines_of is None:
-            return node >= 0
-        lines = table.lines_of(unknown if on_error == "quarantine" else unknown[:1])
-        if on_error != "quarantine":
-            raise DataError(
-                f"{table.file}, line {lines[0]}: found a label for unknown node {table.node[unknown[0]]}, expected a "
-                f"node that an event names ({len(unknown)} such lines); correct the file, or keep these nodes with "
-                "--allow-unknown-labels"
-            )
-        name, reason = table.sources[0]["name"], "no event names this node"
-        for line, row in zip(lines, unknown.tolist(), strict=True):
-            self.rejected.append((name, Rejected(line, f"{table.node[row]} {table.label[row]}", reason)))
-        self.rejected.sort()
-        self.refused = len(unknown)
-        return known
+    def _known(
+        self, table: NodeTable, first: np.ndarray, allow_unknown: bool, on_error: str
+    ) -> tuple[NodeTable, np.ndarray, np.ndarray]:
+        """Return nodes in ascending order and their values; refuse those that no event names, unless allowed."""
+        node = self._numbers(table)
+        good = node >= 0
+        if table.rows_of is not None and not allow_unknown:
+            good &= first[np.maximum(node, 0)] >= 0
+            if not good.all():
+                table = _refused(table, table.rows_of(np.flatnonzero(~good)), on_error)
+        good &= ~np.isnan(table.value) if table.value.dtype.kind == "f" else table.value >= 0
+        node, value = node[good], table.value[good]
+        order = ascending_order(node)
+        return table, node[order], value[order]
+
+
+def _refused(table: NodeTable, unknown: list[tuple[int, int, str]], on_error: str) -> NodeTable:
+    """Return a table whose rows of nodes that no event names are set aside."""
+    if on_error != "quarantine":
+        entry, line, _ = unknown[0]
+        what = "target" if table.value.dtype.kind == "f" else "label"
+        raise DataError(
+            f"{table.file}, line {line}: found a {what} for unknown node {plain(table.node[entry])}, expected a node "
+            f"that an event names ({len(unknown)} such lines); correct the file, or keep these nodes with "
+            "--allow-unknown-labels"
+        )
+    source, *others = table.sources
+    counts = {"rows": source["rows"] - len(unknown), "rejected": source["rejected"] + len(unknown)}
+    rows = [(source["name"], Rejected(line, text, "no event names this node")) for _, line, text in unknown]
+    return replace(table, sources=[{**source, **counts}, *others], rejected=sorted([*table.rejected, *rows]))
 
 
 def number_nodes(source: Source, parts: Sequence[SpooledPart], allow_unknown: bool = False) -> Nodes:
@@ -186,33 +211,34 @@ def number_nodes(source: Source, parts: Sequence[SpooledPart], allow_unknown: bo
 
     Raises DataError if ids that shall be node numbers as they stand are too far apart for a table of all nodes.
     """
-    without_event = _without_event(source.nodes, allow_unknown)
+    without_event = [_without_event(table, allow_unknown) for table in (source.nodes, source.targets)]
     names = list(dict.fromkeys(source.spaces))
-    rejected = [] if source.nodes is None else list(source.nodes.rejected)
     if source.keep_ids:
-        largest = max(*(part.facts["largest_id"] for part in parts), int(without_event.max(initial=-1)))
+        largest = max(part.facts["largest_id"] for part in parts)
+        largest = max(largest, *(int(ids.max(initial=-1)) for ids in without_event))
         _refuse_far(largest, source, parts)
         ids = Unchanged(largest + 1)
         maps = dict.fromkeys(("src", "dst"), lambda part, values: ids.nodes(values))
         return Nodes(
-            largest + 1, {names[0]: 0}, "as in the file", maps, {names[0]: ids}, source.nodes, rejected=rejected
+            largest + 1, {names[0]: 0}, "as in the file", maps, {names[0]: ids}, source.nodes, targets=source.targets
         )
     spaces: dict[str, IdMap | Unchanged] = {}
     offsets, count = {}, 0
     for name in names:
         known = [part.ids(name) for part in parts]
-        spaces[name] = IdMap(union([*known, _written(without_event, known[0].dtype == object)]), count)
+        also = [_written(ids, known[0].dtype == object) for ids in without_event] if name == names[0] else []
+        spaces[name] = IdMap(union([*known, *also]), count)
         offsets[name] = count
         count += len(spaces[name].ids)
     text = any(ids.is_text for ids in spaces.values())
     maps = {end: _to_nodes(spaces[space], space) for end, space in zip(("src", "dst"), source.spaces, strict=True)}
     order = "lexicographic" if text else "ascending"
-    return Nodes(count, offsets, order, maps, spaces, source.nodes, rejected=rejected)
+    return Nodes(count, offsets, order, maps, spaces, source.nodes, targets=source.targets)
 
 
 def _without_event(table: NodeTable | None, allow_unknown: bool) -> np.ndarray:
     """Return the ids that are nodes even if no event names them; labels that will be refused make no nodes."""
-    if table is None or not table.complete or (table.lines_of is not None and not allow_unknown):
+    if table is None or not table.complete or (table.rows_of is not None and not allow_unknown):
         return np.empty(0, np.int64)
     return table.node
 
@@ -230,8 +256,8 @@ def _refuse_far(largest: int, source: Source, parts: Sequence[SpooledPart]) -> N
     if at is None:
         table = source.nodes
         assert table is not None
-        lines = [] if table.lines_of is None else table.lines_of(np.flatnonzero(table.node == largest))
-        at = ", line ".join(map(str, [table.file, *lines]))
+        named = [] if table.rows_of is None else table.rows_of(np.flatnonzero(table.node == largest))
+        at = ", line ".join(map(str, [table.file, *(line for _, line, _ in named[:1])]))
     raise DataError(
         f"{at}: found node id {largest} in a data set of {rows} events, expected ids below {limit}; correct the line, "
         "or number the nodes 0, 1, 2, ... first"
@@ -250,3 +276,16 @@ def _to_nodes(ids: IdMap | Unchanged, space: str) -> Callable[[SpooledPart, np.n
         return codes[part.folder][values]
 
     return nodes
+
+
+def class_numbers(classes: Sequence[Any]) -> Callable[[Part, np.ndarray], np.ndarray]:
+    """Return what gives a part's labels of events, or its codes of their names, their places in `classes`; -1 stays."""
+    place = {name: number for number, name in enumerate(classes)}
+
+    def numbers(part: Part, labels: np.ndarray) -> np.ndarray:
+        own = part.facts["labels"]
+        if own and isinstance(own[0], str):
+            return np.array([*(place[name] for name in own), -1], np.int32)[labels]
+        return np.where(labels < 0, -1, np.searchsorted(classes, labels)).astype(np.int32)
+
+    return numbers

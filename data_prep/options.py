@@ -18,7 +18,8 @@ DATASETS = (*READERS, "edges")
 """Formats of raw files; ``edges`` is any delimited list of timed edges."""
 EDGE_LIST = (
     "src", "dst", "time", "weight", "label", "edge_features", "delimiter", "decimal", "quote", "comment", "header",
-    "encoding", "ids", "time_format", "time_unit", "bipartite", "undirected", "labels", "name",
+    "encoding", "ids", "time_format", "time_unit", "bipartite", "undirected", "src_label", "dst_label", "labels",
+    "labels_at", "targets", "name",
 )  # fmt: skip
 """Options of ``edges`` alone."""
 CHOICES = {
@@ -34,7 +35,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How a data set is prepared; the options of ``dysign-prep``, of which those up to `labels` are of an edge list.
+    """How a data set is prepared; the options of ``dysign-prep``, of which those up to `name` are of an edge list.
 
     Parameters
     ----------
@@ -71,8 +72,15 @@ class PrepareOptions:
         names say so, such as ``user_id`` and ``item_id``.
     undirected : bool, default False
         Edges have no direction.
+    src_label, dst_label : str, optional
+        Columns of the classes of sources and destinations, instead of `labels`; an empty one is none.
     labels : path, optional
-        File of ``node label`` lines: ids as those of the edges, and whole numbers.
+        File of nodes and their classes, numbers or names; perhaps with times.
+    labels_at : str, optional
+        Which class, or target, of a node counts where a file has times: the ``"last"`` (the default), the ``"first"``,
+        or the one known at a time, written as in the file.
+    targets : path, optional
+        File of nodes and numbers to be learnt of them; perhaps with times.
     name : str, optional
         Name of the data set. Default: that of the file.
     every : str or data_prep.rules.Rule, optional
@@ -138,7 +146,11 @@ class PrepareOptions:
     time_unit: str | None = None
     bipartite: bool | None = None
     undirected: bool = False
+    src_label: str | None = None
+    dst_label: str | None = None
     labels: str | os.PathLike[str] | None = None
+    labels_at: str | None = None
+    targets: str | os.PathLike[str] | None = None
     name: str | None = None
     every: str | Rule | None = None
     snapshots: int | None = None

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.nodes import Nodes, Unchanged, number_nodes, union
+from data_prep.names import in_order
+from data_prep.nodes import Nodes, Unchanged, class_numbers, number_nodes, union
 from data_prep.options import DATASETS, EDGE_LIST, PrepareOptions
 from data_prep.rules import Binning, Rule, bin_times, parse_rule
 from data_prep.sources import edges, open_source
@@ -90,7 +91,7 @@ class FileInput:
             "layout": repr(source.layout),
             "source": [*source.spaces, source.keep_ids, source.directed, source.time_unit, source.weight],
             "files": [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths],
-            "nodes": [] if source.nodes is None else source.nodes.sources,
+            "nodes": [[table.sources, table.at] for table in (source.nodes, source.targets) if table is not None],
             "read": [self._read.on_error, self._read.max_bytes],
         }
 
@@ -370,7 +371,7 @@ class _Run:
             self.read: Sequence[Part] = self.input.read(self.work / "spool", self.progress)
             self.parts = self.filled()
             self.columns = self.parts[0].facts["columns"]
-            self.classes = sorted({label for part in self.parts for label in part.facts["labels"]})
+            self.classes = in_order({label for part in self.parts for label in part.facts["labels"]})
             self.nodes = self.input.nodes(self.parts)  # type: ignore[arg-type]
             self.binning = self.input.binning or self.bins()
             facts = self.events()
@@ -422,7 +423,8 @@ class _Run:
 
     def events(self) -> dict[str, Any]:
         """Write all tables of events, and free the columns; return counts for the manifest."""
-        arranged = Arrangement(self.parts, self.nodes.maps, self.binning, self.work / "sorted")
+        maps = {**self.nodes.maps, "label": class_numbers(self.classes)}
+        arranged = Arrangement(self.parts, maps, self.binning, self.work / "sorted")
         facts = self.stage("edges", lambda: self.edges(arranged))
         self.hash("edges.parquet")
         facts["edge_features"] = None
@@ -452,7 +454,6 @@ class _Run:
         first = FirstSnapshots(self.nodes.count)
         repeats = Repeats(self.nodes.count, arranged.is_sorted)
         counts = np.zeros(self.binning.num_snapshots, np.int64)
-        classes = np.array(self.classes)
         advance = self.progress("writing events", self.num_events, "rows")
 
         def observed() -> Iterator[Chunk]:
@@ -462,8 +463,6 @@ class _Run:
                 counts[:] += np.bincount(chunk["snapshot"], minlength=len(counts))
                 if "label" in chunk:
                     chunk["node"] = chunk["src"]
-                    label = np.where(chunk["label"] < 0, -1, np.searchsorted(classes, chunk["label"]))
-                    chunk["label"] = label.astype(np.int32)
                 yield chunk
 
         kind = schema.WEIGHTED_EDGES if "weight" in self.columns else schema.EDGES
@@ -575,4 +574,5 @@ class _Run:
             "features": features,
             "files": {name: digest.result() for name, digest in hashes.items()},
             "tool_version": __version__,
+            **self.nodes.facts,
         }

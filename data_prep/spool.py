@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 import pyarrow as pa
 
+from data_prep.names import ClassNames, Names
 from data_prep.rules import Binning
 from data_prep.sources._raw_file import RawFile, Rejected
 from data_prep.sources._source import ReadOptions, Source, most_ids
@@ -81,30 +82,13 @@ class NumberSet:
         return np.concatenate([np.flatnonzero(self._small), large])
 
 
-class Names:
-    """Codes 0, 1, 2, ... of strings, in the order in which they come."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-
-    @property
-    def list(self) -> list[str]:
-        """The strings in the order of their codes."""
-        return list(self._codes)
-
-    def encode(self, values: pa.Array) -> np.ndarray:
-        """Return the code of each string, int64."""
-        encoded = values.dictionary_encode()
-        codes = [self._codes.setdefault(name, len(self._codes)) for name in encoded.dictionary.to_pylist()]
-        return np.array(codes, np.int64)[np.from_dlpack(encoded.indices)]
-
-
 @dataclass(frozen=True)
 class Part:
     """Some rows of a data set, in memory: `columns` in the order of the raw data.
 
     `facts` tells number of ``rows``, dtype and width of ``columns``, whether times are ``ascending``, their ``low`` and
-    ``high``, the ``labels`` of events, and the ``source`` entry of the manifest.
+    ``high``, the ``labels`` of events (numbers, or names in the order of their codes in the column), and the ``source``
+    entry of the manifest.
     """
 
     facts: dict[str, Any]
@@ -240,6 +224,7 @@ class _Spool:
         self._low, self._high, self._last, self._ascending = np.inf, -np.inf, -np.inf, True
         self._distinct = [np.empty(0)] if source.rule.needs_distinct else None
         self._labels: set[int] = set()
+        self._classes = ClassNames()
 
     def add(self, batch: pa.RecordBatch) -> None:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -252,6 +237,8 @@ class _Spool:
         self._rows += batch.num_rows
 
     def _values(self, name: str, column: pa.Array) -> np.ndarray:
+        if pa.types.is_string(column.type) and name == "label":
+            return self._classes.encode(column)
         if pa.types.is_string(column.type):
             self._text = True
             return self._names[self._spaces[name]].encode(column)
@@ -321,7 +308,7 @@ class _Spool:
             "largest_id": self._largest,
             "largest_at": self._far(file),
             "ascending": bool(self._ascending),
-            "labels": sorted(self._labels),
+            "labels": self._classes.list or sorted(self._labels),
             **ends,
         }
 
@@ -337,7 +324,7 @@ class Arrangement:
 
     Parts that are sorted already are passed through; others are placed by a counting sort in files in `folder`, so that
     memory stays bounded by a chunk either way. `maps` gives, for ``src`` and ``dst``, a part's raw ids (or its codes of
-    strings) their nodes.
+    strings) their nodes, and for ``label`` its labels of events their classes.
     """
 
     def __init__(
@@ -363,8 +350,8 @@ class Arrangement:
             for chunk in part.chunks(self._names):
                 rows = len(chunk["time"])
                 chunk["snapshot"] = self._binning.assign(chunk["time"])
-                for end in ("src", "dst"):
-                    chunk[end] = self._maps[end](part, chunk[end])
+                for name in self._maps.keys() & chunk:
+                    chunk[name] = self._maps[name](part, chunk[name])
                 chunk["edge_id"] = np.arange(first, first + rows)
                 first += rows
                 yield chunk
@@ -581,7 +568,7 @@ class Engine:
                     done[number] = spool(source, number, folders[number], options)
             else:
                 # Nothing that a worker has no use for, nor can be sent to it.
-                edges, quiet = replace(source, nodes=None), replace(options, on_bytes=None)
+                edges, quiet = replace(source, nodes=None, targets=None), replace(options, on_bytes=None)
                 results = [submit(spool, edges, number, folders[number], quiet) for number in missing]
                 for number, result in zip(missing, results, strict=True):
                     done[number] = result.result()

@@ -32,6 +32,7 @@ def write_folder(
     features: np.ndarray | None = None,
     node_labels: Mapping[int, int] | None = None,
     event_labels: Sequence[tuple[int, int, int, int]] | None = None,
+    targets: Mapping[int, float] | None = None,
     rejected: Sequence[tuple[str, int, str, str]] | None = None,
     raw_ids: Sequence[str] | None = None,
     node_features: Sequence[np.ndarray] | None = None,
@@ -56,6 +57,10 @@ def write_folder(
     if node_labels is not None:
         labels = list(node_labels.values())
         _write(folder, "labels", schema.LABELS, {"node": list(node_labels), "label": labels}, row_group)
+    if targets is not None:
+        columns = {"node": list(targets), "target": list(targets.values())}
+        _write(folder, "targets", schema.TARGETS, columns, row_group)
+        manifest.setdefault("targets", {"count": len(targets)})
     if event_labels is not None:
         columns = list(zip(*event_labels, strict=True)) or [[]] * 4
         labels = list(columns[3])

@@ -22,8 +22,8 @@ from data_prep.options import text_codec
 from data_prep.writer import arrow, strings
 from dgl_dysign.errors import ConfigError
 
-Kind = Literal["integer", "id", "whole", "number", "text", "date", "yyyymmdd", "skip"]
-KINDS = ("integer", "id", "whole", "number", "text", "date", "yyyymmdd", "skip")
+Kind = Literal["integer", "id", "whole", "number", "text", "class", "date", "yyyymmdd", "skip"]
+KINDS = ("integer", "id", "whole", "number", "text", "class", "date", "yyyymmdd", "skip")
 _NUMERIC = {"integer", "id", "whole", "number", "yyyymmdd"}
 MISSING = ("NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>")
 """What stands for a missing value in columns that may miss some, as does nothing at all."""
@@ -62,9 +62,9 @@ class Column:
     kind : str
         ``integer``: int64 from 0 up. ``id``: the same, but a number that is written with a leading zero or a sign is
         refused. ``whole``: numbers without a fraction (``1.0``), below 2^53, as int64 from 0 up. ``number``: finite
-        float64. ``text``: UTF-8, not blank. ``date``: a written date, read as float64 seconds since 1970, UTC unless it
-        names another zone (in a row, all dates do or none). ``yyyymmdd``: a real date in eight digits, read the same
-        way. ``skip``: anything; not read.
+        float64. ``text``: UTF-8, not blank. ``class``: UTF-8, blank where there is none. ``date``: a written date, read
+        as float64 seconds since 1970, UTC unless it names another zone (in a row, all dates do or none). ``yyyymmdd``:
+        a real date in eight digits, read the same way. ``skip``: anything; not read.
     format : str, optional
         How a ``date`` is written, in the codes of :func:`time.strptime`; None is ISO 8601, of whose seconds up to nine
         decimals are read and cut to six.
@@ -237,6 +237,7 @@ def plain_line(layout: Layout, dim: int) -> re.Pattern[bytes]:
         "number": number,
         "yyyymmdd": rb"[12][0-9]{7}",
         "skip": skip,
+        "class": skip,
     }
     fields = [kinds.get(column.kind, other + b"+") for column in layout.columns]
     if layout.vector:
@@ -306,7 +307,8 @@ def _expected(text: str, column: Column, layout: Layout) -> str | None:
         match = _DIGITS.fullmatch(text)
         good = match and (layout.numeric or not match[1]) and match[2] >= "1000" and is_date(match[2], "%Y%m%d")
         return None if good else "a real date as yyyymmdd"
-    if column.kind in ("text", "date") and not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+    is_text = column.kind in ("text", "class", "date")
+    if is_text and not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
         return "text in UTF-8"
     if column.kind == "text":
         lacks = column.missing and text in MISSING
@@ -332,6 +334,12 @@ def short(text: str) -> str:
     """Return a quoted text of at most 60 characters, on one line."""
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def plain(value: object) -> str:
+    """Return a value for a message: as it stands, or quoted where that would not be plain."""
+    text = str(value)
+    return text if text.isprintable() and text == text.strip() and 0 < len(text) <= 60 else short(text)
 
 
 def from_digits(value: np.ndarray) -> np.ndarray | None:
@@ -406,6 +414,7 @@ _RAW = {
     "whole": pa.float64(),
     "number": pa.float64(),
     "text": pa.string(),
+    "class": pa.string(),
     "date": pa.timestamp("us"),
     "yyyymmdd": pa.int64(),
 }
@@ -953,6 +962,8 @@ def _checked(values: pa.Array, column: Column) -> pa.Array:
         values = arrow(numbers.astype(np.int64)) if good else values
     elif kind == "number":
         good = pc.all(pc.is_finite(values)).as_py() and _is_within(values, column)
+    elif kind == "class":
+        good = True
     elif kind == "text":
         values = _trimmed(values, column)
         good = pc.min(pc.binary_length(values)).as_py() > 0 and not pc.any(pc.ascii_is_space(values)).as_py()

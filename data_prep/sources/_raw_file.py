@@ -540,8 +540,7 @@ class RawFile:
         yield from parsed.batches
 
     def _reject(self, row: Bad) -> None:
-        line = self._line + row.line
-        text = row.text.decode("utf-8", "backslashreplace").strip()
+        line, text = self._line + row.line, _text(row.text)
         if self.on_error == "stop":
             raise DataError(
                 f"{self.path}, line {line}: found {row.found} in {short(text)}, expected {row.expected}; correct or "
@@ -629,16 +628,24 @@ class RawFile:
         missing = {row for row, line in line_of.items() if not line}
         if missing:
             lines = enumerate(islice(self._row_lines(), max(missing) + 1))
-            line_of.update((row, line) for row, line in lines if row in missing)
+            line_of.update((row, line) for row, (line, _) in lines if row in missing)
         return [line_of[row] for row in rows]
 
-    def _row_lines(self) -> Iterator[int]:
-        """Yield the line number of each good row, reading the file again."""
+    def rows_at(self, rows: Iterable[int]) -> list[tuple[int, str]]:
+        """Line number and text of good rows, as those of :class:`Rejected`; the file is read again."""
+        rows = list(map(int, rows))
+        wanted = set(rows)
+        lines = enumerate(islice(self._row_lines(), max(rows, default=-1) + 1))
+        row_at = {row: (line, _text(text)[:_LONGEST_TEXT]) for row, (line, text) in lines if row in wanted}
+        return [row_at[row] for row in rows]
+
+    def _row_lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield line number and text of each good row, reading the file again."""
         bad = set(self._bad_lines)
         with self._open() as stream:
             texts = (line.tobytes() for block in self._blocks(stream) for line in block.lines())
-            numbers = (number for number, text in enumerate(texts, 1) if is_row(text, self.layout.comment))
-            yield from (number for number in islice(numbers, self.layout.header, None) if number not in bad)
+            rows = (row for row in enumerate(texts, 1) if is_row(row[1], self.layout.comment))
+            yield from (row for row in islice(rows, self.layout.header, None) if row[0] not in bad)
 
 
 def _fill(stream: RawStream, buffer: memoryview, kept: int) -> tuple[int, DataError | None]:
@@ -649,6 +656,10 @@ def _fill(stream: RawStream, buffer: memoryview, kept: int) -> tuple[int, DataEr
     except DataError as error:
         return kept, error
     return kept, None
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace").strip()
 
 
 def _value(parsed: Parsed) -> Parsed:

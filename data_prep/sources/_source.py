@@ -1,6 +1,6 @@
 """What a reader tells the preparation about a raw data set: its files, how they are written, and what they mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep.rules import Rule
-from data_prep.sources._layout import Column, Kind, Layout
+from data_prep.sources._layout import Layout
 from data_prep.sources._raw_file import RawFile, Rejected
 from data_prep.synth.published import MARKER
 from data_prep.writer import is_utf8
@@ -36,33 +36,43 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class NodeTable:
-    """Labels of nodes, and other facts about them.
+    """Labels of nodes, or numbers to be learnt of them, and other facts about them.
 
     Parameters
     ----------
     node : numpy.ndarray
         Raw ids as int64 or strings, ascending, each once.
-    label : numpy.ndarray
-        Class of each as written in the file, int64; -1 where it has none.
+    value : numpy.ndarray
+        Class of each, int64, -1 where it has none; or its number, float64, NaN where it has none.
+    classes : sequence of str, optional
+        Names of the classes; without it a class is its number as written in the file.
     raw_id : numpy.ndarray, optional
         Another id of each.
     complete : bool
         Whether nodes without an event count as nodes of the graph.
+    numbered : bool
+        Whether `node` are nodes already, not raw ids.
+    at : str or float, optional
+        ``"last"``, ``"first"`` or the time of which the values are, where a file has times.
     sources, rejected : list
         The files' entries for the manifest; file name and row of all that was refused.
-    lines_of : callable, optional
-        Line numbers of some entries; with it nodes that no event names are refused unless they are allowed.
+    rows_of : callable, optional
+        Entry, line number and text of all rows of some entries, in the order of the lines; with it nodes that no event
+        names are refused unless they are allowed.
     file : path, optional
         The file, for messages.
     """
 
     node: np.ndarray
-    label: np.ndarray
+    value: np.ndarray
+    classes: Sequence[str] | None = None
     raw_id: np.ndarray | None = None
     complete: bool = True
+    numbered: bool = False
+    at: str | float | None = None
     sources: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[tuple[str, Rejected]] = field(default_factory=list)
-    lines_of: Callable[[np.ndarray], list[int]] | None = None
+    rows_of: Callable[[np.ndarray], list[tuple[int, int, str]]] | None = None
     file: Path | None = None
 
 
@@ -91,8 +101,8 @@ class Source:
         What a time of 1 means; whether times are Unix seconds.
     weight : str, optional
         Name of the column of weights.
-    nodes : NodeTable, optional
-        Labels of nodes and the like.
+    nodes, targets : NodeTable, optional
+        Labels of nodes and the like; numbers to be learnt of nodes.
     beside : tuple of path
         Other files that the batches are made of.
     """
@@ -108,6 +118,7 @@ class Source:
     unix: bool = True
     weight: str | None = None
     nodes: NodeTable | None = None
+    targets: NodeTable | None = None
     beside: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
@@ -204,42 +215,10 @@ def each_once(file: RawFile, what: str) -> tuple[list[np.ndarray], dict[str, Any
         Rejected(line, " ".join(str(column[at]) for column in columns), f"{what} {columns[0][at]} was given before")
         for at, line in zip(again, file.lines_of(order[again]), strict=True)
     ]
-    return [np.delete(column, again) for column in columns], *_refused_too(file, refused)
+    return [np.delete(column, again) for column in columns], *refused_too(file, refused)
 
 
-def read_labels(path: Path, read: ReadOptions, kind: Kind = "integer") -> NodeTable:
-    """Read ``node label`` lines in any order; a node (an id of a `kind`) may be listed twice, but not with two labels.
-
-    Raises DataError at the first label that contradicts an earlier one, unless rows are quarantined.
-    """
-    file = read.open(path, Layout((Column("node", kind), Column("label", "integer"))))
-    node, label = read_columns(file)
-    order = ascending_order(node)
-    node, label = node[order], label[order]
-    again = np.concatenate([[False], node[1:] == node[:-1]])
-    first = np.maximum.accumulate(np.where(again, 0, np.arange(len(node))))
-    clash = np.flatnonzero(label != label[first])
-    if len(clash) and read.on_error == "stop":
-        at = clash[np.argmin(order[clash])]
-        line, before = file.lines_of(order[[at, first[at]]])
-        raise DataError(
-            f"{path}, line {line}: found label {label[at]} for node {node[at]}, expected label {label[first[at]]} "
-            f"as on line {before}; keep one of the two"
-        )
-    refused = [
-        Rejected(line, f"{node[at]} {label[at]}", f"label {label[first[at]]} was given before")
-        for at, line in zip(clash, file.lines_of(order[clash]), strict=True)
-    ]
-    source, rejected = _refused_too(file, refused)
-    rows = order[~again]
-
-    def lines_of(entries: np.ndarray) -> list[int]:
-        return file.lines_of(rows[entries])
-
-    return NodeTable(node[~again], label[~again], sources=[source], rejected=rejected, lines_of=lines_of, file=path)
-
-
-def _refused_too(file: RawFile, refused: list[Rejected]) -> tuple[dict[str, Any], list[tuple[str, Rejected]]]:
+def refused_too(file: RawFile, refused: list[Rejected]) -> tuple[dict[str, Any], list[tuple[str, Rejected]]]:
     """Return a file's entry for the manifest and its rejected rows, with some good rows among the latter."""
     counts = file.source
     source = {**counts, "rows": counts["rows"] - len(refused), "rejected": counts["rejected"] + len(refused)}

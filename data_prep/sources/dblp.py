@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from data_prep.rules import Rule
+from data_prep.sources._labels import read_labels
 from data_prep.sources._layout import Column, Layout
-from data_prep.sources._source import ReadOptions, Source, find_parts, name_of, parts_named, read_labels
+from data_prep.sources._source import ReadOptions, Source, find_parts, name_of, parts_named
 from dgl_dysign.errors import DataError
 
 LABELS = "node2label.txt"

@@ -1,6 +1,7 @@
 """Any delimited list of timed edges: Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow, Reddit hyperlinks, your own."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pyarrow as pa
 
 from data_prep.options import EDGE_LIST, PrepareOptions
 from data_prep.rules import Rule
+from data_prep.sources._labels import read_labels
 from data_prep.sources._layout import Column, Layout, short
 from data_prep.sources._raw_file import head_lines
-from data_prep.sources._source import SUFFIXES, ReadOptions, Source, name_of, read_labels, refuse_copies
+from data_prep.sources._source import SUFFIXES, NodeTable, ReadOptions, Source, name_of, refuse_copies
 from data_prep.synth.published import MARKER
 from data_prep.writer import arrow
 from dgl_dysign.errors import ConfigError, DataError
@@ -48,24 +50,28 @@ def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = N
     of their names; a snapshot is a calendar week, or a step where times have no unit.
     """
     options = options or PrepareOptions()
-    labels = None if options.labels is None else Path(options.labels)
-    parts = _files(raw, labels)
+    labels, targets = (None if path is None else Path(path) for path in (options.labels, options.targets))
+    parts = _files(raw, [path for path in (labels, targets) if path])
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
     name, known = KNOWN.get(stem, (stem, {}))
-    given = {option: getattr(options, option) for option in EDGE_LIST if option != "labels"}
+    given = {option: getattr(options, option) for option in EDGE_LIST}
     given["delimiter"] = {"\\t": "\t", "tab": "\t"}.get(options.delimiter or "", options.delimiter)
     usual = _USUAL | known
     written = usual | {option: value for option, value in given.items() if value is not None}
     form = replace(options, **written)
-    if form.label and labels:
-        raise ConfigError(
-            f"found --label {form.label} of events and --labels {labels} of nodes, expected one; leave one out"
-        )
+    _refuse_two_labels(form)
     layout, weight = _layout(parts[0], form, read)
     if known is BITCOIN and written == usual:
         weight = "rating"
     unix = form.time_unit != "none"
-    ids = next(column.kind for column in layout.columns if column.name == "src")
+    node = replace(next(column for column in layout.columns if column.name == "src"), name="node")
+    nodes = _read_nodes(labels, read, node, Column("label", "class"), form)
+    numbers = _read_nodes(targets, read, node, Column("target", "number"), form)
+    if form.labels_at and not any(table and table.at is not None for table in (nodes, numbers)):
+        raise ConfigError(
+            f"found --labels-at {form.labels_at}, expected labels or targets of some times; leave it out, or give a "
+            "file with a column of times"
+        )
     return Source(
         name_of(name, parts[0].parent),
         parts,
@@ -75,16 +81,33 @@ def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = N
         time_unit="seconds since 1970-01-01 UTC" if unix else "as in the file",
         unix=unix,
         weight=weight,
-        nodes=None if labels is None else read_labels(labels, read, ids),
+        nodes=nodes,
+        targets=numbers,
     )
 
 
-def _files(raw: Path, labels: Path | None) -> tuple[Path, ...]:
+def _refuse_two_labels(form: PrepareOptions) -> None:
+    """Raise ConfigError where labels are of events and of nodes, or of nodes twice."""
+    columns = form.src_label or form.dst_label
+    options = {"--label": form.label, "--labels": form.labels, "--src-label or --dst-label": columns}
+    given = [f"{option} {value}" for option, value in options.items() if value]
+    if len(given) > 1:
+        raise ConfigError(f"found {' and '.join(given)}, expected labels of events or of nodes, once; leave one out")
+
+
+def _read_nodes(
+    path: Path | None, read: ReadOptions, node: Column, value: Column, form: PrepareOptions
+) -> NodeTable | None:
+    """Read a file of labels or targets, with ids as those of the edges."""
+    return None if path is None else read_labels(path, read, Layout((node, value)), form.labels_at)
+
+
+def _files(raw: Path, beside: Sequence[Path]) -> tuple[Path, ...]:
     if raw.is_file():
         return (raw,)
     if not raw.is_dir():
         raise DataError(f"{raw}: found no such file or folder, expected an edge list; check RAW")
-    not_parts = {MARKER, labels.name if labels and labels.resolve().parent == raw.resolve() else ""}
+    not_parts = {MARKER, *(path.name for path in beside if path.resolve().parent == raw.resolve())}
     parts = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name not in not_parts]
     if not parts:
         raise DataError(f"{raw}: found no file in it, expected an edge list or its parts; check RAW")
@@ -114,7 +137,7 @@ def _layout(path: Path, form: PrepareOptions, read: ReadOptions) -> tuple[Layout
         dst: Column("dst", "text" if is_text else "integer"),
         time: Column("time", "date", form.time_format) if is_date else Column("time", "number"),
         weight: Column("weight", "number"),
-        label: Column("label", "integer"),
+        label: Column("label", "class"),
     }
     if vector is not None and vector < max(place for place in used if place != vector):
         raise ConfigError(f"found edge features from column {form.edge_features}, expected all other columns before it")

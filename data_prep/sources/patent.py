@@ -56,7 +56,7 @@ def open_source(raw: Path, read: ReadOptions, dataset: str = "patent") -> Source
 
 def _spikenet_nodes(path: Path, read: ReadOptions) -> NodeTable:
     (node, original, label), source, rejected = each_once(read.open(path, NODES), "node")
-    return NodeTable(node, label, original, sources=[source], rejected=rejected, file=path)
+    return NodeTable(node, label, raw_id=original, sources=[source], rejected=rejected, file=path)
 
 
 def _nber_nodes(path: Path, read: ReadOptions) -> tuple[NodeTable, "Granted"]:

@@ -103,13 +103,17 @@ class EdgeReader:
             raise self._error("snapshots", f"{len(begin)} rows", self._manifest["num_snapshots"])
         return float(begin[snapshot]), float(end[snapshot])
 
-    def by_node(self, name: str, column: str, limit: int, least: int = 0) -> np.ndarray:
-        """Column of a table of nodes as int64 of shape (num_nodes,); -1 for nodes that the table does not name."""
+    def by_node(self, name: str, column: str, limit: int | None, least: int = 0) -> np.ndarray:
+        """Column of a table of nodes as int64 of shape (num_nodes,), -1 for nodes that the table does not name.
+
+        Without a `limit` of its values it is float64, and NaN for those nodes.
+        """
         table = schema.table(self._folder, name, ["node", column])
         nodes, values = (schema.to_numpy(table[key]) for key in ("node", column))
         schema.check_range(self._path(name), "node", nodes, self._manifest["num_nodes"])
-        schema.check_range(self._path(name), column, values, limit, least)
-        by_node = np.full(self._manifest["num_nodes"], -1, np.int64)
+        if limit is not None:
+            schema.check_range(self._path(name), column, values, limit, least)
+        by_node = np.full(self._manifest["num_nodes"], np.nan if limit is None else np.int64(-1))
         by_node[nodes] = values
         return by_node
 

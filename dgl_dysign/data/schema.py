@@ -38,9 +38,13 @@ LABELS = pa.schema(_required(node=pa.int64(), label=pa.int32()))
 """Labels of nodes: the manifest says ``"labels": "node"``."""
 EVENT_LABELS = pa.schema(_required(edge_id=pa.int64(), node=pa.int64(), snapshot=pa.int32(), label=pa.int32()))
 """Labels of events, in the order of the edges: the manifest says ``"labels": "event"``."""
+TARGETS = pa.schema(_required(node=pa.int64(), target=pa.float64()))
+"""Numbers to be learnt of nodes, where the manifest has ``targets``."""
 REJECTED = pa.schema(_required(file=pa.string(), line=pa.int64(), text=pa.string(), reason=pa.string()))
 """Rows of the raw files that are not among the edges, and why."""
-TABLES = {"edges": EDGES, "snapshots": SNAPSHOTS, "nodes": NODES, "labels": LABELS, "rejected": REJECTED}
+TABLES = {
+    "edges": EDGES, "snapshots": SNAPSHOTS, "nodes": NODES, "labels": LABELS, "targets": TARGETS, "rejected": REJECTED,
+}  # fmt: skip
 
 _KINDS: dict[str, Any] = {
     "schema_version": int, "dataset": str, "num_nodes": int, "num_edges": int, "num_snapshots": int, "num_classes": int,
@@ -52,6 +56,8 @@ _OPTIONAL: dict[str, Any] = {
     "edge_features": (dict, type(None)),
     "edge_weight": (str, type(None)),
     "id_order": (str, type(None)),
+    "labels_at": (str, float, int),
+    "targets": dict,
 }
 _LABELS = ("node", "event", None)
 
@@ -90,7 +96,8 @@ def sha256(path: str | os.PathLike[str], on_bytes: Callable[[int], object] | Non
 def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return `manifest` if every key is there with the right type; raise :class:`DataError` naming `path` if not.
 
-    The keys ``edge_features``, ``edge_weight`` and ``id_order`` may be absent, as in folders of earlier versions.
+    The keys ``edge_features``, ``edge_weight`` and ``id_order`` may be absent, as in folders of earlier versions, and
+    ``labels_at`` and ``targets`` where there are none.
     """
     if not isinstance(manifest, dict):
         raise DataError(f"{path}: found {type(manifest).__name__}, expected a JSON object; prepare the folder again")
@@ -112,6 +119,8 @@ def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any
         width = (manifest.get(key) or {"dim": 1}).get("dim")
         if type(width) is not int or width < 1:
             raise DataError(f"{path}: found {key} = {manifest[key]!r}, expected its width dim; prepare again")
+    if type(manifest.get("targets", {"count": 0}).get("count")) is not int:
+        raise DataError(f"{path}: found targets = {manifest['targets']!r}, expected their count; prepare again")
     if manifest["labels"] not in _LABELS:
         raise DataError(f"{path}: found labels = {manifest['labels']!r}, expected one of {_LABELS}; prepare again")
     names, starts = manifest["class_names"], list(manifest["id_offsets"].values())

@@ -192,6 +192,17 @@ class TemporalGraph:
         """
         return self._labels.clone()
 
+    @property
+    def targets(self) -> torch.Tensor:
+        """Number that is to be learnt of every node (float64, shape (num_nodes,)); NaN: none."""
+        return self._targets.clone()
+
+    @cached_property
+    def _targets(self) -> torch.Tensor:
+        if "targets" not in self._manifest:
+            return torch.full((self.num_nodes,), torch.nan, dtype=torch.float64)
+        return torch.from_numpy(self._rows.by_node("targets", "target", None))
+
     @cached_property
     def _labels(self) -> torch.Tensor:
         if self._manifest["labels"] != "node":

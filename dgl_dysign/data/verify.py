@@ -35,8 +35,8 @@ def verify(
 
     Hashes of all files; columns and numbers of rows; row ranges and times of snapshots; events sorted by snapshot, in
     file order inside, each inside its snapshot's time, each ``edge_id`` there once; the number of repeated events;
-    ends, labels and types in range; first snapshots; features finite, one row an event or node; labels of events beside
-    their events; rejected rows and source files adding up.
+    ends, labels and types in range; first snapshots; targets and features finite, one row an event or node; labels of
+    events beside their events; rejected rows and source files adding up.
 
     Files that the manifest does not name (pictures, caches) are left out of account. The memory needed is about 9 bytes
     an event of the largest snapshot and 1 an event of all, beside the ids of the nodes.
@@ -80,6 +80,8 @@ class _Checks:
         self._nodes(first)
         if self.manifest["labels"] == "node":
             self._node_labels()
+        if "targets" in self.manifest:
+            self._targets(self.manifest["targets"]["count"])
         if self.manifest.get("edge_features"):
             self._features(["edge_features"], self.manifest["edge_features"]["dim"], self.manifest["num_edges"])
             self.passed("edge features", self.manifest["num_edges"])
@@ -100,6 +102,7 @@ class _Checks:
         if len(span) != 2 or not all(isinstance(value, (int, float)) for value in span):
             _fail(path, f"time_range {span}", "the first and the last time")
         needed = ["edges", "snapshots", "nodes", *(["labels"] if manifest["labels"] else [])]
+        needed += ["targets"] if "targets" in manifest else []
         needed += ["edge_features"] if manifest.get("edge_features") else []
         needed += ["rejected"] if manifest["rejected_rows"] else []
         for name in needed:
@@ -218,6 +221,18 @@ class _Checks:
         if (nodes := np.count_nonzero(seen)) != at:
             _fail(path, f"{at} labels of {nodes} nodes", "one a node")
         self.passed("node labels", at)
+
+    def _targets(self, count: int) -> None:
+        path = self._path("targets")
+        table = schema.table(self.folder, "targets")
+        node, target = schema.to_numpy(table["node"]), schema.to_numpy(table["target"])
+        if len(node) != count:
+            _fail(path, f"{len(node)} rows", count)
+        nodes = self.manifest["num_nodes"]
+        _refuse(path, (node < 0) | (node >= nodes), node, "node", f"0 to {nodes - 1}")
+        _refuse(path, np.diff(node, prepend=-1) <= 0, node, "node", "ascending numbers, each once")
+        _refuse(path, ~np.isfinite(target), target, "target", "a finite number")
+        self.passed("targets", len(node))
 
     def _features(self, names: list[str], dim: int, rows: int) -> None:
         advance = self.progress("checking features", rows * len(names))

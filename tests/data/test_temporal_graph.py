@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError, DataError
+from tests.folders import write_folder
 from tests.prepared import prepare
 
 T = 5
@@ -63,6 +64,17 @@ def test_what_the_manifest_says(data):
     assert data.feature_dim == 3
     assert not data.directed
     assert "num_nodes=6" in repr(data)
+
+
+def test_targets_are_numbers_of_nodes_and_nan_where_there_is_none(tmp_path, data):
+    found = TemporalGraph.load(write_folder(tmp_path / "targets", targets={1: -0.5, 4: 1e9})).targets
+    assert found.dtype == torch.float64
+    assert found.isnan().tolist() == [True, False, True, True, False]
+    assert found[[1, 4]].tolist() == [-0.5, 1e9]
+    assert data.targets.isnan().tolist() == [True] * 6
+    beyond = TemporalGraph.load(write_folder(tmp_path / "beyond", targets={5: 1.0}))
+    with pytest.raises(DataError, match=r"targets\.parquet: found node 5 to 5, expected 0 to 4"):
+        beyond.targets  # noqa: B018
 
 
 @pytest.mark.parametrize("cumulative", [True, False])

@@ -269,6 +269,29 @@ def test_broken_node_labels_are_named(tmp_path):
             verify(folder)
 
 
+def test_broken_targets_are_named(tmp_path):
+    assert checks(write_folder(tmp_path / "good", targets={1: -0.5, 4: 2.0}))["targets"] == 2
+    broken = {
+        "row 1: found node 1, expected ascending numbers, each once": {"targets": {4: 1.0, 1: 2.0}},
+        "row 0: found node 5, expected 0 to 4": {"targets": {5: 1.0}},
+        "row 1: found target nan, expected a finite number": {"targets": {1: 1.0, 4: float("nan")}},
+    }
+    for number, (said, tables) in enumerate(broken.items()):
+        with pytest.raises(DataError, match=rf"targets\.parquet, {said}"):
+            verify(write_folder(tmp_path / str(number), **tables))
+    folder = write_folder(tmp_path / "count", targets={1: 1.0})
+    change_manifest(folder, targets={"count": 2})
+    with pytest.raises(DataError, match=r"targets\.parquet: found 1 rows, expected 2"):
+        verify(folder)
+    change_manifest(folder, targets={"at": "last"})
+    with pytest.raises(DataError, match=r"found targets = \{'at': 'last'\}, expected their count"):
+        verify(folder)
+    plain = write_folder(tmp_path / "plain")
+    change_manifest(plain, targets={"count": 0})
+    with pytest.raises(DataError, match=r"found no targets\.parquet among files"):
+        verify(plain)
+
+
 def test_steps_hold_their_own_time_both_ends_included(tmp_path):
     """Snapshots of single steps begin and end at one time; of merged steps at the first and the last."""
     events = [(0, 0, 1, 1.0, 0), (0, 0, 1, 2.0, 1), (1, 1, 0, 3.0, 2)]

@@ -62,6 +62,17 @@ def test_labels_of_events_are_counted_by_snapshot(tmp_path):
     }
 
 
+def test_targets_are_counted_and_have_a_range(tmp_path, capsys):
+    found = describe.describe(write_folder(tmp_path / "some", targets={0: -1.5, 3: 20.0, 4: 0.25}))
+    assert ("targets", 3, None) in found.counts()
+    assert found.to_json()["targets"] == {"least": -1.5, "greatest": 20.0}
+    describe.show_description(found, tmp_path / "x.png")
+    assert "-1.5 to 20" in capsys.readouterr().out
+    none = describe.describe(write_folder(tmp_path / "none", targets={}))
+    assert (("targets", 0, None) in none.counts(), none.targets) == (True, None)
+    assert "targets" not in describe.describe(write_folder(tmp_path / "plain")).to_json()
+
+
 def test_only_labels_0_and_1_are_positive_or_not(tmp_path):
     labels = [(0, 0, 0, 0), (2, 1, 0, 1)]
     for names, positive in ((["0", "1"], 1), (["1", "0"], 1), (["656", "1505"], None)):

@@ -22,8 +22,8 @@ def part(ids=None, largest=-1, text=False, rows=1, folder="part", at=None):
     return SimpleNamespace(ids=arrays.__getitem__, facts=facts, rows=rows, folder=folder)
 
 
-def source(spaces=("node", "node"), keep_ids=False, nodes=None):
-    return SimpleNamespace(spaces=spaces, keep_ids=keep_ids, nodes=nodes)
+def source(spaces=("node", "node"), keep_ids=False, nodes=None, targets=None):
+    return SimpleNamespace(spaces=spaces, keep_ids=keep_ids, nodes=nodes, targets=targets)
 
 
 def table(node, label, **more):
@@ -31,8 +31,8 @@ def table(node, label, **more):
     return NodeTable(np.array(node), np.array(label), sources=sources, file="labels.txt", **more)
 
 
-def lines_of(entries):
-    return [10 + int(entry) for entry in entries]
+def rows_of(entries):
+    return [(int(entry), 10 + int(entry), f"row {entry}") for entry in entries]
 
 
 def written(nodes, first, folder, allow_unknown=False, on_error="stop"):
@@ -81,7 +81,7 @@ def test_ids_that_are_nodes_go_up_to_the_largest():
 
 def test_labels_are_by_node_and_classes_in_ascending_order(tmp_path):
     nodes = number_nodes(
-        source(nodes=table([4, 9, 30], [1505, 95, 656], lines_of=lines_of)), [part({"node": [4, 9, 30]})]
+        source(nodes=table([4, 9, 30], [1505, 95, 656], rows_of=rows_of)), [part({"node": [4, 9, 30]})]
     )
     names, tables = written(nodes, [0, 0, 0], tmp_path)
     assert names == ["95", "656", "1505"]
@@ -116,7 +116,7 @@ def test_a_table_of_nodes_without_lines_leaves_strangers_out_in_silence(tmp_path
 
 def test_refused_labels_are_counted_and_sorted_among_the_bad_rows(tmp_path):
     before = [("labels.txt", Rejected(11, "x", "bad")), ("labels.txt", Rejected(99, "y", "bad"))]
-    strangers = table([3, 5, 9], [1, 2, 3], lines_of=lines_of, rejected=before)
+    strangers = table([3, 5, 9], [1, 2, 3], rows_of=rows_of, rejected=before)
     nodes = number_nodes(source(nodes=strangers), [part({"node": [5]})])
     assert nodes.count == 1
     with pytest.raises(DataError, match=r"labels\.txt, line 10: found a label for unknown node 3.*\(2 such lines\)"):
@@ -128,7 +128,7 @@ def test_refused_labels_are_counted_and_sorted_among_the_bad_rows(tmp_path):
 
 
 def test_allowed_labels_make_nodes(tmp_path):
-    strangers = table([3, 5, 9], [1, 2, 3], lines_of=lines_of)
+    strangers = table([3, 5, 9], [1, 2, 3], rows_of=rows_of)
     nodes = number_nodes(source(nodes=strangers), [part({"node": [5]})], allow_unknown=True)
     names, tables = written(nodes, [-1, 0, -1], tmp_path, allow_unknown=True)
     assert [row[1:] for row in tables["nodes"]] == [("3", None, -1), ("5", None, 0), ("9", None, -1)]
@@ -151,7 +151,7 @@ def test_other_ids_of_nodes_are_their_raw_ids(tmp_path):
             r"^b\.txt, line 7: found node id 1000000000 in",
         ),
         ([part(largest=5)], table([10**9], [1]), r"^labels\.txt: found node id 1000000000"),
-        ([part(largest=5)], table([3, 10**9], [1, 1], lines_of=lines_of), r"^labels\.txt, line 11: found node id"),
+        ([part(largest=5)], table([3, 10**9], [1, 1], rows_of=rows_of), r"^labels\.txt, line 11: found node id"),
     ],
 )
 def test_far_ids_are_refused_where_they_stand(parts, nodes, said):

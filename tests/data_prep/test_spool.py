@@ -13,7 +13,6 @@ from queue import Queue
 from threading import Event
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +23,7 @@ from data_prep.rules import Rule, bin_times
 from data_prep.sources import dblp
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._source import ReadOptions, Source
-from data_prep.spool import Arrangement, Engine, FirstSnapshots, Names, NumberSet, Repeats, distinct, load, spool
+from data_prep.spool import Arrangement, Engine, FirstSnapshots, NumberSet, Repeats, distinct, load, spool
 from data_prep.terminal import silent
 from dgl_dysign.errors import BackendError, ConfigError, DataError
 from tests.data_prep.brute import contents
@@ -335,15 +334,6 @@ def test_the_table_of_small_numbers_grows_with_their_range():
 @given(st.lists(st.integers(-5, 5)))
 def test_distinct_values(values):
     assert distinct(array(values)).tolist() == sorted(set(values))
-
-
-@given(st.lists(st.lists(st.text(max_size=3), max_size=8), max_size=5))
-def test_names_get_codes_in_the_order_in_which_they_come(chunks):
-    names = Names()
-    codes = [code for chunk in chunks for code in names.encode(pa.array(chunk, pa.string())).tolist()]
-    flat = [name for chunk in chunks for name in chunk]
-    assert [names.list[code] for code in codes] == flat
-    assert names.list == list(dict.fromkeys(flat))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def test_events_and_labels_as_they_stand_in_the_files(raw, rows, made):
         "dst": [1, 2, 1, 0, 1, 3],
         "time": [0.0, 0.0, 0.0, 0.333333, 1.0, 1.0],
     }
-    assert (source.nodes.node.tolist(), source.nodes.label.tolist()) == ([0, 1, 3], [2, 7, 7])
+    assert (source.nodes.node.tolist(), source.nodes.value.tolist()) == ([0, 1, 3], [2, 7, 7])
     assert (source.dataset, source.directed, source.keep_ids, source.unix) == ("dblp", False, True, False)
     assert source.rule == Rule("step")
     manifest, _ = made(source)
@@ -57,7 +57,7 @@ def test_parts_are_read_in_the_order_of_their_numbers(raw, rows):
 
 def test_labels_of_nodes_that_no_event_names_are_refused_kept_or_set_aside(raw, made):
     (raw / LABEL_FILES).write_text("0 1\n\n9 1\n7 1\n")
-    with pytest.raises(DataError, match=r"node2label\.txt, line 4: found a label for unknown node 7.*\(2 such lines\)"):
+    with pytest.raises(DataError, match=r"node2label\.txt, line 3: found a label for unknown node 9.*\(2 such lines\)"):
         made(dblp.open_source(raw, READ))
     manifest, tables = made(dblp.open_source(raw, READ), allow_unknown_labels=True)
     assert (manifest["num_nodes"], manifest["rejected_rows"]) == (10, 0)

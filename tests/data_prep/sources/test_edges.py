@@ -311,5 +311,7 @@ def test_labels_of_events(source, made):
 
 
 def test_labels_of_nodes_and_of_events_are_not_both_taken(source, tmp_path):
-    with pytest.raises(ConfigError, match=r"found --label 4 of events and --labels .* of nodes, expected one"):
+    with pytest.raises(
+        ConfigError, match=r"found --label 4 and --labels .*, expected labels of events or of nodes, once"
+    ):
         source("1,2,3,4\n", label="4", labels=tmp_path / "labels.txt")

@@ -134,7 +134,7 @@ def test_quotes_and_empty_fields_of_the_patents(nber):
     with open(nber / "apat63_99.txt", "a") as file:
         file.write('3070900,1963,1096,,"B,E","a ""b""",,1,,269,4,69,,1,,0,,,,,,,\n')
     nodes = patent.open_source(nber, READ).nodes
-    assert (nodes.node[-1], nodes.label[-1]) == (3070900, 4)
+    assert (nodes.node[-1], nodes.value[-1]) == (3070900, 4)
     with open(nber / "apat63_99.txt", "a") as file:
         file.write('3070901,1963,1096,,"BE","",,1,,269,,69,,1,,0,,,,,,,\n')
     with pytest.raises(DataError, match=r"apat63_99\.txt, line 6: found category ''"):
