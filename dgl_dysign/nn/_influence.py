@@ -23,11 +23,11 @@ class TimeAwareFilter(nn.Module):
         if not 0 <= filter_ratio < 1:
             raise ConfigError(f"filter_ratio must lie in [0, 1), but got {filter_ratio}")
         self.filter_ratio = filter_ratio
-        self.seed, self.draws = int(torch.randint(2**62, ())), 0
+        self.seed, self.draws = int(torch.randint(2**62, (), device="cpu")), 0
 
     def get_extra_state(self) -> Tensor:
         """Return what the next draw depends on."""
-        return torch.tensor([self.seed, self.draws])
+        return torch.tensor([self.seed, self.draws], device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take up what `get_extra_state` returned."""

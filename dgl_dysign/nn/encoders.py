@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops._checks import check_floating
 
 
 class _Encoder(nn.Module):
@@ -85,7 +86,8 @@ class BernoulliEncoder(_Encoder):
 
 
 def check_probabilities(feat: Tensor) -> None:
-    """Raise ``ConfigError`` unless every feature lies in [0, 1]."""
+    """Raise ``ConfigError`` unless every feature lies in [0, 1], ``GraphError`` unless they are floating-point."""
+    check_floating(feat)
     if feat.numel() and not bool(((feat >= 0) & (feat <= 1)).all()):
         raise ConfigError(
             f"Bernoulli encoding needs features in [0, 1], but they span [{float(feat.min()):.4g}, "

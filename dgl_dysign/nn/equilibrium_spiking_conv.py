@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +19,15 @@ from dgl_dysign.nn.encoders import BernoulliEncoder, check_probabilities
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
 from dgl_dysign.ops import PackedSpikes, SolverInfo, Surrogate, fire_packed, slope
-from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, full_precision
+from dgl_dysign.ops._checks import (
+    DGLGraphError,
+    Layer,
+    check_choice,
+    check_fits,
+    check_one_edge_type,
+    check_rows,
+    full_precision,
+)
 from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
 from dgl_dysign.ops.spikes import Spiking
 
@@ -29,7 +37,7 @@ BACKENDS = ("packed", "float")
 _SILENT = -1e6  # a current, in thresholds, that nothing lifts: it keeps inactive nodes silent, and finite
 
 
-class EquilibriumSpikingConv(nn.Module):
+class EquilibriumSpikingConv(Layer):
     r"""Spiking graph convolutions with feedback from the last layer into the first, and their firing rates.
 
     Dy-SIGN (AAAI 2024), equations 8 to 10, corrected as docs/dysign.md says. Over ``latency`` steps
@@ -181,6 +189,9 @@ class EquilibriumSpikingConv(nn.Module):
             nn.init.normal_(weight, std=self.gain * threshold / self.out_feats**0.5)
         for bias in self.biases:
             nn.init.constant_(bias, self.bias_init * threshold)
+        for part in self.modules():
+            if isinstance(part, SpectralBound):
+                part.reset_parameters()
         if self.feedback_weight is not None:
             nn.init.normal_(self.feedback_weight)
             with torch.no_grad():
@@ -233,6 +244,7 @@ class EquilibriumSpikingConv(nn.Module):
             raise ConfigError(f"respond is defined for one layer, but num_layers is {self.num_layers}")
         if self.feedback and messages is None:
             raise ConfigError("respond needs messages: this layer has feedback")
+        check_fits(self, injected=injected, messages=messages, current=current)
         potential = self._current(injected if self.compensation else None, injected.shape[0], current)
         weight = self.effective_weights()[0]
         if weight is not None and messages is not None:
@@ -287,7 +299,8 @@ class EquilibriumSpikingConv(nn.Module):
         """
         simulated = self._simulates(self.simulate if simulate is None else simulate)
         feat = feat[0] if isinstance(feat, tuple) else feat
-        source = _check_call(self, graph, feat if injected is None else injected, state, active)
+        source = _check_call(self, graph, feat if injected is None else injected, state, current, active)
+        state = None if state is None else state._each(_for_autograd)
         reason = self.needs_memory() if rows.on_disk else None
         if reason is not None:
             raise ConfigError(f"rows of this layer cannot lie on disk: {reason}")
@@ -569,7 +582,7 @@ def _check_counts(least: int = 1, **counts: int) -> None:
 
 def _check_call(
     conv: EquilibriumSpikingConv, graph: Any, source: Tensor | None, state: EquilibriumState | None,
-    active: Tensor | None,
+    current: Tensor | None, active: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """Raise unless all arguments of a call fit each other; return the features."""
     check_one_edge_type(graph)
@@ -585,8 +598,9 @@ def _check_call(
     check_rows(graph, source)
     if source.dim() != 2 or source.shape[1] != conv.in_feats:
         raise DGLGraphError(f"feat must have shape (N, {conv.in_feats}), but has {tuple(source.shape)}")
+    check_fits(conv, feat=source, current=current)
     size = (graph.num_nodes(), conv.out_feats)
-    _check_state(state, conv.num_layers, size)
+    _check_state(state, conv, size)
     if active is not None and (active.dtype != torch.bool or active.shape != size[:1]):
         raise DGLGraphError(
             f"active must be a bool mask of shape {size[:1]}, but is {active.dtype} of {tuple(active.shape)}"
@@ -594,7 +608,7 @@ def _check_call(
     return source
 
 
-def _check_state(state: EquilibriumState | None, num_layers: int, size: tuple[int, int]) -> None:
+def _check_state(state: EquilibriumState | None, conv: EquilibriumSpikingConv, size: tuple[int, int]) -> None:
     if state is None:
         return
     if not isinstance(state, EquilibriumState):  # SAGEConv and GATConv have edge weights in this place
@@ -602,12 +616,24 @@ def _check_state(state: EquilibriumState | None, num_layers: int, size: tuple[in
             f"state must be an EquilibriumState, as the last call returned it, but got {type(state).__name__}; "
             f"edge weights are passed by name, edge_weight=..."
         )
-    shapes = [tuple(x.shape) for x in (*state.membrane, state.rate)]
-    if shapes != [size] * (num_layers + 1):
+    tensors, like = (*state.membrane, state.rate), conv.injection_weight
+    shapes = [tuple(x.shape) for x in tensors]
+    if shapes != [size] * (conv.num_layers + 1):
         raise DGLGraphError(
-            f"state must have {num_layers} membranes and a rate of shape {size}, but has {shapes}; "
-            f"gather the rows of a subgraph with state.rows(nodes)"
+            f"state must have {conv.num_layers} membranes and a rate of shape {size}, but has {shapes}; gather the "
+            f"rows of a subgraph with state.rows(nodes), and make room for new nodes with state.grow({size[0]})"
         )
+    for x in tensors:
+        if (x.dtype, x.device) != (like.dtype, like.device):
+            raise DGLGraphError(
+                f"state is {x.dtype} on {x.device}, but this layer is {like.dtype} on {like.device}: convert it with "
+                f"state.to({like.dtype}) or state.to({str(like.device)!r})"
+            )
+
+
+def _for_autograd(part: Tensor) -> Tensor:
+    """Return a tensor of a state, copied where ``torch.inference_mode`` made it: autograd takes none of those."""
+    return part.clone() if part.is_inference() and not torch.is_inference_mode_enabled() else part
 
 
 Spikes = Tensor | PackedSpikes
@@ -819,6 +845,8 @@ class EquilibriumState(NamedTuple):
     >>> state = EquilibriumState((torch.zeros(3, 2),), torch.ones(3, 2), None)
     >>> state.rows(torch.tensor([2])).rate
     tensor([[1., 1.]])
+    >>> state.grow(4).membrane[0][3], list(state.state_dict())
+    (tensor([0.5000, 0.5000]), ['membrane.0', 'rate'])
     """
 
     membrane: tuple[Tensor, ...]
@@ -827,8 +855,59 @@ class EquilibriumState(NamedTuple):
 
     def rows(self, nodes: Tensor) -> EquilibriumState:
         """Return the state of some nodes, as a mini-batch or an induced subgraph needs it."""
-        return EquilibriumState(tuple(u[nodes] for u in self.membrane), self.rate[nodes], self.info)
+        return self._each(lambda part: part[nodes])
 
-    def to(self, device: torch.device | str) -> EquilibriumState:
-        """Return the state on another device."""
-        return EquilibriumState(tuple(u.to(device) for u in self.membrane), self.rate.to(device), self.info)
+    def to(self, device: torch.device | str | torch.dtype) -> EquilibriumState:
+        """Return the state on another device, or in another precision."""
+        return self._each(lambda part: part.to(device))
+
+    def _each(self, func: Callable[[Tensor], Tensor]) -> EquilibriumState:
+        return EquilibriumState(tuple(map(func, self.membrane)), func(self.rate), self.info)
+
+    def grow(self, num_nodes: int, threshold: float = 1.0) -> EquilibriumState:
+        """Return the state of a graph with more nodes, in which the old ones have what they had.
+
+        The new ones have what nodes have that were not ``active`` in any call so far: rate 0 and a potential of half
+        the threshold, with which every node starts at first.
+
+        Parameters
+        ----------
+        num_nodes : int
+            The new number of nodes, not below the old one: ConfigError.
+        threshold : float, default 1
+            That of the layer.
+        """
+        new = num_nodes - len(self.rate)
+        if new < 0:
+            raise ConfigError(f"the state has {len(self.rate)} nodes, which is more than {num_nodes}: take rows(nodes)")
+
+        def grown(part: Tensor, start: float) -> Tensor:
+            return torch.cat([part, part.new_full((new, part.shape[1]), start)])
+
+        return EquilibriumState(tuple(grown(u, threshold / 2) for u in self.membrane), grown(self.rate, 0.0), self.info)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors by name, to save them: ``membrane.0`` and so on, ``rate`` and, if it has one, ``info``."""
+        tensors = {f"membrane.{layer}": u for layer, u in enumerate(self.membrane)} | {"rate": self.rate}
+        if self.info is not None:
+            numbers = (self.info.steps, self.info.gap, self.info.converged, *self.info.trace)
+            tensors["info"] = torch.tensor(numbers, dtype=torch.float64)
+        return tensors
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> EquilibriumState:
+        """Make the state of what `state_dict` returned; of anything else raise ConfigError."""
+        names = [f"membrane.{layer}" for layer in range(len(set(state_dict) - {"rate", "info"}))]
+        if not names or not {*names, "rate"} <= set(state_dict):
+            raise ConfigError(
+                f"expected membrane.0 and so on and rate, but got {list(state_dict)}; pass what state_dict() returned"
+            )
+        info = None
+        if "info" in state_dict:
+            steps, gap, converged, *trace = state_dict["info"].tolist()
+            info = SolverInfo(int(steps), gap, bool(converged), tuple(trace))
+        return cls(tuple(state_dict[name] for name in names), state_dict["rate"], info)
+
+
+if hasattr(torch.serialization, "add_safe_globals"):  # PyTorch 2.4: a state by itself loads with weights_only=True
+    torch.serialization.add_safe_globals([EquilibriumState, SolverInfo])

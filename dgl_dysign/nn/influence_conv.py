@@ -14,7 +14,9 @@ from dgl_dysign.nn.time_encoding import TimeEncoding
 from dgl_dysign.ops import aggregate
 from dgl_dysign.ops._checks import (
     DGLGraphError,
+    Layer,
     check_choice,
+    check_fits,
     check_one_edge_type,
     check_rows,
     edge_vector,
@@ -25,7 +27,7 @@ from dgl_dysign.ops.csr import edge_ends
 AGGREGATORS = ("gcn", "sage", "gat", "gin")
 
 
-class InfluenceConv(nn.Module):
+class InfluenceConv(Layer):
     r"""Message passing over the neighbours of a store, with the scores normalised to sum to one at each node.
 
     UnderGS (technical report), influence-weighted aggregation. With the score :math:`I_{uv}` of the edge u -> v, the
@@ -236,6 +238,7 @@ class InfluenceConv(nn.Module):
                 f"feat must have shapes ({graph.num_src_nodes()}, {self.in_feats}) and ({num_dst}, {self.dst_feats}), "
                 f"but has {tuple(source.shape)} and {tuple(target.shape)}"
             )
+        check_fits(self, feat=source, dst_feat=target if uses_both else None)
         return source, target
 
     def _score(self, graph: Any, edge_weight: Tensor | None, like: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.nn._influence import TimeAwareFilter, check_feature, check_finite, join
 from dgl_dysign.nn.time_encoding import TimeEncoding
-from dgl_dysign.ops._checks import DGLGraphError
+from dgl_dysign.ops._checks import DGLGraphError, Layer, check_fits, widened
 
 
 class Slots(Protocol):
@@ -21,7 +21,7 @@ class Slots(Protocol):
     age: Any
 
 
-class InfluenceMixer(nn.Module):
+class InfluenceMixer(Layer):
     r"""Mix the K neighbours of a node with each other, then their features, and read out the weighted mean.
 
     UnderGS (technical report), the MLP-Mixer aggregator. With the messages :math:`H_k = E [x_k \Vert e_k \Vert
@@ -108,6 +108,8 @@ class InfluenceMixer(nn.Module):
                 f"feat must have shape ({rows}, {self.num_neighbors}, {self.in_feats}) and neighbors "
                 f"{self.num_neighbors} slots, but they have {tuple(feat.shape)} and {slots}"
             )
+        feat = widened(feat, self.fc.weight.dtype)
+        check_fits(self, feat=feat)
         check_feature("edge_feat", edge_feat, (rows, slots), self.edge_feats)
         check_finite(neighbors.influence)
         weight = neighbors.influence.to(device=feat.device, dtype=feat.dtype)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops import get_surrogate
-from dgl_dysign.ops._checks import check_choice
+from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_floating
 from dgl_dysign.ops.spikes import Spiking
 
 RESETS = ("soft", "hard")
@@ -81,6 +81,12 @@ class LIF(nn.Module):
 
         ``membrane`` is the potential after the step before; zero if not given.
         """
+        check_floating(current, "current")
+        if membrane is not None and membrane.shape != current.shape:
+            raise DGLGraphError(
+                f"membrane must have the shape of the current, {tuple(current.shape)}, but has "
+                f"{tuple(membrane.shape)}; neurons without a past start at zero: append rows of zeros for new ones"
+            )
         return self.fire(self.charge(current, membrane))
 
     def charge(self, current: Tensor, membrane: Tensor | None = None) -> Tensor:
@@ -118,6 +124,7 @@ class LIF(nn.Module):
 
     def rate(self, spikes: Tensor) -> Tensor:
         r"""Return the rates :math:`\sum_\tau \lambda^{K-\tau} s_\tau / \sum_\tau \lambda^{K-\tau}` of ``(K, *)``."""
+        check_floating(spikes, "spikes")
         age = torch.arange(spikes.shape[0] - 1, -1, -1, dtype=spikes.dtype, device=spikes.device)
         weight = self.leak**age
         return torch.tensordot(weight / weight.sum(), spikes, dims=1)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dgl_dysign.ops._checks import DGLConfigError, Layer, check_place
 
-class SpectralBound(nn.Module):
+
+class SpectralBound(Layer):
     r"""Bound :math:`\|W\|_2` from above, within one part in a hundred, with a gradient.
 
     Power iteration alone bounds the norm from below. So its estimate :math:`\sigma = u^T W v` is raised by a margin and
@@ -38,11 +40,21 @@ class SpectralBound(nn.Module):
     def __init__(self, size: int, margin: float = 0.01) -> None:
         super().__init__()
         self.margin = margin
-        self.register_buffer("vector", torch.full((size,), size**-0.5))
+        self.register_buffer("vector", torch.empty(size))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin the iteration anew, with a vector of equal numbers."""
+        nn.init.constant_(self.vector, len(self.vector) ** -0.5)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the bound."""
-        with torch.no_grad():
+        if weight.dtype not in (torch.float32, torch.float64):
+            raise DGLConfigError(
+                f"weight is {weight.dtype}, but a bound is certified in float32 and float64: convert with layer.float()"
+            )
+        check_place("weight", weight, self.vector)
+        with torch.inference_mode(False), torch.no_grad():  # what is carried on can be trained with
             u, v = self._iterate(weight, self.vector.to(weight.dtype), steps=3 if self.training else 0)
             if not self._certified(weight, u @ (weight @ v)):
                 u, v = _leading(weight)

@@ -7,27 +7,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.errors import ConfigError
 from dgl_dysign.nn.encoders import BernoulliEncoder
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.ops import NORMS, aggregate
 from dgl_dysign.ops._checks import (
     DGLConfigError,
     DGLGraphError,
+    Layer,
     check_choice,
+    check_fits,
     check_one_edge_type,
     check_rows,
     full_precision,
 )
+from dgl_dysign.ops.csr import every_format
 from dgl_dysign.ops.spikes import Spiking
 
 ENCODINGS = ("constant", "bernoulli")
 
 
-class SpikingGraphConv(nn.Module):
+class SpikingGraphConv(Layer):
     r"""Graph convolution whose output are firing rates: aggregation, then spiking neurons over ``latency`` steps.
 
-    The layer of spiking graph networks (Dy-SIGN, AAAI 2024, equation 5), with the arguments of ``dgl.nn.GraphConv``:
+    The layer of spiking graph networks (Dy-SIGN, AAAI 2024, equation 5), with the arguments of ``dgl.nn.GraphConv`` in
+    their places, and the neurons' by name:
 
     .. math:: I_\tau = \sum_{u \to v} \frac{w_{uv}}{c_{uv}} \tilde x_{u,\tau} W + b, \qquad
               s_\tau, u_\tau = \mathrm{LIF}(I_\tau, u_{\tau-1}), \qquad
@@ -40,18 +43,20 @@ class SpikingGraphConv(nn.Module):
     ----------
     in_feats, out_feats : int
         Number of features and of neurons.
-    latency : int, default 8
-        Number of steps K.
     norm : {"both", "right", "left", "none"}, default "both"
         As in ``GraphConv``; see `dgl_dysign.ops.aggregate`.
     weight, bias : bool, default True
         Whether the layer has a weight of its own, ``(in_feats, out_feats)``, and a bias.
+    activation : None
+        The neurons are the activation: anything else raises ``ConfigError``.
+    allow_zero_in_degree : bool, default False
+        Accept nodes without incoming edges, whose current is the bias alone; otherwise they are refused.
+    latency : int, default 8
+        Number of steps K.
     threshold, leak, surrogate, reset, allow_growth
         Those of the neuron, see `LIF`.
     encoding : {"constant", "bernoulli"}, default "constant"
         Features as a constant current, or as spikes drawn with the features, in [0, 1], as probabilities.
-    allow_zero_in_degree : bool, default False
-        Accept nodes without incoming edges, whose current is the bias alone; otherwise they are refused.
 
     Shapes
     ------
@@ -76,24 +81,34 @@ class SpikingGraphConv(nn.Module):
         self,
         in_feats: int,
         out_feats: int,
-        latency: int = 8,
         norm: str = "both",
         weight: bool = True,
         bias: bool = True,
+        activation: None = None,
+        allow_zero_in_degree: bool = False,
         *,
+        latency: int = 8,
         threshold: float = 1.0,
         leak: float = 1.0,
         surrogate: str | Spiking = "rectangle",
         reset: str = "soft",
         encoding: str = "constant",
-        allow_zero_in_degree: bool = False,
         allow_growth: bool = False,
     ) -> None:
         super().__init__()
+        if isinstance(norm, int):  # where latency once was
+            raise DGLConfigError(
+                f"norm must be one of {NORMS}, but got {norm}; steps are passed by name, latency={norm}"
+            )
         check_choice("norm", norm, NORMS)
         check_choice("encoding", encoding, ENCODINGS)
-        if isinstance(latency, str) or latency < 1:  # GraphConv has its norm in this place
-            raise ConfigError(f"latency must be at least 1, but got {latency!r}; a norm is passed by name, norm=...")
+        if activation is not None:
+            raise DGLConfigError(
+                f"activation must be None, but got {activation!r}: the spiking neurons are this layer's activation; "
+                f"apply another to the rates that it returns"
+            )
+        if latency < 1:
+            raise DGLConfigError(f"latency must be at least 1, but got {latency!r}")
         self.in_feats, self.out_feats, self.latency, self.norm = in_feats, out_feats, latency, norm
         self.encoding, self._allow_zero_in_degree = encoding, allow_zero_in_degree
         self.lif = LIF(threshold, leak, surrogate, reset, allow_growth)
@@ -117,9 +132,9 @@ class SpikingGraphConv(nn.Module):
         self,
         graph: Any,
         feat: Tensor | tuple[Tensor, Tensor],
+        weight: Tensor | None = None,
         edge_weight: Tensor | None = None,
         *,
-        weight: Tensor | None = None,
         return_spikes: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the firing rates, ``(N_dst, *, out_feats)``.
@@ -130,15 +145,15 @@ class SpikingGraphConv(nn.Module):
             A graph or block with one type of edges.
         feat : Tensor or pair of Tensor
             Features of the source nodes; of a pair the second is not used.
-        edge_weight, weight : Tensor, optional
-            ``(E,)``; and ``(in_feats, out_feats)`` for a layer made with ``weight=False``.
+        weight : Tensor, optional
+            ``(in_feats, out_feats)``, for a layer made with ``weight=False``.
+        edge_weight : Tensor, optional
+            ``(E,)`` or ``(E, 1)``.
         return_spikes : bool, default False
             Return the spikes as well, ``(latency, N_dst, *, out_feats)``.
         """
         source = feat[0] if isinstance(feat, tuple) else feat
-        self._check(graph, source)
-        if weight is not None and self.weight is not None:
-            raise DGLConfigError("this layer has a weight of its own; make it with weight=False to pass one")
+        self._check(graph, source, weight)
         matrix = self.weight if weight is None else weight
         if self.encoding == "bernoulli":
             # Steps go into the feature axes: one aggregation for all of them.
@@ -160,14 +175,21 @@ class SpikingGraphConv(nn.Module):
             current = aggregate(graph, feat, edge_weight, self.norm) @ weight
         return current if self.bias is None else current + self.bias
 
-    def _check(self, graph: Any, feat: Tensor) -> None:
+    def _check(self, graph: Any, feat: Tensor, weight: Tensor | None) -> None:
         check_one_edge_type(graph)
         check_rows(graph, feat)
+        if weight is not None and (self.weight is not None or weight.shape != (self.in_feats, self.out_feats)):
+            own = "has one of its own; make it with weight=False" if self.weight is not None else "takes another shape"
+            raise DGLConfigError(
+                f"weight is a matrix of shape ({self.in_feats}, {self.out_feats}) for all edges, but got shape "
+                f"{tuple(weight.shape)}, and this layer {own}; weights of edges are passed by name, edge_weight=..."
+            )
+        check_fits(self, feat=feat, weight=weight)
         if feat.shape[-1] != self.in_feats:
             raise DGLGraphError(f"feat must have {self.in_feats} features, but has shape {tuple(feat.shape)}")
         if self._allow_zero_in_degree:
             return
-        silent = int((graph.in_degrees() == 0).sum())
+        silent = int((every_format(graph).in_degrees() == 0).sum())
         if silent:
             raise DGLGraphError(
                 f"{silent} of {graph.num_dst_nodes()} nodes have no incoming edges, so they hear nothing: add "

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops._checks import Layer, check_place
 
 
-class TimeEncoding(nn.Module):
+class TimeEncoding(Layer):
     r"""Cosines of an age at several frequencies.
 
     UnderGS (technical report) and, before it, TGAT and GraphMixer:
@@ -75,6 +76,7 @@ class TimeEncoding(nn.Module):
 
     def forward(self, age: Tensor) -> Tensor:
         """Return the cosines of ages, which are given in snapshots."""
+        check_place("age", age, self.frequency)
         return torch.cos(age.to(self.frequency.dtype)[..., None] * self.frequency + self.phase)
 
     def extra_repr(self) -> str:

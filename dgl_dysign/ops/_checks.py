@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -22,6 +22,12 @@ class DGLGraphError(GraphError, dgl.DGLError):
 class DGLConfigError(ConfigError, dgl.DGLError):
     """A ``ConfigError`` that also reaches those who catch ``DGLError``."""
 
+
+class StateError(DGLConfigError, RuntimeError):
+    """A ``ConfigError`` that also reaches those who catch what ``load_state_dict`` of PyTorch raises."""
+
+
+_CONVERTS = {torch.float32: "float", torch.float64: "double", torch.float16: "half", torch.bfloat16: "bfloat16"}
 
 check_choice = partial(errors.check_choice, error=DGLConfigError)
 
@@ -47,13 +53,65 @@ def check_rows(graph: Any, feat: Any, what: str = "feat") -> None:
             f"{what} must have one row for each of the {graph.num_src_nodes()} source nodes, "
             f"but has shape {tuple(feat.shape)}"
         )
+    check_floating(feat, what)
+
+
+def check_floating(feat: Any, what: str = "feat") -> None:
+    """Raise ``GraphError`` of a tensor that is not floating-point."""
     if isinstance(feat, torch.Tensor) and not feat.is_floating_point():
         raise DGLGraphError(f"{what} must be floating-point, but is {feat.dtype}; convert it with {what}.float()")
+
+
+def check_fits(layer: nn.Module, **tensors: Tensor | None) -> None:
+    """Raise ``GraphError``, with the remedy, unless tensors have the type of a layer's parameters, and are with them.
+
+    A layer without parameters takes the first tensor's.
+    """
+    present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    like = next(layer.parameters(), next(iter(present.values())))
+    for name, tensor in present.items():
+        check_place(name, tensor, like)
+        check_floating(tensor, name)
+        if tensor.dtype != like.dtype:
+            raise DGLGraphError(
+                f"{name} is {tensor.dtype}, but this layer is {like.dtype}: convert {name} with "
+                f"{name}.{_CONVERTS.get(like.dtype)}(), or the layer with layer.{_CONVERTS.get(tensor.dtype)}()"
+            )
+
+
+def check_place(name: str, tensor: Tensor, like: Tensor) -> None:
+    """Raise ``GraphError`` unless a tensor lies where a layer does, on a device that holds numbers."""
+    if "meta" in (tensor.device.type, like.device.type):
+        raise DGLGraphError(
+            f"{name} is on {tensor.device} and this layer on {like.device}, but the meta device holds no numbers: use "
+            f"layer.to_empty(device='cpu') and load_state_dict, and a real {name}"
+        )
+    if tensor.device != like.device:
+        raise DGLGraphError(
+            f"{name} is on {tensor.device}, but this layer is on {like.device}: move one of them with .to(device)"
+        )
+
+
+class Layer(nn.Module):
+    """A module that refuses a ``state_dict`` of other sizes, with both and the remedy, before any of it is copied."""
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        for name, own in self.state_dict().items():
+            loaded = state_dict.get(prefix + name)
+            if isinstance(own, Tensor) and isinstance(loaded, Tensor) and own.shape != loaded.shape:
+                raise StateError(
+                    f"{prefix}{name} has shape {tuple(loaded.shape)} in the state that is loaded, but "
+                    f"{tuple(own.shape)} in this {type(self).__name__}: make the module with the sizes of what was "
+                    f"saved, or leave {prefix}{name} out of the state and load the rest with strict=False"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def edge_vector(graph: Any, edge_weight: torch.Tensor) -> torch.Tensor:
     """Return edge weights of shape ``(E,)`` or ``(E, 1)``, floating-point, as a vector; else raise ``GraphError``."""
     edges = graph.num_edges()
+    if edge_weight.is_inference() and not torch.is_inference_mode_enabled():
+        edge_weight = edge_weight.clone()  # autograd keeps none that were made in that mode
     if edge_weight.shape not in ((edges,), (edges, 1)):
         raise DGLGraphError(
             f"edge_weight must have shape ({edges},) or ({edges}, 1), one number for each edge, "
@@ -79,19 +137,20 @@ def full_precision(method: Method) -> Method:
     @functools.wraps(method)
     def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         wide = next((parameter.dtype for parameter in self.parameters()), torch.float32)
-        args = _widened(args, wide)
-        kwargs = {name: _widened(value, wide) for name, value in kwargs.items()}
+        args = widened(args, wide)
+        kwargs = {name: widened(value, wide) for name, value in kwargs.items()}
         device = next((tensor.device.type for tensor in _tensors((*args, *kwargs.values()))), "cpu")
-        with torch.autocast(device, enabled=False):
+        with torch.autocast("cpu" if device == "meta" else device, enabled=False):
             return method(self, *args, **kwargs)
 
     return cast(Method, run)
 
 
-def _widened(value: Any, wide: torch.dtype) -> Any:
+def widened(value: Any, wide: torch.dtype) -> Any:
+    """Return a tensor, or the tensors of a tuple, with half precision made ``wide``; all else as it is."""
     if isinstance(value, Tensor):
         return value.to(wide) if value.dtype in (torch.float16, torch.bfloat16) else value
-    return tuple(_widened(part, wide) for part in value) if type(value) is tuple else value
+    return tuple(widened(part, wide) for part in value) if type(value) is tuple else value
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
-from dgl_dysign.ops.csr import edge_ends, operator
+from dgl_dysign.ops.csr import edge_ends, every_format, operator
 from dgl_dysign.ops.packed_spikes import PackedSpikes, compiled_for, packed_sum
 from dgl_dysign.ops.symmetric_norm import symmetric_norm
 
@@ -131,13 +131,13 @@ def aggregate(
         raise ConfigError(f"out is for the packed kernels, but these are {chosen!r}; leave it out")
     else:
         if norm in ("both", "left"):
-            feat = _scale(feat, graph.out_degrees(), -0.5 if norm == "both" else -1.0)
+            feat = _scale(feat, every_format(graph).out_degrees(), -0.5 if norm == "both" else -1.0)
         if chosen == "torch-csr":
             sums = operator(graph, edge_weight, feat.dtype, feat.device)(feat)
         else:
             sums = _dgl_sum(graph, feat, edge_weight)
     if norm in ("both", "right"):
-        factor = _factor(sums, graph.in_degrees(), -0.5 if norm == "both" else -1.0)
+        factor = _factor(sums, every_format(graph).in_degrees(), -0.5 if norm == "both" else -1.0)
         sums = sums.mul_(factor) if isinstance(feat, PackedSpikes) else sums * factor
     _last_backend = chosen
     return sums
@@ -148,7 +148,8 @@ def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | No
     if norm not in ("both", "left"):
         return edge_weight
     ones = torch.ones(graph.num_src_nodes(), device=graph.device)
-    factor = _scale(ones, graph.out_degrees(), -0.5 if norm == "both" else -1.0)[edge_ends(graph)[0].long()]
+    degrees = every_format(graph).out_degrees()
+    factor = _scale(ones, degrees, -0.5 if norm == "both" else -1.0)[edge_ends(graph)[0].long()]
     return factor if edge_weight is None else factor.to(edge_weight.device) * edge_vector(graph, edge_weight)
 
 
@@ -162,8 +163,13 @@ def _factor(feat: Tensor, degrees: Tensor, power: float) -> Tensor:
 
 
 def _dgl_sum(graph: Any, feat: Tensor, edge_weight: Tensor | None) -> Tensor:
+    if feat.dtype == torch.float16 and feat.device.type == "cpu":
+        raise DGLGraphError(
+            "feat is torch.float16, which DGL does not sum on the CPU; convert it with feat.float(), and a layer with "
+            "layer.float()"
+        )
     # dgl.ops works on tensors alone: it writes nothing to the graph, and so needs no local scope.
-    flat = feat.reshape(feat.shape[0], math.prod(feat.shape[1:]))
+    graph, flat = every_format(graph), feat.reshape(feat.shape[0], math.prod(feat.shape[1:]))
     if edge_weight is None:
         out = dgl.ops.copy_u_sum(graph, flat)
     else:

@@ -7,6 +7,7 @@ once for a graph and a device and live as long as the graph does.
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 import weakref
@@ -20,6 +21,7 @@ from torch import Tensor
 from dgl_dysign.ops._checks import check_one_edge_type, edge_vector, no_autocast
 
 Made = TypeVar("Made")
+_FORMATS = ["coo", "csr", "csc"]
 _EDGES_AT_ONCE = 1 << 16  # the gradient of the edge weights takes this many rows of features at a time
 
 
@@ -32,8 +34,21 @@ class Layout(NamedTuple):
     shape: tuple[int, int]
 
 
+def every_format(graph: Any) -> Any:
+    """Return the graph or, where it may not have some of DGL's formats, another of the same edges that may.
+
+    DGL's sums, degrees and lists of edges each need one of two formats. What is built of them is `kept` with the graph.
+    """
+    formats = graph.formats()
+    if len(formats["created"] + formats["not created"]) == len(_FORMATS):
+        return graph
+    other = copy.copy(graph)
+    other._graph = kept(graph, None, "formats", lambda: graph._graph.formats(_FORMATS))
+    return other
+
+
 def edge_ends(graph: Any) -> tuple[Tensor, Tensor]:
-    """Return sources and destinations in the order of edge ids, also of a graph that is not allowed DGL's COO format.
+    """Return sources and destinations in the order of edge ids, whatever formats the graph may have.
 
     Examples
     --------
@@ -41,10 +56,7 @@ def edge_ends(graph: Any) -> tuple[Tensor, Tensor]:
     >>> edge_ends(dgl.graph(([2, 0], [1, 1])).formats(["csr", "csc"]))
     (tensor([2, 0]), tensor([1, 1]))
     """
-    formats = graph.formats()
-    if "coo" not in formats["created"] + formats["not created"]:
-        graph = graph.formats(["coo", "csr", "csc"])  # another graph of the same edges
-    ends: tuple[Tensor, Tensor] = graph.edges(order="eid")
+    ends: tuple[Tensor, Tensor] = every_format(graph).edges(order="eid")
     return ends
 
 
@@ -169,9 +181,12 @@ _kept: weakref.WeakKeyDictionary[Any, tuple[Any, _Entries]] = weakref.WeakKeyDic
 def kept(graph: Any, edge_weight: Tensor | None, what: Any, make: Callable[[], Made]) -> Made:
     """Return what was made of a graph's edges and weights, made anew where either has changed.
 
-    It lives as long as the graph, the last for each `what`; weights with a gradient have a history at each call.
+    It lives as long as the graph, the last for each `what`; weights with a gradient have a history at each call, and
+    weights made under ``torch.inference_mode`` no version. What is kept can be trained with, wherever it was made.
     """
-    if edge_weight is not None and edge_weight.requires_grad and torch.is_grad_enabled():
+    if edge_weight is not None and (
+        (edge_weight.requires_grad and torch.is_grad_enabled()) or edge_weight.is_inference()
+    ):
         return make()
     state, entries = _kept.get(graph, (None, {}))
     if state is not graph._graph:
@@ -181,7 +196,8 @@ def kept(graph: Any, edge_weight: Tensor | None, what: Any, make: Callable[[], M
         made_of, last_version, last = entries[what]
         if edge_weight is (None if made_of is None else made_of()) and version == last_version:
             return last
-    made = make()
+    with torch.inference_mode(False), torch.no_grad():
+        made = make()
     entries[what] = None if edge_weight is None else weakref.ref(edge_weight), version, made
     return made
 

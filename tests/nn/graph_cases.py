@@ -79,6 +79,11 @@ def repeated_edges():
     return dgl.graph(([0, 0, 0, 1, 2, 2], [1, 1, 1, 2, 0, 0]))
 
 
+@_case("homogeneous", "sharp")
+def edges_in_order():
+    return dgl.graph(([0, 0, 1, 2, 2], [1, 2, 0, 0, 1]), row_sorted=True, col_sorted=True)
+
+
 @_case("homogeneous")
 def one_node_with_a_self_loop():
     return dgl.graph(([0], [0]))
@@ -132,6 +137,11 @@ def random_bipartite():
 @_case("bipartite")
 def relation_between_two_types():
     return social()["user", "plays", "game"]
+
+
+@_case("bipartite")
+def relation_of_a_batch():
+    return dgl.batch([social(), social()])["plays"]
 
 
 @_case("bipartite", "silent", "sharp")

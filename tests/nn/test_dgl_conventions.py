@@ -1,15 +1,17 @@
 """DGL's conventions, held by every convolution on every kind of graph; DGL's own ``test_nn.py`` is the model."""
 
 import copy
+import inspect
 import io
 import pickle
 
 import pytest
 import torch
+from dgl.nn import GraphConv
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError, GraphError
-from dgl_dysign.nn import EquilibriumSpikingConv, InfluenceConv, SpikingGraphConv
+from dgl_dysign.nn import EquilibriumSpikingConv, InfluenceConv, SpectralBound, SpikingGraphConv
 from tests.nn.dgl_convs import ANYWHERE, CONVS, EQUILIBRIUM, USES_BOTH_SIDES, call, features, inputs, make
 from tests.nn.graph_cases import CASES, IDTYPES, cases, directed_path, graph_of, random_graph, social
 
@@ -64,11 +66,26 @@ def test_edge_weight(conv, name, idtype):
 
 
 @on(CONVS, "sharp")
-def test_a_graph_without_the_coo_format(conv, name, idtype):
+def test_a_graph_that_may_not_have_every_format(conv, name, idtype):
     graph, conv = graph_of(name, idtype), make(conv)
-    compressed, feat, weight = graph.formats(["csr", "csc"]), inputs(conv, graph), torch.rand(graph.num_edges())
-    for options in ({}, {"edge_weight": weight}):
-        torch.testing.assert_close(call(conv, compressed, feat, **options), call(conv, graph, feat, **options))
+    feat = inputs(conv, graph)
+    for weight in (None, torch.rand(graph.num_edges())):
+        expected = values_and_gradients(conv, graph, feat, weight)
+        for formats in (["coo"], ["csr"], ["csc"], ["coo", "csr"], ["coo", "csc"], ["csr", "csc"]):
+            other = graph.formats(formats)
+            torch.testing.assert_close(values_and_gradients(conv, other, feat, weight), expected)
+            assert {*other.formats()["created"], *other.formats()["not created"]} == set(formats)
+
+
+def values_and_gradients(conv, graph, feat, weight):
+    """Return what a layer gives and the gradients of its parameters and of all that it is called with."""
+    conv.zero_grad()
+    parts = [part.clone().requires_grad_() for part in (feat if isinstance(feat, tuple) else (feat,))]
+    leaf = None if weight is None else weight.clone().requires_grad_()
+    out = call(conv, graph, tuple(parts) if len(parts) == 2 else parts[0], edge_weight=leaf)
+    out.square().sum().backward()
+    leaves = [*conv.parameters(), *parts, *([] if leaf is None else [leaf])]
+    return [out.detach(), *(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad.clone() for leaf in leaves)]
 
 
 @on(CONVS, "sharp")
@@ -246,12 +263,117 @@ def test_several_types_of_edges_are_refused(name):
 def test_what_dgl_has_in_another_place():
     """Arguments that stand where DGL's layers have others are refused with the name to pass them by."""
     graph, feat = random_graph(), features(20)
-    with pytest.raises(ConfigError, match=r"latency .* 'both'.*norm=\.\.\."):
-        SpikingGraphConv(5, 4, "both")
+    with pytest.raises(ConfigError, match=r"norm must be one of .* but got 8; .* latency=8"):
+        SpikingGraphConv(5, 4, 8)
+    with pytest.raises(dgl.DGLError, match=r"activation must be None, but got .*relu.*: .*apply another to the rates"):
+        SpikingGraphConv(5, 4, activation=torch.relu)
+    with pytest.raises(
+        dgl.DGLError, match=r"shape \(5, 4\).*but got shape \(80,\).*weight=False; .*edge_weight=\.\.\."
+    ):
+        make("spiking")(graph, feat, torch.ones(80))
     with pytest.raises(ConfigError, match=r"state must be an EquilibriumState.*Tensor.*edge_weight=\.\.\."):
         EquilibriumSpikingConv(5, 4)(graph, feat, torch.ones(graph.num_edges()))
     with pytest.raises(ConfigError, match="aggregator must be one of"):
         InfluenceConv(5, 4, "mean")
+
+
+def test_graph_conv_can_be_replaced_by_its_name_alone():
+    """Everything of GraphConv stands where it stands there, in the layer and in its call, and has the same default."""
+    for method in ("__init__", "forward"):
+        ours, theirs = (inspect.signature(getattr(kind, method)).parameters for kind in (SpikingGraphConv, GraphConv))
+        places = [parameter for parameter in ours.values() if parameter.kind is not parameter.KEYWORD_ONLY]
+        assert [(p.name, p.default) for p in places] == [(p.name, p.default) for p in theirs.values()]
+    graph, feat, matrix, weight = random_graph(), features(20), torch.rand(5, 4) - 0.5, torch.rand(80)
+    conv, theirs = (kind(5, 4, "right", False, False, None, True) for kind in (SpikingGraphConv, GraphConv))
+    conv.latency = 1000
+    found, expected = (layer(graph, feat, matrix, weight) for layer in (conv, theirs))
+    torch.testing.assert_close(found, expected.clamp(0, 1), rtol=0, atol=1e-3)
+    with pytest.raises(dgl.DGLError, match=r"shape \(5, 4\).*got shape \(4, 5\).*takes another shape"):
+        conv(graph, feat, matrix.t())
+
+
+@pytest.mark.parametrize("conv", CONVS)
+@pytest.mark.parametrize(
+    ("layer_type", "feat_type", "remedy"),
+    [
+        (torch.float32, torch.float64, r"feat\.float\(\), or the layer with layer\.double\(\)"),
+        (torch.float64, torch.float32, r"feat\.double\(\), or the layer with layer\.float\(\)"),
+        (torch.float16, torch.float32, r"feat\.half\(\), or the layer with layer\.float\(\)"),
+        (torch.float32, torch.int64, r"feat\.float\(\)"),
+    ],
+    ids=str,
+)
+def test_features_of_another_type(conv, layer_type, feat_type, remedy):
+    graph, conv = random_graph(), make(conv).to(layer_type)
+    with pytest.raises(dgl.DGLError, match=f"feat .*{feat_type}.*{remedy}"):
+        conv(graph, features(20).to(feat_type))
+    with pytest.raises(dgl.DGLError, match=r"feat is on meta.*to_empty"):
+        conv(graph, features(20).to("meta"))
+
+
+@pytest.mark.parametrize("conv", CONVS)
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_layers_in_half_precision(conv, half):
+    """Features in half run in any layer; such layers where DGL sums halves and no bound must be certified."""
+    runs = conv in (ANYWHERE if half == torch.bfloat16 else ("influence-sage", "influence-gat"))
+    graph, feat, conv = random_graph(), features(20).to(half), make(conv)
+    assert torch.equal(call(conv, graph, feat), expected := call(conv, graph, feat.float()))
+    if runs:
+        assert (call(conv.to(half), graph, feat) - expected).abs().mean() < 0.05
+    else:
+        with pytest.raises(dgl.DGLError, match=r"layer\.float\(\)"):
+            call(conv.to(half), graph, feat)
+
+
+@pytest.mark.parametrize("conv", CONVS)
+def test_the_meta_device(conv):
+    graph, feat, real = random_graph(), features(20), make(conv)
+    with torch.device("meta"):
+        conv = make(conv)
+    assert {name: tensor.shape for name, tensor in conv.state_dict().items()} == {
+        name: tensor.shape for name, tensor in real.state_dict().items()
+    }
+    with pytest.raises(dgl.DGLError, match=r"this layer on meta.*to_empty.*load_state_dict"):
+        conv(graph, feat)
+    with pytest.raises(dgl.DGLError, match="to_empty"):
+        conv(graph, feat.to("meta"))
+    for bound in (part for part in conv.to_empty(device="cpu").modules() if isinstance(part, SpectralBound)):
+        bound.vector.zero_()  # what is in the memory is anything
+    conv.reset_parameters()
+    assert torch.isfinite(call(conv, graph, feat)).all()
+    conv.load_state_dict(real.state_dict())
+    assert torch.equal(call(conv, graph, feat), call(real, graph, feat))
+
+
+@pytest.mark.parametrize("conv", CONVS)
+def test_a_state_of_another_size(conv):
+    conv, other = make(conv), make(conv, 5, 6)
+    before = {name: tensor.clone() for name, tensor in conv.state_dict().items()}
+    for model, state in (
+        (conv, other.state_dict()),
+        (torch.nn.ModuleList([conv]), torch.nn.ModuleList([other]).state_dict()),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"\w+ has shape \(.*6.*\) .* but \(.*4.*\) in this .*: make .*strict=False"
+        ) as it:
+            model.load_state_dict(state)
+        assert isinstance(it.value, RuntimeError)  # as PyTorch's own
+    assert all(torch.equal(tensor, before[name]) for name, tensor in conv.state_dict().items())
+
+
+@pytest.mark.parametrize("conv", CONVS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_training_after_inference_mode(conv, weighted):
+    """What is kept with a graph, and weights of edges, may come from inference mode."""
+    graph, feat, conv = random_graph(), features(20), make(conv)
+    with torch.inference_mode():
+        weight = torch.rand(80, generator=torch.Generator().manual_seed(4)) if weighted else None
+        call(conv, graph, feat, edge_weight=weight)
+    for other, its in ((graph, weight), (random_graph(), weight if weight is None else weight.clone())):
+        out = call(conv, other, feat, edge_weight=its)
+        (out.square() if other is graph else -out.square()).sum().backward()
+    for parameter in conv.parameters():
+        torch.testing.assert_close(parameter.grad, torch.zeros_like(parameter), rtol=0, atol=1e-5)
 
 
 def test_files_written_by_a_step_are_small():

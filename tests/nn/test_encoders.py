@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import BernoulliEncoder, ConstantEncoder
 
 
@@ -59,3 +59,10 @@ def test_errors_and_repr(kind):
         kind(0)
     assert repr(kind()) == f"{kind.__name__}(latency=8)"
     assert kind(4)(torch.zeros(0, 2)).shape == (4, 0, 2)
+
+
+def test_integers_are_no_probabilities():
+    encoder = BernoulliEncoder()
+    for call in (encoder, encoder.mean):
+        with pytest.raises(GraphError, match=r"feat must be floating-point, but is torch\.int64; .*feat\.float\(\)"):
+            call(torch.ones(3, dtype=torch.int64))

@@ -365,8 +365,10 @@ def test_bad_input():
         ({"feat": feat[:, :3]}, r"\(N, 5\)"),
         ({"feat": feat[:13]}, "14 source nodes"),
         ({"feat": None}, "feat and injected"),
-        ({"state": state}, r"state must have 1 membranes.*rows"),
-        ({"current": torch.zeros(14, 5)}, r"\(14, 6\)"),
+        ({"state": state}, r"state must have 1 membranes.*rows.*state\.grow\(14\)"),
+        ({"state": state.grow(14)}, r"state is torch\.float32 .* torch\.float64 .*state\.to\(torch\.float64\)"),
+        ({"current": feat}, r"\(14, 6\)"),
+        ({"current": torch.zeros(14, 6)}, r"current\.double\(\)"),
         ({"active": torch.ones(14)}, "bool mask"),
         ({"edge_weight": torch.ones(3)}, "edge_weight"),
     ]
@@ -381,6 +383,68 @@ def test_bad_input():
         made(5, 6, encoding="bernoulli")(graph, None, injected=feat)
     with pytest.raises(ConfigError, match=r"\[0, 1\]"):
         made(5, 6, encoding="bernoulli")(graph, feat * 3)
+
+
+@pytest.mark.parametrize("simulate", [False, True])
+def test_a_state_that_grew_is_one_of_the_larger_graph(simulate):
+    """New nodes have what nodes have that no call has seen as active; old ones what they would have had."""
+    graph, _ = undirected()
+    larger = dgl.graph(graph.edges(), num_nodes=17)
+    feat = torch.cat([features(), torch.ones(3, 5, dtype=torch.float64)])
+    conv = made(5, 6, num_layers=2, threshold=1.3, simulate=simulate, tol=1e-12, max_iter=200).eval()
+    active = torch.arange(17) < 14
+    with torch.no_grad():
+        _, small = conv(graph, feat[:14])
+        _, large = conv(larger, feat, active=active)
+        grown = small.grow(17, threshold=1.3)
+        for a, b in zip((*grown.membrane, grown.rate), (*large.membrane, large.rate), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+            assert torch.equal(a[14:], b[14:])
+        # From there on, new nodes among the edges or not, both are one state.
+        later = dgl.add_edges(larger, [14, 0], [0, 15])
+        torch.testing.assert_close(conv(later, feat, grown)[0], conv(later, feat, large)[0], rtol=0, atol=1e-10)
+        # Where a simulation has new nodes start is where it has all nodes start at first.
+        fresh, _ = conv(larger, feat, simulate=True)
+        torch.testing.assert_close(conv(larger, feat, grown, simulate=True)[0][14:], fresh[14:])
+    assert grown.info is small.info
+    assert torch.equal(small.grow(14, 1.3).rate, small.rate)
+    with pytest.raises(ConfigError, match=r"14 nodes, which is more than 13.*rows"):
+        small.grow(13)
+
+
+def test_a_state_is_saved_by_its_tensors_or_by_itself(tmp_path):
+    graph, _ = undirected()
+    conv = made(5, 6, num_layers=2)
+    rate, state = conv(graph, features())
+    torch.save(state.state_dict(), tmp_path / "tensors.pt")
+    torch.save(state, tmp_path / "state.pt")
+    saved = torch.load(tmp_path / "tensors.pt", weights_only=True)
+    for other in (EquilibriumState.from_state_dict(saved), torch.load(tmp_path / "state.pt", weights_only=True)):
+        assert isinstance(other, EquilibriumState)
+        assert other.info == state.info
+        assert torch.equal(conv(graph, features(), other)[0], conv(graph, features(), state)[0])
+        assert all(torch.equal(a, b) for a, b in zip(other.membrane, state.membrane, strict=True))
+    assert EquilibriumState.from_state_dict(state._replace(info=None).state_dict()).info is None
+    for wrong in (conv.state_dict(), {}, {"rate": rate}, {**saved, "membrane.3": rate}):
+        with pytest.raises(ConfigError, match=r"expected membrane\.0 .*but got .*state_dict"):
+            EquilibriumState.from_state_dict(wrong)
+
+
+@pytest.mark.parametrize("gradient", ["implicit", "one-step", "trace", "bptt"])
+@pytest.mark.parametrize("simulate", [None, True])
+def test_training_from_a_state_of_inference_mode(gradient, simulate):
+    (graph, weight), grads = undirected(), []
+    conv = made(5, 6, gradient=gradient, simulate=simulate, num_layers=2)
+    for mode in (torch.inference_mode, torch.no_grad):
+        conv.eval()
+        with mode():
+            _, state = conv(graph, features(), edge_weight=weight)
+        conv.train().zero_grad()
+        conv(graph, features(), state, weight)[0].square().sum().backward()
+        grads.append([parameter.grad.clone() for parameter in conv.parameters()])
+        conv.bounds[0].reset_parameters()
+        conv.bounds[1].reset_parameters()
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
 
 
 def test_state_rows_and_repr():

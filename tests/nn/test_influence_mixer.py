@@ -137,3 +137,20 @@ def test_errors_and_repr():
     with pytest.raises(GraphError, match="nan at place 9"):
         mixer(neighbors, values(3))
     assert repr(mixer).startswith("InfluenceMixer(\n  3, 5, num_neighbors=4")
+
+
+def test_features_of_another_type_a_state_of_another_size_and_the_meta_device():
+    mixer, neighbors, feat = made(time_feats=2), slots(), values(3)
+    with pytest.raises(GraphError, match=r"feat\.double\(\), or the layer with layer\.float\(\)"):
+        mixer(neighbors, feat.float())
+    with pytest.raises(GraphError, match=r"feat must be floating-point, but is torch\.int64"):
+        mixer(neighbors, feat.long())
+    assert torch.equal(mixer(neighbors, feat.bfloat16()), mixer(neighbors, feat.bfloat16().double()))
+    with pytest.raises(ConfigError, match=r"fc_message\.weight has shape \(5, 5\) .*\(5, 3\) in this InfluenceMixer"):
+        made().load_state_dict(mixer.state_dict())
+    with torch.device("meta"):
+        other = InfluenceMixer(3, 5, K, time_feats=2)
+    with pytest.raises(GraphError, match=r"layer on meta.*to_empty"):
+        other(neighbors, feat)
+    other.to_empty(device="cpu").double().load_state_dict(mixer.state_dict())
+    assert torch.equal(other(neighbors, feat), mixer(neighbors, feat))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import LIF, ConstantEncoder
 
 
@@ -94,3 +94,14 @@ def test_errors_repr_and_pickling():
     assert repr(LIF()) == "LIF(threshold=1.0, leak=1.0, surrogate='rectangle', reset='soft')"
     lif = pickle.loads(pickle.dumps(LIF(leak=0.5)))
     assert lif(torch.ones(1), torch.ones(1))[1].item() == 0.5
+
+
+def test_what_does_not_fit():
+    lif, current = LIF(), torch.rand(5, 4)
+    with pytest.raises(GraphError, match=r"shape of the current, \(5, 4\), but has \(1, 4\).*start at zero"):
+        lif(current, torch.zeros(1, 4))  # which would be spread over all in silence
+    grown = torch.cat([torch.rand(3, 4), torch.zeros(2, 4)])  # as said there
+    assert torch.equal(lif.sequence(current[None], grown)[0][0, 3:], lif.sequence(current[None, 3:])[0][0])
+    for call in (lif, lif.sequence, lif.rate):
+        with pytest.raises(GraphError, match=r"int64; convert it with \w+\.float\(\)"):
+            call(torch.ones(3, 4, dtype=torch.int64))

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import SpectralBound
 
 
@@ -58,3 +59,26 @@ def test_evaluation_changes_nothing():
     assert torch.equal(bound(other), bound(other))
     assert bound(other) >= exact(other)
     assert torch.equal(bound.state_dict()["vector"], state["vector"])
+
+
+def test_what_is_carried_on_from_inference_mode_can_be_trained_with():
+    weight = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    grads = []
+    for mode in (torch.inference_mode, torch.no_grad):
+        bound, leaf = SpectralBound(3), weight.clone().requires_grad_()
+        with mode():
+            bound(leaf)
+        bound.eval()(leaf).backward()
+        grads.append(leaf.grad)
+    assert torch.equal(*grads)
+    bound.reset_parameters()
+    assert torch.equal(bound.vector, SpectralBound(3).vector)
+
+
+def test_half_precision_and_the_meta_device():
+    with pytest.raises(ConfigError, match=r"weight is torch\.float16, .*layer\.float\(\)"):
+        SpectralBound(3)(torch.ones(3, 3, dtype=torch.float16))
+    with torch.device("meta"):
+        bound = SpectralBound(3)
+    with pytest.raises(GraphError, match=r"this layer on meta.*to_empty"):
+        bound(torch.ones(3, 3))

@@ -12,7 +12,7 @@ from tests.nn.conv_cases import assert_conv, features, undirected
 
 def call(conv, graph, feat, edge_weight):
     torch.manual_seed(0)
-    return conv(graph, feat, edge_weight)
+    return conv(graph, feat, edge_weight=edge_weight)
 
 
 @pytest.mark.parametrize("norm", ops.NORMS)
@@ -37,7 +37,7 @@ def graph_conv(conv, **options):
 def test_tends_to_clamped_graph_conv(norm, weighted, latency):
     graph, weight = undirected()
     torch.manual_seed(1)
-    conv = SpikingGraphConv(5, 4, latency, norm, threshold=0.7).double()
+    conv = SpikingGraphConv(5, 4, norm, latency=latency, threshold=0.7).double()
     torch.nn.init.normal_(conv.bias, std=0.2)
     options = {"edge_weight": weight} if weighted else {}
     expected = (graph_conv(conv)(graph, features(), **options) / 0.7).clamp(0, 1)
@@ -46,7 +46,7 @@ def test_tends_to_clamped_graph_conv(norm, weighted, latency):
 
 def test_dense_oracle_step_by_step():
     graph, weight = undirected()
-    conv = SpikingGraphConv(5, 4, 5, norm="none", leak=0.8).double()
+    conv = SpikingGraphConv(5, 4, latency=5, norm="none", leak=0.8).double()
     src, dst = graph.edges()
     matrix = torch.zeros(14, 14, dtype=torch.float64).index_put((dst, src), weight, accumulate=True)
     current = matrix @ features() @ conv.weight + conv.bias
@@ -55,7 +55,7 @@ def test_dense_oracle_step_by_step():
         p = 0.8 * u + current
         s = (p >= 1).double()
         u, total, count = p - s, 0.8 * total + s, 0.8 * count + 1
-    rates, spikes = conv(graph, features(), weight, return_spikes=True)
+    rates, spikes = conv(graph, features(), edge_weight=weight, return_spikes=True)
     torch.testing.assert_close(rates, total / count)
     assert spikes.shape == (5, 14, 4)
     torch.testing.assert_close(conv.lif.rate(spikes), rates)
@@ -63,11 +63,11 @@ def test_dense_oracle_step_by_step():
 
 def test_gradcheck_with_a_smooth_spike():
     graph, weight = undirected()
-    conv = SpikingGraphConv(5, 2, 3, surrogate=lambda x: torch.sigmoid(3 * x)).double()
+    conv = SpikingGraphConv(5, 2, latency=3, surrogate=lambda x: torch.sigmoid(3 * x)).double()
     feat = features().requires_grad_()
     weight = weight.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda x, w, m, b: torch.func.functional_call(conv, {"weight": m, "bias": b}, (graph, x, w)),
+        lambda x, w, m, b: torch.func.functional_call(conv, {"weight": m, "bias": b}, (graph, x), {"edge_weight": w}),
         (feat, weight, conv.weight, conv.bias),
     )
 
@@ -75,7 +75,7 @@ def test_gradcheck_with_a_smooth_spike():
 def test_drawn_spikes_have_the_right_mean():
     graph, _ = undirected()
     torch.manual_seed(2)
-    conv = SpikingGraphConv(5, 4, 2000, encoding="bernoulli").double()
+    conv = SpikingGraphConv(5, 4, latency=2000, encoding="bernoulli").double()
     torch.nn.init.constant_(conv.bias, 0.3)
     expected = graph_conv(conv)(graph, features()).clamp(0, 1)
     assert (conv(graph, features()) - expected).abs().max() < 0.05

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import TimeEncoding
 
 
@@ -61,3 +61,12 @@ def test_gradients_reset_and_copies():
 def test_errors(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         TimeEncoding(**wrong)
+
+
+def test_the_meta_device():
+    with torch.device("meta"):
+        time = TimeEncoding(3, "paper")
+    with pytest.raises(GraphError, match=r"age is on cpu and this layer on meta.*to_empty"):
+        time(torch.ones(2))
+    time.to_empty(device="cpu").reset_parameters()
+    assert torch.equal(time(torch.ones(2)), TimeEncoding(3, "paper")(torch.ones(2)))

@@ -46,6 +46,37 @@ def test_equals_dense_matrix(norm, kernels, weighted, idtype):
     assert not graph.edata
 
 
+@pytest.mark.parametrize(
+    "formats", [["coo"], ["csr"], ["csc"], ["coo", "csr"], ["coo", "csc"], ["csr", "csc"]], ids=str
+)
+def test_a_graph_that_may_not_have_every_format(formats):
+    graph, feat = random_graph(), torch.rand(12, 3).round().requires_grad_()
+    other, packed = graph.formats(formats), ops.PackedSpikes.pack(feat.detach())
+    for norm in ops.NORMS:
+        for weight in (None, torch.rand(40).requires_grad_()):
+            for kernels in (*DENSE, "packed"):
+                found, expected = (
+                    ops.aggregate(g, packed if kernels == "packed" else feat, weight, norm, kernels)
+                    for g in (other, graph)
+                )
+                torch.testing.assert_close(found, expected)
+                if kernels != "packed":
+                    leaves = [feat, *([] if weight is None else [weight])]
+                    grads = [torch.autograd.grad(out.square().sum(), leaves) for out in (found, expected)]
+                    torch.testing.assert_close(*grads)
+            assert torch.equal(ops.symmetric_norm(other, weight), ops.symmetric_norm(graph, weight))
+    assert {*other.formats()["created"], *other.formats()["not created"]} == set(formats)
+    if "coo" in formats:  # without, DGL itself adds none
+        for changed in (other, graph):
+            changed.add_edges([0, 1], [1, 2])  # what was kept is of other edges now
+        torch.testing.assert_close(ops.aggregate(other, feat), ops.aggregate(graph, feat))
+
+
+def test_half_precision_on_the_cpu():
+    with pytest.raises(GraphError, match=r"feat is torch\.float16, .*feat\.float\(\)"):
+        ops.aggregate(random_graph(), torch.ones(12, 3, dtype=torch.float16))
+
+
 @pytest.mark.parametrize("norm", ops.NORMS)
 def test_equals_graph_conv(norm):
     graph, feat, weight = random_graph(), torch.randn(12, 3), torch.rand(40)
