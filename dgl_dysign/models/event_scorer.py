@@ -40,8 +40,8 @@ class EventScorer:
 
     def grow(self, num_nodes: int) -> None:
         """Have more nodes from now on in model, store and reader, see `Pretrained.grow`."""
-        self.reader.grow(num_nodes)
         self.store.grow(num_nodes)
+        self.reader.grow(num_nodes)
         self.model.grow(num_nodes)
 
     def observe(self, events: SnapshotEvents) -> None:

@@ -104,7 +104,7 @@ class LinkScorer:
         """Have more nodes from now on, numbered after the old ones: model, store and features, and what they hold.
 
         New nodes have vectors of zeros and no past, see `Pretrained.grow`. Raises ``ConfigError`` if there would be
-        fewer, or where features of one's own cannot grow.
+        fewer, where features of one's own cannot grow, and of a store with types of nodes: grow that by itself first.
 
         Examples
         --------
@@ -120,9 +120,11 @@ class LinkScorer:
         torch.Size([1, 3])
         """
         check_growth("the scorer", max(self.model.num_nodes, self.store.num_nodes), num_nodes)
-        if self.features is not None:  # what may fail comes first
-            grow_features(self.features, num_nodes)
+        if self.features is not None:  # by nothing yet: what cannot grow says so before anything does
+            grow_features(self.features, self.model.num_nodes)
         self.store.grow(num_nodes)
+        if self.features is not None:
+            grow_features(self.features, num_nodes)
         self.model.grow(num_nodes)
 
     def observe(self, edges: SnapshotEdges) -> None:

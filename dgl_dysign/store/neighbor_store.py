@@ -203,13 +203,14 @@ class NeighborStore(nn.Module):
         """
         check_num_nodes(num_nodes)
         check_growth("the store", self.num_nodes, num_nodes)
-        if (node_type is None) != (self.node_type is None):
+        new = num_nodes - self.num_nodes
+        if new and (node_type is None) != (self.node_type is None):
             raise ConfigError(
                 f"found {'no ' if node_type is None else ''}node_type, but the store was made "
                 f"{'without' if self.node_type is None else 'with'} types of nodes: give those of the new nodes where "
                 f"it has some, and there alone"
             )
-        kinds = check_node_type(node_type, num_nodes - self.num_nodes, self.slots.device)
+        kinds = check_node_type(node_type, new, self.slots.device)
         if self.node_type is not None and kinds is not None:
             self.node_type = torch.cat([self.node_type, kinds])
         more = self.slots.new_empty(self._num_rows(num_nodes) - len(self.slots), *self.slots.shape[1:])

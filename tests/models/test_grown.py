@@ -160,6 +160,15 @@ def test_what_cannot_grow_says_so_and_stays(links):
         with pytest.raises(ConfigError, match=r"found CountedFeatures without a method grow\(num_nodes\): give it one"):
             made.grow(MORE)
     assert made.store.num_nodes == model.num_nodes == len(model.inputs.table.weight) == NODES
+    features = LinkFeatures(NODES, families=["pair"])
+    model = UnderGS(NODES, 8, pair_feats=len(features.names))
+    typed = LinkScorer(model, model.store(node_type=torch.zeros(NODES).long()), features)
+    with pytest.raises(ConfigError, match="found no node_type, but the store was made with types of nodes"):
+        typed.grow(MORE)
+    assert typed.features.num_nodes == model.num_nodes == NODES
+    typed.store.grow(MORE, torch.ones(5).long())
+    typed.grow(MORE)
+    assert typed.features.num_nodes == model.num_nodes == MORE
     plain = scorer("undergs", links[0])
     live = LiveLinkScorer(plain, LinkFitConfig())
     with pytest.raises(DataError, match="grow the scorer that it was made of, and make it anew of that"):
