@@ -14,18 +14,11 @@ _WHOLE = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 class Names:
-    """Codes 0, 1, 2, ... of strings or integers, in the order in which they come."""
+    """Codes 0, 1, 2, ... of strings or integers, in the order in which they come; `list` has them in that order."""
 
     def __init__(self) -> None:
+        self.list: list[Any] = []
         self._codes: dict[Any, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    @property
-    def list(self) -> list[Any]:
-        """The names in the order of their codes."""
-        return list(self._codes)
 
     def encode(self, values: pa.Array) -> np.ndarray:
         """Return the code of each name, int64."""
@@ -34,7 +27,10 @@ class Names:
         return np.array(codes, np.int64)[np.from_dlpack(encoded.indices)]
 
     def _code(self, name: Any) -> int:
-        return self._codes.setdefault(name, len(self._codes))
+        code = self._codes.setdefault(name, len(self.list))
+        if code == len(self.list):
+            self.list.append(name)
+        return code
 
 
 class ClassNames(Names):
@@ -49,7 +45,7 @@ class ClassNames(Names):
         name = name.strip()
         if not name:
             return -1
-        if len(self) == MOST_CLASSES and name not in self._codes:
+        if len(self.list) == MOST_CLASSES and name not in self._codes:
             raise DataError(
                 f"labels: found more than {MOST_CLASSES} different ones, as {name[:60]!r}, expected names of classes; "
                 "name another column, or give numbers to be learnt as --targets"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from data_prep.node_classes import merge
 from data_prep.sources._layout import plain
 from data_prep.sources._raw_file import Rejected
 from data_prep.sources._source import NodeTable, Source, ascending_order, most_ids
@@ -233,7 +234,10 @@ def number_nodes(source: Source, parts: Sequence[SpooledPart], allow_unknown: bo
     text = any(ids.is_text for ids in spaces.values())
     maps = {end: _to_nodes(spaces[space], space) for end, space in zip(("src", "dst"), source.spaces, strict=True)}
     order = "lexicographic" if text else "ascending"
-    return Nodes(count, offsets, order, maps, spaces, source.nodes, targets=source.targets)
+    table = source.nodes
+    if source.has_node_classes:
+        table = merge([(part.facts["source"]["name"], part.node_classes) for part in parts], spaces)
+    return Nodes(count, offsets, order, maps, spaces, table, targets=source.targets)
 
 
 def _without_event(table: NodeTable | None, allow_unknown: bool) -> np.ndarray:

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep.names import ClassNames, Names
+from data_prep.node_classes import NodeClasses
 from data_prep.rules import Binning
 from data_prep.sources._raw_file import RawFile, Rejected
 from data_prep.sources._source import ReadOptions, Source, most_ids
@@ -31,6 +32,7 @@ from dgl_dysign.files import write_json
 
 DONE = "part.json"
 REJECTED = "rejected.jsonl"
+CLASSES = "classes.json"
 CHUNK = 1 << 17
 """Rows at once: columns of this length stay in a core's cache."""
 _TABLE_LIMIT = 1 << 26
@@ -140,6 +142,11 @@ class SpooledPart(Part):
             return np.array(json.loads((self.folder / f"ids-{space}.json").read_text(encoding="utf-8")), dtype=object)
         return np.load(self.folder / f"ids-{space}.npy")
 
+    @property
+    def node_classes(self) -> dict[str, Any]:
+        """What columns of classes say of nodes: see :class:`data_prep.node_classes.NodeClasses`."""
+        return json.loads((self.folder / CLASSES).read_text(encoding="utf-8"))
+
     def distinct_times(self) -> np.ndarray:
         """Distinct times, ascending; only where they were asked for."""
         return np.load(self.folder / "times.npy")
@@ -184,11 +191,14 @@ def spool(source: Source, number: int, folder: Path, options: ReadOptions) -> Sp
     """
     folder.mkdir(exist_ok=True)  # not its parents: a late worker makes no folder anew that was cleared away
     file = options.open(source.parts[number], source.layout)
+    classes = NodeClasses(source.spaces)
     with closing(_Spool(folder, source)) as writer, open(folder / REJECTED, "w", encoding="utf-8") as rejected:
         for batch in file:
-            writer.add(batch)
+            writer.add(classes.take(batch, file))
             _set_aside(file, rejected)
         _set_aside(file, rejected)
+    if source.has_node_classes:
+        write_json(folder / CLASSES, classes.to_json(), indent=None)
     facts = {**writer.facts(file), "source": file.source}
     write_json(folder / DONE, facts, indent=None)
     return SpooledPart(facts, folder=folder)

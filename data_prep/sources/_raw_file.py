@@ -14,13 +14,14 @@ import zlib
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
+import numpy as np
 import pyarrow as pa
 
 from data_prep.options import text_codec
@@ -459,6 +460,7 @@ class RawFile:
         self._bad_lines, self._row_at, self._line_at = array("q"), array("q"), array("q")
         self._sha256 = ""
         self._spare: list[bytearray] = []
+        self._last: tuple[Block | None, int, Parsed] = (None, 1, Parsed())
 
     @property
     def source(self) -> dict[str, Any]:
@@ -531,6 +533,7 @@ class RawFile:
             self._spare.append(task.block.data)
         for row in parsed.bad:
             self._reject(row)
+        self._last = task.block, self._line, parsed
         self._row_at.append(self.rows)
         self._line_at.append(self._line if parsed.rows == parsed.lines else 0)
         self._line += parsed.lines
@@ -538,6 +541,32 @@ class RawFile:
         self.comments += parsed.comments
         self.blank += parsed.blank
         yield from parsed.batches
+
+    def last_lines(self) -> np.ndarray:
+        """Line number of each row of the batch given out last; until the next one is asked for."""
+        return self._last_rows()[0]
+
+    def _last_rows(self) -> tuple[np.ndarray, Block]:
+        block, line, parsed = self._last
+        assert block is not None
+        lines = np.arange(line, line + parsed.lines)
+        if parsed.rows < parsed.lines:
+            bad = {row.line for row in parsed.bad}
+            texts = enumerate(block.tobytes().split(b"\n"))
+            lines = lines[[at for at, text in texts if at not in bad and is_row(text, self.layout.comment)]]
+        return lines, block
+
+    def refuse(self, rows: Mapping[int, tuple[str, str]]) -> None:
+        """Take rows of the batch given out last (from 0) for bad ones after all: what was found, and expected."""
+        lines, block = self._last_rows()
+        texts = block.tobytes().split(b"\n")
+        first = self._last[1]
+        self.rows -= len(rows)
+        self._line_at[-1] = 0  # no longer do the lines of the block follow each other
+        for row, words in sorted(rows.items()):
+            line = int(lines[row])
+            self._reject(Bad(line - self._line, 0, texts[line - first].removesuffix(b"\r"), *words))
+        self.rejected.sort()
 
     def _reject(self, row: Bad) -> None:
         line, text = self._line + row.line, _text(row.text)

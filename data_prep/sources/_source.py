@@ -88,7 +88,7 @@ class Source:
         The edge files, in order; each can be read alone.
     layout : Layout
         How each is written; gives the columns ``src``, ``dst``, ``time`` and perhaps ``weight``, ``label`` (of the
-        event) and ``feat``.
+        event), ``src_label`` and ``dst_label`` (of its nodes) and ``feat``.
     rule : Rule
         How times become snapshots unless the user says otherwise.
     spaces : tuple of str
@@ -120,6 +120,11 @@ class Source:
     nodes: NodeTable | None = None
     targets: NodeTable | None = None
     beside: tuple[Path, ...] = ()
+
+    @property
+    def has_node_classes(self) -> bool:
+        """Whether columns of the events name the classes of nodes."""
+        return any(column.name in ("src_label", "dst_label") for column in self.layout.columns)
 
     def __post_init__(self) -> None:
         for path in (*self.parts, *self.beside):

@@ -23,7 +23,8 @@ def part(ids=None, largest=-1, text=False, rows=1, folder="part", at=None):
 
 
 def source(spaces=("node", "node"), keep_ids=False, nodes=None, targets=None):
-    return SimpleNamespace(spaces=spaces, keep_ids=keep_ids, nodes=nodes, targets=targets)
+    more = {"nodes": nodes, "targets": targets, "has_node_classes": False}
+    return SimpleNamespace(spaces=spaces, keep_ids=keep_ids, **more)
 
 
 def table(node, label, **more):
