@@ -16,7 +16,7 @@ from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.inputs import Features, NodeInputs, Snapshot, look_up, store_graph
 from dgl_dysign.models.link_head import LinkHead
 from dgl_dysign.models.node_table import NodeTable
-from dgl_dysign.models.undergs import get_preset, preset_store
+from dgl_dysign.models.undergs import check_store, get_preset, preset_store
 from dgl_dysign.store import NeighborStore
 
 
@@ -131,7 +131,11 @@ class SpikingUnderGS(DySIGN):
         The store is not changed; to predict snapshot t, it holds the snapshots up to t - 1. ``node_feat`` has rows by
         node, or is a function of ids that returns them.
         """
-        return self._read(store_graph(store, now, symmetric=self.symmetric), node_feat)
+        return self._read(self._graph(store, now), node_feat)
+
+    def _graph(self, store: NeighborStore, now: int) -> Any:
+        check_store(store, self.num_nodes)
+        return store_graph(store, now, symmetric=self.symmetric)
 
     def _read(self, graph: Any, node_feat: Features | None) -> Snapshot:
         device = self.conv.injection_weight.device
@@ -159,7 +163,7 @@ class SpikingUnderGS(DySIGN):
         `snapshot`; ``simulate`` asks for rates of the spiking simulation, or of the solver; default: as the layer was
         made.
         """
-        graph = store_graph(store, now, symmetric=self.symmetric)
+        graph = self._graph(store, now)
         read = self._read(graph, node_feat)
         rate, _ = self.conv(graph, read.feat, None, read.edge_weight, None, read.active, simulate=simulate)
         z = (rate - 0.5) * read.active[:, None]

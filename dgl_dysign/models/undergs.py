@@ -65,6 +65,16 @@ def preset_store(num_nodes: int, preset: str = "default", **options: Any) -> Nei
     )
 
 
+def check_store(store: NeighborStore, num_nodes: int) -> None:
+    """Raise ``ConfigError`` unless a store has as many nodes as a model."""
+    if store.num_nodes != num_nodes:
+        who = "store" if store.num_nodes < num_nodes else "model"
+        raise ConfigError(
+            f"found a store of {store.num_nodes} nodes and a model of {num_nodes}: call grow of the smaller, "
+            f"{who}.grow({max(store.num_nodes, num_nodes)})"
+        )
+
+
 class _NodeVectors(nn.Module):
     """A learned vector for each node, with dropout, and a linear map of its features where there are any."""
 
@@ -226,6 +236,7 @@ class UnderGS(Pretrained):
         changed; to score snapshot t, it holds the snapshots up to t - 1, and ``now`` is t. Features have rows by node
         or by edge id, or are functions of ids that return them. With mass it is the last column.
         """
+        check_store(store, self.num_nodes)
         distinct, place = torch.unique(nodes, return_inverse=True)
         embed = self._embed_slots if isinstance(self.conv, InfluenceMixer) else self._embed_block
         return embed(store, distinct, now, node_feat, edge_feat)[place.to(self.inputs.table.weight.device)]

@@ -123,5 +123,5 @@ class InfluenceSampler(dgl.dataloading.BlockSampler):
         if g.num_nodes() != self.store.num_nodes:
             raise DGLGraphError(
                 f"the graph has {g.num_nodes()} nodes, but the store {self.store.num_nodes}: give the data loader the "
-                f"graph with all nodes of the store"
+                f"graph with all nodes of the store, or call store.grow(num_nodes) where the graph has more"
             )

@@ -21,6 +21,7 @@ from dgl_dysign.models.event_scorer import EventScorer
 from dgl_dysign.models.predict import predict, predict_links
 from dgl_dysign.models.snapshot_encoder import EncoderEvents, EncoderLinks, EncoderNodes, EncoderScorer, make_encoder
 from dgl_dysign.pairs import CachedFeatures, LinkFeatures
+from dgl_dysign.store import NeighborStore
 from dgl_dysign.training import LinkFitConfig
 from dgl_dysign.training.live_update import LiveLinkScorer
 from tests.models.pretrained_cases import (
@@ -212,6 +213,30 @@ def test_sizes_that_differ_are_named(kind):
     small.load_state_dict(large.state_dict())
     assert all(torch.equal(value, large.state_dict()[name]) for name, value in small.state_dict().items())
     assert small.arguments() == large.arguments()
+
+
+@pytest.mark.parametrize("kind", ["undergs", "mixer", "spiking"])
+def test_a_store_of_another_size_is_named(kind):
+    model = SpikingUnderGS(5, 8) if kind == "spiking" else UnderGS(5, 8, "mixer" if kind == "mixer" else "gcn")
+    large = NeighborStore(7)
+    large.insert(0, [0], [6])
+    with pytest.raises(ConfigError, match=r"found a store of 7 nodes and a model of 5: .* smaller, model\.grow\(7\)"):
+        model.embed(large, torch.tensor([0]), 1)
+    model.grow(7)
+    assert torch.isfinite(model.embed(large, torch.tensor([0]), 1)).all()
+    with pytest.raises(ConfigError, match=r"found a store of 5 nodes and a model of 7: .* store\.grow\(7\)"):
+        model.embed(NeighborStore(5), torch.tensor([0]), 1)
+
+
+def test_a_saved_model_of_events_takes_more_nodes(data, grown, tmp_path):
+    torch.manual_seed(5)
+    model = drawn(EventUnderGS(NODES, 0.1, hidden_feats=8))
+    again = EventUnderGS.from_pretrained(model.save_pretrained(tmp_path / "model", data), grown)
+    large, store = enlarged(model), again.undergs.store()
+    for t in range(LATER):
+        store.insert(snapshot_edges(grown, t))
+    src, dst = torch.arange(MORE), torch.arange(MORE).flip(0)
+    assert torch.equal(again(store, LATER, src, dst), large(store, LATER, src, dst))
 
 
 def drawn_events(snapshot, nodes, seed):
