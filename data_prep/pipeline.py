@@ -18,7 +18,7 @@ from data_prep.names import in_order
 from data_prep.nodes import Nodes, Unchanged, class_numbers, number_nodes, union
 from data_prep.options import DATASETS, EDGE_LIST, PrepareOptions
 from data_prep.rules import Binning, Rule, bin_times, parse_rule
-from data_prep.sources import edges, open_source
+from data_prep.sources import edges, open_source, standard_input, tables
 from data_prep.sources._source import NodeTable, ReadOptions, Source, most_ids, other_sources
 from data_prep.spool import (
     Arrangement,
@@ -237,20 +237,21 @@ def _binning_of(table: EventTable) -> Binning | None:
 
 def prepare(
     dataset: str,
-    raw: "str | os.PathLike[str] | EventTable",
+    raw: "str | os.PathLike[str] | EventTable | Any",
     out: str | os.PathLike[str],
     options: PrepareOptions | None = None,
     progress: Add = silent,
 ) -> dict[str, Any]:
-    """Write a prepared folder of raw files, or of events in memory.
+    """Write a prepared folder of raw files, or of a table in memory.
 
     Parameters
     ----------
     dataset : str
         Format of the raw files: ``"dblp"``, ``"tmall"``, ``"patent"``, ``"wikipedia"``, ``"reddit"``, or ``"edges"``
         for any delimited list of timed edges. Of a table: the name that the data set gets.
-    raw : path or EventTable
-        The raw files, or a :class:`dgl_dysign.events.EventTable`.
+    raw : path, EventTable, or table of pandas, polars or pyarrow
+        The raw files, ``-`` for standard input; or a :class:`dgl_dysign.events.EventTable`; or any other table in
+        memory, which is read as the CSV of its rows would be, with all options of a list of edges.
     out : path
         The folder to write; it is there whole or not at all.
     options : PrepareOptions, optional
@@ -277,6 +278,15 @@ def prepare(
     ...     manifest = prepare("mine", table, Path(home) / "out", PrepareOptions(every="step"))
     >>> manifest["num_nodes"], manifest["num_edges"], manifest["num_snapshots"], manifest["time_range"]
     (3, 2, 2, [5.0, 7.0])
+
+    >>> import pandas as pd
+    >>> days = pd.to_datetime(["2024-01-01", "2024-01-09"])
+    >>> frame = pd.DataFrame({"buyer": ["ann", "bob"], "seller": ["bob", "eve"], "day": days})
+    >>> with TemporaryDirectory() as home:
+    ...     options = PrepareOptions(src="buyer", dst="seller", time="day")
+    ...     manifest = prepare("mine", frame, Path(home) / "out", options)
+    >>> manifest["num_nodes"], manifest["num_edges"], manifest["num_snapshots"], manifest["time_range"]
+    (3, 2, 2, [1704067200.0, 1704758400.0])
     """
     with opened(dataset, raw, Path(out), options or PrepareOptions()) as (events, options):
         return write_folder(events, Path(out), options, progress)
@@ -284,19 +294,24 @@ def prepare(
 
 @contextmanager
 def opened(
-    dataset: str, raw: "str | os.PathLike[str] | EventTable", out: Path, options: PrepareOptions
+    dataset: str, raw: "str | os.PathLike[str] | EventTable | Any", out: Path, options: PrepareOptions
 ) -> Iterator[tuple[FileInput | TableInput, PrepareOptions]]:
     """Open what :func:`prepare` reads, and fill in its options; a wrong one is told first, and nothing is written."""
+    is_frame = not isinstance(raw, EventTable) and tables.is_frame(raw)
     if options.features is None:
-        spectral = dataset == "dblp" and not isinstance(raw, EventTable)
+        spectral = dataset == "dblp" and not is_frame and not isinstance(raw, EventTable)
         options = replace(options, features="spectral" if spectral else "none")
     check_prepared(out, options.overwrite)
     parse_rule(options.every, options.snapshots, options.merge, Rule("step"))
     _feature_options(options)
     if isinstance(raw, EventTable):
         yield TableInput(dataset, raw, options), options
-    else:
-        yield FileInput(open_files(dataset, Path(raw), options), options), options
+        return
+    with standard_input.as_file(raw, out) as path:
+        source = open_files("edges" if is_frame else dataset, path, edges.as_written(options) if is_frame else options)
+        if is_frame:
+            source = replace(source, dataset=dataset, layout=replace(source.layout, quote=True))
+        yield FileInput(source, options), options
 
 
 def write_folder(

@@ -70,6 +70,15 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
 
 
 @contextmanager
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """Give a locked folder beside `out` for what is read once; it vanishes however the block ends."""
+    with _locked(out.resolve(), "read", BaseException, PLAN) as folder:
+        _empty(folder)
+        yield folder
+        shutil.rmtree(folder)
+
+
+@contextmanager
 def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Iterator[Path]:
     """Give a folder to work in, beside `out`, in which a run that was cut off goes on; its ``new`` becomes `out`.
 

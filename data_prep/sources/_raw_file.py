@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_prep.options import text_codec
+from data_prep.sources import tables
 from data_prep.sources._layout import BLANKS, MARK, Bad, Block, Layout, Parsed, Parser, is_row, short
 from dgl_dysign.errors import DataError
 
@@ -61,11 +62,12 @@ class _Disk(io.FileIO):
 
     def __init__(self, path: Path):
         super().__init__(path)
-        self.digest, self.hashed = hashlib.sha256(), 0
+        self.digest, self.hashed, self.taken = hashlib.sha256(), 0, 0
 
     def readinto(self, buffer: Any) -> int:
         begin = self.tell()
         size = super().readinto(buffer) or 0
+        self.taken += size
         if begin == self.hashed:
             self.digest.update(memoryview(buffer)[:size])
             self.hashed += size
@@ -149,6 +151,8 @@ class RawStream:
     At most `bound` come out of the archive (None: no bound).
     """
 
+    table: str | None = None
+
     def __init__(self, path: Path, max_bytes: int | None, encoding: str = "utf-8"):
         self.path, self._encoding = path, text_codec(encoding)
         self._before = _stat_of_regular(path)
@@ -170,11 +174,15 @@ class RawStream:
     def _reader(self) -> Callable[[int], bytes] | None:
         """Return what reads decompressed bytes; None for a plain file."""
         begin = os.pread(self._disk.fileno(), 10, 0)
-        form = next((form for form, magic in _MAGIC.items() if magic.match(begin)), None)
+        form = form_of(begin)
         if form is None:
             return None
         if self.bound is None:
             self.bound = min(64 << 30, max(1 << 30, 1000 * self._before.st_size))
+        self.table = tables.form_of(begin)
+        if self.table:
+            texts = tables.texts_of_file(self.path, self._disk, self.table)
+            return lambda size: next(texts, b"")
         if form == "zip":
             return _open_member(self.path, zipfile.ZipFile(self._disk)).read
         if form in ("bz2", "xz"):
@@ -211,8 +219,10 @@ class RawStream:
                 self._left = memoryview(self._read(_PIECE))
             except _DAMAGED as error:
                 raise self._unreadable(error) from None
-            head = bytes(self._left[:4])
-        encoding = _encoding_of(self.path, head, self._encoding)
+            head = bytes(self._left[:10])
+            if form := tables.form_of(head):
+                raise DataError(f"{self.path}: found {form} data in an archive, expected them alone; unpack it first")
+        encoding = _encoding_of(self.path, head[:4], self._encoding)
         self._to_utf8 = None if encoding == "utf-8" else _ToUtf8(self.path, encoding)
 
     def _next_text(self, to_utf8: _ToUtf8) -> bytes:
@@ -265,7 +275,8 @@ class RawStream:
     @property
     def consumed(self) -> int:
         """Number of bytes of the file on disk read so far."""
-        return self._disk.hashed
+        # A table is not read from its beginning to its end.
+        return min(self._disk.taken, self._before.st_size) if self.table else self._disk.hashed
 
     def sha256(self) -> str:
         """Return the SHA-256 of the file on disk, having read what is left of it.
@@ -302,7 +313,14 @@ class RawStream:
         reason = " ".join(str(error).split()) or type(error).__name__
         if self._read is None and isinstance(error, OSError):
             return DataError(f"{self.path}: found {reason}, expected a file that can be read; check RAW")
-        return DataError(f"{self.path}: found a damaged archive ({reason}), expected a whole one; fetch the file again")
+        kind = f"{self.table} file" if self.table else "archive"
+        return DataError(f"{self.path}: found a damaged {kind} ({reason}), expected a whole one; fetch the file again")
+
+
+def form_of(begin: bytes) -> str | None:
+    """Return how a raw file is packed by its first 10 bytes; None for a plain one."""
+    packed = (form for form, magic in _MAGIC.items() if magic.match(begin))
+    return next(packed, None) or tables.form_of(begin)
 
 
 def _encoding_of(path: Path, head: bytes, encoding: str) -> str:
@@ -320,8 +338,9 @@ def _encoding_of(path: Path, head: bytes, encoding: str) -> str:
 
 
 def open_raw(path: Path, max_bytes: int | None = None, encoding: str = "utf-8") -> RawStream:
-    """Open a raw file: plain, gzip, bzip2, xz, zstd or zip, as its first bytes tell (not its name).
+    """Open a raw file: plain, gzip, bzip2, xz, zstd, zip, or a table, as its first bytes tell (not its name).
 
+    Of a table (Parquet, Feather, Arrow) come the bytes of the CSV of its rows, see :mod:`data_prep.sources.tables`.
     Several members one after the other (gzip, bzip2, xz, zstd) are read as one; a zip archive must hold one data file.
     At most `max_bytes` come out; by default of a plain file all, of a compressed one 1000 times its size, but at least
     1 GiB and at most 64 GiB. Text in another `encoding`, or with a mark of UTF-16 or UTF-32, is turned into UTF-8.

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from data_prep.options import EDGE_LIST, PrepareOptions
 from data_prep.rules import Rule
+from data_prep.sources import tables
 from data_prep.sources._labels import read_labels
 from data_prep.sources._layout import Column, Layout, short
 from data_prep.sources._raw_file import head_lines
@@ -21,6 +22,7 @@ from dgl_dysign.errors import ConfigError, DataError
 
 _SHOWN = 12
 _MOST_COLUMNS = 10_000
+_WRITTEN: dict[str, Any] = {"delimiter": ",", "header": True, "encoding": "utf-8"}
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
 """Units of time that a file may count in since 1970, how many a second; ``none``: steps, or no known origin."""
 _USUAL: dict[str, Any] = {"src": "1", "dst": "2", "time": "3", "ids": "auto", "time_unit": "s", "undirected": False}
@@ -52,6 +54,9 @@ def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = N
     options = options or PrepareOptions()
     labels, targets = (None if path is None else Path(path) for path in (options.labels, options.targets))
     parts = _files(raw, [path for path in (labels, targets) if path])
+    table = tables.is_table(parts[0])
+    if table:
+        options = as_written(options)
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
     name, known = KNOWN.get(stem, (stem, {}))
     given = {option: getattr(options, option) for option in EDGE_LIST}
@@ -61,6 +66,7 @@ def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = N
     form = replace(options, **written)
     _refuse_two_labels(form)
     layout, weight = _layout(parts[0], form, read)
+    layout = replace(layout, quote=table)
     if known is BITCOIN and written == usual:
         weight = "rating"
     unix = form.time_unit != "none"
@@ -102,21 +108,29 @@ def _read_nodes(
     return None if path is None else read_labels(path, read, Layout((node, value)), form.labels_at)
 
 
+def as_written(options: PrepareOptions) -> PrepareOptions:
+    """Return the options with those that say how the CSV of a table is written."""
+    options.refuse(tuple(_WRITTEN), "a table says it itself")
+    return replace(options, **_WRITTEN)
+
+
 def _files(raw: Path, beside: Sequence[Path]) -> tuple[Path, ...]:
     if raw.is_file():
         return (raw,)
     if not raw.is_dir():
         raise DataError(f"{raw}: found no such file or folder, expected an edge list; check RAW")
     not_parts = {MARKER, *(path.name for path in beside if path.resolve().parent == raw.resolve())}
-    parts = [path for path in raw.iterdir() if path.is_file() and path.name[0] != "." and path.name not in not_parts]
+    # Spark and Dask write _SUCCESS and _metadata beside the parts of a table.
+    listed = (path for path in raw.iterdir() if path.is_file() and path.name[0] not in "._")
+    parts = [path for path in listed if path.name not in not_parts]
     if not parts:
         raise DataError(f"{raw}: found no file in it, expected an edge list or its parts; check RAW")
     parts.sort(key=lambda path: [(int(n or 0), t) for n, t in re.findall(r"(\d*)(\D*)", path.name)])
-    files: dict[str, Path] = {}
+    bare_names: dict[str, Path] = {}
     for path in parts:
         bare = path.stem if path.suffix in SUFFIXES[1:] else path.name
-        if files.setdefault(bare, path) != path:
-            refuse_copies(raw, [files[bare], path])
+        if bare_names.setdefault(bare, path) != path:
+            refuse_copies(raw, [bare_names[bare], path])
     return tuple(parts)
 
 
