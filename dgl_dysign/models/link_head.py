@@ -103,7 +103,12 @@ class LinkHead(nn.Module):
         return scores
 
     def _check(self, z_src: Tensor, z_dst: Tensor, pair_feat: Tensor | None) -> None:
-        shapes = tuple(z_src.shape), tuple(z_dst.shape)
+        shapes, devices = (tuple(z_src.shape), tuple(z_dst.shape)), {z_src.device, z_dst.device, self.pair_mean.device}
+        if torch.device("meta") in devices and len(devices) > 1:
+            raise ConfigError(
+                "found vectors or head on the meta device, which holds no numbers, and not all: put all of them there "
+                "for shapes alone, or call to_empty(device='cpu') and load_state_dict"
+            )
         if z_src.dim() != z_dst.dim() or z_src.shape[:1] != z_dst.shape[:1] or {s[-1] for s in shapes} != {self.feats}:
             raise ConfigError(
                 f"expected vectors (E, {self.feats}) of sources and (E, C, {self.feats}) of candidates, "

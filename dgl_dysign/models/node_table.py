@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from dgl_dysign.errors import ConfigError, check_growth, growth_remedy
+from dgl_dysign.errors import check_growth, growth_remedy
+from dgl_dysign.ops._checks import StateError
 
 
 class NodeTable(nn.Embedding):
@@ -34,7 +35,7 @@ class NodeTable(nn.Embedding):
         name = f"{prefix}weight"
         saved, own = len(state_dict.get(name, self.weight)), len(self.weight)
         if saved != own:
-            raise ConfigError(
+            raise StateError(
                 f"{name}: found vectors of {saved} nodes, but this model has {own}: {growth_remedy(saved, own)}"
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)

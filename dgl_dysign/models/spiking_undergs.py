@@ -134,7 +134,7 @@ class SpikingUnderGS(DySIGN):
         return self._read(self._graph(store, now), node_feat)
 
     def _graph(self, store: NeighborStore, now: int) -> Any:
-        check_store(store, self.num_nodes)
+        check_store(store, self.num_nodes, self.bias)
         return store_graph(store, now, symmetric=self.symmetric)
 
     def _read(self, graph: Any, node_feat: Features | None) -> Snapshot:

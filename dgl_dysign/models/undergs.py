@@ -65,8 +65,13 @@ def preset_store(num_nodes: int, preset: str = "default", **options: Any) -> Nei
     )
 
 
-def check_store(store: NeighborStore, num_nodes: int) -> None:
-    """Raise ``ConfigError`` unless a store has as many nodes as a model."""
+def check_store(store: NeighborStore, num_nodes: int, *tensors: Tensor) -> None:
+    """Raise ``ConfigError`` unless a store has as many nodes as a model, and tensors of model and call hold numbers."""
+    if any(tensor.device.type == "meta" for tensor in tensors):
+        raise ConfigError(
+            "found model or nodes on the meta device, which holds no numbers: call model.to_empty(device='cpu') and "
+            "load_state_dict, and pass nodes with numbers"
+        )
     if store.num_nodes != num_nodes:
         who = "store" if store.num_nodes < num_nodes else "model"
         raise ConfigError(
@@ -236,7 +241,7 @@ class UnderGS(Pretrained):
         changed; to score snapshot t, it holds the snapshots up to t - 1, and ``now`` is t. Features have rows by node
         or by edge id, or are functions of ids that return them. With mass it is the last column.
         """
-        check_store(store, self.num_nodes)
+        check_store(store, self.num_nodes, nodes, self.inputs.table.weight)
         distinct, place = torch.unique(nodes, return_inverse=True)
         embed = self._embed_slots if isinstance(self.conv, InfluenceMixer) else self._embed_block
         return embed(store, distinct, now, node_feat, edge_feat)[place.to(self.inputs.table.weight.device)]

@@ -13,7 +13,7 @@ from dgl_dysign.data import distinct_edges
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.models import EventUnderGS, LinkScorer, SpikingUnderGS, UnderGS
+from dgl_dysign.models import EventUnderGS, LinkHead, LinkScorer, SpikingUnderGS, UnderGS
 from dgl_dysign.models.encoder_inputs import EncoderInputs
 from dgl_dysign.models.event_counts import EventCounts
 from dgl_dysign.models.event_inputs import EventReader
@@ -213,6 +213,41 @@ def test_sizes_that_differ_are_named(kind):
     small.load_state_dict(large.state_dict())
     assert all(torch.equal(value, large.state_dict()[name]) for name, value in small.state_dict().items())
     assert small.arguments() == large.arguments()
+
+
+ON_META = {
+    "undergs": lambda: UnderGS(5, 8, num_classes=2),
+    "mixer": lambda: UnderGS(5, 8, "mixer"),
+    "spiking": lambda: SpikingUnderGS(5, 8, num_classes=2),
+    "events": lambda: EventUnderGS(5, 0.1, hidden_feats=8),
+}
+
+
+@pytest.mark.parametrize("kind", ON_META)
+def test_on_the_meta_device_there_are_shapes_alone(kind):
+    real = ON_META[kind]()
+    with torch.device("meta"):
+        model = ON_META[kind]()
+    shapes = [[(name, value.shape) for name, value in each.state_dict().items()] for each in (model, real)]
+    assert shapes[0] == shapes[1]
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    model.grow(7)
+    assert max(len(parameter) for name, parameter in model.named_parameters() if name.endswith("table.weight")) == 7
+    store = NeighborStore(7)
+    store.insert(0, [0], [1])
+    for nodes in (torch.tensor([0, 1]), torch.tensor([0, 1], device="meta")):
+        with pytest.raises(ConfigError, match=r"on the meta device, which holds no numbers: call .*to_empty"):
+            model(store, 1, nodes, nodes) if kind == "events" else model.embed(store, nodes, 1)
+    real.grow(7)
+    model.load_state_dict(real.state_dict(), assign=True)
+    assert all(torch.equal(value, real.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_a_head_is_on_the_meta_device_with_its_vectors():
+    head, z = LinkHead(4, 8).to("meta"), torch.ones(2, 3, 4)
+    assert head(z[:, 0].to("meta"), z.to("meta")).shape == (2, 3)
+    with pytest.raises(ConfigError, match="on the meta device, which holds no numbers, and not all: put all"):
+        head(z[:, 0], z)
 
 
 @pytest.mark.parametrize("kind", ["undergs", "mixer", "spiking"])
