@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from data_prep.sources import READERS
+from data_prep.sources._codec import text_codec
 from dgl_dysign.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -183,18 +183,3 @@ class PrepareOptions:
             value = getattr(self, each.name)
             if each.name in names and value != each.default:
                 raise ConfigError(f"found {each.name} = {value!r}, expected no such option here; {remedy}")
-
-
-def text_codec(encoding: str) -> str:
-    """Return the name of a codec; raise ConfigError if Python has none of that name for text.
-
-    >>> text_codec("latin1"), text_codec("UTF-8-SIG")
-    ('iso8859-1', 'utf-8')
-    """
-    try:
-        codec = codecs.lookup(encoding)
-    except (LookupError, ValueError):
-        codec = None
-    if codec is None or not codec._is_text_encoding:
-        raise ConfigError(f"--encoding: found {encoding!r}, expected a codec of Python's, such as latin-1 or utf-16")
-    return codec.name.removesuffix("-sig")

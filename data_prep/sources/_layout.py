@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from data_prep.options import text_codec
+from data_prep.sources._codec import text_codec
 from data_prep.writer import arrow, strings
 from dgl_dysign.errors import ConfigError
 

@@ -24,8 +24,8 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 import pyarrow as pa
 
-from data_prep.options import text_codec
 from data_prep.sources import tables
+from data_prep.sources._codec import text_codec
 from data_prep.sources._layout import BLANKS, MARK, Bad, Block, Layout, Parsed, Parser, is_row, short
 from dgl_dysign.errors import DataError
 
