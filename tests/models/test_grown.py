@@ -335,6 +335,18 @@ def test_features_of_pairs_grow(snapshots, data, directed):
     assert torch.equal(answers[1], answers[2])
 
 
+def test_new_nodes_move_the_features_of_old_pairs_in_two_families_alone(links):
+    stages = LinkFeatures(NODES), LinkFeatures(MORE)
+    for t in range(SNAPSHOTS):
+        edges = snapshot_edges(links[0], t)
+        for features in stages:
+            features.observe(edges)
+    question = SNAPSHOTS, torch.arange(NODES), torch.arange(NODES).expand(NODES, NODES)
+    small, large = (features.features(*question) for features in stages)
+    names = np.array([name.split("/")[0] for name in stages[0].names])
+    assert set(names[(small != large).flatten(0, 1).any(0).numpy()]) == {"ranks", "habits"}
+
+
 @pytest.mark.parametrize("kind", ["degree", "counts", "features"])
 def test_encoders_take_more_nodes(kind, data, grown, tmp_path):
     small = {"hidden_feats": 4, "out_feats": 4}
