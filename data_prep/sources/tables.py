@@ -71,7 +71,7 @@ def texts_of_file(path: Path, file: BinaryIO, form: str) -> Iterator[bytes]:
             "with pandas.read_feather and to_parquet of an older pyarrow"
         )
     if form == "Parquet":
-        parquet = pq.ParquetFile(source, buffer_size=_VALUES)
+        parquet = pq.ParquetFile(source, buffer_size=_VALUES, pre_buffer=False)  # not all of a row group at once
         schema, batches = parquet.schema_arrow, parquet.iter_batches(_ROWS)
     elif form == "Arrow":
         reader = pa.ipc.open_file(source)
@@ -162,11 +162,24 @@ def _columns(batch: pa.RecordBatch, vector: int | None) -> list[pa.Array]:
 
 def _lines(columns: list[pa.Array]) -> bytes:
     """Return the rows of some columns as lines."""
-    texts = [_quoted(_text(column).cast(_TEXT)) for column in columns]
+    texts = [_field(column) for column in columns]
     comma, end, nothing = (pa.scalar(sign, _TEXT) for sign in (b",", b"\n", b""))
     rows = pc.binary_join_element_wise(*texts, comma, null_handling="replace", null_replacement=b"")
     # The texts of an array lie one behind the other.
     return pc.binary_join_element_wise(rows, end, nothing).buffers()[2].to_pybytes()
+
+
+def _field(values: pa.Array) -> pa.Array:
+    """Write the values of a column as fields; only what is text in itself can need quotes."""
+    kind = values.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _field(values.storage)
+    if pa.types.is_dictionary(kind):
+        return _field(values.dictionary).take(values.indices)
+    if pa.types.is_run_end_encoded(kind):
+        return _field(pc.run_end_decode(values))
+    text = _text(values)
+    return _quoted(values.cast(_TEXT)) if text is None else text.cast(_TEXT)
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
@@ -179,15 +192,9 @@ def _quoted(texts: pa.Array) -> pa.Array:
     return pc.if_else(needed, pc.binary_join_element_wise(mark, inside, mark, nothing), texts)
 
 
-def _text(values: pa.Array) -> pa.Array:
-    """Write the values of a column as text."""
+def _text(values: pa.Array) -> pa.Array | None:
+    """Write the values of a column as text; None if they are text."""
     kind = values.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return _text(values.storage)
-    if pa.types.is_dictionary(kind):
-        return _text(values.dictionary).cast(_TEXT).take(values.indices)
-    if pa.types.is_run_end_encoded(kind):
-        return _text(pc.run_end_decode(values))
     if pa.types.is_timestamp(kind):
         return _instants(values)
     if pa.types.is_date(kind):
@@ -199,7 +206,7 @@ def _text(values: pa.Array) -> pa.Array:
         return pc.binary_join_element_wise(values.cast(pa.int64()).cast(pa.string()), kind.unit, " ")
     if pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         return values.cast(pa.large_string())
-    return values
+    return None
 
 
 def _instants(values: pa.Array) -> pa.Array:
