@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from data_prep.appending import append
     from data_prep.export import export_table
     from data_prep.options import PrepareOptions
     from data_prep.pipeline import prepare
@@ -20,6 +21,7 @@ _HOMES = {
     "Layout": "sources._layout",
     "PrepareOptions": "options",
     "RawFile": "sources._raw_file",
+    "append": "appending",
     "Rule": "rules",
     "bin_times": "rules",
     "export_table": "export",
@@ -28,7 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "Column", "Layout", "PrepareOptions", "RawFile", "Rule", "bin_times", "export_table", "prepare",
+    "Column", "Layout", "PrepareOptions", "RawFile", "Rule", "append", "bin_times", "export_table", "prepare",
     "read_columns",
 ]  # fmt: skip
 

@@ -98,15 +98,33 @@ _OPTIONS: dict[str, Any] = {
 
 def _add_dataset(dataset: str, about: str, example: str, raw_argument: Any = Raw, features: str = "none") -> None:
     """Add the command that prepares one format of raw files; its options are fields of :class:`PrepareOptions`."""
+    options = {name: kind for name, kind in _OPTIONS.items() if dataset == "edges" or name not in EDGE_LIST}
+
+    def run(raw: Path, out: Path, options: PrepareOptions, add: Any) -> dict[str, Any]:
+        from data_prep.pipeline import prepare
+
+        return prepare(dataset, raw, out, options, add)
+
+    _add_command(dataset, about, example, {"raw": raw_argument, "out": Out}, options, run, features)
+
+
+def _add_command(
+    title: str,
+    about: str,
+    example: str,
+    arguments: dict[str, Any],
+    options: dict[str, Any],
+    run: Callable[..., dict[str, Any]],
+    features: str | None = None,
+) -> None:
+    """Add a command that makes a prepared folder `out` of `raw`, with some of the options."""
 
     def command(raw: Path, out: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
         values = {name: value.value if isinstance(value, Enum) else value for name, value in chosen.items()}
-        _prepare(dataset, raw, out, PrepareOptions(**values), quiet, as_json)
+        _run(lambda add: run(raw, out, PrepareOptions(**values), add), out, quiet, as_json)
 
     defaults = {field.name: field.default for field in fields(PrepareOptions)} | {"features": features}
-    kinds = {"raw": raw_argument, "out": Out}
-    kinds |= {name: kind for name, kind in _OPTIONS.items() if dataset == "edges" or name not in EDGE_LIST}
-    kinds |= {"quiet": Quiet, "as_json": Json, "config": Config}
+    kinds = {**arguments, **options, "quiet": Quiet, "as_json": Json, "config": Config}
     defaults |= {"raw": Parameter.empty, "out": Parameter.empty, "quiet": False, "as_json": False, "config": None}
     for name in _CHOICES.keys() & kinds.keys():
         defaults[name] = defaults[name] and _CHOICES[name](defaults[name])
@@ -114,16 +132,14 @@ def _add_dataset(dataset: str, about: str, example: str, raw_argument: Any = Raw
         Parameter(name, Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind) for name, kind in kinds.items()
     ]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    app.command(dataset, help=about, epilog=f"Example: {example}")(command)
+    app.command(title, help=about, epilog=f"Example: {example}")(command)
 
 
-def _prepare(dataset: str, raw: Path, out: Path, options: PrepareOptions, quiet: bool, as_json: bool) -> None:
-    from data_prep.pipeline import prepare
-
+def _run(make: Callable[[Any], dict[str, Any]], out: Path, quiet: bool, as_json: bool) -> None:
     start = time.perf_counter()
     try:
         with progress(quiet or as_json) as add:
-            manifest = prepare(dataset, raw, out, options, add)
+            manifest = make(add)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command goes on where this one stopped") from None
     except MemoryError as error:
@@ -187,6 +203,25 @@ _add_dataset(
     "[bold]dysign-prep edges soc-sign-bitcoinotc.csv prepared/otc --every week[/bold]  or  "
     "[bold]dysign-prep edges mine.csv prepared/mine --src from --dst to --time when --weight 4[/bold]",
     EdgeList,
+)
+
+
+def _append(raw: Path, out: Path, options: PrepareOptions, add: Any) -> dict[str, Any]:
+    from data_prep.appending import append
+
+    return append(out, raw, options, add)
+
+
+_READING = (*EDGE_LIST, "on_error", "max_bytes", "allow_unknown_labels", "engine", "workers", "scheduler")
+_add_command(
+    "append",
+    "Add later events to a prepared folder: snapshots go on by its own rule, new nodes get the next numbers, and all "
+    "that is in it stays as it is.\n\nRAW has the format that the folder was prepared from; options of an edge list "
+    "are given again. Events before the end of the last snapshot are refused.",
+    "[bold]dysign-prep append prepared/otc tomorrow.csv[/bold]",
+    {"out": Annotated[Path, typer.Argument(metavar="PREPARED", help="A prepared folder.")], "raw": EdgeList},
+    {name: kind for name, kind in _OPTIONS.items() if name in _READING},
+    _append,
 )
 
 

@@ -155,7 +155,7 @@ def describe(folder: Path, progress: Add = silent, rows_at_once: int = 1 << 20) 
         labelled, snapshots["classes"] = int(classes.sum()), classes
         if all(name in ("0", "1") for name in manifest["class_names"]):
             snapshots["positive"] = classes[:, [name == "1" for name in manifest["class_names"]]].sum(axis=1)
-    degrees = _degrees(counter.degree, manifest["id_offsets"])
+    degrees = _degrees(counter.degree, manifest)
     return Description(manifest, labelled, snapshots, degrees, _targets(folder, manifest))
 
 
@@ -234,13 +234,11 @@ class _Counter:
         np.add.at(self.classes, (when[labelled], self._label[node[labelled]]), 1)
 
 
-def _degrees(degree: np.ndarray, offsets: dict[str, int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    ends = [*list(offsets.values())[1:], len(degree)]
-    degrees = {}
-    for (kind, start), end in zip(offsets.items(), ends, strict=True):
-        values, nodes = np.unique(degree[start:end], return_counts=True)
-        degrees[kind] = values, nodes
-    return degrees
+def _degrees(degree: np.ndarray, manifest: dict[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    runs: dict[str, list[np.ndarray]] = {}
+    for kind, start, end in schema.node_ranges(manifest):
+        runs.setdefault(kind, []).append(degree[start:end])
+    return {kind: np.unique(np.concatenate(parts), return_counts=True) for kind, parts in runs.items()}
 
 
 _LONGEST = 40
@@ -264,6 +262,10 @@ def show_description(description: Description, png: Path) -> None:
         table.add_row("least and greatest target", f"{low:,.6g} to {high:,.6g}")
     table.add_row("repeated events", f"{manifest['duplicate_rows']:,}")
     table.add_row("rejected rows", f"{manifest['rejected_rows']:,}")
+    if appended := manifest.get("appended"):
+        table.add_row("appended to, times", f"{len(appended):,}")
+        table.add_row("last append: first snapshot", f"{appended[-1]['first_snapshot']:,}")
+        table.add_row("parent", manifest["parent"][:16])
     console.print(table)
     console.print(_degree_table(description))
     console.print(_snapshot_table(description))

@@ -24,20 +24,23 @@ _DIRECT_LIMIT = 1 << 26
 class IdMap:
     """Nodes of distinct raw ids (int64, or objects: strings) in ascending order; strings by code points.
 
+    They are numbered from `offset` on, unless `numbers` has the node of each.
+
     >>> ids = IdMap(np.array([3, 7, 2**40]), offset=10)
     >>> ids.nodes(np.array([7, 3, 2**40])).tolist()
     [11, 10, 12]
     """
 
-    def __init__(self, ids: np.ndarray, offset: int = 0) -> None:
+    def __init__(self, ids: np.ndarray, offset: int = 0, numbers: np.ndarray | None = None) -> None:
         self.ids = ids
-        self.offset = offset
+        self.offset, self._numbers = offset, numbers
         self._table: np.ndarray | None = None
         if self.is_text:
-            self._index = {name: node for node, name in enumerate(ids, offset)}
+            nodes = range(offset, offset + len(ids)) if numbers is None else numbers.tolist()
+            self._index = dict(zip(ids, nodes, strict=True))
         elif len(ids) and ids[-1] < _DIRECT_LIMIT:
             self._table = np.full(int(ids[-1]) + 1, -1, dtype=np.int32)
-            self._table[ids] = np.arange(offset, offset + len(ids), dtype=np.int32)
+            self._table[ids] = np.arange(offset, offset + len(ids), dtype=np.int32) if numbers is None else numbers
 
     @property
     def is_text(self) -> bool:
@@ -55,11 +58,15 @@ class IdMap:
             return np.where(inside, self._table[np.where(inside, values, 0)], -1).astype(np.int64)
         at = np.minimum(np.searchsorted(self.ids, values), max(len(self.ids) - 1, 0))
         known = self.ids[at] == values if len(self.ids) else np.zeros(len(values), bool)
-        return np.where(known, at + self.offset, -1)
+        return np.where(known, at + self.offset if self._numbers is None else self._numbers[at], -1)
 
     def raw(self) -> pa.Array:
         """Return the raw ids as strings."""
-        return strings(self.ids) if self.is_text else arrow(self.ids).cast(pa.string())
+        return _as_names(self.ids)
+
+
+def _as_names(ids: np.ndarray) -> pa.Array:
+    return strings(ids) if ids.dtype == object else arrow(ids).cast(pa.string())
 
 
 class Unchanged:
@@ -90,6 +97,53 @@ def union(sets: Sequence[np.ndarray]) -> np.ndarray:
     return distinct(np.concatenate(sets)) if len(sets) > 1 else sets[0]
 
 
+class KnownNodes:
+    """The nodes of a prepared folder that grows: they keep their numbers, new ones get the next.
+
+    Raises DataError if a table of the folder cannot be read, or raw ids are not what the manifest says.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        table = schema.table(folder, "nodes")
+        self.manifest, self.count = manifest, manifest["num_nodes"]
+        self.raw_id, self.kinds = (table[name].combine_chunks() for name in ("raw_id", "type"))
+        self.folder, self.path = folder, folder / "nodes.parquet"
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes of nodes."""
+        return list(self.manifest["class_names"]) if self.manifest["labels"] == "node" else []
+
+    def values(self, name: str) -> list[np.ndarray]:
+        """Nodes and values of ``labels.parquet`` or ``targets.parquet``."""
+        table = schema.table(self.folder, name)
+        return [schema.to_numpy(table[column]) for column in schema.TABLES[name].names]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether raw ids are strings."""
+        return self.manifest.get("id_order") == "lexicographic"
+
+    def joined(self, space: str, ids: np.ndarray, first: int) -> tuple[IdMap, np.ndarray]:
+        """Return a map of the raw ids of a type, in which new ones are numbered from `first` on; and the new ones."""
+        ranges = [np.arange(low, high) for name, low, high in schema.node_ranges(self.manifest) if name == space]
+        nodes = np.concatenate(ranges)
+        try:
+            names = self.raw_id.take(arrow(nodes))
+            old = np.array(names.to_pylist(), object) if self.is_text else schema.to_numpy(names.cast(pa.int64()))
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{self.path}: found raw ids that are no numbers ({error}); prepare again") from error
+        if ids.dtype != old.dtype:
+            raise DataError(
+                f"found ids that are {'text' if ids.dtype == object else 'numbers'}, expected those of "
+                f"{self.path}, {self.manifest['id_order']}; give --ids {'text' if self.is_text else 'integer'}"
+            )
+        new = np.array(sorted(set(ids) - set(old)), object) if self.is_text else np.setdiff1d(ids, old)
+        joined = np.concatenate([old, new])
+        order = np.argsort(joined, kind="stable")
+        return IdMap(joined[order], numbers=np.concatenate([nodes, np.arange(first, first + len(new))])[order]), new
+
+
 @dataclass
 class Nodes:
     """How raw ids became nodes 0 .. count-1.
@@ -97,7 +151,7 @@ class Nodes:
     `offsets` has the first node of each space of ids, `spaces` its id map, `order` how nodes are ordered within one.
     `maps` gives, for ``src`` and ``dst``, a part's raw ids their nodes. `raw_id` and `class_names` stand where `spaces`
     and the labels do not tell. `table` has the labels, and `targets` numbers to be learnt; :meth:`write` moves rows of
-    nodes that no event names to the refused ones.
+    nodes that no event names to the refused ones. `known` are the nodes that were there before.
     """
 
     count: int
@@ -110,6 +164,7 @@ class Nodes:
     class_names: Sequence[str] | None = None
     targets: NodeTable | None = None
     num_targets: int = 0
+    known: KnownNodes | None = None
 
     @property
     def sources(self) -> list[dict[str, Any]]:
@@ -136,13 +191,17 @@ class Nodes:
         self._write_nodes(folder, None if self.table is None else self._numbers(self.table), first)
         if self.targets is not None:
             self.targets, node, target = self._known(self.targets, first, allow_unknown, on_error)
+            node, target = self._after_known("targets", self.targets, node, target)
             self.num_targets = len(node)
             write_table(folder / "targets.parquet", schema.TARGETS, {"node": node, "target": target})
+        before = (
+            [] if self.known is None or self.known.manifest["labels"] != "node" else self.known.manifest["class_names"]
+        )
         if self.table is None:
-            return []
+            return before
         self.table, node, label = self._known(self.table, first, allow_unknown, on_error)
         if not len(node):
-            return []
+            return before
         names = self.class_names
         if names is None:
             # Classes are few, so a table is quicker than the sort of `np.unique`.
@@ -151,8 +210,33 @@ class Nodes:
             classes = seen.ascending()
             label = IdMap(classes).nodes(label)
             names = [str(number) if self.table.classes is None else self.table.classes[number] for number in classes]
+        if self.known:
+            here, names = names, list(dict.fromkeys([*before, *names]))
+            label = np.array([names.index(name) for name in here])[label]
+            node, label = self._after_known("labels", self.table, node, label)
         write_table(folder / "labels.parquet", schema.LABELS, {"node": node, "label": label.astype(np.int32)})
         return list(names)
+
+    def _after_known(
+        self, name: str, table: NodeTable, node: np.ndarray, value: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that a table has already, and after them new ones; refuse a value that changes."""
+        if self.known is None or f"{name}.parquet" not in self.known.manifest["files"]:
+            return node, value
+        old_node, old = self.known.values(name)
+        place = np.full(self.count, -1)
+        place[old_node] = np.arange(len(old_node))
+        new = place[node] < 0
+        changed = np.flatnonzero(~new & (old[place[node]] != value))
+        if len(changed):
+            entry = np.flatnonzero(self._numbers(table) == node[changed[0]])
+            lines = [] if table.rows_of is None else [line for _, line, _ in table.rows_of(entry)[:1]]
+            at = ", line ".join(map(str, [table.file or "columns of the events", *lines]))
+            raise DataError(
+                f"{at}: found other {name} for node {plain(table.node[entry[0]])} than the folder has, expected "
+                "those; leave it out, or prepare all events together"
+            )
+        return np.concatenate([old_node, node[new]]), np.concatenate([old, value[new]])
 
     def _numbers(self, table: NodeTable) -> np.ndarray:
         """Return the node of each entry, -1 where there is none."""
@@ -168,10 +252,14 @@ class Nodes:
             raw_id = arrow(known).cast(pa.string())
         if raw_id is None:
             raw_id = pa.concat_arrays([ids.raw() for ids in self.spaces.values()])
-        kinds = pa.nulls(self.count, pa.string())
+        starts = [*self.offsets.values(), self.count]
+        kinds = pa.nulls(self.count - starts[0], pa.string())
         if len(self.offsets) > 1:
-            sizes = np.diff([*self.offsets.values(), self.count])
+            sizes = np.diff(starts)
             kinds = strings(kind for kind, size in zip(self.offsets, sizes, strict=True) for _ in range(size))
+        if self.known:
+            raw_id = pa.concat_arrays([self.known.raw_id, raw_id[self.known.count :]])
+            kinds = pa.concat_arrays([self.known.kinds, kinds])
         columns = {"node": np.arange(self.count), "raw_id": raw_id, "type": kinds, "first_snapshot": first}
         write_table(folder / "nodes.parquet", schema.NODES, columns)
 
@@ -207,37 +295,46 @@ def _refused(table: NodeTable, unknown: list[tuple[int, int, str]], on_error: st
     return replace(table, sources=[{**source, **counts}, *others], rejected=sorted([*table.rejected, *rows]))
 
 
-def number_nodes(source: Source, parts: Sequence[SpooledPart], allow_unknown: bool = False) -> Nodes:
-    """Give every raw id its node: as it stands, or in ascending order, one space after the other.
+def number_nodes(
+    source: Source, parts: Sequence[SpooledPart], allow_unknown: bool = False, known: KnownNodes | None = None
+) -> Nodes:
+    """Give every raw id its node: as it stands, or in ascending order, one space after the other; `known` ones first.
 
     Raises DataError if ids that shall be node numbers as they stand are too far apart for a table of all nodes.
     """
     without_event = [_without_event(table, allow_unknown) for table in (source.nodes, source.targets)]
     names = list(dict.fromkeys(source.spaces))
     if source.keep_ids:
+        before = 0 if known is None else known.count
         largest = max(part.facts["largest_id"] for part in parts)
-        largest = max(largest, *(int(ids.max(initial=-1)) for ids in without_event))
-        _refuse_far(largest, source, parts)
+        largest = max(largest, before - 1, *(int(ids.max(initial=-1)) for ids in without_event))
+        _refuse_far(largest, source, parts, known)
         ids = Unchanged(largest + 1)
         maps = dict.fromkeys(("src", "dst"), lambda part, values: ids.nodes(values))
-        return Nodes(
-            largest + 1, {names[0]: 0}, "as in the file", maps, {names[0]: ids}, source.nodes, targets=source.targets
-        )
-    spaces: dict[str, IdMap | Unchanged] = {}
-    offsets, count = {}, 0
+        spaces: dict[str, IdMap | Unchanged] = {names[0]: ids}
+        offsets, order = {names[0]: before}, "as in the file"
+        return Nodes(largest + 1, offsets, order, maps, spaces, source.nodes, targets=source.targets, known=known)
+    spaces, offsets, raw_id, count = {}, {}, [], 0 if known is None else known.count
     for name in names:
-        known = [part.ids(name) for part in parts]
-        also = [_written(ids, known[0].dtype == object) for ids in without_event] if name == names[0] else []
-        spaces[name] = IdMap(union([*known, *also]), count)
+        ids_of_parts = [part.ids(name) for part in parts]
+        is_text = ids_of_parts[0].dtype == object
+        also = [_written(ids, is_text) for ids in without_event] if name == names[0] else []
+        ids_now = union([*ids_of_parts, *also])
         offsets[name] = count
-        count += len(spaces[name].ids)
+        if known is None:
+            spaces[name] = IdMap(ids_now, count)
+        else:
+            spaces[name], ids_now = known.joined(name, ids_now, count)
+            raw_id.append(_as_names(ids_now))
+        count += len(ids_now)
     text = any(ids.is_text for ids in spaces.values())
     maps = {end: _to_nodes(spaces[space], space) for end, space in zip(("src", "dst"), source.spaces, strict=True)}
     order = "lexicographic" if text else "ascending"
     table = source.nodes
     if source.has_node_classes:
         table = merge([(part.facts["source"]["name"], part.node_classes) for part in parts], spaces)
-    return Nodes(count, offsets, order, maps, spaces, table, targets=source.targets)
+    names_of_nodes = None if known is None else pa.concat_arrays([known.raw_id, *raw_id])
+    return Nodes(count, offsets, order, maps, spaces, table, names_of_nodes, targets=source.targets, known=known)
 
 
 def _without_event(table: NodeTable | None, allow_unknown: bool) -> np.ndarray:
@@ -251,9 +348,9 @@ def _written(ids: np.ndarray, as_text: bool) -> np.ndarray:
     return np.array(list(map(str, ids.tolist())), dtype=object) if as_text else ids
 
 
-def _refuse_far(largest: int, source: Source, parts: Sequence[SpooledPart]) -> None:
-    rows = sum(part.rows for part in parts)
-    limit = most_ids(rows)
+def _refuse_far(largest: int, source: Source, parts: Sequence[SpooledPart], known: KnownNodes | None) -> None:
+    rows = sum(part.rows for part in parts) + (0 if known is None else known.manifest["num_edges"])
+    limit = max(most_ids(rows), 0 if known is None else known.count)
     if largest < limit:
         return
     at = next((part.facts["largest_at"] for part in parts if part.facts["largest_id"] == largest), None)
@@ -284,12 +381,13 @@ def _to_nodes(ids: IdMap | Unchanged, space: str) -> Callable[[SpooledPart, np.n
 
 def class_numbers(classes: Sequence[Any]) -> Callable[[Part, np.ndarray], np.ndarray]:
     """Return what gives a part's labels of events, or its codes of their names, their places in `classes`; -1 stays."""
-    place = {name: number for number, name in enumerate(classes)}
+    place = {str(name): number for number, name in enumerate(classes)}
 
     def numbers(part: Part, labels: np.ndarray) -> np.ndarray:
         own = part.facts["labels"]
+        places = np.array([*(place[str(name)] for name in own), -1], np.int32)
         if own and isinstance(own[0], str):
-            return np.array([*(place[name] for name in own), -1], np.int32)[labels]
-        return np.where(labels < 0, -1, np.searchsorted(classes, labels)).astype(np.int32)
+            return places[labels]
+        return np.where(labels < 0, np.int32(-1), places[np.searchsorted(own, labels)])
 
     return numbers

@@ -181,5 +181,5 @@ class PrepareOptions:
         """Raise :class:`ConfigError` if one of some options, which would have no effect, is not its default."""
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.name in names and value != each.default:
+            if each.name in names and value != each.default and value != {}:
                 raise ConfigError(f"found {each.name} = {value!r}, expected no such option here; {remedy}")

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from data_prep.names import in_order
-from data_prep.nodes import Nodes, Unchanged, class_numbers, number_nodes, union
+from data_prep.nodes import KnownNodes, Nodes, Unchanged, class_numbers, number_nodes, union
 from data_prep.options import DATASETS, EDGE_LIST, PrepareOptions
 from data_prep.rules import Binning, Rule, bin_times, parse_rule
 from data_prep.sources import edges, open_source, standard_input, tables
+from data_prep.sources._raw_file import RawFile
 from data_prep.sources._source import NodeTable, ReadOptions, Source, most_ids, other_sources
 from data_prep.spool import (
     Arrangement,
@@ -51,8 +52,11 @@ _COLUMNS = {"edge_weight": "weight", "event_label": "label", "edge_feat": "feat"
 _MOST_CLASSES = 1 << 16
 
 
-def open_files(dataset: str, raw: Path, options: PrepareOptions) -> Source:
-    """Open the raw files of one of :data:`data_prep.options.DATASETS`."""
+def open_files(dataset: str, raw: Path, options: PrepareOptions, is_frame: bool = False) -> Source:
+    """Open the raw files of one of :data:`data_prep.options.DATASETS`, or the CSV of a table in memory."""
+    if is_frame:
+        source = edges.open_source(raw, _read_options(options), edges.as_written(options))
+        return replace(source, dataset=dataset, layout=replace(source.layout, quote=True))
     check_choice("dataset", dataset, DATASETS)
     read = _read_options(options)
     if dataset == "edges":
@@ -100,9 +104,13 @@ class FileInput:
         size = sum(path.stat().st_size for path in self.source.parts)
         return self._engine.read(self.source, folder, replace(self._read, on_bytes=progress("reading", size, "B")))
 
-    def nodes(self, parts: Sequence[SpooledPart]) -> Nodes:
-        """Give the raw ids of all parts their nodes."""
-        return number_nodes(self.source, parts, self._allow_unknown)
+    def open(self, number: int) -> RawFile:
+        """Open one of the files, to read it again."""
+        return self._read.open(self.source.parts[number], self.source.layout)
+
+    def nodes(self, parts: Sequence[SpooledPart], known: KnownNodes | None = None) -> Nodes:
+        """Give the raw ids of all parts their nodes; those of `known` ones stay."""
+        return number_nodes(self.source, parts, self._allow_unknown, known)
 
     @property
     def other_sources(self) -> list[dict[str, Any]]:
@@ -308,10 +316,7 @@ def opened(
         yield TableInput(dataset, raw, options), options
         return
     with standard_input.as_file(raw, out) as path:
-        source = open_files("edges" if is_frame else dataset, path, edges.as_written(options) if is_frame else options)
-        if is_frame:
-            source = replace(source, dataset=dataset, layout=replace(source.layout, quote=True))
-        yield FileInput(source, options), options
+        yield FileInput(open_files(dataset, path, options, is_frame), options), options
 
 
 def write_folder(
@@ -327,7 +332,7 @@ def write_folder(
         "allow_unknown_labels": options.allow_unknown_labels,
     }
     with work_folder(out, plan, options.overwrite) as work:
-        return _Run(events, options, feature_options, work, progress).all()
+        return Run(events, options, feature_options, work, progress).all()
 
 
 def _feature_options(options: PrepareOptions) -> dict[str, Any]:
@@ -364,8 +369,11 @@ def _hash_and_sync(path: Path) -> str:
     return digest
 
 
-class _Run:
+class Run:
     """The stages; what each finds stays as an attribute for the later ones."""
+
+    first_edge = 0
+    """Number of events that are there already."""
 
     def __init__(
         self,
@@ -380,15 +388,16 @@ class _Run:
         self.hashes: dict[str, Future[str]] = {}
 
     def all(self) -> dict[str, Any]:
+        """Do all that is not done yet; return the manifest."""
         if (self.new / schema.MANIFEST).exists():
             return schema.read_manifest(self.new)
         with ThreadPoolExecutor(2) as self.pool:
             self.read: Sequence[Part] = self.input.read(self.work / "spool", self.progress)
             self.parts = self.filled()
             self.columns = self.parts[0].facts["columns"]
-            self.classes = in_order({label for part in self.parts for label in part.facts["labels"]})
-            self.nodes = self.input.nodes(self.parts)  # type: ignore[arg-type]
+            self.classes = self.order_classes({label for part in self.parts for label in part.facts["labels"]})
             self.binning = self.input.binning or self.bins()
+            self.nodes = self.number_nodes()
             facts = self.events()
             first = np.load(self.work / "first.npy")
             names = self.nodes.write(self.new, first, self.options.allow_unknown_labels, self.options.on_error)
@@ -403,11 +412,25 @@ class _Run:
 
     @property
     def has_event_labels(self) -> bool:
+        """Whether the events have labels."""
         return self.nodes.table is None and "label" in self.columns
 
     @property
     def num_events(self) -> int:
+        """Number of events that are read."""
         return sum(part.rows for part in self.parts)
+
+    def before(self, table: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a table that are there already, as Arrow columns."""
+        return iter(())
+
+    def order_classes(self, labels: set[Any]) -> list[Any]:
+        """Return the classes of events in the order of their numbers."""
+        return in_order(labels)
+
+    def number_nodes(self) -> Nodes:
+        """Give the raw ids their nodes."""
+        return self.input.nodes(self.parts)  # type: ignore[arg-type]
 
     def filled(self) -> list[Part]:
         """Return the parts that hold events; they must be of one form."""
@@ -422,18 +445,22 @@ class _Run:
         return parts
 
     def bins(self) -> Binning:
+        """Make the snapshots."""
         rule, (low, high) = self.input.rule, self.time_range
-        distinct, kth = None, None
-        if rule.needs_distinct:
-            distinct = union([part.distinct_times() for part in self.parts])
+        distinct, kth = self.distinct_times() if rule.needs_distinct else None, None
         if rule.needs_order:
             times = np.concatenate([part.column("time") for part in self.parts])
             times.sort()
             kth = times.take
         return bin_times(rule, low, high, distinct, kth, self.num_events, unix=self.input.unix)
 
+    def distinct_times(self) -> np.ndarray:
+        """Return the distinct times, ascending."""
+        return union([part.distinct_times() for part in self.parts])
+
     @property
     def time_range(self) -> list[float]:
+        """First and last time."""
         return [min(part.facts["low"] for part in self.parts), max(part.facts["high"] for part in self.parts)]
 
     def events(self) -> dict[str, Any]:
@@ -469,22 +496,23 @@ class _Run:
         first = FirstSnapshots(self.nodes.count)
         repeats = Repeats(self.nodes.count, arranged.is_sorted)
         counts = np.zeros(self.binning.num_snapshots, np.int64)
-        advance = self.progress("writing events", self.num_events, "rows")
+        advance = self.progress("writing events", self.first_edge + self.num_events, "rows")
+        kind = schema.WEIGHTED_EDGES if "weight" in self.columns else schema.EDGES
 
         def observed() -> Iterator[Chunk]:
-            for chunk in arranged.chunks():
+            for chunk in chain(self._events_before(kind.names), self._new_events(arranged, repeats)):
                 first.add(chunk)
-                repeats.add(chunk)
                 counts[:] += np.bincount(chunk["snapshot"], minlength=len(counts))
                 if "label" in chunk:
                     chunk["node"] = chunk["src"]
                 yield chunk
 
-        kind = schema.WEIGHTED_EDGES if "weight" in self.columns else schema.EDGES
         with ExitStack() as tables:
             edges = tables.enter_context(TableWriter(self.new / "edges.parquet", kind))
             if "label" in self.columns:
                 labels = tables.enter_context(TableWriter(self.new / "labels.parquet", schema.EVENT_LABELS))
+                for rows in self.before("labels"):
+                    labels.write(rows)
             for chunk in ahead(observed()):
                 edges.write(chunk)
                 if "label" in chunk:
@@ -495,7 +523,18 @@ class _Run:
         write_array(self.work / "first.npy", first.first)
         return {"duplicate_rows": repeats.finish(), "num_edges": int(counts.sum())}
 
+    def _events_before(self, columns: list[str]) -> Iterator[Chunk]:
+        for rows in self.before("edges", columns):
+            yield {name: schema.to_numpy(values) for name, values in rows.items()}
+
+    def _new_events(self, arranged: Arrangement, repeats: Repeats) -> Iterator[Chunk]:
+        for chunk in arranged.chunks():
+            repeats.add(chunk)
+            chunk["edge_id"] += self.first_edge
+            yield chunk
+
     def write_snapshots(self, counts: np.ndarray) -> None:
+        """Write the table of snapshots, with so many events in each."""
         columns = {
             "snapshot": np.arange(len(counts), dtype=np.int32),
             "first_row": np.cumsum(counts) - counts,
@@ -506,9 +545,12 @@ class _Run:
         write_table(self.new / "snapshots.parquet", schema.SNAPSHOTS, columns)
 
     def edge_features(self, arranged: Arrangement) -> dict[str, Any]:
+        """Write the features of the events."""
         dim = self.columns["feat"][1]
         advance = self.progress("writing edge features", self.num_events, "rows")
         with TableWriter(self.new / "edge_features.parquet", schema.feature_schema(dim)) as table:
+            for rows in self.before("edge_features"):
+                table.write(rows)
             for values in ahead(arranged.features(4 * rows_a_group(dim))):
                 table.write({"feat": values})
                 advance(len(values))
@@ -531,7 +573,7 @@ class _Run:
         snapshot, src, dst = (np.concatenate([np.from_dlpack(c) for c in column.chunks]) for column in edges.columns)
         del edges
         bar = _Fraction(self.progress(f"{kind} features", 1000), 1000)
-        resume: dict[str, Any] = {"start": start, "state": self.work / "state", "progress": bar}
+        resume: dict[str, Any] = {"start": start, "state": self.work / "state", "progress": bar, "grown": self.grown()}
         arrays = features(kind, snapshot, src, dst, num_nodes, num_snapshots, **resume, **self.feature_options)
         for number, values in enumerate(arrays, start):
             with files.write_file(self.new / f"{schema.feature_name(number)}.parquet") as temporary:
@@ -541,7 +583,12 @@ class _Run:
             dim = file.schema_arrow.field("feat").type.list_size
         return {"kind": kind, **self.feature_options, "dim": dim}
 
+    def grown(self) -> Any:
+        """Return what the features go on from."""
+        return None
+
     def check_disk(self, needed: int) -> None:
+        """Refuse features that will not fit on the disk."""
         free = shutil.disk_usage(self.work).free
         if needed > free:
             raise ConfigError(
@@ -550,8 +597,11 @@ class _Run:
             )
 
     def write_rejected(self) -> None:
+        """Write the table of bad rows."""
         rows = chain(*(part.rejected for part in self.read), self.nodes.rejected)
         with TableWriter(self.new / "rejected.parquet", schema.REJECTED) as table:
+            for before in self.before("rejected"):
+                table.write(before)
             while some := list(islice(rows, ROW_GROUP)):
                 columns = {
                     "file": strings(name for name, _ in some),
@@ -562,6 +612,7 @@ class _Run:
                 table.write(columns)
 
     def manifest(self, facts: dict[str, Any], names: list[str], features: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the manifest."""
         tables = sorted(str(path.relative_to(self.new)) for path in self.new.rglob("*.parquet"))
         hashes = {name: self.hash(name) for name in tables}
         sources = [part.facts["source"] for part in self.read]

@@ -254,23 +254,145 @@ def bin_times(
         if distinct is None:
             raise TypeError("the rule needs distinct")
         times, manifest = _step_times(distinct)
-        ends = times[np.minimum(np.arange(0, len(times), rule.merge) + rule.merge, len(times)) - 1]
-        return Binning(times[:: rule.merge], ends, {**manifest, **more}, closed=True)
-    if rule.kind == "every":
-        edges, width = _even_edges(low, high, rule.width), rule.width
-        manifest = {"kind": "every", "width": float(rule.width), "origin": low}
-    elif rule.kind == "calendar":
-        edges, width = _calendar_edges(rule.unit, low, high, unix), PERIODS[rule.unit]
-        manifest = {"kind": "calendar", "unit": rule.unit}
-    else:
+        return Binning(*_runs_of_steps(times, rule.merge), {**manifest, **more}, closed=True)
+    if rule.kind == "count":
         if kth is None:
             raise TypeError("the rule needs kth")
-        edges, width = _equal_counts(rule.count, high, kth, total), 0
-        manifest = {"kind": "count", "count": rule.count}
-    begin, end = edges[: -1 : rule.merge], edges[rule.merge :: rule.merge]
-    if len(end) < len(begin):
-        end = np.append(end, edges[-1])
-    return Binning(begin, end, {**manifest, **more}, width=float(width * rule.merge))
+        edges, manifest = _equal_counts(rule.count, high, kth, total), {"kind": "count", "count": rule.count}
+    else:
+        edges = _boundaries(rule, low, high, unix)
+        about = {"width": float(rule.width), "origin": low} if rule.kind == "every" else {"unit": rule.unit}
+        manifest = {"kind": rule.kind, **about}
+    return Binning(*_merged(edges, rule.merge), {**manifest, **more}, width=_width(rule))
+
+
+def _boundaries(rule: Rule, low: float, high: float, unix: bool) -> np.ndarray:
+    """Boundaries of equal widths, or of periods of the calendar, from the one up to `low` to the one after `high`."""
+    if rule.kind == "every":
+        return _even_edges(low, high, rule.width)
+    return _calendar_edges(rule.unit, low, high, unix)
+
+
+def _width(rule: Rule) -> float:
+    return float({"every": rule.width, "calendar": PERIODS.get(rule.unit, 0)}.get(rule.kind, 0) * rule.merge)
+
+
+def _merged(edges: np.ndarray, merge: int) -> tuple[np.ndarray, np.ndarray]:
+    """Begin and end of snapshots of so many ranges each; the last may have fewer."""
+    begin, end = edges[:-1:merge], edges[merge::merge]
+    return begin, end if len(end) == len(begin) else np.append(end, edges[-1])
+
+
+def _runs_of_steps(times: np.ndarray, merge: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and last time of snapshots of so many steps each; the last may have fewer."""
+    ends = times[np.minimum(np.arange(0, len(times), merge) + merge, len(times)) - 1]
+    return times[::merge], ends
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How the snapshots of a data set go on by their own rule: those that are there stay as they are.
+
+    Parameters
+    ----------
+    before : Binning
+        The snapshots so far, with the rule of the manifest.
+    last_steps : int
+        Distinct times in the last of them (steps that were merged).
+
+    Raises
+    ------
+    ConfigError
+        If the rule says nothing about later times (equal numbers of events, snapshots of a table), or the last snapshot
+        is made of fewer merged ones than the others, so that later events would belong to it.
+
+    Examples
+    --------
+    >>> weeks = bin_times(Rule("calendar", unit="week"), 0.0, 0.0, unix=True)
+    >>> growth = Growth(weeks)
+    >>> bool(growth.allowed(weeks.end[-1])), growth.binning(weeks.end[-1]).num_snapshots
+    (True, 2)
+    """
+
+    before: Binning
+    last_steps: int = 1
+
+    def __post_init__(self) -> None:
+        rule, merge = self.before.manifest, self._merge
+        kind = "given" if rule.get("given") else rule.get("kind")
+        if kind not in ("every", "calendar", "rank", "grid"):
+            what = "equal numbers of events" if kind == "count" else "a table's own snapshots"
+            raise ConfigError(
+                f"found snapshots of {what}, which say nothing about later times; prepare all events together, with a "
+                "rule such as --every day to append to them later"
+            )
+        if merge > 1 and (number := self._parts % merge):
+            raise ConfigError(
+                f"found a last snapshot of {number} of the {merge} that make one (--merge), to which later events "
+                "would belong; prepare all events together, or without --merge to append to them later"
+            )
+
+    @property
+    def _merge(self) -> int:
+        return int(self.before.manifest.get("merge", 1))
+
+    @property
+    def _rule(self) -> Rule:
+        rule = self.before.manifest
+        return Rule(rule["kind"], width=rule.get("width", 0.0), unit=rule.get("unit", ""), merge=self._merge)
+
+    @property
+    def _parts(self) -> int:
+        """Number of the ranges, or steps, that the snapshots are made of."""
+        begin, end, rule = self.before.begin, self.before.end, self.before.manifest
+        if rule["kind"] == "rank":
+            return self._merge * (len(begin) - 1) + self.last_steps
+        if rule["kind"] == "grid":
+            return round(float(end[-1] - begin[0]) / rule["step"]) + 1
+        return len(_boundaries(self._rule, float(begin[0]), float(np.nextafter(end[-1], -np.inf)), True)) - 1
+
+    def allowed(self, time: np.ndarray | float) -> Any:
+        """Tell which times lie after the last snapshot."""
+        last = self.before.end[-1]
+        return np.greater(time, last) if self.before.closed else np.greater_equal(time, last)
+
+    def binning(self, high: float, distinct: np.ndarray | None = None) -> Binning:
+        """Return the snapshots up to a last time, old and new ones; of steps `distinct` has the new times, ascending.
+
+        Raises ConfigError if there would be too many, DataError if a time does not lie on the grid of the steps.
+        """
+        before, manifest = self.before, self.before.manifest
+        if before.closed:
+            assert distinct is not None
+            if manifest["kind"] == "grid":
+                distinct, step = self._grid_times(distinct)
+                manifest = {**manifest, "step": step}
+            begin, end = _runs_of_steps(distinct, self._merge)
+        else:
+            edges = _boundaries(self._rule, float(before.begin[0]), high, True)
+            begin, end = (values[before.num_snapshots :] for values in _merged(edges, self._merge))
+        _check_number(before.num_snapshots + len(begin), float(before.begin[0]), high)
+        begin, end = np.concatenate([before.begin, begin]), np.concatenate([before.end, end])
+        return Binning(begin, end, manifest, closed=before.closed, width=0.0 if before.closed else _width(self._rule))
+
+    def _grid_times(self, values: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the times of the grid after its last one, those that have events as they stand, and its step."""
+        rule, last = self.before.manifest, float(self.before.end[-1])
+        gaps = np.rint(np.diff(values, prepend=last) / rule["step"])
+        index = self._parts - 1 + np.cumsum(gaps)
+        _check_number(int(min(index[-1] + 1, 2**62)), rule["origin"], float(values[-1]))
+        step = (values[-1] - rule["origin"]) / index[-1]
+        times = rule["origin"] + np.arange(index[-1] + 1) * step
+        index = index.astype(np.int64)
+        off = np.abs(times[index] - values)
+        bad = (off > min(_resolution(np.append(last, values)), step / 10)) | (gaps < 1)
+        if bad.any():
+            raise DataError(
+                f"found the time {values[bad.argmax()]}, expected one on the even grid of the steps so far, "
+                f"{last} + k * {rule['step']}; correct it, or prepare all events together"
+            )
+        times[index] = values
+        return times[self._parts :], float(step)
 
 
 def _step_times(values: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

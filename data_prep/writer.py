@@ -231,6 +231,7 @@ class TableWriter:
         self._group = group or rows_a_group(width)
         self._schema = kind
         self._rest = pa.Table.from_batches([], kind)
+        path.unlink(missing_ok=True)  # never into a file that another folder may share
         self._file = pq.ParquetWriter(
             path,
             kind,

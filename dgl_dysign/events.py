@@ -382,6 +382,11 @@ class EventTable:
             raise DataError(
                 f"{folder}: found {len(offsets)} types of nodes, expected one or two; a table knows no more"
             )
+        if len(offsets) == 2 and len({start for _, start, end in schema.node_ranges(manifest) if start < end}) > 2:
+            raise DataError(
+                f"{folder}: found two types of nodes of which more were appended, expected the second type after the "
+                "first; prepare all events together to read them as a table or to write them for other libraries"
+            )
         others = {
             **_labels(folder, manifest, rows["edge_id"]),
             "node_feat": _node_features(folder, manifest, node_features),

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data_prep.features._checkpoint import Checkpoints
-from data_prep.features._past import Events, checked_events
+from data_prep.features._past import Events, Grown, checked_events
 from dgl_dysign.errors import ConfigError
 
-__all__ = ["KINDS", "bytes_on_disk", "features", "options"]
+__all__ = ["KINDS", "Grown", "bytes_on_disk", "features", "options"]
 
 # Module of each kind, and the function of the same name in it; imported on use: SciPy and Numba take seconds to load.
 _HOMES = {"spectral": "spectral", "degree": "degree", "deepwalk": "node2vec", "node2vec": "node2vec"}
@@ -30,7 +30,7 @@ KINDS = (*_HOMES, "none")
 _VERSION = 1
 
 # Arguments of the kinds that do not say what to compute; DeepWalk is node2vec without its bias.
-_CONTROLS = ("progress", "start", "checkpoints", "pairs_at_once")
+_CONTROLS = ("progress", "start", "checkpoints", "grown", "pairs_at_once")
 _FIXED = {"deepwalk": ("p", "q")}
 
 # Checkpoints that may lie side by side: two, and the one being written.
@@ -50,6 +50,7 @@ def features(
     start: int = 0,
     state: str | os.PathLike[str] | None = None,
     state_seconds: float = 20.0,
+    grown: Grown | None = None,
     **params: Any,
 ) -> Iterator[np.ndarray]:
     """Return an iterator over the node features of each snapshot, computed from the events up to it.
@@ -79,6 +80,10 @@ def features(
         or is damaged, is not used. The caller removes the folder when all is written.
     state_seconds : float, default 20.0
         Work between two checkpoints, or so many times what writing one takes if that is longer.
+    grown : Grown, optional
+        Of a data set that has grown: what the features go on from. Those of ``"degree"`` have the bits of a run over
+        all events; so have those of ``"spectral"``, which go on from the rows on the disk. Walks begin with the nodes
+        of then, compute all again, and give new nodes their first vectors where they come.
     **params
         Options of the kind: the keyword arguments of :func:`data_prep.features.spectral.spectral` and the like; every
         kind takes ``progress``, a callable that gets the fraction done.
@@ -92,6 +97,8 @@ def features(
     ------
     ConfigError
         If the kind or an option is unknown, a value is outside its range, or the memory of this machine will not do.
+    DataError
+        When it gets there: if walks do not come out as the rows on the disk.
 
     Examples
     --------
@@ -110,6 +117,8 @@ def features(
     controls: dict[str, Any] = {"progress": progress, "start": start}
     if state is not None and kind != "degree":
         controls["checkpoints"] = Checkpoints(state, _key(kind, events, chosen), state_seconds)
+    if grown is not None and kind != "degree":
+        controls["grown"] = grown
     return _function(kind)(events, **chosen, **controls)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -44,6 +44,22 @@ class Events(NamedTuple):
             for first in range(0, len(column), _EVENTS):
                 digest.update(column[first : first + _EVENTS].astype(np.int64).data)
         return digest.hexdigest()
+
+
+class Grown(NamedTuple):
+    """What the features of a data set that has grown go on from.
+
+    ``sizes`` has, in order, the snapshots from which on there were more nodes, and how many: the first entry is that of
+    snapshot 0. ``rows`` reads the features of the last snapshot before the newest entry, as they are on the disk.
+    """
+
+    sizes: Sequence[tuple[int, int]]
+    rows: Callable[[], np.ndarray]
+
+    @property
+    def snapshot(self) -> int:
+        """The first snapshot whose features are not there yet."""
+        return self.sizes[-1][0]
 
 
 class Past(NamedTuple):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from data_prep.features._checkpoint import Checkpoints, of_generator, set_generator
-from data_prep.features._past import Events, Past, accumulate, check_decay
-from dgl_dysign.errors import ConfigError
+from data_prep.features._past import Events, Grown, Past, accumulate, check_decay
+from dgl_dysign.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from data_prep.features.walks import SkipGram
@@ -57,6 +57,7 @@ def node2vec(
     progress: Callable[[float], None] | None = None,
     start: int = 0,
     checkpoints: Checkpoints | None = None,
+    grown: Grown | None = None,
 ) -> Iterator[np.ndarray]:
     r"""Yield for each snapshot the skip-gram vectors of its nodes, trained on walks over the graph accumulated so far.
 
@@ -91,7 +92,7 @@ def node2vec(
         Negatives a pair.
     rate : float > 0, default 0.025
         Learning rate; it falls linearly to a hundredth within each snapshot.
-    events, progress, start, checkpoints
+    events, progress, start, checkpoints, grown
         As of every kind, see :func:`data_prep.features.features`: without checkpoints a late start computes all
         snapshots before, too.
 
@@ -110,12 +111,16 @@ def node2vec(
     options.check()
     check_decay(decay)
     rng = np.random.default_rng(seed)
-    first, model = _begin(events.num_nodes, dim, rng, start, checkpoints)
+    sizes = dict(grown.sizes if grown else [(0, events.num_nodes)])
+    first, model = _begin(sizes[0], dim, rng, start, checkpoints)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for past in accumulate(events, decay, first):
+            model.grow(sizes.get(past.snapshot, 0))
             for done in _learn(model, past, options, rng, pool):
                 if progress is not None:
                     progress((past.snapshot + done) / events.num_snapshots)
+            if grown and past.snapshot + 1 == grown.snapshot:
+                _check_same(grown.rows(), _only(model.center, past.nodes))
             if past.snapshot >= start:
                 yield _only(model.center, past.nodes)
             # Here the snapshot has been taken over: a checkpoint is never ahead of what was written.
@@ -135,6 +140,15 @@ def _begin(
         model.restore(saved)
         set_generator(rng, saved["rng"])
     return first, model
+
+
+def _check_same(rows: np.ndarray, vectors: np.ndarray) -> None:
+    """Raise DataError if the vectors of a snapshot are not those on the disk: others would not go on from them."""
+    if not np.array_equal(rows, vectors):
+        raise DataError(
+            "node features: found others for the same events than the folder's, which another version or machine has "
+            "made, so that they cannot be gone on with; prepare all events together, or with --features degree"
+        )
 
 
 def _only(vectors: np.ndarray, nodes: np.ndarray) -> np.ndarray:

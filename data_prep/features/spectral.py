@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from data_prep.features._checkpoint import Checkpoints, State, of_generator, set_generator
-from data_prep.features._past import Events, Past, accumulate, check_decay
+from data_prep.features._past import Events, Grown, Past, accumulate, check_decay
 from dgl_dysign.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ _PATHS = 1 << 23
 
 # log1p(x) is close to this times x on [0, 1]: largest error 0.06, mean square error 0.0007.
 _SLOPE = 0.75
+
+# Random numbers that are drawn together only to get past them.
+_DRAWN = 1 << 22
 
 # Rows that are rotated together in float64. Fixed: the last bits of the rotation depend on it.
 _ROWS = 1 << 16
@@ -42,6 +45,7 @@ def spectral(
     progress: Callable[[float], None] | None = None,
     start: int = 0,
     checkpoints: Checkpoints | None = None,
+    grown: Grown | None = None,
 ) -> Iterator[np.ndarray]:
     r"""Yield for each snapshot the leading singular vectors of its log-smoothed proximity.
 
@@ -79,7 +83,7 @@ def spectral(
         avoid the busiest nodes (see :class:`LogProximity`). DBLP has 195 million. With limits of 30 and 3 million, a
         logistic regression and nearest neighbours classified it within 0.7 points of Macro-F1, with 0 within 1.3
         (spread over splits: 0.5), and 12,214 patents within 0.4 with any limit.
-    events, progress, start, checkpoints
+    events, progress, start, checkpoints, grown
         As of every kind, see :func:`data_prep.features.features`: without checkpoints a late start computes all
         snapshots before, too.
 
@@ -103,6 +107,8 @@ def spectral(
     settings = _Settings(dim, iterations, oversample, threshold, max_paths)
     tracks = [_Track(events.num_nodes, seed, settings) for _ in decays]
     first, saved = checkpoints.load(start) if checkpoints else (0, {})
+    if grown and first < grown.snapshot:
+        first, saved = grown.snapshot, _state_of(grown, events, seed, settings)
     for index, track in enumerate(tracks if saved else ()):
         track.restore(saved, index)
     # All decays of a snapshot, then the next snapshot: each has its own accumulated graph.
@@ -170,6 +176,26 @@ class _Track:
 
 def _state(tracks: Sequence[_Track]) -> State:
     return {name: array for index, track in enumerate(tracks) for name, array in track.state(index).items()}
+
+
+def _state_of(grown: Grown, events: Events, seed: int, settings: _Settings) -> State:
+    """Return the state after some snapshots: their last features, and a generator that has drawn what they took."""
+    rows, taken = grown.rows(), 0
+    state: dict[str, np.ndarray] = {}
+    rng, seen = np.random.default_rng(seed), np.zeros(events.num_nodes, bool)
+    for snapshot in range(grown.snapshot):
+        ends = events.of(snapshot)
+        if len(ends[0]):
+            seen[ends[0]] = seen[ends[1]] = True
+            taken += int(np.count_nonzero(seen)) * (settings.dim + settings.oversample)
+    rounds = settings.iterations if taken else 3 * settings.iterations
+    for first in range(0, taken, _DRAWN):
+        rng.standard_normal(min(_DRAWN, taken - first), dtype=np.float32)
+    for index in range(rows.shape[1] // settings.dim):
+        features = np.zeros((events.num_nodes, settings.dim), np.float32)
+        features[: len(rows)] = rows[:, index * settings.dim : (index + 1) * settings.dim]
+        state |= {f"features{index}": features, f"rng{index}": of_generator(rng), f"rounds{index}": np.array(rounds)}
+    return state
 
 
 def _orthonormal(workers: Workers, basis: np.ndarray) -> np.ndarray:

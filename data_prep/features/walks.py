@@ -205,6 +205,10 @@ def _train(
             inner[f] += change[f]
 
 
+def _first_vectors(rng: np.random.Generator, num_nodes: int, dim: int) -> np.ndarray:
+    return (rng.random((num_nodes, dim), dtype=np.float32) - np.float32(0.5)) / np.float32(dim)
+
+
 class SkipGram:
     r"""Embeds nodes so that those close to each other on walks get similar vectors.
 
@@ -224,9 +228,17 @@ class SkipGram:
     """
 
     def __init__(self, num_nodes: int, dim: int, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
-        self.center = (self._rng.random((num_nodes, dim), dtype=np.float32) - np.float32(0.5)) / np.float32(dim)
+        self._seed, self._rng = seed, np.random.default_rng(seed)
+        self.center = _first_vectors(self._rng, num_nodes, dim)
         self.context = np.zeros((num_nodes, dim), dtype=np.float32)
+
+    def grow(self, num_nodes: int) -> None:
+        """Have so many nodes, if they are more: new ones get vectors that depend on the seed and the number before."""
+        before, dim = self.center.shape
+        if num_nodes > before:
+            new = _first_vectors(np.random.default_rng([self._seed, before]), num_nodes - before, dim)
+            self.center = np.concatenate([self.center, new])
+            self.context = np.concatenate([self.context, np.zeros_like(new)])
 
     def state(self) -> State:
         """Return all that decides about further training, by name."""

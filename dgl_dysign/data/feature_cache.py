@@ -22,10 +22,13 @@ _HASH = b"parquet_sha256"
 _DECODED = 1 << 22  # values that are decoded together, 16 MiB
 
 
-def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: str) -> np.ndarray:
+def load_features(
+    folder: Path, snapshot: int, shape: tuple[int, int], digest: str, rows: int | None = None
+) -> np.ndarray:
     """Map the features of one snapshot as float32 of a shape, and make the cache first where it is missing or stale.
 
-    ``digest`` is the SHA-256 of the Parquet file according to the manifest; a cache of other bytes is replaced. Writes
+    The file may have fewer ``rows`` than the shape: those of nodes that came later are zero. ``digest`` is
+    the SHA-256 of the Parquet file according to the manifest; a cache of other bytes is replaced. Writes
     to the array stay private to this process. Raises ``DataError`` if the Parquet file is missing, truncated or of
     another shape.
     """
@@ -33,7 +36,7 @@ def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: s
     mapped = _map(cache, shape, digest)
     if mapped is not None:
         return mapped
-    values = _read_parquet(folder, snapshot, shape)
+    values = _read_parquet(folder, snapshot, shape, shape[0] if rows is None else rows)
     pa.default_memory_pool().release_unused()  # Arrow would keep what it decoded from
     try:
         _write(cache, values, digest)
@@ -43,18 +46,19 @@ def load_features(folder: Path, snapshot: int, shape: tuple[int, int], digest: s
     return values if mapped is None else mapped
 
 
-def _read_parquet(folder: Path, snapshot: int, shape: tuple[int, int]) -> np.ndarray:
+def _read_parquet(folder: Path, snapshot: int, shape: tuple[int, int], rows: int) -> np.ndarray:
     """Decode some rows at a time, onto the disk where there is room: all of them may not fit into memory."""
     name = schema.feature_name(snapshot)
     reader = schema.RowReader(folder, name)
     actual = (len(reader), reader.schema.field("feat").type.list_size)
-    if actual != shape:
-        raise DataError(f"{folder / name}.parquet: found shape {actual}, expected {shape}; prepare the folder again")
+    if actual != (rows, shape[1]):
+        expected = rows, shape[1]
+        raise DataError(f"{folder / name}.parquet: found shape {actual}, expected {expected}; prepare the folder again")
     files, done = RowFiles((folder / name).parent), 0
     try:
         values = files.zeros(*shape).numpy()
     except OSError:  # a read-only or full disk
-        values = np.empty(shape, np.float32)
+        values = np.zeros(shape, np.float32)
     for batch in reader.batches(["feat"], max(_DECODED // shape[1], 1)):
         values[done : done + len(batch)] = schema.to_numpy(batch["feat"])
         done += len(batch)

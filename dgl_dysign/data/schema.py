@@ -58,7 +58,10 @@ _OPTIONAL: dict[str, Any] = {
     "id_order": (str, type(None)),
     "labels_at": (str, float, int),
     "targets": dict,
+    "parent": str,
+    "appended": list,
 }
+_APPENDED = ("first_snapshot", "first_edge", "first_node")
 _LABELS = ("node", "event", None)
 
 
@@ -96,8 +99,8 @@ def sha256(path: str | os.PathLike[str], on_bytes: Callable[[int], object] | Non
 def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return `manifest` if every key is there with the right type; raise :class:`DataError` naming `path` if not.
 
-    The keys ``edge_features``, ``edge_weight`` and ``id_order`` may be absent, as in folders of earlier versions, and
-    ``labels_at`` and ``targets`` where there are none.
+    The keys ``edge_features``, ``edge_weight`` and ``id_order`` may be absent, as in folders of earlier versions,
+    ``labels_at`` and ``targets`` where there are none, and ``parent`` and ``appended`` where nothing was appended.
     """
     if not isinstance(manifest, dict):
         raise DataError(f"{path}: found {type(manifest).__name__}, expected a JSON object; prepare the folder again")
@@ -123,18 +126,84 @@ def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any
         raise DataError(f"{path}: found targets = {manifest['targets']!r}, expected their count; prepare again")
     if manifest["labels"] not in _LABELS:
         raise DataError(f"{path}: found labels = {manifest['labels']!r}, expected one of {_LABELS}; prepare again")
-    names, starts = manifest["class_names"], list(manifest["id_offsets"].values())
+    names = manifest["class_names"]
     if len(names) != manifest["num_classes"] or len({str(name) for name in names}) != len(names):
         raise DataError(
             f"{path}: found class_names {names}, expected {manifest['num_classes']} different names; prepare again"
         )
-    whole = all(type(start) is int and 0 <= start <= manifest["num_nodes"] for start in starts)
-    if not starts or not whole or starts != sorted(starts) or starts[0] != 0:
-        raise DataError(
-            f"{path}: found id_offsets {manifest['id_offsets']}, expected the first node of each type, from 0 up; "
-            "prepare again"
-        )
+    _check_appended(manifest, path)
+    begin = 0
+    for block in (manifest, *manifest.get("appended", [])):
+        starts = list(block["id_offsets"].values())
+        whole = all(type(start) is int and begin <= start <= manifest["num_nodes"] for start in starts)
+        begin = block.get("first_node", 0)
+        if not starts or not whole or starts != sorted(starts) or starts[0] != begin:
+            raise DataError(
+                f"{path}: found id_offsets {block['id_offsets']}, expected the first node of each type, from {begin} "
+                "up; prepare again"
+            )
     return manifest
+
+
+def _check_appended(manifest: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    before = dict.fromkeys(_APPENDED, 0)
+    for entry in manifest.get("appended", []):
+        whole = isinstance(entry, dict) and all(type(entry.get(key)) is int for key in _APPENDED)
+        whole = (
+            whole
+            and isinstance(entry.get("parent"), str)
+            and list(entry.get("id_offsets", {})) == list(manifest["id_offsets"])
+        )
+        totals = {key: manifest[f"num_{key[6:]}s"] for key in _APPENDED}
+        if not whole or not all(before[key] <= entry[key] <= totals[key] for key in _APPENDED):
+            raise DataError(
+                f"{path}: found {entry} in appended, expected its parent and where it begins, after {before}; prepare "
+                "again"
+            )
+        before = entry
+
+
+def node_ranges(manifest: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """Return type, first node and end of each run of nodes that are in the order of ``id_order``.
+
+    There is one for each type, and as many for each append.
+
+    >>> node_ranges({"num_nodes": 9, "id_offsets": {"user": 0, "item": 4}, "appended": [
+    ...     {"id_offsets": {"user": 7, "item": 8}}]})
+    [('user', 0, 4), ('item', 4, 7), ('user', 7, 8), ('item', 8, 9)]
+    """
+    blocks = [manifest["id_offsets"], *(entry["id_offsets"] for entry in manifest.get("appended", []))]
+    runs = [item for block in blocks for item in block.items()]
+    ends = [start for _, start in runs[1:]] + [manifest["num_nodes"]]
+    return [(name, start, end) for (name, start), end in zip(runs, ends, strict=True)]
+
+
+def is_second_type(manifest: dict[str, Any]) -> np.ndarray | None:
+    """Tell which nodes, bool (num_nodes,), are of the second type; None unless there are two types.
+
+    >>> is_second_type({"num_nodes": 3, "id_offsets": {"user": 0, "item": 1}}).tolist()
+    [False, True, True]
+    """
+    types = list(manifest["id_offsets"])
+    if len(types) != 2:
+        return None
+    second = np.zeros(manifest["num_nodes"], bool)
+    for name, start, end in node_ranges(manifest):
+        second[start:end] = name == types[1]
+    return second
+
+
+def num_nodes_of(manifest: dict[str, Any], snapshot: int) -> int:
+    """Return the number of nodes that the folder had when the features of a snapshot were made: rows of their file.
+
+    Nodes that were appended later had no event by then, so that their features are zero.
+
+    >>> manifest = {"num_nodes": 9, "appended": [{"first_snapshot": 5, "first_node": 7}]}
+    >>> num_nodes_of(manifest, 4), num_nodes_of(manifest, 5)
+    (7, 9)
+    """
+    later = (entry["first_node"] for entry in manifest.get("appended", []) if entry["first_snapshot"] > snapshot)
+    return next(later, manifest["num_nodes"])
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:

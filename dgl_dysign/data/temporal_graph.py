@@ -360,7 +360,8 @@ class TemporalGraph:
         if self.feature_dim is None:
             raise DataError(f"{self._folder}: found no features; prepare it again with dysign-prep ... --features KIND")
         digest = self._manifest["files"].get(f"{schema.feature_name(snapshot)}.parquet", "")
-        return torch.from_numpy(load_features(self._folder, snapshot, (self.num_nodes, self.feature_dim), digest))
+        shape, rows = (self.num_nodes, self.feature_dim), schema.num_nodes_of(self._manifest, snapshot)
+        return torch.from_numpy(load_features(self._folder, snapshot, shape, digest, rows))
 
 
 def _opened(folder: Path, limits: dict[str, Any]) -> TemporalGraph:

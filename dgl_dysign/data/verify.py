@@ -86,9 +86,11 @@ class _Checks:
             self._features(["edge_features"], self.manifest["edge_features"]["dim"], self.manifest["num_edges"])
             self.passed("edge features", self.manifest["num_edges"])
         if self.manifest["features"]:
-            names = [schema.feature_name(t) for t in range(self.manifest["num_snapshots"])]
-            self._features(names, self.manifest["features"]["dim"], self.manifest["num_nodes"])
-            self.passed("feature files", len(names))
+            number = self.manifest["num_snapshots"]
+            for snapshot in range(number):
+                rows = schema.num_nodes_of(self.manifest, snapshot)
+                self._features([schema.feature_name(snapshot)], self.manifest["features"]["dim"], rows)
+            self.passed("feature files", number)
         self._rejected()
         return self.manifest
 
@@ -186,12 +188,11 @@ class _Checks:
 
     def _types(self, path: Path, reader: schema.RowReader) -> None:
         """Check that types cut the nodes where the offsets say, and that raw ids are in the stated order."""
-        offsets = self.manifest["id_offsets"]
-        names, starts = list(offsets), [*offsets.values(), self.manifest["num_nodes"]]
-        for name, start, end in zip(names, starts, starts[1:], strict=False):
+        one = len(self.manifest["id_offsets"]) == 1
+        for name, start, end in schema.node_ranges(self.manifest):
             rows = reader.read(start, end - start, ["type", "raw_id"])
             types = pc.unique(rows["type"]).to_pylist()
-            if end > start and types not in ([[name], [None]] if len(names) == 1 else [[name]]):
+            if end > start and types not in ([[name], [None]] if one else [[name]]):
                 _fail(path, f"types {types} in rows {start} to {end - 1}", repr(name))
             self._raw_ids(path, rows["raw_id"].combine_chunks(), start)
 
@@ -230,7 +231,9 @@ class _Checks:
             _fail(path, f"{len(node)} rows", count)
         nodes = self.manifest["num_nodes"]
         _refuse(path, (node < 0) | (node >= nodes), node, "node", f"0 to {nodes - 1}")
-        _refuse(path, np.diff(node, prepend=-1) <= 0, node, "node", "ascending numbers, each once")
+        again = np.ones(len(node), bool)
+        again[np.unique(node, return_index=True)[1]] = False
+        _refuse(path, again, node, "node", "each node once")
         _refuse(path, ~np.isfinite(target), target, "target", "a finite number")
         self.passed("targets", len(node))
 
@@ -342,6 +345,8 @@ class _EventChecks:
         self.first = np.full(manifest["num_nodes"], -1, np.int32)
         self.passed: dict[str, int] = {}
         self._seen = np.zeros(manifest["num_edges"], bool)
+        # With two types of nodes, every event goes from the first type to the second.
+        self._types = schema.is_second_type(manifest)
         self._before = (-1, -1)
         self._low, self._high = np.inf, -np.inf
         self._repeats = _Repeats(snapshots.bounds, manifest["num_nodes"], rows_at_once)
@@ -389,12 +394,13 @@ class _EventChecks:
         self._low, self._high = min(self._low, float(time.min())), max(self._high, float(time.max()))
 
     def _check_ends(self, rows: dict[str, np.ndarray], at: int) -> None:
-        offsets, nodes = list(self._manifest["id_offsets"].values()), self._manifest["num_nodes"]
-        # With two types of nodes, every event goes from the first type to the second.
-        middle = offsets[1] if len(offsets) == 2 else None
-        for name, low, high in (("src", 0, middle or nodes), ("dst", middle or 0, nodes)):
+        nodes = self._manifest["num_nodes"]
+        for name in ("src", "dst"):
             ids = rows[name]
-            _refuse(self._path, (ids < low) | (ids >= high), ids, name, f"{low} to {high - 1}", at)
+            _refuse(self._path, (ids < 0) | (ids >= nodes), ids, name, f"0 to {nodes - 1}", at)
+            if self._types is not None:
+                kind = list(self._manifest["id_offsets"])[name == "dst"]
+                _refuse(self._path, self._types[ids] != (name == "dst"), ids, name, f"a node of the type {kind}", at)
         new = {name: self.first[rows[name]] < 0 for name in ("src", "dst")}
         ends = np.concatenate([rows[name][mask] for name, mask in new.items()])
         snapshot = np.concatenate([rows["snapshot"][mask] for mask in new.values()])

@@ -107,10 +107,10 @@ BROKEN_TABLES = {
     "edges lost": ("edges", drop(4), "found 4 rows, expected 5"),
     "wrong snapshot": ("edges", column("snapshot", 1, 1), "row 1: found snapshot 1, expected that of its row range"),
     "snapshot beyond": ("edges", column("snapshot", 4, 7), "row 4: found snapshot 7"),
-    "source is an item": ("edges", column("src", 2, 3), "row 2: found src 3, expected 0 to 2"),
-    "destination is a user": ("edges", column("dst", 2, 2), "row 2: found dst 2, expected 3 to 4"),
-    "no such node": ("edges", column("dst", 3, 5), "row 3: found dst 5, expected 3 to 4"),
-    "negative node": ("edges", column("src", 0, -1), "row 0: found src -1, expected 0 to 2"),
+    "source is an item": ("edges", column("src", 2, 3), "row 2: found src 3, expected a node of the type user"),
+    "destination is a user": ("edges", column("dst", 2, 2), "row 2: found dst 2, expected a node of the type item"),
+    "no such node": ("edges", column("dst", 3, 5), "row 3: found dst 5, expected 0 to 4"),
+    "negative node": ("edges", column("src", 0, -1), "row 0: found src -1, expected 0 to 4"),
     "late": ("edges", column("time", 1, 10.0), "row 1: found time 10.0, expected the half-open range"),
     "early": ("edges", column("time", 2, 19.999), "row 2: found time 19.999, expected the half-open range"),
     "no time": ("edges", column("time", 0, float("nan")), "row 0: found time nan"),
@@ -272,13 +272,17 @@ def test_broken_node_labels_are_named(tmp_path):
 def test_broken_targets_are_named(tmp_path):
     assert checks(write_folder(tmp_path / "good", targets={1: -0.5, 4: 2.0}))["targets"] == 2
     broken = {
-        "row 1: found node 1, expected ascending numbers, each once": {"targets": {4: 1.0, 1: 2.0}},
         "row 0: found node 5, expected 0 to 4": {"targets": {5: 1.0}},
         "row 1: found target nan, expected a finite number": {"targets": {1: 1.0, 4: float("nan")}},
     }
     for number, (said, tables) in enumerate(broken.items()):
         with pytest.raises(DataError, match=rf"targets\.parquet, {said}"):
             verify(write_folder(tmp_path / str(number), **tables))
+    folder = write_folder(tmp_path / "again", targets={4: 1.0, 1: 2.0})  # in any order: some may be appended
+    verify(folder)
+    change_table(folder, "targets", column("node", 1, 4))
+    with pytest.raises(DataError, match=r"targets\.parquet, row 1: found node 4, expected each node once"):
+        verify(folder)
     folder = write_folder(tmp_path / "count", targets={1: 1.0})
     change_manifest(folder, targets={"count": 2})
     with pytest.raises(DataError, match=r"targets\.parquet: found 1 rows, expected 2"):
