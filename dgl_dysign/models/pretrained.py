@@ -30,6 +30,7 @@ from dgl_dysign.errors import ConfigError, DataError, DGLDySignError, check_grow
 from dgl_dysign.files import replace_folder, write_json
 from dgl_dysign.models.inputs import NodeInputs
 from dgl_dysign.models.node_table import NodeTable
+from dgl_dysign.ops._checks import Layer
 
 FORMAT, FORMAT_VERSION = "dgl_dysign model", 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -51,7 +52,7 @@ _REMEDY = {
 Model = TypeVar("Model", bound="Pretrained")
 
 
-class Pretrained(nn.Module):
+class Pretrained(Layer):
     """A model that is saved as a folder and made from one: what all models here share.
 
     A model folder has ``model.safetensors`` (weights; raw ids where the model has learned something of each node) and

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dgl_dysign import ops
 from dgl_dysign.data.row_store import IN_MEMORY, RowStore
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_growth
 from dgl_dysign.nn.encoders import BernoulliEncoder, check_probabilities
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
@@ -26,6 +26,7 @@ from dgl_dysign.ops._checks import (
     check_fits,
     check_one_edge_type,
     check_rows,
+    for_autograd,
     full_precision,
 )
 from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
@@ -300,7 +301,7 @@ class EquilibriumSpikingConv(Layer):
         simulated = self._simulates(self.simulate if simulate is None else simulate)
         feat = feat[0] if isinstance(feat, tuple) else feat
         source = _check_call(self, graph, feat if injected is None else injected, state, current, active)
-        state = None if state is None else state._each(_for_autograd)
+        state = None if state is None else state._each(for_autograd)
         reason = self.needs_memory() if rows.on_disk else None
         if reason is not None:
             raise ConfigError(f"rows of this layer cannot lie on disk: {reason}")
@@ -631,11 +632,6 @@ def _check_state(state: EquilibriumState | None, conv: EquilibriumSpikingConv, s
             )
 
 
-def _for_autograd(part: Tensor) -> Tensor:
-    """Return a tensor of a state, copied where ``torch.inference_mode`` made it: autograd takes none of those."""
-    return part.clone() if part.is_inference() and not torch.is_inference_mode_enabled() else part
-
-
 Spikes = Tensor | PackedSpikes
 Sums = Tensor | PackedSums | None
 
@@ -873,13 +869,12 @@ class EquilibriumState(NamedTuple):
         Parameters
         ----------
         num_nodes : int
-            The new number of nodes, not below the old one: ConfigError.
+            The new number of nodes; ConfigError if it is below the old one.
         threshold : float, default 1
             That of the layer.
         """
+        check_growth("the state", len(self.rate), num_nodes)
         new = num_nodes - len(self.rate)
-        if new < 0:
-            raise ConfigError(f"the state has {len(self.rate)} nodes, which is more than {num_nodes}: take rows(nodes)")
 
         def grown(part: Tensor, start: float) -> Tensor:
             return torch.cat([part, part.new_full((new, part.shape[1]), start)])

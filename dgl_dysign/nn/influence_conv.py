@@ -220,11 +220,12 @@ class InfluenceConv(Layer):
         """Return the features of both sides; of the second only the rows count where the aggregator does not use it."""
         check_one_edge_type(graph)
         num_dst, uses_both = graph.num_dst_nodes(), self.aggregator in ("gat", "gin")
+        source_type, _, target_type = graph.canonical_etypes[0]
         if isinstance(feat, tuple):
             source, target = feat
         elif not uses_both:
             source, target = feat, feat.new_empty(num_dst, self.dst_feats)
-        elif graph.is_block or graph.is_homogeneous:
+        elif source_type == target_type:  # so it is in blocks and in whole graphs, but for relations of two types
             source, target = feat, feat[:num_dst]
         else:
             raise DGLGraphError(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.ops._checks import Layer, check_place
+from dgl_dysign.ops._checks import Layer, check_place, for_autograd
 
 
 class TimeEncoding(Layer):
@@ -77,7 +77,7 @@ class TimeEncoding(Layer):
     def forward(self, age: Tensor) -> Tensor:
         """Return the cosines of ages, which are given in snapshots."""
         check_place("age", age, self.frequency)
-        return torch.cos(age.to(self.frequency.dtype)[..., None] * self.frequency + self.phase)
+        return torch.cos(for_autograd(age).to(self.frequency.dtype)[..., None] * self.frequency + self.phase)
 
     def extra_repr(self) -> str:
         """Describe the encoding in one line."""

@@ -37,6 +37,11 @@ def no_autocast(tensor: torch.Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def for_autograd(tensor: Tensor) -> Tensor:
+    """Return the tensor, copied where ``torch.inference_mode`` made it: autograd keeps none of those."""
+    return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor
+
+
 def check_one_edge_type(graph: Any) -> None:
     """Raise ``GraphError``, with the remedy, unless the graph has exactly one type of edges."""
     if len(graph.canonical_etypes) != 1:
@@ -93,11 +98,17 @@ def check_place(name: str, tensor: Tensor, like: Tensor) -> None:
 
 
 class Layer(nn.Module):
-    """A module that refuses a ``state_dict`` of other sizes, with both and the remedy, before any of it is copied."""
+    """A module that refuses a ``state_dict`` of other sizes, with both and the remedy, before any of it is copied.
+
+    Parts that load in a way of their own, such as a store, say themselves what does not fit.
+    """
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        usual = nn.Module._load_from_state_dict, Layer._load_from_state_dict
+        parts = self.named_modules()
+        others = tuple(f"{name}." for name, part in parts if type(part)._load_from_state_dict not in usual)
         for name, own in self.state_dict().items():
-            loaded = state_dict.get(prefix + name)
+            loaded = None if name.startswith(others) else state_dict.get(prefix + name)
             if isinstance(own, Tensor) and isinstance(loaded, Tensor) and own.shape != loaded.shape:
                 raise StateError(
                     f"{prefix}{name} has shape {tuple(loaded.shape)} in the state that is loaded, but "
@@ -110,8 +121,7 @@ class Layer(nn.Module):
 def edge_vector(graph: Any, edge_weight: torch.Tensor) -> torch.Tensor:
     """Return edge weights of shape ``(E,)`` or ``(E, 1)``, floating-point, as a vector; else raise ``GraphError``."""
     edges = graph.num_edges()
-    if edge_weight.is_inference() and not torch.is_inference_mode_enabled():
-        edge_weight = edge_weight.clone()  # autograd keeps none that were made in that mode
+    edge_weight = for_autograd(edge_weight)
     if edge_weight.shape not in ((edges,), (edges, 1)):
         raise DGLGraphError(
             f"edge_weight must have shape ({edges},) or ({edges}, 1), one number for each edge, "

@@ -271,3 +271,14 @@ def test_options_reach_the_layers():
 def test_what_it_refuses(call, text):
     with pytest.raises(ConfigError, match=text):
         call(made(), growing())
+
+
+def test_a_state_of_another_size_is_refused_whole():
+    model = made()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for other in (DySIGN(D, 6, C + 1, 3, label_hidden=4), made(hidden=7)):
+        with pytest.raises(
+            ConfigError, match=r"has shape \(.*\) in the state that is loaded, but \(.*\) in this DySIGN"
+        ):
+            model.load_state_dict(other.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

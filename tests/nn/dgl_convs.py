@@ -44,6 +44,7 @@ def inputs(conv, graph):
     """Return what DGL's own layers are given: one tensor, or a pair where both sides are of their own types."""
     feat = features(graph.num_src_nodes())
     needs_both = getattr(conv, "aggregator", None) in ("gat", "gin")
-    if needs_both and not (graph.is_block or graph.is_homogeneous):
+    source_type, _, target_type = graph.canonical_etypes[0]
+    if needs_both and source_type != target_type:
         return feat, features(graph.num_dst_nodes(), seed=3)
     return feat

@@ -93,8 +93,8 @@ def test_a_pair_of_features(conv, name, idtype):
     graph, conv = graph_of(name, idtype), make(conv)
     feat = inputs(conv, graph)
     if not isinstance(feat, tuple):
-        target = feat[: graph.num_dst_nodes()] if graph.is_block or graph.is_homogeneous else None
-        both = feat, features(graph.num_dst_nodes()) if target is None else target
+        source_type, _, target_type = graph.canonical_etypes[0]
+        both = feat, feat[: graph.num_dst_nodes()] if source_type == target_type else features(graph.num_dst_nodes())
         assert torch.equal(call(conv, graph, both), call(conv, graph, feat))
 
 
@@ -108,7 +108,7 @@ def test_a_pair_of_widths(conv, name, idtype):
 
 
 @pytest.mark.parametrize("conv", USES_BOTH_SIDES)
-@pytest.mark.parametrize("name", cases("bipartite"))
+@pytest.mark.parametrize("name", [*cases("bipartite"), "block_of_a_relation"])
 def test_one_tensor_is_not_taken_for_both_sides_of_a_bipartite_graph(conv, name):
     graph = CASES[name].make()
     with pytest.raises(dgl.DGLError, match="pass a pair"):

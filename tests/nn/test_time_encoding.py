@@ -70,3 +70,14 @@ def test_the_meta_device():
         time(torch.ones(2))
     time.to_empty(device="cpu").reset_parameters()
     assert torch.equal(time(torch.ones(2)), TimeEncoding(3, "paper")(torch.ones(2)))
+
+
+def test_ages_of_inference_mode():
+    time = TimeEncoding(3)
+    with torch.inference_mode():
+        age = torch.rand(5)
+    time(age).sum().backward()
+    grads = time.frequency.grad.clone()
+    time.zero_grad()
+    time(age.clone()).sum().backward()
+    assert torch.equal(time.frequency.grad, grads)
