@@ -299,7 +299,6 @@ class NeighborStore(nn.Module):
         ConfigError, DataError
             If `now` is before the store's time; if an id is no node.
         """
-        self._check_device()
         now = whole(now, "now")
         if now < self._clock.snapshot:
             raise ConfigError(
@@ -311,6 +310,7 @@ class NeighborStore(nn.Module):
         ids = to_ids(nodes, "nodes", slots.device)
         if self._is_compiled(slots) and self._plan.sections == 1:
             return _compiled(slots.device).read_compiled(slots, ids, now, self._plan.scale.snapshot)
+        self._check_device()
         check_nodes(ids, "nodes", self.num_nodes)
         return read_torch(self._lists(ids), now, self._plan.scale, self._plan.sections)
 
