@@ -203,8 +203,9 @@ class Layout:
 
 
 def is_row(line: bytes, comment: str | None) -> bool:
-    """Whether a line is neither blank nor a comment."""
-    return bool(line.strip(BLANKS + b"\n")) and not (comment and line.startswith(comment.encode()))
+    """Whether a line is neither blank nor a comment; one that holds a carriage return may hold a row, too."""
+    text = line.strip(BLANKS + b"\n")
+    return bool(text) and not (comment and line.startswith(comment.encode()) and b"\r" not in text)
 
 
 def split(line: bytes, layout: Layout) -> list[str]:
@@ -462,11 +463,6 @@ class Block(NamedTuple):
         """Whether some line begins with `part`."""
         return self.has(part[:1]) and (self.data.startswith(part, self.begin, self.end) or self.has(b"\n" + part))
 
-    def count_begun(self, part: bytes) -> int:
-        """Return the number of lines that begin with `part`."""
-        first = self.data.startswith(part, self.begin, self.end)
-        return first + self.data.count(b"\n" + part, self.begin, self.end)
-
     def has_lone_return(self) -> bool:
         """Whether a carriage return stands elsewhere than at the end of a line."""
         if not self.has(b"\r"):
@@ -631,6 +627,8 @@ class Parser:
     def __init__(self, layout: Layout, dim: int = 0, header: Sequence[bytes] = ()):
         self.layout, self.dim, self._header = layout, dim, header
         self._comment = layout.comment.encode() if layout.comment else b""
+        ends = rb"(?:\r[ \t\v\f\r]*)?(?:\n|\Z)"
+        self._comments = re.compile(rb"^%s[^\r\n]*%s" % (re.escape(self._comment), ends), re.MULTILINE)
         kinds = [column.kind for column in layout.columns]
         self.width = len(kinds) + {"rest": dim, "field": 1, None: 0}[layout.vector]
         self._plain = plain_line(layout, dim)
@@ -679,7 +677,7 @@ class Parser:
         self._read_into(parsed, block, 0)
         parsed.lines = block.count_lines()
         if other := parsed.lines - parsed.rows - len(parsed.bad):
-            parsed.comments = block.count_begun(self._comment) if self._comment else 0
+            parsed.comments = len(self._comments.findall(block.tobytes())) if self._comment else 0
             parsed.blank = other - parsed.comments
         if len(parsed.batches) > 1:
             parsed.batches = pa.Table.from_batches(parsed.batches).combine_chunks().to_batches()
@@ -787,8 +785,7 @@ class Parser:
         """Return the lines without comments, blank ones, surplus blanks and plus signs."""
         layout = self.layout
         if self._comment and block.begins_line(self._comment):
-            comment = re.compile(rb"^%s[^\n]*(?:\n|\Z)" % re.escape(self._comment), re.MULTILINE)
-            block = Block.of(comment.sub(b"", block.tobytes()))
+            block = Block.of(self._comments.sub(b"", block.tobytes()))
         if block.size and block.has_lone_return():
             block = Block.of(_BLANK_LINE.sub(b"", block.tobytes()))
             if block.size and block.has_lone_return():

@@ -168,7 +168,7 @@ def read_simply(data, layout):
     dim = None if layout.vector else 0
     for number, line in enumerate(lines, 1):
         text = line.strip(" \t\v\f\r")
-        if not text or (layout.comment and line.startswith(layout.comment)):
+        if not text or (layout.comment and line.startswith(layout.comment) and "\r" not in text):
             others["comments" if text else "blank"] += 1
         elif others["header"] < layout.header:
             others["header"] += 1
