@@ -53,10 +53,9 @@ _MOST_CLASSES = 1 << 16
 
 
 def open_files(dataset: str, raw: Path, options: PrepareOptions, is_frame: bool = False) -> Source:
-    """Open the raw files of one of :data:`data_prep.options.DATASETS`, or the CSV of a table in memory."""
+    """Open the raw files of one of :data:`data_prep.options.DATASETS`, or the copy of a table in memory."""
     if is_frame:
-        source = edges.open_source(raw, _read_options(options), edges.as_written(options))
-        return replace(source, dataset=dataset, layout=replace(source.layout, quote=True))
+        return replace(edges.open_source(raw, _read_options(options), options), dataset=options.name or dataset)
     check_choice("dataset", dataset, DATASETS)
     read = _read_options(options)
     if dataset == "edges":

@@ -14,7 +14,7 @@ import zlib
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -153,8 +153,8 @@ class RawStream:
 
     table: str | None = None
 
-    def __init__(self, path: Path, max_bytes: int | None, encoding: str = "utf-8"):
-        self.path, self._encoding = path, text_codec(encoding)
+    def __init__(self, path: Path, max_bytes: int | None, encoding: str = "utf-8", unread: Collection[int] = ()):
+        self.path, self._encoding, self._unread = path, text_codec(encoding), unread
         self._before = _stat_of_regular(path)
         self._disk = _Disk(path)
         self.bound = max_bytes
@@ -181,7 +181,7 @@ class RawStream:
             self.bound = min(64 << 30, max(1 << 30, 1000 * self._before.st_size))
         self.table = tables.form_of(begin)
         if self.table:
-            texts = tables.texts_of_file(self.path, self._disk, self.table)
+            texts = tables.texts_of_file(self.path, self._disk, self.table, self._unread)
             return lambda size: next(texts, b"")
         if form == "zip":
             return _open_member(self.path, zipfile.ZipFile(self._disk)).read
@@ -337,17 +337,20 @@ def _encoding_of(path: Path, head: bytes, encoding: str) -> str:
     return mark or encoding
 
 
-def open_raw(path: Path, max_bytes: int | None = None, encoding: str = "utf-8") -> RawStream:
+def open_raw(
+    path: Path, max_bytes: int | None = None, encoding: str = "utf-8", unread: Collection[int] = ()
+) -> RawStream:
     """Open a raw file: plain, gzip, bzip2, xz, zstd, zip, or a table, as its first bytes tell (not its name).
 
-    Of a table (Parquet, Feather, Arrow) come the bytes of the CSV of its rows, see :mod:`data_prep.sources.tables`.
+    Of a table (Parquet, Feather, Arrow) come the bytes of the CSV of its rows, see :mod:`data_prep.sources.tables`;
+    the fields of `unread` columns are empty there.
     Several members one after the other (gzip, bzip2, xz, zstd) are read as one; a zip archive must hold one data file.
     At most `max_bytes` come out; by default of a plain file all, of a compressed one 1000 times its size, but at least
     1 GiB and at most 64 GiB. Text in another `encoding`, or with a mark of UTF-16 or UTF-32, is turned into UTF-8.
     Raises DataError if the file is missing or a damaged archive, ConfigError if Python knows no such encoding.
     """
     try:
-        return RawStream(path, max_bytes, encoding)
+        return RawStream(path, max_bytes, encoding, unread)
     except OSError as error:
         raise DataError(f"{path}: found {error.strerror}, expected a file that can be read; check RAW") from None
 
@@ -508,7 +511,8 @@ class RawFile:
             )
 
     def _open(self) -> RawStream:
-        return open_raw(self.path, self.max_bytes, self.layout.encoding)
+        unread = {at for at, column in enumerate(self.layout.columns) if column.kind == "skip"}
+        return open_raw(self.path, self.max_bytes, self.layout.encoding, unread)
 
     def _batches(self, stream: RawStream) -> Iterator[pa.RecordBatch]:
         window: deque[_Task] = deque()

@@ -1,13 +1,12 @@
 """What is no file that stays: standard input, pipes, and tables in memory. Each is copied to one before it is read."""
 
-import hashlib
 import os
 import re
 import select
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ from typing import Any
 from data_prep.sources import tables
 from data_prep.sources._raw_file import form_of
 from data_prep.writer import scratch_folder
+from dgl_dysign.data.schema import sha256
 from dgl_dysign.errors import ConfigError, DataError
 
 STDIN, TABLE = "stdin", "table"
@@ -26,7 +26,7 @@ _LINE_ENDS = b"\n\r\0"  # the zero: of UTF-16
 
 @contextmanager
 def as_file(raw: Any, out: Path | None = None) -> Iterator[Path]:
-    r"""Give the path of a raw file, or of a copy that vanishes however the block ends.
+    """Give the path of a raw file, or of a copy that vanishes however the block ends.
 
     Parameters
     ----------
@@ -49,9 +49,10 @@ def as_file(raw: Any, out: Path | None = None) -> Iterator[Path]:
     Examples
     --------
     >>> import pyarrow as pa
+    >>> from data_prep.sources._raw_file import head_lines
     >>> with as_file(pa.table({"src": [1, 2], "name": ["a", "b,c"]})) as path:
-    ...     path.name, path.read_text()
-    ('table', 'src,name\n1,a\n2,"b,c"\n')
+    ...     path.name, head_lines(path, 3)
+    ('table', ['src,name', '1,a', '2,"b,c"'])
     """
     frame = tables.is_frame(raw)
     if not frame and not _is_pipe(_path(raw)):
@@ -63,10 +64,12 @@ def as_file(raw: Any, out: Path | None = None) -> Iterator[Path]:
         copy = Path(folder) / (TABLE if frame else STDIN)
         with _renamed(copy, copy.name):
             if frame:
-                _write(copy, tables.texts_of_frame(TABLE, raw))
+                tables.write_frame(raw, copy)
             else:
                 with _opened(_path(raw)) as descriptor:
                     copy_pipe(descriptor, copy)
+            # Its time tells its content, so that the same call goes on where an interrupted one stopped.
+            os.utime(copy, ns=(0, int(sha256(copy)[:15], 16)))
             yield copy
 
 
@@ -125,7 +128,9 @@ def copy_pipe(descriptor: int, copy: Path, wait: float = 60.0) -> None:
             f"{copy.name}: found a terminal, expected a file or the output of a command; for example "
             "`zcat edges.gz | dysign-prep edges - OUT`"
         )
-    _write(copy, _pieces(descriptor, copy.name, wait))
+    with open(copy, "wb", buffering=0) as file:
+        for piece in _pieces(descriptor, copy.name, wait):
+            file.write(piece)
     with open(copy, "rb") as file:
         begin = file.read(10)
         if not begin:
@@ -163,16 +168,6 @@ def _pieces(descriptor: int, name: str, wait: float) -> Iterator[bytes]:
         yield piece
 
 
-def _write(copy: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file whose time tells its content, so that the same call goes on where an interrupted one stopped."""
-    digest = hashlib.sha256()
-    with open(copy, "wb", buffering=0) as file:
-        for piece in pieces:
-            digest.update(piece)
-            file.write(piece)
-    os.utime(copy, ns=(0, int(digest.hexdigest()[:15], 16)))
-
-
 @contextmanager
 def _renamed(path: Path, name: str) -> Iterator[None]:
     """Call a copy by its name in errors, and lines of tables rows: the names of the columns are no row."""
@@ -181,6 +176,6 @@ def _renamed(path: Path, name: str) -> Iterator[None]:
     except (ConfigError, DataError) as error:
         text = str(error).replace(str(path), name)
         file = re.match(r"(.+?), line [0-9]+: ", text)
-        if file and (file[1] == TABLE == name or tables.is_table(path if file[1] == name else Path(file[1]))):
+        if file and tables.is_table(path if file[1] == name else Path(file[1])):
             text = re.sub(r"(, |on )line ([0-9]+)", lambda at: f"{at[1]}row {int(at[2]) - 1}", text)
         raise type(error)(text) from None

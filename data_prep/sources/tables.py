@@ -5,8 +5,8 @@ What reads lines reads that text, so that every check, count and guess is the sa
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,12 +58,11 @@ def _is_pandas(value: Any) -> bool:
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
-def texts_of_file(path: Path, file: BinaryIO, form: str) -> Iterator[bytes]:
-    """Yield the CSV of a file of a table, some rows at a time.
+def texts_of_file(path: Path, file: BinaryIO, form: str, unread: Collection[int] = ()) -> Iterator[bytes]:
+    """Yield the CSV of a file of a table, some rows at a time; of `unread` columns no values, only empty fields.
 
     Raises DataError if the file cannot be read as a table of plain columns; a damaged one ends in pyarrow's errors.
     """
-    batches: Iterable[pa.RecordBatch]
     source = pa.PythonFile(file, "r")
     if form == "Feather 1":
         raise DataError(
@@ -72,16 +71,21 @@ def texts_of_file(path: Path, file: BinaryIO, form: str) -> Iterator[bytes]:
         )
     if form == "Parquet":
         parquet = pq.ParquetFile(source, buffer_size=_VALUES, pre_buffer=False)  # not all of a row group at once
-        schema, batches = parquet.schema_arrow, parquet.iter_batches(_ROWS)
-    elif form == "Arrow":
-        reader = pa.ipc.open_file(source)
-        schema, batches = reader.schema, map(reader.get_batch, range(reader.num_record_batches))
-    else:
-        stream = pa.ipc.open_stream(source)
-        schema, batches = stream.schema, stream
-    yield from _texts(str(path), schema, batches)
+        yield from _texts(path, parquet.schema_arrow, partial(_parquet_batches, parquet), unread)
+        return
+    reader = pa.ipc.open_file(source) if form == "Arrow" else pa.ipc.open_stream(source)
+    batches = map(reader.get_batch, range(reader.num_record_batches)) if form == "Arrow" else reader
+    yield from _texts(path, reader.schema, lambda columns: (batch.select(columns) for batch in batches), unread)
     if form == "Arrow stream":
         _check_end(path, file)
+
+
+def _parquet_batches(parquet: pq.ParquetFile, columns: list[int]) -> Iterator[pa.RecordBatch]:
+    """Yield some columns; the others are not even read, unless names are twofold or paths."""
+    names = parquet.schema_arrow.names
+    if len(set(names)) < len(names) or any("." in name for name in names):
+        return (batch.select(columns) for batch in parquet.iter_batches(_ROWS))
+    return parquet.iter_batches(_ROWS, columns=[names[at] for at in columns])
 
 
 def _check_end(path: Path, file: BinaryIO) -> None:
@@ -93,71 +97,83 @@ def _check_end(path: Path, file: BinaryIO) -> None:
         )
 
 
-def texts_of_frame(name: str, frame: Any) -> Iterator[bytes]:
-    """Yield the CSV of a table in memory, some rows at a time; `name` stands in messages.
+def write_frame(frame: Any, path: Path) -> None:
+    """Write a table in memory as an Arrow stream of small batches.
 
-    Raises DataError if it has nested columns, or such as Arrow has no type for.
+    Raises DataError if Arrow has no type for a column.
     """
-    batches: Iterator[pa.RecordBatch]
     try:
-        if _is_pandas(frame):
-            # Some rows at a time, and without the index, which is a column in what pandas itself gives out.
-            rows = (frame.iloc[at : at + _ROWS] for at in range(0, max(len(frame), 1), _ROWS))
-            tables = (pa.Table.from_pandas(some, preserve_index=False) for some in rows)
-            first = next(tables)
-            schema = first.schema
-            batches = chain.from_iterable(table.to_batches() for table in chain([first], tables))
-        elif hasattr(frame, "__arrow_c_stream__"):
-            reader = pa.RecordBatchReader.from_stream(frame)
-            schema, batches = reader.schema, iter(reader)
-        else:
-            batch = pa.record_batch(frame)
-            schema, batches = batch.schema, iter([batch])
-        yield from _texts(name, schema, batches)
+        schema, batches = _batches(frame)
+        with open(path, "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+            for batch in batches:
+                for first in range(0, batch.num_rows, _ROWS):
+                    stream.write_batch(batch.slice(first, _ROWS))
     except (pa.ArrowException, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"{name}: found columns that Arrow cannot hold ({reason}), expected one type a column and each name once; "
+            f"{path}: found columns that Arrow cannot hold ({reason}), expected one type a column and each name once; "
             "convert them first, for example with astype"
         ) from None
 
 
-def _texts(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    vector = _vector(name, schema)
+def _batches(frame: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    if _is_pandas(frame):
+        # Some rows at a time, and without the index, which is a column in what pandas itself gives out.
+        schema = pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
+        rows = (frame.iloc[at : at + _ROWS] for at in range(0, len(frame), _ROWS))
+        batches = (pa.RecordBatch.from_pandas(some, schema, preserve_index=False) for some in rows)
+        return schema, (batch.replace_schema_metadata() for batch in batches)
+    if hasattr(frame, "__arrow_c_stream__"):
+        reader = pa.RecordBatchReader.from_stream(frame)
+        return reader.schema, iter(reader)
+    batch = pa.record_batch(frame)
+    return batch.schema, iter([batch])
+
+
+def _texts(
+    path: Path,
+    schema: pa.Schema,
+    batches: Callable[[list[int]], Iterable[pa.RecordBatch]],
+    unread: Collection[int],
+) -> Iterator[bytes]:
+    """Yield header and rows: plain columns first, then the values of the vectors."""
+    vector = _vector(path, schema)
     names = [field for at, field in enumerate(schema.names) if at != vector]
+    places: list[tuple[int, int | None]] = [(at, None) for at in range(len(schema)) if at != vector]
     if vector is not None:
-        field = schema.field(vector)
-        names += [field.name, *(f"{field.name}.{at}" for at in range(1, field.type.list_size))]
+        name, size = schema.names[vector], schema.field(vector).type.list_size
+        names += [name, *(f"{name}.{at}" for at in range(1, size))]
+        places += [(vector, at) for at in range(size)]
     if not names:
-        raise DataError(f"{name}: found a table without columns, expected src, dst and time; check RAW")
+        raise DataError(f"{path}: found a table without columns, expected src, dst and time; check RAW")
     yield _lines([pa.array([field]) for field in names])
+    wanted = sorted({at for place, (at, _) in enumerate(places) if place not in unread})
     rows = max(1, min(_ROWS, _VALUES // len(names)))
-    for batch in batches:
+    for batch in batches(wanted):
         for first in range(0, batch.num_rows, rows):
-            yield _lines(_columns(batch.slice(first, rows), vector))
+            some = batch.slice(first, rows)
+            columns = dict(zip(wanted, some.columns, strict=True))
+            empty = pa.nulls(some.num_rows)
+            yield _lines(
+                [
+                    empty if place in unread else columns[at] if item is None else pc.list_element(columns[at], item)
+                    for place, (at, item) in enumerate(places)
+                ]
+            )
 
 
-def _vector(name: str, schema: pa.Schema) -> int | None:
-    """Return the place of the one column of vectors, if there is one; refuse other nested ones."""
+def _vector(path: Path, schema: pa.Schema) -> int | None:
+    """Return the place of the one column of vectors, if there is one; refuse other columns that are not plain."""
     vectors = [at for at, field in enumerate(schema) if pa.types.is_fixed_size_list(field.type)]
     for at, field in enumerate(schema):
-        values = field.type.value_type if [at] == vectors else field.type
-        if pa.types.is_dictionary(values):
-            values = values.value_type
-        if pa.types.is_nested(values):
+        kind = field.type.value_type if [at] == vectors else field.type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
             raise DataError(
-                f"{name}: found nested column {field.name!r} ({field.type}), expected plain columns, and at most one "
-                "of vectors of one length (fixed_size_list); leave it out, or make plain columns of it"
+                f"{path}: found column {field.name!r} of type {field.type}, expected plain columns, and at most one of "
+                "vectors of one length (fixed_size_list); leave it out, or make plain columns of it"
             )
     return vectors[0] if vectors else None
-
-
-def _columns(batch: pa.RecordBatch, vector: int | None) -> list[pa.Array]:
-    columns = [column for at, column in enumerate(batch.columns) if at != vector]
-    if vector is not None:
-        values = batch.column(vector)
-        columns += [pc.list_element(values, at) for at in range(values.type.list_size)]
-    return columns
 
 
 def _lines(columns: list[pa.Array]) -> bytes:
@@ -172,8 +188,6 @@ def _lines(columns: list[pa.Array]) -> bytes:
 def _field(values: pa.Array) -> pa.Array:
     """Write the values of a column as fields; only what is text in itself can need quotes."""
     kind = values.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return _field(values.storage)
     if pa.types.is_dictionary(kind):
         return _field(values.dictionary).take(values.indices)
     if pa.types.is_run_end_encoded(kind):
