@@ -58,7 +58,17 @@ def check_rows(graph: Any, feat: Any, what: str = "feat") -> None:
             f"{what} must have one row for each of the {graph.num_src_nodes()} source nodes, "
             f"but has shape {tuple(feat.shape)}"
         )
+    check_numbers(what, feat)
     check_floating(feat, what)
+
+
+def check_numbers(name: str, tensor: Any) -> None:
+    """Raise ``GraphError`` of what lies on the meta device."""
+    if tensor.device.type == "meta":
+        raise DGLGraphError(
+            f"{name} is on the meta device, which holds no numbers: fill a layer with layer.to_empty(device='cpu') and "
+            f"load_state_dict, and call it with tensors of another device"
+        )
 
 
 def check_floating(feat: Any, what: str = "feat") -> None:
@@ -86,11 +96,8 @@ def check_fits(layer: nn.Module, **tensors: Tensor | None) -> None:
 
 def check_place(name: str, tensor: Tensor, like: Tensor) -> None:
     """Raise ``GraphError`` unless a tensor lies where a layer does, on a device that holds numbers."""
-    if "meta" in (tensor.device.type, like.device.type):
-        raise DGLGraphError(
-            f"{name} is on {tensor.device} and this layer on {like.device}, but the meta device holds no numbers: use "
-            f"layer.to_empty(device='cpu') and load_state_dict, and a real {name}"
-        )
+    check_numbers(name, tensor)
+    check_numbers("this layer", like)
     if tensor.device != like.device:
         raise DGLGraphError(
             f"{name} is on {tensor.device}, but this layer is on {like.device}: move one of them with .to(device)"
@@ -121,6 +128,7 @@ class Layer(nn.Module):
 def edge_vector(graph: Any, edge_weight: torch.Tensor) -> torch.Tensor:
     """Return edge weights of shape ``(E,)`` or ``(E, 1)``, floating-point, as a vector; else raise ``GraphError``."""
     edges = graph.num_edges()
+    check_numbers("edge_weight", edge_weight)
     edge_weight = for_autograd(edge_weight)
     if edge_weight.shape not in ((edges,), (edges, 1)):
         raise DGLGraphError(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.data.row_store import BLOCK_BYTES, RowStore
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.models import DySIGN, Snapshot, StreamedSnapshots
 
 _SCORED = 1 << 12  # nodes whose rows are read together where no gradient is needed: of all snapshots at once
@@ -142,7 +143,13 @@ class EquilibriumCache:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        """Take up what `state_dict` returned."""
+        """Take up what `state_dict` returned; ConfigError if it is of other snapshots or another number of nodes."""
+        own, saved_sizes = ([tuple(rates.shape) for rates in part] for part in (self.rates, state["rates"]))
+        if own != saved_sizes:
+            raise ConfigError(
+                f"the saved rates have shapes {saved_sizes}, but this cache has {own}: make it of the model and the "
+                f"snapshots of the saved one, or leave the state out and call refresh()"
+            )
         for rates, saved in zip(self.rates, state["rates"], strict=True):
             self.rows.copy(rates, saved)
         for place in range(len(self.snapshots)):

@@ -307,7 +307,7 @@ def test_features_of_another_type(conv, layer_type, feat_type, remedy):
     graph, conv = random_graph(), make(conv).to(layer_type)
     with pytest.raises(dgl.DGLError, match=f"feat .*{feat_type}.*{remedy}"):
         conv(graph, features(20).to(feat_type))
-    with pytest.raises(dgl.DGLError, match=r"feat is on meta.*to_empty"):
+    with pytest.raises(dgl.DGLError, match=r"feat is on the meta device.*to_empty"):
         conv(graph, features(20).to("meta"))
 
 
@@ -333,7 +333,7 @@ def test_the_meta_device(conv):
     assert {name: tensor.shape for name, tensor in conv.state_dict().items()} == {
         name: tensor.shape for name, tensor in real.state_dict().items()
     }
-    with pytest.raises(dgl.DGLError, match=r"this layer on meta.*to_empty.*load_state_dict"):
+    with pytest.raises(dgl.DGLError, match=r"this layer is on the meta device.*to_empty.*load_state_dict"):
         conv(graph, feat)
     with pytest.raises(dgl.DGLError, match="to_empty"):
         conv(graph, feat.to("meta"))

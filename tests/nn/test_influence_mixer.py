@@ -150,7 +150,7 @@ def test_features_of_another_type_a_state_of_another_size_and_the_meta_device():
         made().load_state_dict(mixer.state_dict())
     with torch.device("meta"):
         other = InfluenceMixer(3, 5, K, time_feats=2)
-    with pytest.raises(GraphError, match=r"layer on meta.*to_empty"):
+    with pytest.raises(GraphError, match=r"layer is on the meta device.*to_empty"):
         other(neighbors, feat)
     other.to_empty(device="cpu").double().load_state_dict(mixer.state_dict())
     assert torch.equal(other(neighbors, feat), mixer(neighbors, feat))

@@ -80,5 +80,5 @@ def test_half_precision_and_the_meta_device():
         SpectralBound(3)(torch.ones(3, 3, dtype=torch.float16))
     with torch.device("meta"):
         bound = SpectralBound(3)
-    with pytest.raises(GraphError, match=r"this layer on meta.*to_empty"):
+    with pytest.raises(GraphError, match=r"this layer is on the meta device.*to_empty"):
         bound(torch.ones(3, 3))

@@ -66,7 +66,7 @@ def test_errors(wrong):
 def test_the_meta_device():
     with torch.device("meta"):
         time = TimeEncoding(3, "paper")
-    with pytest.raises(GraphError, match=r"age is on cpu and this layer on meta.*to_empty"):
+    with pytest.raises(GraphError, match=r"this layer is on the meta device.*to_empty"):
         time(torch.ones(2))
     time.to_empty(device="cpu").reset_parameters()
     assert torch.equal(time(torch.ones(2)), TimeEncoding(3, "paper")(torch.ones(2)))

@@ -72,7 +72,10 @@ def test_a_graph_that_may_not_have_every_format(formats):
         torch.testing.assert_close(ops.aggregate(other, feat), ops.aggregate(graph, feat))
 
 
-def test_half_precision_on_the_cpu():
+def test_half_precision_on_the_cpu_and_the_meta_device():
+    for feat, weight in ((torch.ones(12, 3, device="meta"), None), (torch.ones(12, 3), torch.ones(40, device="meta"))):
+        with pytest.raises(GraphError, match=r"is on the meta device.*to_empty"):
+            ops.aggregate(random_graph(), feat, weight)
     with pytest.raises(GraphError, match=r"feat is torch\.float16, .*feat\.float\(\)"):
         ops.aggregate(random_graph(), torch.ones(12, 3, dtype=torch.float16))
 

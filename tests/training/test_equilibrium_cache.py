@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dgl_dysign.data.row_store import RowFiles, RowStore
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.training import EquilibriumCache
 from dgl_dysign.training.equilibrium_cache import ReadAhead
 from tests.models.snapshot_cases import C, N, dense_rates, growing, label_features, made
@@ -95,6 +96,10 @@ def test_state_round_trip(tmp_path):
     assert torch.equal(other.logits(nodes), cache.logits(nodes))
     assert other.refresh() == cache.refresh()
     assert torch.equal(other.logits(nodes), cache.logits(nodes))
+    rates = cache.state_dict()["rates"]
+    for wrong in (rates[:-1], [part[:1] for part in rates]):  # a single row would be spread over all nodes in silence
+        with pytest.raises(ConfigError, match=r"saved rates have shapes .*\(.*\).* this cache has .*refresh\(\)"):
+            other.load_state_dict({"rates": wrong})
 
 
 @pytest.mark.parametrize("options", [*OPTIONS, {"compensation_hops": 1}], ids=str)
