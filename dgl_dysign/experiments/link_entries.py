@@ -50,7 +50,8 @@ def fit_counting(view: LinkView, kind: str, all_columns: bool = False, **_: Any)
 def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
     """Write a link scorer with what its store holds, but without the cache of its training."""
     scorer = outcome.model
-    features = None if scorer.features is None else LinkFeatures.of(task.data)
+    families = [] if scorer.features is None else dict.fromkeys(name.split("/")[0] for name in scorer.features.names)
+    features = LinkFeatures.of(task.data, list(families)) if families else None
     plain = LinkScorer(scorer.model, scorer.store, features, **scorer.extra)
     plain.save_pretrained(folder, task.data, overwrite=True)
 
