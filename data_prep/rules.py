@@ -384,8 +384,10 @@ class Growth:
         step = (values[-1] - rule["origin"]) / index[-1]
         times = rule["origin"] + np.arange(index[-1] + 1) * step
         index = index.astype(np.int64)
-        off = np.abs(times[index] - values)
-        bad = (off > min(_resolution(np.append(last, values)), step / 10)) | (gaps < 1)
+        # The last step so far, too: one new time alone always lies on the grid that it stretches.
+        most = min(_resolution(np.append(last, values)), step / 10)
+        stretched = abs(times[self._parts - 1] - last) > most
+        bad = stretched | (np.abs(times[index] - values) > most) | (gaps < 1)
         if bad.any():
             raise DataError(
                 f"found the time {values[bad.argmax()]}, expected one on the even grid of the steps so far, "

@@ -4,13 +4,20 @@ import shutil
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data_prep import PrepareOptions, append, prepare
+from data_prep.describe import describe
 from dgl_dysign.data import TemporalGraph, schema
 from dgl_dysign.data.verify import verify
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.events import EventTable
+from tests.data_prep.brute import contents
 
-DAY, WEEK = 86_400, 604_800
+WEEK = 604_800
 MONDAY = 1_577_664_000 + 3 * WEEK
 
 
@@ -111,13 +118,9 @@ FORM = {"weight": "4", "label": "5", "edge_features": "6"}
     ("times", "options"),
     [
         (None, {"every": "week"}),
-        (None, {"every": "day"}),
-        (None, {"every": "month"}),
-        (None, {"every": "roland-week"}),
         (None, {"every": "2.5d"}),
         (STEPS, {"time_unit": "none"}),
         (STEPS**3, {"time_unit": "none"}),
-        (STEPS / 4, {"time_unit": "none"}),
     ],
 )
 def test_ten_appends_hold_what_one_preparation_holds(tmp_path, times, options):
@@ -183,3 +186,168 @@ def test_features_go_on(tmp_path, kind, nodes):
             before, now = rows[snapshot - 1][known], rows[snapshot][known]
             own, others = np.linalg.norm(now - before, axis=1), np.linalg.norm(now[:, None] - before, axis=2)
             assert np.median(own) < 0.5 * np.median(others)
+
+
+def test_events_that_would_change_the_past_are_refused_and_change_nothing(tmp_path):
+    folder, _ = prepare_lines(tmp_path, ["1,2,5\n", "2,3,7\n"], [], every="2", time_unit="none")
+    before = contents(folder)
+    late = tmp_path / "late.csv"
+    cases = {
+        "1,9,9\n1,9,8.5\n": r"late.csv, line 2: found the time 8.5, .* change the past: expected times from 9\.0",
+        "1,9,9\n1,9,x\n": "late.csv, line 2: found time 'x'",
+    }
+    for text, said in cases.items():
+        late.write_text(text)
+        with pytest.raises(DataError, match=said):
+            append(folder, late)
+        assert contents(folder) == before
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    late.write_text("1,9,9\n1,x,9\n1,9,6\n")
+    with pytest.raises(DataError, match=r"line 3: found the time 6\.0"):
+        append(folder, late, PrepareOptions(on_error="quarantine"))
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("prepared", "line", "options", "said"),
+    [
+        ({"snapshots": 2}, "1,2,9", {}, "equal numbers of events.*--every day"),
+        ({"every": "2", "merge": 2}, "1,2,9", {}, "a last snapshot of 1 of the 2 .*--merge"),
+        ({"merge": 2}, "1,2,9", {}, "a last snapshot of 1 of the 2 .*--merge"),
+        ({}, "1,2,9,1", {"weight": "4"}, "weights: 4, expected None"),
+        ({}, "1,2,1600000000", {"time_unit": "s"}, "Unix seconds: True, expected False"),
+        ({}, "a,2,9", {"ids": "text"}, "ids that are text.*--ids integer"),
+        ({}, "1,2,9", {"every": "week"}, "every = 'week', expected no such option"),
+        ({}, "1,2,9,1", {"edge_features": "4"}, "features of events: 1, expected None"),
+        ({"every": "step"}, "1,2,6.5", {}, "6.5, expected one on the even grid.*5.0 \\+ k \\* 1.0"),
+    ],
+)
+def test_what_does_not_go_on_says_why(tmp_path, prepared, line, options, said):
+    lines = [f"1,2,{time}\n" for time in (1, 2, 3, 4, 5)]
+    folder, _ = prepare_lines(tmp_path, lines, [], time_unit="none", **prepared)
+    before = contents(folder)
+    (tmp_path / "more.csv").write_text(line + "\n")
+    with pytest.raises((ConfigError, DataError), match=said):
+        append(folder, tmp_path / "more.csv", PrepareOptions(**options))
+    assert contents(folder) == before
+
+
+def test_steps_that_were_merged_go_on_where_the_last_snapshot_is_full(tmp_path):
+    folder, _ = prepare_lines(tmp_path, [f"1,2,{time}\n" for time in (1, 10, 100, 1000)], [], time_unit="none", merge=2)
+    (tmp_path / "more.csv").write_text("1,2,1100\n1,3,1101\n1,2,1101\n1,2,1500\n")
+    append(folder, tmp_path / "more.csv")
+    rows = rows_of(folder, "snapshots")
+    assert [(row["time_begin"], row["time_end"], row["num_rows"]) for row in rows[2:]] == [
+        (1100, 1101, 3),
+        (1500, 1500, 1),
+    ]
+    verify(folder)
+
+
+def test_classes_go_on_and_those_of_old_nodes_stay(tmp_path):
+    folder, labels, more = tmp_path / "out", tmp_path / "labels", tmp_path / "more.csv"
+    (tmp_path / "events.csv").write_text("5,7,1\n7,9,2\n")
+    labels.write_text("7 3\n5 1\n")
+    prepare("edges", tmp_path / "events.csv", folder, PrepareOptions(time_unit="none", labels=labels))
+    more.write_text("6,5,4\n")
+    labels.write_text("6 2\n9 3\n5 1\n")
+    grow(folder, [more], PrepareOptions(labels=labels))
+    assert schema.read_manifest(folder)["class_names"] == ["1", "3", "2"]
+    assert rows_of(folder, "labels") == [{"node": n, "label": c} for n, c in [(0, 0), (1, 1), (2, 1), (3, 2)]]
+    more.write_text("6,5,8\n")
+    grow(folder, [more], PrepareOptions())  # and without a file of labels
+    assert TemporalGraph.load(folder).labels.tolist() == [0, 1, 1, 2]
+    before = contents(folder)
+    more.write_text("6,5,9\n")
+    labels.write_text("5 1\n7 1\n")
+    with pytest.raises(DataError, match="labels, line 2: found other labels for node 7 than the folder has"):
+        append(folder, more, PrepareOptions(labels=labels))
+    assert contents(folder) == before
+
+
+def test_classes_of_events_keep_their_numbers(tmp_path):
+    options = {"time_unit": "none", "label": "4"}
+    folder, parts = prepare_lines(tmp_path, ["1,2,1,7\n", "1,2,2,3\n", "1,2,3,5\n", "2,1,3,7\n"], [2], **options)
+    grow(folder, parts, PrepareOptions(label="4"))
+    assert schema.read_manifest(folder)["class_names"] == ["3", "7", "5"]
+    assert [row["label"] for row in rows_of(folder, "labels")] == [1, 0, 2, 1]
+
+
+def test_users_and_items_go_on_each_by_themselves(tmp_path):
+    raw, row = tmp_path / "wikipedia.csv", "{},{},{},0,0.5\n"
+    header = "user_id,item_id,timestamp,state_label,comma_separated_list_of_features\n"
+    rows = [(0, 0, 0.0), (2, 5, 10.0), (1, 5, 4000.0), (7, 3, 4001.0), (3, 9, 9000.0)]
+    raw.write_text(header + "".join(row.format(*each) for each in rows[:2]))
+    folder = tmp_path / "out"
+    prepare("wikipedia", raw, folder)
+    for first, end in ((2, 4), (4, 5)):
+        raw.write_text(header + "".join(row.format(*each) for each in rows[first:end]))
+        grow(folder, [raw], PrepareOptions())
+    assert raw_ids(folder) == [
+        *(("user", "0"), ("user", "2"), ("item", "0"), ("item", "5"), ("user", "1"), ("user", "7"), ("item", "3")),
+        *(("user", "3"), ("item", "9")),
+    ]
+    raw.write_text(header + "".join(row.format(*each) for each in rows))
+    prepare("wikipedia", raw, tmp_path / "whole")
+    same_but_for_the_order_of_nodes(folder, tmp_path / "whole")
+    assert {kind: nodes.sum() for kind, (_, nodes) in describe(folder).degrees.items()} == {"user": 5, "item": 4}
+    with pytest.raises(DataError, match=r"two types of nodes of which more were .*prepare all events together"):
+        EventTable.of(folder)
+
+
+def test_ids_as_they_stand_names_and_what_is_in_memory(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/dblp.txt").write_text("0 2 0\n2 0 1\n")
+    (tmp_path / "raw/node2label.txt").write_text("0 1\n2 1\n")
+    prepare("dblp", tmp_path / "raw", tmp_path / "dblp", PrepareOptions(features="degree"))
+    (tmp_path / "raw/dblp.txt").write_text("1 4 2\n")
+    (tmp_path / "raw/node2label.txt").write_text("0 1\n2 1\n4 0\n")
+    grow(tmp_path / "dblp", [tmp_path / "raw"], PrepareOptions())
+    nodes = rows_of(tmp_path / "dblp", "nodes")
+    assert [row["first_snapshot"] for row in nodes] == [0, 2, 0, -1, 2]
+    assert TemporalGraph.load(tmp_path / "dblp").features(1).any(dim=1).tolist() == [True, False, True, False, False]
+    folder, _ = prepare_lines(tmp_path, ["ann,bob,2024-01-01\n"], [], every="day")
+    frame = pd.DataFrame({"src": ["7", "bob"], "dst": ["ann", "aaa"], "time": pd.to_datetime(["2024-01-03"] * 2)})
+    manifest = append(folder, frame)
+    assert (manifest["num_snapshots"], manifest["directed"]) == (3, True)
+    assert [raw_id for _, raw_id in raw_ids(folder)] == ["ann", "bob", "7", "aaa"]
+
+
+def test_bad_rows_are_added_to_those_before(tmp_path):
+    options = {"time_unit": "none", "on_error": "quarantine"}
+    folder, parts = prepare_lines(tmp_path, ["1,2,1\n", "x,2,2\n", "1,2,3\n", "1,-,3\n"], [2], **options)
+    grow(folder, parts, PrepareOptions(on_error="quarantine"))
+    assert [row["text"] for row in rows_of(folder, "rejected")] == ["x,2,2", "1,-,3"]
+    (tmp_path / "part2.csv").write_text("1,2,4\n")
+    grow(folder, [tmp_path / "part2.csv"], PrepareOptions())
+    assert schema.read_manifest(folder)["rejected_rows"] == 2
+
+
+def test_the_same_files_again_change_nothing(tmp_path):
+    folder, parts = prepare_lines(tmp_path, ["1,2,1\n", "1,2,2\n", "3,2,2\n"], [1], time_unit="none")
+    manifest = append(folder, parts[0])
+    before = contents(folder)
+    assert append(folder, parts[0]) == manifest
+    assert contents(folder) == before
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_split_holds_what_one_preparation_holds(tmp_path, data):
+    folder = tmp_path / "out"
+    times = sorted(data.draw(st.lists(st.integers(0, 40), min_size=2, max_size=30)))
+    names = st.sampled_from(data.draw(st.sampled_from([["1", "2", "30", "400"], ["a", "10", "9", "B"]])))
+    lines = [f"{data.draw(names)},{data.draw(names)},{time}\n" for time in times]
+    rule = data.draw(st.sampled_from(["1", "2.5", "7"]))
+    ids = "integer" if lines[0].split(",")[0].isdecimal() and all(c not in "".join(lines) for c in "aB") else "text"
+    options = {"every": rule, "features": "degree", "time_unit": "none", "ids": ids}
+    number = [int((time - times[0]) // float(rule)) for time in times]
+    ends = [at for at in range(1, len(lines)) if number[at] != number[at - 1]]
+    cuts = sorted(data.draw(st.sets(st.sampled_from(ends), max_size=3))) if ends else []
+    (tmp_path / "whole").mkdir(exist_ok=True)
+    parts = written(tmp_path, lines, cuts)
+    prepare("edges", parts[0], folder, PrepareOptions(**options, overwrite=True))
+    grow(folder, parts[1:], PrepareOptions())
+    parts[0].write_text("".join(lines))
+    prepare("edges", parts[0], tmp_path / "all", PrepareOptions(**options, overwrite=True))
+    same_but_for_the_order_of_nodes(folder, tmp_path / "all")
