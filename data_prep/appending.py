@@ -149,6 +149,7 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
     else:
         known = next((form for title, form in KNOWN.values() if title == name), {})
         usual = {"undirected": not manifest["directed"], "time_unit": None if unix else "none", **known}
+        usual["bipartite"] = len(manifest["id_offsets"]) > 1 or None
         taken = {key: value for key, value in usual.items() if getattr(options, key) in (None, False)}
         options = replace(options, **taken)
         source = open_files("edges", raw, options, is_frame)
@@ -157,13 +158,11 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
             options = replace(options, ids="integer" if is_text else "text")
             source = open_files("edges", raw, options, is_frame)
         source = replace(source, keep_ids=order == _AS_IN_FILE)
-        if known and source.weight:
-            source = replace(source, weight=manifest.get("edge_weight"))
     expected = {
         "types of nodes": (list(dict.fromkeys(source.spaces)), list(manifest["id_offsets"])),
         "ids that are node numbers": (source.keep_ids, order == _AS_IN_FILE),
         "Unix seconds": (source.unix, unix),
-        "weights": (source.weight, manifest.get("edge_weight")),
+        "weights": (source.weight is not None, manifest.get("edge_weight") is not None),
     }
     for what, (here, there) in expected.items():
         if here != there:
@@ -276,20 +275,23 @@ class _Append(Run):
     def carry(self, names: Iterable[str]) -> None:
         """Take over files that do not change."""
         for name in names:
-            path = self.new / name
             self.hashes[name] = Future()
             self.hashes[name].set_result(self.old["files"][name])
-            if path.exists():
-                continue
-            try:
-                os.link(self.folder / name, path)
-            except OSError:  # a disk without links
-                shutil.copyfile(self.folder / name, path.with_name(f".{path.name}.tmp"))
-                path.with_name(f".{path.name}.tmp").rename(path)
+            _link(self.folder / name, self.new / name)
+
+    def keep_others(self) -> None:
+        """Take over files that are not ours; pictures of what was there, and caches, are made anew."""
+        for path in self.folder.rglob("*"):
+            name = str(path.relative_to(self.folder))
+            ours = name in (*self.old["files"], schema.MANIFEST, "describe.png") or path.suffix in (".arrow", ".tmp")
+            if path.is_file() and not ours:
+                (self.new / name).parent.mkdir(parents=True, exist_ok=True)
+                _link(path, self.new / name)
 
     def manifest(self, facts: dict[str, Any], names: list[str], features: dict[str, Any] | None) -> dict[str, Any]:
         old, read, first = self.old, len(self.read), self.event_sources
         self.carry(name for name in old["files"] if not (self.new / name).exists())
+        self.keep_others()
         new = super().manifest(facts, names, features)
         known = [old["sources"][:first], old["sources"][first:]]
         entry = {
@@ -305,6 +307,7 @@ class _Append(Run):
             "dataset": old["dataset"],
             "directed": old["directed"],
             "time_unit": old["time_unit"],
+            "edge_weight": old.get("edge_weight"),
             "time_range": [old["time_range"][0], new["time_range"][1]],
             "id_offsets": old["id_offsets"],
             "duplicate_rows": old["duplicate_rows"] + new["duplicate_rows"],
@@ -313,3 +316,15 @@ class _Append(Run):
             "parent": self.parent,
             "appended": [*old.get("appended", []), entry],
         }
+
+
+def _link(path: Path, there: Path) -> None:
+    """Let a file stand in another folder, too, unless it does."""
+    if there.exists():
+        return
+    try:
+        os.link(path, there)
+    except OSError:  # a disk without links
+        copy = there.with_name(f".{there.name}.tmp")
+        shutil.copyfile(path, copy)
+        copy.rename(there)

@@ -182,9 +182,22 @@ class _Checks:
             expected = first[at : at + len(rows)]
             _refuse(path, snapshot != expected, snapshot, "first_snapshot", "the first one with an event of it", at)
             at += len(rows)
+        self._appended(first)
         self._types(path, reader)
         self.passed("nodes", number)
         self.passed("first snapshots", number)
+
+    def _appended(self, first: np.ndarray) -> None:
+        """Check that no event of a node that was appended, and no other event, is older than its append."""
+        counts = schema.to_numpy(schema.table(self.folder, "snapshots", ["num_rows"])["num_rows"])
+        bounds, appended = np.concatenate([[0], np.cumsum(counts)]), self.manifest.get("appended", [])
+        for entry in appended:
+            snapshot, edge, node = (entry[f"first_{what}"] for what in ("snapshot", "edge", "node"))
+            early = (first[node:] >= 0) & (first[node:] < snapshot)
+            if bounds[snapshot] != edge or early.any():
+                _fail(self.folder / schema.MANIFEST, f"an append {entry}", "one after all older events and nodes")
+        if appended:
+            self.passed("appends", len(appended))
 
     def _types(self, path: Path, reader: schema.RowReader) -> None:
         """Check that types cut the nodes where the offsets say, and that raw ids are in the stated order."""

@@ -56,6 +56,12 @@ def test_a_truncated_parquet_is_named(prepared, name, keep):
         verify(prepared)
 
 
+def appended(**changes):
+    """Entry of an append in a manifest, with changes."""
+    entry = {"parent": "a" * 64, "first_snapshot": 1, "first_edge": 1, "first_node": 2, "id_offsets": {"node": 2}}
+    return entry | changes
+
+
 def last_byte(path):
     """Place of the last byte of the first sources."""
     column = pq.ParquetFile(path).metadata.row_group(0).column(1)
@@ -96,6 +102,13 @@ def test_a_missing_file_and_other_columns_are_named(prepared):
         ({"edge_features": 4}, "edge_features = 4"),
         ({"edge_weight": 0}, "edge_weight = 0"),
         ({"id_order": []}, r"id_order = \[\]"),
+        ({"appended": [3]}, "found 3 in appended, expected its parent and where it begins"),
+        ({"appended": [appended(first_edge=10**9)]}, "in appended, expected its parent"),
+        ({"appended": [appended(id_offsets={"node": 1})]}, "expected the first node of each type, from 2 up"),
+        (
+            {"appended": [appended(first_node=3, id_offsets={"node": 3}), appended()]},
+            "in appended, expected its parent",
+        ),
     ],
 )
 def test_a_manifest_with_a_wrong_value_is_refused(prepared, change, message):

@@ -1,6 +1,8 @@
 """Appends: one after the other they hold what one preparation of everything holds, and leave the past as it was."""
 
+import os
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -214,7 +216,7 @@ def test_events_that_would_change_the_past_are_refused_and_change_nothing(tmp_pa
         ({"snapshots": 2}, "1,2,9", {}, "equal numbers of events.*--every day"),
         ({"every": "2", "merge": 2}, "1,2,9", {}, "a last snapshot of 1 of the 2 .*--merge"),
         ({"merge": 2}, "1,2,9", {}, "a last snapshot of 1 of the 2 .*--merge"),
-        ({}, "1,2,9,1", {"weight": "4"}, "weights: 4, expected None"),
+        ({}, "1,2,9,1", {"weight": "4"}, "weights: True, expected False"),
         ({}, "1,2,1600000000", {"time_unit": "s"}, "Unix seconds: True, expected False"),
         ({}, "a,2,9", {"ids": "text"}, "ids that are text.*--ids integer"),
         ({}, "1,2,9", {"every": "week"}, "every = 'week', expected no such option"),
@@ -321,6 +323,33 @@ def test_bad_rows_are_added_to_those_before(tmp_path):
     (tmp_path / "part2.csv").write_text("1,2,4\n")
     grow(folder, [tmp_path / "part2.csv"], PrepareOptions())
     assert schema.read_manifest(folder)["rejected_rows"] == 2
+
+
+def test_files_of_others_are_kept_and_nothing_is_written_through_a_link(tmp_path):
+    options = PrepareOptions(time_unit="none", on_error="quarantine", features="degree")
+    folder, parts = prepare_lines(tmp_path, ["1,2,1\n", "1,2,2\n"], [1], time_unit="none", features="degree")
+    (folder / "features/notes.txt").write_text("mine")
+    TemporalGraph.load(folder).features(0)
+    shutil.copytree(folder, tmp_path / "copy", copy_function=os.link)
+    before = contents(tmp_path / "copy")
+    append(folder, parts[0], replace(options, features=None))
+    assert (folder / "features/notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in (folder / "features").iterdir()) == [
+        "00000.parquet",
+        "00001.parquet",
+        "notes.txt",
+    ]
+    assert contents(tmp_path / "copy") == before
+
+
+def test_verify_sees_an_append_that_is_not_after_all_that_is_older(tmp_path):
+    folder, parts = prepare_lines(tmp_path, ["1,2,1\n", "1,2,2\n", "3,2,2\n"], [1], time_unit="none")
+    manifest = append(folder, parts[0])
+    for changes in ({"first_edge": 2}, {"first_node": 1, "id_offsets": {"node": 1}}):
+        entry = {**manifest["appended"][0], **changes}
+        schema.write_manifest(folder, {**manifest, "appended": [entry]})
+        with pytest.raises(DataError, match="expected one after all older events and nodes"):
+            verify(folder)
 
 
 def test_the_same_files_again_change_nothing(tmp_path):

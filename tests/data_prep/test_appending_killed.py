@@ -1,4 +1,4 @@
-"""Appends that are killed at any moment, or that meet: the folder is the old or the new one, and the same call goes on."""
+"""Appends that are killed at any moment, or that meet: the folder is the old or the new one; the same call goes on."""
 
 import hashlib
 import multiprocessing
