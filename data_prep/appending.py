@@ -17,7 +17,7 @@ from data_prep.rules import Binning, Growth, Rule
 from data_prep.sources import READERS, standard_input, tables
 from data_prep.sources._source import Source
 from data_prep.sources.dblp import LABELS
-from data_prep.sources.edges import KNOWN
+from data_prep.sources.edges import KNOWN, options_of
 from data_prep.spool import CHUNK, Part
 from data_prep.terminal import Add, silent
 from data_prep.writer import check_prepared, work_folder
@@ -147,7 +147,7 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
     if not is_frame and (name in READERS or (order == _AS_IN_FILE and (raw / LABELS).exists())):
         source = open_files(name if name in READERS else "dblp", raw, options)
     else:
-        known = next((form for title, form in KNOWN.values() if title == name), {})
+        known = next((options_of(form) for title, form in KNOWN.values() if title == name), {})
         usual = {"undirected": not manifest["directed"], "time_unit": None if unix else "none", **known}
         usual["bipartite"] = len(manifest["id_offsets"]) > 1 or None
         taken = {key: value for key, value in usual.items() if getattr(options, key) in (None, False)}

@@ -49,13 +49,18 @@ _OPTIONS: dict[str, Any] = {
     "weight": _option(str | None, "Column of weights (a rating, an amount)."),
     "label": _option(str | None, "Column of classes of the events."),
     "edge_features": _option(str | None, "First column of features; they go on to the last."),
-    "delimiter": _option(str | None, "Character between columns; default: as line 1."),
-    "header": _option(bool | None, "Whether line 1 is a header; default: if names are used.", "--header/--no-header"),
+    "delimiter": _option(str | None, "Character between columns; default: as most lines."),
+    "quote": _option(bool | None, "Whether fields may stand in quotes; default: if some do.", "--quote/--no-quote"),
+    "comment": _option(str | None, "What lines that are no rows begin with; default: as line 1."),
+    "header": _option(bool | None, "Whether line 1 is a header; default: if it has names.", "--header/--no-header"),
     "decimal": _option(_CHOICES["decimal"] | None, "Sign before a number's fraction; default: as in the rows."),
     "encoding": _option(str | None, "How the text is written (latin-1, utf-16, ...); default: UTF-8."),
-    "ids": _option(_CHOICES["ids"] | None, "What ids are; default: as the first row."),
+    "ids": _option(_CHOICES["ids"] | None, "What ids are; default: as most rows."),
     "time_format": _option(str | None, "How times are written, as in strptime; else ISO."),
-    "time_unit": _option(_CHOICES["time_unit"] | None, "What times count; none: steps."),
+    "time_unit": _option(_CHOICES["time_unit"] | None, "What times count; none: steps; default: by their size."),
+    "bipartite": _option(
+        bool | None, "Whether src and dst are two types of nodes; default: by names.", "--bipartite/--no-bipartite"
+    ),
     "undirected": _option(bool, "Edges have no direction.", "--undirected"),
     "src_label": _option(str | None, "Column of classes of the sources; an empty one is none."),
     "dst_label": _option(str | None, "Column of classes of the destinations."),
@@ -64,6 +69,7 @@ _OPTIONS: dict[str, Any] = {
         str | None, "Which class counts where a file has times: last (the default), first, or that known at a time."
     ),
     "targets": _option(Path | None, "File of nodes and numbers to be learnt of them, perhaps with times."),
+    "name": _option(str | None, "Name of the data set; default: that of the file."),
     "every": _option(
         str | None,
         "Snapshots of equal width from the first event (15s, 30m, 1h, 7d, 2w, or seconds), of the calendar (hour, "

@@ -470,7 +470,7 @@ def _calendar_edges(unit: str, low: float, high: float, unix: bool) -> np.ndarra
     if not unix:
         raise ConfigError(
             f"found --every {unit} for times that are not Unix seconds; a calendar needs them: give a width instead, "
-            "such as --every 7d, or --snapshots N"
+            "such as --every 7d, or --snapshots N; or, of an edge list that counts seconds since 1970, --time-unit s"
         )
     if low < _CALENDAR[0] or high >= _CALENDAR[1]:
         raise ConfigError(

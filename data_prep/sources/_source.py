@@ -12,6 +12,7 @@ import pyarrow as pa
 from data_prep.rules import Rule
 from data_prep.sources._layout import Layout
 from data_prep.sources._raw_file import RawFile, Rejected
+from data_prep.sources.look import Look
 from data_prep.synth.published import MARKER
 from data_prep.writer import is_utf8
 from dgl_dysign.data.schema import sha256
@@ -105,6 +106,8 @@ class Source:
         Labels of nodes and the like; numbers to be learnt of nodes.
     beside : tuple of path
         Other files that the batches are made of.
+    look : Look, optional
+        What was seen in the first file where its format is not known.
     """
 
     dataset: str
@@ -120,6 +123,7 @@ class Source:
     nodes: NodeTable | None = None
     targets: NodeTable | None = None
     beside: tuple[Path, ...] = ()
+    look: Look | None = None
 
     @property
     def has_node_classes(self) -> bool:

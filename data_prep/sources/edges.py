@@ -8,38 +8,39 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_prep.options import EDGE_LIST, PrepareOptions
-from data_prep.rules import Rule
 from data_prep.sources import tables
 from data_prep.sources._labels import read_labels
-from data_prep.sources._layout import Column, Layout, short
-from data_prep.sources._raw_file import head_lines
+from data_prep.sources._layout import Column, Layout
 from data_prep.sources._source import SUFFIXES, NodeTable, ReadOptions, Source, name_of, refuse_copies
+from data_prep.sources.look import EVENT, UNITS, WEEKS, Look, check_header, look
 from data_prep.synth.published import MARKER
 from data_prep.writer import arrow
 from dgl_dysign.errors import ConfigError, DataError
 
-_SHOWN = 12
-_MOST_COLUMNS = 10_000
-_WRITTEN: dict[str, Any] = {"delimiter": ",", "header": True, "encoding": "utf-8"}
-UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
-"""Units of time that a file may count in since 1970, how many a second; ``none``: steps, or no known origin."""
-_USUAL: dict[str, Any] = {"src": "1", "dst": "2", "time": "3", "ids": "auto", "time_unit": "s", "undirected": False}
-BITCOIN = {"time": "4", "weight": "3", "delimiter": ",", "header": False, "ids": "integer"}
-UNIX = {"ids": "integer"}
-HYPERLINKS = {
-    "src": "SOURCE_SUBREDDIT", "dst": "TARGET_SUBREDDIT", "time": "TIMESTAMP", "weight": "LINK_SENTIMENT",
-    "edge_features": "PROPERTIES", "delimiter": "\t", "header": True, "ids": "text",
-}  # fmt: skip
-KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
+_NOT_ABOUT_COLUMNS = ("encoding", "undirected", "bipartite", "labels", "labels_at", "targets", "name")
+_WRITTEN: dict[str, Any] = {"delimiter": ",", "header": True, "encoding": "utf-8", "quote": True, "comment": ""}
+_SECONDS: dict[str, Any] = {"time": Column("time", "number"), "unit": "s", "rule": WEEKS}
+BITCOIN = Look(
+    Path(), ",", width=4, names=("source", "target", "rating", "time"),
+    places={"src": 0, "dst": 1, "weight": 2, "time": 3}, **_SECONDS,
+)  # fmt: skip
+MESSAGES = Look(Path(), width=3, places={"src": 0, "dst": 1, "time": 2}, **_SECONDS)
+HYPERLINKS = Look(
+    Path(), "\t", width=6, header=True, ids="text", missing=False, time=Column("time", "date"), unit="date", rule=WEEKS,
+    names=("SOURCE_SUBREDDIT", "TARGET_SUBREDDIT", "POST_ID", "TIMESTAMP", "LINK_SENTIMENT", "PROPERTIES"),
+    places={"src": 0, "dst": 1, "time": 3, "weight": 4, "feat": 5},
+)  # fmt: skip
+KNOWN: dict[str, tuple[str, Look]] = {
     "soc-sign-bitcoinotc": ("bitcoin-otc", BITCOIN),
     "soc-sign-bitcoinalpha": ("bitcoin-alpha", BITCOIN),
     "soc-redditHyperlinks-body": ("reddit-body", HYPERLINKS),
     "soc-redditHyperlinks-title": ("reddit-title", HYPERLINKS),
-    "CollegeMsg": ("college-msg", UNIX),
-    "wiki-talk-temporal": ("wiki-talk", UNIX),
-    "sx-stackoverflow": ("stack-overflow", UNIX),
+    "CollegeMsg": ("college-msg", MESSAGES),
+    "wiki-talk-temporal": ("wiki-talk", MESSAGES),
+    "sx-stackoverflow": ("stack-overflow", MESSAGES),
 }
 """Data sets that are known by their file's name: what they are called, and how they are written."""
 
@@ -47,71 +48,90 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
 def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = None) -> Source:
     """Open an edge list: one file, or all files of a folder in the order of their names.
 
-    Options that are left out are as :data:`KNOWN` has them for the file's name, or columns 1, 2, 3; the delimiter is
-    the first of tab, comma, semicolon, blank that the first line holds. Nodes come in ascending order of their ids, or
-    of their names; a snapshot is a calendar week, or a step where times have no unit.
+    Files of a name in :data:`KNOWN` are written as that says, whatever stands in them, unless an option says otherwise;
+    what others look like is seen in the first file. Nodes come in ascending order of their ids, or of their names.
     """
     options = options or PrepareOptions()
+    _refuse_two_labels(options)
     labels, targets = (None if path is None else Path(path) for path in (options.labels, options.targets))
     parts = _files(raw, [path for path in (labels, targets) if path])
-    table = tables.is_table(parts[0])
-    if table:
-        options = as_written(options)
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
-    name, known = KNOWN.get(stem, (stem, {}))
-    given = {option: getattr(options, option) for option in EDGE_LIST}
-    given["delimiter"] = {"\\t": "\t", "tab": "\t"}.get(options.delimiter or "", options.delimiter)
-    usual = _USUAL | known
-    written = usual | {option: value for option, value in given.items() if value is not None}
-    form = replace(options, **written)
-    _refuse_two_labels(form)
-    layout, weight = _layout(parts[0], form, read)
-    layout = replace(layout, quote=table)
-    if known is BITCOIN and written == usual:
-        weight = "rating"
-    unix = form.time_unit != "none"
-    node = replace(next(column for column in layout.columns if column.name == "src"), name="node")
-    nodes = _read_nodes(labels, read, node, Column("label", "class"), form)
-    numbers = _read_nodes(targets, read, node, Column("target", "number"), form)
-    if form.labels_at and not any(table and table.at is not None for table in (nodes, numbers)):
-        raise ConfigError(
-            f"found --labels-at {form.labels_at}, expected labels or targets of some times; leave it out, or give a "
-            "file with a column of times"
-        )
+    name, known = KNOWN.get(stem, (stem, None))
+    form, seen = _look(parts, read, options, known)
+    nodes = _read_nodes(labels, Column("label", "class"), read, options, form)
+    numbers = _read_nodes(targets, Column("target", "number"), read, options, form)
+    weight = form.places.get("weight")
+    two_spaces = form.two_spaces if options.bipartite is None else options.bipartite
     return Source(
-        name_of(name, parts[0].parent),
+        name_of(options.name or name, parts[0].parent),
         parts,
-        layout,
-        Rule("calendar", unit="week") if unix else Rule("step"),
-        directed=not form.undirected,
-        time_unit="seconds since 1970-01-01 UTC" if unix else "as in the file",
-        unix=unix,
-        weight=weight,
+        _layout(form, options),
+        form.rule,
+        ("user", "item") if two_spaces else ("node", "node"),
+        directed=not options.undirected,
+        time_unit="as in the file" if form.unit == "none" else "seconds since 1970-01-01 UTC",
+        unix=form.unit != "none",
+        weight=None if weight is None else form.names[weight] if form.names else str(weight + 1),
         nodes=nodes,
         targets=numbers,
+        look=seen,
     )
+
+
+def _look(
+    parts: Sequence[Path], read: ReadOptions, options: PrepareOptions, known: Look | None
+) -> tuple[Look, Look | None]:
+    """Return how files are written, and what was seen in the first one unless that is known."""
+    overruled = any(getattr(options, option) is not None for option in EDGE_LIST if option not in _NOT_ABOUT_COLUMNS)
+    if known is not None and not overruled:
+        return replace(known, encoding=options.encoding or "utf-8"), None
+    if tables.is_table(parts[0]):
+        options = as_written(options)
+    usual = {} if known is None else options_of(known)
+    form = replace(options, **{name: value for name, value in usual.items() if getattr(options, name) is None})
+    seen = look(parts[0], EVENT, form, read.max_bytes)
+    for part in parts[1:]:
+        check_header(part, seen, read.max_bytes)
+    return seen, seen
 
 
 def _refuse_two_labels(form: PrepareOptions) -> None:
     """Raise ConfigError where labels are of events and of nodes, or of nodes twice."""
     columns = form.src_label or form.dst_label
     options = {"--label": form.label, "--labels": form.labels, "--src-label or --dst-label": columns}
-    given = [f"{option} {value}" for option, value in options.items() if value]
-    if len(given) > 1:
-        raise ConfigError(f"found {' and '.join(given)}, expected labels of events or of nodes, once; leave one out")
+    listed = [f"{option} {value}" for option, value in options.items() if value]
+    if len(listed) > 1:
+        raise ConfigError(f"found {' and '.join(listed)}, expected labels of events or of nodes, once; leave one out")
+    if form.labels_at and not (form.labels or form.targets):
+        raise ConfigError(
+            f"found --labels-at {form.labels_at}, expected labels or targets of some times; leave it out, or give a "
+            "file with a column of times"
+        )
 
 
 def _read_nodes(
-    path: Path | None, read: ReadOptions, node: Column, value: Column, form: PrepareOptions
+    path: Path | None, value: Column, read: ReadOptions, options: PrepareOptions, events: Look
 ) -> NodeTable | None:
-    """Read a file of labels or targets, with ids as those of the edges."""
-    return None if path is None else read_labels(path, read, Layout((node, value)), form.labels_at)
+    """Read a file of labels or targets, with ids as those of the events."""
+    if path is None:
+        return None
+    form = PrepareOptions(encoding=options.encoding, labels_at=options.labels_at)
+    seen = look(path, ("node", value.name, "time"), as_written(form) if tables.is_table(path) else form, read.max_bytes)
+    times = [seen.time] if seen.time else []
+    layout = seen.layout([replace(events.id_column("src"), name="node"), value, *times])
+    return read_labels(path, read, layout, options.labels_at)
 
 
 def as_written(options: PrepareOptions) -> PrepareOptions:
     """Return the options with those that say how the CSV of a table is written."""
     options.refuse(tuple(_WRITTEN), "a table says it itself")
     return replace(options, **_WRITTEN)
+
+
+def options_of(known: Look) -> dict[str, Any]:
+    """Return the options that say how a known format is written."""
+    columns = {"edge_features" if role == "feat" else role: str(at + 1) for role, at in known.places.items()}
+    return {**columns, "delimiter": known.delimiter, "header": known.header, "ids": known.ids}
 
 
 def _files(raw: Path, beside: Sequence[Path]) -> tuple[Path, ...]:
@@ -134,93 +154,45 @@ def _files(raw: Path, beside: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(parts)
 
 
-def _layout(path: Path, form: PrepareOptions, read: ReadOptions) -> tuple[Layout, str | None]:
-    """Return the layout, and the name of the column of weights."""
-    columns = [form.src, form.dst, form.time, form.weight, form.label, form.edge_features]
-    delimiter, header, row = _first_rows(path, form, list(filter(None, columns)), read.max_bytes)
-    src, dst, time, weight, label, vector = places = [
-        _index(path, column, header or [], len(row)) for column in columns
+def _layout(seen: Look, options: PrepareOptions) -> Layout:
+    """Return how the events are read."""
+    vector, time = seen.places.get("feat"), seen.time
+    if vector is not None and vector < max(seen.places.values()):
+        raise ConfigError(
+            f"found edge features from column {vector + 1}, expected all other columns before it; give a later "
+            "--edge-features"
+        )
+    assert time is not None
+    columns = [
+        seen.id_column("src"),
+        seen.id_column("dst"),
+        time,
+        Column("weight", "number"),
+        Column("label", "integer"),
     ]
-    used = [place for place in places if place is not None]
-    if len(set(used)) < len(used):
-        raise ConfigError(f"found one column given twice ({', '.join(filter(None, columns))}), expected different ones")
-    is_text = form.ids == "text" or (form.ids == "auto" and not (row[src].isdecimal() and row[dst].isdecimal()))
-    is_date = form.time_format is not None or not _is_number(row[time].replace(form.decimal or ".", "."))
-    kinds = {
-        src: Column("src", "text" if is_text else "integer"),
-        dst: Column("dst", "text" if is_text else "integer"),
-        time: Column("time", "date", form.time_format) if is_date else Column("time", "number"),
-        weight: Column("weight", "number"),
-        label: Column("label", "class"),
-    }
-    if vector is not None and vector < max(place for place in used if place != vector):
-        raise ConfigError(f"found edge features from column {form.edge_features}, expected all other columns before it")
-    width = len(row) if vector is None else vector
-    if width > _MOST_COLUMNS:
-        raise DataError(
-            f"{path}: found {len(row)} columns in row 1, expected at most {_MOST_COLUMNS}; correct the line, or give "
-            "another --delimiter, or the first column of features with --edge-features"
-        )
-    layout = Layout(
-        tuple(kinds.get(place, Column(f"column{place + 1}", "skip")) for place in range(width)),
-        delimiter=delimiter,
-        header=int(header is not None),
-        decimal=form.decimal or ".",
-        encoding=form.encoding or "utf-8",
-        vector=None if vector is None else "field" if vector == len(row) - 1 and delimiter != "," else "rest",
-        derive=None if is_date or UNITS[str(form.time_unit)] == 1 else Scaled(str(form.time_unit)),
+    unquoted = seen.ids == "text" and options.quote is None and not seen.quote
+    return seen.layout(
+        [column for column in columns if column.name in seen.places],
+        vector,
+        vector=None if vector is None else "field" if vector == seen.width - 1 and seen.delimiter != "," else "rest",
+        derive=Derived(seen.unit, unquoted) if unquoted or UNITS.get(seen.unit, 1) != 1 else None,
     )
-    named = None if weight is None else header[weight] if header else form.weight
-    return layout, named
-
-
-def _first_rows(
-    path: Path, form: PrepareOptions, columns: list[str], max_bytes: int | None
-) -> tuple[str, list[str] | None, list[str]]:
-    """Return the delimiter, the fields of the header, if there is one, and those of the first row."""
-    by_name = [column for column in columns if not column.isdecimal()]
-    has_header = bool(by_name) if form.header is None else form.header
-    if by_name and not has_header:
-        raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
-    lines = [line for line in head_lines(path, 2 + has_header, max_bytes, form.encoding or "utf-8") if line.strip()]
-    if len(lines) < 1 + has_header:
-        raise DataError(f"{path}: found no rows, expected lines of {' '.join(columns)}; check RAW")
-    delimiter = form.delimiter or next((d for d in "\t,;" if d in lines[0]), " ")
-    texts = [line.removeprefix("\ufeff") for line in lines]
-    rows = [text.split() if delimiter == " " else [field.strip() for field in text.split(delimiter)] for text in texts]
-    return delimiter, rows[0] if has_header else None, rows[int(has_header)]
-
-
-def _index(path: Path, column: str | None, header: list[str], width: int) -> int:
-    if column is None:
-        return None  # type: ignore[return-value]
-    if column not in header and not column.isdecimal():
-        listed = ", ".join(map(short, header[:_SHOWN])) + ", ..." * (len(header) > _SHOWN)
-        raise DataError(f"{path}, line 1: found columns {listed}, expected {column}; name one of them")
-    place = header.index(column) if column in header else int(column) - 1
-    if not 0 <= place < width:
-        raise DataError(
-            f"{path}: found {width} columns in row 1, expected column {column}; name another column or --delimiter"
-        )
-    return place
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
-class Scaled:
-    """Turn times into seconds."""
+class Derived:
+    """Turn times in a `unit` into seconds, and refuse ids in quotes where the first rows have none."""
 
     unit: str
+    unquoted: bool = False
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the batch with ``time`` in seconds."""
+        """Return the batch with ``time`` in seconds; raise ValueError at an id that begins with a quote."""
+        for name in ("src", "dst") if self.unquoted else ():
+            if pc.any(pc.starts_with(batch.column(name), '"')).as_py():
+                raise ValueError(f"{name} that begins with a quote", "none, as in the first rows (or give --quote)")
+        if UNITS.get(self.unit, 1) == 1:
+            return batch
         seconds = np.true_divide(np.from_dlpack(batch.column("time")), UNITS[self.unit])
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         return pa.record_batch({**columns, "time": arrow(seconds)})

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import product, takewhile
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from data_prep.sources._layout import MARK, MISSING, Column, Kind, Layout, expla
 from data_prep.sources._raw_file import open_raw
 from dgl_dysign.errors import ConfigError, DataError
 
-EVENT = ("src", "dst", "time", "weight", "label")
+EVENT = ("src", "dst", "time", "weight", "label", "src_label", "dst_label")
 """What the columns of a file of events may be."""
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
 """Units of time that a file may count in since 1970, how many a second; ``none``: steps, or no known origin."""
@@ -29,7 +29,10 @@ _LINES, _BYTES, _LONGEST, _FIRST, _ENOUGH, _SHOWN = 500, 1 << 20, 16 << 20, 5, 1
 _MOST_COLUMNS = 10_000
 _COMMENTS = ("#", "%", "//")
 _DELIMITERS = "\t;|, "
-_TITLES = {"src": "source", "dst": "destination", "time": "time", "weight": "weight", "label": "label", "node": "node"}
+_TITLES = {
+    "src": "source", "dst": "destination", "node": "node", "time": "time", "weight": "weight", "label": "label",
+    "src_label": "label of sources", "dst_label": "label of destinations", "target": "target",
+}  # fmt: skip
 
 _ENDS = (
     ("source src", "target dst destination dest", False),
@@ -53,6 +56,7 @@ _NAMES = {
     "second date day year step",
     "weight": "weight w amount rating value score stars",
     "label": "label class statelabel isfraud fraud category y target",
+    "target": "target value y score label",
     "type": "type relation relationtype edgetype eventtype rel etype",
     "node": "node nodeid id vertex user account author paper name",
 }
@@ -76,9 +80,9 @@ _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?")
 _YEAR = re.compile(r"1[5-9][0-9]{2}|20[0-9]{2}|2100")
 _ZEROS = re.compile(r"0[0-9]+")
-_VALUES = {"weight": _NUMBER, "label": _INTEGER}
+_VALUES = {"weight": _NUMBER, "label": re.compile("(?!.*[.,][0-9]*[1-9]$).*")}
 _QUOTED = r'(^|{0}) *"([^"]|"")*" *({0}|$)'
-_STEPS, _WEEKS = Rule("step"), Rule("calendar", unit="week")
+STEPS, WEEKS = Rule("step"), Rule("calendar", unit="week")
 _ISO = Layout((Column("time", "date"),), delimiter="\x1f")
 _SIGNS = {"\t": "tab", " ": "white space", ",": "comma", ";": "semicolon"}
 _IDS = {"id": "integers", "integer": "integers", "whole": "whole numbers, some written as 1.0", "text": "text"}
@@ -113,7 +117,7 @@ class Look:
     width : int
         Number of columns.
     places : dict of str to int
-        Column of each role that has one, from 0.
+        Column of each role that has one, from 0; ``feat`` is the first one of features.
     ids : str
         Kind of the columns of ids.
     missing : bool
@@ -146,7 +150,7 @@ class Look:
     missing: bool = True
     time: Column | None = None
     unit: str = "none"
-    rule: Rule = _STEPS
+    rule: Rule = STEPS
     two_spaces: bool = False
     rows: tuple[list[str], ...] = ()
     takes: tuple[Take, ...] = ()
@@ -192,7 +196,7 @@ class _Times(NamedTuple):
 
     column: Column | None = None
     unit: str = "none"
-    rule: Rule = _STEPS
+    rule: Rule = STEPS
     why: str = ""
 
 
@@ -201,6 +205,7 @@ class _Table:
     """The first rows of a file, cut into fields."""
 
     path: Path
+    where: str
     comment: str | None
     delimiter: str
     quote: bool
@@ -235,8 +240,7 @@ class _Table:
         if self.names.count(column) > 1:
             raise ConfigError(f"{self.path}: found columns named {column} twice, expected one; give its number, from 1")
         if column not in self.names and not column.isdecimal():
-            line = ", line 1" if self.header else ""
-            raise DataError(f"{self.path}{line}: found {self.listed()}, expected {column}; name one of them")
+            raise DataError(f"{self.where}: found {self.listed()}, expected {column}; name one of them")
         at = self.names.index(column) if column in self.names else int(column) - 1
         if not 0 <= at < self.width:
             raise DataError(
@@ -254,7 +258,8 @@ def look(path: Path, roles: Sequence[str], form: PrepareOptions, max_bytes: int 
     path : path
         The file, plain or compressed.
     roles : sequence of str
-        What its columns may be: :data:`EVENT`; or ``node`` and then others, for a file of nodes.
+        What its columns may be: :data:`EVENT`; or ``node``, ``label`` or ``target``, and ``time`` for a file of nodes,
+        whose times must be plain unless there is an option for them (`labels_at`).
     form : PrepareOptions
         What is known: all that an option says is taken from there.
     max_bytes : int, optional
@@ -285,7 +290,7 @@ def look(path: Path, roles: Sequence[str], form: PrepareOptions, max_bytes: int 
 
 def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOptions) -> Look:
     """Do the work of :func:`look` on the first lines of a file."""
-    table = _table([line for line in lines if line.strip()], path, roles, form)
+    table = _table(lines, path, roles, form)
     places, two_spaces = _places(table, roles, form)
     _refuse_rows_in_comments(lines, table, places, form)
     numbers = [place.at for role, place in places.items() if role in ("time", "weight")]
@@ -294,10 +299,13 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
     ids = _ids([text for at in ends for text in table.columns[at]], form)
     times = _times(table, places["time"].at, form) if "time" in places else _Times()
     two_spaces = two_spaces if form.bipartite is None else form.bipartite
+    columns = {role: places[role].at for role in roles if role in places}
+    if form.edge_features:
+        columns["feat"] = table.index(form.edge_features)
     seen = Look(
         path, table.delimiter, decimal, form.encoding or "utf-8", table.comment, table.quote, table.header, table.names,
-        table.width, {role: places[role].at for role in roles if role in places}, ids.kind, form.ids in (None, "auto"),
-        times.column, times.unit, times.rule, two_spaces, table.rows[:_FIRST],
+        table.width, columns, ids.kind, form.ids in (None, "auto"), times.column, times.unit, times.rule, two_spaces,
+        table.rows[:_FIRST],
     )  # fmt: skip
     return replace(seen, takes=tuple(_takes(table, places, ids, times, seen)))
 
@@ -305,15 +313,29 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
 # ---- the sample
 
 
-def _sample(path: Path, max_bytes: int | None, encoding: str) -> list[str]:
+def check_header(path: Path, seen: Look, max_bytes: int | None = None) -> None:
+    """Refuse another part of a file that does not begin with the same header: a row would be taken for one."""
+    if not seen.names or not seen.header:
+        return
+    lines = _sample(path, max_bytes, seen.encoding, _ENOUGH)
+    lines = [line for line in lines if line.strip() and not (seen.comment and line.startswith(seen.comment))]
+    names = next(_fields(lines[:1], seen.delimiter, seen.quote), [])
+    if names + [""] * (seen.width - len(names)) != list(seen.names):
+        raise DataError(
+            f"{path}: found {short(lines[0]) if lines else 'no row'} at its beginning, expected the header of "
+            f"{seen.path.name}; write it into all parts or none"
+        )
+
+
+def _sample(path: Path, max_bytes: int | None, encoding: str, most: int = _LINES) -> list[str]:
     """Return the first lines of a file."""
     data, piece = b"", b""
     with open_raw(path, max_bytes, encoding) as stream:
-        while len(data) < _LONGEST and data.count(b"\n") < (_LINES if len(data) < _BYTES else 2):
+        while len(data) < _LONGEST and data.count(b"\n") < (most if len(data) < _BYTES else 2):
             try:
                 piece = stream.read(1 << 16)
             except DataError:
-                if not data:
+                if data.count(b"\n") < 2:
                     raise
                 break  # the reading names it, after the rows before it
             if not piece:
@@ -322,11 +344,11 @@ def _sample(path: Path, max_bytes: int | None, encoding: str) -> list[str]:
     _refuse_no_text(path, data)
     lines = data.removeprefix(MARK).split(b"\n")
     whole = lines[:-1] if piece and len(lines) > 1 else lines
-    return [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in whole[:_LINES]]
+    return [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in whole[:most]]
 
 
 def _refuse_no_text(path: Path, data: bytes) -> None:
-    if b"\0" in data:
+    if data.count(b"\0") > data.count(b"\n") + 1:
         raise DataError(f"{path}: found NUL bytes, expected text; name a text file, or its --encoding")
     lone = data.count(b"\r") - data.count(b"\r\n")
     if lone > data.count(b"\n"):
@@ -341,38 +363,38 @@ def _refuse_no_text(path: Path, data: bytes) -> None:
 
 def _table(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOptions) -> _Table:
     """Cut lines into fields."""
+    nothing = DataError(f"{path}: found no rows, expected lines of {' '.join(roles[:3])}; check RAW")
     comment = _comment(lines, form)
-    texts = [line for line in lines if not (comment and line.startswith(comment))]
+    texts = [line for line in lines if line.strip() and not (comment and line.startswith(comment))]
     if not texts:
-        raise DataError(f"{path}: found no rows, expected lines of {' '.join(roles[:3])}; check RAW")
+        raise nothing
+    at = lines.index(texts[0])
+    where = f"{path}, line {at + 1}"
     delimiter = {"\\t": "\t", "tab": "\t"}.get(form.delimiter or "", form.delimiter) or _delimiter(texts, roles)
-    quote = _quote(texts, delimiter, form)
+    quote = _quote(path, texts, delimiter, form)
     rows = list(_fields(texts, delimiter, quote))
-    # Of two widths that are as frequent the later one, for the first line may be a header.
-    width = Counter(map(len, reversed(rows))).most_common(1)[0][0]
-    if width > _MOST_COLUMNS:
-        raise DataError(
-            f"{path}: found {width} columns, expected at most {_MOST_COLUMNS}; correct the line, or give another "
-            "--delimiter, or the first column of features with --edge-features"
-        )
-    above = [line.lstrip("#%/").strip() for line in takewhile(lambda line: comment and line.startswith(comment), lines)]
-    names = _names_in_comment(above, delimiter, width)
-    header = _has_header(path, rows, width, names, form)
+    width = _width(path, rows)
+    names = _names_in_comment([line for line in lines[:at] if line.strip()], delimiter, width)
+    header = _has_header(where, rows, width, names, form)
     if header:
-        names = _names_in_header(path, rows, width, form)
         # A header that stands again further down is a bad row, and says nothing about the others.
-        rows = [row for row in rows if row != rows[0]]
+        first, rows = rows[0], [row for row in rows[1:] if row != rows[0]]
+        if not rows:
+            raise nothing
+        width = _width(path, rows)
+        names = _names_in_header(where, first, rows, width, form)
     rows = [row for row in rows if len(row) == width]
     if not rows:
-        raise DataError(f"{path}: found no rows, expected lines of {' '.join(roles[:3])}; check RAW")
+        raise nothing
     padded = delimiter != " " and any(f"{delimiter} " in line or f" {delimiter}" in line for line in texts)
-    return _Table(path, comment, delimiter, quote, header, names, width, tuple(rows), padded)
+    return _Table(path, where, comment, delimiter, quote, header, names, width, tuple(rows), padded)
 
 
 def _comment(lines: list[str], form: PrepareOptions) -> str | None:
     """Return what comments begin with: the first line tells. Where all lines do, they are rows."""
     if form.comment is not None:
         return form.comment or None
+    lines = [line for line in lines if line.strip()]
     sign = next((sign for sign in _COMMENTS if lines and lines[0].startswith(sign)), None)
     return None if sign and all(line.startswith(sign) for line in lines) else sign
 
@@ -380,8 +402,8 @@ def _comment(lines: list[str], form: PrepareOptions) -> str | None:
 def _delimiter(lines: list[str], roles: Sequence[str]) -> str:
     """Return the first character that cuts most lines into as many columns as are needed, one of them like times."""
     for sign in _DELIMITERS:
-        rows = list(_fields(lines, sign, _quote(lines, sign)))
-        width, count = Counter(map(len, rows)).most_common(1)[0]
+        rows = list(_fields(lines, sign, sign != " " and _is_quoted(lines, sign)))
+        width, count = _most_frequent(rows)
         if width < (3 if "src" in roles else 2) or 2 * count <= len(rows):
             continue
         columns = zip(*(row for row in rows if len(row) == width), strict=True)
@@ -390,12 +412,37 @@ def _delimiter(lines: list[str], roles: Sequence[str]) -> str:
     return next((sign for sign in "\t,;" if sign in lines[0]), " ")
 
 
-def _quote(lines: list[str], delimiter: str, form: PrepareOptions | None = None) -> bool:
-    """Whether fields stand in quotes: the option's word, or some field does."""
-    if form and form.quote is not None:
+def _most_frequent(rows: list[list[str]]) -> tuple[int, int]:
+    """Return the number of columns that most rows have (of two that are as frequent the first), and how many do."""
+    return next(iter(Counter(map(len, rows)).most_common(1)), (0, 0))
+
+
+def _width(path: Path, rows: list[list[str]]) -> int:
+    """Return the number of columns that most rows have."""
+    width, _ = _most_frequent(rows)
+    if width > _MOST_COLUMNS:
+        raise DataError(
+            f"{path}: found {width} columns, expected at most {_MOST_COLUMNS}; correct the line, or give another "
+            "--delimiter, or the first column of features with --edge-features"
+        )
+    return width
+
+
+def _quote(path: Path, lines: list[str], delimiter: str, form: PrepareOptions) -> bool:
+    """Whether fields stand in quotes: as the option says, or if some field does."""
+    if form.quote is not None:
         return form.quote
-    if delimiter == " ":
-        return False
+    quoted = _is_quoted(lines, delimiter)
+    if quoted and delimiter == " ":
+        raise DataError(
+            f"{path}: found quotes between blanks, expected them with another delimiter; give that with --delimiter, "
+            "or --no-quote to keep quotes as parts of names"
+        )
+    return quoted
+
+
+def _is_quoted(lines: list[str], delimiter: str) -> bool:
+    """Whether a field stands in quotes."""
     quoted = re.compile(_QUOTED.format(re.escape(delimiter)))
     return any('"' in line and quoted.search(line) is not None for line in lines)
 
@@ -409,14 +456,15 @@ def _fields(lines: Iterable[str], delimiter: str, quote: bool) -> Iterator[list[
 
 def _names_in_comment(comments: list[str], delimiter: str, width: int) -> tuple[str, ...]:
     """Return the words of the last comment above the rows if they may be the names of the columns."""
+    last = [line.lstrip("#%/").strip() for line in comments[-1:]]
     for sign in (delimiter, " ", ","):
-        words = [text for row in _fields(comments[-1:], sign, False) for text in row]
+        words = [text for row in _fields(last, sign, False) for text in row]
         if len(words) == width and sum(map(_is_usual, words)) > 1:
             return tuple(words)
     return ()
 
 
-def _has_header(path: Path, rows: list[list[str]], width: int, names: tuple[str, ...], form: PrepareOptions) -> bool:
+def _has_header(where: str, rows: list[list[str]], width: int, names: tuple[str, ...], form: PrepareOptions) -> bool:
     """Whether the first row names the columns: it has no number, and two signs that it does."""
     columns = [form.src, form.dst, form.time, form.weight, form.label, form.edge_features]
     by_name = [column for column in columns if column and not column.isdecimal() and column not in names]
@@ -431,7 +479,7 @@ def _has_header(path: Path, rows: list[list[str]], width: int, names: tuple[str,
     signs = len(contrasts) + sum(map(_is_usual, first))
     if signs == 1 and below:
         raise DataError(
-            f"{path}, line 1: found neither a number nor names that are usual in {short(' '.join(first))}, expected a "
+            f"{where}: found neither a number nor names that are usual in {short(' '.join(first))}, expected a "
             "header or a row; say which, with --header or --no-header"
         )
     return signs > 1
@@ -442,9 +490,11 @@ def _contrasts(rows: list[list[str]], at: int) -> bool:
     return 2 * sum(_is_value(row[at]) for row in rows) > len(rows)
 
 
-def _names_in_header(path: Path, rows: list[list[str]], width: int, form: PrepareOptions) -> tuple[str, ...]:
+def _names_in_header(
+    where: str, names: list[str], rows: list[list[str]], width: int, form: PrepareOptions
+) -> tuple[str, ...]:
     """Return a name for each column, some of them empty; none if all columns are given by number."""
-    names, below = rows[0], [row for row in rows[1:] if len(row) == width]
+    below = [row for row in rows if len(row) == width]
     while len(names) > width and not names[-1]:
         names = names[:-1]
     spare = all(not text for row in below for text in row[len(names) :])
@@ -453,7 +503,7 @@ def _names_in_header(path: Path, rows: list[list[str]], width: int, form: Prepar
     if all(column and column.isdecimal() for column in (form.src, form.dst, form.time)):
         return ()
     raise DataError(
-        f"{path}, line 1: found {len(names)} names of columns over rows of {width} columns, expected a name for each; "
+        f"{where}: found {len(names)} names of columns over rows of {width} columns, expected a name for each; "
         "give the columns by number: --src, --dst and --time, with --header"
     )
 
@@ -469,8 +519,9 @@ def _places(table: _Table, roles: Sequence[str], form: PrepareOptions) -> tuple[
     if "src" in roles:
         ends, two_spaces = _ends_by_name(table, places)
         places = ends | places
-        roles = [role for role in roles if role != "label" or form.labels is None]
-    needed = roles[:3] if "src" in roles else roles[:2]
+        of_nodes = form.labels is not None or form.src_label or form.dst_label
+        roles = [role for role in roles if role != "label" or not of_nodes]
+    needed = roles[:3] if "src" in roles or form.labels_at else roles[:2]
     end = table.index(form.edge_features) if form.edge_features else table.width
     for step in (_by_name, _by_rest if table.names else _by_number):
         free = [at for at in range(end) if at not in {place.at for place in places.values()}]
@@ -524,7 +575,7 @@ def _by_rest(table: _Table, roles: Sequence[str], free: list[int], needed: Seque
     if roles and len(free) != len(roles):
         options = " and ".join(f"--{role}" for role in roles)
         raise DataError(
-            f"{table.path}, line 1: found {table.listed()}, expected usual names (such as source, target and "
+            f"{table.where}: found {table.listed()}, expected usual names (such as source, target and "
             f"timestamp); name the columns with {options}"
         )
     return places | {role: _Place(at, "its place") for role, at in zip(roles, free, strict=False)}
@@ -532,6 +583,11 @@ def _by_rest(table: _Table, roles: Sequence[str], free: list[int], needed: Seque
 
 def _by_number(table: _Table, roles: Sequence[str], free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
     """Return the columns of roles where they have no names: 1, 2, 3, but a later one that is plainly the time."""
+    if len(roles) and table.width < len(needed):
+        raise DataError(
+            f"{table.path}: found {table.width} columns in most rows, expected {len(needed)}: {' '.join(needed)}; "
+            "check --delimiter"
+        )
     places = {role: _Place(at, "its place") for at, role in enumerate(needed) if role in roles and role != "time"}
     if "time" not in roles:
         return places
@@ -541,27 +597,24 @@ def _by_number(table: _Table, roles: Sequence[str], free: list[int], needed: Seq
         places["time"] = _Place(at, "its values")
         if "weight" in roles and at - 1 in later and _fits(table.columns[at - 1], "weight"):
             places["weight"] = _Place(at - 1, "the number before the time")
-    elif "time" in needed or (2 in free and table.levels[2]):
+    elif "time" in needed or at == 2:
         _refuse_time_first(table, free)
         places["time"] = _Place(2, "its place")
     return places
 
 
 def _refuse_time_first(table: _Table, free: list[int]) -> None:
-    """Refuse rows `time source destination` that may as well be `source destination time`."""
+    """Refuse rows that may be `time source destination`: column 1 ascends, and only 2 and 3 share values."""
     if not {0, 1, 2} <= set(free) or len(table.rows) < _ENOUGH or table.levels[2] != 1:
         return
-    first, third = ([row[at] for row in table.rows] for at in (0, 2))
-    if all(map(_INTEGER.fullmatch, first + third)) and _ascends(first) and not _ascends(third):
+    first, second, third = ([row[at] for row in table.rows] for at in range(3))
+    if not all(map(_INTEGER.fullmatch, first)) or first != sorted(first, key=int) or first[0] == first[-1]:
+        return
+    if set(second).isdisjoint(first) and not set(second).isdisjoint(third):
         raise DataError(
-            f"{table.path}: found numbers that ascend in column 1 and do not in column 3, expected to know which are "
-            "times; give --time 3, or --time 1 --src 2 --dst 3"
+            f"{table.path}: found numbers that ascend in column 1, and ids of column 2 in column 3, expected to know "
+            "which are times; give --time 3, or --time 1 --src 2 --dst 3"
         )
-
-
-def _ascends(texts: list[str]) -> bool:
-    values = list(map(int, texts))
-    return values[0] < values[-1] and values == sorted(values)
 
 
 def _named(table: _Table, words: str) -> list[int]:
@@ -725,7 +778,7 @@ def _refuse_clocks(table: _Table, at: int, dates: list[str], form: PrepareOption
 def _counted(table: _Table, at: int, texts: list[str], form: PrepareOptions) -> _Times:
     """Return times that are numbers: dates in digits, years, or what they count since 1970."""
     if form.time_unit is not None:
-        rule = Rule("step") if form.time_unit == "none" else _WEEKS
+        rule = Rule("step") if form.time_unit == "none" else WEEKS
         return _Times(Column("time", "number"), form.time_unit, rule, "the option")
     if written := _digits(texts):
         _refuse_clocks(table, at, texts, form)
@@ -742,7 +795,7 @@ def _counted(table: _Table, at: int, texts: list[str], form: PrepareOptions) -> 
         return _Times(Column("time", "number"), "none", Rule("step"), "they are too small for times since 1973")
     words = f"a time like the first ones, in {unit} since 1970, or --time-unit {unit} for all numbers"
     column = Column("time", "number", within=(*_RANGES[unit], words))
-    return _Times(column, unit, _WEEKS, "they are so large")
+    return _Times(column, unit, WEEKS, "they are so large")
 
 
 def _refuse_some_years(table: _Table, at: int, texts: list[str]) -> None:

@@ -15,6 +15,7 @@ from data_prep.pipeline import FileInput, write_folder
 from data_prep.rules import Rule
 from data_prep.sources import dblp, edges
 from data_prep.sources import jodie as wikipedia
+from data_prep.sources._raw_file import head_lines
 from data_prep.sources._source import ReadOptions
 from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import DataError
@@ -100,8 +101,15 @@ def draws(draw, ids=NUMBERS, bad=BAD, label=NONE, weight=NONE, width=0):
 
 def run(raw, out, on_error="quarantine", rule=None, open_source=edges.open_source, **given):
     read = ReadOptions(on_error)
-    form = [PrepareOptions(**given)] if open_source is edges.open_source else []
-    source = open_source(raw, read, *form)
+    if open_source is edges.open_source:
+        # What a file looks like is decided by most of its rows. Here any of them may be bad but the first.
+        parts = sorted(raw.iterdir(), key=lambda path: int(re.findall("[0-9]+", path.name)[0]))
+        model = raw.parent / "part.csv"
+        model.write_text(head_lines(parts[0], 1)[0])
+        source = replace(open_source(model, read, PrepareOptions(**given)), parts=tuple(parts))
+        model.unlink()
+    else:
+        source = open_source(raw, read)
     options = PrepareOptions(every=rule, on_error=on_error)
     return write_folder(FileInput(source, options), out, options)
 

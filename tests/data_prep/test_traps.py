@@ -135,7 +135,7 @@ def test_8_weights_labels_and_features_go_with_their_edges_when_these_are_sorted
 )
 def test_9_empty_snapshots_keep_their_index(prepared, rule, days, counts):
     text = "".join(f"1 2 {86400 * day}\n" for day in days)
-    manifest, tables = prepared("edges", {"mine.txt": text}, "--every", rule)
+    manifest, tables = prepared("edges", {"mine.txt": text}, "--every", rule, "--time-unit", "s")
     assert column(tables["snapshots"], 2) == counts
     assert column(tables["snapshots"], 1) == np.cumsum([0, *counts])[:-1].tolist()
     assert column(tables["edges"], 0) == np.repeat(np.arange(len(counts)), counts).tolist()

@@ -81,14 +81,22 @@ def test_weights_keep_the_name_of_their_column(source):
     [
         ("1,2,3\n", {"src": "from"}, "found no rows"),
         ("a,b,c\n1,2,3\n", {"src": "from"}, r"mine\.csv, line 1: found columns 'a', 'b', 'c', expected from"),
-        ("1,2,3\n", {"src": "4"}, r"found 3 columns in row 1, expected column 4"),
-        ("1,2,3\n", {"src": "0"}, r"found 3 columns in row 1, expected column 0"),
-        ("1" + ",1" * 10_000, {}, r"mine\.csv: found 10001 columns in row 1, expected at most 10000"),
-        ("a,b,c\n1\n", {"src": "b", "dst": "a", "time": "c"}, r"found 1 columns in row 1, expected column b"),
-        ("", {}, r"mine\.csv: found no rows, expected lines of 1 2 3"),
+        ("1,2,3\n", {"src": "4"}, "found 3 columns in most rows, expected column 4"),
+        ("1,2,3\n", {"src": "0"}, "found 3 columns in most rows, expected column 0"),
+        ("1" + ",1" * 10_000, {}, r"mine\.csv: found 10001 columns, expected at most 10000"),
+        (
+            "a,b,c\n1\n",
+            {"src": "b", "dst": "a", "time": "c"},
+            "line 1: found 3 names of columns over rows of 1 columns, expected a name for each",
+        ),
+        ("", {}, r"mine\.csv: found no rows, expected lines of src dst time"),
         ("src,dst,time\n", {"header": True}, r"found no rows"),
         ("\n \n\n", {}, r"found no rows"),
-        (",".join(f"name{at}" for at in range(50)) + "\n1,2,3\n", {"src": "x"}, r"'name11', \.\.\., expected x"),
+        (
+            ",".join(f"name{at}" for at in range(50)) + "\n" + "1," * 49 + "1\n",
+            {"src": "x"},
+            r"'name11', \.\.\., expected x",
+        ),
         ("\x1b[2J\v,b\n1,2\n", {"src": "x"}, r"found columns '\\x1b\[2J', 'b', expected x"),
     ],
 )
@@ -102,7 +110,7 @@ def test_a_form_that_does_not_fit_is_one_line(source, text, given, said):
     ("given", "said"),
     [
         ({"src": "from", "header": False}, "found column from without a header, expected its number"),
-        ({"dst": "1"}, r"found one column given twice \(1, 1, 3\)"),
+        ({"dst": "1"}, r"found one column given twice \(source 1, destination 1, time 3\)"),
         ({"weight": "3"}, "found one column given twice"),
         ({"edge_features": "1", "src": "2", "dst": "3", "time": "4"}, "expected all other columns before it"),
         ({"time_unit": "h"}, "--time-unit: found h, expected one of s, ms, us, ns, none"),

@@ -159,9 +159,11 @@ def test_text_with_a_line_end_is_one_bad_row(tmp_path):
 def test_messages_count_rows(tmp_path):
     table = pa.table({"src": [1, None, 3], "dst": [2, 2, 2], "time": [1.0, 2.0, 3.0]})
     pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=r"/a\.parquet, row 2: found src '' in ',2,2', expected an integer"):
+    with pytest.raises(
+        DataError, match=r"/a\.parquet, row 2: found src '', a missing id in ',2,2', expected an integer"
+    ):
         prepare("edges", tmp_path / "a.parquet", tmp_path / "out")
-    with pytest.raises(DataError, match=r"^table, row 2: found src '' in ',2,2', expected an integer"):
+    with pytest.raises(DataError, match=r"^table, row 2: found src '', a missing id in ',2,2', expected an integer"):
         prepare("mine", table, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
