@@ -315,8 +315,9 @@ def test_features_of_pairs_grow(snapshots, data, directed):
         needed = max([needed, *(1 + max(row[:2]) for row in rows)])
         needed = data.draw(st.integers(needed, 9))
         sizes.append(needed)
-    small = LinkFeatures(sizes[0])
-    stages = small, CachedFeatures(LinkFeatures(sizes[0])), LinkFeatures(9)
+    families = ["activity", "ranks", "pair", "habits"]
+    small, large = (LinkFeatures(size, families=families) for size in (sizes[0], 9))
+    stages = small, CachedFeatures(LinkFeatures(sizes[0], families=families)), large
     for t, (rows, size) in enumerate(zip(snapshots, sizes, strict=True)):
         src, dst, weight = zip(*rows, strict=True) if rows else ([], [], [])
         for features in stages[:2]:
