@@ -82,7 +82,9 @@ def check_growth(who: str, own: int, num_nodes: object) -> None:
         ...
     dgl_dysign.errors.ConfigError: found num_nodes=4, but the store has 5 nodes and does not shrink: make a new one
     """
-    if not isinstance(num_nodes, Integral) or int(num_nodes) < own:
+    if not isinstance(num_nodes, Integral):
+        raise ConfigError(f"num_nodes={num_nodes!r}: expected a whole number, of {own} or more")
+    if int(num_nodes) < own:
         raise ConfigError(
             f"found num_nodes={num_nodes!r}, but {who} has {own} nodes and does not shrink: make a new one"
         )

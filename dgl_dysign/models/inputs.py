@@ -421,6 +421,15 @@ def standardised(feat: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     return ((feat - mean) / deviation).clamp(-CLIP, CLIP)
 
 
+def check_numbers(*tensors: Tensor) -> None:
+    """Raise ``ConfigError`` of tensors on the meta device."""
+    if any(tensor.device.type == "meta" for tensor in tensors):
+        raise ConfigError(
+            "found model or nodes on the meta device, which holds no numbers: call model.to_empty(device='cpu') and "
+            "load_state_dict, and pass nodes with numbers"
+        )
+
+
 def look_up(name: str, source: Features | None, ids: Tensor, width: int, device: torch.device) -> Tensor | None:
     """Return the features of ids ``(n,)``, ``(n, width)`` on a device; None where the model was made without (width 0).
 

@@ -17,6 +17,7 @@ from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models.encoder_inputs import EncoderInputs
 from dgl_dysign.models.event_inputs import EventReader
+from dgl_dysign.models.inputs import check_numbers
 from dgl_dysign.models.link_head import LinkHead
 from dgl_dysign.models.link_scorer import evaluating
 from dgl_dysign.models.pretrained import (
@@ -206,6 +207,7 @@ class EncoderModel(nn.Module):
 
         A graph of more nodes raises ``DataError``: an encoder's state is its own, so that it is made anew.
         """
+        check_numbers(self.inputs.mean)
         check_room(edges, self.num_nodes, f"{self._anew()}, and let it observe the snapshots from the first on")
         self.inputs.observe(edges)
         self.snapshot, self._known = edges.snapshot, None

@@ -12,7 +12,7 @@ from torch.nn import functional
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError, check_choice
-from dgl_dysign.models.inputs import Features, NodeInputs, look_up
+from dgl_dysign.models.inputs import Features, NodeInputs, check_numbers, look_up
 from dgl_dysign.models.link_head import LinkHead
 from dgl_dysign.models.node_table import NodeTable
 from dgl_dysign.models.pretrained import Pretrained
@@ -67,11 +67,7 @@ def preset_store(num_nodes: int, preset: str = "default", **options: Any) -> Nei
 
 def check_store(store: NeighborStore, num_nodes: int, *tensors: Tensor) -> None:
     """Raise ``ConfigError`` unless a store has as many nodes as a model, and tensors of model and call hold numbers."""
-    if any(tensor.device.type == "meta" for tensor in tensors):
-        raise ConfigError(
-            "found model or nodes on the meta device, which holds no numbers: call model.to_empty(device='cpu') and "
-            "load_state_dict, and pass nodes with numbers"
-        )
+    check_numbers(*tensors)
     if store.num_nodes != num_nodes:
         who = "store" if store.num_nodes < num_nodes else "model"
         raise ConfigError(

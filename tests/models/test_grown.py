@@ -193,6 +193,8 @@ def test_a_grown_model_is_for_larger_graphs_alone(data, grown, home, tmp_path):
     assert len(again.inputs.table.weight) == MORE + 1
     with pytest.raises(ConfigError, match=f"found num_nodes=3, but the model has {MORE} nodes and does not shrink"):
         model.grow(3)
+    with pytest.raises(ConfigError, match=r"num_nodes=36\.0: expected a whole number, of 35 or more"):
+        model.grow(36.0)
 
 
 MAKERS = {
@@ -377,6 +379,17 @@ def test_encoders_take_more_nodes(kind, data, grown, tmp_path):
         if cls is EncoderLinks:
             both = [predict_links(EncoderScorer(each), grown, LATER, src, dst) for each in (again, models[1])]
             assert torch.equal(*both)
+
+
+def test_an_encoder_on_the_meta_device_has_shapes_alone(data):
+    inputs = EncoderInputs("counts", NODES)
+    model = EncoderLinks(make_encoder(EvolveGCNO, inputs, {}, {}), inputs)
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    model.to("meta")
+    assert {name: value.shape for name, value in model.state_dict().items()} == shapes
+    with pytest.raises(ConfigError, match=r"on the meta device, which holds no numbers: call model\.to_empty"):
+        model.observe(snapshot_edges(data, 0))
+    assert model.snapshot == -1
 
 
 class OfNodes(EvolveGCNO):
