@@ -58,7 +58,7 @@ class _Disk(io.FileIO):
     """The file on disk; hashes and counts what is read in order."""
 
     # Those of FileIO would go round `readinto`.
-    read, readall = io.RawIOBase.read, io.RawIOBase.readall  # type: ignore[assignment]
+    readall = io.RawIOBase.readall
 
     def __init__(self, path: Path):
         super().__init__(path)
@@ -72,6 +72,11 @@ class _Disk(io.FileIO):
             self.digest.update(memoryview(buffer)[:size])
             self.hashed += size
         return size
+
+    def read(self, size: int | None = -1) -> bytes:
+        # No room for more than there is: a damaged file may speak of any size.
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return io.RawIOBase.read(self, -1 if size is None or size < 0 else min(size, left)) or b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:

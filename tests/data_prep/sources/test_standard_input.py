@@ -154,7 +154,10 @@ def test_an_interrupt_while_waiting_leaves_nothing(tmp_path):
 def test_without_an_out_the_copy_is_among_temporary_files(tmp_path):
     with as_file(pa.table({"src": [1]})) as path:
         assert head_lines(path, 2) == ["src", "1"]
+        time = path.stat().st_mtime_ns
     assert not path.parent.exists()
+    with as_file(pa.table({"src": [1]})) as path:
+        assert path.stat().st_mtime_ns == time, "the plan of an interrupted run is not that of the same content"
     with as_file(tmp_path) as path:
         assert path == tmp_path
     with pytest.raises(DataError, match=r"^table, row 3: found a; b$"), as_file(pa.table({"src": [1]})) as path:

@@ -229,6 +229,22 @@ def test_damaged_files_are_refused(tmp_path):
         prepare("edges", path, tmp_path / "out")
 
 
+def test_what_pyarrow_takes_on_trust_is_checked(tmp_path):
+    """An offset far behind the end of the text, and a length of 240 MiB: read as they are, they end the process."""
+    table = pa.table({"src": ["a", "b"], "dst": ["b", "c"], "time": [1.0, 2.0]})
+    stream(table, tmp_path / "a")
+    whole = (tmp_path / "a").read_bytes()
+    offsets = struct.pack("<3i", 0, 1, 2)
+    assert whole.count(offsets) == 2
+    for damaged in (
+        whole.replace(offsets, struct.pack("<3i", 0, 2**30, 2)),
+        whole[:4] + b"\0\0\0\x0f" + whole[8:],
+    ):
+        (tmp_path / "a").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"/a: found a damaged Arrow stream file \("):
+            prepare("edges", tmp_path / "a", tmp_path / "out")
+
+
 def test_large_tables_come_piece_by_piece(tmp_path):
     rows = 100_000
     table = pa.table({"src": np.arange(rows), "dst": np.arange(rows) % 7, "time": np.arange(rows) / 8})
