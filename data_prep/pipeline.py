@@ -61,7 +61,8 @@ def open_files(dataset: str, raw: Path, options: PrepareOptions, is_frame: bool 
     if dataset == "edges":
         return edges.open_source(raw, read, options)
     options.refuse(EDGE_LIST, f"the format of {dataset} is known; leave it out, or prepare the files as edges")
-    return open_source(dataset, raw, read)
+    source: Source = open_source(dataset, raw, read)
+    return source
 
 
 def _read_options(options: PrepareOptions) -> ReadOptions:

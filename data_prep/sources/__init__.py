@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from data_prep.sources._source import ReadOptions, Source
+from typing import Any
 
 #: Data sets whose files are known by name, and the module here that reads each; any other list of edges: ``edges``.
 #: A new one is a module with ``open_source``, a line here, and its command in ``data_prep/cli.py``.
 READERS = {"dblp": "dblp", "tmall": "dblp", "patent": "patent", "wikipedia": "jodie", "reddit": "jodie"}
 
 
-def open_source(dataset: str, raw: Path, read: ReadOptions) -> Source:
+def open_source(dataset: str, raw: Path, read: Any) -> Any:
     """Open the raw files of one of :data:`READERS`: `raw` is their folder, or the edge file itself.
+
+    `read` is a ``ReadOptions``, what is returned a ``Source``: their file imports the options, which import this one.
 
     Raises
     ------
     DataError
         If a file is missing, or at the first bad line of a file of nodes.
     """
-    source: Source = import_module(f"{__name__}.{READERS[dataset]}").open_source(raw, read, dataset)
-    return source
+    return import_module(f"{__name__}.{READERS[dataset]}").open_source(raw, read, dataset)
