@@ -163,13 +163,9 @@ def _layout(seen: Look, options: PrepareOptions) -> Layout:
             "--edge-features"
         )
     assert time is not None
-    columns = [
-        seen.id_column("src"),
-        seen.id_column("dst"),
-        time,
-        Column("weight", "number"),
-        Column("label", "integer"),
-    ]
+    ids = [seen.id_column("src"), seen.id_column("dst")]
+    classes = [Column(role, "class") for role in ("label", "src_label", "dst_label")]
+    columns = [*ids, time, Column("weight", "number"), *classes]
     unquoted = seen.ids == "text" and options.quote is None and not seen.quote
     return seen.layout(
         [column for column in columns if column.name in seen.places],

@@ -857,7 +857,9 @@ def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, s
         yield Take("header", "none", "line 1 is a row", "--header")
     for role, title in _TITLES.items():
         if role in places:
-            yield Take(title, f"column {table.called(places[role].at)}", places[role].why, f"--{role}")
+            yield Take(
+                title, f"column {table.called(places[role].at)}", places[role].why, f"--{role.replace('_', '-')}"
+            )
     rest = [table.called(at) for at in range(seen.width) if at not in seen.places.values()]
     if rest:
         more = f" and {len(rest) - _SHOWN} more" * (len(rest) > _SHOWN)
