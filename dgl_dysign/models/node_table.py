@@ -22,6 +22,7 @@ class NodeTable(nn.Embedding):
     (torch.Size([4, 3]), False)
     """
 
+    @torch.inference_mode(False)  # what is made in that mode could not be trained
     @torch.no_grad()
     def grow(self, num_nodes: int) -> None:
         """Have more nodes from now on; the new ones have zeros. Raises ``ConfigError`` if there would be fewer."""

@@ -160,7 +160,9 @@ class NeighborStore(nn.Module):
             num_edge_types or 1, sections, direction, self.directed,
         )  # fmt: skip
         width = _rank.TYPE if num_edge_types is None else _rank.TYPE + 1
-        slots = torch.empty(self.num_nodes, sections * self.num_neighbors, width, dtype=torch.int64, device=device)
+        shape = self.num_nodes, sections * self.num_neighbors, width
+        with torch.inference_mode(False):  # what is made in that mode could not be written to outside it
+            slots = torch.empty(shape, dtype=torch.int64, device=device)
         self.register_buffer("slots", slots)
         self.register_buffer("node_type", check_node_type(node_type, self.num_nodes, slots.device))
         self._clock = _Clock()
@@ -171,6 +173,7 @@ class NeighborStore(nn.Module):
         _empty(self.slots)
         self._clock.snapshot, self._clock.next_edge_id = -1, 0
 
+    @torch.inference_mode(False)
     def grow(self, num_nodes: int, node_type: Tensor | None = None) -> None:
         """Have more nodes from now on: the old ones keep their numbers and entries, the new ones have no past.
 

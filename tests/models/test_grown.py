@@ -276,6 +276,19 @@ def test_a_saved_model_of_events_takes_more_nodes(data, grown, tmp_path):
     assert torch.equal(again(store, LATER, src, dst), large(store, LATER, src, dst))
 
 
+@pytest.mark.parametrize("kind", ["undergs", "spiking"])
+def test_what_has_grown_is_trained_as_before(kind):
+    model = SpikingUnderGS(5, 8) if kind == "spiking" else UnderGS(5, 8)
+    made = LinkScorer(model, model.store())
+    made.observe(distinct_edges(0, [0, 1], [1, 2], num_nodes=5))
+    with torch.inference_mode():
+        made.grow(7)
+    made.observe(distinct_edges(1, [6], [1], num_nodes=7))
+    made.logits(2, torch.tensor([6]), torch.tensor([[0, 5]])).sum().backward()
+    table = next(value for name, value in model.named_parameters() if name.endswith("table.weight"))
+    assert table.grad[6].any()
+
+
 def drawn_events(snapshot, nodes, seed):
     generator = torch.Generator().manual_seed(seed)
     src, dst, edge_id = (torch.randint(high, (9,), generator=generator) for high in (nodes, nodes, 100))

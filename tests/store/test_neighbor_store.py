@@ -268,6 +268,16 @@ def test_a_store_grows_and_does_not_shrink(backend):
     assert (store.num_nodes, len(store.slots), store.snapshot) == (8, 8, 3)
 
 
+@both_backends
+def test_what_is_made_and_grown_in_inference_mode_goes_on_outside_it(backend):
+    with torch.inference_mode():
+        store = path_store(backend=backend)
+        store.grow(6)
+    assert not store.slots.is_inference()
+    store.insert(3, [5], [0])
+    assert entries(store, 5)[0] == (0, 13, 3, 1, 0)
+
+
 def test_types_of_new_nodes_are_given():
     store = NeighborStore(2, node_type=[0, 1])
     with pytest.raises(ConfigError, match="found no node_type, but the store was made with types of nodes"):
