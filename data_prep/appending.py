@@ -252,10 +252,9 @@ class _Append(Run):
         return self.input.nodes(self.parts, KnownNodes(self.folder, self.old))  # type: ignore[arg-type]
 
     def node_features(self) -> dict[str, Any] | None:
-        (self.new / "features").mkdir(exist_ok=True)
-        self.carry(name for name in self.old["files"] if name.startswith("features/"))
-        if self.old["features"] is None:
-            (self.new / "features").rmdir()
+        if self.old["features"] is not None:
+            (self.new / "features").mkdir(exist_ok=True)
+            self.carry(name for name in self.old["files"] if name.startswith("features/"))
         super().node_features()
         return self.old["features"]
 
@@ -283,7 +282,7 @@ class _Append(Run):
         """Take over files that are not ours; pictures of what was there, and caches, are made anew."""
         for path in self.folder.rglob("*"):
             name = str(path.relative_to(self.folder))
-            ours = name in (*self.old["files"], schema.MANIFEST, "describe.png") or path.suffix in (".arrow", ".tmp")
+            ours = name in (schema.MANIFEST, "describe.png") or path.suffix in (".parquet", ".arrow", ".tmp")
             if path.is_file() and not ours:
                 (self.new / name).parent.mkdir(parents=True, exist_ok=True)
                 _link(path, self.new / name)

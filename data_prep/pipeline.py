@@ -183,7 +183,8 @@ class TableInput:
                 f"{offsets}, as in the stream; name the folder that the stream was read from"
             )
         self._raw_id = schema.table(folder, "nodes", ["raw_id"])["raw_id"].combine_chunks()
-        self._id_order = manifest.get("id_order") or "as in the file"
+        if not manifest.get("appended"):  # with more than one run of ids, there is no one order
+            self._id_order = manifest.get("id_order") or "as in the file"
         if second is not None:
             self._types = tuple(manifest["id_offsets"])
         return tuple(manifest["class_names"])

@@ -386,12 +386,12 @@ class Growth:
         index = index.astype(np.int64)
         # The last step so far, too: one new time alone always lies on the grid that it stretches.
         most = min(_resolution(np.append(last, values)), step / 10)
-        stretched = abs(times[self._parts - 1] - last) > most
-        bad = stretched | (np.abs(times[index] - values) > most) | (gaps < 1)
-        if bad.any():
+        off = np.abs(times[index] - values).max() > most or abs(times[self._parts - 1] - last) > most
+        if off or gaps.min() < 1:
+            steps = (values - last) / rule["step"]
             raise DataError(
-                f"found the time {values[bad.argmax()]}, expected one on the even grid of the steps so far, "
-                f"{last} + k * {rule['step']}; correct it, or prepare all events together"
+                f"found the time {values[np.abs(steps - np.rint(steps)).argmax()]}, expected one on the even grid of "
+                f"the steps so far, {last} + k * {rule['step']}; correct it, or prepare all events together"
             )
         times[index] = values
         return times[self._parts :], float(step)

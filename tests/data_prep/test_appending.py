@@ -1,5 +1,6 @@
 """Appends: one after the other they hold what one preparation of everything holds, and leave the past as it was."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -323,6 +324,28 @@ def test_bad_rows_are_added_to_those_before(tmp_path):
     (tmp_path / "part2.csv").write_text("1,2,4\n")
     grow(folder, [tmp_path / "part2.csv"], PrepareOptions())
     assert schema.read_manifest(folder)["rejected_rows"] == 2
+
+
+def test_the_command_says_what_it_did_or_why_not(prep, tmp_path):
+    folder, parts = prepare_lines(tmp_path, ["1,2,1\n", "3,2,2\n"], [1], time_unit="none")
+    status, printed, _ = prep("append", folder, parts[0], "--json")
+    assert status == 0
+    assert {key: json.loads(printed)[key] for key in ("num_nodes", "num_edges", "num_snapshots", "lines")} == {
+        "num_nodes": 3, "num_edges": 2, "num_snapshots": 2, "lines": 2,
+    }  # fmt: skip
+    assert "appended to, times │ 1" in " ".join(prep("describe", folder)[1].split())
+    parts[0].write_text("3,2,1\n")
+    status, printed, said = prep("append", folder, parts[0])
+    assert (status, printed, said.count("\n")) == (2, "", 1)
+    assert "line 1: found the time 1.0, which would change the past: expected times after 2.0" in said
+
+
+def test_a_table_with_names_of_a_folder_that_has_grown(tmp_path):
+    folder, parts = prepare_lines(tmp_path, ["5,7,1\n", "3,5,2\n"], [1], time_unit="none")
+    append(folder, parts[0])
+    prepare("mine", EventTable.of(folder), tmp_path / "again", PrepareOptions(names_of=folder))
+    assert [raw_id for _, raw_id in raw_ids(tmp_path / "again")] == ["5", "7", "3"]
+    verify(tmp_path / "again")
 
 
 def test_files_of_others_are_kept_and_nothing_is_written_through_a_link(tmp_path):

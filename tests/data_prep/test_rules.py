@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data_prep.rules import Rule, bin_times
+from data_prep.rules import Growth, Rule, bin_times, parse_rule
 from dgl_dysign.errors import ConfigError, DataError
 
 STEP = Rule("step")
@@ -384,3 +384,56 @@ def test_dblp_has_27_steps(real_data):
     assert bins.manifest["kind"] == "grid"
     assert bins.assign(time).tolist() == np.unique(time, return_inverse=True)[1].tolist()
     assert bins_of(time, Rule("step", merge=10)).num_snapshots == 3
+
+
+def grown(rule, times, cut, unix=True):
+    """Bin times, of which those from `cut` on come later."""
+    now, later = times[:cut], times[cut:]
+    before = bin_times(rule, now[0], now[-1], np.unique(now), unix=unix)
+    in_last = np.unique(now[before.assign(now) == before.num_snapshots - 1])
+    return before, Growth(before, len(in_last)), later
+
+
+@given(st.data(), st.sampled_from(["3600", "0.3", "7d", "hour", "day", "week", "month", "year", "roland-week"]))
+def test_snapshots_that_go_on_are_those_of_all_times(data, every):
+    rule = parse_rule(every, None, 1, Rule("step"))
+    span = 100 * (rule.width or {"hour": 3600, "year": 3e7}.get(every, 86_400))
+    times = np.array(sorted(data.draw(st.lists(st.floats(0, span), min_size=2, max_size=20)))) + 1_577_000_000
+    before, growth, later = grown(rule, times, data.draw(st.integers(1, len(times) - 1)))
+    allowed = growth.allowed(later)
+    whole = bin_times(rule, times[0], times[-1], unix=True)
+    assert np.array_equal(allowed, whole.assign(later) >= before.num_snapshots)
+    if allowed.all():
+        binning = growth.binning(float(times[-1]))
+        assert np.array_equal(binning.begin, whole.begin)
+        assert np.array_equal(binning.end, whole.end)
+        assert binning.manifest == whole.manifest
+        assert np.array_equal(binning.assign(times), whole.assign(times))
+
+
+@pytest.mark.parametrize("merge", [1, 2, 3])
+def test_steps_that_go_on_are_those_of_all_times(merge):
+    grid, ranks = np.arange(24) / 23, np.arange(24.0) ** 3
+    for times in (grid.round(6), ranks, np.delete(grid.round(6), [13, 14, 20])):
+        before, growth, later = grown(Rule("step", merge=merge), times, 12, unix=False)
+        assert not growth.allowed(before.end[-1])
+        binning = growth.binning(later[-1], later)
+        whole = bin_times(Rule("step", merge=merge), times[0], times[-1], times)
+        assert np.array_equal(binning.assign(times), whole.assign(times))
+        assert np.array_equal(binning.begin[: before.num_snapshots], before.begin)
+        assert binning.begin == pytest.approx(whole.begin, abs=1e-15)
+        assert binning.end == pytest.approx(whole.end, abs=1e-15)
+        assert binning.manifest == whole.manifest
+
+
+@pytest.mark.parametrize("late", [[1.5], [1.04], [1.1, 1.25], [1.0 + 1e-9, 1.1]])
+def test_a_time_off_the_grid_of_the_steps_is_named(late):
+    before = bin_times(Rule("step"), 0.0, 1.0, np.linspace(0, 1, 11))
+    assert before.manifest["kind"] == "grid"
+    if late == [1.5]:  # five steps on
+        assert Growth(before).binning(1.5, np.array(late)).num_snapshots == 16
+        return
+    with pytest.raises(
+        DataError, match=f"found the time {late[0] if late[0] != 1.1 else 1.25}, expected one on the even"
+    ):
+        Growth(before).binning(late[-1], np.array(late))
