@@ -142,25 +142,20 @@ def _features(folder: Path, manifest: dict[str, Any]) -> tuple[str, dict[str, An
 
 def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame: bool) -> Source:
     """Open the raw files in the format of the folder, and check that it is the folder's."""
-    name, order = manifest["dataset"].removesuffix("-generated"), manifest.get("id_order")
+    name, as_in_file = manifest["dataset"].removesuffix("-generated"), manifest.get("id_order") == _AS_IN_FILE
     unix = manifest["time_unit"].startswith("seconds since 1970")
-    if not is_frame and (name in READERS or (order == _AS_IN_FILE and (raw / LABELS).exists())):
+    if not is_frame and (name in READERS or (as_in_file and (raw / LABELS).exists())):
         source = open_files(name if name in READERS else "dblp", raw, options)
     else:
-        known = next((options_of(form) for title, form in KNOWN.values() if title == name), {})
-        usual = {"undirected": not manifest["directed"], "time_unit": None if unix else "none", **known}
+        usual: dict[str, Any] = {"undirected": not manifest["directed"], "time_unit": None if unix else "none"}
         usual["bipartite"] = len(manifest["id_offsets"]) > 1 or None
+        if not is_frame and not tables.is_table(raw):  # of a table, its columns say it
+            usual |= next((options_of(form) for title, form in KNOWN.values() if title == name), {})
         taken = {key: value for key, value in usual.items() if getattr(options, key) in (None, False)}
-        options = replace(options, **taken)
-        source = open_files("edges", raw, options, is_frame)
-        is_text = next(column.kind == "text" for column in source.layout.columns if column.name == "src")
-        if options.ids is None and is_text != (order == "lexicographic"):
-            options = replace(options, ids="integer" if is_text else "text")
-            source = open_files("edges", raw, options, is_frame)
-        source = replace(source, keep_ids=order == _AS_IN_FILE)
+        source = _open_edges(manifest, raw, replace(options, **taken), is_frame)
     expected = {
         "types of nodes": (list(dict.fromkeys(source.spaces)), list(manifest["id_offsets"])),
-        "ids that are node numbers": (source.keep_ids, order == _AS_IN_FILE),
+        "ids that are node numbers": (source.keep_ids, as_in_file),
         "Unix seconds": (source.unix, unix),
         "weights": (source.weight is not None, manifest.get("edge_weight") is not None),
     }
@@ -171,6 +166,15 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
                 "prepared with, such as --time-unit or --weight, or the same form of the files"
             )
     return source
+
+
+def _open_edges(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame: bool) -> Source:
+    """Open a list of edges whose ids are read as those of the folder."""
+    source = open_files("edges", raw, options, is_frame)
+    is_text = next(column.kind == "text" for column in source.layout.columns if column.name == "src")
+    if options.ids is None and is_text != (manifest.get("id_order") == "lexicographic"):
+        source = open_files("edges", raw, replace(options, ids="integer" if is_text else "text"), is_frame)
+    return replace(source, keep_ids=manifest.get("id_order") == _AS_IN_FILE)
 
 
 class _Append(Run):
