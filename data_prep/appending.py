@@ -17,7 +17,7 @@ from data_prep.rules import Binning, Growth, Rule
 from data_prep.sources import READERS, standard_input, tables
 from data_prep.sources._source import Source
 from data_prep.sources.dblp import LABELS
-from data_prep.sources.edges import KNOWN, options_of
+from data_prep.sources.edges import KNOWN
 from data_prep.spool import CHUNK, Part
 from data_prep.terminal import Add, silent
 from data_prep.writer import check_prepared, work_folder
@@ -147,11 +147,14 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
     if not is_frame and (name in READERS or (as_in_file and (raw / LABELS).exists())):
         source = open_files(name if name in READERS else "dblp", raw, options)
     else:
-        usual: dict[str, Any] = {"undirected": not manifest["directed"], "time_unit": None if unix else "none"}
-        usual["bipartite"] = len(manifest["id_offsets"]) > 1 or None
-        if not is_frame and not tables.is_table(raw):  # of a table, its columns say it
-            usual |= next((options_of(form) for title, form in KNOWN.values() if title == name), {})
-        taken = {key: value for key, value in usual.items() if getattr(options, key) in (None, False)}
+        known = name in (title for title, _ in KNOWN.values())
+        usual = {
+            "undirected": not manifest["directed"],
+            "time_unit": None if unix or known else "none",
+            "bipartite": len(manifest["id_offsets"]) > 1 or None,
+            "name": name,
+        }
+        taken: dict[str, Any] = {key: value for key, value in usual.items() if getattr(options, key) in (None, False)}
         source = _open_edges(manifest, raw, replace(options, **taken), is_frame)
     expected = {
         "types of nodes": (list(dict.fromkeys(source.spaces)), list(manifest["id_offsets"])),

@@ -82,7 +82,7 @@ class PrepareOptions:
     targets : path, optional
         File of nodes and numbers to be learnt of them; perhaps with times.
     name : str, optional
-        Name of the data set. Default: that of the file.
+        Name of the data set; one that is known says how the file is written. Default: that of the file.
     every : str or data_prep.rules.Rule, optional
         How times become snapshots: a width (``"15s"``, ``"1h"``, ``"7d"`` or a number of the time's own units), a
         period of the calendar (``"hour"``, ``"day"``, ``"week"``, ``"month"``, ``"year"``, ``"roland-week"``), or

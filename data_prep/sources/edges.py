@@ -48,15 +48,17 @@ KNOWN: dict[str, tuple[str, Look]] = {
 def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = None) -> Source:
     """Open an edge list: one file, or all files of a folder in the order of their names.
 
-    Files of a name in :data:`KNOWN` are written as that says, whatever stands in them, unless an option says otherwise;
-    what others look like is seen in the first file. Nodes come in ascending order of their ids, or of their names.
+    Files of a name in :data:`KNOWN`, or of a data set that is called so, are written as that says, whatever stands in
+    them, unless an option says otherwise; what others look like is seen in the first file. Nodes come in ascending
+    order of their ids, or of their names.
     """
     options = options or PrepareOptions()
     _refuse_two_labels(options)
     labels, targets = (None if path is None else Path(path) for path in (options.labels, options.targets))
     parts = _files(raw, [path for path in (labels, targets) if path])
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
-    name, known = KNOWN.get(stem, (stem, None))
+    named = next((known for known in KNOWN.values() if known[0] == options.name), None)
+    name, known = KNOWN.get(stem) or named or (stem, None)
     form, seen = _look(parts, read, options, known)
     nodes = _read_nodes(labels, Column("label", "class"), read, options, form)
     numbers = _read_nodes(targets, Column("target", "number"), read, options, form)

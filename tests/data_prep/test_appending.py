@@ -197,7 +197,7 @@ def test_events_that_would_change_the_past_are_refused_and_change_nothing(tmp_pa
     late = tmp_path / "late.csv"
     cases = {
         "1,9,9\n1,9,8.5\n": r"late.csv, line 2: found the time 8.5, .* change the past: expected times from 9\.0",
-        "1,9,9\n1,9,x\n": "late.csv, line 2: found time 'x'",
+        "1,9,9\n1,x,9\n2,1,9\n": "late.csv, line 2: found dst 'x'",
     }
     for text, said in cases.items():
         late.write_text(text)
