@@ -1,4 +1,4 @@
-"""Tables as the text of the CSV of their rows: Parquet, Feather and Arrow files, and tables in memory.
+"""Tables as the text of the CSV of their rows, as pandas writes it: Parquet, Feather, Arrow, and tables in memory.
 
 What reads lines reads that text, so that every check, count and guess is the same for a table as for its CSV.
 """
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data_prep.writer import arrow
 from dgl_dysign.errors import DataError
 
 _MAGIC = {
@@ -129,7 +130,8 @@ def _batches(frame: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         # Some rows at a time, and without the index, which is a column in what pandas itself gives out.
         schema = pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
         rows = (frame.iloc[at : at + _ROWS] for at in range(0, len(frame), _ROWS))
-        batches = (pa.RecordBatch.from_pandas(some, schema, preserve_index=False) for some in rows)
+        named = (some.set_axis(schema.names, axis=1) for some in rows)  # texts, where they were numbers
+        batches = (pa.RecordBatch.from_pandas(some, schema, preserve_index=False) for some in named)
         return schema, (batch.replace_schema_metadata() for batch in batches)
     if hasattr(frame, "__arrow_c_stream__"):
         reader = pa.RecordBatchReader.from_stream(frame)
@@ -226,6 +228,8 @@ def _text(values: pa.Array) -> pa.Array | None:
     if pa.types.is_duration(kind):
         # Never a number: its unit is another's second.
         return pc.binary_join_element_wise(values.cast(pa.int64()).cast(pa.string()), kind.unit, " ")
+    if pa.types.is_boolean(kind):
+        return pc.if_else(values, "True", "False")
     if pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         return values.cast(pa.large_string())
     return None
@@ -246,7 +250,12 @@ def _instants(values: pa.Array) -> pa.Array:
 
 
 def _floats(values: pa.Array) -> pa.Array:
-    """Write numbers with the fewest digits that give them back, whole ones as integers are written."""
-    numbers = np.from_dlpack(values.fill_null(0))
+    """Write numbers with the fewest digits that give them back, whole ones in full and with ``.0``."""
+    numbers = np.from_dlpack(values.fill_null(0.0))
     whole = (np.trunc(numbers) == numbers) & (np.abs(numbers) <= 2**53) & ~(np.signbit(numbers) & (numbers == 0))
-    return (values.cast(pa.int64()) if whole.all() else values).cast(pa.string())
+    if not whole.any():
+        return values.cast(pa.string())
+    integers = arrow(np.where(whole, numbers, 0).astype(np.int64)).cast(pa.string())
+    texts = pc.binary_join_element_wise(integers, ".0", "")
+    mask = pc.and_(arrow(whole.view(np.uint8)).cast(pa.bool_()), values.is_valid())
+    return texts if pc.all(mask).as_py() else pc.if_else(mask, texts, values.cast(pa.string()))

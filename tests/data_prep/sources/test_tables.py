@@ -116,11 +116,12 @@ def test_numbers_keep_every_bit():
     single = numbers[numbers < 1e38].astype(np.float32)
     assert [np.float32(field) for field in column(single)] == single.tolist()
     assert column([0.1, None, -0.0, 1e-7]) == ["0.1", "", "-0", "1e-7"]
-    assert column([1.0, None, 3.0, 2.0**53]) == ["1", "", "3", "9007199254740992"]
+    assert column([1.0, None, 3.0, 2.0**53, 0.5]) == ["1.0", "", "3.0", "9007199254740992.0", "0.5"]
+    assert column([1.0, 1e15]) == ["1.0", "1000000000000000.0"]
     assert column(np.array([0.1, 2.5], np.float32)) == ["0.1", "2.5"]
     assert column([2**64 - 1, 0], pa.uint64()) == ["18446744073709551615", "0"]
     assert column([Decimal("1.50"), None], pa.decimal128(9, 2)) == ["1.50", ""]
-    assert column([True, None, False]) == ["true", "", "false"]
+    assert column([True, None, False]) == ["True", "", "False"]
 
 
 def test_instants_in_utc_with_the_digits_that_they_need():
@@ -160,10 +161,10 @@ def test_messages_count_rows(tmp_path):
     table = pa.table({"src": [1, None, 3], "dst": [2, 2, 2], "time": [1.0, 2.0, 3.0]})
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(
-        DataError, match=r"/a\.parquet, row 2: found src '', a missing id in ',2,2', expected an integer"
+        DataError, match=r"/a\.parquet, row 2: found src '', a missing id in ',2,2.0', expected an integer"
     ):
         prepare("edges", tmp_path / "a.parquet", tmp_path / "out")
-    with pytest.raises(DataError, match=r"^table, row 2: found src '', a missing id in ',2,2', expected an integer"):
+    with pytest.raises(DataError, match=r"^table, row 2: found src '', a missing id in ',2,2.0', expected an integer"):
         prepare("mine", table, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
@@ -279,7 +280,7 @@ def test_events_as_relbench_has_them(tmp_path, unit, missing):
     reviews = pd.DataFrame(
         {
             "review_id": [0, 1, 2, 3],
-            "review_text": ['a "quote" and\nmore', "good", None, "fine\n"],
+            "review_text": ['a "quote", and\nmore', "good", None, "fine\n"],
             "customer_id": pd.Series([31, None, 33, 31]).astype(kind),
             "product_id": pd.Series([501, 502, None, 502]).astype(kind),
             "review_time": np.array(["2018-01-03", "2018-01-04", "2018-01-05", "2018-01-11T12:00:00.5"], "M8[ms]"),
@@ -299,7 +300,8 @@ def test_events_as_relbench_has_them(tmp_path, unit, missing):
     assert pq.read_table(tmp_path / "out" / "nodes.parquet")["raw_id"].to_pylist() == ["31", "501", "502"]
     rejected = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pydict()
     assert rejected["line"] == [3, 4]
-    assert rejected["text"] == [",,,502,2018-01-04 00:00:00.000,1", ",,33,,2018-01-05 00:00:00.000,3"]
+    end = {"null": "", "float": ".0"}[missing]
+    assert rejected["text"] == [f",,,502{end},2018-01-04 00:00:00.000,1.0", f",,33{end},,2018-01-05 00:00:00.000,3.0"]
     assert (manifest["num_edges"], manifest["sources"][0]["lines"]) == (2, 5)
     prepare("mine", reviews, tmp_path / "frame", options)
     assert same(tmp_path / "out", tmp_path / "frame")
@@ -323,3 +325,50 @@ def test_events_as_tgb_has_them(tmp_path):
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["time_range"] == [0.0, 1.5e6]
     prepare("mine", events, tmp_path / "frame", options)
     assert same(tmp_path / "out", tmp_path / "frame")
+
+
+SECONDS = [1577836800, 1577836900, 1577837000]
+DAYS = pd.Series(np.array(["2018-01-03", "2018-01-04", "2018-01-11"], "M8[us]"))
+GUESSED = {
+    "signs": {"src": ["#a", "b,c", "d"], "dst": ["x y", "%q", "#a"], "time": SECONDS},
+    "zeros": {"source": ["02134", "2134", "x"], "target": ["2134", "02134", "1"], "time": SECONDS},
+    "categories": {"from": pd.Categorical(["a", "b", "a"]), "to": pd.Categorical(["c", "c", "a"]), "time": SECONDS},
+    "zone": {"source": [1, 2, 3], "target": [2, 3, 1], "time": DAYS.dt.tz_localize("Europe/Berlin")},
+    "dates": {"source": [1, 2, 3], "target": [2, 3, 1], "date": DAYS.dt.date},
+    "years": {"source": [1, 2, 3], "target": [2, 3, 1], "year": [1994, 1995, 1995]},
+    "steps": {"source": [1, 2, 3], "target": [2, 3, 1], "time": [0.0, 1.0, 2.5]},
+    "large": {"source": [2**62, 2**62 + 1, 3], "target": [2, 3, 2**62], "time": SECONDS},
+    "classes": {"user_id": [1.0, 2.0, 3.0], "item_id": [1, 2, 3], "ts": SECONDS, "is_fraud": [True, False, True]},
+}
+
+
+@pytest.mark.parametrize("name", GUESSED)
+def test_what_is_guessed_of_a_table_is_what_is_guessed_of_its_csv(tmp_path, name):
+    frame = pd.DataFrame(GUESSED[name])
+    options = PrepareOptions(label="is_fraud" if name == "classes" else None)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    for raw, out in (("a.csv", "csv"), ("a.parquet", "parquet")):
+        prepare("edges", tmp_path / raw, tmp_path / out, options)
+    prepare("edges", frame, tmp_path / "frame", options)
+    assert same(tmp_path / "parquet", tmp_path / "csv")
+    assert same(tmp_path / "frame", tmp_path / "csv")
+
+
+def test_labels_come_from_tables(tmp_path):
+    events = pd.DataFrame({"source": [1, 2, 3], "target": [2, 3, 1], "time": SECONDS})
+    labels = pd.DataFrame({"node": [1, 2, 3], "label": ["ok", None, "fraud"]}).dropna()
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    labels.to_parquet(tmp_path / "labels.parquet", index=False)
+    for kind in ("csv", "parquet"):
+        prepare("mine", events, tmp_path / kind, PrepareOptions(labels=tmp_path / f"labels.{kind}"))
+    assert same(tmp_path / "parquet", tmp_path / "csv")
+    assert json.loads((tmp_path / "csv" / "manifest.json").read_text())["class_names"] == ["fraud", "ok"]
+    pq.write_table(pa.table({"node": [1, 1], "label": ["ok", "fraud"]}), tmp_path / "labels.parquet")
+    with pytest.raises(DataError, match=r"labels\.parquet, row 2: .* on row 1"):
+        prepare("mine", events, tmp_path / "out", PrepareOptions(labels=tmp_path / "labels.parquet"))
+
+
+def test_columns_that_are_numbered_are_no_row(tmp_path):
+    frame = pd.DataFrame([[1, 2, SECONDS[0]], [2, 3, SECONDS[1]]])
+    assert prepare("mine", frame, tmp_path / "out")["num_edges"] == 2
