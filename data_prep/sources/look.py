@@ -26,7 +26,7 @@ UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
 """Units of time that a file may count in since 1970, how many a second; ``none``: steps, or no known origin."""
 
 _LINES, _BYTES, _LONGEST, _FIRST, _ENOUGH, _SHOWN = 500, 1 << 20, 16 << 20, 5, 10, 12
-_MOST_COLUMNS = 10_000
+_MOST_COLUMNS, _LONGEST_DATE = 10_000, 40
 _COMMENTS = ("#", "%", "//")
 _DELIMITERS = "\t;|, "
 _TITLES = {
@@ -78,7 +78,12 @@ _WHOLE = re.compile(r"(0|[1-9][0-9]{0,15})(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?")
+_DATE_LIKE = re.compile(
+    r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{2,4}|(?=.*[0-9]{2}).*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.I
+)
 _YEAR = re.compile(r"1[5-9][0-9]{2}|20[0-9]{2}|2100")
+_MONTH = re.compile(r"(19[0-9]{2}|20[0-9]{2})(0[1-9]|1[0-2])")
+_DAY = re.compile(_MONTH.pattern + r"(0[1-9]|[12][0-9]|3[01])")
 _ZEROS = re.compile(r"0[0-9]+")
 _VALUES = {"weight": _NUMBER, "label": re.compile("(?!.*[.,][0-9]*[1-9]$).*")}
 _QUOTED = r'(^|{0}) *"([^"]|"")*" *({0}|$)'
@@ -668,12 +673,12 @@ def _writing(text: str) -> str:
     if _NUMBER.fullmatch(text):
         value = float(text.replace(",", "."))
         return next((unit for unit, (low, high) in _RANGES.items() if low <= value < high), "none")
-    if not any(map(str.isdecimal, text)):
+    if _CLOCK.fullmatch(text):
+        return "clock"
+    if len(text) > _LONGEST_DATE or not _DATE_LIKE.match(text):
         return ""
     if explain(text.encode("utf-8", "surrogateescape"), _ISO, 1, 0) is None:
         return "date"
-    if _CLOCK.fullmatch(text):
-        return "clock"
     return "other" if _formats([text]) else ""
 
 
@@ -791,21 +796,21 @@ def _counted(table: _Table, at: int, texts: list[str], form: PrepareOptions) -> 
             "one unit; give --time-unit"
         )
     if unit == "none":
-        _refuse_some_years(table, at, texts)
+        _refuse_some_dates(table, at, texts)
         return _Times(Column("time", "number"), "none", Rule("step"), "they are too small for times since 1973")
     words = f"a time like the first ones, in {unit} since 1970, or --time-unit {unit} for all numbers"
     column = Column("time", "number", within=(*_RANGES[unit], words))
     return _Times(column, unit, WEEKS, "they are so large")
 
 
-def _refuse_some_years(table: _Table, at: int, texts: list[str]) -> None:
-    """Refuse numbers most of which are years, or years and months, and may be steps as well."""
-    months = _most(texts, lambda text: len(text) == 6 and "1900" <= text[:4] <= "2100" and is_date(text, "%Y%m"))
-    if months or _most(texts, _YEAR.fullmatch):
-        raise DataError(
-            f"{table.path}: found times like {texts[0]} in column {table.called(at)}, expected to know what they are; "
-            f"give --time-format {'%Y%m' if months else '%Y'}, or --time-unit none for steps"
-        )
+def _refuse_some_dates(table: _Table, at: int, texts: list[str]) -> None:
+    """Refuse numbers that may be steps, but of which more than half are dates in digits."""
+    for written, form in (("%Y", _YEAR), ("%Y%m", _MONTH), ("%Y%m%d", _DAY)):
+        if 2 * sum(form.fullmatch(text) is not None for text in texts) > len(texts):
+            raise DataError(
+                f"{table.path}: found times like {texts[0]} in column {table.called(at)}, expected to know what they "
+                f"are; give --time-format {written}, or --time-unit none for steps"
+            )
 
 
 def _no_times(table: _Table, at: int, texts: list[str]) -> DataError:
