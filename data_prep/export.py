@@ -40,8 +40,8 @@ def export(
 ) -> dict[str, Any]:
     """Write a prepared folder in another format.
 
-    ``csv``: ``edges.csv`` (dense and raw ids, time, snapshot, weight, one column a feature), ``nodes.csv`` and
-    ``labels.csv``, in the order of the prepared folder; memory does not grow with the events.
+    ``csv``: ``edges.csv`` (dense and raw ids, time, snapshot, weight, one column a feature), ``nodes.csv``,
+    ``labels.csv`` and ``targets.csv``, in the order of the prepared folder; memory does not grow with the events.
 
     ``tgl``: ``edges.csv`` by time, ``ext_full.npz``, ``int_full.npz`` and ``int_train.npz`` (neighbours of each node by
     time; both ends know each other where the data is undirected), ``edge_features.pt`` (``.npy`` without PyTorch) and
@@ -272,6 +272,11 @@ def _write_csv(data: _Prepared, new: Path, progress: Add) -> dict[str, Any]:
                 schema.check_range(data.folder / "labels.parquet", "label", label, len(classes))
                 file.write(*batch.columns, classes.take(batch["label"]))
             rows["labels.csv"] = file.rows
+    if "targets" in data.manifest:
+        with _CsvFile(new / "targets.csv", schema.TARGETS.names) as file:
+            for batch in schema.RowReader(data.folder, "targets").batches():
+                file.write(*batch.columns)
+            rows["targets.csv"] = file.rows
     return {"rows": rows}
 
 

@@ -131,9 +131,11 @@ class _Rows:
     def error(self, at: int, file: RawFile) -> DataError:
         """Return the error of a row that contradicts an earlier one."""
         line, before = file.lines_of(self.row[[at, self.first[at]]])
-        time = " at the same time" if "time" in file.layout.form else ""
+        names = [column.name for column in file.layout.columns]
+        time = " at the same time" if "time" in names else ""
+        hint = ", or give --labels-at last if column 3 has times" if len(names) > 2 and not time else ""
         return DataError(
             f"{file.path}, line {line}: found {self.what} {self.name(at)} for node {plain(self.node[at])}, expected "
             f"{self.what} {self.name(self.first[at])} as on line {before}{time}; keep one of the two, or set the later "
-            "one aside with --on-error quarantine"
+            f"one aside with --on-error quarantine{hint}"
         )

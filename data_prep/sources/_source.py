@@ -62,6 +62,8 @@ class NodeTable:
         names are refused unless they are allowed.
     file : path, optional
         The file, for messages.
+    look : Look, optional
+        What was seen in its first rows.
     """
 
     node: np.ndarray
@@ -75,6 +77,7 @@ class NodeTable:
     rejected: list[tuple[str, Rejected]] = field(default_factory=list)
     rows_of: Callable[[np.ndarray], list[tuple[int, int, str]]] | None = None
     file: Path | None = None
+    look: Look | None = None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = N
     form, seen = _look(parts, read, options, known)
     nodes = _read_nodes(labels, Column("label", "class"), read, options, form)
     numbers = _read_nodes(targets, Column("target", "number"), read, options, form)
+    if options.labels_at and not any(table and table.at is not None for table in (nodes, numbers)):
+        raise ConfigError(
+            f"found --labels-at {options.labels_at}, expected labels or targets of some times; leave it out, or give a "
+            "file with a column of times"
+        )
     weight = form.places.get("weight")
     two_spaces = form.two_spaces if options.bipartite is None else options.bipartite
     return Source(
@@ -104,24 +109,28 @@ def _refuse_two_labels(form: PrepareOptions) -> None:
     listed = [f"{option} {value}" for option, value in options.items() if value]
     if len(listed) > 1:
         raise ConfigError(f"found {' and '.join(listed)}, expected labels of events or of nodes, once; leave one out")
-    if form.labels_at and not (form.labels or form.targets):
-        raise ConfigError(
-            f"found --labels-at {form.labels_at}, expected labels or targets of some times; leave it out, or give a "
-            "file with a column of times"
-        )
 
 
 def _read_nodes(
     path: Path | None, value: Column, read: ReadOptions, options: PrepareOptions, events: Look
 ) -> NodeTable | None:
-    """Read a file of labels or targets, with ids as those of the events."""
+    """Read a file of labels or targets, with ids and times as those of the events."""
     if path is None:
         return None
-    form = PrepareOptions(encoding=options.encoding, labels_at=options.labels_at)
-    seen = look(path, ("node", value.name, "time"), as_written(form) if tables.is_table(path) else form, read.max_bytes)
-    times = [seen.time] if seen.time else []
-    layout = seen.layout([replace(events.id_column("src"), name="node"), value, *times])
-    return read_labels(path, read, layout, options.labels_at)
+    assert events.time is not None
+    ids = "text" if events.ids == "text" else "integer"
+    # Where the times stand is looked for; how they are written is known, and any format keeps that from being judged.
+    form = PrepareOptions(encoding=options.encoding, ids=ids, time_format=events.time.format or "%Y")
+    form = as_written(form) if tables.is_table(path) else form
+    roles = ("node", value.name, "time")
+    seen = look(path, roles, form, read.max_bytes)
+    if options.labels_at and "time" not in seen.places and seen.width > 2:
+        seen = look(path, roles, replace(form, labels_at=options.labels_at), read.max_bytes)
+    columns, derive = [replace(events.id_column("src"), name="node"), value], None
+    if "time" in seen.places:
+        columns.append(events.time)
+        derive = Derived(events.unit) if UNITS.get(events.unit, 1) != 1 else None
+    return replace(read_labels(path, read, seen.layout(columns, derive=derive), options.labels_at), look=seen)
 
 
 def as_written(options: PrepareOptions) -> PrepareOptions:

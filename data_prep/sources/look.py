@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -298,7 +298,7 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
     table = _table(lines, path, roles, form)
     places, two_spaces = _places(table, roles, form)
     _refuse_rows_in_comments(lines, table, places, form)
-    numbers = [place.at for role, place in places.items() if role in ("time", "weight")]
+    numbers = [place.at for role, place in places.items() if role in ("time", "weight", "target")]
     decimal = _decimal(table, numbers, form)
     ends = [place.at for role, place in places.items() if role in ("src", "dst", "node")]
     ids = _ids([text for at in ends for text in table.columns[at]], form)
@@ -380,7 +380,7 @@ def _table(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpti
     rows = list(_fields(texts, delimiter, quote))
     width = _width(path, rows)
     names = _names_in_comment([line for line in lines[:at] if line.strip()], delimiter, width)
-    header = _has_header(where, rows, width, names, form)
+    header = _has_header(where, rows, width, names, roles, form)
     if header:
         # A header that stands again further down is a bad row, and says nothing about the others.
         first, rows = rows[0], [row for row in rows[1:] if row != rows[0]]
@@ -469,9 +469,12 @@ def _names_in_comment(comments: list[str], delimiter: str, width: int) -> tuple[
     return ()
 
 
-def _has_header(where: str, rows: list[list[str]], width: int, names: tuple[str, ...], form: PrepareOptions) -> bool:
-    """Whether the first row names the columns: it has no number, and two signs that it does."""
-    columns = [form.src, form.dst, form.time, form.weight, form.label, form.edge_features]
+def _has_header(
+    where: str, rows: list[list[str]], width: int, names: tuple[str, ...], roles: Sequence[str], form: PrepareOptions
+) -> bool:
+    """Whether the first row names the columns: it has no number, and two signs that it does; of nodes, one."""
+    columns = [form.src, form.dst, form.time, form.weight, form.label, form.src_label, form.dst_label]
+    columns.append(form.edge_features)
     by_name = [column for column in columns if column and not column.isdecimal() and column not in names]
     if by_name and form.header is False:
         raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
@@ -481,6 +484,8 @@ def _has_header(where: str, rows: list[list[str]], width: int, names: tuple[str,
     if any(map(_is_value, first)):
         return False
     contrasts = [at for at, text in enumerate(first[:width]) if text and text not in MISSING and _contrasts(below, at)]
+    if "node" in roles:  # `ann,fraud` is a row, though some call a column fraud
+        return bool(contrasts) or not set(_NAMES["node"].split()).isdisjoint(chain(*map(_stems, first)))
     signs = len(contrasts) + sum(map(_is_usual, first))
     if signs == 1 and below:
         raise DataError(
@@ -561,6 +566,9 @@ def _by_name(table: _Table, roles: Sequence[str], free: list[int], needed: Seque
     places = {}
     for role in roles:
         columns = [at for at in _named(table, _NAMES.get(role, "")) if at in free]
+        if "node" in needed and len(columns) > 1:  # the likeliest name, as there are no options
+            words = (set(columns).intersection(_named(table, word)) for word in _NAMES[role].split())
+            columns = sorted(next(filter(None, words)))
         if role == "time" and len(columns) > 1:
             columns = [at for at in [_likeliest(table, columns, 1)] if at is not None]
         elif role not in needed:
@@ -579,10 +587,10 @@ def _by_rest(table: _Table, roles: Sequence[str], free: list[int], needed: Seque
         roles, free = [role for role in roles if role != "time"], [other for other in free if other != at]
     if roles and len(free) != len(roles):
         options = " and ".join(f"--{role}" for role in roles)
-        raise DataError(
-            f"{table.where}: found {table.listed()}, expected usual names (such as source, target and "
-            f"timestamp); name the columns with {options}"
-        )
+        usual, remedy = "source, target and timestamp", f"name the columns with {options}"
+        if "node" in needed:
+            usual, remedy = f"{' and '.join(needed)}, and time if there is one", "name them so in the file"
+        raise DataError(f"{table.where}: found {table.listed()}, expected usual names (such as {usual}); {remedy}")
     return places | {role: _Place(at, "its place") for role, at in zip(roles, free, strict=False)}
 
 

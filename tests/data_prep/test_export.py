@@ -64,6 +64,7 @@ def test_csv_of_labelled_nodes_and_of_none(tmp_path):
     assert pd.read_csv(tmp_path / "a" / "nodes.csv")["type"].isna().all()
     export(write_folder(tmp_path / "none"), tmp_path / "b", "csv")
     assert not (tmp_path / "b" / "labels.csv").exists()
+    assert not (tmp_path / "b" / "targets.csv").exists()
     assert pd.read_csv(tmp_path / "b" / "edges.csv").columns[-1] == "dst_raw"
 
 
@@ -92,6 +93,12 @@ def test_csv_floats_come_back_to_the_last_bit(tmp_path_factory, values, at_once)
     assert [float(text) for text in edges["weight"]] == list(weight)
     assert [np.float32(text) for text in edges["feat_0"]] == features[:, 0].tolist()
     assert [int(text) for text in edges["edge_id"]] == list(range(len(events)))
+
+
+def test_csv_of_targets(tmp_path):
+    about = export(write_folder(tmp_path / "p", targets={1: -0.1, 4: 1e300}), tmp_path / "a", "csv")
+    assert about["rows"]["targets.csv"] == 2
+    assert (tmp_path / "a" / "targets.csv").read_text().splitlines() == ["node,target", "1,-0.1", "4,1e+300"]
 
 
 def neighbours(src, dst, time, eid, num_nodes, both):

@@ -150,6 +150,39 @@ def test_school(real_data, prepared):
     }
 
 
+def classes_by_id(manifest, tables):
+    """Class of each labelled node by its raw id."""
+    return {tables["nodes"][node][1]: manifest["class_names"][label] for node, label in tables["labels"]}
+
+
+def test_primary_school_with_classes_from_its_columns(real_data, prepared):
+    path = real_data / "primary_school" / "primaryschool.csv"
+    manifest, tables = prepared("edges", path, "--src-label", "c1", "--dst-label", "c2")
+    assert counts(manifest, "num_nodes", "num_edges", "num_classes", "rejected_rows") == [242, 125_773, 11, 0]
+    known = {}
+    for _, first, second, *classes in lines(path, "\t")[1:]:
+        known |= zip((first, second), map(str.strip, classes), strict=True)
+    assert classes_by_id(manifest, tables) == known
+    assert manifest["class_names"] == [f"{year}{part}" for year in range(1, 6) for part in "AB"] + ["Teachers"]
+
+
+def test_fraud_on_bitcoin(real_data, prepared):
+    labels = real_data / "bitcoin_otc_fraud" / "otc_gt.csv"
+    manifest, tables = prepared("edges", real_data / "bitcoin_otc" / "soc-sign-bitcoinotc.csv", "--labels", labels)
+    assert counts(manifest, "num_nodes", "num_edges", "class_names") == [5881, 35_592, ["+1", "-1"]]
+    assert Counter(label for _, label in tables["labels"]) == {0: 136, 1: 180}
+    assert classes_by_id(manifest, tables) == {node: name.strip() for node, name in lines(labels, ",")}
+
+
+def test_aminer(real_data, prepared):
+    labels = real_data / "aminer" / "Aminer_label.txt"
+    manifest, tables = prepared("edges", real_data / "aminer" / "Aminer.txt", "--labels", labels)
+    assert counts(manifest, "num_nodes", "num_edges", "num_snapshots") == [20_663, 41_687, 62]
+    assert manifest["snapshot_rule"] == {"kind": "calendar", "unit": "year"}
+    assert Counter(label for _, label in tables["labels"]) == {0: 500, 1: 500, 2: 500}
+    assert classes_by_id(manifest, tables) == dict(lines(labels))
+
+
 def test_tmalls_labels_with_made_edges(real_data, prepared, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
