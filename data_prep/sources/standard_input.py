@@ -96,6 +96,8 @@ def _is_pipe(path: Path) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     """Give the descriptor of standard input or of a pipe, whose writer may be yet to come."""
+    if str(path) == "-" and sys.stdin is None:
+        raise DataError("stdin: found it closed, expected a file or the output of a command; give one, or name a file")
     try:
         descriptor = os.dup(0) if str(path) == "-" else os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:

@@ -188,11 +188,12 @@ def _vector(path: Path, schema: pa.Schema) -> int | None:
 
 def _lines(columns: list[pa.Array]) -> bytes:
     """Return the rows of some columns as lines."""
-    texts = [_field(column) for column in columns]
+    *texts, last = map(_field, columns)
     comma, end, nothing = (pa.scalar(sign, _TEXT) for sign in (b",", b"\n", b""))
-    rows = pc.binary_join_element_wise(*texts, comma, null_handling="replace", null_replacement=b"")
+    present = {"null_handling": "replace", "null_replacement": b""}
+    last = pc.binary_join_element_wise(last, end, nothing, **present)
     # The texts of an array lie one behind the other.
-    return pc.binary_join_element_wise(rows, end, nothing).buffers()[2].to_pybytes()
+    return pc.binary_join_element_wise(*texts, last, comma, **present).buffers()[2].to_pybytes()
 
 
 def _field(values: pa.Array) -> pa.Array:
