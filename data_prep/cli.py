@@ -204,8 +204,8 @@ _add_dataset(
 _add_dataset(
     "edges",
     "Prepare any delimited list of timed edges; Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow and Reddit's are known."
-    "\n\nBy default columns 1, 2 and 3 are source, destination and time (Unix seconds), and a snapshot is a calendar "
-    "week.",
+    "\n\nWhat stands in which column, and what times and ids are, is seen in the first rows, unless an option says it. "
+    "A snapshot is a calendar week where times are dates, else a step.",
     "[bold]dysign-prep edges soc-sign-bitcoinotc.csv prepared/otc --every week[/bold]  or  "
     "[bold]dysign-prep edges mine.csv prepared/mine --src from --dst to --time when --weight 4[/bold]",
     EdgeList,

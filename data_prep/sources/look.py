@@ -38,7 +38,7 @@ _ENDS = (
     ("source src", "target dst destination dest", False),
     ("from", "to", False),
     ("sender", "receiver recipient", False),
-    ("payer", "payee", False),
+    ("payer buyer", "payee seller", False),
     ("head", "tail", False),
     ("origin", "destination", False),
     ("citing", "cited", False),
