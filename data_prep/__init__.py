@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from data_prep.appending import append
     from data_prep.export import export_table
+    from data_prep.inspection import inspect
     from data_prep.options import PrepareOptions
     from data_prep.pipeline import prepare
     from data_prep.rules import Rule, bin_times
@@ -25,13 +26,14 @@ _HOMES = {
     "Rule": "rules",
     "bin_times": "rules",
     "export_table": "export",
+    "inspect": "inspection",
     "prepare": "pipeline",
     "read_columns": "sources._source",
 }
 
 __all__ = [
-    "Column", "Layout", "PrepareOptions", "RawFile", "Rule", "append", "bin_times", "export_table", "prepare",
-    "read_columns",
+    "Column", "Layout", "PrepareOptions", "RawFile", "Rule", "append", "bin_times", "export_table", "inspect",
+    "prepare", "read_columns",
 ]  # fmt: skip
 
 

@@ -4,7 +4,8 @@ import errno
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from enum import Enum
 from inspect import Parameter, Signature
@@ -16,7 +17,7 @@ import typer
 # pyarrow, numpy and matplotlib are imported inside the commands, so that --help answers at once.
 from data_prep.options import CHOICES, EDGE_LIST, PrepareOptions
 from data_prep.synth.published import FORMATS, MARKER, Format, Request
-from data_prep.terminal import progress, show_counts
+from data_prep.terminal import progress, short_value, show_counts, show_rows
 from dgl_dysign.cli import App, Config, Quiet, Version
 from dgl_dysign.errors import DataError
 
@@ -29,6 +30,7 @@ EdgeList = Annotated[
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must not exist.", show_default=False)]
 Prepared = Annotated[Path, typer.Argument(metavar="OUT", help="A prepared folder.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if this tool made it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be read and written; write nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 # Values to choose from, as typer wants them.
@@ -104,48 +106,69 @@ _OPTIONS: dict[str, Any] = {
 
 def _add_dataset(dataset: str, about: str, example: str, raw_argument: Any = Raw, features: str = "none") -> None:
     """Add the command that prepares one format of raw files; its options are fields of :class:`PrepareOptions`."""
+
+    def command(
+        raw: Path, out: Path, dry_run: bool, quiet: bool, as_json: bool, config: Path | None, **chosen: Any
+    ) -> None:
+        _prepare(dataset, raw, out, _options(chosen), dry_run, quiet, as_json)
+
     options = {name: kind for name, kind in _OPTIONS.items() if dataset == "edges" or name not in EDGE_LIST}
-
-    def run(raw: Path, out: Path, options: PrepareOptions, add: Any) -> dict[str, Any]:
-        from data_prep.pipeline import prepare
-
-        return prepare(dataset, raw, out, options, add)
-
-    _add_command(dataset, about, example, {"raw": raw_argument, "out": Out}, options, run, features)
+    kinds = {"raw": raw_argument, "out": Out, **options, "dry_run": DryRun}
+    _add_command(dataset, about, example, kinds, command, features)
 
 
 def _add_command(
-    title: str,
+    name: str,
     about: str,
     example: str,
-    arguments: dict[str, Any],
-    options: dict[str, Any],
-    run: Callable[..., dict[str, Any]],
+    kinds: dict[str, Any],
+    command: Callable[..., None],
     features: str | None = None,
 ) -> None:
-    """Add a command that makes a prepared folder `out` of `raw`, with some of the options."""
-
-    def command(raw: Path, out: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
-        values = {name: value.value if isinstance(value, Enum) else value for name, value in chosen.items()}
-        _run(lambda add: run(raw, out, PrepareOptions(**values), add), out, quiet, as_json)
-
+    """Add a command with some arguments and options, those of :class:`PrepareOptions` with their defaults."""
+    kinds = {**kinds, "quiet": Quiet, "as_json": Json, "config": Config}
     defaults = {field.name: field.default for field in fields(PrepareOptions)} | {"features": features}
-    kinds = {**arguments, **options, "quiet": Quiet, "as_json": Json, "config": Config}
-    defaults |= {"raw": Parameter.empty, "out": Parameter.empty, "quiet": False, "as_json": False, "config": None}
-    for name in _CHOICES.keys() & kinds.keys():
-        defaults[name] = defaults[name] and _CHOICES[name](defaults[name])
+    defaults |= {"raw": Parameter.empty, "out": Parameter.empty, "config": None}
+    defaults |= dict.fromkeys(("dry_run", "quiet", "as_json"), False)
+    for option in _CHOICES.keys() & kinds.keys():
+        defaults[option] = defaults[option] and _CHOICES[option](defaults[option])
     parameters = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind) for name, kind in kinds.items()
+        Parameter(option, Parameter.KEYWORD_ONLY, default=defaults[option], annotation=kind)
+        for option, kind in kinds.items()
     ]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    app.command(title, help=about, epilog=f"Example: {example}")(command)
+    app.command(name, help=about, epilog=f"Example: {example}")(command)
 
 
-def _run(make: Callable[[Any], dict[str, Any]], out: Path, quiet: bool, as_json: bool) -> None:
+def _options(chosen: dict[str, Any]) -> PrepareOptions:
+    return PrepareOptions(**{name: value.value if isinstance(value, Enum) else value for name, value in chosen.items()})
+
+
+def _prepare(
+    dataset: str, raw: Path, out: Path, options: PrepareOptions, dry_run: bool, quiet: bool, as_json: bool
+) -> None:
+    from data_prep.inspection import read_as, reading_of
+    from data_prep.pipeline import FileInput, opened, write_folder
+
     start = time.perf_counter()
-    try:
+    with _what_to_do(), opened(dataset, raw, out, options) as (events, options):
+        assert isinstance(events, FileInput)
+        if dry_run:
+            _show_reading(reading_of(dataset, raw, out, events.source, options), events.unix, quiet, as_json)
+            return
+        takes = read_as(events.source) if events.source.look else []
+        if takes and not (quiet or as_json):
+            _show_takes(takes, stderr=True)
         with progress(quiet or as_json) as add:
-            manifest = make(add)
+            manifest = write_folder(events, out, options, add)
+    _report(out, manifest, time.perf_counter() - start, quiet, as_json, takes)
+
+
+@contextmanager
+def _what_to_do() -> Iterator[None]:
+    """Say how to go on after an interrupt, and what helps where memory or disk do not suffice."""
+    try:
+        yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command goes on where this one stopped") from None
     except MemoryError as error:
@@ -155,10 +178,43 @@ def _run(make: Callable[[Any], dict[str, Any]], out: Path, quiet: bool, as_json:
             raise
         remedy = "free some space and run the same command again, which goes on where this one stopped"
         raise DataError(f"{error}; {remedy}") from error
-    _report(out, manifest, time.perf_counter() - start, quiet, as_json)
 
 
-def _report(out: Path, manifest: dict[str, Any], seconds: float, quiet: bool, as_json: bool) -> None:
+def _inspect(raw: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
+    from data_prep.inspection import open_any, reading_of
+
+    options = _options(chosen)
+    dataset, raw, source = open_any(raw, options)
+    reading = reading_of(dataset, raw, Path("prepared") / source.dataset, source, options)
+    _show_reading(reading, source.unix, quiet, as_json)
+
+
+def _show_reading(reading: dict[str, Any], unix: bool, quiet: bool, as_json: bool) -> None:
+    """Print what files would be read as, and the command that prepares them."""
+    if as_json:
+        print(json.dumps(reading))
+    elif not quiet:
+        _show_takes(reading["read_as"])
+        rows = reading["rows"]
+        cells = [[short_value(name, value, unix) for name, value in row.items()] for row in rows]
+        show_rows("first rows", list(rows[0]), cells)
+        print(*(f"bad row: {text}" for text in reading["bad_rows"]), sep="\n", end="\n" * bool(reading["bad_rows"]))
+        print(*(f"{name}: {reading[name]}" for name in ("snapshot", "out")), reading["command"], sep="\n")
+
+
+def _show_takes(takes: Sequence[dict[str, str]], stderr: bool = False) -> None:
+    rows = [(take["what"], take["taken"], f"{take['why']} ({take['option']})".removesuffix(" ()")) for take in takes]
+    show_rows("read as", ("what", "taken as", "why (and what overrules it)"), rows, stderr)
+
+
+def _report(
+    out: Path,
+    manifest: dict[str, Any],
+    seconds: float,
+    quiet: bool,
+    as_json: bool,
+    takes: Sequence[dict[str, str]] = (),
+) -> None:
     keys = (
         "dataset", "num_nodes", "num_edges", "num_snapshots", "num_classes", "duplicate_rows", "rejected_rows",
         "features",
@@ -168,7 +224,7 @@ def _report(out: Path, manifest: dict[str, Any], seconds: float, quiet: bool, as
     counts = {**{key: manifest[key] for key in keys}, "lines": lines, "bytes": size, "seconds": round(seconds, 3)}
     summary = {**counts, "path": str(out)}
     if as_json:
-        print(json.dumps(summary))
+        print(json.dumps(summary | ({"read_as": takes} if takes else {})))
     elif not quiet:
         features = manifest["features"]
         summary["features"] = f"{features['kind']}, {features['dim']} wide" if features else "none"
@@ -212,10 +268,17 @@ _add_dataset(
 )
 
 
-def _append(raw: Path, out: Path, options: PrepareOptions, add: Any) -> dict[str, Any]:
+def _append(raw: Path, out: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
     from data_prep.appending import append
 
-    return append(out, raw, options, add)
+    start = time.perf_counter()
+    with _what_to_do(), progress(quiet or as_json) as add:
+        manifest = append(out, raw, _options(chosen), add)
+    _report(out, manifest, time.perf_counter() - start, quiet, as_json)
+
+
+def _some(*names: str) -> dict[str, Any]:
+    return {name: kind for name, kind in _OPTIONS.items() if name in names}
 
 
 _READING = (*EDGE_LIST, "on_error", "max_bytes", "allow_unknown_labels", "engine", "workers", "scheduler")
@@ -225,9 +288,20 @@ _add_command(
     "that is in it stays as it is.\n\nRAW has the format that the folder was prepared from; options of an edge list "
     "are given again. Events before the end of the last snapshot are refused.",
     "[bold]dysign-prep append prepared/otc tomorrow.csv[/bold]",
-    {"out": Annotated[Path, typer.Argument(metavar="PREPARED", help="A prepared folder.")], "raw": EdgeList},
-    {name: kind for name, kind in _OPTIONS.items() if name in _READING},
+    {
+        "out": Annotated[Path, typer.Argument(metavar="PREPARED", help="A prepared folder.")],
+        "raw": EdgeList,
+        **_some(*_READING),
+    },
     _append,
+)
+_add_command(
+    "inspect",
+    "Say what a file of events would be read as: its columns and times, its first rows, and the command that prepares "
+    "it. Nothing is written.",
+    "[bold]dysign-prep inspect mine.csv[/bold]",
+    {"raw": EdgeList, **_some(*EDGE_LIST, "every", "snapshots", "merge", "max_bytes")},
+    _inspect,
 )
 
 

@@ -1,8 +1,9 @@
 """What all commands show on the terminal: progress bars with rate and time left, and tables of counts."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 # rich is imported when it prints, so that --help answers at once.
@@ -76,6 +77,34 @@ def show_counts(title: str, counts: dict[str, Any]) -> None:
     # A path must come out whole, to be copied.
     table.columns[1].overflow = "fold"
     Console().print(table)
+
+
+def show_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]], stderr: bool = False) -> None:
+    """Print rows below a header, on stderr where that is so."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*header, title=title)
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row))
+    for column in table.columns:
+        column.overflow = "fold"
+    Console(stderr=stderr).print(table)
+
+
+def short_value(name: str, value: Any, unix: bool) -> str:
+    """Write a value of an event.
+
+    >>> short_value("time", 1600000000.5, unix=True), short_value("feat", [0.5, 1.0], unix=True)
+    ('2020-09-13T12:26:40.500000', '2 numbers')
+    """
+    if isinstance(value, list):
+        return f"{len(value)} numbers"
+    if name == "time" and unix and -6e10 < value < 2e11:
+        moment = datetime(1970, 1, 1) + timedelta(seconds=value)
+        return moment.isoformat(timespec="auto" if value % 1 else "seconds")
+    return str(value)
 
 
 def plain(name: str) -> str:

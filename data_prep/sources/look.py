@@ -29,7 +29,7 @@ _LINES, _BYTES, _LONGEST, _FIRST, _ENOUGH, _SHOWN = 500, 1 << 20, 16 << 20, 5, 1
 _MOST_COLUMNS, _LONGEST_DATE = 10_000, 40
 _COMMENTS = ("#", "%", "//")
 _DELIMITERS = "\t;|, "
-_TITLES = {
+TITLES = {
     "src": "source", "dst": "destination", "node": "node", "time": "time", "weight": "weight", "label": "label",
     "src_label": "label of sources", "dst_label": "label of destinations", "target": "target",
 }  # fmt: skip
@@ -537,7 +537,7 @@ def _places(table: _Table, roles: Sequence[str], form: PrepareOptions) -> tuple[
         free = [at for at in range(end) if at not in {place.at for place in places.values()}]
         places = step(table, [role for role in roles if role not in places], free, needed) | places
     if len({place.at for place in places.values()}) < len(places):
-        listed = ", ".join(f"{_TITLES[role]} {table.called(places[role].at)}" for role in _TITLES if role in places)
+        listed = ", ".join(f"{TITLES[role]} {table.called(places[role].at)}" for role in TITLES if role in places)
         raise ConfigError(
             f"{table.path}: found one column given twice ({listed}), expected different ones; name others"
         )
@@ -868,7 +868,7 @@ def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, s
         yield Take("header", f"line 1: {', '.join(seen.names[:_SHOWN])}", "names, no numbers", "--no-header")
     elif not seen.names:
         yield Take("header", "none", "line 1 is a row", "--header")
-    for role, title in _TITLES.items():
+    for role, title in TITLES.items():
         if role in places:
             yield Take(
                 title, f"column {table.called(places[role].at)}", places[role].why, f"--{role.replace('_', '-')}"

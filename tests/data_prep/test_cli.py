@@ -231,7 +231,11 @@ def test_help_starts_without_the_heavy_packages():
 
 
 @pytest.mark.parametrize(
-    "command", ["", "dblp", "tmall", "patent", "wikipedia", "reddit", "edges", "describe", "verify", "export", "synth"]
+    "command",
+    [
+        *("", "dblp", "tmall", "patent", "wikipedia", "reddit", "edges"),
+        *("inspect", "describe", "verify", "export", "synth"),
+    ],
 )
 def test_every_command_has_help_with_an_example(prep, command):
     status, output, errors = prep(*command.split(), "--help")

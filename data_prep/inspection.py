@@ -1,0 +1,160 @@
+"""What raw files would be read as: columns, times, first rows and the command for it. Nothing is written."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from data_prep.options import EDGE_LIST, PrepareOptions
+from data_prep.pipeline import open_files
+from data_prep.rules import Rule, parse_rule
+from data_prep.sources import dataset_of
+from data_prep.sources._raw_file import RawFile
+from data_prep.sources._source import Source
+from data_prep.sources.look import TITLES, Look, Take
+
+_SHOWN = 5
+
+
+def inspect(raw: str | os.PathLike[str], options: PrepareOptions | None = None) -> Look:
+    r"""Say what a raw file would be read as, without reading or writing all of it.
+
+    Parameters
+    ----------
+    raw : path
+        A list of edges or a folder of its parts; or the files of a known data set, which are told by their names.
+    options : PrepareOptions, optional
+        What is known of it.
+
+    Returns
+    -------
+    Look
+        How the file is written; `takes` has one entry for each thing that was taken for another.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If there is no such file, it can be read in two ways, or an option contradicts it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "trades.csv"
+    ...     _ = path.write_text("from,to,when\n4,9,2021-03-01\n9,2,2021-03-09\n")
+    ...     seen = inspect(path)
+    >>> seen.places
+    {'src': 0, 'dst': 1, 'time': 2}
+    >>> [(take.what, take.taken) for take in seen.takes if take.option in ("--ids", "--time-format")]
+    [('ids', 'integers'), ('times', 'dates in ISO 8601, UTC unless they name a zone')]
+    """
+    return look_of(open_any(Path(raw), options or PrepareOptions())[2])
+
+
+def open_any(raw: Path, options: PrepareOptions) -> tuple[str, Path, Source]:
+    """Open raw files of any format; return it, where they are, and the source."""
+    default = PrepareOptions()
+    chosen = any(getattr(options, name) != getattr(default, name) for name in EDGE_LIST)
+    dataset = "edges" if chosen else dataset_of(raw)
+    raw = raw.parent if dataset != "edges" and raw.is_file() else raw
+    return dataset, raw, open_files(dataset, raw, options)
+
+
+def look_of(source: Source) -> Look:
+    """Return what was seen of an edge list; of a known format, what its layout says."""
+    if source.look is not None:
+        return source.look
+    layout = source.layout
+    places = {column.name: at for at, column in enumerate(layout.columns) if column.name in TITLES}
+    takes = [Take("format", f"known format {source.dataset}", "names of files")]
+    takes += [Take(TITLES[role], f"column {at + 1}", "the format") for role, at in places.items()]
+    takes.append(Take("times", source.time_unit, "the format"))
+    return Look(source.parts[0], layout.delimiter, places=places, rule=source.rule, takes=tuple(takes))
+
+
+def read_as(source: Source) -> list[dict[str, str]]:
+    """Return what was taken for what."""
+    return [take._asdict() for take in look_of(source).takes]
+
+
+def reading_of(dataset: str, raw: Path, out: Path, source: Source, options: PrepareOptions) -> dict[str, Any]:
+    """Return all that is said of files that would be prepared: what they are read as, first rows, command."""
+    rule = parse_rule(options.every, options.snapshots, options.merge, source.rule)
+    rows, bad = first_rows(source, options)
+    return {
+        "read_as": read_as(source),
+        "rows": rows,
+        "bad_rows": bad,
+        "snapshot": in_words(rule),
+        "out": str(out),
+        "command": command_for(dataset, raw, out, source, options),
+    }
+
+
+def first_rows(source: Source, options: PrepareOptions) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the first good rows as they are read, and what is wrong with bad ones near them."""
+    file = RawFile(
+        source.parts[0], source.layout, on_error="quarantine", max_bytes=options.max_bytes, block_bytes=1 << 16
+    )
+    batches = iter(file)
+    rows = next(batches).slice(0, _SHOWN).to_pylist()
+    batches.close()  # type: ignore[attr-defined]
+    return rows, [f"line {row.line}: {row.reason}" for row in file.rejected[:_SHOWN]]
+
+
+def command_for(dataset: str, raw: Path, out: Path, source: Source, options: PrepareOptions) -> str:
+    """Return the command that prepares files as they were looked at, with columns and rule written out."""
+    changes: dict[str, Any] = {} if source.look is None else _columns(source.look, options)
+    if options.every is None and options.snapshots is None:
+        changes["every"] = _spelling(source.rule)
+    if options.features == ("spectral" if dataset == "dblp" else "none"):
+        changes["features"] = None
+    options = replace(options, **changes)
+    return shlex.join(["dysign-prep", dataset, str(raw), str(out), *_words(options)])
+
+
+def _columns(look: Look, options: PrepareOptions) -> dict[str, str]:
+    """Return the columns by name, or by number where a name is not plain."""
+    columns = {}
+    for role, at in look.places.items():
+        name = look.names[at] if look.header and look.names else ""
+        plain = name and not name.isdecimal() and look.names.count(name) == 1
+        option = "edge_features" if role == "feat" else role
+        if getattr(options, option) is None:
+            columns[option] = name if plain else str(at + 1)
+    return columns
+
+
+def _spelling(rule: Rule) -> str:
+    """Return how a rule is written after ``--every``."""
+    return rule.unit or (f"{rule.width:g}" if rule.kind == "every" else rule.kind)
+
+
+def _words(options: PrepareOptions) -> Iterator[str]:
+    """Yield the options that are not as they are by default."""
+    for each in fields(options):
+        value, name = getattr(options, each.name), each.name.replace("_", "-")
+        if value == each.default or value in (None, {}, []):
+            continue
+        if isinstance(value, bool):
+            yield f"--{name}" if value else f"--no-{name}"
+        else:
+            for one in value if isinstance(value, list) else [value]:
+                yield from (f"--{name}", str(one))
+
+
+def in_words(rule: Rule) -> str:
+    """Say what a snapshot is.
+
+    >>> in_words(Rule("calendar", unit="week")), in_words(Rule("step", merge=10))
+    ('a calendar week', 'a distinct time, 10 of them become one')
+    """
+    words = {
+        "calendar": f"a calendar {rule.unit}",
+        "every": f"{rule.width:g} units of time from the first event",
+        "step": "a distinct time",
+        "count": f"one of {rule.count} with as equal numbers of events as ties allow",
+    }
+    return words[rule.kind] + f", {rule.merge} of them become one" * (rule.merge > 1)
