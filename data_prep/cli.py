@@ -149,9 +149,12 @@ def _prepare(
 ) -> None:
     from data_prep.inspection import read_as, reading_of
     from data_prep.pipeline import FileInput, opened, write_folder
+    from data_prep.writer import check_prepared
 
     start = time.perf_counter()
-    with _what_to_do(), opened(dataset, raw, out, options) as (events, options):
+    if dry_run:
+        check_prepared(out, options.overwrite)
+    with _what_to_do(), opened(dataset, raw, None if dry_run else out, options) as (events, options):
         assert isinstance(events, FileInput)
         if dry_run:
             _show_reading(reading_of(dataset, raw, out, events.source, options), events.unix, quiet, as_json)
@@ -181,11 +184,10 @@ def _what_to_do() -> Iterator[None]:
 
 
 def _inspect(raw: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
-    from data_prep.inspection import open_any, reading_of
+    from data_prep.inspection import opened_any, reading_of
 
-    options = _options(chosen)
-    dataset, raw, source = open_any(raw, options)
-    reading = reading_of(dataset, raw, Path("prepared") / source.dataset, source, options)
+    with opened_any(raw, _options(chosen)) as (dataset, path, source):
+        reading = reading_of(dataset, path, Path("prepared") / source.dataset, source, _options(chosen))
     _show_reading(reading, source.unix, quiet, as_json)
 
 

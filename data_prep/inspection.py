@@ -3,28 +3,31 @@
 import os
 import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from data_prep.options import EDGE_LIST, PrepareOptions
-from data_prep.pipeline import open_files
+from data_prep.pipeline import FileInput, opened
 from data_prep.rules import Rule, parse_rule
 from data_prep.sources import dataset_of
 from data_prep.sources._raw_file import RawFile
 from data_prep.sources._source import Source
 from data_prep.sources.look import TITLES, Look, Take
+from data_prep.sources.tables import is_frame
 
 _SHOWN = 5
 
 
-def inspect(raw: str | os.PathLike[str], options: PrepareOptions | None = None) -> Look:
+def inspect(raw: str | os.PathLike[str] | Any, options: PrepareOptions | None = None) -> Look:
     r"""Say what a raw file would be read as, without reading or writing all of it.
 
     Parameters
     ----------
-    raw : path
-        A list of edges or a folder of its parts; or the files of a known data set, which are told by their names.
+    raw : path, or table of pandas, polars or pyarrow
+        A list of edges or a folder of its parts, ``-`` for standard input; or the files of a known data set, which are
+        told by their names; or a table in memory.
     options : PrepareOptions, optional
         What is known of it.
 
@@ -50,16 +53,22 @@ def inspect(raw: str | os.PathLike[str], options: PrepareOptions | None = None) 
     >>> [(take.what, take.taken) for take in seen.takes if take.option in ("--ids", "--time-format")]
     [('ids', 'integers'), ('times', 'dates in ISO 8601, UTC unless they name a zone')]
     """
-    return look_of(open_any(Path(raw), options or PrepareOptions())[2])
+    with opened_any(raw, options or PrepareOptions()) as (_, _, source):
+        return look_of(source)
 
 
-def open_any(raw: Path, options: PrepareOptions) -> tuple[str, Path, Source]:
-    """Open raw files of any format; return it, where they are, and the source."""
+@contextmanager
+def opened_any(raw: Any, options: PrepareOptions) -> Iterator[tuple[str, Path, Source]]:
+    """Open raw files of any format; give it, where they are, and the source."""
     default = PrepareOptions()
-    chosen = any(getattr(options, name) != getattr(default, name) for name in EDGE_LIST)
-    dataset = "edges" if chosen else dataset_of(raw)
-    raw = raw.parent if dataset != "edges" and raw.is_file() else raw
-    return dataset, raw, open_files(dataset, raw, options)
+    dataset = "edges"
+    if not is_frame(raw) and all(getattr(options, name) == getattr(default, name) for name in EDGE_LIST):
+        dataset = dataset_of(Path(raw))
+    if dataset != "edges" and Path(raw).is_file():
+        raw = Path(raw).parent
+    with opened(dataset, raw, None, options) as (events, _):
+        assert isinstance(events, FileInput)
+        yield dataset, raw, events.source
 
 
 def look_of(source: Source) -> Look:

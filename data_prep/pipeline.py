@@ -303,14 +303,18 @@ def prepare(
 
 @contextmanager
 def opened(
-    dataset: str, raw: "str | os.PathLike[str] | EventTable | Any", out: Path, options: PrepareOptions
+    dataset: str, raw: "str | os.PathLike[str] | EventTable | Any", out: Path | None, options: PrepareOptions
 ) -> Iterator[tuple[FileInput | TableInput, PrepareOptions]]:
-    """Open what :func:`prepare` reads, and fill in its options; a wrong one is told first, and nothing is written."""
+    """Open what :func:`prepare` reads, and fill in its options, a wrong one of which is told first.
+
+    Nothing is written, but for a copy of what is no file: beside `out`, or if that is None among temporary files.
+    """
     is_frame = not isinstance(raw, EventTable) and tables.is_frame(raw)
     if options.features is None:
         spectral = dataset == "dblp" and not is_frame and not isinstance(raw, EventTable)
         options = replace(options, features="spectral" if spectral else "none")
-    check_prepared(out, options.overwrite)
+    if out is not None:
+        check_prepared(out, options.overwrite)
     parse_rule(options.every, options.snapshots, options.merge, Rule("step"))
     _feature_options(options)
     if isinstance(raw, EventTable):

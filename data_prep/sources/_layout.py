@@ -633,7 +633,7 @@ class Parser:
         self.width = len(kinds) + {"rest": dim, "field": 1, None: 0}[layout.vector]
         self._plain = plain_line(layout, dim)
         # Elsewhere, a header is no row.
-        self._header_may_pass = set(kinds) <= {"text", "skip"}
+        self._header_may_pass = set(kinds) <= {"text", "class", "skip"}
         # On quotes and dates `explain` and pyarrow differ at times; on the rest they agree.
         self._agrees = not layout.quote and "date" not in kinds
         self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "id", "yyyymmdd")]
@@ -728,9 +728,11 @@ class Parser:
         return None if self._plain.fullmatch(line) else self._complaint(line)
 
     def _words(self, line: bytes) -> tuple[str, str] | None:
-        if self._header and line.strip(BLANKS) in self._header:
+        words = explain(line, self.layout, self.width, self.dim)
+        # A header of numbers may be a row like others.
+        if (words or self._header_may_pass) and line.strip(BLANKS) in self._header:
             return "the header again", "it once, before all rows"
-        return explain(line, self.layout, self.width, self.dim)
+        return words
 
     def _complaint(self, line: bytes) -> tuple[str, str] | None:
         """Return words for a line that is refused; None if it is taken alone, or not sure to be refused."""

@@ -3,7 +3,10 @@
 import json
 import os
 import shlex
+import subprocess
+import sys
 
+import pyarrow as pa
 import pytest
 
 from data_prep import PrepareOptions, inspect
@@ -106,6 +109,20 @@ def test_known_formats_are_told_by_their_names(raw, write, tmp_path, prep):
     # An option of lists of edges says that it is one.
     look = inspect(raw / "dblp.txt", PrepareOptions(time_unit="none"))
     assert (look.unit, look.takes[0].what) == ("none", "delimiter")
+
+
+def test_standard_input_and_tables_in_memory(tmp_path):
+    command = [sys.executable, "-m", "data_prep.cli"]
+    done = subprocess.run([*command, "inspect", "-", "--json"], input=HEADER, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["command"].startswith("dysign-prep edges - prepared/stdin --src from --dst to")
+    out = str(tmp_path / "out")
+    done = subprocess.run([*command, "edges", "-", out, "--dry-run"], input=HEADER, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith(f"dysign-prep edges - {out} --src from")
+    assert os.listdir(tmp_path) == []
+    look = inspect(pa.table({"from": [4, 9], "to": [9, 2], "when": [1600000000, 1600604800]}))
+    assert (look.places, look.unit) == ({"src": 0, "dst": 1, "time": 2}, "s")
 
 
 def test_a_dry_run_writes_nothing(raw, write, tmp_path, prep):

@@ -166,6 +166,7 @@ def read_simply(data, layout):
     good, bad, others = [], [], {"header": 0, "comments": 0, "blank": 0}
     header = set()
     dim = None if layout.vector else 0
+    is_text = all(column.kind == "text" for column in layout.columns)
     for number, line in enumerate(lines, 1):
         text = line.strip(" \t\v\f\r")
         if not text or (layout.comment and line.startswith(layout.comment) and "\r" not in text):
@@ -173,7 +174,7 @@ def read_simply(data, layout):
         elif others["header"] < layout.header:
             others["header"] += 1
             header.add(text)
-        elif (row := row_of(line, layout, dim)) is None or (layout.columns[1].kind == "text" and text in header):
+        elif (row := row_of(line, layout, dim)) is None or (is_text and text in header):
             bad.append(number)
         else:
             dim = len(row[-1]) if layout.vector else 0
