@@ -78,7 +78,7 @@ def _path(raw: Any) -> Path:
         return Path(raw)
     except TypeError:
         raise ConfigError(
-            f"RAW: found a {type(raw).__name__}, expected a path, an EventTable, or a table of pandas, polars or "
+            f"RAW: found {type(raw).__name__}, expected a path, an EventTable, or a table of pandas, polars or "
             "pyarrow; collect or convert it first"
         ) from None
 
@@ -179,5 +179,6 @@ def _renamed(path: Path, name: str) -> Iterator[None]:
         text = str(error).replace(str(path), name)
         file = re.match(r"(.+?), line [0-9]+: ", text)
         if file and tables.is_table(path if file[1] == name else Path(file[1])):
+            text = re.sub(r"(, |on )line 1\b", r"\1the names", text)
             text = re.sub(r"(, |on )line ([0-9]+)", lambda at: f"{at[1]}row {int(at[2]) - 1}", text)
         raise type(error)(text) from None

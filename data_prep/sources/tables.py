@@ -117,7 +117,7 @@ def write_frame(frame: Any, path: Path) -> None:
             for batch in batches:
                 for first in range(0, batch.num_rows, _ROWS):
                     stream.write_batch(batch.slice(first, _ROWS))
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(
             f"{path}: found columns that Arrow cannot hold ({reason}), expected one type a column and each name once; "

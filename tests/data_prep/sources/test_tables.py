@@ -1,5 +1,6 @@
 """Tables give what the CSV of their rows gives: files of Parquet, Feather and Arrow, and tables in memory."""
 
+import csv
 import datetime as dt
 import gzip
 import hashlib
@@ -146,6 +147,13 @@ def test_text_is_quoted_where_it_must_be(kind):
     assert text(pa.table({"a,b": [1], "c": [2]})) == '"a,b",c\n1,2\n'
 
 
+def test_any_text_comes_back_from_its_field():
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list('",;#\t é%\\'), random.integers(0, 6))) for _ in range(300)]
+    lines = text(pa.table({"one": words, "two": words[::-1], "three": words})).split("\n")
+    assert list(csv.reader(lines[1:-1])) == [list(row) for row in zip(words, words[::-1], words, strict=True)]
+
+
 def test_text_with_a_line_end_is_one_bad_row(tmp_path):
     names = ["ann", "b\nob", "c\r\nd", "eve\n", "eve"]
     table = pa.table({"src": names, "dst": names[::-1], "time": [1.0, 2.0, 3.0, 4.0, 5.0]})
@@ -200,9 +208,13 @@ def test_nested_columns_are_refused_by_name(tmp_path, nested):
 def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"found columns that Arrow cannot hold .*convert them first"):
         prepare("mine", pd.DataFrame({"src": [1, "a"], "dst": [1, 2], "time": [1.0, 2.0]}), tmp_path / "out")
+    with pytest.raises(DataError, match=r"found columns that Arrow cannot hold \(Python int too large"):
+        prepare("mine", pd.DataFrame({"src": [2**70, 1], "dst": [1, 2], "time": [1.0, 2.0]}), tmp_path / "out")
+    with pytest.raises(DataError, match=r"^table, the names: found columns 'dst', 'time', expected usual names"):
+        prepare("mine", pa.table({"dst": [1, 2], "time": [1577836800, 1577836900]}), tmp_path / "out")
     with pytest.raises(DataError, match="found a table without columns"):
         prepare("mine", pa.table({}), tmp_path / "out")
-    with pytest.raises(ConfigError, match="found a list, expected a path, an EventTable, or a table"):
+    with pytest.raises(ConfigError, match="found list, expected a path, an EventTable, or a table"):
         prepare("mine", [1, 2], tmp_path / "out")
     with pytest.raises(ConfigError, match="delimiter = ';', expected no such option here; a table says it itself"):
         prepare("mine", pa.table(EVENTS), tmp_path / "out", PrepareOptions(delimiter=";"))
