@@ -232,9 +232,10 @@ class Nodes:
             entry = np.flatnonzero(self._numbers(table) == node[changed[0]])
             lines = [] if table.rows_of is None else [line for _, line, _ in table.rows_of(entry)[:1]]
             at = ", line ".join(map(str, [table.file or "columns of the events", *lines]))
+            raw_id = plain(self.known.raw_id[int(node[changed[0]])].as_py())
             raise DataError(
-                f"{at}: found other {name} for node {plain(table.node[entry[0]])} than the folder has, expected "
-                "those; leave it out, or prepare all events together"
+                f"{at}: found other {name} for node {raw_id} than the folder has, expected those; leave it out, or "
+                "prepare all events together"
             )
         return np.concatenate([old_node, node[new]]), np.concatenate([old, value[new]])
 

@@ -113,7 +113,7 @@ def week_ends(lines, number):
     return sorted({int(ends[len(ends) * (k + 1) // (number + 1)]) for k in range(number)})
 
 
-STEPS = np.repeat([0, 1, 2, 4, 6, 7, 10, 11, 12, 14, 15, 17, 18, 19, 20], 8)
+STEPS = np.repeat([0, 1, 2, 4, 6, 7, 10, 11, 12, 14, 15, 17, 18, 19, 20], 5)
 FORM = {"weight": "4", "label": "5", "edge_features": "6"}
 
 
@@ -121,14 +121,13 @@ FORM = {"weight": "4", "label": "5", "edge_features": "6"}
     ("times", "options"),
     [
         (None, {"every": "week"}),
-        (None, {"every": "2.5d"}),
         (STEPS, {"time_unit": "none"}),
         (STEPS**3, {"time_unit": "none"}),
     ],
 )
 def test_ten_appends_hold_what_one_preparation_holds(tmp_path, times, options):
     options = {**FORM, "features": "degree", **options}
-    lines = events(120, times=times)
+    lines = events(len(STEPS), times=times)
     (tmp_path / "all.csv").write_text("".join(lines))
     whole = prepare("edges", tmp_path / "all.csv", tmp_path / "whole", PrepareOptions(**options))
     parts = written(tmp_path, lines, cuts_between_snapshots(whole, tmp_path / "whole", 10))
@@ -268,6 +267,29 @@ def test_classes_go_on_and_those_of_old_nodes_stay(tmp_path):
     assert contents(folder) == before
 
 
+def test_targets_and_classes_in_columns_go_on(tmp_path):
+    targets, more = tmp_path / "targets", tmp_path / "part1.csv"
+    targets.write_text("2 0.5\n")
+    options = {"time_unit": "none", "src_label": "4", "dst_label": "5"}
+    lines = ["1,2,1,red,\n", "2,3,2,blue,red\n", "4,3,3,green,red\n", "1,3,4,blue,red\n"]
+    folder, parts = prepare_lines(tmp_path, lines[:3], [2], **options, targets=targets)
+    targets.write_text("4 2.5\n1 -1\n2 0.5\n")
+    grow(folder, parts, PrepareOptions(**options, targets=targets))
+    data = TemporalGraph.load(folder)
+    assert [data.class_names[label] for label in data.labels] == ["red", "blue", "red", "green"]
+    assert data.manifest["targets"] == {"count": 3}
+    assert rows_of(folder, "targets") == [{"node": n, "target": t} for n, t in [(1, 0.5), (0, -1.0), (3, 2.5)]]
+    before = contents(folder)
+    more.write_text(lines[3])
+    with pytest.raises(DataError, match="columns of the events: found other labels for node 1 than the folder has"):
+        append(folder, more, PrepareOptions(**options))
+    more.write_text("1,3,4,red,red\n")
+    targets.write_text("1 -2\n")
+    with pytest.raises(DataError, match="targets, line 1: found other targets for node 1 than the folder has"):
+        append(folder, more, PrepareOptions(**options, targets=targets))
+    assert contents(folder) == before
+
+
 def test_classes_of_events_keep_their_numbers(tmp_path):
     options = {"time_unit": "none", "label": "4"}
     folder, parts = prepare_lines(tmp_path, ["1,2,1,7\n", "1,2,2,3\n", "1,2,3,5\n", "2,1,3,7\n"], [2], **options)
@@ -383,7 +405,7 @@ def test_the_same_files_again_change_nothing(tmp_path):
     assert contents(folder) == before
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_split_holds_what_one_preparation_holds(tmp_path, data):
     folder = tmp_path / "out"
