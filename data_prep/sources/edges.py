@@ -15,7 +15,7 @@ from data_prep.sources import tables
 from data_prep.sources._labels import read_labels
 from data_prep.sources._layout import Column, Layout
 from data_prep.sources._source import SUFFIXES, NodeTable, ReadOptions, Source, name_of, refuse_copies
-from data_prep.sources.look import EVENT, UNITS, WEEKS, Look, check_header, look
+from data_prep.sources.look import EVENT, UNITS, WEEKS, Look, Take, check_header, look
 from data_prep.synth.published import MARKER
 from data_prep.writer import arrow
 from dgl_dysign.errors import ConfigError, DataError
@@ -92,13 +92,16 @@ def _look(
     overruled = any(getattr(options, option) is not None for option in EDGE_LIST if option not in _NOT_ABOUT_COLUMNS)
     if known is not None and not overruled:
         return replace(known, encoding=options.encoding or "utf-8"), None
-    if tables.is_table(parts[0]):
-        options = as_written(options)
+    table = tables.form_at(parts[0])
+    options = as_written(options) if table else options
     usual = {} if known is None else options_of(known)
     form = replace(options, **{name: value for name, value in usual.items() if getattr(options, name) is None})
     seen = look(parts[0], EVENT, form, read.max_bytes)
     for part in parts[1:]:
         check_header(part, seen, read.max_bytes)
+    if table:
+        takes = (take for take in seen.takes if take.what not in ("delimiter", "quotes", "header"))
+        seen = replace(seen, takes=(Take("format", f"table ({table})", "its first bytes"), *takes))
     return seen, seen
 
 
@@ -121,7 +124,7 @@ def _read_nodes(
     ids = "text" if events.ids == "text" else "integer"
     # Where the times stand is looked for; how they are written is known, and any format keeps that from being judged.
     form = PrepareOptions(encoding=options.encoding, ids=ids, time_format=events.time.format or "%Y")
-    form = as_written(form) if tables.is_table(path) else form
+    form = as_written(form) if tables.form_at(path) else form
     roles = ("node", value.name, "time")
     seen = look(path, roles, form, read.max_bytes)
     if options.labels_at and "time" not in seen.places and seen.width > 2:

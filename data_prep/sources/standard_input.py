@@ -178,7 +178,7 @@ def _renamed(path: Path, name: str) -> Iterator[None]:
     except (ConfigError, DataError) as error:
         text = str(error).replace(str(path), name)
         file = re.match(r"(.+?), line [0-9]+: ", text)
-        if file and tables.is_table(path if file[1] == name else Path(file[1])):
+        if file and tables.form_at(path if file[1] == name else Path(file[1])):
             text = re.sub(r"(, |on )line 1\b", r"\1the names", text)
             text = re.sub(r"(, |on )line ([0-9]+)", lambda at: f"{at[1]}row {int(at[2]) - 1}", text)
         raise type(error)(text) from None

@@ -40,13 +40,13 @@ def form_of(begin: bytes) -> str | None:
     return next((form for form, magic in _MAGIC.items() if magic.match(begin)), None)
 
 
-def is_table(path: Path) -> bool:
-    """Whether a file is there and holds a table."""
+def form_at(path: Path) -> str | None:
+    """Return the form of a table at a path; None for other files, and where there is none."""
     try:
         with open(path, "rb") as file:
-            return form_of(file.read(10)) is not None
+            return form_of(file.read(10))
     except OSError:
-        return False
+        return None
 
 
 def is_frame(value: Any) -> bool:

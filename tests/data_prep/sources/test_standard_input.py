@@ -96,7 +96,7 @@ def test_a_named_pipe_is_waited_for(from_file, home):
     ],
 )
 def test_an_end_in_the_middle_is_one_error_and_leaves_nothing(home, pipe, prep, data, message):
-    status, printed, error = prep("edges", pipe(data), home / "out")
+    status, printed, error = prep("edges", pipe(data), home / "out", "-q")
     assert (status, printed, error.count("\n")) == (2, "", 1)
     assert message in error
     assert not os.listdir(home)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import feather
 
-from data_prep import PrepareOptions, prepare
+from data_prep import PrepareOptions, inspect, prepare
 from data_prep.sources._raw_file import open_raw
 from data_prep.sources.standard_input import as_file
 from dgl_dysign.errors import ConfigError, DataError
@@ -384,3 +384,10 @@ def test_labels_come_from_tables(tmp_path):
 def test_columns_that_are_numbered_are_no_row(tmp_path):
     frame = pd.DataFrame([[1, 2, SECONDS[0]], [2, 3, SECONDS[1]]])
     assert prepare("mine", frame, tmp_path / "out")["num_edges"] == 2
+
+
+def test_what_is_said_of_a_table_can_be_overruled(tmp_path):
+    pq.write_table(pa.table(EVENTS), tmp_path / "a.parquet")
+    takes = inspect(tmp_path / "a.parquet").takes
+    assert takes[0] == ("format", "table (Parquet)", "its first bytes", "")
+    assert not {"--delimiter", "--no-quote", "--no-header", "--header"} & {take.option for take in takes}
