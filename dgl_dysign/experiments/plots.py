@@ -111,7 +111,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], title: str, path:
         axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour)
     ticks = range(len(names))
     axis.set(xlabel="predicted", ylabel="true", title=title, xticks=ticks, yticks=ticks)
-    axis.set_xticklabels(names)
+    axis.set_xticklabels(names, rotation=90 if max(map(len, names), default=0) > 3 else 0)
     axis.set_yticklabels(names)
     return save(figure, path)
 

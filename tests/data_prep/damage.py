@@ -220,6 +220,11 @@ _NAMED = _text(
     lambda row: f"é{row % 4};2020-02-{1 + row % 28:02}T10:00:00Z;b{row % 3};{row * 0.5};{row % 3};{row}.25;-1",
     "from;when;to;amount;kind;f1;f2",
 )
+_CONTACTS = _text(
+    20,
+    lambda row: f"{31220 + row}\t{row % 5}\t{5 + row % 3}\t{row % 5}A\t{'Teachers' * (row % 3)}",
+    "Time\tid1\tid2\tc1\tc2",
+)
 FORMS = {
     "dblp": Form(("dblp",), {"dblp.txt": _events(40, time=lambda step: f"{step / 26:.6f}"), "node2label.txt": _LABELS}),
     "dblp in parts": Form(("dblp",), {"dblp-0.txt": _events(20), "dblp-1.txt": _events(9), "node2label.txt": _LABELS}),
@@ -274,6 +279,21 @@ FORMS = {
             *("--edge-features", "f1", "--every", "week"),
         ),
         {"named.csv": _NAMED},
+    ),
+    "classes in columns": Form(
+        ("edges", "--src-label", "c1", "--dst-label", "c2"),
+        {"a-1.tsv": _CONTACTS, "a-2.tsv": _CONTACTS.replace(b"31", b"39")},
+    ),
+    "classes and targets that change": Form(
+        ("edges", "--labels", "{raw}/labels.txt", "--targets", "{raw}/../labels.txt", "--labels-at", "2020-02-12"),
+        {
+            "named.csv": _text(20, lambda row: f"é{row % 4};b{row % 3};2020-02-{1 + row % 28:02}", "from;to;time"),
+            "labels.txt": _text(
+                9, lambda row: f"b{row % 3},{['ok', 'bad'][row % 2]},2020-02-0{1 + row}", "id,class,time"
+            ),
+            "../labels.txt": _text(8, lambda row: f"é{row % 4} -{row}.5 2020-02-1{row}"),
+        },
+        "named.csv",
     ),
     "dates": Form(
         ("edges", "--time-format", "%d/%m/%Y", "--every", "month"),
