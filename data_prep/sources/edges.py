@@ -90,10 +90,13 @@ def _look(
 ) -> tuple[Look, Look | None]:
     """Return how files are written, and what was seen in the first one unless that is known."""
     overruled = any(getattr(options, option) is not None for option in EDGE_LIST if option not in _NOT_ABOUT_COLUMNS)
-    if known is not None and not overruled:
-        return replace(known, encoding=options.encoding or "utf-8"), None
     table = tables.form_at(parts[0])
-    options = as_written(options) if table else options
+    if table:
+        known, options = None, as_written(options)
+    if known is not None and not overruled:
+        for part in parts:
+            check_header(part, known, read.max_bytes)
+        return replace(known, encoding=options.encoding or "utf-8"), None
     usual = {} if known is None else options_of(known)
     form = replace(options, **{name: value for name, value in usual.items() if getattr(options, name) is None})
     seen = look(parts[0], EVENT, form, read.max_bytes)

@@ -312,7 +312,15 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
         table.width, columns, ids.kind, form.ids in (None, "auto"), times.column, times.unit, times.rule, two_spaces,
         table.rows[:_FIRST],
     )  # fmt: skip
-    return replace(seen, takes=tuple(_takes(table, places, ids, times, seen)))
+    takes = _takes(table, places, ids, times, seen)
+    return replace(
+        seen, takes=tuple(take._replace(why="the option") if _is_set(take.option, form) else take for take in takes)
+    )
+
+
+def _is_set(option: str, form: PrepareOptions) -> bool:
+    """Whether an option, as the command line writes it, has a value."""
+    return getattr(form, option.removeprefix("--").removeprefix("no-").replace("-", "_"), None) is not None
 
 
 # ---- the sample
@@ -322,21 +330,21 @@ def check_header(path: Path, seen: Look, max_bytes: int | None = None) -> None:
     """Refuse another part of a file that does not begin with the same header: a row would be taken for one."""
     if not seen.names or not seen.header:
         return
-    lines = _sample(path, max_bytes, seen.encoding, _ENOUGH)
+    lines = _sample(path, max_bytes, seen.encoding)
     lines = [line for line in lines if line.strip() and not (seen.comment and line.startswith(seen.comment))]
     names = next(_fields(lines[:1], seen.delimiter, seen.quote), [])
     if names + [""] * (seen.width - len(names)) != list(seen.names):
         raise DataError(
-            f"{path}: found {short(lines[0]) if lines else 'no row'} at its beginning, expected the header of "
-            f"{seen.path.name}; write it into all parts or none"
+            f"{path}: found {short(lines[0]) if lines else 'no row'} at its beginning, expected the header "
+            f"{short(seen.delimiter.join(seen.names))}; write it into all parts"
         )
 
 
-def _sample(path: Path, max_bytes: int | None, encoding: str, most: int = _LINES) -> list[str]:
+def _sample(path: Path, max_bytes: int | None, encoding: str) -> list[str]:
     """Return the first lines of a file."""
     data, piece = b"", b""
     with open_raw(path, max_bytes, encoding) as stream:
-        while len(data) < _LONGEST and data.count(b"\n") < (most if len(data) < _BYTES else 2):
+        while len(data) < _LONGEST and data.count(b"\n") < (_LINES if len(data) < _BYTES else 2):
             try:
                 piece = stream.read(1 << 16)
             except DataError:
@@ -349,7 +357,7 @@ def _sample(path: Path, max_bytes: int | None, encoding: str, most: int = _LINES
     _refuse_no_text(path, data)
     lines = data.removeprefix(MARK).split(b"\n")
     whole = lines[:-1] if piece and len(lines) > 1 else lines
-    return [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in whole[:most]]
+    return [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in whole[:_LINES]]
 
 
 def _refuse_no_text(path: Path, data: bytes) -> None:
@@ -841,7 +849,7 @@ def _no_times(table: _Table, at: int, texts: list[str]) -> DataError:
 
 def _refuse_rows_in_comments(lines: list[str], table: _Table, places: dict[str, _Place], form: PrepareOptions) -> None:
     """Refuse a file with lines that may be comments and rows as well, unless an option says what they are."""
-    if table.comment is None or form.comment is not None:
+    if table.comment is None or form.comment is not None or "src" not in places:
         return
     comments = [line for line in lines if line.startswith(table.comment)]
     for line, row in zip(comments, _fields(comments, table.delimiter, table.quote), strict=True):
@@ -865,15 +873,22 @@ def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, s
     if seen.quote:
         yield Take("quotes", "fields may stand in them", "the first rows", "--no-quote")
     if seen.header:
-        yield Take("header", f"line 1: {', '.join(seen.names[:_SHOWN])}", "names, no numbers", "--no-header")
+        yield Take(
+            "header",
+            f"{table.where.rpartition(', ')[2]}: {', '.join(seen.names[:_SHOWN])}",
+            "names, no numbers",
+            "--no-header",
+        )
     elif not seen.names:
         yield Take("header", "none", "line 1 is a row", "--header")
     for role, title in TITLES.items():
         if role in places:
-            yield Take(
-                title, f"column {table.called(places[role].at)}", places[role].why, f"--{role.replace('_', '-')}"
-            )
-    rest = [table.called(at) for at in range(seen.width) if at not in seen.places.values()]
+            place, option = places[role], f"--{role.replace('_', '-')}"
+            yield Take(title, f"column {table.called(place.at)}", place.why, option)
+    end = seen.places.get("feat", seen.width)
+    if end < seen.width:
+        yield Take("features", f"column {table.called(end)} and all behind it", "the option", "--edge-features")
+    rest = [table.called(at) for at in range(end) if at not in seen.places.values()]
     if rest:
         more = f" and {len(rest) - _SHOWN} more" * (len(rest) > _SHOWN)
         yield Take("passed over", f"columns {', '.join(rest[:_SHOWN])}{more}", "no usual name or place")

@@ -172,6 +172,9 @@ def test_a_known_format_is_what_it_is_whatever_the_first_row_says(read):
     assert (out.weight, out.lines["rejected"], says) == ([4.0, -1.0], 1, None)
     assert out.manifest["dataset"] == "bitcoin-otc"
     assert out.manifest["edge_weight"] == "rating"
+    text = "a\tb\tid\t2021-01-04 00:00:00\t1\t0.5\n"
+    with pytest.raises(DataError, match="at its beginning, expected the header 'SOURCE_SUBREDDIT"):
+        read(text, "soc-redditHyperlinks-body.tsv")
     with pytest.raises(DataError, match=r"line 1: found 4 columns.*expected 3"):
         read("1 2 1609718400 0\n2 3 1609718400\n", "CollegeMsg.txt")
 

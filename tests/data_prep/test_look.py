@@ -314,5 +314,23 @@ def test_parts_begin_with_one_header(tmp_path):
     seen = look(tmp_path / "a", EVENT, PrepareOptions())
     check_header(tmp_path / "b", seen)
     for name, begin in (("c", "'1,2,3'"), ("d", "no row")):
-        with pytest.raises(DataError, match=f"{name}: found {begin} at its beginning, expected the header of a;"):
+        with pytest.raises(
+            DataError, match=f"{name}: found {begin} at its beginning, expected the header 'src,dst,time';"
+        ):
             check_header(tmp_path / name, seen)
+
+
+def test_what_was_taken_for_what_says_why_and_what_overrules_it():
+    seen = see("# a\n\nsrc;dst;time;x;f;g\n1;2;3;4;5;6\n2;3;4;5;6;7", time="3", edge_features="f", ids="text")
+    assert [tuple(take) for take in seen.takes] == [
+        ("comments", "lines that begin with #", "the first line", "--comment"),
+        ("delimiter", "semicolon", "the first rows", "--delimiter"),
+        ("header", "line 3: src, dst, time, x, f, g", "names, no numbers", "--no-header"),
+        ("source", "column 1 ('src')", "its name", "--src"),
+        ("destination", "column 2 ('dst')", "its name", "--dst"),
+        ("time", "column 3 ('time')", "the option", "--time"),
+        ("features", "column 5 ('f') and all behind it", "the option", "--edge-features"),
+        ("passed over", "columns 4 ('x')", "no usual name or place", ""),
+        ("ids", "text; blanks around them are cut", "the option", "--ids"),
+        ("times", "steps, or seconds from no known time", "they are too small for times since 1973", "--time-unit"),
+    ]
