@@ -129,7 +129,7 @@ class _ToUtf8:
     """Decodes text piece by piece; at bytes that are none, `error` is set, and all text before them is good."""
 
     def __init__(self, path: Path, encoding: str):
-        self._path, self._encoding, self._line = path, encoding, 1
+        self._path, self.encoding, self._line = path, encoding, 1
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self.error: DataError | None = None
 
@@ -141,10 +141,10 @@ class _ToUtf8:
             found, before = str(error), b""
             if isinstance(error, UnicodeDecodeError):
                 found, before = f"bytes 0x{error.object[error.start : error.end].hex()}", error.object[: error.start]
-            text = before.decode(self._encoding, "replace")
+            text = before.decode(self.encoding, "replace")
             self.error = DataError(
                 f"{self._path}, line {self._line + text.count(chr(10))}: found {found}, expected text in "
-                f"{self._encoding}; name how the file is written with --encoding"
+                f"{self.encoding}; name how the file is written with --encoding"
             )
         self._line += text.count("\n")
         return text.encode("utf-8", "surrogatepass")
@@ -271,6 +271,13 @@ class RawStream:
                 f"{self.path}: found more than {self.bound} bytes once decompressed, expected no more; if the file "
                 "is to be trusted, allow more with --max-bytes"
             )
+
+    @property
+    def encoding(self) -> str:
+        """How the text is written, as its mark says or else what was given."""
+        if not self._begun:
+            self._begin_text()
+        return self._to_utf8.encoding if self._to_utf8 else "utf-8"
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, at most `size`; none at the end. Raises as :meth:`readinto` does."""

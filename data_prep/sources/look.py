@@ -290,7 +290,13 @@ def look(path: Path, roles: Sequence[str], form: PrepareOptions, max_bytes: int 
     >>> seen.header, seen.places, seen.time.format, seen.rule.unit
     (True, {'src': 0, 'dst': 1, 'time': 2}, '%Y', 'year')
     """
-    return look_at(_sample(path, max_bytes, form.encoding or "utf-8"), path, roles, form)
+    seen = look_at(_sample(path, max_bytes, form.encoding or "utf-8"), path, roles, form)
+    with open_raw(path, max_bytes, seen.encoding) as stream:
+        encoding = stream.encoding
+    if encoding == "utf-8":
+        return seen
+    take = Take("encoding", encoding, "the option" if form.encoding else "its mark", "--encoding")
+    return replace(seen, takes=(take, *seen.takes))
 
 
 def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOptions) -> Look:

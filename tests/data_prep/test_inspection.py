@@ -70,6 +70,19 @@ def test_what_is_printed(write, tmp_path, prep):
     assert prep("inspect", tmp_path / "trades.csv", "-q") == (0, "", "")
 
 
+def test_an_encoding_is_said(tmp_path, prep):
+    path = tmp_path / "raw.csv"
+    path.write_bytes(HEADER.encode("utf-16"))
+    assert inspect(path).takes[0] == ("encoding", "utf-16-le", "its mark", "--encoding")
+    path.write_bytes(HEADER.encode("utf-16-be"))
+    assert "perhaps --encoding utf-16-be" in prep("inspect", path)[2]
+    found = json.loads(prep("inspect", path, "--encoding", "UTF-16-BE", "--json")[1])
+    assert found["read_as"][0] == {
+        "what": "encoding", "taken": "utf-16-be", "why": "the option", "option": "--encoding",
+    }  # fmt: skip
+    assert found["command"].endswith(" --encoding UTF-16-BE --every week")
+
+
 def test_bad_rows_near_the_first_are_named(write, prep):
     path = write("src,dst,time\n4,9,1600000000\nNaN,9,1600000000\n4,9,0\n" + "4,9,1600000000\n" * 20)
     found = json.loads(prep("inspect", path, "--json")[1])
