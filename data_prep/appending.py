@@ -144,14 +144,17 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
     """Open the raw files in the format of the folder, and check that it is the folder's."""
     name, as_in_file = manifest["dataset"].removesuffix("-generated"), manifest.get("id_order") == _AS_IN_FILE
     unix = manifest["time_unit"].startswith("seconds since 1970")
-    if not is_frame and (name in READERS or (as_in_file and (raw / LABELS).exists())):
-        source = open_files(name if name in READERS else "dblp", raw, options)
+    two_types = len(manifest["id_offsets"]) == 2
+    # Another list of edges may have been given the name of a known data set.
+    fits = {"dblp": as_in_file, "jodie": two_types, "patent": True}.get(READERS.get(name, ""), False)
+    if not is_frame and (fits or (as_in_file and (raw / LABELS).exists())):
+        source = open_files(name if fits else "dblp", raw, options)
     else:
         known = name in (title for title, _ in KNOWN.values())
         usual = {
             "undirected": not manifest["directed"],
             "time_unit": None if unix or known else "none",
-            "bipartite": len(manifest["id_offsets"]) > 1 or None,
+            "bipartite": two_types or None,
             "name": name,
         }
         taken: dict[str, Any] = {key: value for key, value in usual.items() if getattr(options, key) in (None, False)}
@@ -261,7 +264,7 @@ class _Append(Run):
     def node_features(self) -> dict[str, Any] | None:
         if self.old["features"] is not None:
             (self.new / "features").mkdir(exist_ok=True)
-            self.carry(name for name in self.old["files"] if name.startswith("features/"))
+            self.carry(map(schema.feature_name, range(self.old["num_snapshots"])))
         super().node_features()
         return self.old["features"]
 
@@ -278,12 +281,13 @@ class _Append(Run):
 
         return Grown(list(zip(starts, sizes, strict=True)), rows)
 
-    def carry(self, names: Iterable[str]) -> None:
-        """Take over files that do not change."""
-        for name in names:
-            self.hashes[name] = Future()
-            self.hashes[name].set_result(self.old["files"][name])
-            _link(self.folder / name, self.new / name)
+    def carry(self, tables: Iterable[str]) -> None:
+        """Take over the files of tables that do not change."""
+        for name in (f"{table}.parquet" for table in tables):
+            if name in self.old["files"]:
+                self.hashes[name] = Future()
+                self.hashes[name].set_result(self.old["files"][name])
+                _link(self.folder / name, self.new / name)
 
     def keep_others(self) -> None:
         """Take over files that are not ours; pictures of what was there, and caches, are made anew."""
@@ -296,7 +300,7 @@ class _Append(Run):
 
     def manifest(self, facts: dict[str, Any], names: list[str], features: dict[str, Any] | None) -> dict[str, Any]:
         old, read, first = self.old, len(self.read), self.event_sources
-        self.carry(name for name in old["files"] if not (self.new / name).exists())
+        self.carry(table for table in schema.TABLES if not (self.new / f"{table}.parquet").exists())
         self.keep_others()
         new = super().manifest(facts, names, features)
         known = [old["sources"][:first], old["sources"][first:]]
@@ -330,6 +334,8 @@ def _link(path: Path, there: Path) -> None:
         return
     try:
         os.link(path, there)
+    except FileNotFoundError:
+        raise DataError(f"{path}: found no such file, expected it; prepare the folder again") from None
     except OSError:  # a disk without links
         copy = there.with_name(f".{there.name}.tmp")
         shutil.copyfile(path, copy)

@@ -338,6 +338,17 @@ def test_ids_as_they_stand_names_and_what_is_in_memory(tmp_path):
     assert [raw_id for _, raw_id in raw_ids(folder)] == ["ann", "bob", "7", "aaa"]
 
 
+def test_a_list_of_edges_may_have_the_name_of_a_known_data_set(tmp_path):
+    folder, parts = prepare_lines(tmp_path, ["1,2,1\n", "3,2,2\n"], [1], time_unit="none", name="reddit")
+    grow(folder, parts, PrepareOptions())
+    otc = {"every": "day", "name": "bitcoin-otc"}  # of which four columns are known, whatever the file is called
+    (tmp_path / "otc").mkdir()
+    folder, parts = prepare_lines(tmp_path / "otc", ["6,2,4,1289241911.7\n", "6,5,-2,1289441911.7\n"], [1], **otc)
+    grow(folder, parts, PrepareOptions())
+    assert [row["weight"] for row in rows_of(folder, "edges")] == [4.0, -2.0]
+    assert schema.read_manifest(folder)["edge_weight"] == "rating"
+
+
 def test_bad_rows_are_added_to_those_before(tmp_path):
     options = {"time_unit": "none", "on_error": "quarantine"}
     folder, parts = prepare_lines(tmp_path, ["1,2,1\n", "x,2,2\n", "1,2,3\n", "1,-,3\n"], [2], **options)
@@ -395,6 +406,13 @@ def test_verify_sees_an_append_that_is_not_after_all_that_is_older(tmp_path):
         schema.write_manifest(folder, {**manifest, "appended": [entry]})
         with pytest.raises(DataError, match="expected one after all older events and nodes"):
             verify(folder)
+
+
+def test_a_folder_that_lacks_a_file_is_named(tmp_path):
+    folder, parts = prepare_lines(tmp_path, ["1,2,1\n", "1,2,2\n"], [1], time_unit="none", features="degree")
+    (folder / "features/00000.parquet").unlink()
+    with pytest.raises(DataError, match=r"00000\.parquet: found no such file.*prepare the folder again"):
+        append(folder, parts[0])
 
 
 def test_the_same_files_again_change_nothing(tmp_path):
