@@ -61,6 +61,9 @@ _NAMES = {
     "node": "node nodeid id vertex user account author paper name",
 }
 """Names of other columns."""
+_SOURCES = frozenset(" ".join(sources for sources, _, _ in _ENDS).split())
+_TARGETS = frozenset(" ".join(targets for _, targets, _ in _ENDS).split())
+_USUAL = _SOURCES | _TARGETS | frozenset(" ".join(_NAMES.values()).split())
 _ENDINGS = ("id", "ids", "idx", "index", "key", "node", "name", "user", "account", "address")
 
 _DATES = (
@@ -495,12 +498,13 @@ def _has_header(
     if form.header is not None or by_name:
         return bool(by_name) or bool(form.header)
     first, below = rows[0], [row for row in rows[1:] if len(row) == width]
-    if any(map(_is_value, first)):
-        return False
-    contrasts = [at for at, text in enumerate(first[:width]) if text and text not in MISSING and _contrasts(below, at)]
+    words = [] if any(map(_is_value, first)) else first
+    contrasts = len(_contrasts(words, below, width))
     if "node" in roles:  # `ann,fraud` is a row, though some call a column fraud
-        return bool(contrasts) or not set(_NAMES["node"].split()).isdisjoint(chain(*map(_stems, first)))
-    signs = len(contrasts) + sum(map(_is_usual, first))
+        return contrasts > 0 or not set(_NAMES["node"].split()).isdisjoint(chain(*map(_stems, words)))
+    signs = contrasts + sum(map(_is_usual, words))
+    if signs < 2:
+        _refuse_names_elsewhere(where, rows, width)
     if signs == 1 and below:
         raise DataError(
             f"{where}: found neither a number nor names that are usual in {short(' '.join(first))}, expected a "
@@ -509,9 +513,23 @@ def _has_header(
     return signs > 1
 
 
-def _contrasts(rows: list[list[str]], at: int) -> bool:
-    """Whether a column holds numbers or dates in most rows."""
-    return 2 * sum(_is_value(row[at]) for row in rows) > len(rows)
+def _contrasts(row: list[str], others: list[list[str]], width: int) -> list[str]:
+    """Return the words of this row in columns in which most others have a number or a date."""
+    words = [at for at, text in enumerate(row[:width]) if text and text not in MISSING and not _is_value(text)]
+    return [row[at] for at in words if 2 * sum(_is_value(other[at]) for other in others) > len(others)]
+
+
+def _refuse_names_elsewhere(where: str, rows: list[list[str]], width: int) -> None:
+    """Refuse a file with usual names of columns in another line than the first, or beside a number."""
+    full = [row for row in rows if len(row) == width]
+    for row in full[:_ENOUGH]:
+        least = 2 if any(map(_is_value, row)) else 1  # with a number, `u v 3` may be a row
+        words = [word for word in _contrasts(row, full, width) if len(word) >= least and _is_usual(word)]
+        if words and sum(map(_is_usual, row)) > 1:
+            raise DataError(
+                f"{where}: found {short(' '.join(row))} further down, or with a number in it, expected names of "
+                "columns in line 1 alone; correct that, or give --no-header if it is no header"
+            )
 
 
 def _names_in_header(
@@ -572,7 +590,11 @@ def _ends_by_name(table: _Table, chosen: dict[str, _Place]) -> tuple[dict[str, _
             f"{table.path}: found edges from columns {listed}, expected one such pair; name the columns with --src and "
             "--dst"
         )
-    return pairs[0] if pairs else ({}, False)
+    if pairs:
+        return pairs[0]
+    alone = {"src": _SOURCES - _TARGETS, "dst": _TARGETS - _SOURCES}
+    columns = {role: _named(table, " ".join(words)) for role, words in alone.items() if role not in chosen}
+    return {role: _Place(at[0], "its name") for role, at in columns.items() if len(at) == 1}, False
 
 
 def _by_name(table: _Table, roles: Sequence[str], free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
@@ -620,6 +642,7 @@ def _by_number(table: _Table, roles: Sequence[str], free: list[int], needed: Seq
         return places
     later = [at for at in free if at > 1]
     at = _likeliest(table, later, 2)
+    _refuse_time_among_ends(table, 2 if at is None else at, [at for at in free if at < 2])
     if at is not None and at > 2:
         places["time"] = _Place(at, "its values")
         if "weight" in roles and at - 1 in later and _fits(table.columns[at - 1], "weight"):
@@ -628,6 +651,18 @@ def _by_number(table: _Table, roles: Sequence[str], free: list[int], needed: Seq
         _refuse_time_first(table, free)
         places["time"] = _Place(2, "its place")
     return places
+
+
+def _refuse_time_among_ends(table: _Table, time: int, ends: list[int]) -> None:
+    """Refuse rows one of whose first two columns, by their place ends of edges, is more plainly of times."""
+    surely = {at: (table.levels[at], _most(table.columns[at], _is_iso)) for at in (*ends, time) if at < table.width}
+    likelier = [at for at in ends if surely[at] > max(surely.get(time, (0, False)), (1, True))]
+    if len(likelier) == 1:
+        others = ", ".join(f"--{role} N" for role in ("src", "dst"))
+        raise DataError(
+            f"{table.path}: found values like {short(table.columns[likelier[0]][0])} in column {likelier[0] + 1}, "
+            f"expected to know which column is the time; name all three, as in --time {likelier[0] + 1} {others}"
+        )
 
 
 def _refuse_time_first(table: _Table, free: list[int]) -> None:
@@ -659,8 +694,7 @@ def _stems(name: str) -> tuple[str, ...]:
 
 
 def _is_usual(name: str) -> bool:
-    words = " ".join([*_NAMES.values(), *(f"{sources} {targets}" for sources, targets, _ in _ENDS)])
-    return not set(words.split()).isdisjoint(_stems(name))
+    return not _USUAL.isdisjoint(_stems(name))
 
 
 def _likeliest(table: _Table, columns: list[int], least: int) -> int | None:
@@ -704,6 +738,11 @@ def _writing(text: str) -> str:
     return "other" if _formats([text]) else ""
 
 
+def _is_iso(text: str) -> bool:
+    """Whether a value is a date in ISO 8601."""
+    return _writing(text) == "date"
+
+
 def _is_value(text: str) -> bool:
     """Whether a value is a number, a date or a time of day."""
     return _writing(text) != ""
@@ -740,8 +779,9 @@ def _decimal(table: _Table, columns: list[int], form: PrepareOptions) -> str:
     """Return the sign before a fraction: a comma where numbers have one, and not as `1,500` has it."""
     if form.decimal is not None:
         return form.decimal
-    texts = [text for at in columns for text in table.columns[at] if "," in text and _NUMBER.fullmatch(text)]
-    if table.delimiter == "," or not texts:
+    numbers = [text for at in columns for text in table.columns[at] if _NUMBER.fullmatch(text)]
+    texts = [text for text in numbers if "," in text]
+    if table.delimiter == "," or len(texts) <= sum("." in text for text in numbers):
         return "."
     if all(map(_THOUSANDS.fullmatch, texts)):
         raise DataError(

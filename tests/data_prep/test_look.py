@@ -107,6 +107,26 @@ def test_a_first_line_that_may_be_a_header_or_a_bad_row_is_refused():
     assert not see(text, header=False).header
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "target,source,time,1600000000\n1,2,3,4\n5,6,7,8",
+        "?\namount;buyer;seller;time\n1;2;3;4\n5;6;7;8",
+        "1 2 4\nv u t\n2 5 7",
+        "4 a when u 3\n9 b 1 2 3\n9 b 1 2 3",
+    ],
+)
+def test_names_of_columns_below_line_1_or_beside_a_number_are_no_bad_row(text):
+    """Else all columns would be taken by their places, whatever they are called."""
+    refused(text, "further down, or with a number in it, expected names of columns in line 1 alone; .*--no-header")
+    assert not see(text, header=False).header
+
+
+def test_ids_that_could_be_names_of_columns_are_ids():
+    assert not see("u i 7\n4 9 1\n5 5 2").header
+    assert not see("user,page,7\na,b,1\nc,d,2").header
+
+
 def test_a_header_names_each_column():
     refused("src,dst,time\n1,2,3,4", "line 1: found 3 names of columns over rows of 4 columns")
     assert see("src,dst,time,\n1,2,3\n4,5,6").names == ("src", "dst", "time")
@@ -129,6 +149,8 @@ def test_a_header_names_each_column():
         ("person,knows,since", 0, 1, 2),
         ("time,a,b", 1, 2, 0),
         ("key,a,when", 0, 1, 2),
+        ("when,what,source", 2, 1, 0),
+        ("to,x,when,amount", 1, 0, 2),
     ],
 )
 def test_columns_are_known_by_usual_names_and_else_by_what_is_left(header, src, dst, time):
@@ -172,6 +194,20 @@ def test_weights_and_labels_have_usual_names_and_values_that_fit():
 def test_without_names_the_time_is_column_3_or_a_later_one_that_is_plainly_one(text, time, weight):
     places = see(f"{text}\n{text}").places
     assert (places["src"], places["dst"], places["time"], places.get("weight")) == (0, 1, time, weight)
+
+
+@pytest.mark.parametrize("time", ["1600000000", "2021-03-01", "20210301", "1994"])
+@pytest.mark.parametrize("text", ["{} 9 5", "9 {} 5", "9 {} 5 0.5"])
+def test_rows_that_begin_with_their_time_are_refused(text, time):
+    text = "\n".join(3 * [text.format(time)])
+    at = text.split().index(time) + 1
+    refused(text, f"values like '{time}' in column {at}, .* which column is the time; name all three, .*--time {at}")
+    assert see(text, src="3", dst="2", time="1").places["time"] == 0
+    assert see(text, src="1", dst="2", time="3").places["time"] == 2
+
+
+def test_large_ids_are_no_times():
+    assert see("1600000000 1600000007 5\n1600000000 1700000000 6").places["time"] == 2
 
 
 def test_two_columns_that_may_be_the_time_are_refused():
@@ -280,6 +316,7 @@ def test_the_decimal_sign_is_what_numbers_say():
     refused("1;2;3;1,500\n1;2;3;2,250", "found numbers like 1,500, .*--decimal , if it is, or --decimal", weight="4")
     assert see("1;2;3;1,500\n1;2;3;2,250", weight="4", decimal=".").decimal == "."
     assert see("1;2;3;1,500\n1;2;3;2,250").decimal == "."
+    assert see("1;2;3;0.5\n1;2;3;1.5\n1;2;3;1,5", weight="4").decimal == "."
 
 
 def test_files_of_nodes_are_looked_at_too():
