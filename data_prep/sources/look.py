@@ -312,6 +312,7 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
     ends = [place.at for role, place in places.items() if role in ("src", "dst", "node")]
     ids = _ids([text for at in ends for text in table.columns[at]], form)
     times = _times(table, places["time"].at, form) if "time" in places else _Times()
+    two_spaces = two_spaces or re.match(r"% *bip\b", next(filter(str.strip, lines))) is not None  # as KONECT has it
     two_spaces = two_spaces if form.bipartite is None else form.bipartite
     columns = {role: places[role].at for role in roles if role in places}
     if form.edge_features:
@@ -546,7 +547,7 @@ def _names_in_header(
         return ()
     raise DataError(
         f"{where}: found {len(names)} names of columns over rows of {width} columns, expected a name for each; "
-        "give the columns by number: --src, --dst and --time, with --header"
+        "give the columns by number: --src, --dst and --time, with --header, or features with --edge-features"
     )
 
 
@@ -941,7 +942,7 @@ def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, s
     cut = "; blanks around them are cut" * (ids.kind == "text")
     yield Take("ids", _IDS[ids.kind] + cut, ids.why, "--ids")
     if seen.two_spaces:
-        yield Take("nodes", "two types, user and item, each with ids of its own", "names of columns", "--no-bipartite")
+        yield Take("nodes", "two types, user and item, each with ids of its own", "names, or % bip", "--no-bipartite")
     if seen.decimal == ",":
         yield Take("decimal sign", "comma", "the first rows", "--decimal")
     if times.column:

@@ -226,6 +226,7 @@ def test_users_and_items_are_two_kinds_of_nodes(read):
     assert (out.nodes, out.manifest["id_offsets"]) == (["4", "9", "4"], {"user": 0, "item": 2})
     assert "user and item" in says["nodes"]
     assert read(text, bipartite=False)[0].nodes == ["4", "9"]
+    assert read("% bip unweighted\n4 4 1 1609718400\n9 4 1 1609718400\n")[0].nodes == ["4", "9", "4"]
     assert read("4,4,1609718400\n", bipartite=True)[0].nodes == ["4", "4"]
 
 
