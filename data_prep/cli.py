@@ -147,7 +147,7 @@ def _options(chosen: dict[str, Any]) -> PrepareOptions:
 def _prepare(
     dataset: str, raw: Path, out: Path, options: PrepareOptions, dry_run: bool, quiet: bool, as_json: bool
 ) -> None:
-    from data_prep.inspection import read_as, reading_of
+    from data_prep.inspection import nodes_read_as, read_as, reading_of
     from data_prep.pipeline import FileInput, opened, write_folder
     from data_prep.writer import check_prepared
 
@@ -159,7 +159,7 @@ def _prepare(
         if dry_run:
             _show_reading(reading_of(dataset, raw, out, events.source, options), events.unix, quiet, as_json)
             return
-        takes = read_as(events.source) if events.source.look else []
+        takes = (read_as if events.source.look else nodes_read_as)(events.source)
         if takes and not (quiet or as_json):
             _show_takes(takes, stderr=True)
         with progress(quiet or as_json) as add:

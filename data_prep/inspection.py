@@ -13,8 +13,8 @@ from data_prep.pipeline import FileInput, opened
 from data_prep.rules import Rule, parse_rule
 from data_prep.sources import dataset_of
 from data_prep.sources._raw_file import RawFile
-from data_prep.sources._source import Source
-from data_prep.sources.look import TITLES, Look, Take
+from data_prep.sources._source import NodeTable, Source
+from data_prep.sources.look import TITLES, Look, Take, called
 from data_prep.sources.tables import is_frame
 
 _SHOWN = 5
@@ -85,7 +85,22 @@ def look_of(source: Source) -> Look:
 
 def read_as(source: Source) -> list[dict[str, str]]:
     """Return what was taken for what."""
-    return [take._asdict() for take in look_of(source).takes]
+    return [take._asdict() for take in look_of(source).takes] + nodes_read_as(source)
+
+
+def nodes_read_as(source: Source) -> list[dict[str, str]]:
+    """Return what was taken for what in files of labels and targets."""
+    tables = {"labels of nodes": source.nodes, "targets": source.targets}
+    return [_of_nodes(what, table)._asdict() for what, table in tables.items() if table and table.look]
+
+
+def _of_nodes(what: str, table: NodeTable) -> Take:
+    seen, at = table.look, table.at
+    assert seen is not None
+    columns = ", ".join(f"{TITLES[role]} in column {called(seen.names, place)}" for role, place in seen.places.items())
+    which = "" if at is None else f"; the {at} of a node counts" if isinstance(at, str) else f"; as known at {at}"
+    header = " (line 1 is a header)" if seen.header and not seen.comment else ""
+    return Take(what, f"{seen.path.name}{header}: {columns}{which}", "its first rows", "--labels-at" if which else "")
 
 
 def reading_of(dataset: str, raw: Path, out: Path, source: Source, options: PrepareOptions) -> dict[str, Any]:

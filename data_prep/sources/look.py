@@ -208,6 +208,15 @@ class _Times(NamedTuple):
     why: str = ""
 
 
+def called(names: Sequence[str], at: int) -> str:
+    """Return the number of a column, from 1, and its name.
+
+    >>> called(["", "to"], 0), called(["", "to"], 1)
+    ('1', "2 ('to')")
+    """
+    return f"{at + 1} ({short(names[at])})" if names and names[at] else str(at + 1)
+
+
 @dataclass(frozen=True)
 class _Table:
     """The first rows of a file, cut into fields."""
@@ -235,7 +244,7 @@ class _Table:
 
     def called(self, at: int) -> str:
         """Return the number of a column, and its name."""
-        return f"{at + 1} ({short(self.names[at])})" if self.names and self.names[at] else str(at + 1)
+        return called(self.names, at)
 
     def listed(self) -> str:
         """Return the names of (the first) columns, or their number."""

@@ -1,5 +1,7 @@
 """Labels and targets as people have them, from the files to what a reader gets."""
 
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -170,6 +172,31 @@ def test_a_table_may_be_a_file_of_labels(made, tmp_path):
     (tmp_path / "mine.csv").write_text(NUMBERS)
     options = PrepareOptions(labels=tmp_path / "labels.parquet")
     assert prepare("edges", tmp_path / "mine.csv", tmp_path / "new", options)["class_names"] == ["fraud", "ok"]
+
+
+def test_what_files_of_nodes_were_read_as_is_said(tmp_path, prep):
+    (tmp_path / "mine.csv").write_text(NAMES)
+    (tmp_path / "labels.csv").write_text(CHANGES)
+    (tmp_path / "numbers.txt").write_text("ann 1\n")
+    files = ("--labels", tmp_path / "labels.csv", "--targets", tmp_path / "numbers.txt", "--labels-at", "2024-01-15")
+    status, printed, _ = prep("edges", tmp_path / "mine.csv", tmp_path / "out", *files, "--json")
+    assert status == 0
+    labels = (
+        "labels.csv (line 1 is a header): node in column 1 ('account'), label in column 2 ('class'), time in column 3 "
+        "('date'); as known at 1705276800.0"
+    )
+    assert json.loads(printed)["read_as"][-2:] == [
+        {"what": "labels of nodes", "taken": labels, "why": "its first rows", "option": "--labels-at"},
+        {
+            "what": "targets", "taken": "numbers.txt: node in column 1, target in column 2", "why": "its first rows",
+            "option": "",
+        },
+    ]  # fmt: skip
+    (tmp_path / "CollegeMsg.txt").write_text("9 8 1217567877\n")
+    (tmp_path / "states.txt").write_text("9 a 1217567000\n9 b 1217567001\n")
+    files = (tmp_path / "CollegeMsg.txt", tmp_path / "new", "--labels", tmp_path / "states.txt", "--json")
+    (take,) = json.loads(prep("edges", *files)[1])["read_as"]
+    assert take["taken"].endswith("label in column 2, time in column 3; the last of a node counts")
 
 
 def test_labels_that_change_their_time_do_not_go_on_with_another_run(made, tmp_path):
