@@ -391,3 +391,10 @@ def test_what_is_said_of_a_table_can_be_overruled(tmp_path):
     takes = inspect(tmp_path / "a.parquet").takes
     assert takes[0] == ("format", "table (Parquet)", "its first bytes", "")
     assert not {"--delimiter", "--no-quote", "--no-header", "--header"} & {take.option for take in takes}
+
+
+def test_a_table_with_the_name_of_a_known_file_is_a_table(tmp_path):
+    events = pd.DataFrame({"source": [1, 2], "target": [2, 3], "rating": [1, -10], "time": SECONDS[:2]})
+    events.to_parquet(tmp_path / "soc-sign-bitcoinotc.parquet")
+    manifest = prepare("edges", tmp_path / "soc-sign-bitcoinotc.parquet", tmp_path / "out")
+    assert (manifest["dataset"], manifest["num_edges"], manifest["edge_weight"]) == ("bitcoin-otc", 2, "rating")
