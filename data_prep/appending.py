@@ -162,6 +162,7 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
     expected = {
         "types of nodes": (list(dict.fromkeys(source.spaces)), list(manifest["id_offsets"])),
         "ids that are node numbers": (source.keep_ids, as_in_file),
+        "ids that are text": (_is_text(source), manifest.get("id_order") == "lexicographic"),
         "Unix seconds": (source.unix, unix),
         "weights": (source.weight is not None, manifest.get("edge_weight") is not None),
     }
@@ -169,17 +170,23 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
         if here != there:
             raise ConfigError(
                 f"{raw}: found {what}: {here}, expected {there}, as in the folder; give the options that it was "
-                "prepared with, such as --time-unit or --weight, or the same form of the files"
+                "prepared with, such as --ids, --time-unit or --weight, or the same form of the files"
             )
     return source
+
+
+def _is_text(source: Source) -> bool:
+    return any(column.kind == "text" for column in source.layout.columns if column.name == "src")
 
 
 def _open_edges(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame: bool) -> Source:
     """Open a list of edges whose ids are read as those of the folder."""
     source = open_files("edges", raw, options, is_frame)
-    is_text = next(column.kind == "text" for column in source.layout.columns if column.name == "src")
-    if options.ids is None and is_text != (manifest.get("id_order") == "lexicographic"):
-        source = open_files("edges", raw, replace(options, ids="integer" if is_text else "text"), is_frame)
+    if options.ids is None and manifest.get("id_order") == "lexicographic" and not _is_text(source):
+        source = open_files("edges", raw, replace(options, ids="text"), is_frame)
+        # Nobody has said that names such as NaN are no missing ones.
+        columns = (replace(column, missing=column.name in ("src", "dst")) for column in source.layout.columns)
+        source = replace(source, layout=replace(source.layout, columns=tuple(columns)))
     return replace(source, keep_ids=manifest.get("id_order") == _AS_IN_FILE)
 
 

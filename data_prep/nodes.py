@@ -133,11 +133,6 @@ class KnownNodes:
             old = np.array(names.to_pylist(), object) if self.is_text else schema.to_numpy(names.cast(pa.int64()))
         except pa.ArrowInvalid as error:
             raise DataError(f"{self.path}: found raw ids that are no numbers ({error}); prepare again") from error
-        if ids.dtype != old.dtype:
-            raise DataError(
-                f"found ids that are {'text' if ids.dtype == object else 'numbers'}, expected those of "
-                f"{self.path}, {self.manifest['id_order']}; give --ids {'text' if self.is_text else 'integer'}"
-            )
         new = np.array(sorted(set(ids) - set(old)), object) if self.is_text else np.setdiff1d(ids, old)
         joined = np.concatenate([old, new])
         order = np.argsort(joined, kind="stable")

@@ -218,7 +218,8 @@ def test_events_that_would_change_the_past_are_refused_and_change_nothing(tmp_pa
         ({"merge": 2}, "1,2,9", {}, "a last snapshot of 1 of the 2 .*--merge"),
         ({}, "1,2,9,1", {"weight": "4"}, "weights: True, expected False"),
         ({}, "1,2,1600000000", {"time_unit": "s"}, "Unix seconds: True, expected False"),
-        ({}, "a,2,9", {"ids": "text"}, "ids that are text.*--ids integer"),
+        ({}, "a,2,9", {"ids": "text"}, "ids that are text: True, expected False.*--ids"),
+        ({}, "1,02,9", {}, "ids that are text: True, expected False.*--ids"),
         ({}, "1,2,9", {"every": "week"}, "every = 'week', expected no such option"),
         ({}, "1,2,9,1", {"edge_features": "4"}, "features of events: 1, expected None"),
         ({"every": "step"}, "1,2,6.5", {}, "6.5, expected one on the even grid.*5.0 \\+ k \\* 1.0"),
@@ -331,7 +332,18 @@ def test_ids_as_they_stand_names_and_what_is_in_memory(tmp_path):
     nodes = rows_of(tmp_path / "dblp", "nodes")
     assert [row["first_snapshot"] for row in nodes] == [0, 2, 0, -1, 2]
     assert TemporalGraph.load(tmp_path / "dblp").features(1).any(dim=1).tolist() == [True, False, True, False, False]
+    table = EventTable.from_rows([0, 1], [1, 0], [5.0, 7.0], num_nodes=3)
+    prepare("mine", table, tmp_path / "mine", PrepareOptions(every="step"))
+    (tmp_path / "more.csv").write_text("a,b,9\n")
+    with pytest.raises(ConfigError, match="ids that are text: True, expected False"):
+        append(tmp_path / "mine", tmp_path / "more.csv")
+    (tmp_path / "more.csv").write_text("1,4,9\n")
+    grow(tmp_path / "mine", [tmp_path / "more.csv"], PrepareOptions())
+    assert [row["first_snapshot"] for row in rows_of(tmp_path / "mine", "nodes")] == [0, 0, -1, -1, 2]
     folder, _ = prepare_lines(tmp_path, ["ann,bob,2024-01-01\n"], [], every="day")
+    (tmp_path / "numbers.csv").write_text("7,5,2024-01-02\n5,NaN,2024-01-02\n")
+    with pytest.raises(DataError, match=r"numbers.csv, line 2: .*missing id"):
+        append(folder, tmp_path / "numbers.csv")
     frame = pd.DataFrame({"src": ["7", "bob"], "dst": ["ann", "aaa"], "time": pd.to_datetime(["2024-01-03"] * 2)})
     manifest = append(folder, frame)
     assert (manifest["num_snapshots"], manifest["directed"]) == (3, True)
