@@ -75,7 +75,8 @@ class PrepareOptions:
     src_label, dst_label : str, optional
         Columns of the classes of sources and destinations, instead of `labels`; an empty one is none.
     labels : path, optional
-        File of nodes and their classes, numbers or names; perhaps with times.
+        File of nodes (of sources, where these are of a type of their own) and their classes, numbers or names; perhaps
+        with times.
     labels_at : str, optional
         Which class, or target, of a node counts where a file has times: the ``"last"`` (the default), the ``"first"``,
         or the one known at a time, written as in the file.

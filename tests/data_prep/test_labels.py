@@ -80,6 +80,17 @@ def test_columns_that_cannot_be_told_apart_are_refused(made):
     assert made(NUMBERS, "node,name,label\n4,x,ok\n9,y,bad\n")[1] == {"4": "ok", "9": "bad"}
 
 
+def test_of_two_types_of_nodes_the_sources_have_labels(made):
+    events = "user_id,item_id,time\n4,9,1600000000\n9,2,1600604800\n"
+    manifest, _, data = made(events, "9,ok\n4,bad\n")
+    assert (manifest["id_offsets"], data.class_names) == ({"user": 0, "item": 2}, ("bad", "ok"))
+    assert data.labels.tolist() == [0, 1, -1, -1]
+    with pytest.raises(DataError, match=r"labels\.csv, line 2: found a label for unknown node 2, expected"):
+        made(events, "4,bad\n2,ok\n")
+    manifest, _, data = made(events, "4,bad\n2,ok\n", allow_unknown_labels=True)
+    assert (manifest["num_nodes"], data.labels.tolist()) == (5, [1, 0, -1, -1, -1])
+
+
 def test_known_files_have_labels_too(made):
     rows = "7,1,10,1407470400\n430,1,-10,1376539200\n"
     manifest, classes, _ = made(rows, "7,+1\n430,-1\n", name="soc-sign-bitcoinotc.csv")

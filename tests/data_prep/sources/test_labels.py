@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_prep.sources._labels import LAYOUT, read_labels
 from data_prep.sources._layout import Column, Layout
@@ -161,3 +163,25 @@ def test_targets_are_numbers(tmp_path):
         read(tmp_path / "a", b"ann,-1.5,1\nann,3,1\n", **form)
     with pytest.raises(DataError, match=r"line 1: found target 'x' .* expected a finite number"):
         read(tmp_path / "a", b"ann,x,1\n", **form)
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["", "a", "b"]), st.integers(-1, 2)), min_size=1)
+
+
+@given(ROWS, st.sampled_from(["first", "last", "-2", "0", "1.5"]), st.booleans())
+def test_values_are_those_of_a_dictionary_filled_row_by_row(tmp_path_factory, rows, at, is_text):
+    known, bad = {}, []
+    for number, (node, name, time) in enumerate(rows):
+        if name and known.setdefault((node, time), name) != name:
+            bad.append(number)
+    times = {node: sorted(time for other, time in known if other == node) for node, _ in known}
+    if at not in ("first", "last"):
+        times = {node: [time for time in own if time <= float(at)] for node, own in times.items()}
+    expected = {node: known[node, own[0 if at == "first" else -1]] if own else None for node, own in times.items()}
+    text = "".join(f"{node},{name},{time}\n" for node, name, time in rows).encode()
+    columns = (TEXT if is_text else INTEGER, NAMED, TIME)
+    table = read(tmp_path_factory.mktemp("rows") / "a", text, "quarantine", columns, at, delimiter=",")
+    assert {int(node): name for node, name in by_node(table).items()} == expected
+    assert [row.line - 1 for _, row in table.rejected] == bad
+    assert [row.text for _, row in table.rejected] == [",".join(map(str, rows[number])) for number in bad]
+    assert (table.sources[0]["rows"], table.sources[0]["rejected"]) == (len(rows) - len(bad), len(bad))
