@@ -43,7 +43,7 @@ class PrepareOptions:
         Columns of sources, destinations and times, each a name in the header or a number from 1. Default: as is known
         of the file's name, else those with usual names, else 1, 2 and 3 (but for a later one that is plainly the time).
     weight, label : str, optional
-        Columns of a number, and of a class of the event. Default: those with usual names.
+        Columns of a number, and of a class of the event; empty: none. Default: those with usual names.
     edge_features : str, optional
         First column of the features, which go on to the last; one last column may hold all of them, separated by
         commas.
@@ -69,7 +69,7 @@ class PrepareOptions:
         and then times that do not fit are bad rows.
     bipartite : bool, optional
         Whether sources and destinations are nodes of two types, with ids of their own. Default: if their columns'
-        names say so, such as ``user_id`` and ``item_id``.
+        names say so, such as ``user_id`` and ``item_id``, or ``% bip`` at the beginning of a file of KONECT's.
     undirected : bool, default False
         Edges have no direction.
     src_label, dst_label : str, optional

@@ -395,6 +395,8 @@ def _open_member(path: Path, archive: zipfile.ZipFile) -> Any:
     for name in names:
         if name.startswith("/") or "\\" in name or ".." in name.split("/") or re.match(r"[A-Za-z]:", name):
             raise DataError(f"{path}: found member {name!r}, expected names inside the archive; do not trust this file")
+    if "[Content_Types].xml" in names:
+        raise DataError(f"{path}: found a spreadsheet, expected delimited text; save its sheet as CSV")
     members = [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if len(members) != 1:
         named = ", ".join(map(repr, members[:5])) or "none"

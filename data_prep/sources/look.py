@@ -27,7 +27,7 @@ UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "none": 1.0}
 
 _LINES, _BYTES, _LONGEST, _FIRST, _ENOUGH, _SHOWN = 500, 1 << 20, 16 << 20, 5, 10, 12
 _MOST_COLUMNS, _LONGEST_DATE = 10_000, 40
-_COMMENTS = ("#", "%", "//")
+_COMMENTS = ("#", "%", "//", "sep=", '"sep=')  # the last are what Excel says to itself
 _DELIMITERS = "\t;|, "
 TITLES = {
     "src": "source", "dst": "destination", "node": "node", "time": "time", "weight": "weight", "label": "label",
@@ -40,7 +40,8 @@ _ENDS = (
     ("sender", "receiver recipient", False),
     ("payer buyer", "payee seller", False),
     ("head", "tail", False),
-    ("origin", "destination", False),
+    ("origin", "destination dest", False),
+    ("startid startnode", "endid endnode", False),
     ("citing", "cited", False),
     ("follower", "followee followed", False),
     ("caller", "callee", False),
@@ -64,15 +65,20 @@ _NAMES = {
 _SOURCES = frozenset(" ".join(sources for sources, _, _ in _ENDS).split())
 _TARGETS = frozenset(" ".join(targets for _, targets, _ in _ENDS).split())
 _USUAL = _SOURCES | _TARGETS | frozenset(" ".join(_NAMES.values()).split())
-_ENDINGS = ("id", "ids", "idx", "index", "key", "node", "name", "user", "account", "address")
+_ENDINGS = ("id", "ids", "idx", "index", "key", "node", "name", "user", "account", "address", "ip")
 
 _DATES = (
     "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d", "%d-%m-%Y", "%m-%d-%Y", "%m/%d/%y", "%d/%m/%y",
     "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%b %d %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y",
 )  # fmt: skip
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
-_FORMATS = (*map("".join, product(_DATES, _CLOCKS)), "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y")
+_FORMATS = (
+    *map("".join, product(_DATES, _CLOCKS)), "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y",
+    "%a, %d %b %Y %H:%M:%S %z", "%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %H:%M:%S UTC", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%SZ",
+    "%Y-%m",
+)  # fmt: skip
 _DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_YEAR_2100 = 4_102_444_800
 _RANGES = {"s": (1e8, 1e11), "ms": (1e11, 1e14), "us": (1e14, 1e17), "ns": (1e17, 1e20)}
 """What numbers are taken for times since 1970 in a unit: from 1973 on."""
 
@@ -82,13 +88,30 @@ _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?")
 _DATE_LIKE = re.compile(
-    r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{2,4}|(?=.*[0-9]{2}).*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.I
+    r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{2,4}|(19|20)[0-9]{2}-[01][0-9]$|[0-9]{8}T[0-9]{6}|"
+    r"(?=.*[0-9]{2}).*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
+    re.I,
 )
 _YEAR = re.compile(r"1[5-9][0-9]{2}|20[0-9]{2}|2100")
 _MONTH = re.compile(r"(19[0-9]{2}|20[0-9]{2})(0[1-9]|1[0-2])")
 _DAY = re.compile(_MONTH.pattern + r"(0[1-9]|[12][0-9]|3[01])")
 _ZEROS = re.compile(r"0[0-9]+")
+_CUT = re.compile(r"[1-9](\.[0-9]+)?[eE]\+[0-9]+")
+"""A large integer as spreadsheets and floats write it: others may have been written so as well."""
 _VALUES = {"weight": _NUMBER, "label": re.compile("(?!.*[.,][0-9]*[1-9]$).*")}
+_DYGLIB = {"u", "i", "idx"}
+"""Names of columns where items are counted on from the users, as in the files of TGN and DyGLib."""
+_OTHERS = {
+    rb".{257}ustar": ("a tar archive", "unpack it"),
+    rb"version https://git-lfs": ("a pointer of Git LFS", "get the file itself, as by `git lfs pull`"),
+    rb"\s*<(!doctype|!--|html|head|body|error|\?xml|graphml|gexf)": (
+        "a web page or XML", "download the file itself, or write its edges as CSV"),
+    rb"\s*(\{\s*[\"}]|\[\s*([\[{\"]|[0-9.-]+\s*[,\]]))": ("JSON", "write it as CSV"),
+    rb"%%matrixmarket": ("a MatrixMarket file", "write its entries as CSV, each with a time"),
+    rb"nodedef>|\*(vertices|network)\b|(creator[^\n]*\n)?graph\s*\[|dl\s+n\s*=": (
+        "a file of GDF, Pajek, GML or UCINET", "write its edges as CSV"),
+}  # fmt: skip
+"""What other files begin with, what they are, and what to do."""
 _QUOTED = r'(^|{0}) *"([^"]|"")*" *({0}|$)'
 STEPS, WEEKS = Rule("step"), Rule("calendar", unit="week")
 _ISO = Layout((Column("time", "date"),), delimiter="\x1f")
@@ -319,7 +342,7 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
     numbers = [place.at for role, place in places.items() if role in ("time", "weight", "target")]
     decimal = _decimal(table, numbers, form)
     ends = [place.at for role, place in places.items() if role in ("src", "dst", "node")]
-    ids = _ids([text for at in ends for text in table.columns[at]], form)
+    ids = _ids(table, [text for at in ends for text in table.columns[at]], form)
     times = _times(table, places["time"].at, form) if "time" in places else _Times()
     two_spaces = two_spaces or re.match(r"% *bip\b", next(filter(str.strip, lines))) is not None  # as KONECT has it
     two_spaces = two_spaces if form.bipartite is None else form.bipartite
@@ -380,6 +403,9 @@ def _sample(path: Path, max_bytes: int | None, encoding: str) -> list[str]:
 
 
 def _refuse_no_text(path: Path, data: bytes) -> None:
+    for sign, (what, remedy) in _OTHERS.items():
+        if re.match(sign, data.removeprefix(MARK), re.IGNORECASE | re.DOTALL):
+            raise DataError(f"{path}: found {what}, expected rows of sources, destinations and times; {remedy}")
     if data.count(b"\0") > data.count(b"\n") + 1:
         raise DataError(f"{path}: found NUL bytes, expected text; name a text file, or its --encoding")
     lone = data.count(b"\r") - data.count(b"\r\n")
@@ -567,6 +593,7 @@ def _places(table: _Table, roles: Sequence[str], form: PrepareOptions) -> tuple[
     """Return the column of each role, and whether the names say that sources and destinations are of two types."""
     chosen = {role: getattr(form, role, None) for role in roles}
     places = {role: _Place(table.index(column), "the option") for role, column in chosen.items() if column}
+    roles = [role for role in roles if chosen[role] != ""]
     two_spaces = False
     if "src" in roles:
         ends, two_spaces = _ends_by_name(table, places)
@@ -601,7 +628,8 @@ def _ends_by_name(table: _Table, chosen: dict[str, _Place]) -> tuple[dict[str, _
             "--dst"
         )
     if pairs:
-        return pairs[0]
+        ends, two_spaces = pairs[0]
+        return ends, two_spaces and not set(table.names) >= _DYGLIB
     alone = {"src": _SOURCES - _TARGETS, "dst": _TARGETS - _SOURCES}
     columns = {role: _named(table, " ".join(words)) for role, words in alone.items() if role not in chosen}
     return {role: _Place(at[0], "its name") for role, at in columns.items() if len(at) == 1}, False
@@ -615,6 +643,12 @@ def _by_name(table: _Table, roles: Sequence[str], free: list[int], needed: Seque
         if "node" in needed and len(columns) > 1:  # the likeliest name, as there are no options
             words = (set(columns).intersection(_named(table, word)) for word in _NAMES[role].split())
             columns = sorted(next(filter(None, words)))
+        twice = next((name for name in map(table.names.__getitem__, columns) if table.names.count(name) > 1), "")
+        if twice:
+            raise DataError(
+                f"{table.where}: found {table.names.count(twice)} columns named {short(twice)}, expected one; give the "
+                f"number of one with --{role.replace('_', '-')}"
+            )
         if role == "time" and len(columns) > 1:
             columns = [at for at in [_likeliest(table, columns, 1)] if at is not None]
         elif role not in needed:
@@ -801,10 +835,15 @@ def _decimal(table: _Table, columns: list[int], form: PrepareOptions) -> str:
     return ","
 
 
-def _ids(texts: list[str], form: PrepareOptions) -> _Ids:
+def _ids(table: _Table, texts: list[str], form: PrepareOptions) -> _Ids:
     """Return the kind of ids: integers if most are, but text if one has a zero before it that numbers would lose."""
     if form.ids in ("integer", "text"):
         return _Ids(form.ids, "the option")  # type: ignore[arg-type]
+    if cut := next((text for text in texts if _CUT.fullmatch(text)), None):
+        raise DataError(
+            f"{table.path}: found an id {cut}, expected all of its digits; export it as text, or give --ids text if "
+            "that is its name"
+        )
     zeros = next((text for text in texts if _ZEROS.fullmatch(text)), None)
     if zeros:
         return _Ids("text", f"{zeros} begins with a zero")
@@ -870,9 +909,23 @@ def _counted(table: _Table, at: int, texts: list[str], form: PrepareOptions) -> 
     if unit == "none":
         _refuse_some_dates(table, at, texts)
         return _Times(Column("time", "number"), "none", Rule("step"), "they are too small for times since 1973")
+    _refuse_far_times(table, at, texts, unit)
     words = f"a time like the first ones, in {unit} since 1970, or --time-unit {unit} for all numbers"
     column = Column("time", "number", within=(*_RANGES[unit], words))
     return _Times(column, unit, WEEKS, "they are so large")
+
+
+def _refuse_far_times(table: _Table, at: int, texts: list[str], unit: str) -> None:
+    """Refuse times most of which would be after 2100, or in nanoseconds before 2001: what they count is not known.
+
+    Ticks of 100 ns since the years 1 and 1601, and microseconds since 1601, look so.
+    """
+    low, high = 1e18 if unit == "ns" else 0, _YEAR_2100 * UNITS[unit]
+    if not _most(texts, lambda text: low <= float(text.replace(",", ".")) < high):
+        raise DataError(
+            f"{table.path}: found times like {texts[0]} in column {table.called(at)}, expected {unit} since 1970 "
+            f"between {'2001' if low else '1973'} and 2100; give --time-unit {unit} if they are, or write them as dates"
+        )
 
 
 def _refuse_some_dates(table: _Table, at: int, texts: list[str]) -> None:
