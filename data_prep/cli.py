@@ -159,7 +159,7 @@ def _prepare(
         if dry_run:
             _show_reading(reading_of(dataset, raw, out, events.source, options), events.unix, quiet, as_json)
             return
-        takes = (read_as if events.source.look else nodes_read_as)(events.source)
+        takes = (read_as if dataset == "edges" else nodes_read_as)(events.source)
         if takes and not (quiet or as_json):
             _show_takes(takes, stderr=True)
         with progress(quiet or as_json) as add:

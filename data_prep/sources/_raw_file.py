@@ -138,12 +138,12 @@ class _ToUtf8:
         try:
             text = self._decoder.decode(piece, final=not piece)
         except UnicodeError as error:
-            found, before = str(error), b""
+            what, before = str(error), b""
             if isinstance(error, UnicodeDecodeError):
-                found, before = f"bytes 0x{error.object[error.start : error.end].hex()}", error.object[: error.start]
+                what, before = f"bytes 0x{error.object[error.start : error.end].hex()}", error.object[: error.start]
             text = before.decode(self.encoding, "replace")
             self.error = DataError(
-                f"{self._path}, line {self._line + text.count(chr(10))}: found {found}, expected text in "
+                f"{self._path}, line {self._line + text.count(chr(10))}: found {what}, expected text in "
                 f"{self.encoding}; name how the file is written with --encoding"
             )
         self._line += text.count("\n")

@@ -174,6 +174,8 @@ def test_what_was_taken_for_what_is_said_before_preparing(raw, write, tmp_path, 
     assert (status, errors) == (0, "")
     assert json.loads(text)["read_as"] == [take._asdict() for take in inspect(path).takes]
     assert prep("edges", path, tmp_path / "out", "--overwrite", "-q") == (0, "", "")
+    _, text, errors = prep("edges", write("1 2 1082040961\n", "CollegeMsg.txt"), tmp_path / "known")
+    assert "known format college-msg" in errors
     status, text, errors = prep("dblp", raw, tmp_path / "dblp", "--features", "none", "--json")
     assert (status, errors) == (0, "")
     assert "read_as" not in json.loads(text)
