@@ -96,16 +96,16 @@ def merge(parts: Sequence[tuple[str, dict[str, Any]]], spaces: Mapping[str, Any]
 
     Raises DataError if two parts do not agree.
     """
-    said: dict[str, dict[Any, tuple[str, str, int]]] = {space: {} for space in spaces}
+    known: dict[str, dict[Any, tuple[str, str, int]]] = {space: {} for space in spaces}
     for file, space, node, name, line in _statements(parts):
-        first, other, before = said[space].setdefault(node, (name, file, line))
+        first, other, before = known[space].setdefault(node, (name, file, line))
         if first != name:
             raise DataError(
                 f"{file}, line {line}: found class {plain(name)} of node {plain(node)}, expected class {plain(first)} "
                 f"as in {other}, line {before}; correct one of the two files"
             )
-    nodes = [spaces[space].nodes(np.array(list(known), spaces[space].ids.dtype)) for space, known in said.items()]
-    names = [name for known in said.values() for name, _, _ in known.values()]
+    nodes = [spaces[space].nodes(np.array(list(ids), spaces[space].ids.dtype)) for space, ids in known.items()]
+    names = [name for ids in known.values() for name, _, _ in ids.values()]
     classes = in_order(set(names))
     place = {name: number for number, name in enumerate(classes)}
     value = np.array([place[name] for name in names], np.int64)

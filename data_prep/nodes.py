@@ -326,11 +326,16 @@ def number_nodes(
     text = any(ids.is_text for ids in spaces.values())
     maps = {end: _to_nodes(spaces[space], space) for end, space in zip(("src", "dst"), source.spaces, strict=True)}
     order = "lexicographic" if text else "ascending"
-    table = source.nodes
-    if source.has_node_classes:
-        table = merge([(part.facts["source"]["name"], part.node_classes) for part in parts], spaces)
+    table = _labels(source, parts, spaces)
     names_of_nodes = None if known is None else pa.concat_arrays([known.raw_id, *raw_id])
     return Nodes(count, offsets, order, maps, spaces, table, names_of_nodes, targets=source.targets, known=known)
+
+
+def _labels(source: Source, parts: Sequence[SpooledPart], spaces: Mapping[str, Any]) -> NodeTable | None:
+    """Return the labels of nodes: of columns of the events, or of a file."""
+    if not source.has_node_classes:
+        return source.nodes
+    return merge([(part.facts["source"]["name"], part.node_classes) for part in parts], spaces)
 
 
 def _without_event(table: NodeTable | None, allow_unknown: bool) -> np.ndarray:
