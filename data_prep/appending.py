@@ -4,7 +4,8 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from data_prep.sources._source import Source
 from data_prep.sources.dblp import LABELS
 from data_prep.sources.edges import KNOWN
 from data_prep.spool import CHUNK, Part
-from data_prep.terminal import Add, silent
+from data_prep.terminal import Add, short_value, silent
 from data_prep.writer import check_prepared, work_folder
 from dgl_dysign import __version__
 from dgl_dysign.data import schema
@@ -86,27 +87,51 @@ def append(
     ...     schema.table(Path(home) / "out", "nodes", ["raw_id"])["raw_id"].to_pylist(), manifest["num_snapshots"]
     (['7', '9', '8'], 3)
     """
-    out, options = Path(prepared), options or PrepareOptions()
+    with opened(Path(prepared), raw, options or PrepareOptions()) as ready:
+        return ready.run(progress)
+
+
+@contextmanager
+def opened(out: Path, raw: Any, options: PrepareOptions) -> Iterator["Ready"]:
+    """Open what :func:`append` reads; a wrong option, or a folder that cannot go on, is told first."""
     options.refuse(_OWN, "snapshots and features go on as those of the folder")
     check_prepared(out, overwrite=True)
     manifest, parent = schema.read_manifest(out), schema.sha256(out / schema.MANIFEST)
-    growth, features = _growth(out, manifest), _features(out, manifest)
+    growth, (kind, feature_options) = _growth(out, manifest), _features(out, manifest)
     if isinstance(raw, EventTable):
         raise ConfigError("found an EventTable, expected files or a table with raw ids; prepare all events together")
     with standard_input.as_file(raw, out) as path:
         source = _open(manifest, path, options, tables.is_frame(raw))
         source = replace(source, rule=Rule("step") if growth.before.closed else Rule("every", width=1.0))
-        events, options = FileInput(source, options), replace(options, features=features[0])
-        plan = {**events.plan, "version": __version__, "parent": parent, "unknown": options.allow_unknown_labels}
+        events, options = FileInput(source, options), replace(options, features=kind)
+        yield Ready(out, manifest, parent, growth, events, options, feature_options)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An append whose folder and files are opened."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    parent: str
+    growth: Growth
+    events: FileInput
+    options: PrepareOptions
+    feature_options: dict[str, Any]
+
+    def run(self, progress: Add) -> dict[str, Any]:
+        """Do the work of :func:`append`."""
+        unknown = self.options.allow_unknown_labels
+        plan = {**self.events.plan, "version": __version__, "parent": self.parent, "unknown": unknown}
         try:
-            with work_folder(out, plan, overwrite=True) as work:
-                if schema.sha256(out / schema.MANIFEST) != parent:
-                    raise DataError(f"{out}: found that another run has just changed it; run the same command again")
-                run = _Append(events, options, features[1], work, progress)
-                run.go_on_from(out, manifest, parent, growth)
+            with work_folder(self.folder, plan, overwrite=True) as work:
+                if schema.sha256(self.folder / schema.MANIFEST) != self.parent:
+                    raise DataError(f"{self.folder}: found that another run has just changed it; run the command again")
+                run = _Append(self.events, self.options, self.feature_options, work, progress)
+                run.go_on_from(self)
                 return run.all()
         except _AlreadyThereError:
-            return manifest
+            return self.manifest
 
 
 def _growth(folder: Path, manifest: dict[str, Any]) -> Growth:
@@ -193,9 +218,9 @@ def _open_edges(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is
 class _Append(Run):
     """The stages, which go on from what is in a folder."""
 
-    def go_on_from(self, folder: Path, manifest: dict[str, Any], parent: str, growth: Growth) -> None:
-        self.folder, self.old, self.parent, self.growth = folder, manifest, parent, growth
-        self.first_edge = manifest["num_edges"]
+    def go_on_from(self, ready: Ready) -> None:
+        self.folder, self.old, self.parent, self.growth = ready.folder, ready.manifest, ready.parent, ready.growth
+        self.first_edge = self.old["num_edges"]
 
     def before(self, table: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         if f"{table}.parquet" in self.old["files"]:
@@ -237,10 +262,12 @@ class _Append(Run):
         for _ in file:
             pass
         after = "times after" if self.growth.before.closed else "times from"
+        unix = self.old["time_unit"] == "seconds since 1970-01-01 UTC"
+        moment, end = (short_value("time", float(at), unix) for at in (time[row], self.growth.before.end[-1]))
         raise DataError(
-            f"{file.path}, line {file.line_of(row)}: found the time {time[row]}, which would change the past: expected "
-            f"{after} {self.growth.before.end[-1]}, where the last snapshot ends; leave earlier events out, or prepare "
-            "all events together"
+            f"{file.path}, line {file.line_of(row)}: found the time {moment}, which would change the past: expected "
+            f"{after} {end}, where the last snapshot ends; append whole snapshots, leave earlier events out, or "
+            "prepare all events together"
         )
 
     def is_last_append(self) -> bool:

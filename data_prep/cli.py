@@ -147,7 +147,7 @@ def _options(chosen: dict[str, Any]) -> PrepareOptions:
 def _prepare(
     dataset: str, raw: Path, out: Path, options: PrepareOptions, dry_run: bool, quiet: bool, as_json: bool
 ) -> None:
-    from data_prep.inspection import nodes_read_as, read_as, reading_of
+    from data_prep.inspection import reading_of
     from data_prep.pipeline import FileInput, opened, write_folder
     from data_prep.writer import check_prepared
 
@@ -159,9 +159,7 @@ def _prepare(
         if dry_run:
             _show_reading(reading_of(dataset, raw, out, events.source, options), events.unix, quiet, as_json)
             return
-        takes = (read_as if dataset == "edges" else nodes_read_as)(events.source)
-        if takes and not (quiet or as_json):
-            _show_takes(takes, stderr=True)
+        takes = _say_takes(events.source, dataset == "edges", quiet or as_json)
         with progress(quiet or as_json) as add:
             manifest = write_folder(events, out, options, add)
     _report(out, manifest, time.perf_counter() - start, quiet, as_json, takes)
@@ -202,6 +200,16 @@ def _show_reading(reading: dict[str, Any], unix: bool, quiet: bool, as_json: boo
         show_rows("first rows", list(rows[0]), cells)
         print(*(f"bad row: {text}" for text in reading["bad_rows"]), sep="\n", end="\n" * bool(reading["bad_rows"]))
         print(*(f"{name}: {reading[name]}" for name in ("snapshot", "out")), reading["command"], sep="\n")
+
+
+def _say_takes(source: Any, is_edges: bool, quiet: bool) -> list[dict[str, str]]:
+    """Say, and return, what was taken for what."""
+    from data_prep.inspection import nodes_read_as, read_as
+
+    takes = (read_as if is_edges else nodes_read_as)(source)
+    if takes and not quiet:
+        _show_takes(takes, stderr=True)
+    return takes
 
 
 def _show_takes(takes: Sequence[dict[str, str]], stderr: bool = False) -> None:
@@ -271,12 +279,14 @@ _add_dataset(
 
 
 def _append(raw: Path, out: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
-    from data_prep.appending import append
+    from data_prep.appending import opened
 
     start = time.perf_counter()
-    with _what_to_do(), progress(quiet or as_json) as add:
-        manifest = append(out, raw, _options(chosen), add)
-    _report(out, manifest, time.perf_counter() - start, quiet, as_json)
+    with _what_to_do(), opened(out, raw, _options(chosen)) as ready:
+        takes = _say_takes(ready.events.source, ready.events.source.look is not None, quiet or as_json)
+        with progress(quiet or as_json) as add:
+            manifest = ready.run(add)
+    _report(out, manifest, time.perf_counter() - start, quiet, as_json, takes)
 
 
 def _some(*names: str) -> dict[str, Any]:

@@ -210,6 +210,15 @@ def test_events_that_would_change_the_past_are_refused_and_change_nothing(tmp_pa
     assert contents(folder) == before
 
 
+def test_a_date_that_would_change_the_past_is_named_as_one(tmp_path):
+    folder, _ = prepare_lines(tmp_path, ["1,2,2020-01-01\n"], [], every="day")
+    (tmp_path / "late.csv").write_text("1,2,2020-01-02\n1,2,2020-01-01T05:00:00\n")
+    with pytest.raises(
+        DataError, match=r"line 2: found the time 2020-01-01T05:00:00, .* times from 2020-01-02T00:00:00"
+    ):
+        append(folder, tmp_path / "late.csv")
+
+
 @pytest.mark.parametrize(
     ("prepared", "line", "options", "said"),
     [
@@ -380,8 +389,9 @@ def test_the_command_says_what_it_did_or_why_not(prep, tmp_path):
     }  # fmt: skip
     assert "appended to, times │ 1" in " ".join(prep("describe", folder)[1].split())
     parts[0].write_text("3,2,1\n")
-    status, printed, said = prep("append", folder, parts[0])
+    status, printed, said = prep("append", folder, parts[0], "--quiet")
     assert (status, printed, said.count("\n")) == (2, "", 1)
+    assert "read as" in prep("append", folder, parts[0])[2]
     assert "line 1: found the time 1.0, which would change the past: expected times after 2.0" in said
 
 
