@@ -321,7 +321,9 @@ NOTHING = {
 
 @both_backends
 @pytest.mark.parametrize("kind", NOTHING)
-@pytest.mark.parametrize("importance", ["cohesion", "core", lambda src, dst, n: src.max() * torch.ones(n)], ids=str)
+@pytest.mark.parametrize(
+    "importance", ["cohesion", "core", lambda src, dst, n: src.max() * torch.ones(n)], ids=["cohesion", "core", "own"]
+)
 def test_nothing_is_an_empty_snapshot(backend, kind, importance):
     empty = NOTHING[kind]
     for names in ((), ("edge_id",), ("weight",), ("edge_id", "weight")):

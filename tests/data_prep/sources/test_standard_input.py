@@ -94,6 +94,7 @@ def test_a_named_pipe_is_waited_for(from_file, home):
         (b"PAR1" + TEXT, "stdin: found a damaged Parquet file"),
         (TEXT + b"1 2\n", "stdin, line 4: found 2 columns in '1 2', expected 3"),
     ],
+    ids=["nothing", "half a time", "half a row", "gzip", "Parquet", "half a line"],
 )
 def test_an_end_in_the_middle_is_one_error_and_leaves_nothing(home, pipe, prep, data, message):
     status, printed, error = prep("edges", pipe(data), home / "out", "-q")
