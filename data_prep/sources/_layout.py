@@ -26,12 +26,14 @@ from dgl_dysign.errors import ConfigError
 Kind = Literal["integer", "id", "whole", "number", "text", "class", "date", "yyyymmdd", "skip"]
 KINDS = ("integer", "id", "whole", "number", "text", "class", "date", "yyyymmdd", "skip")
 _NUMERIC = {"integer", "id", "whole", "number", "yyyymmdd"}
-MISSING = ("NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>")
+MISSING = ("NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>", r"\N")
 """What stands for a missing value in columns that may miss some, as does nothing at all."""
+_LACKS = ("", *MISSING)
 BLANKS = b" \t\v\f\r"
 _BLANKS = BLANKS.decode()
 _SHOWN = 24
 _DAY = 86_400
+_YEAR_1 = -62_135_596_800
 _TO_BLANK = bytes.maketrans(b"\t\v\f\r", b"    ")
 _INTEGER = re.compile(r"[ \t]*([+-]?)0*([0-9]{1,19})[ \t]*")
 _ODD_ID = r"^[ \t]*([+-]|0[0-9])"
@@ -262,7 +264,7 @@ def explain(line: bytes, layout: Layout, width: int, dim: int) -> tuple[str, str
         return f"{len(fields)} columns", f"{width} (`{layout.form}`)"
     for column, text in zip(layout.columns, fields, strict=False):
         if expected := _expected(text.strip(_BLANKS) if column.trim else text, column, layout):
-            lacks = column.missing and text.strip(_BLANKS) in ("", *MISSING)
+            lacks = column.missing and text.strip(_BLANKS) in _LACKS
             what = f", a missing {column.name if column.name == 'label' else 'id'}" if lacks else ""
             return f"{column.name} {short(text)}{what}", expected
     return _wrong_vector(fields[len(layout.columns) :], layout, dim)
@@ -297,7 +299,8 @@ def _expected(text: str, column: Column, layout: Layout) -> str | None:
         match = _INTEGER.fullmatch(text)
         value = int(match[1] + match[2]) if match else -1
         if not 0 <= value <= _LARGEST or ("+" in text and not layout.numeric):
-            return "an integer from 0 up"
+            named = column.kind == "id" and text not in _LACKS
+            return "an integer from 0 up" + ", below 2^63 (or give --ids text)" * named
         return _CANONICAL if column.kind == "id" and re.match(_ODD_ID, text) else None
     if column.kind in ("number", "whole"):
         number = _number(text, layout.decimal)
@@ -311,7 +314,7 @@ def _expected(text: str, column: Column, layout: Layout) -> str | None:
         return None if good else "a real date as yyyymmdd"
     is_text = column.kind in ("text", "class", "date")
     if is_text and not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        return "text in UTF-8"
+        return "text in UTF-8 (or give its --encoding)"
     if column.kind == "text":
         lacks = column.missing and text in MISSING
         return None if text.strip(_BLANKS) and not lacks else "text that is not blank"
@@ -377,10 +380,9 @@ def parse_dates(texts: pa.Array, form: str) -> np.ndarray | None:
 def is_date(text: str, form: str) -> bool:
     """Whether a text is a real date as :func:`time.strptime` has it."""
     try:
-        time.strptime(text, form)
+        return time.strptime(text, form).tm_year > 0
     except ValueError:
         return False
-    return True
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -978,7 +980,7 @@ def _checked(values: pa.Array, column: Column) -> pa.Array:
             seconds = np.true_divide(np.from_dlpack(values.view(pa.int64())), 1e6)
         else:
             seconds = parse_dates(_trimmed(values, column), form)
-        good = seconds is not None
+        good = seconds is not None and seconds.min() >= _YEAR_1
     if not good:
         raise _Refused
     return values if seconds is None else arrow(seconds)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -183,27 +184,35 @@ def _layout(seen: Look, options: PrepareOptions) -> Layout:
     ids = [seen.id_column("src"), seen.id_column("dst")]
     classes = [Column(role, "class") for role in ("label", "src_label", "dst_label")]
     columns = [*ids, time, Column("weight", "number"), *classes]
-    unquoted = seen.ids == "text" and options.quote is None and not seen.quote
+    unquoted = options.quote is None and not seen.quote
+    odd = _ODD_NAMES[: 1 + unquoted] if seen.ids == "text" else ()
     return seen.layout(
         [column for column in columns if column.name in seen.places],
         vector,
         vector=None if vector is None else "field" if vector == seen.width - 1 and seen.delimiter != "," else "rest",
-        derive=Derived(seen.unit, unquoted) if unquoted or UNITS.get(seen.unit, 1) != 1 else None,
+        derive=Derived(seen.unit, odd) if odd or UNITS.get(seen.unit, 1) != 1 else None,
     )
+
+
+_ODD_NAMES = (
+    ("\ufeff", "a byte-order mark", "one at the beginning of the file only; files that were joined may have others"),
+    ('"', "a quote", "none, as in the first rows (or give --quote or --no-quote)"),
+)
+"""What ids do not begin with, and what is said of those that do."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """Turn times in a `unit` into seconds, and refuse ids in quotes where the first rows have none."""
+    """Turn times in a `unit` into seconds, and refuse ids that begin oddly: with a sign, found, expected."""
 
     unit: str
-    unquoted: bool = False
+    odd: tuple[tuple[str, str, str], ...] = ()
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the batch with ``time`` in seconds; raise ValueError at an id that begins with a quote."""
-        for name in ("src", "dst") if self.unquoted else ():
-            if pc.any(pc.starts_with(batch.column(name), '"')).as_py():
-                raise ValueError(f"{name} that begins with a quote", "none, as in the first rows (or give --quote)")
+        """Return the batch with ``time`` in seconds; raise ValueError at an id that begins oddly."""
+        for (sign, what, expected), name in product(self.odd, ("src", "dst")):
+            if pc.any(pc.starts_with(batch.column(name), sign)).as_py():
+                raise ValueError(f"{name} that begins with {what}", expected)
         if UNITS.get(self.unit, 1) == 1:
             return batch
         seconds = np.true_divide(np.from_dlpack(batch.column("time")), UNITS[self.unit])

@@ -239,7 +239,7 @@ def test_words_for_ids():
     columns = Column("src", "id", missing=True), Column("dst", "integer")
     assert words("02134,1", *columns) == ("src '02134'", ODD_ID)
     assert words("+5,1", *columns) == ("src '+5'", ODD_ID)
-    assert words("-5,1", *columns) == ("src '-5'", "an integer from 0 up")
+    assert words("-5,1", *columns) == ("src '-5'", "an integer from 0 up, below 2^63 (or give --ids text)")
     assert words("NaN,1", *columns) == ("src 'NaN', a missing id", "an integer from 0 up")
     assert words(",1", *columns) == ("src '', a missing id", "an integer from 0 up")
     assert words("1,NaN", *columns) == ("dst 'NaN'", "an integer from 0 up")
@@ -347,7 +347,7 @@ def test_text(text, value):
     assert one(text, "text", column=Column("x", "text", missing=True)) == missing
 
 
-@pytest.mark.parametrize("text", ["NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>", ""])
+@pytest.mark.parametrize("text", ["NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>", r"\N", ""])
 def test_missing_texts(text):
     for name, what in (("src", "id"), ("node", "id"), ("label", "label")):
         column = Column(name, "text", trim=True, missing=True)
