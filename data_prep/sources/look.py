@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from data_prep.options import PrepareOptions
 from data_prep.rules import Rule
-from data_prep.sources._layout import MARK, MISSING, Column, Kind, Layout, explain, is_date, short, split
+from data_prep.sources._layout import MARK, MISSING, Column, Kind, Layout, explain, is_date, plain, short, split
 from data_prep.sources._raw_file import open_raw
 from dgl_dysign.errors import ConfigError, DataError
 
@@ -399,7 +399,8 @@ def _sample(path: Path, max_bytes: int | None, encoding: str) -> list[str]:
     _refuse_no_text(path, data)
     lines = data.removeprefix(MARK).split(b"\n")
     whole = lines[:-1] if piece and len(lines) > 1 else lines
-    return [line.removesuffix(b"\r").decode("utf-8", "surrogateescape") for line in whole[:_LINES]]
+    # Names of columns are shown and kept: no surrogates, which no text can hold.
+    return [line.removesuffix(b"\r").decode("utf-8", "backslashreplace") for line in whole[:_LINES]]
 
 
 def _refuse_no_text(path: Path, data: bytes) -> None:
@@ -466,7 +467,8 @@ def _delimiter(lines: list[str], roles: Sequence[str]) -> str:
             continue
         columns = zip(*(row for row in rows if len(row) == width), strict=True)
         if "src" not in roles or any(2 * sum(map(_is_value, column)) >= len(column) for column in columns):
-            return sign
+            spaced = sign == "\t" and _most_frequent(list(_fields(lines, " ", False)))
+            return " " if spaced and spaced > (width, count) and spaced[0] == width else sign
     return next((sign for sign in "\t,;" if sign in lines[0]), " ")
 
 
@@ -508,16 +510,17 @@ def _is_quoted(lines: list[str], delimiter: str) -> bool:
 def _fields(lines: Iterable[str], delimiter: str, quote: bool) -> Iterator[list[str]]:
     """Yield the fields of each line without blanks around them."""
     layout = Layout((Column("line", "text"),), delimiter=delimiter, quote=quote)
-    for line in lines:
-        yield [text.strip() for text in split(line.encode("utf-8", "surrogateescape"), layout)]
+    for line in lines:  # a carriage return would keep quotes from being seen
+        text = line.replace("\r", " ").encode("utf-8", "surrogateescape")
+        yield [field.strip() for field in split(text, layout)]
 
 
 def _names_in_comment(comments: list[str], delimiter: str, width: int) -> tuple[str, ...]:
-    """Return the words of the last comment above the rows if they may be the names of the columns."""
-    last = [line.lstrip("#%/").strip() for line in comments[-1:]]
-    for sign in (delimiter, " ", ","):
-        words = [text for row in _fields(last, sign, False) for text in row]
-        if len(words) == width and sum(map(_is_usual, words)) > 1:
+    """Return the words of the last comment above the rows that may be the names of the columns."""
+    texts = [line.lstrip("#%/").strip() for line in reversed(comments)]
+    for text, sign in product(texts, (delimiter, " ", ",")):
+        words = next(_fields([text], sign, False))
+        if len(words) == width and sum(map(_is_usual, words)) > 1 and not any(map(_is_value, words)):
             return tuple(words)
     return ()
 
@@ -558,10 +561,11 @@ def _contrasts(row: list[str], others: list[list[str]], width: int) -> list[str]
 def _refuse_names_elsewhere(where: str, rows: list[list[str]], width: int) -> None:
     """Refuse a file with usual names of columns in another line than the first, or beside a number."""
     full = [row for row in rows if len(row) == width]
-    for row in full[:_ENOUGH]:
+    for row in rows[:_ENOUGH]:
         least = 2 if any(map(_is_value, row)) else 1  # with a number, `u v 3` may be a row
-        words = [word for word in _contrasts(row, full, width) if len(word) >= least and _is_usual(word)]
-        if words and sum(map(_is_usual, row)) > 1:
+        usual = [text for text in row if _is_usual(text)]
+        words = usual if len(row) != width else [text for text in _contrasts(row, full, width) if text in usual]
+        if len(usual) > 1 and any(len(word) >= least for word in words):
             raise DataError(
                 f"{where}: found {short(' '.join(row))} further down, or with a number in it, expected names of "
                 "columns in line 1 alone; correct that, or give --no-header if it is no header"
@@ -984,7 +988,7 @@ def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, s
     if seen.header:
         yield Take(
             "header",
-            f"{table.where.rpartition(', ')[2]}: {', '.join(seen.names[:_SHOWN])}",
+            f"{table.where.rpartition(', ')[2]}: {', '.join(map(plain, seen.names[:_SHOWN]))}",
             "names, no numbers",
             "--no-header",
         )

@@ -47,6 +47,20 @@ def test_the_delimiter_cuts_most_lines_alike_and_leaves_a_time(text, delimiter):
     assert see(text, delimiter="\\t" if delimiter == "\t" else delimiter).delimiter == delimiter
 
 
+def test_white_space_of_all_kinds_is_no_tab_in_most_lines():
+    assert see("a\tb\t1\nc d 2\ne\tf\t3").delimiter == " "
+    assert see("a b\tc\t1\nc d\te\t2\nf g 3").delimiter == "\t"
+
+
+def test_text_that_is_no_utf_8_is_shown_as_bytes(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("src,dst,time,Stärke\n1,2,3,4\n5,6,7,ä\n".encode("latin-1"))
+    seen = look(path, EVENT, PrepareOptions(weight="4"))
+    assert (seen.names[3], seen.rows[1][3]) == ("St\\xe4rke", "\\xe4")
+    assert all(str(take).isprintable() for take in seen.takes)
+    assert look(path, EVENT, PrepareOptions(encoding="latin-1", weight="Stärke")).names[3] == "Stärke"
+
+
 def test_quotes_are_seen_where_a_field_stands_in_them(tmp_path):
     assert see('1,2,3,"a, b"\n1,2,3,c').quote
     assert not see('1,2,3,5" pipe\n1,2,3,c').quote
@@ -63,6 +77,7 @@ def test_quotes_are_seen_where_a_field_stands_in_them(tmp_path):
         ("% a\n\n% b\n1 2 3", "%", ()),
         ("// a\n1 2 3", "//", ()),
         ("# when, to, from\n3,2,1", "#", ("when", "to", "from")),
+        ("# when, to, from\n# of April\n3,2,1", "#", ("when", "to", "from")),
         ("# one line of words\n1 2 3", "#", ()),
         ("1 2 3\n# a", None, ()),
         ("#a,#b,3\n#b,#c,4", None, ()),
@@ -93,6 +108,7 @@ def test_lines_that_may_be_comments_or_rows_are_refused():
         ("a,b,2021-01-04", "1,2,2021-01-04", False),
         ("a,,c", "1,2,3", True),
         ("ann,bob,3", "bob,eve,4", False),
+        ('"1","2","3"\r ', '"2","3","4"', False),
     ],
 )
 def test_a_header_has_names_and_no_number(first, below, header):
@@ -114,6 +130,7 @@ def test_a_first_line_that_may_be_a_header_or_a_bad_row_is_refused():
         "?\namount;buyer;seller;time\n1;2;3;4\n5;6;7;8",
         "1 2 4\nv u t\n2 5 7",
         "4 a when u 3\n9 b 1 2 3\n9 b 1 2 3",
+        "1,v,u,time,weight\n1,2,3,4\n5,6,7,8",
     ],
 )
 def test_names_of_columns_below_line_1_or_beside_a_number_are_no_bad_row(text):
