@@ -184,8 +184,7 @@ def _layout(seen: Look, options: PrepareOptions) -> Layout:
     ids = [seen.id_column("src"), seen.id_column("dst")]
     classes = [Column(role, "class") for role in ("label", "src_label", "dst_label")]
     columns = [*ids, time, Column("weight", "number"), *classes]
-    unquoted = options.quote is None and not seen.quote
-    odd = _ODD_NAMES[: 1 + unquoted] if seen.ids == "text" else ()
+    odd = _ODD_NAMES[: 1 + (options.quote is None)] if seen.ids == "text" else ()
     return seen.layout(
         [column for column in columns if column.name in seen.places],
         vector,
@@ -196,7 +195,7 @@ def _layout(seen: Look, options: PrepareOptions) -> Layout:
 
 _ODD_NAMES = (
     ("\ufeff", "a byte-order mark", "one at the beginning of the file only; files that were joined may have others"),
-    ('"', "a quote", "none, as in the first rows (or give --quote or --no-quote)"),
+    ('"', "a quote", "none but around whole fields (or give --quote or --no-quote to keep it)"),
 )
 """What ids do not begin with, and what is said of those that do."""
 

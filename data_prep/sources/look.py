@@ -39,7 +39,7 @@ _ENDS = (
     ("from", "to", False),
     ("sender", "receiver recipient", False),
     ("payer buyer", "payee seller", False),
-    ("head", "tail", False),
+    ("head subject", "tail object", False),
     ("origin", "destination dest", False),
     ("startid startnode", "endid endnode", False),
     ("citing", "cited", False),
@@ -98,6 +98,7 @@ _DAY = re.compile(_MONTH.pattern + r"(0[1-9]|[12][0-9]|3[01])")
 _ZEROS = re.compile(r"0[0-9]+")
 _CUT = re.compile(r"[1-9](\.[0-9]+)?[eE]\+[0-9]+")
 """A large integer as spreadsheets and floats write it: others may have been written so as well."""
+_EXPONENT = re.compile(r"[0-9]\.([0-9]+)[eE]\+([0-9]+)")
 _VALUES = {"weight": _NUMBER, "label": re.compile("(?!.*[.,][0-9]*[1-9]$).*")}
 _DYGLIB = {"u", "i", "idx"}
 """Names of columns where items are counted on from the users, as in the files of TGN and DyGLib."""
@@ -678,6 +679,17 @@ def _by_rest(table: _Table, roles: Sequence[str], free: list[int], needed: Seque
     return places | {role: _Place(at, "its place") for role, at in zip(roles, free, strict=False)}
 
 
+def _refuse_numbers_of_rows(table: _Table) -> None:
+    """Refuse rows of four columns or more that may be `number source destination ...`: column 1 counts from 0 or 1."""
+    second, third, size = {*table.columns[1]}, {*table.columns[2]}, len(table.rows)
+    counts = table.columns[0] in [[str(at + start) for at in range(size)] for start in (0, 1)]
+    if table.width > 3 and size >= _ENOUGH and counts and 2 * len(second & third) > len(third):
+        raise DataError(
+            f"{table.path}: found numbers of rows in column 1, expected to know which columns are ends of edges; give "
+            "--src, --dst and --time"
+        )
+
+
 def _by_number(table: _Table, roles: Sequence[str], free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
     """Return the columns of roles where they have no names: 1, 2, 3, but a later one that is plainly the time."""
     if len(roles) and table.width < len(needed):
@@ -686,6 +698,8 @@ def _by_number(table: _Table, roles: Sequence[str], free: list[int], needed: Seq
             "check --delimiter"
         )
     places = {role: _Place(at, "its place") for at, role in enumerate(needed) if role in roles and role != "time"}
+    if {"src", "dst"} <= places.keys():
+        _refuse_numbers_of_rows(table)
     if "time" not in roles:
         return places
     later = [at for at in free if at > 1]
@@ -843,7 +857,7 @@ def _ids(table: _Table, texts: list[str], form: PrepareOptions) -> _Ids:
     """Return the kind of ids: integers if most are, but text if one has a zero before it that numbers would lose."""
     if form.ids in ("integer", "text"):
         return _Ids(form.ids, "the option")  # type: ignore[arg-type]
-    if cut := next((text for text in texts if _CUT.fullmatch(text)), None):
+    if cut := next((text for text in texts if _CUT.fullmatch(text) and not _is_whole(text)), None):
         raise DataError(
             f"{table.path}: found an id {cut}, expected all of its digits; export it as text, or give --ids text if "
             "that is its name"
@@ -851,8 +865,16 @@ def _ids(table: _Table, texts: list[str], form: PrepareOptions) -> _Ids:
     zeros = next((text for text in texts if _ZEROS.fullmatch(text)), None)
     if zeros:
         return _Ids("text", f"{zeros} begins with a zero")
-    kinds: tuple[tuple[Kind, re.Pattern[str]], ...] = (("id", _INTEGER), ("whole", _WHOLE))
-    return _Ids(next((kind for kind, form in kinds if _most(texts, form.fullmatch)), "text"), "their first values")
+    kinds: tuple[tuple[Kind, Callable[[str], object]], ...] = (("id", _INTEGER.fullmatch), ("whole", _is_whole))
+    return _Ids(next((kind for kind, fits in kinds if _most(texts, fits)), "text"), "their first values")
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is a whole number with all of its digits, perhaps as ``1.0`` or ``1.000e+00``."""
+    cut = _EXPONENT.fullmatch(text)
+    return _WHOLE.fullmatch(text) is not None or (
+        cut is not None and int(cut[2]) <= min(len(cut[1]), 15) and float(text).is_integer()
+    )
 
 
 def _times(table: _Table, at: int, form: PrepareOptions) -> _Times:

@@ -168,6 +168,7 @@ def _id(text: str, form: Form, plus: bool) -> int | str:
         text = text.strip(_BLANKS)
         _need(bool(text) and not (form.missing and text in MISSING))
         _need(not (form.unquoted and text.startswith('"')))
+        _need(not text.startswith("\ufeff"))
         return text
     if form.ids == "whole":
         value = _number(text, form.decimal)

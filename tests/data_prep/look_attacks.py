@@ -375,7 +375,7 @@ def said_of(path: Path, options: PrepareOptions) -> Form:
     seen = open_source(path, ReadOptions(), options).look
     assert seen is not None
     assert seen.time is not None
-    column, unquoted = seen.time, seen.ids == "text" and not seen.quote and options.quote is None
+    column, unquoted = seen.time, seen.ids == "text" and options.quote is None
     return Form(
         seen.delimiter, seen.width, dict(seen.places), seen.header, seen.comment or "", seen.quote, unquoted,
         seen.decimal, seen.encoding, seen.ids, seen.missing, seen.two_spaces, column.kind, column.format, column.trim,
