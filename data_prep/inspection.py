@@ -144,7 +144,7 @@ def _columns(look: Look, options: PrepareOptions) -> dict[str, str]:
     columns = {}
     for role, at in look.places.items():
         name = look.names[at] if look.header and look.names else ""
-        plain = name and not name.isdecimal() and look.names.count(name) == 1
+        plain = name.isprintable() and name and not name.isdecimal() and look.names.count(name) == 1
         option = "edge_features" if role == "feat" else role
         if getattr(options, option) is None:
             columns[option] = name if plain else str(at + 1)

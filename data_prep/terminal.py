@@ -87,7 +87,9 @@ def show_rows(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]], 
 
     table = Table(*header, title=title)
     for row in rows:
-        table.add_row(*(escape(str(value)) for value in row))
+        texts = map(str, row)
+        # A name in a raw file may hold what moves the cursor or turns the writing around.
+        table.add_row(*(escape(text if text.isprintable() else repr(text)) for text in texts))
     for column in table.columns:
         column.overflow = "fold"
     Console(stderr=stderr).print(table)

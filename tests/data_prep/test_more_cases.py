@@ -183,6 +183,18 @@ def test_classes_of_events_keep_their_names(tmp_path):
     assert (manifest["labels"], manifest["class_names"]) == ("event", ["False", "True"])
 
 
+def test_names_do_not_command_the_terminal(tmp_path, prep):
+    path = tmp_path / "mine.csv"
+    path.write_text(f"\x1b[31mfrom,to,time\nann\x1b[2J,\u202ebob,{A}\nbob,[red]eve[/red],{B}\n")
+    status, text, errors = prep("inspect", path)
+    assert (status, errors) == (0, "")
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert r"ann\x1b[2J" in text
+    assert "[red]eve[/red]" in text
+    assert "--src 1 --dst to --time time" in text
+
+
 DATES = {
     "Twitter": ("Mon Jan 04 10:00:00 +0000 2021", "%a %b %d %H:%M:%S %z %Y", "2021-01-04 10:00:00"),
     "mail": ("Mon, 04 Jan 2021 10:00:00 +0100", "%a, %d %b %Y %H:%M:%S %z", "2021-01-04 09:00:00"),
