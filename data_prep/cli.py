@@ -147,7 +147,6 @@ def _options(chosen: dict[str, Any]) -> PrepareOptions:
 def _prepare(
     dataset: str, raw: Path, out: Path, options: PrepareOptions, dry_run: bool, quiet: bool, as_json: bool
 ) -> None:
-    from data_prep.inspection import reading_of
     from data_prep.pipeline import FileInput, opened, write_folder
     from data_prep.writer import check_prepared
 
@@ -157,6 +156,8 @@ def _prepare(
     with _what_to_do(), opened(dataset, raw, None if dry_run else out, options) as (events, options):
         assert isinstance(events, FileInput)
         if dry_run:
+            from data_prep.inspection import reading_of
+
             _show_reading(reading_of(dataset, raw, out, events.source, options), events.unix, quiet, as_json)
             return
         takes = _say_takes(events.source, dataset == "edges", quiet or as_json)
@@ -204,6 +205,8 @@ def _show_reading(reading: dict[str, Any], unix: bool, quiet: bool, as_json: boo
 
 def _say_takes(source: Any, is_edges: bool, quiet: bool) -> list[dict[str, str]]:
     """Say, and return, what was taken for what."""
+    if not is_edges and not any(table and table.look for table in (source.nodes, source.targets)):
+        return []  # of a known format, without the time that the import takes
     from data_prep.inspection import nodes_read_as, read_as
 
     takes = (read_as if is_edges else nodes_read_as)(source)

@@ -18,7 +18,7 @@ from data_prep.names import in_order
 from data_prep.nodes import KnownNodes, Nodes, Unchanged, class_numbers, number_nodes, union
 from data_prep.options import DATASETS, EDGE_LIST, PrepareOptions
 from data_prep.rules import Binning, Rule, bin_times, parse_rule
-from data_prep.sources import edges, open_source, standard_input, tables
+from data_prep.sources import open_source, standard_input, tables
 from data_prep.sources._raw_file import RawFile
 from data_prep.sources._source import NodeTable, ReadOptions, Source, most_ids, other_sources
 from data_prep.spool import (
@@ -54,15 +54,16 @@ _MOST_CLASSES = 1 << 16
 
 def open_files(dataset: str, raw: Path, options: PrepareOptions, is_frame: bool = False) -> Source:
     """Open the raw files of one of :data:`data_prep.options.DATASETS`, or the copy of a table in memory."""
-    if is_frame:
-        return replace(edges.open_source(raw, _read_options(options), options), dataset=options.name or dataset)
-    check_choice("dataset", dataset, DATASETS)
     read = _read_options(options)
-    if dataset == "edges":
-        return edges.open_source(raw, read, options)
+    if not is_frame:
+        check_choice("dataset", dataset, DATASETS)
+    if is_frame or dataset == "edges":
+        from data_prep.sources import edges
+
+        source = edges.open_source(raw, read, options)
+        return replace(source, dataset=options.name or dataset) if is_frame else source
     options.refuse(EDGE_LIST, f"the format of {dataset} is known; leave it out, or prepare the files as edges")
-    source: Source = open_source(dataset, raw, read)
-    return source
+    return open_source(dataset, raw, read)  # type: ignore[no-any-return]
 
 
 def _read_options(options: PrepareOptions) -> ReadOptions:

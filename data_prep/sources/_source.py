@@ -1,10 +1,12 @@
 """What a reader tells the preparation about a raw data set: its files, how they are written, and what they mean."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +14,13 @@ import pyarrow as pa
 from data_prep.rules import Rule
 from data_prep.sources._layout import Layout
 from data_prep.sources._raw_file import RawFile, Rejected
-from data_prep.sources.look import Look
 from data_prep.synth.published import MARKER
 from data_prep.writer import is_utf8
 from dgl_dysign.data.schema import sha256
 from dgl_dysign.errors import DataError
+
+if TYPE_CHECKING:  # known formats do without
+    from data_prep.sources.look import Look
 
 SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
 """What names of compressed files end with."""
