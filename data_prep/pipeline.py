@@ -63,7 +63,7 @@ def open_files(dataset: str, raw: Path, options: PrepareOptions, is_frame: bool 
         source = edges.open_source(raw, read, options)
         return replace(source, dataset=options.name or dataset) if is_frame else source
     options.refuse(EDGE_LIST, f"the format of {dataset} is known; leave it out, or prepare the files as edges")
-    return open_source(dataset, raw, read)  # type: ignore[no-any-return]
+    return open_source(dataset, raw, read)
 
 
 def _read_options(options: PrepareOptions) -> ReadOptions:

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from data_prep.options import EDGE_LIST, PrepareOptions
 from data_prep.sources import tables
@@ -136,7 +134,7 @@ def _read_nodes(
     columns, derive = [replace(events.id_column("src"), name="node"), value], None
     if "time" in seen.places:
         columns.append(events.time)
-        derive = Derived(events.unit) if UNITS.get(events.unit, 1) != 1 else None
+        derive = _seconds_of(events.unit)
     return replace(read_labels(path, read, seen.layout(columns, derive=derive), options.labels_at), look=seen)
 
 
@@ -181,15 +179,15 @@ def _layout(seen: Look, options: PrepareOptions) -> Layout:
             "--edge-features"
         )
     assert time is not None
-    ids = [seen.id_column("src"), seen.id_column("dst")]
+    odd = _ODD_NAMES[: 1 + (options.quote is None)] if seen.ids == "text" else ()
+    ids = [replace(seen.id_column(end), odd=odd) for end in ("src", "dst")]
     classes = [Column(role, "class") for role in ("label", "src_label", "dst_label")]
     columns = [*ids, time, Column("weight", "number"), *classes]
-    odd = _ODD_NAMES[: 1 + (options.quote is None)] if seen.ids == "text" else ()
     return seen.layout(
         [column for column in columns if column.name in seen.places],
         vector,
         vector=None if vector is None else "field" if vector == seen.width - 1 and seen.delimiter != "," else "rest",
-        derive=Derived(seen.unit, odd) if odd or UNITS.get(seen.unit, 1) != 1 else None,
+        derive=_seconds_of(seen.unit),
     )
 
 
@@ -200,20 +198,17 @@ _ODD_NAMES = (
 """What ids do not begin with, and what is said of those that do."""
 
 
-@dataclass(frozen=True)
-class Derived:
-    """Turn times in a `unit` into seconds, and refuse ids that begin oddly: with a sign, found, expected."""
+def _seconds_of(unit: str) -> "_Seconds | None":
+    return _Seconds(UNITS[unit]) if UNITS.get(unit, 1) != 1 else None
 
-    unit: str
-    odd: tuple[tuple[str, str, str], ...] = ()
+
+@dataclass(frozen=True)
+class _Seconds:
+    """Turns times into seconds, of which so many `units` make one."""
+
+    units: float
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the batch with ``time`` in seconds; raise ValueError at an id that begins oddly."""
-        for (sign, what, expected), name in product(self.odd, ("src", "dst")):
-            if pc.any(pc.starts_with(batch.column(name), sign)).as_py():
-                raise ValueError(f"{name} that begins with {what}", expected)
-        if UNITS.get(self.unit, 1) == 1:
-            return batch
-        seconds = np.true_divide(np.from_dlpack(batch.column("time")), UNITS[self.unit])
+        seconds = np.true_divide(np.from_dlpack(batch.column("time")), self.units)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         return pa.record_batch({**columns, "time": arrow(seconds)})

@@ -206,7 +206,7 @@ def test_what_files_of_nodes_were_read_as_is_said(tmp_path, prep):
     (tmp_path / "CollegeMsg.txt").write_text("9 8 1217567877\n")
     (tmp_path / "states.txt").write_text("9 a 1217567000\n9 b 1217567001\n")
     files = (tmp_path / "CollegeMsg.txt", tmp_path / "new", "--labels", tmp_path / "states.txt", "--json")
-    (take,) = json.loads(prep("edges", *files)[1])["read_as"]
+    *_, take = json.loads(prep("edges", *files)[1])["read_as"]
     assert take["taken"].endswith("label in column 2, time in column 3; the last of a node counts")
 
 
