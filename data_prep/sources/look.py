@@ -468,8 +468,9 @@ def _delimiter(lines: list[str], roles: Sequence[str]) -> str:
             continue
         columns = zip(*(row for row in rows if len(row) == width), strict=True)
         if "src" not in roles or any(2 * sum(map(_is_value, column)) >= len(column) for column in columns):
-            spaced = sign == "\t" and _most_frequent(list(_fields(lines, " ", False)))
-            return " " if spaced and spaced > (width, count) and spaced[0] == width else sign
+            mixed = sign == "\t" and 10 * count < 9 * len(rows) and not _is_quoted(lines, sign)
+            spaced, more = _most_frequent(list(_fields(lines, " ", False))) if mixed else (0, 0)
+            return " " if spaced == width and more > count else sign
     return next((sign for sign in "\t,;" if sign in lines[0]), " ")
 
 
@@ -706,11 +707,13 @@ def _by_number(table: _Table, roles: Sequence[str], free: list[int], needed: Seq
     at = _likeliest(table, later, 2)
     _refuse_time_among_ends(table, 2 if at is None else at, [at for at in free if at < 2])
     if at is not None and at > 2:
+        _refuse_relation(table, free)
         places["time"] = _Place(at, "its values")
         if "weight" in roles and at - 1 in later and _fits(table.columns[at - 1], "weight"):
             places["weight"] = _Place(at - 1, "the number before the time")
     elif "time" in needed or at == 2:
         _refuse_time_first(table, free)
+        _refuse_time_later(table, later)
         places["time"] = _Place(2, "its place")
     return places
 
@@ -731,14 +734,38 @@ def _refuse_time_first(table: _Table, free: list[int]) -> None:
     """Refuse rows that may be `time source destination`: column 1 ascends, and only 2 and 3 share values."""
     if not {0, 1, 2} <= set(free) or len(table.rows) < _ENOUGH or table.levels[2] != 1:
         return
-    first, second, third = ([row[at] for row in table.rows] for at in range(3))
-    if not all(map(_INTEGER.fullmatch, first)) or first != sorted(first, key=int) or first[0] == first[-1]:
-        return
-    if set(second).isdisjoint(first) and not set(second).isdisjoint(third):
+    first, second, third = map(set, table.columns[:3])
+    if _ascends(table.columns[0]) and second.isdisjoint(first) and not second.isdisjoint(third):
         raise DataError(
             f"{table.path}: found numbers that ascend in column 1, and ids of column 2 in column 3, expected to know "
             "which are times; give --time 3, or --time 1 --src 2 --dst 3"
         )
+
+
+def _refuse_time_later(table: _Table, later: list[int]) -> None:
+    """Refuse rows that may be `source destination weight time`: a later column ascends, and column 3 does not."""
+    ascending = [at for at in later if len(table.rows) >= _ENOUGH and _ascends(table.columns[at])]
+    if ascending and 2 not in ascending and table.levels[2] == 1:
+        raise DataError(
+            f"{table.path}: found numbers that ascend in column {ascending[0] + 1}, not in column 3, expected to know "
+            f"which are times; give --time 3, or --time {ascending[0] + 1}"
+        )
+
+
+def _refuse_relation(table: _Table, free: list[int]) -> None:
+    """Refuse rows that may be `source relation destination time`: only columns 1 and 3 share values, and are text."""
+    first, second, third = map(set, table.columns[:3])
+    if {0, 1, 2} <= set(free) and not _fits(table.columns[2], "weight") and first & third and not first & second:
+        raise DataError(
+            f"{table.path}: found values of column 1 in column 3, and none in column 2, expected to know where edges "
+            "lead; give --dst 2 or --dst 3"
+        )
+
+
+def _ascends(texts: list[str]) -> bool:
+    """Whether values are numbers that ascend."""
+    numbers = [float(text.replace(",", ".")) for text in texts if _NUMBER.fullmatch(text)]
+    return len(numbers) == len(texts) and numbers == sorted(numbers) and numbers[:1] != numbers[-1:]
 
 
 def _named(table: _Table, words: str) -> list[int]:
@@ -829,7 +856,7 @@ def _level(texts: list[str]) -> int:
     writing, count = counts.most_common(1)[0] if texts else ("", 0)
     if 2 * count <= len(texts) or writing in ("", "clock"):
         return 0
-    if writing in ("none", "s", "ms") and _digits(texts):
+    if writing in ("none", "s", "ms") and _digits([text for text in texts if _NUMBER.fullmatch(text)]):
         return 2
     return 1 if writing == "none" else 3
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-MISSING = {"NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>"}
+MISSING = {"NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>", "\\N"}
 _MARKS = {
     b"\xff\xfe\0\0": "utf-32-le",
     b"\0\0\xfe\xff": "utf-32-be",
@@ -57,6 +57,7 @@ class Row:
     weight: float | None
     label: str | None
     written: tuple[str, str, str]
+    classes: tuple[str, str] = ("", "")
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Reading:
     comments: list[int] = field(default_factory=list)
     blank: list[int] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    classes: dict[tuple[str, Any], str] = field(default_factory=dict)
 
 
 def lines_of(data: bytes, encoding: str = "utf-8") -> list[str]:
@@ -94,10 +96,22 @@ def read(data: bytes, form: Form) -> Reading:
             try:
                 row, length = row_of(line, form, number, dim)
                 dim = length if dim is None else dim
+                _learn_classes(reading.classes, row, form)
                 reading.good.append(row)
             except (ValueError, OverflowError):
                 reading.bad.append(number)
     return reading
+
+
+def _learn_classes(known: dict[tuple[str, Any], str], row: Row, form: Form) -> None:
+    """Note the classes that a row gives its nodes; raise ValueError, and note nothing, if one of them has another."""
+    own: dict[tuple[str, Any], str] = {}
+    for end, node, name in zip(("src", "dst"), (row.src, row.dst), row.classes, strict=True):
+        key = (end if form.two_spaces else "", node)
+        _need(not name or own.get(key, known.get(key, name)) == name)
+        if name:
+            own[key] = name
+    known |= own
 
 
 def row_of(line: str, form: Form, number: int = 0, dim: int | None = None) -> tuple[Row, int]:
@@ -115,14 +129,16 @@ def row_of(line: str, form: Form, number: int = 0, dim: int | None = None) -> tu
         texts = texts[: form.width]
     _need(len(texts) == form.width)
     numeric = form.time in ("number", "yyyymmdd") and form.ids != "text" and len(form.places) == form.width
-    plus = numeric and form.vector != "field" and not (form.classes and "label" in form.places)
+    plus = numeric and form.vector != "field" and not (form.classes and any("label" in role for role in form.places))
     ends = {role: texts[form.places[role]] for role in ("src", "dst")}
     ids = [_id(text, form, plus) for text in ends.values()]
     time = _time(texts[form.places["time"]], form, plus)
     weight = _number(texts[form.places["weight"]], form.decimal) if "weight" in form.places else None
     label = _label(texts[form.places["label"]], form, plus) if "label" in form.places else None
     written = (*(text.strip(_BLANKS) for text in ends.values()), texts[form.places["time"]])
-    return Row(number, *ids, time, weight, label, written), length
+    columns = [form.places.get(role) for role in ("src_label", "dst_label")]
+    classes = ["" if at is None else _label(texts[at], form, plus) for at in columns]
+    return Row(number, *ids, time, weight, label, written, (classes[0], classes[1])), length
 
 
 def fields_of(line: str, form: Form) -> list[str]:
@@ -167,8 +183,7 @@ def _id(text: str, form: Form, plus: bool) -> int | str:
         text.encode()  # a ValueError where bytes are no UTF-8
         text = text.strip(_BLANKS)
         _need(bool(text) and not (form.missing and text in MISSING))
-        _need(not (form.unquoted and text.startswith('"')))
-        _need(not text.startswith("\ufeff"))
+        _need(not text.startswith(("\ufeff", '"') if form.unquoted else "\ufeff"))
         return text
     if form.ids == "whole":
         value = _number(text, form.decimal)
@@ -211,8 +226,8 @@ def _time(text: str, form: Form, plus: bool = False) -> float:
     if form.time == "yyyymmdd":
         text = text.strip(" \t")
         text = text.removeprefix("+") if plus else text
-        _need(re.fullmatch("[1-9][0-9]{7}", text) is not None)
-        return (datetime.strptime(text, "%Y%m%d").replace(tzinfo=timezone.utc) - EPOCH).total_seconds()
+        _need(re.fullmatch("0*[1-9][0-9]{7}", text) is not None)
+        return (datetime.strptime(text[-8:], "%Y%m%d").replace(tzinfo=timezone.utc) - EPOCH).total_seconds()
     text.encode()
     text = text.strip(_BLANKS) if form.trim_time else text
     if form.time_format is not None:
@@ -230,4 +245,5 @@ def _time(text: str, form: Form, plus: bool = False) -> float:
     if zone and zone != "Z":
         digits = zone[1:].replace(":", "").ljust(4, "0")
         micros -= int(zone[0] + "1") * (int(digits[:2]) * 60 + int(digits[2:])) * 60_000_000
+    _need(micros >= -62_135_596_800 * 10**6)  # the year 1
     return micros / 1e6

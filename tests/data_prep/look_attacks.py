@@ -36,6 +36,7 @@ from data_prep.sources.edges import open_source
 from dgl_dysign.errors import ConfigError, DataError
 from tests.data_prep.by_hand import EPOCH, Form, Reading, Row, is_value, read, row_of
 from tests.data_prep.damage import mutate
+from tests.data_prep.raw_files import pieces_of
 
 SECONDS = 10
 """A file that takes longer hangs."""
@@ -68,9 +69,18 @@ _EDITS = Form(",", 4, {"src": 0, "dst": 1, "time": 2, "label": 3}, True, two_spa
 _LINKS = Form(
     "\t", 5, {"src": 0, "dst": 1, "time": 3, "weight": 4}, True, unquoted=True, ids="text", time="date", vector="field"
 )
+_CONTACTS = Form("\t", 5, {"time": 0, "src": 1, "dst": 2, "src_label": 3, "dst_label": 4}, True)
+
+
+def _contact(at: int) -> str:
+    src, dst = at % 7, at * at % 5
+    return f"{at}\t{src}\t{dst}\tc{src % 3}\t{'' if at % 4 else f'c{dst % 3}'}"
+
+
 KNOWN: dict[str, tuple[str, Form, Callable[[int], str]]] = {
     "soc-sign-bitcoinotc.csv": ("edges", _RATED, lambda at: f"{at % 7},{at % 5},{at % 21 - 10},{_BASE + at}.25"),
     "soc-sign-bitcoinalpha.csv": ("edges", _RATED, lambda at: f"{at % 7},{at % 5},{at % 21 - 10},{_BASE - 9 * at}"),
+    "contacts.tsv": ("edges", _CONTACTS, _contact),
     "CollegeMsg.txt": ("edges", Form(), lambda at: f"{at % 7} {at % 5} {_BASE + 9000 * at}"),
     "sx-stackoverflow.txt": ("edges", Form(), lambda at: f"{at % 7} {at % 5} {_BASE + 9000 * at}"),
     "soc-redditHyperlinks-body.tsv": (
@@ -78,10 +88,19 @@ KNOWN: dict[str, tuple[str, Form, Callable[[int], str]]] = {
     ),
     "wikipedia.csv": ("wikipedia", _EDITS, lambda at: f"{at % 7},{at % 5},{at * 700.5},{at % 2},0.5,-1.25"),
 }  # fmt: skip
-"""Known formats: the command, how they are written, and a line."""
+"""Known formats, and one of which options say all: the command, how they are written, and a line."""
+OPTIONS = {
+    "contacts.tsv": PrepareOptions(
+        time="1", src="2", dst="3", src_label="4", dst_label="5", ids="integer", time_unit="none", quote=False,
+        header=True, delimiter="\t", comment="", decimal=".",
+    )
+}  # fmt: skip
 HEADERS = {
-    ",": "user_id,item_id,timestamp,state_label,comma_separated_list_of_features",
-    "\t": "SOURCE_SUBREDDIT\tTARGET_SUBREDDIT\tPOST_ID\tTIMESTAMP\tLINK_SENTIMENT\tPROPERTIES",
+    "contacts.tsv": "Time\tid1\tid2\tc1\tc2",
+    "wikipedia.csv": "user_id,item_id,timestamp,state_label,comma_separated_list_of_features",
+    "soc-redditHyperlinks-body.tsv": (
+        "SOURCE_SUBREDDIT\tTARGET_SUBREDDIT\tPOST_ID\tTIMESTAMP\tLINK_SENTIMENT\tPROPERTIES"
+    ),
 }
 
 
@@ -189,7 +208,8 @@ def sheet(rng: random.Random) -> Sheet:
     comment = rng.choice(["#", "%", "//"]) if rng.random() < 0.25 else ""
     head = [rng.choice([comment, f"{comment} made by hand", f"{comment} n=3, m=4"]) for _ in range(rng.randint(1, 3))]
     head = head if comment else []
-    if comment and not has_header and rng.random() < 0.3:
+    has_names = has_header or (bool(comment) and rng.random() < 0.3)
+    if has_names and not has_header:
         head.append(f"{comment} " + " ".join(titles.get(column, "note") for column in columns))
     if has_header:
         head.append(_line([titles.get(column, column) for column in columns], delimiter, quotes, rng))
@@ -199,7 +219,7 @@ def sheet(rng: random.Random) -> Sheet:
         texts.insert(rng.randrange(len(texts) + 1), f"{comment} and so on")
     form = Form(
         delimiter, len(columns), taken, has_header, comment, bool(quotes), decimal="," if comma else ".", ids=kind,
-        missing=True, two_spaces=NAMES[ends] and has_header, trim_time=bool(padded), **facts,
+        missing=True, two_spaces=NAMES[ends] and has_names, trim_time=bool(padded), **facts,
     )  # fmt: skip
     wide = "utf-16-le" if rng.random() < 0.04 else ""
     return Sheet(
@@ -301,6 +321,7 @@ class Case:
     made: Sheet
     damage: str
     options: PrepareOptions
+    pieces: tuple[int, int] = (1 << 17, 4 << 20)
     name: str = "mine.csv"
     dataset: str = "edges"
     forced: bool = False
@@ -324,15 +345,16 @@ def forced(rng: random.Random) -> Case:
     """Make a file of a known format, or one of which options say all; many of its lines are damaged."""
     if rng.random() < 0.4:
         name, (dataset, form, line) = rng.choice(list(KNOWN.items()))
-        head = [HEADERS[form.delimiter]] if form.header else []
+        head = [HEADERS[name]] if form.header else []
         made = Sheet(form, head + [line(at) for at in range(rng.randint(8, 40))], end=rng.choice(["\n", "\r\n"]))
-        options = PrepareOptions()
+        options = OPTIONS.get(name, PrepareOptions())
     else:
         made, name, dataset = sheet(rng), "mine.csv", "edges"
         made, options = _all_said(made, rng)
     for _ in range(int(len(made.lines) * rng.choice([0, 0.05, 0.2, 0.35])) + 1):
         hurt_line(made.lines, made.form, rng)
-    return Case(made.text(), made, "forced", options, name, dataset, forced=True)
+    pieces = (rng.choice([3, 7, 1 << 17]), rng.choice([40, 90, 300, 1000, 4 << 20]))
+    return Case(made.text(), made, "forced", options, pieces, name, dataset, forced=True)
 
 
 def _all_said(made: Sheet, rng: random.Random) -> tuple[Sheet, PrepareOptions]:
@@ -399,7 +421,7 @@ def attack(case: Case, home: Path) -> Counter[str]:
     said, stopped = case.made.form if case.forced else None, None
     for on_error in ("quarantine",) if case.forced else ("stop", "quarantine"):
         options = replace(case.options, on_error=on_error, features="none")
-        manifest, message = _prepare(case.dataset, path, home / "out", options)
+        manifest, message = _prepare(case, path, home / "out", options)
         if manifest is None:
             ends[f"{on_error}: refused"] += 1
             _check_refusal(case, message, said, on_error)
@@ -428,13 +450,14 @@ def attack(case: Case, home: Path) -> Counter[str]:
     return ends
 
 
-def _prepare(dataset: str, path: Path, out: Path, options: PrepareOptions) -> tuple[dict[str, Any] | None, str]:
+def _prepare(case: Case, path: Path, out: Path, options: PrepareOptions) -> tuple[dict[str, Any] | None, str]:
     begin = time.process_time()
     manifest, message = None, ""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            manifest = prepare(dataset, path, out, options)
+            with pieces_of(*case.pieces):
+                manifest = prepare(case.dataset, path, out, options)
         except (ConfigError, DataError) as error:
             message = str(error)
     assert time.process_time() - begin < SECONDS, "too slow"
@@ -488,6 +511,13 @@ def _check_rows(manifest: dict[str, Any], reading: Reading, said: Form, out: Pat
         _same([edges["weight"][at] for at in order], [row.weight for row in reading.good], "weight")
     else:
         assert "weight" not in edges
+    if reading.classes:
+        labels = pq.read_table(out / "labels.parquet").to_pydict()
+        real = {
+            (nodes["type"][node] or "", nodes["raw_id"][node], manifest["class_names"][label])
+            for node, label in zip(labels["node"], labels["label"], strict=True)
+        }
+        assert real == {(space, str(node), name) for (space, node), name in reading.classes.items()}, "classes"
     if "label" in said.places:
         labels = pq.read_table(out / "labels.parquet").to_pydict()
         names = manifest["class_names"]

@@ -49,6 +49,7 @@ def test_the_delimiter_cuts_most_lines_alike_and_leaves_a_time(text, delimiter):
 
 def test_white_space_of_all_kinds_is_no_tab_in_most_lines():
     assert see("a\tb\t1\nc d 2\ne\tf\t3").delimiter == " "
+    assert see('a\t"b"\t1\nc d 2\ne\tf\t3').delimiter == "\t"
     assert see("a b\tc\t1\nc d\te\t2\nf g 3").delimiter == "\t"
 
 
@@ -204,6 +205,7 @@ def test_weights_and_labels_have_usual_names_and_values_that_fit():
         ("4 9 1 1600000000", 3, 2),
         ("4 9 x 1600000000", 3, None),
         ("4 9 1984 write", 2, None),
+        ("4 9 0.5 1984\n4 9 0.5 1994\n4 9 0.5 time", 3, 2),
         ("4 9 5 7", 2, None),
         ("4 9 1 0 2021-01-04", 4, 3),
     ],
@@ -221,6 +223,23 @@ def test_rows_that_begin_with_their_time_are_refused(text, time):
     refused(text, f"values like '{time}' in column {at}, .* which column is the time; name all three, .*--time {at}")
     assert see(text, src="3", dst="2", time="1").places["time"] == 0
     assert see(text, src="1", dst="2", time="3").places["time"] == 2
+
+
+def test_a_later_column_that_ascends_as_times_do_is_not_passed_over():
+    lines = [f"{row % 4} {row % 3} {1 - 2 * (row % 2)} {row // 2}" for row in range(20)]
+    refused("\n".join(lines), "numbers that ascend in column 4, not in column 3, .*--time 3, or --time 4")
+    assert see("\n".join(lines), time="4").places == {"src": 0, "dst": 1, "time": 3}
+    assert see("\n".join(lines), time="3").places["time"] == 2
+    assert see("\n".join(" ".join([*line.split()[:2], str(row), str(row)]) for row, line in enumerate(lines)))
+    assert see("\n".join(lines[:9])).places["time"] == 2
+
+
+def test_a_relation_is_no_destination():
+    text = "ann,met,bob,2021-01-04\nbob,saw,eve,2021-01-05"
+    refused(text, "values of column 1 in column 3, and none in column 2, .*--dst 2 or --dst 3")
+    assert see(text, dst="3").places == {"src": 0, "dst": 2, "time": 3}
+    assert see(text, dst="2").places == {"src": 0, "dst": 1, "time": 3}
+    assert see("ann,bob,met,2021-01-04\nbob,eve,saw,2021-01-05").places == {"src": 0, "dst": 1, "time": 3}
 
 
 def test_large_ids_are_no_times():
