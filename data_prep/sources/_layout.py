@@ -376,10 +376,13 @@ def parse_dates(texts: pa.Array, form: str) -> np.ndarray | None:
         micros = np.from_dlpack(pc.strptime(texts, format=form, unit="us").view(pa.int64()))
     except pa.ArrowInvalid:
         return None
-    # C's strptime takes February 30 for March 1 or 2; only days that can have come about so are looked at again.
+    # C's strptime takes February 30 for March 1 or 2, years of fewer digits, and blanks anywhere; what can have come
+    # about so is looked at again.
     date = micros.astype("datetime64[us]").astype("datetime64[D]")
-    early = (date - date.astype("datetime64[M]")).astype(np.int64) < 3
-    doubtful = np.flatnonzero(early | ("%z" in form))
+    odd = (date - date.astype("datetime64[M]")).astype(np.int64) < 3
+    odd |= date < np.datetime64("1000-01-01")
+    odd |= np.from_dlpack(pc.count_substring(texts, " ")) != form.count(" ")
+    doubtful = np.flatnonzero(odd | ("%z" in form) | ("%y" in form))
     again = pc.unique(texts.take(arrow(doubtful))).to_pylist() if len(doubtful) else []
     return np.true_divide(micros, 1e6) if all(is_date(text, form) for text in again) else None
 
