@@ -563,11 +563,13 @@ def _contrasts(row: list[str], others: list[list[str]], width: int) -> list[str]
 def _refuse_names_elsewhere(where: str, rows: list[list[str]], width: int) -> None:
     """Refuse a file with usual names of columns in another line than the first, or beside a number."""
     full = [row for row in rows if len(row) == width]
-    for row in rows[:_ENOUGH]:
-        least = 2 if any(map(_is_value, row)) else 1  # with a number, `u v 3` may be a row
+    for row in [*(row for row in rows[:_ENOUGH] if len(row) != width), *full]:
         usual = [text for text in row if _is_usual(text)]
+        if len(usual) < 2:
+            continue
+        least = 2 if any(map(_is_value, row)) else 1  # with a number, `u v 3` may be a row
         words = usual if len(row) != width else [text for text in _contrasts(row, full, width) if text in usual]
-        if len(usual) > 1 and any(len(word) >= least for word in words):
+        if any(len(word) >= least for word in words):
             raise DataError(
                 f"{where}: found {short(' '.join(row))} further down, or with a number in it, expected names of "
                 "columns in line 1 alone; correct that, or give --no-header if it is no header"
@@ -783,7 +785,7 @@ def _stems(name: str) -> tuple[str, ...]:
 
 
 def _is_usual(name: str) -> bool:
-    return not _USUAL.isdisjoint(_stems(name))
+    return any(map(str.isalpha, name[:2])) and not _USUAL.isdisjoint(_stems(name))
 
 
 def _likeliest(table: _Table, columns: list[int], least: int) -> int | None:
