@@ -49,7 +49,7 @@ _OPTIONS: dict[str, Any] = {
     "dst": _option(str | None, "Column of destinations."),
     "time": _option(str | None, "Column of times."),
     "weight": _option(str | None, "Column of weights (a rating, an amount)."),
-    "label": _option(str | None, "Column of classes of the events."),
+    "label": _option(str | None, "Column of classes, of the events or in the file of --labels."),
     "edge_features": _option(str | None, "First column of features; they go on to the last."),
     "delimiter": _option(str | None, "Character between columns; default: as most lines."),
     "quote": _option(bool | None, "Whether fields may stand in quotes; default: if some do.", "--quote/--no-quote"),

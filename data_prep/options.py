@@ -43,7 +43,8 @@ class PrepareOptions:
         Columns of sources, destinations and times, each a name in the header or a number from 1. Default: as is known
         of the file's name, else those with usual names, else 1, 2 and 3 (but for a later one that is plainly the time).
     weight, label : str, optional
-        Columns of a number, and of a class of the event; empty: none. Default: those with usual names.
+        Columns of a number, and of a class of the event, or in the file of `labels` if there is one; empty: none.
+        Default: those with usual names.
     edge_features : str, optional
         First column of the features, which go on to the last; one last column may hold all of them, separated by
         commas.
@@ -76,7 +77,7 @@ class PrepareOptions:
         Columns of the classes of sources and destinations, instead of `labels`; an empty one is none.
     labels : path, optional
         File of nodes (of sources, where these are of a type of their own) and their classes, numbers or names; perhaps
-        with times.
+        with times. Its column of nodes has a usual name, or that of `src`.
     labels_at : str, optional
         Which class, or target, of a node counts where a file has times: the ``"last"`` (the default), the ``"first"``,
         or the one known at a time, written as in the file.

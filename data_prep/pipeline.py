@@ -96,7 +96,11 @@ class FileInput:
             "layout": repr(source.layout),
             "source": [*source.spaces, source.keep_ids, source.directed, source.time_unit, source.weight],
             "files": [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths],
-            "nodes": [[table.sources, table.at] for table in (source.nodes, source.targets) if table is not None],
+            "nodes": [
+                [table.sources, table.at, table.look and table.look.places]
+                for table in (source.nodes, source.targets)
+                if table is not None
+            ],
             "read": [self._read.on_error, self._read.max_bytes],
         }
 

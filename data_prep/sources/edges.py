@@ -58,9 +58,9 @@ def open_source(raw: Path, read: ReadOptions, options: PrepareOptions | None = N
     stem = re.sub(r"-[0-9]+$", "", parts[0].name.partition(".")[0])
     named = next((known for known in KNOWN.values() if known[0] == options.name), None)
     name, known = KNOWN.get(stem) or named or (stem, None)
-    form, seen = _look(parts, read, options, known)
+    form, seen = _look(parts, read, replace(options, label=None) if labels else options, known)
     nodes = _read_nodes(labels, Column("label", "class"), read, options, form)
-    numbers = _read_nodes(targets, Column("target", "number"), read, options, form)
+    numbers = _read_nodes(targets, Column("target", "number"), read, replace(options, label=None), form)
     if options.labels_at and not any(table and table.at is not None for table in (nodes, numbers)):
         raise ConfigError(
             f"found --labels-at {options.labels_at}, expected labels or targets of some times; leave it out, or give a "
@@ -108,9 +108,9 @@ def _look(
 
 
 def _refuse_two_labels(form: PrepareOptions) -> None:
-    """Raise ConfigError where labels are of events and of nodes, or of nodes twice."""
-    columns = form.src_label or form.dst_label
-    options = {"--label": form.label, "--labels": form.labels, "--src-label or --dst-label": columns}
+    """Raise ConfigError where labels are of events and of nodes, or of nodes twice; --label may be of --labels."""
+    columns, label = form.src_label or form.dst_label, None if form.labels else form.label
+    options = {"--label": label, "--labels": form.labels, "--src-label or --dst-label": columns}
     listed = [f"{option} {value}" for option, value in options.items() if value]
     if len(listed) > 1:
         raise ConfigError(f"found {' and '.join(listed)}, expected labels of events or of nodes, once; leave one out")
@@ -125,7 +125,13 @@ def _read_nodes(
     assert events.time is not None
     ids = "text" if events.ids == "text" else "integer"
     # Where the times stand is looked for; how they are written is known, and any format keeps that from being judged.
-    form = PrepareOptions(encoding=options.encoding, ids=ids, time_format=events.time.format or "%Y")
+    form = PrepareOptions(
+        encoding=options.encoding,
+        ids=ids,
+        time_format=events.time.format or "%Y",
+        src=events.names[events.places["src"]] if events.names else None,
+        label=options.label,
+    )
     form = as_written(form) if tables.form_at(path) else form
     roles = ("node", value.name, "time")
     seen = look(path, roles, form, read.max_bytes)

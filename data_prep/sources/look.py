@@ -7,7 +7,7 @@ names the option that decides.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import chain, product
@@ -65,6 +65,7 @@ _NAMES = {
 _SOURCES = frozenset(" ".join(sources for sources, _, _ in _ENDS).split())
 _TARGETS = frozenset(" ".join(targets for _, targets, _ in _ENDS).split())
 _USUAL = _SOURCES | _TARGETS | frozenset(" ".join(_NAMES.values()).split())
+_Roles = Mapping[str, Sequence[str]]  # and usual names of each
 _ENDINGS = ("id", "ids", "idx", "index", "key", "node", "name", "user", "account", "address", "ip")
 
 _DATES = (
@@ -302,7 +303,8 @@ def look(path: Path, roles: Sequence[str], form: PrepareOptions, max_bytes: int 
         What its columns may be: :data:`EVENT`; or ``node``, ``label`` or ``target``, and ``time`` for a file of nodes,
         whose times must be plain unless there is an option for them (`labels_at`).
     form : PrepareOptions
-        What is known: all that an option says is taken from there.
+        What is known: all that an option says is taken from there; of a file of nodes, `src` is the name of the
+        sources in the file of events, which its column of nodes may have, too.
     max_bytes : int, optional
         Most bytes after decompression; see :func:`data_prep.sources._raw_file.open_raw`.
 
@@ -531,8 +533,8 @@ def _has_header(
     where: str, rows: list[list[str]], width: int, names: tuple[str, ...], roles: Sequence[str], form: PrepareOptions
 ) -> bool:
     """Whether the first row names the columns: it has no number, and two signs that it does; of nodes, one."""
-    columns = [form.src, form.dst, form.time, form.weight, form.label, form.src_label, form.dst_label]
-    columns.append(form.edge_features)
+    columns = [form.time, form.weight, form.label, form.src_label, form.dst_label, form.edge_features]
+    columns += [form.src, form.dst] if "src" in roles else []
     by_name = [column for column in columns if column and not column.isdecimal() and column not in names]
     if by_name and form.header is False:
         raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
@@ -542,7 +544,7 @@ def _has_header(
     words = [] if any(map(_is_value, first)) else first
     contrasts = len(_contrasts(words, below, width))
     if "node" in roles:  # `ann,fraud` is a row, though some call a column fraud
-        return contrasts > 0 or not set(_NAMES["node"].split()).isdisjoint(chain(*map(_stems, words)))
+        return contrasts > 0 or not set(_words("node", form)).isdisjoint(chain(*map(_stems, words)))
     signs = contrasts + sum(map(_is_usual, words))
     if signs < 2:
         _refuse_names_elsewhere(where, rows, width)
@@ -610,9 +612,10 @@ def _places(table: _Table, roles: Sequence[str], form: PrepareOptions) -> tuple[
         roles = [role for role in roles if role != "label" or not of_nodes]
     needed = roles[:3] if "src" in roles or form.labels_at else roles[:2]
     end = table.index(form.edge_features) if form.edge_features else table.width
+    words = {role: _words(role, form) for role in roles}
     for step in (_by_name, _by_rest if table.names else _by_number):
         free = [at for at in range(end) if at not in {place.at for place in places.values()}]
-        places = step(table, [role for role in roles if role not in places], free, needed) | places
+        places = step(table, {role: words[role] for role in roles if role not in places}, free, needed) | places
     if len({place.at for place in places.values()}) < len(places):
         listed = ", ".join(f"{TITLES[role]} {table.called(places[role].at)}" for role in TITLES if role in places)
         raise ConfigError(
@@ -643,14 +646,19 @@ def _ends_by_name(table: _Table, chosen: dict[str, _Place]) -> tuple[dict[str, _
     return {role: _Place(at[0], "its name") for role, at in columns.items() if len(at) == 1}, False
 
 
-def _by_name(table: _Table, roles: Sequence[str], free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
+def _words(role: str, form: PrepareOptions) -> list[str]:
+    """Return usual names of a column, likely ones first: of nodes, that of the events for their sources."""
+    source = [_stems(form.src)[0]] if role == "node" and form.src else []
+    return source + _NAMES.get(role, "").split()
+
+
+def _by_name(table: _Table, roles: _Roles, free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
     """Return the columns with usual names; of roles that are not needed, only a single one with values that fit."""
     places = {}
-    for role in roles:
-        columns = [at for at in _named(table, _NAMES.get(role, "")) if at in free]
-        if "node" in needed and len(columns) > 1:  # the likeliest name, as there are no options
-            words = (set(columns).intersection(_named(table, word)) for word in _NAMES[role].split())
-            columns = sorted(next(filter(None, words)))
+    for role, words in roles.items():
+        columns = [at for at in _named(table, " ".join(words)) if at in free]
+        if "node" in needed and len(columns) > 1:  # the likeliest name
+            columns = next(filter(None, ([at for at in _named(table, word) if at in columns] for word in words)))
         twice = next((name for name in map(table.names.__getitem__, columns) if table.names.count(name) > 1), "")
         if twice:
             raise DataError(
@@ -666,10 +674,10 @@ def _by_name(table: _Table, roles: Sequence[str], free: list[int], needed: Seque
     return places
 
 
-def _by_rest(table: _Table, roles: Sequence[str], free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
+def _by_rest(table: _Table, given: _Roles, free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
     """Return needed columns whose names are not usual: a time by its values, others if that leaves no choice."""
     places = {}
-    roles = [role for role in needed if role in roles]
+    roles = [role for role in needed if role in given]
     if "time" in roles and len(free) > len(roles) and (at := _likeliest(table, free, 2)) is not None:
         places["time"] = _Place(at, "its values")
         roles, free = [role for role in roles if role != "time"], [other for other in free if other != at]
@@ -678,6 +686,7 @@ def _by_rest(table: _Table, roles: Sequence[str], free: list[int], needed: Seque
         usual, remedy = "source, target and timestamp", f"name the columns with {options}"
         if "node" in needed:
             usual, remedy = f"{' and '.join(needed)}, and time if there is one", "name them so in the file"
+            remedy += ", or that of classes with --label" * ("label" in roles)
         raise DataError(f"{table.where}: found {table.listed()}, expected usual names (such as {usual}); {remedy}")
     return places | {role: _Place(at, "its place") for role, at in zip(roles, free, strict=False)}
 
@@ -693,7 +702,7 @@ def _refuse_numbers_of_rows(table: _Table) -> None:
         )
 
 
-def _by_number(table: _Table, roles: Sequence[str], free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
+def _by_number(table: _Table, roles: _Roles, free: list[int], needed: Sequence[str]) -> dict[str, _Place]:
     """Return the columns of roles where they have no names: 1, 2, 3, but a later one that is plainly the time."""
     if len(roles) and table.width < len(needed):
         raise DataError(
@@ -1055,7 +1064,8 @@ def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, s
     rest = [table.called(at) for at in range(end) if at not in seen.places.values()]
     if rest:
         more = f" and {len(rest) - _SHOWN} more" * (len(rest) > _SHOWN)
-        yield Take("passed over", f"columns {', '.join(rest[:_SHOWN])}{more}", "no usual name or place")
+        plural = "s" * (len(rest) > 1)
+        yield Take("passed over", f"column{plural} {', '.join(rest[:_SHOWN])}{more}", "no usual name or place")
     cut = "; blanks around them are cut" * (ids.kind == "text")
     yield Take("ids", _IDS[ids.kind] + cut, ids.why, "--ids")
     if seen.two_spaces:

@@ -75,9 +75,21 @@ def test_columns_that_cannot_be_told_apart_are_refused(made):
     said = (
         r"labels\.csv, line 1: found columns 'id', 'name', 'kind', expected usual names \(such as node and label, .*\)"
     )
-    with pytest.raises(DataError, match=said + "; name them so in the file"):
+    with pytest.raises(DataError, match=said + "; name them so in the file, or .* --label$"):
         made(NUMBERS, "id,name,kind\n4,x,ok\n9,y,bad\n")
     assert made(NUMBERS, "node,name,label\n4,x,ok\n9,y,bad\n")[1] == {"4": "ok", "9": "bad"}
+
+
+def test_the_column_of_nodes_may_be_called_as_the_sources_are_and_that_of_classes_may_be_named(made):
+    events = "Customer,Product,When\nc1,p1,2024-01-02\nc2,p1,2024-01-03\n"
+    nodes = "Customer,Name,Segment\nc1,Ann,shop\nc2,Bob,private\n"
+    assert made(events, "Customer,Class\nc1,shop\n")[1] == {"c1": "shop"}
+    assert made(events, nodes.replace("Segment", "Class"))[1] == {"c1": "shop", "c2": "private"}
+    assert (
+        made(events, nodes, label="Segment")[1] == made(events, nodes, label="3")[1] == {"c1": "shop", "c2": "private"}
+    )
+    with pytest.raises(DataError, match=r"labels\.csv, line 1: found columns .*, expected Group; name one of them"):
+        made(events, nodes, label="Group")
 
 
 def test_of_two_types_of_nodes_the_sources_have_labels(made):

@@ -320,6 +320,8 @@ def test_labels_of_events(source, made):
 
 def test_labels_of_nodes_and_of_events_are_not_both_taken(source, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"found --label 4 and --labels .*, expected labels of events or of nodes, once"
+        ConfigError, match=r"found --labels .* and --src-label .* 4, expected labels of events or of nodes, once"
     ):
-        source("1,2,3,4\n", label="4", labels=tmp_path / "labels.txt")
+        source("1,2,3,4\n", src_label="4", labels=tmp_path / "labels.txt")
+    with pytest.raises(ConfigError, match=r"found --label 4 and --src-label .* 4, expected labels of events or"):
+        source("1,2,3,4\n", label="4", src_label="4")
