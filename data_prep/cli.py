@@ -25,7 +25,10 @@ app = App("dysign-prep", "Turn raw files of events into Parquet snapshots for dg
 
 Raw = Annotated[Path, typer.Argument(metavar="RAW", help="Folder with the raw files.", show_default=False)]
 EdgeList = Annotated[
-    Path, typer.Argument(metavar="RAW", help="An edge list, or a folder of its parts.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="RAW", help="A table of edges, a folder of its parts, or - for standard input.", show_default=False
+    ),
 ]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must not exist.", show_default=False)]
 Prepared = Annotated[Path, typer.Argument(metavar="OUT", help="A prepared folder.", show_default=False)]
@@ -43,34 +46,51 @@ def _option(kind: Any, help_text: str, *names: str, panel: str | None = None, **
     return Annotated[kind, typer.Option(*names, help=help_text, rich_help_panel=panel, **settings)]
 
 
+_COLUMNS, _FORM, _NODES = "Columns", "How the file is written", "Nodes"
+_OWN, _KNOWN, _FOLDERS = "Your own data", "Known data sets", "Prepared folders"
 #: Options of :class:`PrepareOptions` that the command line has, in the order of their help.
 _OPTIONS: dict[str, Any] = {
-    "src": _option(str | None, "Column of sources: name or number from 1."),
-    "dst": _option(str | None, "Column of destinations."),
-    "time": _option(str | None, "Column of times."),
-    "weight": _option(str | None, "Column of weights (a rating, an amount)."),
-    "label": _option(str | None, "Column of classes, of the events or in the file of --labels."),
-    "edge_features": _option(str | None, "First column of features; they go on to the last."),
-    "delimiter": _option(str | None, "Character between columns; default: as most lines."),
-    "quote": _option(bool | None, "Whether fields may stand in quotes; default: if some do.", "--quote/--no-quote"),
-    "comment": _option(str | None, "What lines that are no rows begin with; default: as line 1."),
-    "header": _option(bool | None, "Whether line 1 is a header; default: if it has names.", "--header/--no-header"),
-    "decimal": _option(_CHOICES["decimal"] | None, "Sign before a number's fraction; default: as in the rows."),
-    "encoding": _option(str | None, "How the text is written (latin-1, utf-16, ...); default: UTF-8."),
-    "ids": _option(_CHOICES["ids"] | None, "What ids are; default: as most rows."),
-    "time_format": _option(str | None, "How times are written, as in strptime; else ISO."),
-    "time_unit": _option(_CHOICES["time_unit"] | None, "What times count; none: steps; default: by their size."),
+    "src": _option(str | None, "Column of sources: name or number from 1.", panel=_COLUMNS),
+    "dst": _option(str | None, "Column of destinations.", panel=_COLUMNS),
+    "time": _option(str | None, "Column of times.", panel=_COLUMNS),
+    "weight": _option(str | None, "Column of weights (a rating, an amount).", panel=_COLUMNS),
+    "label": _option(str | None, "Column of classes, of the events or in the file of --labels.", panel=_COLUMNS),
+    "src_label": _option(str | None, "Column of classes of the sources; an empty one is none.", panel=_COLUMNS),
+    "dst_label": _option(str | None, "Column of classes of the destinations.", panel=_COLUMNS),
+    "edge_features": _option(str | None, "First column of features; they go on to the last.", panel=_COLUMNS),
+    "delimiter": _option(str | None, "Character between columns; default: as most lines.", panel=_FORM),
+    "quote": _option(
+        bool | None, "Whether fields may stand in quotes; default: if some do.", "--quote/--no-quote", panel=_FORM
+    ),
+    "comment": _option(str | None, "What lines that are no rows begin with; default: as line 1.", panel=_FORM),
+    "header": _option(
+        bool | None, "Whether line 1 is a header; default: if it has names.", "--header/--no-header", panel=_FORM
+    ),
+    "decimal": _option(
+        _CHOICES["decimal"] | None, "Sign before a number's fraction; default: as in the rows.", panel=_FORM
+    ),
+    "encoding": _option(str | None, "How the text is written (latin-1, utf-16, ...); default: UTF-8.", panel=_FORM),
+    "ids": _option(_CHOICES["ids"] | None, "What ids are; default: as most rows.", panel=_FORM),
+    "time_format": _option(str | None, "How times are written, as in strptime; else ISO.", panel=_FORM),
+    "time_unit": _option(
+        _CHOICES["time_unit"] | None, "What times count; none: steps; default: by their size.", panel=_FORM
+    ),
     "bipartite": _option(
-        bool | None, "Whether src and dst are two types of nodes; default: by names.", "--bipartite/--no-bipartite"
+        bool | None,
+        "Whether src and dst are two types of nodes; default: by names.",
+        "--bipartite/--no-bipartite",
+        panel=_NODES,
     ),
-    "undirected": _option(bool, "Edges have no direction.", "--undirected"),
-    "src_label": _option(str | None, "Column of classes of the sources; an empty one is none."),
-    "dst_label": _option(str | None, "Column of classes of the destinations."),
-    "labels": _option(Path | None, "File of nodes and classes, perhaps with times."),
+    "undirected": _option(bool, "Edges have no direction.", "--undirected", panel=_NODES),
+    "labels": _option(Path | None, "File of nodes and classes, perhaps with times.", panel=_NODES),
     "labels_at": _option(
-        str | None, "Which class counts where a file has times: last (the default), first, or that known at a time."
+        str | None,
+        "Which class counts where a file has times: last (the default), first, or that known at a time.",
+        panel=_NODES,
     ),
-    "targets": _option(Path | None, "File of nodes and numbers to be learnt of them, perhaps with times."),
+    "targets": _option(
+        Path | None, "File of nodes and numbers to be learnt of them, perhaps with times.", panel=_NODES
+    ),
     "name": _option(str | None, "Name of the data set; default: that of the file."),
     "every": _option(
         str | None,
@@ -114,7 +134,7 @@ def _add_dataset(dataset: str, about: str, example: str, raw_argument: Any = Raw
 
     options = {name: kind for name, kind in _OPTIONS.items() if dataset == "edges" or name not in EDGE_LIST}
     kinds = {"raw": raw_argument, "out": Out, **options, "dry_run": DryRun}
-    _add_command(dataset, about, example, kinds, command, features)
+    _add_command(dataset, about, example, kinds, command, _OWN if dataset == "edges" else _KNOWN, features)
 
 
 def _add_command(
@@ -123,6 +143,7 @@ def _add_command(
     example: str,
     kinds: dict[str, Any],
     command: Callable[..., None],
+    panel: str,
     features: str | None = None,
 ) -> None:
     """Add a command with some arguments and options, those of :class:`PrepareOptions` with their defaults."""
@@ -137,7 +158,7 @@ def _add_command(
         for option, kind in kinds.items()
     ]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    app.command(name, help=about, epilog=f"Example: {example}")(command)
+    app.command(name, help=about, epilog=f"Example: {example}", rich_help_panel=panel)(command)
 
 
 def _options(chosen: dict[str, Any]) -> PrepareOptions:
@@ -199,7 +220,10 @@ def _show_reading(reading: dict[str, Any], unix: bool, quiet: bool, as_json: boo
         rows = reading["rows"]
         cells = [[short_value(name, value, unix) for name, value in row.items()] for row in rows]
         show_rows("first rows", list(rows[0]), cells)
-        print(*(f"bad row: {text}" for text in reading["bad_rows"]), sep="\n", end="\n" * bool(reading["bad_rows"]))
+        for text in reading["bad_rows"]:
+            print(f"bad row: {text}")
+        if reading["bad_rows"] and "--on-error quarantine" not in reading["command"]:
+            print("the command ends at the first bad row: correct them, or add --on-error quarantine")
         print(*(f"{name}: {reading[name]}" for name in ("snapshot", "out")), reading["command"], sep="\n")
 
 
@@ -239,10 +263,62 @@ def _report(
     if as_json:
         print(json.dumps(summary | ({"read_as": takes} if takes else {})))
     elif not quiet:
-        features = manifest["features"]
-        summary["features"] = f"{features['kind']}, {features['dim']} wide" if features else "none"
-        show_counts(manifest["dataset"], summary)
+        from data_prep.inspection import words_of
 
+        show_counts(manifest["dataset"], summary | words_of(manifest))
+
+
+_add_dataset(
+    "edges",
+    "Prepare any table of timed edges: CSV and other text, Parquet, Feather, Arrow; a file, its parts, or a pipe (-)."
+    "\n\nWhat stands in which column, and what times and ids are, is seen in the first rows, unless an option says it. "
+    "A snapshot is a calendar week where times are dates, else a step. Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow "
+    "and Reddit's hyperlinks are known by their files' names.",
+    "[bold]dysign-prep edges mine.csv prepared/mine[/bold]  or  "
+    "[bold]dysign-prep edges mine.csv prepared/mine --src from --dst to --time when --weight 4[/bold]",
+    EdgeList,
+)
+
+
+def _append(raw: Path, out: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
+    from data_prep.appending import opened
+
+    start = time.perf_counter()
+    with _what_to_do(), opened(out, raw, _options(chosen)) as ready:
+        takes = _say_takes(ready.events.source, ready.events.source.look is not None, quiet or as_json)
+        with progress(quiet or as_json) as add:
+            manifest = ready.run(add)
+    _report(out, manifest, time.perf_counter() - start, quiet, as_json, takes)
+
+
+def _some(*names: str) -> dict[str, Any]:
+    return {name: kind for name, kind in _OPTIONS.items() if name in names}
+
+
+_READING = (*EDGE_LIST, "on_error", "max_bytes", "allow_unknown_labels", "engine", "workers", "scheduler")
+_add_command(
+    "append",
+    "Add later events to a prepared folder.\n\nSnapshots go on by its own rule, new nodes get the next numbers, and "
+    "all that is in it stays as it is. RAW has the format that the folder was prepared from; options of an edge list "
+    "are given again. Events before the end of the last snapshot are refused.",
+    "[bold]dysign-prep append prepared/otc tomorrow.csv[/bold]",
+    {
+        "out": Annotated[Path, typer.Argument(metavar="PREPARED", help="A prepared folder.")],
+        "raw": EdgeList,
+        **_some(*_READING),
+    },
+    _append,
+    _OWN,
+)
+_add_command(
+    "inspect",
+    "Say what a file of edges would be read as.\n\nIts columns and times, its first rows, and the command that "
+    "prepares it. Nothing is written.",
+    "[bold]dysign-prep inspect mine.csv[/bold]",
+    {"raw": EdgeList, **_some(*EDGE_LIST, "every", "snapshots", "merge", "max_bytes")},
+    _inspect,
+    _OWN,
+)
 
 _add_dataset(
     "dblp",
@@ -270,54 +346,6 @@ _add_dataset(
     "Prepare Reddit posts: JODIE's csv, TGN's and DyGLib's ml_reddit, or TGL's edges.csv.",
     "[bold]dysign-prep reddit raw/reddit prepared/reddit --every 1h[/bold]",
 )
-_add_dataset(
-    "edges",
-    "Prepare any delimited list of timed edges; Bitcoin, CollegeMsg, Wiki-Talk, Stack-Overflow and Reddit's are known."
-    "\n\nWhat stands in which column, and what times and ids are, is seen in the first rows, unless an option says it. "
-    "A snapshot is a calendar week where times are dates, else a step.",
-    "[bold]dysign-prep edges soc-sign-bitcoinotc.csv prepared/otc --every week[/bold]  or  "
-    "[bold]dysign-prep edges mine.csv prepared/mine --src from --dst to --time when --weight 4[/bold]",
-    EdgeList,
-)
-
-
-def _append(raw: Path, out: Path, quiet: bool, as_json: bool, config: Path | None, **chosen: Any) -> None:
-    from data_prep.appending import opened
-
-    start = time.perf_counter()
-    with _what_to_do(), opened(out, raw, _options(chosen)) as ready:
-        takes = _say_takes(ready.events.source, ready.events.source.look is not None, quiet or as_json)
-        with progress(quiet or as_json) as add:
-            manifest = ready.run(add)
-    _report(out, manifest, time.perf_counter() - start, quiet, as_json, takes)
-
-
-def _some(*names: str) -> dict[str, Any]:
-    return {name: kind for name, kind in _OPTIONS.items() if name in names}
-
-
-_READING = (*EDGE_LIST, "on_error", "max_bytes", "allow_unknown_labels", "engine", "workers", "scheduler")
-_add_command(
-    "append",
-    "Add later events to a prepared folder: snapshots go on by its own rule, new nodes get the next numbers, and all "
-    "that is in it stays as it is.\n\nRAW has the format that the folder was prepared from; options of an edge list "
-    "are given again. Events before the end of the last snapshot are refused.",
-    "[bold]dysign-prep append prepared/otc tomorrow.csv[/bold]",
-    {
-        "out": Annotated[Path, typer.Argument(metavar="PREPARED", help="A prepared folder.")],
-        "raw": EdgeList,
-        **_some(*_READING),
-    },
-    _append,
-)
-_add_command(
-    "inspect",
-    "Say what a file of events would be read as: its columns and times, its first rows, and the command that prepares "
-    "it. Nothing is written.",
-    "[bold]dysign-prep inspect mine.csv[/bold]",
-    {"raw": EdgeList, **_some(*EDGE_LIST, "every", "snapshots", "merge", "max_bytes")},
-    _inspect,
-)
 
 
 class Form(str, Enum):
@@ -328,7 +356,7 @@ class Form(str, Enum):
     dyglib = "dyglib"
 
 
-@app.command(epilog="Example: [bold]dysign-prep describe prepared/dblp --png dblp.png[/bold]")
+@app.command(rich_help_panel=_FOLDERS, epilog="Example: [bold]dysign-prep describe prepared/dblp --png dblp.png[/bold]")
 def describe(
     out: Prepared,
     png: Annotated[Path | None, typer.Option(help="Picture to write; default OUT/describe.png.")] = None,
@@ -348,7 +376,7 @@ def describe(
         look.show_description(description, png)
 
 
-@app.command(epilog="Example: [bold]dysign-prep verify prepared/dblp[/bold]")
+@app.command(rich_help_panel=_FOLDERS, epilog="Example: [bold]dysign-prep verify prepared/dblp[/bold]")
 def verify(out: Prepared, quiet: Quiet = False, as_json: Json = False) -> None:
     """Check hashes, columns and everything else that a prepared folder promises; exit status 2 at the first fault."""
     from dgl_dysign.data.verify import verify as check_folder
@@ -365,7 +393,10 @@ def verify(out: Prepared, quiet: Quiet = False, as_json: Json = False) -> None:
         show_counts(f"{manifest['dataset']}: all good", {**checks, "seconds": seconds, "path": str(out)})
 
 
-@app.command(epilog="Example: [bold]dysign-prep export prepared/wikipedia tgl/WIKI --to tgl --shift-time[/bold]")
+@app.command(
+    rich_help_panel=_FOLDERS,
+    epilog="Example: [bold]dysign-prep export prepared/wikipedia tgl/WIKI --to tgl --shift-time[/bold]",
+)
 def export(
     out: Prepared,
     dest: Annotated[
@@ -512,7 +543,7 @@ def _generate(
 for _name, _format in FORMATS.items():
     _add_format(_name, _format)
 
-app.add_typer(synth_app, name="synth")
+app.add_typer(synth_app, name="synth", rich_help_panel=_KNOWN)
 
 
 @app.callback()

@@ -169,6 +169,22 @@ def _words(options: PrepareOptions) -> Iterator[str]:
                 yield from (f"--{name}", str(one))
 
 
+def words_of(manifest: dict[str, Any]) -> dict[str, str]:
+    """Say for people what some entries of a manifest mean."""
+    rule, features, rejected = manifest["snapshot_rule"], manifest["features"], manifest["rejected_rows"]
+    kind = "step" if rule["kind"] in ("rank", "grid") else rule["kind"]
+    keys = {"width": 0.0, "unit": "", "count": 0, "merge": 1}
+    each = in_words(Rule(kind, **{key: rule.get(key, default) for key, default in keys.items()}))
+    lines = {key: sum(source.get(key, 0) for source in manifest["sources"]) for key in ("lines", "comments", "blank")}
+    others = [f"{count:,} {name}" for name, count in lines.items() if count and name != "lines"]
+    return {
+        "num_snapshots": f"{manifest['num_snapshots']:,}, each {each}",
+        "rejected_rows": f"{rejected:,}, in rejected.parquet" if rejected else "0",
+        "features": f"{features['kind']}, {features['dim']} wide" if features else "none",
+        "lines": " + ".join([f"{lines['lines']:,}", *others]),
+    }
+
+
 def in_words(rule: Rule) -> str:
     """Say what a snapshot is.
 
@@ -179,6 +195,6 @@ def in_words(rule: Rule) -> str:
         "calendar": f"a calendar {rule.unit}",
         "every": f"{rule.width:g} units of time from the first event",
         "step": "a distinct time",
-        "count": f"one of {rule.count} with as equal numbers of events as ties allow",
+        "count": f"one of {rule.count} of equally many events",
     }
     return words[rule.kind] + f", {rule.merge} of them become one" * (rule.merge > 1)

@@ -1069,7 +1069,8 @@ def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, s
     cut = "; blanks around them are cut" * (ids.kind == "text")
     yield Take("ids", _IDS[ids.kind] + cut, ids.why, "--ids")
     if seen.two_spaces:
-        yield Take("nodes", "two types, user and item, each with ids of its own", "names, or % bip", "--no-bipartite")
+        why = "names of columns" if seen.names else "% bip in line 1"
+        yield Take("nodes", "two types, user and item, each with ids of its own", why, "--no-bipartite")
     if seen.decimal == ",":
         yield Take("decimal sign", "comma", "the first rows", "--decimal")
     if times.column:

@@ -100,7 +100,7 @@ def test_the_names_of_columns_are_recognised_and_said(read):
         "destination": "column 2 ('payee')",
         "time": "column 4 ('when')",
         "weight": "column 1 ('rating')",
-        "passed over": "columns 5 ('kind')",
+        "passed over": "column 5 ('kind')",
         "ids": "text; blanks around them are cut",
         "times": "seconds since 1970, UTC",
     }
@@ -119,7 +119,7 @@ def test_quoted_fields_hold_the_delimiter(read):
         '"2","oak","fig, ltd","2021-01-12 08:00:00"\n'
     )
     assert (out.nodes, out.snapshot) == (["fig, ltd", "oak"], [0, 1])
-    assert (says["quotes"], says["passed over"]) == ("fields may stand in them", "columns 1")
+    assert (says["quotes"], says["passed over"]) == ("fields may stand in them", "column 1")
 
 
 def test_ids_with_leading_zeros_are_not_merged(read):

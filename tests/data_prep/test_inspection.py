@@ -149,7 +149,7 @@ def test_a_dry_run_writes_nothing(raw, write, tmp_path, prep):
         f"dysign-prep dblp {raw} {out} --every step --merge 2",
     ]
     found = json.loads(prep("dblp", raw, out, "--snapshots", 3, "--features", "degree", "--dry-run", "--json")[1])
-    assert found["snapshot"] == "one of 3 with as equal numbers of events as ties allow"
+    assert found["snapshot"] == "one of 3 of equally many events"
     assert found["command"] == f"dysign-prep dblp {raw} {out} --snapshots 3 --features degree"
     assert contents(tmp_path) == before
     path = write(HEADER)

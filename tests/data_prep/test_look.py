@@ -196,7 +196,7 @@ def test_weights_and_labels_have_usual_names_and_values_that_fit():
     assert "label" not in see("src,dst,time,class\n1,2,3,1", labels="x").places
     assert see("user,item,time,target\n1,2,3,1").places["label"] == 3
     takes = {take.what: take.taken for take in see("src,dst,time,type\n1,2,3,a").takes}
-    assert takes["passed over"] == "columns 4 ('type')"
+    assert takes["passed over"] == "column 4 ('type')"
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_what_was_taken_for_what_says_why_and_what_overrules_it():
         ("destination", "column 2 ('dst')", "its name", "--dst"),
         ("time", "column 3 ('time')", "the option", "--time"),
         ("features", "column 5 ('f') and all behind it", "the option", "--edge-features"),
-        ("passed over", "columns 4 ('x')", "no usual name or place", ""),
+        ("passed over", "column 4 ('x')", "no usual name or place", ""),
         ("ids", "text; blanks around them are cut", "the option", "--ids"),
         ("times", "steps, or seconds from no known time", "they are too small for times since 1973", "--time-unit"),
     ]
