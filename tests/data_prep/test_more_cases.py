@@ -204,6 +204,7 @@ DATES = {
     "Germany": ("04.01.2021", "%d.%m.%Y", "2021-01-04"),
     "America, in the evening": ("1/14/2021 9:15:00 PM", "%m/%d/%Y %I:%M:%S %p", "2021-01-14 21:15:00"),
     "slashes": ("2021/01/04", "%Y/%m/%d", "2021-01-04"),
+    "single digits": ("2021-1-4 9:15", "%Y-%m-%d %H:%M", "2021-01-04 09:15:00"),
     "months": ("2021-01", "%Y-%m", "2021-01-01"),
 }
 
@@ -228,6 +229,10 @@ REFUSED = {
     "time first, names": (f"{A}\tann\tbob\n", "in column 1, expected to know .* --time 1 --src N"),
     "numbers of rows": ("".join(f"{at},{at * 3 % 5},{(at * 3 + 1) % 5},{A + at}\n" for at in range(12)),
         "numbers of rows in column 1, .*--src, --dst and --time"),
+    "facts of ICEWS, no header": ("Thailand\tvisits\tCambodia\t2014-01-06\nCambodia\tthanks\tThailand\t2014-01-13\n",
+        "column 1 in column 3, and none in column 2, .*--dst 2 or --dst 3"),
+    "facts in numbers": ("".join(f"{at * 7 % 23} {at * 3 % 5} {at * 11 % 19} {at // 3} 0\n" for at in range(20)),
+        "ascend in column 4, not in column 3, .*--time 3, or --time 4"),
     "two times": (f"1,2,{A},{B}\n", "found times in columns 3 and 4, .*--time"),
     "start and end": ("Source,Target,Start,End\n1,2,2021-01-04,2021-01-05\n",
         r"columns 3 \('Start'\) and 4 \('End'\).*--time"),
