@@ -89,7 +89,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?")
 _DATE_LIKE = re.compile(
-    r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{1,4}|(19|20)[0-9]{2}-[01][0-9]$|[0-9]{8}T[0-9]{6}|"
+    r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{1,4}(?![0-9.])|(19|20)[0-9]{2}-[01][0-9]$|[0-9]{8}T[0-9]{6}|"
     r"(?=.*[0-9]{2}).*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
     re.I,
 )
@@ -114,6 +114,7 @@ _OTHERS = {
         "a file of GDF, Pajek, GML or UCINET", "write its edges as CSV"),
 }  # fmt: skip
 """What other files begin with, what they are, and what to do."""
+_OPEN = r'(^|{0}) *"([^"]|"")*$'
 _QUOTED = r'(^|{0}) *"([^"]|"")*" *({0}|$)'
 STEPS, WEEKS = Rule("step"), Rule("calendar", unit="week")
 _ISO = Layout((Column("time", "date"),), delimiter="\x1f")
@@ -496,6 +497,7 @@ def _quote(path: Path, lines: list[str], delimiter: str, form: PrepareOptions) -
     """Whether fields stand in quotes: as the option says, or if some field does."""
     if form.quote is not None:
         return form.quote
+    _refuse_open_quotes(path, lines, delimiter)
     quoted = _is_quoted(lines, delimiter)
     if quoted and delimiter == " ":
         raise DataError(
@@ -503,6 +505,17 @@ def _quote(path: Path, lines: list[str], delimiter: str, form: PrepareOptions) -
             "or --no-quote to keep quotes as parts of names"
         )
     return quoted
+
+
+def _refuse_open_quotes(path: Path, lines: list[str], delimiter: str) -> None:
+    """Refuse quoted fields that go over line ends: what is within them may look like a row."""
+    odd = [line for line in lines if line.count('"') % 2]
+    opens = re.compile(_OPEN.format(re.escape(delimiter)))
+    if line := next(filter(opens.search, odd[:-1]), None):
+        raise DataError(
+            f"{path}: found a quote that is closed on another line in {short(line)}, expected rows of one line; write "
+            "blanks for line ends in fields, or give --quote or --no-quote to read line by line"
+        )
 
 
 def _is_quoted(lines: list[str], delimiter: str) -> bool:

@@ -245,6 +245,8 @@ REFUSED = {
         "found 2 columns named 'time', .* number of one with --time"),
     "sources named twice": (f"src,src,dst,time\n1,2,3,{A}\n",
         "1 .'src'. to 3 .'dst'. or 2 .'src'. to 3 .'dst'.*--src and --dst"),
+    "line ends in quotes": (f'src,dst,time,note\n1,2,{A},"a\n7,8,{A},b"\n2,3,{B},c\n',
+        "closed on another line .*--no-quote"),
     "blanks before quotes": (f'"ann", "bob",{A}\n', "dst that begins with a quote .*--no-quote"),
     "grouped digits in quotes": (f'src,dst,amount,time\n1,2,"1,500",{A}\n', "weight '1,500' .*a finite number"),
     "a page about the files": ({"README.md": "# My data\n\nThree columns.\n", "a.csv": TWO}, "README.md: found .*"),
