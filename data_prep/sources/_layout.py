@@ -37,6 +37,8 @@ _YEAR_1 = -62_135_596_800
 _TO_BLANK = bytes.maketrans(b"\t\v\f\r", b"    ")
 _INTEGER = re.compile(r"[ \t]*([+-]?)0*([0-9]{1,19})[ \t]*")
 _ODD_ID = r"^[ \t]*([+-]|0[0-9])"
+_FRACTION = r"[.,][0-9]*[1-9][ \t]*$|[.,][0-9]{15}0*[1-9][0-9]*[eE]|[eE]-"
+"""What may be cut where a whole number is read as float64."""
 _CANONICAL = "an integer with no zero or sign before it (`--ids text` tells 07 from 7, `--ids integer` does not)"
 _NUMBER = {
     point: re.compile(r"[ \t]*[+-]?([0-9]+(%s[0-9]*)?|%s[0-9]+)([eE][+-]?[0-9]+)?[ \t]*" % (2 * (re.escape(point),)))
@@ -64,7 +66,7 @@ class Column:
         Its name in the record batches.
     kind : str
         ``integer``: int64 from 0 up. ``id``: the same, but a number that is written with a leading zero or a sign is
-        refused. ``whole``: numbers without a fraction (``1.0``), below 2^53, as int64 from 0 up. ``number``: finite
+        refused. ``whole``: the same of numbers without a fraction (``1.0``), below 2^53. ``number``: finite
         float64. ``text``: UTF-8, not blank. ``class``: UTF-8, blank where there is none. ``date``: a written date, read
         as float64 seconds since 1970, UTC unless it names another zone (in a row, all dates do or none). ``yyyymmdd``:
         a real date in eight digits, read the same way. ``skip``: anything; not read.
@@ -240,7 +242,7 @@ def plain_line(layout: Layout, dim: int) -> re.Pattern[bytes]:
     kinds = {
         "integer": rb"[0-9]{1,18}",
         "id": rb"(?:0|[1-9][0-9]{0,17})",
-        "whole": rb"[0-9]{1,15}(?:%s0+)?" % re.escape(layout.decimal.encode()),
+        "whole": rb"(?:0|[1-9][0-9]{0,14})(?:%s0+)?" % re.escape(layout.decimal.encode()),
         "number": number,
         "yyyymmdd": rb"[12][0-9]{7}",
         "skip": skip,
@@ -312,7 +314,9 @@ def _expected(text: str, column: Column, layout: Layout) -> str | None:
     if column.kind in ("number", "whole"):
         number = _number(text, layout.decimal)
         if column.kind == "whole":
-            return None if 0 <= number < _WHOLE and number.is_integer() else "a whole number from 0 up"
+            if not 0 <= number < _WHOLE or not number.is_integer() or re.search(_FRACTION, text):
+                return "a whole number from 0 up"
+            return _CANONICAL if re.match(_ODD_ID, text) else None
         low, high, words = column.within or (-math.inf, math.inf, "")
         return "a finite number" if not math.isfinite(number) else None if low <= number < high else words
     if column.kind == "yyyymmdd":
@@ -650,6 +654,7 @@ class Parser:
         self._agrees = not layout.quote and "date" not in kinds
         self._integers = [str(at) for at, kind in enumerate(kinds) if kind in ("integer", "id", "yyyymmdd")]
         self._ids = [str(at) for at, kind in enumerate(kinds) if kind == "id"]
+        self._wholes = [str(at) for at, kind in enumerate(kinds) if kind == "whole"]
         self._read = _read_options(self.width)
         delimiters = layout.delimiter + "\t" * (layout.delimiter == " ")
         self._parse = {sign: _parse_options(sign, layout.quote) for sign in delimiters}
@@ -810,8 +815,8 @@ class Parser:
         if layout.brackets:
             text = _AROUND_ARRAY.sub(b"", text)
         if layout.numeric and b"+" in text:
-            if self._ids:
-                self._refuse_odd_ids(np.frombuffer(text, np.uint8), self._parse[layout.delimiter])
+            if odd := [*self._ids, *self._wholes]:
+                self._refuse_like(_ODD_ID, odd, np.frombuffer(text, np.uint8), self._parse[layout.delimiter])
             text = self._plus.sub(rb"\1", text)
         return text
 
@@ -821,10 +826,12 @@ class Parser:
         if self._integers and block.has_hexadecimal():
             self._refuse_hexadecimal(text, parse)
         if self._ids and block.has_leading_zero(self.layout.delimiter):
-            self._refuse_odd_ids(text, parse)
+            self._refuse_like(_ODD_ID, self._ids, text, parse)
+        if self._wholes:
+            self._refuse_like(f"{_ODD_ID}|{_FRACTION}", self._wholes, text, parse)
         table = self._table(text, parse)
         if self._ids and block.has(b"-") and any(pc.any(pc.equal(table[name], 0)).as_py() for name in self._ids):
-            self._refuse_odd_ids(text, parse)  # -0
+            self._refuse_like(_ODD_ID, self._ids, text, parse)  # -0
         if self.layout.quote:
             self._refuse_open_quotes(table.num_rows, block, parse)
         return self._batch(table, block) if table.num_rows else _NO_ROWS
@@ -865,10 +872,10 @@ class Parser:
                 if pc.any(pc.match_substring(column, sign)).as_py():
                     raise _Refused
 
-    def _refuse_odd_ids(self, text: np.ndarray, parse: csv.ParseOptions) -> None:
-        """Refuse ids with zeros or signs before them, which ``pyarrow.csv`` takes for those without."""
-        for column in self._texts(text, parse, self._ids).columns:
-            if pc.any(pc.match_substring_regex(column, _ODD_ID)).as_py():
+    def _refuse_like(self, form: str, names: list[str], text: np.ndarray, parse: csv.ParseOptions) -> None:
+        """Refuse ids that match a pattern, which ``pyarrow.csv`` takes for others: with zeros or signs before them."""
+        for column in self._texts(text, parse, names).columns:
+            if pc.any(pc.match_substring_regex(column, form)).as_py():
                 raise _Refused
 
     def _texts(self, text: np.ndarray, parse: csv.ParseOptions, names: list[str]) -> pa.Table:
@@ -896,8 +903,8 @@ class Parser:
         arrays: list[pa.Array] = []
         names: list[str] = []
         # Four looks for a byte are a tenth of the time that a kernel takes for a column.
-        sign = self.layout.delimiter
-        blank = sign != " " and any(block.has(bytes([each])) for each in b" \t\v\f" if each != ord(sign))
+        sign, quote = self.layout.delimiter, self.layout.quote
+        blank = sign != " " and any(block.has(bytes([each])) for each in b" \t\v\f" if quote or each != ord(sign))
         for at, column in enumerate(self.layout.columns):
             if column.kind != "skip":
                 arrays.append(_checked(_array(table.column(str(at))), column, block, blank))

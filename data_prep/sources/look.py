@@ -1006,12 +1006,13 @@ def _refuse_far_times(table: _Table, at: int, texts: list[str], unit: str) -> No
 
 
 def _refuse_some_dates(table: _Table, at: int, texts: list[str]) -> None:
-    """Refuse numbers that may be steps, but of which more than half are dates in digits."""
-    for written, form in (("%Y", _YEAR), ("%Y%m", _MONTH), ("%Y%m%d", _DAY)):
-        if 2 * sum(form.fullmatch(text) is not None for text in texts) > len(texts):
+    """Refuse numbers that may be steps, but of which more than half are dates in digits, perhaps as floats."""
+    for end, (written, form) in product(("", ".0"), (("%Y", _YEAR), ("%Y%m", _MONTH), ("%Y%m%d", _DAY))):
+        digits = [text.removesuffix(end) for text in texts if text.endswith(end)]
+        if 2 * sum(form.fullmatch(text) is not None for text in digits) > len(texts):
             raise DataError(
                 f"{table.path}: found times like {texts[0]} in column {table.called(at)}, expected to know what they "
-                f"are; give --time-format {written}, or --time-unit none for steps"
+                f"are; give --time-format {written}{end}, or --time-unit none for steps"
             )
 
 

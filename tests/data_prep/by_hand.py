@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -186,9 +187,10 @@ def _id(text: str, form: Form, plus: bool) -> int | str:
         _need(not text.startswith(("\ufeff", '"') if form.unquoted else "\ufeff"))
         return text
     if form.ids == "whole":
-        value = _number(text, form.decimal)
-        _need(0 <= value < 2**53 and value.is_integer())
-        return int(value)
+        _need(_number(text, form.decimal) < 2**53 and not re.search(r"[eE]-|^[ \t]*([+-]|0[0-9])", text))
+        exact = Decimal(text.strip(" \t").replace(form.decimal, "."))
+        _need(exact >= 0 and exact == int(exact))
+        return int(exact)
     number = _integer(text, plus)
     _need(form.ids == "integer" or text.strip(" \t") == str(number))
     return number

@@ -329,6 +329,8 @@ def test_dates_in_other_forms_are_refused_with_the_formats_that_read_them():
         (["1600000000", "5"], "may count (s or none|none or s), expected one unit; give --time-unit"),
         (["1994", "0", "2010", "2012", "1999"], "times like 1994 .*--time-format %Y, or --time-unit none"),
         (["20210104", "20210105", "20211301"], "times like 20210104 .*--time-format %Y%m%d, or --time-unit none"),
+        (["20210104.0", "20210105.0"], "times like 20210104.0 .*--time-format %Y%m%d.0, or --time-unit none"),
+        (["1994.0", "1996.0"], "times like 1994.0 .*--time-format %Y.0, or --time-unit none"),
         (["202101", "202112"], "times like 202101 .*--time-format %Y%m, or --time-unit none"),
         (["2021-01-04,08:00"], "dates in column 3 and times of day in column 4, .*--time 3"),
         (["20210104,08:00:01"], "dates in column 3 and times of day in column 4"),

@@ -43,7 +43,7 @@ def test_by_hand_times(form, text, time):
     [
         ("id", [7, 0]),
         ("integer", [7, 7, 0, 0]),
-        ("whole", [7, 7, 7, 0, 0]),
+        ("whole", [7, 7, 0]),
         ("text", ["7", "07", "7.0", "0", "-0", "x"]),
     ],
 )

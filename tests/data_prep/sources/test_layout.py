@@ -272,6 +272,14 @@ def test_a_leading_zero_at_any_place(size):
     ("text", "value"),
     [
         *(("1.0", 1), ("0.0", 0), ("9", 9), ("1e3", 1000), (" 7.000", 7), ("9007199254740991.0", 2**53 - 1)),
+        *(("1.2345e+04", 12345), ("1.000000000000000000e+00", 1), ("1.00000000000000001", None), ("1e-400", None)),
+        *(
+            ("9007199254740991.2", None),
+            ("9.0071992547409912e+15", None),
+            ("007.0", None),
+            ("-0.0", None),
+            ("+1.0", None),
+        ),
         *((bad, None) for bad in ("1.5", "-1.0", "9007199254740992.0", "1e300", "nan", "inf", "", "a", "0x1p3")),
     ],
 )
@@ -351,6 +359,13 @@ def test_text(text, value):
     assert one(text, "text", column=Column("x", "text", trim=True)) == trimmed
     missing = None if value in ("NA", "nan", "null") else value
     assert one(text, "text", column=Column("x", "text", missing=True)) == missing
+
+
+@pytest.mark.parametrize("delimiter", "\t,")
+def test_blanks_in_quotes_are_cut_too(delimiter):
+    column = Column("x", "text", trim=True)
+    assert one(f'"{delimiter}a"', "text", column=column, quote=True, delimiter=delimiter) == ",a"[delimiter == "\t" :]
+    assert one('"\t"', "text", column=column, quote=True, delimiter=delimiter) is None
 
 
 @pytest.mark.parametrize("text", ["NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>", r"\N", ""])
