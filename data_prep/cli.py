@@ -434,7 +434,7 @@ def export(
         print(json.dumps({**{key: facts[key] for key in keys if key in facts}, "seconds": seconds, "path": str(dest)}))
     elif not quiet:
         show_counts(
-            f"{facts['dataset']} for {to.value}: rows", {**facts["rows"], "seconds": seconds, "path": str(dest)}
+            f"{facts['dataset']} as {to.value}: rows written", {**facts["rows"], "seconds": seconds, "path": str(dest)}
         )
         if rounded := facts.get("rounded_times"):
             help_ = "they begin at 0 already" if shift_time else "--shift-time lets them begin at 0"

@@ -251,7 +251,7 @@ def show_description(description: Description, png: Path) -> None:
 
     console, manifest = Console(), description.manifest
     table = Table(title=description.title)
-    for heading in ("", "here", "published", "difference"):
+    for heading in ("", "here", *(("published", "difference") if description.published else ())):
         table.add_column(heading, justify="right" if heading else "left")
     for name, here, published in description.counts():
         beside = () if published is None else (f"{published:,}", f"{here - published:+,}")

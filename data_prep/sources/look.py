@@ -283,7 +283,7 @@ class _Table:
         if self.names.count(column) > 1:
             raise ConfigError(f"{self.path}: found columns named {column} twice, expected one; give its number, from 1")
         if column not in self.names and not column.isdecimal():
-            raise DataError(f"{self.where}: found {self.listed()}, expected {column}; name one of them")
+            raise DataError(f"{self.where}: found {self.listed()}, expected {column}; name one, or give its number")
         at = self.names.index(column) if column in self.names else int(column) - 1
         if not 0 <= at < self.width:
             raise DataError(
@@ -551,10 +551,12 @@ def _has_header(
     by_name = [column for column in columns if column and not column.isdecimal() and column not in names]
     if by_name and form.header is False:
         raise ConfigError(f"found column {by_name[0]} without a header, expected its number, from 1")
-    if form.header is not None or by_name:
-        return bool(by_name) or bool(form.header)
     first, below = rows[0], [row for row in rows[1:] if len(row) == width]
     words = [] if any(map(_is_value, first)) else first
+    if names and not words and form.header is None:
+        return False  # a column that the comment does not name is in no header either
+    if form.header is not None or by_name:
+        return bool(by_name) or bool(form.header)
     contrasts = len(_contrasts(words, below, width))
     if "node" in roles:  # `ann,fraud` is a row, though some call a column fraud
         return contrasts > 0 or not set(_words("node", form)).isdisjoint(chain(*map(_stems, words)))

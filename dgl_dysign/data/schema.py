@@ -216,7 +216,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
-            f"{folder}: found no {MANIFEST}, expected a prepared folder; make one with `dysign-prep dblp RAW OUT`"
+            f"{folder}: found no {MANIFEST}, expected a prepared folder; make one with `dysign-prep edges RAW OUT`"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error

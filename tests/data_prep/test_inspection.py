@@ -96,7 +96,7 @@ def test_what_cannot_be_told_is_refused_and_so_is_no_file(write, tmp_path, prep)
     for arguments, said in (
         ([write("src,dst,time\n4,9,03/01/2021\n9,2,12/31/2021\n", "us.csv")], "--time-format '%m/%d/%Y'"),
         ([tmp_path / "none.csv"], "none.csv: found no such file"),
-        ([write(HEADER), "--src", "whence"], "expected whence; name one of them"),
+        ([write(HEADER), "--src", "whence"], "expected whence; name one, or give its number"),
     ):
         status, output, errors = prep("inspect", *arguments)
         assert (status, output, errors.count("\n")) == (2, "", 1)

@@ -88,7 +88,7 @@ def test_the_column_of_nodes_may_be_called_as_the_sources_are_and_that_of_classe
     assert (
         made(events, nodes, label="Segment")[1] == made(events, nodes, label="3")[1] == {"c1": "shop", "c2": "private"}
     )
-    with pytest.raises(DataError, match=r"labels\.csv, line 1: found columns .*, expected Group; name one of them"):
+    with pytest.raises(DataError, match=r"labels\.csv, line 1: found columns .*, expected Group; name one, or give"):
         made(events, nodes, label="Group")
 
 
