@@ -89,6 +89,7 @@ def test_the_first_line_shows_comments_and_the_last_of_them_may_name_columns(tex
     assert (seen.comment, seen.names, seen.header) == (comment, names, False)
     if names:
         assert seen.places == {"src": 2, "dst": 1, "time": 0}
+        refused(text, f"found columns .*'{names[0]}', .*expected whence; name one, or give its number", src="whence")
 
 
 def test_lines_that_may_be_comments_or_rows_are_refused():
