@@ -33,7 +33,7 @@ def test_verify_names_the_first_fault_with_status_2(folder, prep, options):
     status, text, errors = prep("verify", folder, *options)
     assert (status, text) == (2, "")
     assert errors.count("\n") == 1
-    assert f"{folder}/edges.parquet, row 0: found dst 9, expected 3 to 4" in errors
+    assert f"{folder}/edges.parquet, row 0: found dst 9, expected 0 to 4" in errors
 
 
 @pytest.mark.parametrize("form", ["csv", "tgl", "dyglib"])
