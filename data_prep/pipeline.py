@@ -314,6 +314,10 @@ def opened(
 
     Nothing is written, but for a copy of what is no file: beside `out`, or if that is None among temporary files.
     """
+    if not isinstance(dataset, str):
+        raise ConfigError(
+            f"data set: found {type(dataset).__name__}, expected its name, then RAW and OUT; give such a name first"
+        )
     is_frame = not isinstance(raw, EventTable) and tables.is_frame(raw)
     if options.features is None:
         spectral = dataset == "dblp" and not is_frame and not isinstance(raw, EventTable)

@@ -127,7 +127,10 @@ def write_frame(frame: Any, path: Path) -> None:
 
 def _batches(frame: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     if _is_pandas(frame):
-        # Some rows at a time, and without the index, which is a column in what pandas itself gives out.
+        names = [name for name in frame.index.names if name is not None]
+        if names and not frame.columns.isin(names).any():
+            frame = frame.reset_index()  # as in a Parquet or CSV that pandas writes
+        # Some rows at a time, and without other indexes, which are columns in what pandas itself gives out.
         schema = pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
         rows = (frame.iloc[at : at + _ROWS] for at in range(0, len(frame), _ROWS))
         named = (some.set_axis(schema.names, axis=1) for some in rows)  # texts, where they were numbers

@@ -109,6 +109,16 @@ def test_a_table_in_memory_gives_the_bytes_of_its_csv(tmp_path, from_csv, frame)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_index_with_a_name_is_a_column_as_in_what_pandas_writes(tmp_path, from_csv):
+    frame = pa.table(EVENTS).to_pandas()
+    prepare("mine", frame.set_index([frame.columns[0]]), tmp_path / "out", PrepareOptions(**COLUMNS))
+    assert same(tmp_path / "out", from_csv)
+    prepare("mine", frame.set_index(frame.columns[0], drop=False), tmp_path / "kept", PrepareOptions(**COLUMNS))
+    assert same(tmp_path / "kept", from_csv)
+    with pytest.raises(ConfigError, match="data set: found DataFrame, expected its name, then RAW and OUT"):
+        prepare(frame, "mine", tmp_path / "new")
+
+
 def test_numbers_keep_every_bit():
     random = np.random.default_rng(0).integers(0, 2**63, 2000, dtype=np.uint64).view(np.float64)
     hard = [5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, 0.1, 1 / 3, 9007199254740993.0, 1e22, 1e23]
