@@ -189,9 +189,7 @@ class Nodes:
             node, target = self._after_known("targets", self.targets, node, target)
             self.num_targets = len(node)
             write_table(folder / "targets.parquet", schema.TARGETS, {"node": node, "target": target})
-        before = (
-            [] if self.known is None or self.known.manifest["labels"] != "node" else self.known.manifest["class_names"]
-        )
+        before = [] if self.known is None else self.known.class_names
         if self.table is None:
             return before
         self.table, node, label = self._known(self.table, first, allow_unknown, on_error)

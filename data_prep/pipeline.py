@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.names import in_order
+from data_prep.names import MOST_CLASSES, in_order
 from data_prep.nodes import KnownNodes, Nodes, Unchanged, class_numbers, number_nodes, union
 from data_prep.options import DATASETS, EDGE_LIST, PrepareOptions
 from data_prep.rules import Binning, Rule, bin_times, parse_rule
@@ -49,7 +49,6 @@ from dgl_dysign.events import EventTable
 
 _HOLDS = ("edge_feat", "edge_weight", "event_label", "node_label", "snapshot")
 _COLUMNS = {"edge_weight": "weight", "event_label": "label", "edge_feat": "feat"}
-_MOST_CLASSES = 1 << 16
 
 
 def open_files(dataset: str, raw: Path, options: PrepareOptions, is_frame: bool = False) -> Source:
@@ -198,9 +197,9 @@ class TableInput:
         """Find the number of classes, and name them: by their numbers, unless they have names."""
         labels = self._columns.get("label", self._table.node_label)
         number = 0 if labels is None else int(labels.max(initial=-1)) + 1
-        if number > _MOST_CLASSES:
+        if number > MOST_CLASSES:
             raise DataError(
-                f"labels: found class {number - 1}, expected numbers below {_MOST_CLASSES}; number the classes 0, 1, "
+                f"labels: found class {number - 1}, expected numbers below {MOST_CLASSES}; number the classes 0, 1, "
                 "2, ... first"
             )
         if names and len(names) < number:

@@ -218,13 +218,6 @@ class _Place(NamedTuple):
     why: str
 
 
-class _Ids(NamedTuple):
-    """What ids are, and why."""
-
-    kind: Kind
-    why: str
-
-
 class _Times(NamedTuple):
     """How times are written, what they count, the rule for them, and why."""
 
@@ -329,9 +322,8 @@ def look(path: Path, roles: Sequence[str], form: PrepareOptions, max_bytes: int 
     >>> seen.header, seen.places, seen.time.format, seen.rule.unit
     (True, {'src': 0, 'dst': 1, 'time': 2}, '%Y', 'year')
     """
-    seen = look_at(_sample(path, max_bytes, form.encoding or "utf-8"), path, roles, form)
-    with open_raw(path, max_bytes, seen.encoding) as stream:
-        encoding = stream.encoding
+    lines, encoding = _sample(path, max_bytes, form.encoding or "utf-8")
+    seen = look_at(lines, path, roles, form)
     if encoding == "utf-8":
         return seen
     take = Take("encoding", encoding, "the option" if form.encoding else "its mark", "--encoding")
@@ -346,7 +338,7 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
     numbers = [place.at for role, place in places.items() if role in ("time", "weight", "target")]
     decimal = _decimal(table, numbers, form)
     ends = [place.at for role, place in places.items() if role in ("src", "dst", "node")]
-    ids = _ids(table, [text for at in ends for text in table.columns[at]], form)
+    ids, why = _ids(table, [text for at in ends for text in table.columns[at]], form)
     times = _times(table, places["time"].at, form) if "time" in places else _Times()
     two_spaces = two_spaces or re.match(r"% *bip\b", next(filter(str.strip, lines))) is not None  # as KONECT has it
     two_spaces = two_spaces if form.bipartite is None else form.bipartite
@@ -355,10 +347,10 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
         columns["feat"] = table.index(form.edge_features)
     seen = Look(
         path, table.delimiter, decimal, form.encoding or "utf-8", table.comment, table.quote, table.header, table.names,
-        table.width, columns, ids.kind, form.ids in (None, "auto"), times.column, times.unit, times.rule, two_spaces,
+        table.width, columns, ids, form.ids in (None, "auto"), times.column, times.unit, times.rule, two_spaces,
         table.rows[:_FIRST],
     )  # fmt: skip
-    takes = _takes(table, places, ids, times, seen)
+    takes = _takes(table, places, why, times, seen)
     return replace(
         seen, takes=tuple(take._replace(why="the option") if _is_set(take.option, form) else take for take in takes)
     )
@@ -376,7 +368,7 @@ def check_header(path: Path, seen: Look, max_bytes: int | None = None) -> None:
     """Refuse another part of a file that does not begin with the same header: a row would be taken for one."""
     if not seen.names or not seen.header:
         return
-    lines = _sample(path, max_bytes, seen.encoding)
+    lines, _ = _sample(path, max_bytes, seen.encoding)
     lines = [line for line in lines if line.strip() and not (seen.comment and line.startswith(seen.comment))]
     names = next(_fields(lines[:1], seen.delimiter, seen.quote), [])
     if names + [""] * (seen.width - len(names)) != list(seen.names):
@@ -386,8 +378,8 @@ def check_header(path: Path, seen: Look, max_bytes: int | None = None) -> None:
         )
 
 
-def _sample(path: Path, max_bytes: int | None, encoding: str) -> list[str]:
-    """Return the first lines of a file."""
+def _sample(path: Path, max_bytes: int | None, encoding: str) -> tuple[list[str], str]:
+    """Return the first lines of a file, and its encoding."""
     data, piece = b"", b""
     with open_raw(path, max_bytes, encoding) as stream:
         while len(data) < _LONGEST and data.count(b"\n") < (_LINES if len(data) < _BYTES else 2):
@@ -400,11 +392,12 @@ def _sample(path: Path, max_bytes: int | None, encoding: str) -> list[str]:
             if not piece:
                 break
             data += piece
+        encoding = stream.encoding
     _refuse_no_text(path, data)
     lines = data.removeprefix(MARK).split(b"\n")
     whole = lines[:-1] if piece and len(lines) > 1 else lines
     # Names of columns are shown and kept: no surrogates, which no text can hold.
-    return [line.removesuffix(b"\r").decode("utf-8", "backslashreplace") for line in whole[:_LINES]]
+    return [line.removesuffix(b"\r").decode("utf-8", "backslashreplace") for line in whole[:_LINES]], encoding
 
 
 def _refuse_no_text(path: Path, data: bytes) -> None:
@@ -906,10 +899,10 @@ def _decimal(table: _Table, columns: list[int], form: PrepareOptions) -> str:
     return ","
 
 
-def _ids(table: _Table, texts: list[str], form: PrepareOptions) -> _Ids:
+def _ids(table: _Table, texts: list[str], form: PrepareOptions) -> tuple[Kind, str]:
     """Return the kind of ids: integers if most are, but text if one has a zero before it that numbers would lose."""
     if form.ids in ("integer", "text"):
-        return _Ids(form.ids, "the option")  # type: ignore[arg-type]
+        return form.ids, "the option"  # type: ignore[return-value]
     if cut := next((text for text in texts if _CUT.fullmatch(text) and not _is_whole(text)), None):
         raise DataError(
             f"{table.path}: found an id {cut}, expected all of its digits; export it as text, or give --ids text if "
@@ -917,9 +910,9 @@ def _ids(table: _Table, texts: list[str], form: PrepareOptions) -> _Ids:
         )
     zeros = next((text for text in texts if _ZEROS.fullmatch(text)), None)
     if zeros:
-        return _Ids("text", f"{zeros} begins with a zero")
+        return "text", f"{zeros} begins with a zero"
     kinds: tuple[tuple[Kind, Callable[[str], object]], ...] = (("id", _INTEGER.fullmatch), ("whole", _is_whole))
-    return _Ids(next((kind for kind, fits in kinds if _most(texts, fits)), "text"), "their first values")
+    return next((kind for kind, fits in kinds if _most(texts, fits)), "text"), "their first values"
 
 
 def _is_whole(text: str) -> bool:
@@ -959,13 +952,11 @@ def _dated(written: str | None, why: str, trim: bool = False) -> _Times:
 
 def _refuse_clocks(table: _Table, at: int, dates: list[str], form: PrepareOptions) -> None:
     """Refuse dates without a time of day beside a column of these, unless the dates were asked for."""
-    clocks = (
-        other for other in range(table.width) if _most(table.columns[other], lambda text: _writing(text) == "clock")
-    )
-    clock = next(clocks, None)
-    if form.time is None and clock is not None and not any(":" in date for date in dates):
+    clocks = [at for at, texts in enumerate(table.columns) if _most(texts, lambda text: _writing(text) == "clock")]
+    if form.time is None and clocks and not any(":" in date for date in dates):
+        ends = f"in column {table.called(at)} and times of day in column {table.called(clocks[0])}"
         raise DataError(
-            f"{table.path}: found dates in column {table.called(at)} and times of day in column {table.called(clock)}, "
+            f"{table.path}: found dates {ends}, "
             f"expected them in one, like 2021-03-01T08:00:00; join them, or give --time {at + 1} to read dates alone"
         )
 
@@ -973,8 +964,9 @@ def _refuse_clocks(table: _Table, at: int, dates: list[str], form: PrepareOption
 def _counted(table: _Table, at: int, texts: list[str], form: PrepareOptions) -> _Times:
     """Return times that are numbers: dates in digits, years, or what they count since 1970."""
     if form.time_unit is not None:
-        rule = Rule("step") if form.time_unit == "none" else WEEKS
-        return _Times(Column("time", "number"), form.time_unit, rule, "the option")
+        return _Times(
+            Column("time", "number"), form.time_unit, STEPS if form.time_unit == "none" else WEEKS, "the option"
+        )
     if written := _digits(texts):
         _refuse_clocks(table, at, texts, form)
         times = _dated(written, "all are real dates" if written != "%Y" else "all are years")
@@ -987,7 +979,7 @@ def _counted(table: _Table, at: int, texts: list[str], form: PrepareOptions) -> 
         )
     if unit == "none":
         _refuse_some_dates(table, at, texts)
-        return _Times(Column("time", "number"), "none", Rule("step"), "they are too small for times since 1973")
+        return _Times(Column("time", "number"), "none", STEPS, "they are too small for times since 1973")
     _refuse_far_times(table, at, texts, unit)
     words = f"a time like the first ones, in {unit} since 1970, or --time-unit {unit} for all numbers"
     column = Column("time", "number", within=(*_RANGES[unit], words))
@@ -1054,7 +1046,7 @@ def _alike(text: str, texts: list[str]) -> bool:
     return bool(text) and (_is_value(text) or not _most(texts, _is_value))
 
 
-def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, seen: Look) -> Iterator[Take]:
+def _takes(table: _Table, places: dict[str, _Place], why_ids: str, times: _Times, seen: Look) -> Iterator[Take]:
     """Yield what was taken for what."""
     if seen.comment:
         yield Take("comments", f"lines that begin with {seen.comment}", "the first line", "--comment")
@@ -1082,8 +1074,8 @@ def _takes(table: _Table, places: dict[str, _Place], ids: _Ids, times: _Times, s
         more = f" and {len(rest) - _SHOWN} more" * (len(rest) > _SHOWN)
         plural = "s" * (len(rest) > 1)
         yield Take("passed over", f"column{plural} {', '.join(rest[:_SHOWN])}{more}", "no usual name or place")
-    cut = "; blanks around them are cut" * (ids.kind == "text")
-    yield Take("ids", _IDS[ids.kind] + cut, ids.why, "--ids")
+    cut = "; blanks around them are cut" * (seen.ids == "text")
+    yield Take("ids", _IDS[seen.ids] + cut, why_ids, "--ids")
     if seen.two_spaces:
         why = "names of columns" if seen.names else "% bip in line 1"
         yield Take("nodes", "two types, user and item, each with ids of its own", why, "--no-bipartite")
