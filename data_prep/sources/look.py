@@ -750,15 +750,16 @@ def _refuse_time_among_ends(table: _Table, time: int, ends: list[int]) -> None:
 
 
 def _refuse_time_first(table: _Table, free: list[int]) -> None:
-    """Refuse rows that may be `time source destination`: column 1 ascends, and only 2 and 3 share values."""
+    """Refuse rows that may be `time source destination` or `source time destination`, as values ascend or are shared."""
     if not {0, 1, 2} <= set(free) or len(table.rows) < _ENOUGH or table.levels[2] != 1:
         return
-    first, second, third = map(set, table.columns[:3])
-    if _ascends(table.columns[0]) and second.isdisjoint(first) and not second.isdisjoint(third):
-        raise DataError(
-            f"{table.path}: found numbers that ascend in column 1, and ids of column 2 in column 3, expected to know "
-            "which are times; give --time 3, or --time 1 --src 2 --dst 3"
-        )
+    values = [set(texts) for texts in table.columns[:3]]
+    for time, end in ((0, 1), (1, 0)):
+        if _ascends(table.columns[time]) and not values[end] & values[time] and values[end] & values[2]:
+            raise DataError(
+                f"{table.path}: found numbers that ascend in column {time + 1}, and ids of column {end + 1} in column "
+                f"3, expected to know which are times; give --time 3, or --time {time + 1} --src {end + 1} --dst 3"
+            )
 
 
 def _refuse_time_later(table: _Table, later: list[int]) -> None:

@@ -254,6 +254,8 @@ def test_two_columns_that_may_be_the_time_are_refused():
     lines = [f"{20 * step} {1000 + step % 7} {1001 + step % 5}" for step in range(20)]
     refused("\n".join(lines), "numbers that ascend in column 1, .*--time 3, or --time 1 --src 2 --dst 3")
     assert see("\n".join(lines), time="1", src="2", dst="3").places == {"src": 1, "dst": 2, "time": 0}
+    second = ["{1} {0} {2}".format(*line.split()) for line in lines]
+    refused("\n".join(second), "numbers that ascend in column 2, .*--time 3, or --time 2 --src 1 --dst 3")
     swapped = [" ".join(reversed(line.split())) for line in lines]
     assert see("\n".join(swapped)).places["time"] == 2
 
