@@ -750,7 +750,7 @@ def _refuse_time_among_ends(table: _Table, time: int, ends: list[int]) -> None:
 
 
 def _refuse_time_first(table: _Table, free: list[int]) -> None:
-    """Refuse rows that may be `time source destination` or `source time destination`, as values ascend or are shared."""
+    """Refuse rows that may be `time source destination` or `source time destination`: values ascend or are shared."""
     if not {0, 1, 2} <= set(free) or len(table.rows) < _ENOUGH or table.levels[2] != 1:
         return
     values = [set(texts) for texts in table.columns[:3]]
