@@ -279,7 +279,11 @@ class _Append(Run):
             if rows >= first:
                 last.append(source["sha256"])
             rows += source["rows"]
-        return last == [part.facts["source"]["sha256"] for part in self.read]
+        beside = {source["sha256"] for source in self.old["sources"][self.event_sources :]}
+        assert isinstance(self.input, FileInput)
+        tables = (self.input.source.nodes, self.input.source.targets)
+        others = {source["sha256"] for table in tables if table is not None for source in table.sources}
+        return last == [part.facts["source"]["sha256"] for part in self.read] and others <= beside
 
     @property
     def event_sources(self) -> int:

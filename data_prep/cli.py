@@ -251,6 +251,7 @@ def _report(
     quiet: bool,
     as_json: bool,
     takes: Sequence[dict[str, str]] = (),
+    before: dict[str, Any] | None = None,
 ) -> None:
     keys = (
         "dataset", "num_nodes", "num_edges", "num_snapshots", "num_classes", "duplicate_rows", "rejected_rows",
@@ -265,7 +266,7 @@ def _report(
     elif not quiet:
         from data_prep.inspection import words_of
 
-        show_counts(manifest["dataset"], summary | words_of(manifest))
+        show_counts(manifest["dataset"], summary | words_of(manifest, before))
 
 
 _add_dataset(
@@ -288,7 +289,9 @@ def _append(raw: Path, out: Path, quiet: bool, as_json: bool, config: Path | Non
         takes = _say_takes(ready.events.source, ready.events.source.look is not None, quiet or as_json)
         with progress(quiet or as_json) as add:
             manifest = ready.run(add)
-    _report(out, manifest, time.perf_counter() - start, quiet, as_json, takes)
+    if manifest == ready.manifest and not quiet:
+        print("nothing to do: the folder has these events from its last append", file=sys.stderr)
+    _report(out, manifest, time.perf_counter() - start, quiet, as_json, takes, ready.manifest)
 
 
 def _some(*names: str) -> dict[str, Any]:

@@ -169,15 +169,17 @@ def _words(options: PrepareOptions) -> Iterator[str]:
                 yield from (f"--{name}", str(one))
 
 
-def words_of(manifest: dict[str, Any]) -> dict[str, str]:
-    """Say for people what some entries of a manifest mean."""
+def words_of(manifest: dict[str, Any], before: dict[str, Any] | None = None) -> dict[str, str]:
+    """Say for people what some entries of a manifest mean, and what came to those of `before`."""
     rule, features, rejected = manifest["snapshot_rule"], manifest["features"], manifest["rejected_rows"]
     kind = "step" if rule["kind"] in ("rank", "grid") else rule["kind"]
     keys = {"width": 0.0, "unit": "", "count": 0, "merge": 1}
     each = in_words(Rule(kind, **{key: rule.get(key, default) for key, default in keys.items()}))
     lines = {key: sum(source.get(key, 0) for source in manifest["sources"]) for key in ("lines", "comments", "blank")}
     others = [f"{count:,} {name}" for name, count in lines.items() if count and name != "lines"]
+    grown = {} if before is None else {key: manifest[key] - before[key] for key in ("num_nodes", "num_edges")}
     return {
+        **{key: f"{manifest[key]:,}, {count:,} of them new" for key, count in grown.items()},
         "num_snapshots": f"{manifest['num_snapshots']:,}, each {each}",
         "rejected_rows": f"{rejected:,}, in rejected.parquet" if rejected else "0",
         "features": f"{features['kind']}, {features['dim']} wide" if features else "none",

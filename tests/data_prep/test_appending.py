@@ -445,6 +445,18 @@ def test_the_same_files_again_change_nothing(tmp_path):
     assert contents(folder) == before
 
 
+def test_classes_that_come_after_an_append_of_the_same_events_are_not_lost_in_silence(tmp_path, prep):
+    folder, (part,) = prepare_lines(tmp_path, ["1,2,1\n", "1,2,2\n", "3,2,2\n"], [1], time_unit="none")
+    (tmp_path / "labels.txt").write_text("3 ok\n")
+    assert prep("append", folder, part, "--quiet")[0] == 0
+    status, _, said = prep("append", folder, part, "--labels", tmp_path / "labels.txt")
+    assert status == 2
+    assert "which would change the past" in said
+    status, printed, said = prep("append", folder, part)
+    assert (status, "nothing to do: the folder has these events" in said) == (0, True)
+    assert "0 of them new" in printed
+
+
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_split_holds_what_one_preparation_holds(tmp_path, data):
