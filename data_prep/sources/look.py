@@ -952,13 +952,14 @@ def _dated(written: str | None, why: str, trim: bool = False) -> _Times:
 
 
 def _refuse_clocks(table: _Table, at: int, dates: list[str], form: PrepareOptions) -> None:
-    """Refuse dates without a time of day beside a column of these, unless the dates were asked for."""
+    """Refuse dates without a time of day beside a column of these, or of other parts, unless they were asked for."""
+    parts = [other for other in _named(table, "year month day hour minute") if other != at]
     clocks = [at for at, texts in enumerate(table.columns) if _most(texts, lambda text: _writing(text) == "clock")]
-    if form.time is None and clocks and not any(":" in date for date in dates):
-        ends = f"in column {table.called(at)} and times of day in column {table.called(clocks[0])}"
+    if form.time is None and (clocks or parts) and not any(":" in date for date in dates):
+        other = f"times of day in column {table.called(clocks[0])}" if clocks else f"more in {table.called(parts[0])}"
         raise DataError(
-            f"{table.path}: found dates {ends}, "
-            f"expected them in one, like 2021-03-01T08:00:00; join them, or give --time {at + 1} to read dates alone"
+            f"{table.path}: found dates in column {table.called(at)} and {other}, expected them in one, like "
+            f"2021-03-01T08:00:00; join them, or give --time {at + 1} to read dates alone"
         )
 
 

@@ -343,6 +343,14 @@ def test_times_that_may_be_two_things_are_refused(times, match):
     refused(rows(*times), match)
 
 
+def test_parts_of_dates_in_several_columns_are_refused():
+    text = "from,to,year,month\n1,2,1994,11\n2,3,1995,12"
+    refused(text, r"dates in column 3 \('year'\) and more in 4 \('month'\), expected them in one, .*--time 3")
+    assert see(text, time="year").time.format == "%Y"
+    refused("from,to,date,hour\n1,2,2021-01-04,8", "dates in column 3 .* and more in 4 .'hour'")
+    assert see("from,to,date,hour\n1,2,2021-01-04T08:00,8").places["time"] == 2
+
+
 def test_an_option_that_contradicts_the_file_is_refused():
     refused(rows("2021-01-04"), "--time-unit ms and times like '2021-01-04'.*leave it out", ConfigError, time_unit="ms")
     refused("1,2", "found 2 columns in most rows, expected 3: src dst time; check --delimiter")
