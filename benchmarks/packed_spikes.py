@@ -89,8 +89,8 @@ def sampled_layer(graph: Any, spikes: Tensor, seed: int = 0) -> Callable[[], Ten
     draw = (torch.rand(len(degree), SAMPLED, generator=generator) * degree[:, None]).long()
     place = (layout.indptr[:-1, None].long() + draw).clamp(max=len(layout.indices) - 1)
     neighbours, lif = layout.indices[place].long(), LIF()
-    batches, membrane = neighbours.split(1 << 15), torch.zeros(1, spikes.shape[1])
-    return lambda: torch.cat([lif(spikes[batch].mean(1), membrane)[0] for batch in batches])
+    batches = neighbours.split(1 << 15)
+    return lambda: torch.cat([lif(spikes[batch].mean(1))[0] for batch in batches])
 
 
 def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandwidth: float) -> Row:
