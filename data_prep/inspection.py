@@ -175,6 +175,9 @@ def words_of(manifest: dict[str, Any], before: dict[str, Any] | None = None) -> 
     kind = "step" if rule["kind"] in ("rank", "grid") else rule["kind"]
     keys = {"width": 0.0, "unit": "", "count": 0, "merge": 1}
     each = in_words(Rule(kind, **{key: rule.get(key, default) for key, default in keys.items()}))
+    each = each.removeprefix(f"one of {rule.get('count')} ")
+    if manifest["time_unit"].startswith("seconds"):
+        each = each.replace("units of time", "seconds")
     lines = {key: sum(source.get(key, 0) for source in manifest["sources"]) for key in ("lines", "comments", "blank")}
     others = [f"{count:,} {name}" for name, count in lines.items() if count and name != "lines"]
     grown = {} if before is None else {key: manifest[key] - before[key] for key in ("num_nodes", "num_edges")}

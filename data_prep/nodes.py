@@ -266,21 +266,22 @@ class Nodes:
         if table.rows_of is not None and not allow_unknown:
             good &= first[np.maximum(node, 0)] >= 0
             if not good.all():
-                table = _refused(table, table.rows_of(np.flatnonzero(~good)), on_error)
+                words = " as its source: destinations are of another type" * (len(self.spaces) > 1)
+                table = _refused(table, table.rows_of(np.flatnonzero(~good)), on_error, words)
         good &= ~np.isnan(table.value) if table.value.dtype.kind == "f" else table.value >= 0
         node, value = node[good], table.value[good]
         order = ascending_order(node)
         return table, node[order], value[order]
 
 
-def _refused(table: NodeTable, unknown: list[tuple[int, int, str]], on_error: str) -> NodeTable:
+def _refused(table: NodeTable, unknown: list[tuple[int, int, str]], on_error: str, words: str) -> NodeTable:
     """Return a table whose rows of nodes that no event names are set aside."""
     if on_error != "quarantine":
         entry, line, _ = unknown[0]
         what = "target" if table.value.dtype.kind == "f" else "label"
         raise DataError(
             f"{table.file}, line {line}: found a {what} for unknown node {plain(table.node[entry])}, expected a node "
-            f"that an event names ({len(unknown)} such lines); correct the file, or keep these nodes with "
+            f"that an event names{words} ({len(unknown)} such lines); correct the file, or keep these nodes with "
             "--allow-unknown-labels"
         )
     source, *others = table.sources

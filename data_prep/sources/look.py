@@ -742,10 +742,9 @@ def _refuse_time_among_ends(table: _Table, time: int, ends: list[int]) -> None:
     surely = {at: (table.levels[at], _most(table.columns[at], _is_iso)) for at in (*ends, time) if at < table.width}
     likelier = [at for at in ends if surely[at] > max(surely.get(time, (0, False)), (1, True))]
     if len(likelier) == 1:
-        others = ", ".join(f"--{role} N" for role in ("src", "dst"))
         raise DataError(
             f"{table.path}: found values like {short(table.columns[likelier[0]][0])} in column {likelier[0] + 1}, "
-            f"expected to know which column is the time; name all three, as in --time {likelier[0] + 1} {others}"
+            f"expected to know which column is the time; name all three, as in --time {likelier[0] + 1} --src N --dst N"
         )
 
 

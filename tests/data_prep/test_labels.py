@@ -97,7 +97,7 @@ def test_of_two_types_of_nodes_the_sources_have_labels(made):
     manifest, _, data = made(events, "9,ok\n4,bad\n")
     assert (manifest["id_offsets"], data.class_names) == ({"user": 0, "item": 2}, ("bad", "ok"))
     assert data.labels.tolist() == [0, 1, -1, -1]
-    with pytest.raises(DataError, match=r"labels\.csv, line 2: found a label for unknown node 2, expected"):
+    with pytest.raises(DataError, match=r"line 2: found a label for unknown node 2, expected .* as its source: dest"):
         made(events, "4,bad\n2,ok\n")
     manifest, _, data = made(events, "4,bad\n2,ok\n", allow_unknown_labels=True)
     assert (manifest["num_nodes"], data.labels.tolist()) == (5, [1, 0, -1, -1, -1])
