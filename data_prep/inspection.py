@@ -13,7 +13,7 @@ from data_prep.pipeline import FileInput, opened
 from data_prep.rules import Rule, parse_rule
 from data_prep.sources import dataset_of
 from data_prep.sources._raw_file import RawFile
-from data_prep.sources._source import NodeTable, Source
+from data_prep.sources._source import Source
 from data_prep.sources.look import TITLES, Look, Take, called
 from data_prep.sources.tables import is_frame
 
@@ -90,17 +90,17 @@ def read_as(source: Source) -> list[dict[str, str]]:
 
 def nodes_read_as(source: Source) -> list[dict[str, str]]:
     """Return what was taken for what in files of labels and targets."""
-    tables = {"labels of nodes": source.nodes, "targets": source.targets}
-    return [_of_nodes(what, table)._asdict() for what, table in tables.items() if table and table.look]
-
-
-def _of_nodes(what: str, table: NodeTable) -> Take:
-    seen, at = table.look, table.at
-    assert seen is not None
-    columns = ", ".join(f"{TITLES[role]} in column {called(seen.names, place)}" for role, place in seen.places.items())
-    which = "" if at is None else f"; the {at} of a node counts" if isinstance(at, str) else f"; as known at {at}"
-    header = " (line 1 is a header)" if seen.header and not seen.comment else ""
-    return Take(what, f"{seen.path.name}{header}: {columns}{which}", "its first rows", "--labels-at" if which else "")
+    takes = []
+    for what, table in (("labels of nodes", source.nodes), ("targets", source.targets)):
+        if table is None or table.look is None:
+            continue
+        seen, at = table.look, table.at
+        columns = ", ".join(f"{TITLES[role]} in column {called(seen.names, n)}" for role, n in seen.places.items())
+        which = "" if at is None else f"; the {at} of a node counts" if isinstance(at, str) else f"; as known at {at}"
+        header = " (line 1 is a header)" if seen.header and not seen.comment else ""
+        option = "--labels-at" if which else ""
+        takes.append(Take(what, f"{seen.path.name}{header}: {columns}{which}", "its first rows", option)._asdict())
+    return takes
 
 
 def reading_of(dataset: str, raw: Path, out: Path, source: Source, options: PrepareOptions) -> dict[str, Any]:
@@ -132,7 +132,8 @@ def command_for(dataset: str, raw: Path, out: Path, source: Source, options: Pre
     """Return the command that prepares files as they were looked at, with columns and rule written out."""
     changes: dict[str, Any] = {} if source.look is None else _columns(source.look, options)
     if options.every is None and options.snapshots is None:
-        changes["every"] = _spelling(source.rule)
+        rule = source.rule
+        changes["every"] = rule.unit or (f"{rule.width:g}" if rule.kind == "every" else rule.kind)
     if options.features == ("spectral" if dataset == "dblp" else "none"):
         changes["features"] = None
     options = replace(options, **changes)
@@ -149,11 +150,6 @@ def _columns(look: Look, options: PrepareOptions) -> dict[str, str]:
         if getattr(options, option) is None:
             columns[option] = name if plain else str(at + 1)
     return columns
-
-
-def _spelling(rule: Rule) -> str:
-    """Return how a rule is written after ``--every``."""
-    return rule.unit or (f"{rule.width:g}" if rule.kind == "every" else rule.kind)
 
 
 def _words(options: PrepareOptions) -> Iterator[str]:

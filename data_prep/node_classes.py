@@ -35,12 +35,8 @@ class NodeClasses:
     """What the rows of one part say of the classes of nodes, whose ids are of some `spaces`: the first row counts."""
 
     def __init__(self, spaces: tuple[str, str]) -> None:
-        books = {space: _Book() for space in spaces}
-        self._names, self._books, self._book_of = (
-            ClassNames(),
-            books,
-            {"src": books[spaces[0]], "dst": books[spaces[1]]},
-        )
+        self._names, self._books = ClassNames(), {space: _Book() for space in spaces}
+        self._book_of = {end: self._books[space] for end, space in zip(COLUMNS, spaces, strict=True)}
 
     def take(self, batch: pa.RecordBatch, file: RawFile) -> pa.RecordBatch:
         """Return a batch without classes; refuse its rows that give a node another class than an earlier row did."""
@@ -57,7 +53,7 @@ class NodeClasses:
             doubtful |= (code >= 0) & (book.code[node] != code)
         if not doubtful.any():
             return batch
-        lines, bad = file.last_lines(), {}
+        lines, bad = file.last_rows()[0], {}
         for row in np.flatnonzero(doubtful).tolist():
             if words := self._see([(book, node[row], code[row]) for book, node, code in columns], lines[row]):
                 bad[row] = words

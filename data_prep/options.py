@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 DATASETS = (*READERS, "edges")
 """Formats of raw files; ``edges`` is any delimited list of timed edges."""
-EDGE_LIST = (
-    "src", "dst", "time", "weight", "label", "edge_features", "delimiter", "decimal", "quote", "comment", "header",
-    "encoding", "ids", "time_format", "time_unit", "bipartite", "undirected", "src_label", "dst_label", "labels",
-    "labels_at", "targets", "name",
-)  # fmt: skip
-"""Options of ``edges`` alone."""
 CHOICES = {
     "features": ("deepwalk", "node2vec", "spectral", "degree", "none"),
     "on_error": ("stop", "quarantine"),
@@ -185,3 +179,8 @@ class PrepareOptions:
             value = getattr(self, each.name)
             if each.name in names and value != each.default and value != {}:
                 raise ConfigError(f"found {each.name} = {value!r}, expected no such option here; {remedy}")
+
+
+_NAMES = [each.name for each in fields(PrepareOptions)]
+EDGE_LIST = tuple(_NAMES[: _NAMES.index("name") + 1])
+"""Options of ``edges`` alone."""

@@ -579,11 +579,8 @@ class RawFile:
         self.blank += parsed.blank
         yield from parsed.batches
 
-    def last_lines(self) -> np.ndarray:
-        """Line number of each row of the batch given out last; until the next one is asked for."""
-        return self._last_rows()[0]
-
-    def _last_rows(self) -> tuple[np.ndarray, Block]:
+    def last_rows(self) -> tuple[np.ndarray, Block]:
+        """Line number of each row of the batch given out last, and its block; until the next one is asked for."""
         block, line, parsed = self._last
         assert block is not None
         lines = np.arange(line, line + parsed.lines)
@@ -595,7 +592,7 @@ class RawFile:
 
     def refuse(self, rows: Mapping[int, tuple[str, str]]) -> None:
         """Take rows of the batch given out last (from 0) for bad ones after all: what was found, and expected."""
-        lines, block = self._last_rows()
+        lines, block = self.last_rows()
         texts = block.tobytes().split(b"\n")
         first = self._last[1]
         self.rows -= len(rows)

@@ -96,7 +96,10 @@ def _look(
         for part in parts:
             check_header(part, known, read.max_bytes)
         return replace(known, encoding=options.encoding or "utf-8"), None
-    usual = {} if known is None else options_of(known)
+    usual: dict[str, Any] = {}
+    if known is not None:
+        usual = {"edge_features" if role == "feat" else role: str(at + 1) for role, at in known.places.items()}
+        usual |= {"delimiter": known.delimiter, "header": known.header, "ids": known.ids}
     form = replace(options, **{name: value for name, value in usual.items() if getattr(options, name) is None})
     seen = look(parts[0], EVENT, form, read.max_bytes)
     for part in parts[1:]:
@@ -148,12 +151,6 @@ def as_written(options: PrepareOptions) -> PrepareOptions:
     """Return the options with those that say how the CSV of a table is written."""
     options.refuse(tuple(_WRITTEN), "a table says it itself")
     return replace(options, **_WRITTEN)
-
-
-def options_of(known: Look) -> dict[str, Any]:
-    """Return the options that say how a known format is written."""
-    columns = {"edge_features" if role == "feat" else role: str(at + 1) for role, at in known.places.items()}
-    return {**columns, "delimiter": known.delimiter, "header": known.header, "ids": known.ids}
 
 
 def _files(raw: Path, beside: Sequence[Path]) -> tuple[Path, ...]:
