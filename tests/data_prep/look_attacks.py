@@ -427,7 +427,7 @@ def attack(case: Case, home: Path) -> Counter[str]:
             _check_refusal(case, message, said, on_error)
             stopped = re.match(rf"{re.escape(str(path))}, line ([0-9]+): .*--on-error quarantine", message)
             if not stopped:
-                ends["refused: " + message.partition("expected ")[2].partition(";")[0][:60]] += 1
+                ends["refused: " + re.split("[;`'(]", message.partition("expected ")[2])[0].strip()[:60]] += 1
                 break
             continue
         if case.name == "mine.csv":
