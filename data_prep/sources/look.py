@@ -350,15 +350,11 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
         table.width, columns, ids, form.ids in (None, "auto"), times.column, times.unit, times.rule, two_spaces,
         table.rows[:_FIRST],
     )  # fmt: skip
-    takes = _takes(table, places, why, times, seen)
-    return replace(
-        seen, takes=tuple(take._replace(why="the option") if _is_set(take.option, form) else take for take in takes)
-    )
-
-
-def _is_set(option: str, form: PrepareOptions) -> bool:
-    """Whether an option, as the command line writes it, has a value."""
-    return getattr(form, option.removeprefix("--").removeprefix("no-").replace("-", "_"), None) is not None
+    takes = []
+    for take in _takes(table, places, why, times, seen):
+        option = take.option.removeprefix("--").removeprefix("no-").replace("-", "_")
+        takes.append(take if getattr(form, option, None) is None else take._replace(why="the option"))
+    return replace(seen, takes=tuple(takes))
 
 
 # ---- the sample
@@ -911,8 +907,8 @@ def _ids(table: _Table, texts: list[str], form: PrepareOptions) -> tuple[Kind, s
     zeros = next((text for text in texts if _ZEROS.fullmatch(text)), None)
     if zeros:
         return "text", f"{zeros} begins with a zero"
-    kinds: tuple[tuple[Kind, Callable[[str], object]], ...] = (("id", _INTEGER.fullmatch), ("whole", _is_whole))
-    return next((kind for kind, fits in kinds if _most(texts, fits)), "text"), "their first values"
+    kind: Kind = "id" if _most(texts, _INTEGER.fullmatch) else "whole" if _most(texts, _is_whole) else "text"
+    return kind, "their first values"
 
 
 def _is_whole(text: str) -> bool:
@@ -1055,12 +1051,8 @@ def _takes(table: _Table, places: dict[str, _Place], why_ids: str, times: _Times
     if seen.quote:
         yield Take("quotes", "fields may stand in them", "the first rows", "--no-quote")
     if seen.header:
-        yield Take(
-            "header",
-            f"{table.where.rpartition(', ')[2]}: {', '.join(map(plain, seen.names[:_SHOWN]))}",
-            "names, no numbers",
-            "--no-header",
-        )
+        names = ", ".join(map(plain, seen.names[:_SHOWN]))
+        yield Take("header", f"{table.where.rpartition(', ')[2]}: {names}", "names, no numbers", "--no-header")
     elif not seen.names:
         yield Take("header", "none", "line 1 is a row", "--header")
     for role, title in TITLES.items():
