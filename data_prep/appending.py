@@ -188,7 +188,7 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
         "types of nodes": (list(dict.fromkeys(source.spaces)), list(manifest["id_offsets"])),
         "ids that are node numbers": (source.keep_ids, as_in_file),
         "ids that are text": (_is_text(source), manifest.get("id_order") == "lexicographic"),
-        "Unix seconds": (source.unix, unix),
+        "times": tuple("seconds since 1970" if known else "of no known origin" for known in (source.unix, unix)),
         "weights": (source.weight is not None, manifest.get("edge_weight") is not None),
     }
     for what, (here, there) in expected.items():

@@ -226,7 +226,12 @@ def test_a_date_that_would_change_the_past_is_named_as_one(tmp_path):
         ({"every": "2", "merge": 2}, "1,2,9", {}, "a last snapshot of 1 of the 2 .*--merge"),
         ({"merge": 2}, "1,2,9", {}, "a last snapshot of 1 of the 2 .*--merge"),
         ({}, "1,2,9,1", {"weight": "4"}, "weights: True, expected False"),
-        ({}, "1,2,1600000000", {"time_unit": "s"}, "Unix seconds: True, expected False"),
+        (
+            {},
+            "1,2,1600000000",
+            {"time_unit": "s"},
+            "times: seconds since 1970, expected of no known origin.*--time-unit",
+        ),
         ({}, "a,2,9", {"ids": "text"}, "ids that are text: True, expected False.*--ids"),
         ({}, "1,02,9", {}, "ids that are text: True, expected False.*--ids"),
         ({}, "1,2,9", {"every": "week"}, "every = 'week', expected no such option"),
