@@ -93,6 +93,7 @@ path, out, width = sys.argv[1], sys.argv[2], float(sys.argv[3])
 start = time.perf_counter()
 step = f"floor(time / {width})" if width else "dense_rank() over (order by time)"
 duckdb.sql(f'''
+set enable_progress_bar = false;
 create table raw as select row_number() over () - 1 as edge_id, *, {step} as step from read_csv('{path}', delim=' ',
     header=false, columns={{'src': 'bigint', 'dst': 'bigint', 'time': 'double'}});
 create table nodes as select id, row_number() over (order by id) - 1 as node from (select src as id from raw union
