@@ -334,11 +334,11 @@ def look_at(lines: list[str], path: Path, roles: Sequence[str], form: PrepareOpt
     """Do the work of :func:`look` on the first lines of a file."""
     table = _table(lines, path, roles, form)
     places, two_spaces = _places(table, roles, form)
-    _refuse_rows_in_comments(lines, table, places, form)
     numbers = [place.at for role, place in places.items() if role in ("time", "weight", "target")]
     decimal = _decimal(table, numbers, form)
     ends = [place.at for role, place in places.items() if role in ("src", "dst", "node")]
     ids, why = _ids(table, [text for at in ends for text in table.columns[at]], form)
+    _refuse_rows_in_comments(lines, table, places, ids, form)
     times = _times(table, places["time"].at, form) if "time" in places else _Times()
     two_spaces = two_spaces or re.match(r"% *bip\b", next(filter(str.strip, lines))) is not None  # as KONECT has it
     two_spaces = two_spaces if form.bipartite is None else form.bipartite
@@ -1025,13 +1025,18 @@ def _no_times(table: _Table, at: int, texts: list[str]) -> DataError:
 # ---- what was taken for what
 
 
-def _refuse_rows_in_comments(lines: list[str], table: _Table, places: dict[str, _Place], form: PrepareOptions) -> None:
+def _refuse_rows_in_comments(
+    lines: list[str], table: _Table, places: dict[str, _Place], ids: Kind, form: PrepareOptions
+) -> None:
     """Refuse a file with lines that may be comments and rows as well, unless an option says what they are."""
     if table.comment is None or form.comment is not None or "src" not in places:
         return
     comments = [line for line in lines if line.startswith(table.comment)]
+    others = [place.at for role, place in places.items() if ids != "text" or role not in ("src", "dst")]
     for line, row in zip(comments, _fields(comments, table.delimiter, table.quote), strict=True):
-        if len(row) == table.width and all(_alike(row[place.at], table.columns[place.at]) for place in places.values()):
+        if len(row) != table.width or not all(row[place.at] for place in places.values()):
+            continue
+        if all(_alike(row[at], table.columns[at]) for at in others):
             raise DataError(
                 f"{table.path}: found a line {short(line)}, expected to know if it is a comment; give --comment "
                 f"{table.comment} if it is, or --comment '' if it is a row"
@@ -1039,8 +1044,8 @@ def _refuse_rows_in_comments(lines: list[str], table: _Table, places: dict[str, 
 
 
 def _alike(text: str, texts: list[str]) -> bool:
-    """Whether a value is a number or a date where most of some values are, and else not blank."""
-    return bool(text) and (_is_value(text) or not _most(texts, _is_value))
+    """Whether a value is a number or a date, if most of some values are."""
+    return _is_value(text) or not _most(texts, _is_value)
 
 
 def _takes(table: _Table, places: dict[str, _Place], why_ids: str, times: _Times, seen: Look) -> Iterator[Take]:

@@ -98,6 +98,7 @@ def test_lines_that_may_be_comments_or_rows_are_refused():
     assert see(text, comment="").comment is None
     assert see(text, comment="#").rows[0][0] == "bob"
     assert see("#4,9,1600000000\n9,2,1600000001\n9,4,1600000002").comment == "#"
+    refused("// a list\n02134,7,1600000000\n//,7,1600000001\n", "found a line '//,7,1600000001'")
 
 
 @pytest.mark.parametrize(
