@@ -191,13 +191,18 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
         "times": tuple("seconds since 1970" if known else "of no known origin" for known in (source.unix, unix)),
         "weights": (source.weight is not None, manifest.get("edge_weight") is not None),
     }
+    _check_as_in_folder(raw, expected, "--ids, --time-unit or --weight")
+    return source
+
+
+def _check_as_in_folder(raw: Path | str, expected: dict[str, Any], options: str) -> None:
+    """Compare some facts of the files, the first of each pair, with those of the folder."""
     for what, (here, there) in expected.items():
         if here != there:
             raise ConfigError(
                 f"{raw}: found {what}: {here}, expected {there}, as in the folder; give the options that it was "
-                "prepared with, such as --ids, --time-unit or --weight, or the same form of the files"
+                f"prepared with, such as {options}, or the same form of the files"
             )
-    return source
 
 
 def _is_text(source: Source) -> bool:
@@ -236,12 +241,7 @@ class _Append(Run):
         }
         if self.old["labels"] is None:
             del expected["labels of events"]
-        for what, (here, there) in expected.items():
-            if here != there:
-                raise DataError(
-                    f"{parts[0].facts['source']['name']}: found {what}: {here}, expected {there}, as in the folder; "
-                    "give the options that it was prepared with, such as --label or --edge-features"
-                )
+        _check_as_in_folder(parts[0].facts["source"]["name"], expected, "--label or --edge-features")
         return parts
 
     def bins(self) -> Binning:
