@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -273,6 +274,21 @@ class NodeTask(NodeView, Task):
             scores |= {f"{figure}_{name}": value for figure, value in also.items()}
         counts = confusion(self.labels, predicted, self.test, self.num_classes).tolist()
         return [Scoring(scores, f1_scores(self.labels, predicted, self.val), confusion=counts)]
+
+    def arrays(self, outcome: Outcome) -> dict[str, np.ndarray]:
+        """Return the scores ``(n, C)`` of the test nodes, in the order of the split.
+
+        In half precision, where the highest score of a node stays its highest; of two classes, whose order counts, in
+        single precision.
+        """
+        scores = outcome.predicted[self.test].float().cpu().numpy()
+        if self.num_classes == 2:
+            return {"prediction": scores}
+        largest = float(np.finfo(np.float16).max) / 2  # of a stranger's scores, which need not be probabilities
+        kept, nodes, best = scores.clip(-largest, largest).astype(np.float16), np.arange(len(scores)), scores.argmax(1)
+        tied = kept.argmax(1) != best
+        kept[nodes[tied], best[tied]] = np.nextafter(kept[tied].max(1), np.float16(np.inf))
+        return {"prediction": kept}
 
     @torch.no_grad()
     def _predicted(self, outcome: Outcome) -> Tensor:

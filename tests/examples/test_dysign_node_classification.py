@@ -108,7 +108,9 @@ def test_pictures_and_leftovers(finished):
         assert (finished / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert {f.name for f in finished.glob("*.png")} == {f"{name}.png" for name in names}
     assert not list(finished.rglob("*.tmp"))
-    assert not list((finished / "checkpoints").iterdir())
+    assert {f.name for f in (finished / "checkpoints").iterdir()} == {
+        f"{unit['key']}.prediction.npy" for unit in units(finished)
+    }
     config = json.loads((finished / "config.json").read_text())
     assert config["config"]["settings"]["hidden"] == 16
     assert {"torch", "dgl"} <= config["versions"].keys()

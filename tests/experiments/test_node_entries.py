@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 from dgl_dysign.baselines import propagate_labels
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import f1_scores
-from dgl_dysign.experiments.entry import NotInView
+from dgl_dysign.experiments.entry import NotInView, Outcome
 from dgl_dysign.experiments.node_entries import default_entries, dysign
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.models import DySIGN
@@ -77,6 +77,17 @@ def test_a_view_has_no_label_that_is_tested(data):
     assert view.snapshots is task.snapshots
     assert view.label_feat is task.label_feat
     assert torch.equal(view.with_settings(settings(decay=0.7)).labels, expected)
+
+
+def test_scores_of_test_nodes_are_kept_so_that_the_highest_stays_the_highest(data):
+    task = made(data)
+    scores = torch.full((data.num_nodes, data.num_classes), 0.1)
+    scores[torch.arange(data.num_nodes), torch.arange(data.num_nodes) % data.num_classes] += 1e-6  # less than half
+    scores[task.test[0]] *= -1e9  # no probabilities: a stranger may score as it likes
+    (name, kept), *none = task.arrays(Outcome(scores)).items()
+    assert (name, none, kept.dtype) == ("prediction", [], "float16")
+    assert kept.argmax(1).tolist() == scores[task.test].argmax(1).tolist()
+    assert kept[1:] == pytest.approx(scores[task.test[1:]].numpy(), abs=1e-4)
 
 
 def test_every_entry_fits_the_default_settings(data):
