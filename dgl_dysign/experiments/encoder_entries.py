@@ -52,7 +52,7 @@ def encoder_entry(
     arguments : mapping, optional
         Those of the class; ``window``, ``inputs`` and ``head_inputs``, which every encoder has; and fields of
         `NodeFitConfig`, `LinkFitConfig` or `EventFitConfig`, such as ``lr``, where the class has no argument of that
-        name.
+        name. What was chosen for a row of nodes takes their place.
 
     Raises
     ------
@@ -67,12 +67,21 @@ def encoder_entry(
     """
     check_choice("kind", kind, _CONFIGS)
     name, arguments = name or str(getattr(cls, "name", cls.__name__)), dict(arguments or {})
-    own, attributes, training = _sorted(cls, kind, name, arguments)
+    choices = _choices(cls, arguments) if kind == "node" else {}
+    _sorted(cls, kind, name, {**arguments, **{setting: values[0] for setting, values in choices.items()}})
+
+    def sorted_for(view: Any) -> tuple[dict[str, Any], ...]:
+        return _sorted(cls, kind, name, {**arguments, **(view.settings.chosen if kind == "node" else {})})
 
     def config(view: Any) -> Any:
-        return NodeFitConfig(**training) if kind == "node" else replace(view.settings.training, **training)
+        training = sorted_for(view)[2]
+        if kind != "node":
+            return replace(view.settings.training, **training)
+        usual = NodeFitConfig(**training)
+        return replace(usual, epochs=max(1, round(view.settings.share * usual.epochs)))
 
     def parts(view: Any, *read: Any) -> tuple[SnapshotEncoder, EncoderInputs]:
+        own, attributes, _ = sorted_for(view)
         inputs = fitted_inputs(attributes.get("inputs", cls.inputs) or _INPUTS[kind], *read)
         with seeded(view.seed, view.device):
             return make_encoder(cls, inputs, own, attributes, name), inputs
@@ -87,7 +96,8 @@ def encoder_entry(
     about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""
     source = source_of(name, cls, arguments)
-    return Entry(name, fit, protocol, True, check, save_model, about=about, usual=False, source=source)
+    more: dict[str, Any] = {"about": about, "usual": False, "source": source, "choices": choices or None}
+    return Entry(name, fit, protocol, True, check, save_model, **more)
 
 
 def snapshot_encoder_entries(kind: str) -> list[Entry]:
@@ -104,6 +114,8 @@ def snapshot_encoder_entries(kind: str) -> list[Entry]:
     if kind != "node":
         rows["evolvegcn-o-counts"] = {"inputs": "counts", "head_inputs": True}
     entries = [encoder_entry(EvolveGCNO, kind, name, {**_EVOLVEGCN[kind], **inputs}) for name, inputs in rows.items()]
+    if kind == "node":
+        entries = [replace(entry, choices=CHOICES) for entry in entries]
     return [*entries, *([encoder_entry(NodeCounts, kind, "node-counts", {"lr": 1e-2})] if kind == "link" else [])]
 
 
@@ -114,7 +126,21 @@ _EVOLVEGCN: dict[str, dict[str, Any]] = {
     "event": {"hidden_feats": 32, "out_feats": 32},
 }
 
+#: What a table of nodes chooses from for an encoder that names no ``choices`` of its own.
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "lr": (1e-3, 3e-3, 1e-2),
+    "weight_decay": (1e-3, 1e-2, 0.1, 0.5),
+    "class_weights": (False, True),
+}
+
 _Parts = Callable[..., tuple[SnapshotEncoder, EncoderInputs]]  # of what `fitted_inputs` reads
+
+
+def _choices(cls: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what there is to choose: nothing that the row was given, nor what the class takes for its own."""
+    taken = inspect.signature(cls).parameters
+    usual = {name: values for name, values in CHOICES.items() if name not in taken}
+    return {name: values for name, values in getattr(cls, "choices", usual).items() if name not in arguments}
 
 
 def _sorted(cls: type, kind: str, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

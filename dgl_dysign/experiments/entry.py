@@ -44,6 +44,9 @@ class Outcome:
         Records of epochs; default: what ``on_epoch`` was told.
     variants : dict of str to Tensor
         Further predictions of nodes, whose figures on test are recorded with the key at the end of their names.
+    finishes : list of (dict, Tensor)
+        Predictions of nodes under further settings that cost no training, such as ``({"alpha": 0.0}, prediction)``:
+        where settings are chosen, each is a candidate of its own.
     figures : dict
         Further figures on test.
     extra : dict
@@ -58,6 +61,7 @@ class Outcome:
     history: list[dict[str, float]] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     variants: dict[str, Tensor] = field(default_factory=dict)
+    finishes: list[tuple[dict[str, Any], Tensor]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     model: Any = None
     entry: str = ""
@@ -113,6 +117,9 @@ class Entry:
         What `source_of` returns; default: of `fit`.
     stranger : bool
         Whether it is not this package's: what it raises names the row, and shows its own traceback alone.
+    choices : mapping of str to sequence, optional
+        Values of settings that a table of nodes chooses from, see `dgl_dysign.experiments.choice`; empty: from
+        `Outcome.finishes` alone. Default: there is nothing to choose.
 
     Examples
     --------
@@ -135,8 +142,12 @@ class Entry:
     usual: bool = True
     source: Mapping[str, Any] = field(default_factory=dict, hash=False)
     stranger: bool = False
+    choices: Mapping[str, Sequence[Any]] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
+        for name, values in (self.choices or {}).items():
+            if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+                raise ConfigError(f"row {self.name!r}: choices of {name!r} are {values!r}, expected a list of values")
         if not self.source:
             object.__setattr__(self, "source", source_of(self.name, self.fit))
 
@@ -296,6 +307,44 @@ class Shared(Generic[T]):
     def release(self) -> None:
         """Give its memory back."""
         self._value = None
+
+
+class Recent(Generic[T]):
+    """Values by key that several tasks share: those last used, as many as fit, the last one whatever its size.
+
+    Parameters
+    ----------
+    size : callable
+        Bytes of a value.
+    most : int, default 2 ** 28
+        Bytes of all.
+
+    Examples
+    --------
+    >>> squares = Recent(lambda value: 1, most=2)
+    >>> [squares.get(k, lambda: k * k) for k in (2, 3, 2, 4)], sorted(squares.keys())
+    ([4, 9, 4, 16], [2, 4])
+    """
+
+    def __init__(self, size: Callable[[T], int], most: int = 1 << 28) -> None:
+        self._size, self._most = size, most
+        self._values: dict[Any, T] = {}
+
+    def keys(self) -> list[Any]:
+        """Return the keys, the last used at the end."""
+        return list(self._values)
+
+    def get(self, key: Any, make: Callable[[], T]) -> T:
+        """Return the value of a key, which is made unless it is there."""
+        value = self._values.pop(key) if key in self._values else make()
+        self._values[key] = value
+        while len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._most:
+            del self._values[next(iter(self._values))]
+        return value
+
+    def release(self) -> None:
+        """Give the memory back."""
+        self._values.clear()
 
 
 class _Fixed:

@@ -26,7 +26,36 @@ from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshot
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.loop import seeded
-from dgl_dysign.training.nodes import FitConfig, fit
+from dgl_dysign.training.nodes import FitConfig, fit, node_weights, summed_loss
+
+#: What a table chooses from, see `dgl_dysign.experiments.choice`: the same values for all entries that have a setting.
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "decay": (1.0, 0.9, 0.7, 0.4, 0.1),
+    "hops": ((0,), (0, 1), (0, 1, 2)),
+    "weight_decay": (0.05, 0.5, 5.0),
+    "feat_dropout": (0.05, 0.3),
+    "dropout": (0.1, 0.3, 0.6),
+    "hidden": (64, 256),
+    "gcn_hidden": (64, 128),
+    "store_hidden": (64, 128),
+    "class_weights": (False, True),
+    "batch_size": (32, 128, 1024),
+    "feedback": (False, True),
+}
+_INPUTS = ("decay", "hops", "class_weights")
+_TRAINED = ("weight_decay", "feat_dropout", "batch_size")
+_HIDDEN = (*_INPUTS, *_TRAINED, "dropout", "hidden")
+_CHOSEN = {  # of each entry
+    "logistic-regression": (*_INPUTS, *_TRAINED),
+    "relu-network": _HIDDEN,
+    "gcn": (*_INPUTS, "gcn_hidden"),
+    "dysign": (*_HIDDEN, "feedback"),
+    "undergs": ("class_weights", "weight_decay", "batch_size", "dropout", "store_hidden"),
+    "spiking-undergs": ("hops", "class_weights", *_TRAINED, "dropout", "hidden", "feedback"),
+    "label-aware-logistic": (*_INPUTS, *_TRAINED),
+    "label-aware-relu": _HIDDEN,
+    "dysign-label-aware": (*_HIDDEN, "feedback"),
+}
 
 
 def _one_hot(view: NodeView, classes: Tensor) -> Tensor:
@@ -102,13 +131,15 @@ def relu_network(view: NodeView, label_aware: bool = False, **run: Any) -> Outco
 def gcn(view: NodeView, **_: Any) -> Outcome:
     """GCN on each snapshot with a concatenated read-out, full batch."""
     s = view.settings
+    weight = node_weights(view.labels, view.train) if s.feature_only.training.class_weights else None
     with seeded(view.seed, view.device):
         width = view.snapshots[-1].feat.shape[1]
         model = SnapshotGCN(width, s.gcn_hidden, view.num_classes, len(view.snapshots)).to(view.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
         history = []
         for epoch in range(s.gcn_epochs):
-            loss = nn.functional.cross_entropy(model(view.snapshots)[view.train], view.labels[view.train])
+            logits = model(view.snapshots)[view.train]
+            loss = summed_loss(logits, view.labels, view.train, weight) / len(view.train)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -204,6 +235,7 @@ def _fit_full_batch(
     view: NodeView, model: DySIGN, config: FitConfig, label_feat: Tensor | None
 ) -> list[dict[str, float]]:
     steps = view.settings.full_batch_epochs
+    weight = node_weights(view.labels, view.train) if config.class_weights else None
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
     history = []
@@ -213,7 +245,7 @@ def _fit_full_batch(
             loss = full_batch_gradient(
                 model,
                 view.snapshots,
-                lambda logits: nn.functional.cross_entropy(logits[view.train], view.labels[view.train]),
+                lambda logits: summed_loss(logits[view.train], view.labels, view.train, weight) / len(view.train),
                 label_feat,
             )
             optimizer.step()
@@ -237,11 +269,15 @@ def default_entries() -> dict[str, Entry]:
     """
 
     def reference(name: str, fit: Callable[..., Outcome], protocol: str = FEATURE_ONLY) -> Entry:
-        return Entry(name, fit, protocol, check=check, diagnose=node_diagnostics)
+        return Entry(name, fit, protocol, check=check, diagnose=node_diagnostics, choices=choices(name))
 
     def ours(name: str, fit: Callable[..., Outcome], reads: str, protocol: str = FEATURE_ONLY, **more: Any) -> Entry:
         save = partial(save_nodes, reads=reads)
-        return Entry(name, fit, protocol, learns=True, check=check, save=save, diagnose=node_diagnostics, **more)
+        more |= {"save": save, "diagnose": node_diagnostics, "choices": choices(name)}
+        return Entry(name, fit, protocol, learns=True, check=check, **more)
+
+    def choices(name: str) -> dict[str, tuple[Any, ...]] | None:
+        return {setting: CHOICES[setting] for setting in _CHOSEN[name]} if name in _CHOSEN else None
 
     def check(view: NodeView) -> object:
         return view.dysign()

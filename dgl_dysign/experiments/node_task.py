@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import DataError
 from dgl_dysign.evaluation import confusion, f1_scores
-from dgl_dysign.experiments.entry import Outcome, Shared, Task, View
+from dgl_dysign.experiments.entry import Outcome, Recent, Task, View
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
 from dgl_dysign.models.inputs import graph_at
@@ -77,6 +77,11 @@ class NodeSettings:
         Width of UnderGS.
     scaling : str, default "standard"
         Of the features, see `dgl_dysign.models.load_snapshots`.
+    share : float, default 1
+        Of the epochs that entries train for: less while settings are chosen. `with_share` has set it in these settings;
+        entries with epochs of their own multiply theirs.
+    chosen : dict
+        What was chosen, by name; `with_choice` has set it in these settings; entries read other names from here.
     """
 
     snapshots: int = 1
@@ -101,6 +106,8 @@ class NodeSettings:
     )
     store_hidden: int = 128
     scaling: str = "standard"
+    share: float = 1.0
+    chosen: dict[str, Any] = field(default_factory=dict)
 
     def recipe(self, label_aware: bool) -> Recipe:
         """Return the recipe of a kind of entries."""
@@ -108,11 +115,54 @@ class NodeSettings:
 
     def with_epochs(self, epochs: int) -> NodeSettings:
         """Return the settings with other epochs in both recipes."""
+        return self._with_training(lambda training: replace(training, epochs=epochs))
 
-        def changed(recipe: Recipe) -> Recipe:
-            return replace(recipe, training=replace(recipe.training, epochs=epochs))
+    def with_share(self, share: float) -> NodeSettings:
+        """Return the settings with a share of the epochs, one at least: a training and its schedule are shortened."""
 
-        return replace(self, feature_only=changed(self.feature_only), label_aware=changed(self.label_aware))
+        def part(epochs: int) -> int:
+            return epochs and max(1, round(share * epochs))
+
+        settings = self._with_training(lambda training: replace(training, epochs=part(training.epochs)))
+        own: dict[str, Any] = {name: part(getattr(self, name)) for name in ("gcn_epochs", "full_batch_epochs")}
+        return replace(settings, **own, share=share * self.share)
+
+    def with_choice(self, **values: Any) -> NodeSettings:
+        """Return the settings with chosen values, which are the same for all kinds of entries.
+
+        Parameters
+        ----------
+        values
+            By name: fields of these settings, of both `Recipe` and of `FitConfig`; ``feedback`` of the model. What has
+            another name stands in ``chosen`` alone, for entries that read it there.
+
+        Examples
+        --------
+        >>> settings = NodeSettings().with_choice(decay=0.9, weight_decay=5.0, mine=3)
+        >>> settings.decay, settings.feature_only.training.weight_decay, settings.chosen["mine"]
+        (0.9, 5.0, 3)
+        """
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+        def named(kind: Any) -> dict[str, Any]:
+            return {f.name: values[f.name] for f in fields(kind) if f.name in values}
+
+        settings = self._with_training(lambda training: replace(training, **named(FitConfig)))
+        recipes = {name: replace(getattr(settings, name), **named(Recipe)) for name in ("feature_only", "label_aware")}
+        model = {**self.model, **{name: values[name] for name in ("feedback",) if name in values}}
+        chosen = {**self.chosen, **values}
+        return replace(settings, **{**recipes, "model": model, "chosen": chosen, **named(NodeSettings)})
+
+    def _with_training(self, changed: Callable[[FitConfig], FitConfig]) -> NodeSettings:
+        recipes = {name: getattr(self, name) for name in ("feature_only", "label_aware")}
+        return replace(self, **{name: replace(r, training=changed(r.training)) for name, r in recipes.items()})
+
+
+def _snapshot_bytes(snapshots: Sequence[Snapshot]) -> int:
+    """Return the bytes in memory: rows in files, of which one snapshot at a time is read, count as none."""
+    if not isinstance(snapshots, list):
+        return 0
+    return sum(s.feat.nbytes + s.active.nbytes + 5 * s.edge_weight.nbytes for s in snapshots)  # a graph has two ids
 
 
 class NodeView(View):
@@ -153,20 +203,18 @@ class NodeView(View):
         self.num_classes = data.num_classes
         self.last = data.num_snapshots - 1
         self.train = self.val = torch.zeros(0, dtype=torch.int64, device=self.device)
-        self._snapshots = Shared(self._read_snapshots)
-        self._label_feat = Shared(self._label_features)
+        self._snapshots: Recent[Sequence[Snapshot]] = Recent(_snapshot_bytes)
+        self._label_feats: Recent[Tensor] = Recent(lambda feat: feat.nbytes)
 
-    def with_settings(self: T, settings: NodeSettings) -> T:
-        """Return the view under other settings; inputs are read again only if they differ."""
-        other = self._with(settings=settings)
-        other = other._with(_label_feat=Shared(other._label_features))
-        inputs = [(s.snapshots, s.decay, s.hops, s.scaling) for s in (self.settings, settings)]
-        return other if inputs[0] == inputs[1] else other._with(_snapshots=Shared(other._read_snapshots))
+    def with_parts(self: T, train: Tensor, val: Tensor, **changes: Any) -> T:
+        """Return the view with other training and validation nodes; what is read of their labels is read anew."""
+        return self._with(train=train, val=val, _label_feats=Recent(lambda feat: feat.nbytes), **changes)
 
     @property
     def snapshots(self) -> Sequence[Snapshot]:
-        """What the models read."""
-        return self._snapshots.get()
+        """What the models read: kept for all views of the data, if there is room, under these and other settings."""
+        s = self.settings
+        return self._snapshots.get((s.snapshots, s.decay, s.hops, s.scaling), self._read_snapshots)
 
     def _read_snapshots(self) -> Sequence[Snapshot]:
         indices = evenly_spaced(self.data.num_snapshots, self.settings.snapshots)
@@ -201,7 +249,8 @@ class NodeView(View):
     @property
     def label_feat(self) -> Tensor:
         """Label features for this split, ``(N, d)``."""
-        return self._label_feat.get()
+        s = self.settings
+        return self._label_feats.get((s.label_decays, s.label_steps, s.folds, self.seed), self._label_features)
 
     def _label_features(self) -> Tensor:
         return self.label_inputs.features(self.data, self.last, self.device)
@@ -240,13 +289,12 @@ class NodeTask(NodeView, Task):
     def with_split(self, train: Tensor, val: Tensor, test: Tensor, seed: int = 0) -> NodeTask:
         """Return the task on a split, with the seed of everything drawn; label features are computed for it anew."""
         train, val, test = (part.to(self.device) for part in (train, val, test))
-        other = self._with(train=train, val=val, test=test, seed=seed)
-        return other._with(_label_feat=Shared(other._label_features))
+        return self.with_parts(train, val, test=test, seed=seed)
 
     def release(self) -> None:
         """Drop the inputs, which may be most of the memory, and the label features."""
         self._snapshots.release()
-        self._label_feat.release()
+        self._label_feats.release()
 
     def view(self) -> NodeView:
         """Return what entries are fitted to; it shares the inputs."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.evaluation import f1_scores
@@ -17,6 +16,7 @@ from dgl_dysign.models.encoder_inputs import EncoderInputs, degrees
 from dgl_dysign.models.snapshot_encoder import EncoderNodes
 from dgl_dysign.training.distributed import Moments
 from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
+from dgl_dysign.training.nodes import node_weights, summed_loss
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
@@ -32,12 +32,15 @@ class NodeFitConfig(LoopConfig):
         Most steps, and steps without a better Macro-F1 on validation after which training ends.
     lr, weight_decay : float, default 1e-2 and 1e-2
         Of AdamW, under a one-cycle schedule over all `epochs`.
+    class_weights : bool, default False
+        Weigh nodes by the inverse frequency of their class, see `dgl_dysign.training.nodes.node_weights`.
     """
 
     epochs: int = 100
     patience: int = 20
     lr: float = 1e-2
     weight_decay: float = 1e-2
+    class_weights: bool = False
 
     counts: ClassVar[tuple[str, ...]] = ("epochs", "patience")
 
@@ -94,6 +97,7 @@ def fit_encoder_nodes(
         For each epoch ``epoch``, ``loss``, ``val_macro_f1`` and ``val_micro_f1`` (shares of 1), ``cpu_seconds``.
     """
     config = config or NodeFitConfig()
+    weight = node_weights(labels, train) if config.class_weights else None
     model.reset()
 
     def replay() -> None:
@@ -105,7 +109,7 @@ def fit_encoder_nodes(
         if model.snapshot < 0:  # later the validation has left the state that its weights make
             replay()
         model.train()
-        loss = functional.cross_entropy(model()[train], labels[train])
+        loss = summed_loss(model()[train], labels, train, weight) / len(train)
         loop.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         loop.optimizer.step()

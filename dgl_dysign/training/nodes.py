@@ -31,6 +31,8 @@ class FitConfig(LoopConfig):
         Fixed-point steps of the cache after each epoch.
     checkpoint_every : int, default 5
         Epochs between checkpoints.
+    class_weights : bool, default False
+        Weigh nodes by the inverse frequency of their class, see `node_weights`.
     """
 
     epochs: int = 25
@@ -39,8 +41,42 @@ class FitConfig(LoopConfig):
     weight_decay: float = 0.5
     refresh_steps: int = 1
     checkpoint_every: int = 5
+    class_weights: bool = False
 
     counts: ClassVar[tuple[str, ...]] = ("epochs", "batch_size", "refresh_steps", "checkpoint_every")
+
+
+def node_weights(labels: Tensor, train: Tensor) -> Tensor:
+    r"""Return weights that let each class count the same: :math:`n / (C n_c)`, of mean one over the training nodes.
+
+    Parameters
+    ----------
+    labels : Tensor
+        ``(N,)``; only those of training nodes are read.
+    train : Tensor
+        The n training nodes, of C classes, ``n_c`` of the class c.
+
+    Returns
+    -------
+    Tensor
+        ``(N,)``, zero for other nodes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> node_weights(torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 3])).tolist()
+    [0.6666666865348816, 0.6666666865348816, 0.6666666865348816, 2.0, 0.0]
+    """
+    classes, count = labels[train].unique(return_inverse=True, return_counts=True)[1:]
+    weight = len(train) / (len(count) * count.float())
+    return torch.zeros(len(labels), device=labels.device).index_copy(0, train, weight[classes])
+
+
+def summed_loss(logits: Tensor, labels: Tensor, nodes: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the cross-entropy of the logits ``(n, C)`` of some nodes, summed; each counts its weight."""
+    if weight is None:
+        return nn.functional.cross_entropy(logits, labels[nodes], reduction="sum")
+    return nn.functional.cross_entropy(logits, labels[nodes], reduction="none") @ weight[nodes]
 
 
 def fit(
@@ -93,6 +129,7 @@ def fit(
     config = config or FitConfig()
     cache = logits if isinstance(logits, EquilibriumCache) else None
     logits_of: Logits = cache.logits if cache is not None else logits  # type: ignore[assignment]
+    weight = node_weights(labels, train) if config.class_weights else None
     with seeded(seed, train.device):
         identity = {"seed": seed, "nodes": len(train)}
         batches = -(-len(train) // config.batch_size)
@@ -100,7 +137,7 @@ def fit(
         loop = Loop(model, config, batches, train.device, identity, checkpoint, parts)
 
         def epoch() -> Figures:
-            loss = _train_on_all(model, logits_of, labels, train, config.batch_size, loop, cache)
+            loss = _train_on_all(model, logits_of, labels, train, config.batch_size, loop, cache, weight)
             gap = 0.0 if cache is None else cache.refresh(config.refresh_steps)
             return {"loss": loss, "val_accuracy": _accuracy(model, logits_of, labels, val), "gap": gap}
 
@@ -116,6 +153,7 @@ def _train_on_all(
     batch_size: int,
     loop: Loop,
     cache: EquilibriumCache | None,
+    weight: Tensor | None,
 ) -> float:
     """Train on every node once; return the mean loss."""
     model.train()
@@ -129,7 +167,7 @@ def _train_on_all(
         own = nodes[rows]
         with distributed.DrawnForAll(len(nodes), rows):
             logits = logits_of(own)
-        loss = nn.functional.cross_entropy(logits, labels[own], reduction="sum") / len(nodes)
+        loss = summed_loss(logits, labels, own, weight) / len(nodes)
         loop.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         distributed.sum_gradients(model.parameters())
