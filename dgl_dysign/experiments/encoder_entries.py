@@ -13,6 +13,7 @@ import torch
 
 from dgl_dysign.baselines import EvolveGCNO, NodeCounts
 from dgl_dysign.data.snapshot_edges import snapshot_edges
+from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, source_of
 from dgl_dysign.models.encoder_inputs import EncoderInputs
@@ -161,11 +162,20 @@ def _sorted(cls: type, kind: str, name: str, arguments: Mapping[str, Any]) -> tu
 
 
 def _fit_nodes(view: Any, parts: _Parts, config: NodeFitConfig, **run: Any) -> Outcome:
-    data = view.data
-    edges = [snapshot_edges(data, t) for t in range(data.num_snapshots)]
+    horizon, watched = Horizon(view.data.num_snapshots), view.at_validation().data
+    data = view.data.until(horizon)  # features are read of what is observed alone
+    edges = [snapshot_edges(watched, t) for t in range(watched.num_snapshots)]
+    edges, later = edges[: data.num_snapshots], edges[data.num_snapshots :]
     model = _drawn(view, EncoderNodes, *parts(data.num_nodes, edges, data), view.num_classes)
-    history = fit_encoder_nodes(model, edges, view.labels, view.train, view.val, config, view.seed, **run)
-    return Outcome(model.predict(torch.arange(data.num_nodes)), history, model=model)
+    horizon.num_snapshots = watched.num_snapshots
+    history = fit_encoder_nodes(model, edges, view.labels, view.train, view.val, config, view.seed, later=later, **run)
+
+    def outcome(at: Any) -> Outcome:
+        horizon.num_snapshots = at.data.num_snapshots
+        model.catch_up(data, at.data.num_snapshots)
+        return Outcome(model.predict(torch.arange(data.num_nodes)), history, model=model)
+
+    return replace(outcome(view), later=outcome)
 
 
 def _fit_links(view: Any, parts: _Parts, config: LinkFitConfig, **run: Any) -> Outcome:

@@ -49,6 +49,9 @@ class Outcome:
         where settings are chosen, each is a candidate of its own.
     figures : dict
         Further figures on test.
+    later : callable, optional
+        ``later(view)`` returns the outcome of the same fitted entry on a view of nodes as of a later snapshot, see
+        `dgl_dysign.experiments.node_task.NodeView.at_validation`.
     extra : dict
         What else is worth a record, such as a setting that was chosen on validation.
     model : optional
@@ -62,6 +65,7 @@ class Outcome:
     figures: dict[str, float] = field(default_factory=dict)
     variants: dict[str, Tensor] = field(default_factory=dict)
     finishes: list[tuple[dict[str, Any], Tensor]] = field(default_factory=list)
+    later: Callable[[Any], Outcome] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     model: Any = None
     entry: str = ""

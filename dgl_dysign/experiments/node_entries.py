@@ -6,6 +6,7 @@ Each function fits one of them; ``run`` holds the ``checkpoint`` and ``on_epoch`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outco
 from dgl_dysign.experiments.node_task import NodeTask, NodeView, Recipe
 from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_spaced, preset_store
 from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshots
+from dgl_dysign.store import NeighborStore
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
 from dgl_dysign.training.loop import seeded
@@ -64,19 +66,26 @@ def _one_hot(view: NodeView, classes: Tensor) -> Tensor:
 
 def majority(view: NodeView, **_: Any) -> Outcome:
     """Answer with the most frequent class."""
-    return Outcome(_one_hot(view, majority_class(view.labels, view.train, len(view.labels))))
+    prediction = _one_hot(view, majority_class(view.labels, view.train, len(view.labels)))
+    return Outcome(prediction, later=lambda _: Outcome(prediction))
 
 
 def label_propagation(view: NodeView, **_: Any) -> Outcome:
     """Label propagation, its decay chosen on validation."""
-    best, chosen, probabilities = -1.0, 0.0, None
-    for decay in view.settings.propagation_decays:
-        scores = propagate_labels(*view.graph(decay), view.labels, view.train, view.num_classes)
-        score = f1_scores(view.labels, scores.argmax(1), view.val)["macro_f1"]
-        if score > best:
-            best, chosen, probabilities = score, decay, scores
-    assert probabilities is not None
-    return Outcome(probabilities, extra={"decay": chosen})
+
+    def propagated(at: NodeView, decay: float) -> Tensor:
+        return propagate_labels(*at.graph(decay), view.labels, view.train, view.num_classes)
+
+    def on_validation(decay: float) -> float:
+        guess = propagated(view.at_validation(), decay).argmax(1)
+        return f1_scores(view.labels, guess, view.val)["macro_f1"]
+
+    chosen = max(view.settings.propagation_decays, key=on_validation)
+
+    def outcome(at: NodeView) -> Outcome:
+        return Outcome(propagated(at, chosen), extra={"decay": chosen})
+
+    return replace(outcome(view), later=outcome)
 
 
 def _fit_rows(
@@ -87,18 +96,28 @@ def _fit_rows(
 ) -> Outcome:
     """Train a model that takes rows of the last snapshot's features, and of the label features."""
     recipe = view.settings.recipe(label_aware)
-    inputs = [view.snapshots[-1].feat, *([view.label_feat] if label_aware else [])]
+
+    def inputs(at: NodeView) -> list[Tensor]:
+        return [at.snapshots[-1].feat, *([at.label_feat] if label_aware else [])]
+
+    own, later = inputs(view), view.at_validation()
+    widths = [x.shape[1] for x in own]
     with seeded(view.seed, view.device):
-        model = make(inputs[0].shape[1], inputs[1].shape[1] if label_aware else 0, recipe).to(view.device)
+        model = make(widths[0], widths[1] if label_aware else 0, recipe).to(view.device)
 
-    def logits(nodes: Tensor) -> Tensor:
-        return model(*(x[nodes] for x in inputs))
+    def logits(held: list[Tensor], nodes: Tensor) -> Tensor:
+        return model(*(x[nodes] for x in held))
 
-    history = fit(model, logits, view.labels, view.train, view.val, recipe.training, view.seed, **run)
-    with torch.no_grad():
-        blocks = [slice(None)] if view.files is None else row_blocks(len(view.labels), inputs[0].shape[1])
-        probabilities = torch.cat([model(*(x[rows] for x in inputs)) for rows in blocks]).softmax(1)
-    return Outcome(view.smoothed(probabilities) if label_aware else probabilities, history, model=model)
+    seen, watched = partial(logits, own), partial(logits, own if later is view else inputs(later))
+    history = fit(model, seen, view.labels, view.train, view.val, recipe.training, view.seed, watched=watched, **run)
+
+    @torch.no_grad()
+    def outcome(at: NodeView) -> Outcome:
+        blocks = [slice(None)] if at.files is None else row_blocks(len(at.labels), widths[0])
+        probabilities = torch.cat([model(*(x[rows] for x in inputs(at))) for rows in blocks]).softmax(1)
+        return Outcome(at.smoothed(probabilities) if label_aware else probabilities, history, model=model)
+
+    return replace(outcome(view), later=outcome)
 
 
 class _Joined(nn.Module):
@@ -145,28 +164,46 @@ def gcn(view: NodeView, **_: Any) -> Outcome:
             optimizer.step()
             history.append({"epoch": epoch, "loss": float(loss.detach())})
     model.eval()
-    with torch.no_grad():
-        return Outcome(model(view.snapshots).softmax(1), history, model=model)
+
+    @torch.no_grad()
+    def outcome(at: NodeView) -> Outcome:
+        return Outcome(model(at.snapshots).softmax(1), history, model=model)
+
+    return replace(outcome(view), later=outcome)
 
 
 def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     """Dy-SIGN: trained at the equilibrium, scored as the spiking network it is."""
     model = view.dysign(label_aware)
-    label_feat = view.label_feat if label_aware else None
     config = view.settings.recipe(label_aware).training
+
+    def cache(at: NodeView) -> EquilibriumCache:
+        return EquilibriumCache(model, at.snapshots, at.label_feat if label_aware else None, at.files)
+
     if view.settings.full_batch_epochs:
-        history = _fit_full_batch(view, model, config, label_feat)
+        history = _fit_full_batch(view, model, config, view.label_feat if label_aware else None)
     else:
-        cache = EquilibriumCache(model, view.snapshots, label_feat, view.files)
-        history = fit(model, cache, view.labels, view.train, view.val, config, view.seed, **run)
-        del cache
-    spiking = node_scores(view, model, view.snapshots, label_feat, simulate=True)
-    finish = view.smoothed if label_aware else (lambda probabilities: probabilities)
-    variants = {}
-    if model.conv.lif.leak <= 1:  # above there is no equilibrium to compare with
-        solved = node_scores(view, model, view.snapshots, label_feat, simulate=False)
-        variants["at_equilibrium"] = finish(solved)
-    return Outcome(finish(spiking), history, variants=variants, model=model)
+        history = _fit_cached(view, model, cache, config, run)
+
+    def outcome(at: NodeView) -> Outcome:
+        def scores(simulate: bool) -> Tensor:
+            found = node_scores(at, model, at.snapshots, at.label_feat if label_aware else None, simulate)
+            return at.smoothed(found) if label_aware else found
+
+        # With a leak above 1 there is no equilibrium to compare with.
+        variants = {"at_equilibrium": scores(simulate=False)} if model.conv.lif.leak <= 1 else {}
+        return Outcome(scores(simulate=True), history, variants=variants, model=model)
+
+    return replace(outcome(view), later=outcome)
+
+
+def _fit_cached(
+    view: NodeView, model: DySIGN, cache: Callable[[NodeView], EquilibriumCache], config: FitConfig, run: Any
+) -> list[dict[str, float]]:
+    """Train on a cache of what a view sees, with another one of what validation sees, where that is more."""
+    seen, later = cache(view), view.at_validation()
+    watched = seen if later is view else cache(later)
+    return fit(model, seen, view.labels, view.train, view.val, config, view.seed, watched=watched, **run)
 
 
 @torch.no_grad()
@@ -186,9 +223,13 @@ def node_scores(
 def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
     """Dy-SIGN's equilibrium over the entries of UnderGS's store: trained and scored as Dy-SIGN is."""
     s, recipe, data = view.settings, view.settings.feature_only, view.data
-    store = preset_store(data.num_nodes, **(view.store_inputs.store or {}))
-    indices = evenly_spaced(data.num_snapshots, s.snapshots)
-    snapshots = store_snapshots(data, store, indices, hops=s.hops, device=view.device)
+
+    def read(at: NodeView) -> list[Snapshot]:
+        store = preset_store(data.num_nodes, **(view.store_inputs.store or {}))
+        indices = evenly_spaced(at.data.num_snapshots, s.snapshots)
+        return store_snapshots(at.data, store, indices, hops=s.hops, device=view.device)
+
+    snapshots = read(view)
     options = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model}
     with seeded(view.seed, view.device):
         model = SpikingUnderGS(
@@ -200,35 +241,52 @@ def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
             **options,
         ).to(view.device)
     model.link_head.requires_grad_(False)  # no loss about nodes reaches it
-    cache = EquilibriumCache(model, snapshots, files=view.files)
-    history = fit(model, cache, view.labels, view.train, view.val, recipe.training, view.seed, **run)
-    del cache
-    return Outcome(node_scores(view, model, snapshots, None, simulate=True), history, model=model)
+
+    def cache(at: NodeView) -> EquilibriumCache:
+        return EquilibriumCache(model, snapshots if at is view else read(at), files=view.files)
+
+    history = _fit_cached(view, model, cache, recipe.training, run)
+
+    def outcome(at: NodeView) -> Outcome:
+        scores = node_scores(view, model, snapshots if at is view else read(at), None, simulate=True)
+        return Outcome(scores, history, model=model)
+
+    return replace(outcome(view), later=outcome)
 
 
 def undergs(view: NodeView, **run: Any) -> Outcome:
     """UnderGS over its store at the last snapshot, not spiking."""
     s, recipe, data = view.settings, view.settings.feature_only, view.data
-    store = preset_store(data.num_nodes, **(view.store_inputs.store or {}))
-    store = fill_store(store, data, view.last).to(view.device)
-    feat = scaled_features(data, view.last).to(view.device)
+
+    def read(at: NodeView) -> tuple[NeighborStore, Tensor]:
+        store = preset_store(data.num_nodes, **(view.store_inputs.store or {}))
+        return fill_store(store, at.data, at.last).to(view.device), scaled_features(at.data, at.last).to(view.device)
+
+    inputs = read(view)
     with seeded(view.seed, view.device):
         model = UnderGS(
             data.num_nodes,
             s.store_hidden,
-            node_feats=feat.shape[1],
+            node_feats=inputs[1].shape[1],
             num_classes=view.num_classes,
-            num_neighbors=store.num_neighbors,
+            num_neighbors=inputs[0].num_neighbors,
             dropout=recipe.dropout,
         ).to(view.device)
     model.link_head.requires_grad_(False)  # no loss about nodes reaches it
 
-    def logits(nodes: Tensor) -> Tensor:
-        return model.classify(model.embed(store, nodes, view.last, node_feat=feat))
+    def reader(at: NodeView) -> Callable[[Tensor], Tensor]:
+        store, feat = inputs if at is view else read(at)
+        return lambda nodes: model.classify(model.embed(store, nodes, at.last, node_feat=feat))
 
-    history = fit(model, logits, view.labels, view.train, view.val, recipe.training, view.seed, **run)
-    with torch.no_grad():
-        return Outcome(model.class_probabilities(store, view.last, feat), history, model=model)
+    seen, watched = (reader(at) for at in (view, view.at_validation()))
+    history = fit(model, seen, view.labels, view.train, view.val, recipe.training, view.seed, watched=watched, **run)
+
+    @torch.no_grad()
+    def outcome(at: NodeView) -> Outcome:
+        store, feat = inputs if at is view else read(at)
+        return Outcome(model.class_probabilities(store, at.last, feat), history, model=model)
+
+    return replace(outcome(view), later=outcome)
 
 
 def _fit_full_batch(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.row_store import RowFiles
+from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import DataError
 from dgl_dysign.evaluation import confusion, f1_scores
 from dgl_dysign.experiments.entry import Outcome, Recent, Task, View
@@ -181,12 +182,14 @@ class NodeView(View):
 
     Attributes
     ----------
+    data : TemporalGraph
+        Split by time, it ends with training; while a model is asked about later nodes, it grows by later snapshots.
     labels : Tensor
         Class of every node, int64 ``(N,)``; -1 outside training and validation, in ``data.labels`` too.
     train, val : Tensor
         Nodes of the parts; validation is for choosing.
     num_classes, last : int
-        Number of classes C, and the last snapshot.
+        Number of classes C, and the last snapshot of the data.
     seed : int
         Of everything drawn.
     """
@@ -201,7 +204,7 @@ class NodeView(View):
         self.data, self.settings, self.device, self.files = data, settings, torch.device(device), files
         self.labels = data.labels.to(self.device)
         self.num_classes = data.num_classes
-        self.last = data.num_snapshots - 1
+        self._ends = data.num_snapshots, data.num_snapshots  # of training and validation
         self.train = self.val = torch.zeros(0, dtype=torch.int64, device=self.device)
         self._snapshots: Recent[Sequence[Snapshot]] = Recent(_snapshot_bytes)
         self._label_feats: Recent[Tensor] = Recent(lambda feat: feat.nbytes)
@@ -211,10 +214,24 @@ class NodeView(View):
         return self._with(train=train, val=val, _label_feats=Recent(lambda feat: feat.nbytes), **changes)
 
     @property
+    def last(self) -> int:
+        """The last snapshot of the data."""
+        return self.data.num_snapshots - 1
+
+    def at_validation(self: T) -> T:
+        """Return the view as of the last snapshot of validation; it is the same view unless parts are split by time."""
+        return self._as_of(self._ends[1])
+
+    def _as_of(self: T, num_snapshots: int) -> T:
+        if num_snapshots == self.data.num_snapshots:
+            return self
+        return self._with(data=self.data.until(Horizon(num_snapshots)))
+
+    @property
     def snapshots(self) -> Sequence[Snapshot]:
         """What the models read: kept for all views of the data, if there is room, under these and other settings."""
         s = self.settings
-        return self._snapshots.get((s.snapshots, s.decay, s.hops, s.scaling), self._read_snapshots)
+        return self._snapshots.get((self.last, s.snapshots, s.decay, s.hops, s.scaling), self._read_snapshots)
 
     def _read_snapshots(self) -> Sequence[Snapshot]:
         indices = evenly_spaced(self.data.num_snapshots, self.settings.snapshots)
@@ -250,7 +267,8 @@ class NodeView(View):
     def label_feat(self) -> Tensor:
         """Label features for this split, ``(N, d)``."""
         s = self.settings
-        return self._label_feats.get((s.label_decays, s.label_steps, s.folds, self.seed), self._label_features)
+        key = self.last, s.label_decays, s.label_steps, s.folds, self.seed
+        return self._label_feats.get(key, self._label_features)
 
     def _label_features(self) -> Tensor:
         return self.label_inputs.features(self.data, self.last, self.device)
@@ -285,11 +303,18 @@ class NodeTask(NodeView, Task):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.test = self.train
+        self._horizon = Horizon(self._ends[0])
 
-    def with_split(self, train: Tensor, val: Tensor, test: Tensor, seed: int = 0) -> NodeTask:
-        """Return the task on a split, with the seed of everything drawn; label features are computed for it anew."""
+    def with_split(
+        self, train: Tensor, val: Tensor, test: Tensor, seed: int = 0, ends: tuple[int, int] | None = None
+    ) -> NodeTask:
+        """Return the task on a split, with the seed of everything drawn; label features are computed for it anew.
+
+        Split by time, ``ends`` says how many snapshots training and validation may read; testing reads all.
+        """
         train, val, test = (part.to(self.device) for part in (train, val, test))
-        return self.with_parts(train, val, test=test, seed=seed)
+        ends = ends or (self.data.num_snapshots, self.data.num_snapshots)
+        return self.with_parts(train, val, test=test, seed=seed, _ends=ends, _horizon=Horizon(ends[0]))
 
     def release(self) -> None:
         """Drop the inputs, which may be most of the memory, and the label features."""
@@ -301,9 +326,9 @@ class NodeTask(NodeView, Task):
         known = torch.cat([self.train, self.val])
         labels = torch.full_like(self.labels, -1).index_copy(0, known, self.labels[known])
         view = object.__new__(NodeView)
-        vars(view).update({name: value for name, value in vars(self).items() if name != "test"})
+        vars(view).update({name: value for name, value in vars(self).items() if name not in ("test", "_horizon")})
         parts = {"train": self.train.clone(), "val": self.val.clone()}  # what is changed in place stays in this view
-        return view._with(labels=labels, data=self.data.with_labels(labels), **parts)
+        return view._with(labels=labels, data=self.data.with_labels(labels).until(self._horizon), **parts)
 
     def score(self, outcome: Outcome) -> list[Scoring]:
         """Return Macro- and Micro-F1 in %, and the confusion of the test nodes; keep what the model predicts.
@@ -313,15 +338,35 @@ class NodeTask(NodeView, Task):
         DataError
             If the model has no ``predict``, or does not predict a finite number for each node and class.
         """
-        if outcome.prediction is None:
-            outcome.prediction = self._predicted(outcome)
-        predicted = outcome.prediction.argmax(1)
+        test = self._as_seen(outcome, self.data.num_snapshots)
+        val = test if self._ends[1] == self.data.num_snapshots else self._as_seen(outcome, self._ends[1])
+        outcome.prediction, outcome.variants = test.predicted, test.variants
+        predicted = test.predicted.argmax(1)
         scores = {**f1_scores(self.labels, predicted, self.test), **outcome.figures}
         for name, variant in outcome.variants.items():
             also = f1_scores(self.labels, variant.argmax(1), self.test)
             scores |= {f"{figure}_{name}": value for figure, value in also.items()}
         counts = confusion(self.labels, predicted, self.test, self.num_classes).tolist()
-        return [Scoring(scores, f1_scores(self.labels, predicted, self.val), confusion=counts)]
+        chosen_by = f1_scores(self.labels, val.predicted.argmax(1), self.val)
+        return [Scoring(scores, chosen_by, confusion=counts)]
+
+    def _as_seen(self, outcome: Outcome, num_snapshots: int) -> Outcome:
+        """Return what a fitted entry gives as of the last of so many snapshots."""
+        if outcome.prediction is None:
+            self._horizon.num_snapshots = num_snapshots
+            try:
+                return replace(outcome, prediction=self._predicted(outcome))
+            finally:
+                self._horizon.num_snapshots = self._ends[0]
+        if num_snapshots == self._ends[0]:
+            return outcome
+        if outcome.later is None:
+            raise DataError(
+                f"row {outcome.entry!r}: it predicts as of snapshot {self._ends[0] - 1}, the last of its training, but "
+                f"the nodes are tested as of snapshot {num_snapshots - 1}: return a model with predict, which reads "
+                f"view.data when it is asked, or an Outcome with later"
+            )
+        return outcome.later(self.view()._as_of(num_snapshots))
 
     def arrays(self, outcome: Outcome) -> dict[str, np.ndarray]:
         """Return the scores ``(n, C)`` of the test nodes, in the order of the split.

@@ -72,6 +72,7 @@ def fit_encoder_nodes(
     seed: int = 0,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    later: Sequence[SnapshotEdges] = (),
 ) -> list[Figures]:
     """Train on the labels of the training nodes, full batch; the weights of the best Macro-F1 on validation stay.
 
@@ -81,15 +82,17 @@ def fit_encoder_nodes(
     Parameters
     ----------
     model : EncoderNodes
-        What is trained; it has observed all snapshots afterwards.
+        What is trained; it has observed all `snapshots` afterwards.
     snapshots : sequence of SnapshotEdges
-        All.
+        Those of the training.
     labels : Tensor
         ``(N,)``; those of other nodes than `train` and `val` are not read.
     train, val : Tensor
         Nodes to train on, and nodes to choose by.
     config, seed, checkpoint, on_epoch
         As of `dgl_dysign.training.fit_links`, and the same errors.
+    later : sequence of SnapshotEdges, default ()
+        What is observed after them before validation is scored.
 
     Returns
     -------
@@ -100,13 +103,13 @@ def fit_encoder_nodes(
     weight = node_weights(labels, train) if config.class_weights else None
     model.reset()
 
-    def replay() -> None:
+    def replay(*more: SnapshotEdges) -> None:
         model.reset()
-        for edges in snapshots:
+        for edges in (*snapshots, *more):
             model.observe(edges)
 
     def epoch() -> Figures:
-        if model.snapshot < 0:  # later the validation has left the state that its weights make
+        if later or model.snapshot < 0:  # else the validation has left the state that its weights make
             replay()
         model.train()
         loss = summed_loss(model()[train], labels, train, weight) / len(train)
@@ -114,7 +117,7 @@ def fit_encoder_nodes(
         loss.backward()
         loop.optimizer.step()
         loop.schedule.step()
-        replay()
+        replay(*later)
         scores = f1_scores(labels, model.predict(torch.arange(len(labels), device=labels.device)).argmax(1), val)
         return {"loss": float(loss.detach()), **{f"val_{name}": value / 100 for name, value in scores.items()}}
 

@@ -89,6 +89,7 @@ def fit(
     seed: int = 0,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    watched: Logits | EquilibriumCache | None = None,
 ) -> list[Figures]:
     """Train a model on the labels of the training nodes.
 
@@ -114,6 +115,8 @@ def fit(
         File to write every ``checkpoint_every`` epochs, and to go on from where it is there.
     on_epoch : callable, optional
         Called with the record of each epoch.
+    watched : callable or EquilibriumCache, optional
+        Gives the logits of the validation nodes, where those are seen in a later snapshot; default: ``logits``.
 
     Returns
     -------
@@ -127,22 +130,32 @@ def fit(
         If the checkpoint cannot be read, or is that of another training.
     """
     config = config or FitConfig()
+    watched = logits if watched is None else watched
     cache = logits if isinstance(logits, EquilibriumCache) else None
-    logits_of: Logits = cache.logits if cache is not None else logits  # type: ignore[assignment]
     weight = node_weights(labels, train) if config.class_weights else None
+    later = watched if isinstance(watched, EquilibriumCache) and watched is not cache else None
+    logits_of, watched_of = _logits_of(logits), _logits_of(watched)
     with seeded(seed, train.device):
         identity = {"seed": seed, "nodes": len(train)}
         batches = -(-len(train) // config.batch_size)
-        parts = {} if cache is None else {"cache": cache}
+        parts = {name: part for name, part in (("cache", cache), ("watched", later)) if part is not None}
         loop = Loop(model, config, batches, train.device, identity, checkpoint, parts)
 
         def epoch() -> Figures:
             loss = _train_on_all(model, logits_of, labels, train, config.batch_size, loop, cache, weight)
-            gap = 0.0 if cache is None else cache.refresh(config.refresh_steps)
-            return {"loss": loss, "val_accuracy": _accuracy(model, logits_of, labels, val), "gap": gap}
+            gap = refresh(config.refresh_steps)
+            return {"loss": loss, "val_accuracy": _accuracy(model, watched_of, labels, val), "gap": gap}
 
-        begin = None if cache is None else (lambda: cache.refresh(2))
+        def refresh(steps: int) -> float:
+            """Refresh both caches; return how far the rates of the training moved."""
+            return ([each.refresh(steps) for each in parts.values()] or [0.0])[0]
+
+        begin = None if cache is None else (lambda: refresh(2))
         return loop.run(epoch, on_epoch, begin=begin, checkpoint_every=config.checkpoint_every)
+
+
+def _logits_of(source: Logits | EquilibriumCache) -> Logits:
+    return source.logits if isinstance(source, EquilibriumCache) else source
 
 
 def _train_on_all(

@@ -71,7 +71,7 @@ def test_a_view_has_no_label_that_is_tested(data):
     assert torch.equal(view.data.labels, expected)
     assert torch.equal(pickle.loads(pickle.dumps(view.data)).labels, expected)
     assert torch.equal(task.labels, data.labels)
-    with pytest.raises(NotInView, match="'test' is not in a view: nothing that is tested is, but data, device"):
+    with pytest.raises(NotInView, match="'test' is not in a view: nothing that is tested is, but at_validation, data"):
         _ = view.test
     assert not hasattr(view, "score")
     assert view.snapshots is task.snapshots

@@ -256,7 +256,7 @@ def test_two_versions_are_not_mixed(home, prepared):
 @pytest.mark.parametrize(
     ("kind", "row", "text"),
     [
-        ("nodes", "Peeks", "row 'Peeks': 'test' is not in a view: nothing that is tested is, but data, device"),
+        ("nodes", "Peeks", "row 'Peeks': 'test' is not in a view: nothing that is tested is, but at_validation, data"),
         ("nodes", "Leaves", "row 'Leaves': SystemExit: 0"),
         ("links", "Looks", "row 'Looks': snapshot 10 does not exist: expected 0 to 9"),
         ("nodes", "Raises", "row 'Raises': KeyError: 'weights'"),
