@@ -10,7 +10,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from types import FunctionType
@@ -154,6 +154,12 @@ class Entry:
                 raise ConfigError(f"row {self.name!r}: choices of {name!r} are {values!r}, expected a list of values")
         if not self.source:
             object.__setattr__(self, "source", source_of(self.name, self.fit))
+
+    def without_choices_of(self, names: Iterable[str]) -> Entry:
+        """Return the entry for which some settings are not chosen."""
+        if self.choices is None:
+            return self
+        return replace(self, choices={name: values for name, values in self.choices.items() if name not in names})
 
     def fitted(self, view: Any, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
         """Fit, and return the outcome whatever `fit` returned; its history defaults to what `on_epoch` was told."""

@@ -330,6 +330,15 @@ class NodeTask(NodeView, Task):
         parts = {"train": self.train.clone(), "val": self.val.clone()}  # what is changed in place stays in this view
         return view._with(labels=labels, data=self.data.with_labels(labels).until(self._horizon), **parts)
 
+    def without_test(self) -> NodeTask:
+        """Return the task without what is tested: no test nodes, and no label but those of training and validation."""
+        view = self.view()
+        return self._with(labels=view.labels, data=self.data.with_labels(view.labels), test=self.test[:0])
+
+    def at_its_validation(self, outcome: Outcome) -> Outcome:
+        """Return what a fitted entry gives as of the last snapshot of validation."""
+        return self._as_seen(outcome, self._ends[1])
+
     def score(self, outcome: Outcome) -> list[Scoring]:
         """Return Macro- and Micro-F1 in %, and the confusion of the test nodes; keep what the model predicts.
 
@@ -339,7 +348,7 @@ class NodeTask(NodeView, Task):
             If the model has no ``predict``, or does not predict a finite number for each node and class.
         """
         test = self._as_seen(outcome, self.data.num_snapshots)
-        val = test if self._ends[1] == self.data.num_snapshots else self._as_seen(outcome, self._ends[1])
+        val = test if self._ends[1] == self.data.num_snapshots else self.at_its_validation(outcome)
         outcome.prediction, outcome.variants = test.predicted, test.variants
         predicted = test.predicted.argmax(1)
         scores = {**f1_scores(self.labels, predicted, self.test), **outcome.figures}

@@ -94,13 +94,33 @@ class NodeOptions(RowOptions):
     latency: int = option("Steps of the spiking simulation.", 8)
     coupling: bool = option("Let a snapshot's rates enter the next one's current.", False)
     epochs: int = option("Of training.", 25)
+    budget: int | None = option(
+        "Settings tried for each row and split, the defaults among them, on validation (with fewer than 1,000 nodes by "
+        "cross-validation, 5 times as dear). Default: 12, the cost of about 6 fits.",
+        None,
+    )
+    no_choice: bool = option("Fit each row under the defaults.", False)
     out_of_core: bool = option(
         "For data larger than memory, on the CPU: features, rates and messages lie in files on the disk of --run-dir, "
         "which are gone when the run ends, however it ends; same figures, slower, without pictures of neurons. In "
-        "memory stay a snapshot's graph, label features, and what the rows gcn, undergs and spiking-undergs read.",
+        "memory stay a snapshot's graph, label features, and what the rows gcn, undergs and spiking-undergs read. "
+        "Settings are the defaults, as with --no-choice.",
         False,
         rich_help_panel=_RUN,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.no_choice = self.no_choice or (self.out_of_core and self.budget is None)
+        if self.budget is not None and (self.no_choice or self.out_of_core):
+            raise ConfigError("--budget is for choosing: leave it out with --no-choice or --out-of-core")
+        if self.budget is not None and self.budget < 1:
+            raise ConfigError(f"--budget must be at least 1, but got {self.budget}: --no-choice takes the defaults")
+
+    @property
+    def candidates(self) -> int:
+        """How many settings are tried for each row and split; 0: there is no choice."""
+        return 0 if self.no_choice else self.budget or 12
 
 
 @dataclass(kw_only=True)

@@ -149,6 +149,23 @@ class RunFolder:
         with write_file(self.path / "metrics.jsonl") as temporary:
             temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
+    @property
+    def choices(self) -> Path:
+        """Where settings go that were chosen, and what their search has fitted."""
+        return self.path / "choices"
+
+    def choice(self, key: str) -> dict[str, Any] | None:
+        """Return the settings that were chosen under a key, or None."""
+        file = self.choices / f"{key}.json"
+        return distributed.from_first(lambda: self._read(file) if file.exists() else None)
+
+    def save_choice(self, key: str, choice: Mapping[str, Any]) -> None:
+        """Keep a choice, which appears whole, and drop what its search has fitted."""
+        if distributed.rank() == 0:
+            self.choices.mkdir(exist_ok=True)
+            self.write_json(f"choices/{key}.json", choice)
+            shutil.rmtree(self.choices / key, ignore_errors=True)
+
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file that appears whole."""
         if distributed.rank() == 0:

@@ -46,6 +46,9 @@ class Unit:
         Whether diagnostics are written, if the entry has any: one model of each says enough.
     score : callable, optional
         ``score(task, outcome)`` returns the scorings; default: those of the task.
+    choose : callable, optional
+        ``choose(folder, tell)`` returns the record of a choice, whose ``chosen`` settings the entry is fitted under,
+        see `dgl_dysign.experiments.choice.choose`; default: those of the task.
     """
 
     key: str
@@ -54,6 +57,7 @@ class Unit:
     condition: dict[str, Any] = field(default_factory=dict)
     inspect: bool = False
     score: Callable[[Any, Outcome], Sequence[Scoring]] | None = None
+    choose: Callable[[RunFolder, Callable[[str], None]], dict[str, Any]] | None = None
 
 
 class Study:
@@ -89,6 +93,9 @@ class Study:
                 line = {"row": entry, **({self.by: condition} if self.by else {})}
                 line |= self.figures([scoring for _, scoring in runs])
                 line["cpu_seconds"] = mean_std([record.cost["cpu_seconds"] for record, _ in runs])["mean"]
+                if any("choice_cpu_seconds" in record.cost for record, _ in runs):
+                    seconds = [record.cost.get("choice_cpu_seconds", 0.0) for record, _ in runs]
+                    line["choice_cpu_seconds"] = mean_std(seconds)["mean"]
                 line["peak_rss_bytes"] = max(record.cost["peak_rss_bytes"] for record, _ in runs)
                 summary.append(line | self.about(runs[0][1]))
         return summary
@@ -160,9 +167,13 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool, 
                 progress.update(bar, description=text)
                 logger.on_epoch(key, epoch)
 
+            def tell(what: str, key: str = unit.key) -> None:
+                progress.update(bar, description=f"{key}, {what}")
+
             record = _finished(folder, unit.key)
             if record is None:
-                record = _run_unit(study.kind, unit, folder, saved, on_epoch)
+                unit, choice = _under_chosen(unit, folder, tell)
+                record = _run_unit(study.kind, unit, folder, saved, on_epoch, choice)
                 logger.on_unit(record)
                 if unit.entry.stranger:
                     unit.task.release()  # it may have changed in place what it was shown: others read it anew
@@ -179,7 +190,23 @@ def _finished(folder: RunFolder, key: str) -> UnitRecord | None:
         raise DataError(f"{folder.path / 'units' / key}.json: {error}") from error
 
 
-def _run_unit(kind: str, unit: Unit, folder: RunFolder, saved: SavedModels, on_epoch: OnEpoch) -> UnitRecord:
+def _under_chosen(unit: Unit, folder: RunFolder, tell: Callable[[str], None]) -> tuple[Unit, dict[str, Any]]:
+    """Return a unit under the settings that are chosen for it, and the record of the choice, if there is one."""
+    if unit.choose is None:
+        return unit, {}
+    choice = unit.choose(folder, tell)
+    settings = unit.task.settings.with_choice(**choice["chosen"])
+    return replace(unit, task=unit.task.with_settings(settings)), choice
+
+
+def _run_unit(
+    kind: str,
+    unit: Unit,
+    folder: RunFolder,
+    saved: SavedModels,
+    on_epoch: OnEpoch,
+    choice: Mapping[str, Any],
+) -> UnitRecord:
     entry, task, checkpoint = unit.entry, unit.task, folder.checkpoint(unit.key)
     reset_peak()
     task.begin_unit()
@@ -199,7 +226,10 @@ def _run_unit(kind: str, unit: Unit, folder: RunFolder, saved: SavedModels, on_e
         "cpu_seconds": spent + time.process_time() - started + task.borrowed_seconds,
         "peak_rss_bytes": peak_rss_bytes(),
     }
-    parts = scorings, outcome.history, cost, outcome.extra, dict(entry.source)
+    extra = dict(outcome.extra)
+    if choice:
+        cost["choice_cpu_seconds"], extra["choice"] = choice["cpu_seconds"], dict(choice)
+    parts = scorings, outcome.history, cost, extra, dict(entry.source)
     record = UnitRecord(kind, unit.key, entry.name, task.seed, *parts)
     if distributed.rank() == 0:  # it writes
         with entry.running():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import plots
+from dgl_dysign.experiments.choice import chosen_once
 from dgl_dysign.experiments.entry import Entry
 from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
@@ -87,10 +90,13 @@ class NodeTable(_Table):
         Training, validation and test nodes by training ratio and number of the split, whose random state is 42 higher.
     published : mapping
         Further lines by name: Macro- and Micro-F1 by training ratio.
+    budget : int, default 0
+        Settings tried for each entry and split, see `dgl_dysign.experiments.choice`; 0: the defaults are taken.
     """
 
     splits: Mapping[tuple[float, int], Split] = field(default_factory=dict)
     published: Mapping[str, Mapping[float, tuple[float, float]]] = field(default_factory=dict)
+    budget: int = 0
     kind, by, group, bars = "node", "train_ratio", "for training", {"macro_f1": "Macro-F1"}
     figures = Study.figures
 
@@ -102,7 +108,14 @@ class NodeTable(_Table):
             task = self.task.with_split(*nodes, seed=seed)  # anew for each: label features are part of its cost
             condition = {"train_ratio": ratio, "split": 42 + split}
             key = f"{ratio}-split{split}-seed{seed}-{entry.name}"
-            yield Unit(key, entry, task, condition, inspect=seed == 0 and place == first)
+            choose = self._choose(f"{ratio}-split{split}-{entry.name}", entry, nodes)
+            yield Unit(key, entry, task, condition, inspect=seed == 0 and place == first, choose=choose)
+
+    def _choose(self, key: str, entry: Entry, nodes: Split) -> Callable[..., dict[str, Any]] | None:
+        """Return what chooses for an entry and a split: once for all seeds, with that of the first."""
+        if entry.choices is None or not self.budget:
+            return None
+        return partial(chosen_once, key, entry, lambda: self.task.with_split(*nodes), self.budget)
 
     def tables(self, summary: Summary) -> Iterator[Table]:
         """Return a table with a column for each training ratio."""
@@ -114,16 +127,21 @@ class NodeTable(_Table):
         )
         for ratio in ratios:
             table.add_column(f"{100 * ratio:.0f} % for training", justify="right")
+        table.add_column("CPU s", justify="right")
+        if self.budget:
+            table.caption = "settings of each row chosen on validation; CPU s: of a fit + of the choice, means"
         for name in dict.fromkeys(line["row"] for line in summary):
             lines = {line["train_ratio"]: line for line in summary if line["row"] == name}
             cells = [
                 f"{x['macro_f1']['mean']:.1f} ± {x['macro_f1']['std']:.1f} / {x['micro_f1']['mean']:.1f}"
                 for x in (lines[ratio] for ratio in ratios)
             ]
+            fit, choice = (fmean(x.get(n, 0.0) for x in lines.values()) for n in ("cpu_seconds", "choice_cpu_seconds"))
+            cells.append(f"{fit:.0f} + {choice:.0f}" if choice else f"{fit:.0f}")
             table.add_row(name, next(iter(lines.values()))["protocol"].split(":")[0], *cells)
         for name, scores in self.published.items():
             cells = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]
-            table.add_row(name, "feature-only", *cells, style="dim")
+            table.add_row(name, "feature-only", *cells, "-", style="dim")
         yield table
 
     def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:

@@ -142,7 +142,11 @@ def run_nodes(options: NodeOptions) -> ResultTable:
     task = NodeTask(data, settings, device, _row_files(options))
     published = PUBLISHED if data.manifest["dataset"] == "dblp" else {}
     config = _config(options, data, settings, "features")
-    return run(NodeTable(task, entries, options.seeds, splits, published), config, options)
+    if options.candidates:
+        config["choice"] = {"budget": options.candidates}
+        kept = [name for name in ("decay", "hidden") if getattr(options, name) != getattr(NodeSettings(), name)]
+        entries = [entry.without_choices_of(kept) for entry in entries]
+    return run(NodeTable(task, entries, options.seeds, splits, published, options.candidates), config, options)
 
 
 def run_links(options: LinkOptions) -> ResultTable:

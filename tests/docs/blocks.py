@@ -70,7 +70,7 @@ def _dysign_prep(*arguments: str | Path) -> None:
 def _train(prepared: Path, run: Path) -> None:
     from dgl_dysign.experiments.train import train_nodes
 
-    train_nodes(prepared, run, train_ratio=[0.4], seeds=1, epochs=5, rows=["majority", "dysign"])
+    train_nodes(prepared, run, train_ratio=[0.4], seeds=1, epochs=5, no_choice=True, rows=["majority", "dysign"])
 
 
 #: What a page may be given, and how it is made from what was made before.

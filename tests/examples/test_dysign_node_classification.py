@@ -25,7 +25,7 @@ from tests.examples.runs import (
 )
 from tests.generated import generated
 
-SMALL = ["--hidden", "16", "--latency", "4", "--quiet", "--seeds", "1"]
+SMALL = ["--no-choice", "--hidden", "16", "--latency", "4", "--quiet", "--seeds", "1"]
 USUAL = [*SMALL, "--epochs", "15", "--snapshots", "2", "--coupling"]
 example = load("dysign_node_classification")
 ENTRIES = {name: entry for name, entry in default_entries().items() if entry.usual}

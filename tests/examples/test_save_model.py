@@ -23,7 +23,20 @@ def nodes(tmp_path_factory):
 
 
 ROWS = ["--rows", "logistic-regression", "dysign", "dysign-label-aware"]
-SMALL = ["--train-ratio", "0.4", "--seeds", "2", "--hidden", "8", "--latency", "4", "--epochs", "2", "--quiet"]
+SMALL = [
+    "--no-choice",
+    "--train-ratio",
+    "0.4",
+    "--seeds",
+    "2",
+    "--hidden",
+    "8",
+    "--latency",
+    "4",
+    "--epochs",
+    "2",
+    "--quiet",
+]
 
 
 def run_nodes(prepared, run, *more):

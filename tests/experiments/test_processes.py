@@ -91,7 +91,8 @@ def test_ctrl_c_ends_all(prepared, tmp_path):
 
 def run_here(prepared, run, **more):
     """Do the work of the example in a process of a pair."""
-    train_nodes(prepared, run, rows=["dysign"], hidden=16, latency=4, seeds=1, train_ratio=[0.4], epochs=8, **more)
+    small = {"hidden": 16, "latency": 4, "epochs": 8, "no_choice": True}
+    train_nodes(prepared, run, rows=["dysign"], seeds=1, train_ratio=[0.4], **small, **more)
 
 
 def resume_here(prepared, run):

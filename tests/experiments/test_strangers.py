@@ -151,7 +151,7 @@ class Blind(E):
     score = None
 """
 SMALL = {
-    "nodes": {"train_ratio": [0.4], "seeds": 2, "rows": ["majority", "theirs:Nodes"]},
+    "nodes": {"train_ratio": [0.4], "seeds": 2, "rows": ["majority", "theirs:Nodes"], "no_choice": True},
     "links": {"seeds": 1, "num_negatives": 5, "rows": ["theirs:Links"]},
     "events": {"seeds": 2, "rows": ["few-events", "theirs:Events"]},
 }

@@ -61,12 +61,13 @@ def test_choices_are_those_of_the_library():
 
 def test_python_and_command_line_give_the_same_and_a_table_that_shows_itself(prepared, tmp_path, capsys):
     table = train.train_nodes(
-        prepared, tmp_path / "a", train_ratio=[0.4], seeds=1, rows=["majority", "logistic-regression"]
+        prepared, tmp_path / "a", train_ratio=[0.4], seeds=1, no_choice=True, rows=["majority", "logistic-regression"]
     )
     assert capsys.readouterr().out == ""  # a notebook shows the value
     file = tmp_path / "options.toml"
     file.write_text(
-        f'prepared = "{prepared}"\ntrain-ratio = [0.4]\nseeds = 2\nrows = ["majority", "logistic-regression"]\n'
+        f'prepared = "{prepared}"\ntrain-ratio = [0.4]\nno-choice = true\nseeds = 2\n'
+        'rows = ["majority", "logistic-regression"]\n'
     )
     assert train_cli.main(["nodes", "--config", str(file), "--seeds", "1", "--run-dir", str(tmp_path / "b")]) == 0
     printed = capsys.readouterr().out
@@ -105,6 +106,14 @@ def test_rows_are_listed_without_data(table, capsys, monkeypatch):
     ("argv", "text"),
     [
         (["nodes", "x"], "dysign-train nodes: Missing option '--run-dir'"),
+        (
+            ["nodes", "x", "--run-dir", "y", "--budget", "0"],
+            "dysign-train: --budget must be at least 1, but got 0: --no-",
+        ),
+        (
+            ["nodes", "x", "--run-dir", "y", "--budget", "5", "--no-choice"],
+            "dysign-train: --budget is for choosing: leave it out with --no-choice or --out-of-core",
+        ),
         (["links", "--run-dir", "y"], "dysign-train: expected a prepared folder, or raw files by --raw"),
         (["links", "x", "--run-dir", "y", "--rows", "magic"], "dysign-train: row 'magic': expected random"),
         (
@@ -182,9 +191,8 @@ def test_a_package_that_is_not_set_up_is_one_error(tmp_path, monkeypatch):
 
 def test_tensorboard_has_every_epoch(prepared, tmp_path):
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    train.train_nodes(
-        prepared, tmp_path / "run", train_ratio=[0.4], seeds=1, rows=["dysign"], epochs=2, hidden=8, log="tensorboard"
-    )
+    small = {"train_ratio": [0.4], "seeds": 1, "epochs": 2, "hidden": 8, "no_choice": True}
+    train.train_nodes(prepared, tmp_path / "run", rows=["dysign"], log="tensorboard", **small)
     events = loader.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     (unit,) = units(tmp_path / "run")

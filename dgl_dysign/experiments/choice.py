@@ -1,0 +1,296 @@
+"""Which settings an entry of a table of nodes is fitted under: the same budget for every entry, spent on validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from math import ceil, isfinite, prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.experiments.entry import Entry
+from dgl_dysign.experiments.node_task import NodeTask
+from dgl_dysign.experiments.run_folder import RunFolder
+from dgl_dysign.files import write_file
+from dgl_dysign.training import distributed
+
+#: With fewer validation nodes than that, settings are chosen by cross-validation.
+FEWEST, FOLDS = 1000, 5
+#: Shares of the epochs that candidates are fitted for, and which part of the budget gets as far; two at least.
+RUNGS = ((0.2, 1.0), (0.4, 1 / 3), (1.0, 1 / 6))
+DRAWS = 200
+
+Values = dict[str, Any]
+Tell = Callable[[str], None]
+
+
+def candidates(choices: Mapping[str, Sequence[Any]], budget: int, seed: int = 0) -> list[Values]:
+    """Return candidates, the defaults (which change nothing) first: all, if they fit in a budget, else some.
+
+    Those are drawn such that each value of a setting occurs as often as the others, but for one, as in a Latin
+    hypercube. Entries with the same choices get the same candidates.
+
+    Parameters
+    ----------
+    choices : mapping of str to sequence
+        Values by name of the setting.
+    budget : int
+        Most candidates, the defaults among them.
+    seed : int, default 0
+        Of the draw.
+
+    Examples
+    --------
+    >>> candidates({"decay": (1.0, 0.1), "hidden": (64,)}, 12)
+    [{}, {'decay': 1.0, 'hidden': 64}, {'decay': 0.1, 'hidden': 64}]
+    """
+    others = budget - 1
+    if not choices or not others:
+        return [{}]
+    if prod(map(len, choices.values())) <= others:
+        drawn = dict.fromkeys(product(*choices.values()))
+    else:
+        generator, drawn = torch.Generator().manual_seed(seed), {}
+        while len(drawn) < others:  # again for those that were drawn twice
+            columns = (_each_as_often(values, others, generator) for values in choices.values())
+            drawn |= dict.fromkeys(zip(*columns, strict=True))
+    return [{}, *(dict(zip(choices, values, strict=True)) for values in list(drawn)[:others])]
+
+
+def _each_as_often(values: Sequence[Any], count: int, generator: torch.Generator) -> list[Any]:
+    rounds = [torch.randperm(len(values), generator=generator) for _ in range(ceil(count / len(values)))]
+    places = torch.cat(rounds)[:count][torch.randperm(count, generator=generator)]
+    return [values[place] for place in places.tolist()]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Where candidates are compared.
+
+    Parameters
+    ----------
+    tasks : sequence of NodeTask
+        One, or one a fold: what a candidate is fitted to; the validation nodes are held out.
+    true : Tensor
+        Classes of all held-out nodes, in the order of the tasks.
+    about : str
+        How, in words.
+    """
+
+    tasks: Sequence[NodeTask]
+    true: Tensor
+    about: str
+
+    @classmethod
+    def of(cls, task: NodeTask) -> Validation:
+        """Take the validation nodes of a task or, of fewer than `FEWEST`, folds of its training and validation nodes.
+
+        Nodes are dealt to the folds class by class. A class with fewer nodes than folds is missing in some, and a class
+        with one node is never learnt where it is held out: its F1 is then zero, for all candidates alike.
+
+        Raises
+        ------
+        ConfigError
+            If there are fewer than two labelled nodes to choose by.
+        """
+        if len(task.val) >= FEWEST:
+            tasks, about = [task.with_parts(task.train, task.val)], f"{len(task.val)} validation nodes"
+            return cls(tasks, task.labels[task.val], about)
+        nodes = torch.cat([task.train, task.val])
+        if len(nodes) < 2:
+            raise ConfigError(f"found {len(nodes)} labelled nodes to choose settings by, expected 2: pass --no-choice")
+        shuffled = nodes[torch.randperm(len(nodes), generator=torch.Generator().manual_seed(0)).to(nodes.device)]
+        dealt = shuffled[task.labels[shuffled].argsort(stable=True)]
+        folds = min(FOLDS, len(nodes))
+        fold = torch.arange(len(nodes), device=nodes.device) % folds
+        tasks = [task.with_parts(dealt[fold != k], dealt[fold == k]) for k in range(folds)]
+        few = int((task.labels[nodes].unique(return_counts=True)[1] < folds).sum())
+        about = f"{folds}-fold cross-validation within {len(nodes)} training and validation nodes"
+        about += f" (validation has {len(task.val)}, fewer than {FEWEST})"
+        about += f"; {few} of the classes have fewer than {folds} nodes" if few else ""
+        return cls(tasks, task.labels[torch.cat([part.val for part in tasks])], about)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A candidate after a rung: ``finishes`` are further settings, none first; ``scores`` ``(finishes, n, C)``."""
+
+    values: Values
+    finishes: list[Values]
+    scores: Tensor
+    cpu_seconds: float
+
+    def best(self, true: Tensor) -> float:
+        """Return the figure of its best finish."""
+        return max(figure(true, scores) for scores in self.scores)
+
+
+def figure(true: Tensor, scores: Tensor) -> float:
+    """Return Macro-F1 of scores ``(n, C)`` in %; minus infinity if some are no numbers."""
+    if not bool(scores.isfinite().all()):
+        return float("-inf")
+    return float(resampled_macro_f1(true, scores, torch.ones(1, len(true), dtype=torch.float64)))
+
+
+def resampled_macro_f1(true: Tensor, scores: Tensor, weight: Tensor) -> Tensor:
+    """Return Macro-F1 in % under weights of the nodes ``(B, n)``, one draw a row, ``(B,)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> true, scores = torch.tensor([0, 0, 1]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> resampled_macro_f1(true, scores, torch.tensor([[1.0, 1.0, 1.0], [2.0, 0.0, 1.0]])).round(decimals=1).tolist()
+    [66.7, 100.0]
+    """
+    is_class, guessed = (
+        torch.nn.functional.one_hot(classes.cpu(), scores.shape[1]).to(weight) for classes in (true, scores.argmax(1))
+    )
+    hit, of_class, as_class = (weight @ counted for counted in (is_class * guessed, is_class, guessed))
+    seen = of_class + as_class
+    return 100 * (2 * hit / seen.clamp(min=1e-12)).sum(1) / (seen > 0).sum(1)
+
+
+def choose(entry: Entry, task: NodeTask, budget: int, folder: Path | None = None, tell: Tell | None = None) -> Values:
+    """Choose the settings of an entry: successive halving over epochs, see `RUNGS`.
+
+    All candidates are fitted for a fifth of the epochs, the best third for two fifths, the best sixth for all, each
+    with its own schedule; the defaults are always among them. Of those fitted for all epochs the best takes the place
+    of the defaults only if it is better by more than one standard error of their difference: the deviation over 200
+    bootstrap draws of the nodes that both are compared on.
+
+    Parameters
+    ----------
+    entry : Entry
+        With ``choices``.
+    task : NodeTask
+        Whose validation nodes decide, see `Validation`; its test nodes are dropped first. What is drawn is drawn with
+        its seed.
+    budget : int
+        Most candidates.
+    folder : Path, optional
+        Where fits are kept, so that a search that was killed goes on.
+    tell : callable, optional
+        Called with what is being done.
+
+    Returns
+    -------
+    dict
+        ``chosen`` values by name, none for the defaults; ``figure``, its value ``chosen_value`` and that of the
+        ``defaults_value``, in %; ``error`` of their difference; ``level``, how many of the ``compared`` are within one
+        error of the best; ``validated``, how; ``fits``, how many fits of all epochs it cost; ``candidates`` with the
+        figures of each rung; ``cpu_seconds``.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than two labelled nodes to choose by.
+    """
+    validation = Validation.of(task.without_test())
+    tried = candidates(entry.choices or {}, budget)
+    figures: list[list[float]] = [[] for _ in tried]
+    left, fits, seconds = list(range(len(tried))), 0.0, 0.0
+    fitted: list[Fitted] = []
+    for share, most in _rungs(len(tried)):
+        left = sorted(left[:most])
+        fitted = []
+        for place, number in enumerate(left):
+            if tell is not None:
+                tell(f"choosing, {share:.0%} of the epochs, {place + 1} of {len(left)}")
+            file = None if folder is None else folder / f"{number}-{share}.pt"
+            fitted.append(_kept_fit(entry, validation, tried[number], share, file))
+        fits += share * len(fitted) * len(validation.tasks)
+        seconds += sum(fit.cpu_seconds for fit in fitted)
+        for number, fit in zip(left, fitted, strict=True):
+            figures[number].append(fit.best(validation.true))
+        left = [0, *sorted(left[1:], key=lambda number: -figures[number][-1])]
+    lines = [
+        {"values": values, "figures": [value if isfinite(value) else None for value in line]}  # JSON has no infinity
+        for values, line in zip(tried, figures, strict=True)
+    ]
+    cost = {"fits": round(fits, 2), "cpu_seconds": seconds, "validated": validation.about}
+    return {**_decided(fitted, validation.true), **cost, "candidates": lines}
+
+
+def _rungs(count: int) -> list[tuple[float, int]]:
+    """Return the share of the epochs and the number of candidates of each rung."""
+    rungs = [(share, max(2, round(count * part))) for share, part in RUNGS]
+    return [(share, most) for share, most in rungs if most > rungs[-1][1]] + [(1.0, rungs[-1][1])]
+
+
+def _decided(fitted: Sequence[Fitted], true: Tensor) -> Values:
+    """Compare candidates that were fitted for all epochs, those that differ in what costs no training among them."""
+    places = [(fit, k) for fit in fitted for k in range(len(fit.finishes))]
+    values = [figure(true, fit.scores[k]) for fit, k in places]
+    draws = torch.randint(len(true), (DRAWS, len(true)), generator=torch.Generator().manual_seed(0))
+    weight = torch.zeros(draws.shape, dtype=torch.float64).scatter_add_(1, draws, torch.ones(draws.shape).double())
+    resampled = torch.stack([resampled_macro_f1(true, fit.scores[k], weight) for fit, k in places])
+    best = max(range(len(values)), key=lambda place: values[place])
+    errors = (resampled[best] - resampled).std(1).tolist()
+    place = best if values[best] - values[0] > errors[0] else 0
+    fit, finish = places[place]
+    return {
+        "chosen": {**fit.values, **fit.finishes[finish]},
+        "figure": "macro_f1",
+        "chosen_value": values[place],
+        "defaults_value": values[0],
+        "error": errors[0],
+        "level": sum(values[best] - value <= error for value, error in zip(values, errors, strict=True)),
+        "compared": len(values),
+    }
+
+
+def _kept_fit(entry: Entry, validation: Validation, values: Values, share: float, file: Path | None) -> Fitted:
+    """Fit a candidate to each task, unless a search that was killed has done so."""
+    identity = {"values": repr(values), "source": repr(entry.source)}
+    if file is not None and distributed.from_first(file.exists):
+        kept = distributed.from_first(lambda: torch.load(file, weights_only=True))
+        if kept.pop("identity") == identity:
+            return Fitted(**kept)
+    fitted = _fit(entry, validation, values, share)
+    if file is not None and distributed.rank() == 0:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with write_file(file) as temporary:
+            torch.save({"identity": identity, **asdict(fitted)}, temporary)
+    return distributed.from_first(lambda: fitted)
+
+
+def _fit(entry: Entry, validation: Validation, values: Values, share: float) -> Fitted:
+    started = time.process_time()
+    finishes: list[Values] = []
+    scores: list[Tensor] = []
+    for each in validation.tasks:
+        task = each.with_settings(each.settings.with_choice(**values).with_share(share))
+        outcome = entry.fitted(task.view())
+        with entry.running():
+            seen = task.at_its_validation(outcome)
+        predictions = [({}, seen.predicted), *seen.finishes]
+        finishes = [finish for finish, _ in predictions]
+        scores.append(torch.stack([prediction[task.val].cpu() for _, prediction in predictions]))
+    return Fitted(values, finishes, torch.cat(scores, 1), time.process_time() - started)
+
+
+def chosen_once(
+    key: str, entry: Entry, task: Callable[[], NodeTask], budget: int, folder: RunFolder, tell: Tell
+) -> Values:
+    """Return the choice that a run folder holds under a key, in ``choices/KEY.json``, or make it.
+
+    Parameters
+    ----------
+    key, entry, budget, tell
+        Of the file; and as of `choose`.
+    task : callable
+        Returns the task, with its split and the first seed.
+    folder : RunFolder
+        Of the run; finished fits are in ``choices/KEY/`` for as long as the choice is not made.
+    """
+    choice = folder.choice(key)
+    if choice is None or choice.pop("source") != dict(entry.source):
+        choice = choose(entry, task(), budget, folder.choices / key, tell)
+        folder.save_choice(key, {**choice, "source": dict(entry.source)})
+    return choice
