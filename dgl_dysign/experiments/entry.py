@@ -210,6 +210,9 @@ class NodeEntry(Protocol):
         Writes ``outcome.model``. With one argument, ``save(folder)``, it is the model's own.
     ``diagnose(task, outcome)``
         As of `Entry`.
+    ``choices``
+        Values by name of a setting, see `dgl_dysign.experiments.choice.choose`; what was chosen is in
+        ``view.settings.chosen``.
     """
 
     def fit(self, view: Any, *, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Any:

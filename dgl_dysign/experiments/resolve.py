@@ -245,8 +245,8 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None, 
     if isinstance(thing, Entry):
         return replace(thing, name=name, stranger=True)
     _check_fit(thing, name)
-    optional = {part: getattr(thing, part) for part in ("check", "diagnose") if hasattr(thing, part)}
-    return Entry(
+    optional = {part: getattr(thing, part) for part in ("check", "diagnose", "choices") if hasattr(thing, part)}
+    entry = Entry(
         name,
         partial(_fit_anew, make),
         getattr(thing, "protocol", FEATURE_ONLY),
@@ -256,6 +256,7 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None, 
         stranger=True,
         **optional,
     )
+    return entry.without_choices_of(arguments)
 
 
 def _name_of(thing: Any) -> str:
