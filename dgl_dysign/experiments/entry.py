@@ -107,8 +107,6 @@ class Entry:
         ``save(task, outcome, folder)`` writes the model; default: it cannot be saved.
     diagnose : callable, optional
         ``diagnose(task, outcome)`` returns what the model did inside, see `dgl_dysign.experiments.diagnostics`.
-    bold : bool
-        Whether its line is set in bold.
     over_time : bool
         Whether it has a curve over snapshots.
     pictured : bool
@@ -139,7 +137,6 @@ class Entry:
     check: Callable[[Any], object] | None = None
     save: Callable[[Any, Outcome, Path], object] | None = None
     diagnose: Callable[[Any, Outcome], dict[str, Any]] | None = None
-    bold: bool = False
     over_time: bool = False
     pictured: bool = False
     about: str = ""

@@ -100,6 +100,7 @@ class NodeOptions(RowOptions):
         None,
     )
     no_choice: bool = option("Fit each row under the defaults.", False)
+    ensembles: bool = option("Also a row for the mean of what the seeds of a row predict.", False)
     out_of_core: bool = option(
         "For data larger than memory, on the CPU: features, rates and messages lie in files on the disk of --run-dir, "
         "which are gone when the run ends, however it ends; same figures, slower, without pictures of neurons. In "

@@ -41,6 +41,17 @@ FIGURES = {
 }
 
 
+def difference_text(difference: Mapping[str, Any]) -> str:
+    """Return a ``difference`` of ``summary.json`` as tables show it.
+
+    Examples
+    --------
+    >>> difference_text({"to": "relu-network", "figure": "macro_f1", "mean": 0.4, "low": -0.1, "high": 0.9})
+    '+0.4 [-0.1, 0.9] relu-network'
+    """
+    return "{mean:+.1f} [{low:.1f}, {high:.1f}] {to}".format(**difference)
+
+
 @dataclass(frozen=True)
 class Scoring:
     """What one way of scoring a fitted entry gave.

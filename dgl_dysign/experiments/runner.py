@@ -78,6 +78,10 @@ class Study:
         """Yield the units; called several times, so that what a task holds need not be held for all."""
         raise NotImplementedError
 
+    def further(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[UnitRecord]:
+        """Write and return records that follow from those of all units, without training."""
+        return []
+
     def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
         """Return what a line of the summary says of an entry's scorings, one a run."""
         return {name: mean_std([s.scores[name] for s in scorings]) for name in scorings[0].scores}
@@ -145,7 +149,8 @@ def run(study: Study, config: Mapping[str, Any], options: RunOptions) -> ResultT
     saved.check_finished(folder)
     with open_logger(options.log, folder.path, config) as logger:
         records = run_units(study, folder, saved, options.quiet, logger)
-    summary = study.summarise(folder, records)
+    records += distributed.from_first(lambda: study.further(folder, records))
+    summary = distributed.from_first(lambda: study.summarise(folder, records))
     if distributed.rank():
         return ResultTable(summary, folder=folder.path)
     folder.write_json("summary.json", summary)

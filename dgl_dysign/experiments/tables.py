@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -14,17 +14,20 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from rich.table import Table
+from rich.text import Text
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import mean_std
+from dgl_dysign.evaluation import Answers, mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.choice import chosen_once
-from dgl_dysign.experiments.entry import Entry
+from dgl_dysign.experiments.differences import add_differences, difference_table, leads
+from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
 from dgl_dysign.experiments.link_task import SCORES as LINK_SCORES
 from dgl_dysign.experiments.record import Scoring, UnitRecord
+from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.experiments.runner import Study, Unit
 
 Summary = Sequence[Mapping[str, Any]]
@@ -41,6 +44,7 @@ class _Table(Study):
     scores: ClassVar[Sequence[str]] = ()
     bars: ClassVar[Mapping[str, str]] = {}
     group: ClassVar[str] = ""
+    drawn: ClassVar[str] = ""
 
     def units(self) -> Iterator[Unit]:
         """Yield an entry after the other with each seed."""
@@ -59,6 +63,52 @@ class _Table(Study):
             )
         test = {name: mean_std([s.scores[name] for s in scorings]) for name in self.scores}
         return test | {f"val_{name}": mean_std([s.val_scores[name] for s in scorings]) for name in self.scores}
+
+    def summarise(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[dict[str, Any]]:
+        """Return one object an entry and condition, of what learns with its difference from the best control."""
+        summary = super().summarise(folder, records)
+        learn = {name for entry in self.entries if entry.learns for name in (entry.name, self._mean_name(entry.name))}
+        for condition in dict.fromkeys(line.get(self.by) for line in summary):
+            lines = [line for line in summary if line.get(self.by) == condition]
+            for names, tests in self._compared(folder.path, records, condition):
+                add_differences(lines, names, learn, self._headline, tests)
+        return summary
+
+    @property
+    def _headline(self) -> str:
+        """The figure of the differences."""
+        return next(iter(self.bars))
+
+    def _mean_name(self, name: str) -> str:
+        return f"{name} (mean of {self.seeds} seeds)"
+
+    def _compared(
+        self, folder: Path, records: Sequence[UnitRecord], condition: Any
+    ) -> Iterator[tuple[set[str], list[Answers]]]:
+        """Yield names of rows that are compared with each other, and what they answered under a condition."""
+        yield {record.entry for record in records}, list(self._answers(folder, records, condition).values())
+
+    def _answers(self, folder: Path, records: Sequence[UnitRecord], condition: Any) -> dict[tuple[Any, ...], Answers]:
+        """Return what was kept of rows' answers under a condition, by split and seed."""
+        tests: dict[tuple[Any, ...], Answers] = {}
+        for record, scoring in ((r, s) for r in records for s in r.scorings):
+            if scoring.condition.get(self.by) == condition:
+                items, true, answer = self._answer(folder, record, scoring)
+                test = tests.setdefault((*scoring.condition.values(), record.seed), Answers(items, {}, true))
+                if answer is not None:
+                    test.rows[record.entry] = answer
+        return tests
+
+    def _answer(
+        self, folder: Path, record: UnitRecord, scoring: Scoring
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Return what was tested, its true classes, and what the row answered, if that was kept."""
+        raise NotImplementedError
+
+    def _differences(self, summary: Summary) -> Iterator[Table]:
+        table = difference_table(summary, self._title, self._headline, self.drawn, self.by, self.group)
+        if table is not None:
+            yield table
 
     def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
         """Draw the table of all, and the curves of the first seed."""
@@ -92,12 +142,16 @@ class NodeTable(_Table):
         Further lines by name: Macro- and Micro-F1 by training ratio.
     budget : int, default 0
         Settings tried for each entry and split, see `dgl_dysign.experiments.choice`; 0: the defaults are taken.
+    ensembles : bool, default False
+        Whether the mean of what the seeds of a row predict is a row of its own.
     """
 
     splits: Mapping[tuple[float, int], Split] = field(default_factory=dict)
     published: Mapping[str, Mapping[float, tuple[float, float]]] = field(default_factory=dict)
     budget: int = 0
+    ensembles: bool = False
     kind, by, group, bars = "node", "train_ratio", "for training", {"macro_f1": "Macro-F1"}
+    drawn = "test nodes"
     figures = Study.figures
 
     def units(self) -> Iterator[Unit]:
@@ -133,16 +187,82 @@ class NodeTable(_Table):
         for name in dict.fromkeys(line["row"] for line in summary):
             lines = {line["train_ratio"]: line for line in summary if line["row"] == name}
             cells = [
-                f"{x['macro_f1']['mean']:.1f} ± {x['macro_f1']['std']:.1f} / {x['micro_f1']['mean']:.1f}"
+                Text(
+                    f"{x['macro_f1']['mean']:.1f} ± {x['macro_f1']['std']:.1f} / {x['micro_f1']['mean']:.1f}",
+                    style="bold" if leads(x) else "",
+                )
                 for x in (lines[ratio] for ratio in ratios)
             ]
             fit, choice = (fmean(x.get(n, 0.0) for x in lines.values()) for n in ("cpu_seconds", "choice_cpu_seconds"))
-            cells.append(f"{fit:.0f} + {choice:.0f}" if choice else f"{fit:.0f}")
+            cells.append(Text(f"{fit:.0f} + {choice:.0f}" if choice else f"{fit:.0f}"))
             table.add_row(name, next(iter(lines.values()))["protocol"].split(":")[0], *cells)
         for name, scores in self.published.items():
-            cells = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]
-            table.add_row(name, "feature-only", *cells, "-", style="dim")
+            known = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]
+            table.add_row(name, "feature-only", *known, "-", style="dim")
         yield table
+        yield from self._differences(summary)
+
+    def further(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[UnitRecord]:
+        """Return a record for the mean of what the seeds of each row predict on each split, where seeds differ."""
+        same: dict[tuple[Any, ...], list[tuple[Unit, UnitRecord]]] = {}
+        for unit, record in zip(self.units(), records, strict=True):
+            same.setdefault((unit.entry.name, *unit.condition.values()), []).append((unit, record))
+        means = []
+        for members in same.values() if self.ensembles else ():
+            predictions = [_prediction(folder.path, record) for _, record in members]
+            kept = [prediction for prediction in predictions if prediction is not None]
+            if len(kept) == len(members) and any((prediction != kept[0]).any() for prediction in kept):
+                means.append(self._mean_of(members, np.stack(kept).mean(0, np.float32), folder))
+        return means
+
+    def _mean_of(self, members: Sequence[tuple[Unit, UnitRecord]], mean: np.ndarray, folder: RunFolder) -> UnitRecord:
+        """Score and keep a mean prediction of test nodes."""
+        (unit, first), records = members[0], [record for _, record in members]
+        task, key = unit.task, f"mean{self.seeds}-{first.key}"
+        outcome = Outcome(torch.zeros(len(task.labels), mean.shape[1], device=task.device))
+        outcome.predicted[task.test] = torch.from_numpy(mean).to(task.device)
+        (scoring,) = task.score(outcome)
+        known = {"condition": first.scorings[0].condition, "protocol": first.scorings[0].protocol, "val_scores": {}}
+        cost = {  # a choice was made once for all seeds
+            **first.cost,
+            "cpu_seconds": sum(record.cost["cpu_seconds"] for record in records),
+            "peak_rss_bytes": max(record.cost["peak_rss_bytes"] for record in records),
+        }
+        record = UnitRecord(self.kind, key, self._mean_name(first.entry), -1, [replace(scoring, **known)], cost=cost)
+        np.save(_prediction_file(folder.path, record), task.arrays(outcome)["prediction"])
+        folder.save_unit(key, record.to_json())
+        return record
+
+    def _answer(
+        self, folder: Path, record: UnitRecord, scoring: Scoring
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        nodes = self._tests[tuple(scoring.condition.values())]
+        scores = _prediction(folder, record)
+        answer = None
+        if scores is not None:
+            answer = scores[:, 1] if self._headline == "auc" else scores.argmax(1).astype(np.int16)
+        return nodes.numpy(), self.task.labels.cpu()[nodes].numpy(), answer
+
+    @cached_property
+    def _tests(self) -> dict[tuple[Any, ...], torch.Tensor]:
+        """Test nodes by the condition of the units."""
+        return {tuple(unit.condition.values()): unit.task.test.cpu() for unit in self.units()}
+
+    def _compared(
+        self, folder: Path, records: Sequence[UnitRecord], condition: Any
+    ) -> Iterator[tuple[set[str], list[Answers]]]:
+        """Yield the rows, and the means of their seeds; controls that the seed does not change stand beside both."""
+        tests = self._answers(folder, records, condition)
+        yield {entry.name for entry in self.entries}, [test for place, test in tests.items() if place[-1] >= 0]
+        means = {record.entry for record in records if record.seed < 0}
+        controls = {entry.name for entry in self.entries if not entry.learns}
+        fixed = {name for name in controls if self._mean_name(name) not in means}
+        averaged = [place for place in tests if place[-1] < 0]
+        for place in averaged:
+            single = tests[(*place[:-1], 0)].rows
+            tests[place].rows.update({name: single[name] for name in fixed & single.keys()})
+        if averaged:
+            yield means | fixed, [tests[place] for place in averaged]
 
     def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
         shown = next((entry.name for entry in self.entries if entry.pictured), first[0].entry)
@@ -153,6 +273,16 @@ class NodeTable(_Table):
         if inside.exists():  # runs of earlier versions have none
             drawn += _draw_spikes(json.loads(inside.read_text(encoding="utf-8")), folder)
         return drawn
+
+
+def _prediction_file(folder: Path, record: UnitRecord) -> Path:
+    return folder / "checkpoints" / f"{record.key}.prediction.npy"
+
+
+def _prediction(folder: Path, record: UnitRecord) -> np.ndarray | None:
+    """Read the scores of test nodes that `NodeTask.arrays` kept; earlier versions kept none."""
+    file = _prediction_file(folder, record)
+    return np.load(file) if file.exists() else None
 
 
 def _draw_spikes(diagnostics: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -176,7 +306,7 @@ class LinkTable(_Table):
     """Entries on the links of one data set; shares of historical negatives make a table each."""
 
     kind, by, group, bars = "link", "historical", "historical negatives", {"mrr": "MRR"}
-    scores = LINK_SCORES
+    scores, drawn = LINK_SCORES, "test snapshots"
 
     def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
         """Return means of the scores on test and validation, those of cold edges, and numbers of edges."""
@@ -189,7 +319,6 @@ class LinkTable(_Table):
 
     def tables(self, summary: Summary) -> Iterator[Table]:
         """Return a table for each share of historical negatives."""
-        bold = {entry.name for entry in self.entries if entry.bold}
         for historical in dict.fromkeys(line["historical"] for line in summary):
             lines = [line for line in summary if line["historical"] == historical]
             title = f"{self._dataset}: warm edges, in %, {100 * historical:.0f} % historical negatives"
@@ -202,8 +331,15 @@ class LinkTable(_Table):
                 for key in ("mrr_pooled", "val_mrr", "auc", "ap", "hits@1", "hits@10"):
                     cells.append(f"{line[key]['mean']:.1f}")
                 cells += [f"{line['cpu_seconds']:.0f}", f"{line['peak_rss_bytes'] / 2**20:.0f}"]
-                table.add_row(line["row"], *cells, style="bold" if line["row"] in bold else None)
+                table.add_row(line["row"], *cells, style="bold" if leads(line) else None)
             yield table
+        yield from self._differences(summary)
+
+    def _answer(
+        self, folder: Path, record: UnitRecord, scoring: Scoring
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        curve = scoring.by_snapshot["test"]
+        return np.array(curve["snapshot"]), None, np.array(curve["mrr"])
 
     @property
     def _dataset(self) -> str:
@@ -225,6 +361,7 @@ class EventTable(_Table):
     """Entries on the labelled events of one data set."""
 
     kind, scores, bars = "event", EVENT_SCORES, {"auc": "AUC", "ap": "average precision"}
+    drawn = "test events"
 
     def about(self, scoring: Scoring) -> dict[str, Any]:
         """Return the name of the data, whether it is generated, and numbers of events and labels."""
@@ -249,10 +386,17 @@ class EventTable(_Table):
             table.add_column(head, justify="right")
         for line in summary:
             cells = [f"{line[s]['mean']:.{digits[s]}f} ± {line[s]['std']:.{digits[s]}f}" for s in EVENT_SCORES]
-            table.add_row(line["row"], *cells)
+            table.add_row(line["row"], *cells, style="bold" if leads(line) else None)
         yield table
+        yield from self._differences(summary)
         parts = ", ".join(f"{p}: {about[f'{p}_positives']} of {about[f'{p}_events']}" for p in PARTS)
         yield f"positives, split by {about['split']}: {parts} ({about['test_label_rate']:.3f} % of test)"
+
+    def _answer(
+        self, folder: Path, record: UnitRecord, scoring: Scoring
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        true = (self.task.label[self.task.parts["test"]] == 1).long().numpy()
+        return np.arange(len(true)), true, np.load(folder / "checkpoints" / f"{record.key}.scores.npy")
 
     def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
         true = (self.task.label[self.task.parts["test"]] == 1).numpy()

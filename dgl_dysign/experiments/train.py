@@ -146,7 +146,10 @@ def run_nodes(options: NodeOptions) -> ResultTable:
         config["choice"] = {"budget": options.candidates}
         kept = [name for name in ("decay", "hidden") if getattr(options, name) != getattr(NodeSettings(), name)]
         entries = [entry.without_choices_of(kept) for entry in entries]
-    return run(NodeTable(task, entries, options.seeds, splits, published, options.candidates), config, options)
+    table = NodeTable(
+        task, entries, options.seeds, splits, published, budget=options.candidates, ensembles=options.ensembles
+    )
+    return run(table, config, options)
 
 
 def run_links(options: LinkOptions) -> ResultTable:

@@ -7,8 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dgl_dysign.experiments.record import difference_text
 from dgl_dysign.report.runs import Result, Run
-from dgl_dysign.report.tables import groups_of, of, rows_of, score_label, score_names, spread, spread_note
+from dgl_dysign.report.tables import (
+    DIFFERENCE_NOTE,
+    groups_of,
+    of,
+    rows_of,
+    score_label,
+    score_names,
+    spread,
+    spread_note,
+)  # fmt: skip
 
 #: Of rows and runs; readable on white and on dark grey.
 COLOURS = (
@@ -98,6 +108,43 @@ def _dots(runs: dict[str, list[Result]], name: str) -> tuple[list[dict[str, Any]
         "hovertemplate": "%{y}: %{x:.2f}<extra>single run</extra>",
     }  # fmt: skip
     return [mean, single], {"xaxis": axis(f"test {score_label(name)}"), "yaxis": _names(list(means))}
+
+
+def differences(run: Run) -> Chart | None:
+    """Return how far rows are from the best control, each with its interval."""
+    choices = []
+    for group in groups_of(run.results):
+        there = {row: run.differences[row, group] for row in rows_of(run.results) if (row, group) in run.differences}
+        if there:
+            choices.append(Choice((group,), *_forest(there)))
+    if not choices:
+        return None
+    height = 110 + 30 * max(len(choice.data[0]["y"]) for choice in choices)
+    note = f"Difference in test points: {DIFFERENCE_NOTE}"
+    return Chart("Differences from the best control", note, choices, ("condition",), height, run.warnings)
+
+
+def _forest(rows: dict[str, dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    found = list(rows.values())
+    colours = [COLOURS[2] if d["low"] > 0 else COLOURS[3] if d["high"] < 0 else COLOURS[7] for d in found]
+    data = {
+        "type": "scatter", "mode": "markers", "showlegend": False,
+        "x": [d["mean"] for d in found], "y": list(rows),
+        "error_x": {
+            "array": [d["high"] - d["mean"] for d in found], "arrayminus": [d["mean"] - d["low"] for d in found],
+            "thickness": 2, "width": 4, "color": COLOURS[7],
+        },
+        "marker": {"color": colours, "size": 10},
+        "text": [difference_text(d) for d in found],
+        "hovertemplate": "%{y}: %{text}<extra></extra>",
+    }  # fmt: skip
+    zero = {"type": "line", "xref": "x", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1}
+    shape = {**zero, "line": {"color": COLOURS[7], "dash": "dot"}}
+    return [data], {
+        "xaxis": axis(f"test {score_label(found[0]['figure'])}"),
+        "yaxis": _names(list(rows)),
+        "shapes": [shape],
+    }
 
 
 def _names(rows: list[str]) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _section(run: Run, place: int, drawn: _Drawn) -> dict[str, Any]:
 
 
 def _charts(run: Run) -> Iterator[Chart]:
-    for chart in (charts.scores(run), charts.over_time(run)):
+    for chart in (charts.scores(run), charts.differences(run), charts.over_time(run)):
         if chart is not None:
             yield chart
     yield from charts.learning(run)

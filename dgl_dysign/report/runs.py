@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Run:
     ``kind`` is one of `KINDS`; the name of the data set is without the mark of generated data. ``results`` are of all
     finished units; ``diagnostics`` by key of the unit, see `dgl_dysign.experiments.diagnostics`; ``under_way`` are the
     keys of units that have a checkpoint and are not finished; ``summarised`` says whether the run came to its end once.
+    ``differences`` are those of the summary from the best control (``to``, ``figure``, ``mean``, ``low``, ``high``), by
+    row and group.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class Run:
     diagnostics: dict[str, dict[str, Any]]
     under_way: list[str]
     summarised: bool
+    differences: dict[tuple[str, str], dict[str, Any]]
 
     @property
     def unfinished(self) -> str:
@@ -133,18 +136,29 @@ def _read_run(path: Path, name: str) -> Run:
         _diagnostics(path),
         sorted(_under_way(path, set(units))),
         (path / "summary.json").is_file(),
+        _differences(path / "summary.json"),
     )
 
 
 def _object(file: Path) -> dict[str, Any]:
-    """Read a JSON object; what JSON has no number for becomes None."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
+    """Read a JSON object."""
+    value = _json(file)
     if not isinstance(value, dict):
         raise DataError(f"{file}: found a JSON {type(value).__name__}, expected an object; delete it and resume")
     return value
+
+
+def _json(file: Path) -> Any:
+    """Read JSON; what it has no number for becomes None."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
+
+
+def _differences(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    lines = _json(file) if file.is_file() else []
+    return {(line["row"], _group(line)): line["difference"] for line in lines if line.get("difference")}
 
 
 def _diagnostics(path: Path) -> dict[str, dict[str, Any]]:
@@ -168,14 +182,9 @@ def _under_way(path: Path, finished: set[str]) -> Iterator[str]:
 
 def _result(unit: UnitRecord, scoring: Scoring) -> Result:
     """Return a row of the tables: an entry, or a variant of a study, under one condition."""
-    condition, group = scoring.condition, str(scoring.condition.get("group", ""))
-    if "train_ratio" in condition:
-        group = f"{100 * condition['train_ratio']:.0f} % for training"
-    elif "historical" in condition:
-        group = f"{100 * condition['historical']:.0f} % historical negatives"
     return Result(
-        str(condition.get("variant", unit.entry)),
-        group,
+        str(scoring.condition.get("variant", unit.entry)),
+        _group(scoring.condition),
         unit.key,
         scoring.protocol,
         scoring.scores,
@@ -185,3 +194,12 @@ def _result(unit: UnitRecord, scoring: Scoring) -> Result:
         scoring.confusion,
         unit.cost if unit.kind != "study" else {},
     )
+
+
+def _group(condition: Mapping[str, Any]) -> str:
+    """Return how a condition, or that of a line of the summary, is called."""
+    if "train_ratio" in condition:
+        return f"{100 * condition['train_ratio']:.0f} % for training"
+    if "historical" in condition:
+        return f"{100 * condition['historical']:.0f} % historical negatives"
+    return str(condition.get("group", ""))

@@ -7,9 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dgl_dysign.experiments.record import FIGURES
+from dgl_dysign.experiments.record import FIGURES, difference_text
 from dgl_dysign.report.runs import KINDS, Result, Run
 
+#: What has to be known of a difference.
+DIFFERENCE_NOTE = (
+    "mean [95 % interval] of a paired bootstrap over what was tested; a row is level with the best control where zero "
+    "is inside. The best control is the best row on test of those of its kind that are neither ours nor a stranger's."
+)
 _COLUMNS = 5  # figures beside each other in a table: the first ones that a run has
 
 
@@ -100,7 +105,9 @@ def figures(run: Run, group: str) -> Table:
     protocols = {result.protocol for result in results} - {""}
     head = ["row", *(["protocol"] if len(protocols) > 1 else []), "runs"]
     head += [f"test {score_label(name)}" for name in names] + [f"validation {score_label(name)}" for name in val]
+    differences = {row: difference_text(d) for (row, at), d in run.differences.items() if at == group}
     costs = [name for name in ("cpu_seconds", "peak_rss_bytes") if any(name in result.cost for result in results)]
+    head += ["against best control"] if differences else []
     head += [{"cpu_seconds": "CPU s", "peak_rss_bytes": "peak MiB"}[name] for name in costs]
     rows = []
     for row in rows_of(results):
@@ -108,9 +115,11 @@ def figures(run: Run, group: str) -> Table:
         cells = [row, *([chosen[0].protocol.split(":")[0]] if len(protocols) > 1 else []), str(len(chosen))]
         cells += [_cell([r.test[name] for r in chosen if name in r.test]) for name in names]
         cells += [_cell([r.val[name] for r in chosen if name in r.val]) for name in val]
+        cells += [differences.get(row, "-")] if differences else []
         rows.append(cells + [_cost(name, chosen) for name in costs])
     protocol = f" Protocol: {protocols.pop()}." if len(protocols) == 1 else ""
-    return Table(group or "All rows", spread_note(results) + protocol, head, rows, run.warnings)
+    level = f" Differences are those of the first figure: {DIFFERENCE_NOTE}" if differences else ""
+    return Table(group or "All rows", spread_note(results) + protocol + level, head, rows, run.warnings)
 
 
 def _cell(values: Sequence[float]) -> str:

@@ -73,6 +73,18 @@ def node_run(
     return path
 
 
+def compared_run(path: Path) -> Path:
+    """Write a run of nodes whose summary has a difference."""
+    found = {"to": "relu-network", "figure": "macro_f1", "mean": 1.0, "low": 0.25, "high": 1.5}
+    lines = [
+        {"row": "relu-network", "train_ratio": 0.4},
+        {"row": "dysign", "train_ratio": 0.4, "difference": found},
+        {"row": "dysign", "train_ratio": 0.8, "difference": None},
+    ]
+    (node_run(path) / "summary.json").write_text(json.dumps(lines))
+    return path
+
+
 def link_run(path: Path, dataset: str = "bitcoin-otc-generated", protocol: str = LEAK, seeds: int = 1) -> Path:
     """Write a run of links under two kinds of negatives."""
     folder = _begin(path, dataset, settings={"hidden_feats": 8}, protocol=protocol.split(":")[0])

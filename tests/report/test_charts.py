@@ -6,7 +6,7 @@ import pytest
 
 from dgl_dysign.report import charts, inside
 from dgl_dysign.report.runs import read_runs
-from tests.report.run_folders import HONEST, event_run, link_run, node_run, study_run
+from tests.report.run_folders import HONEST, compared_run, event_run, link_run, node_run, study_run
 
 
 def one(path):
@@ -23,6 +23,18 @@ def test_dots_are_single_runs_and_their_mean(tmp_path):
     assert sorted(zip(single["y"], single["x"], strict=True)) == [
         ("dysign", 71.0), ("dysign", 73.0), ("relu-network", 70.0), ("relu-network", 72.0),
     ]  # fmt: skip
+
+
+def test_differences_are_drawn_with_both_ends_of_their_interval_beside_zero(tmp_path):
+    chart = charts.differences(one(compared_run(tmp_path / "a")))
+    (choice,) = chart.choices
+    assert choice.at == ("40 % for training",)
+    (dots,) = choice.data
+    assert (dots["x"], dots["y"]) == ([1.0], ["dysign"])
+    assert (dots["error_x"]["array"], dots["error_x"]["arrayminus"]) == ([0.5], [0.75])
+    assert dots["marker"]["color"] == [charts.COLOURS[2]]
+    assert (choice.layout["shapes"][0]["x0"], choice.layout["xaxis"]["title"]["text"]) == (0, "test Macro-F1 in %")
+    assert charts.differences(one(node_run(tmp_path / "b"))) is None
 
 
 def test_learning_curves_are_means_with_a_band_as_far_as_all_runs_came(tmp_path):

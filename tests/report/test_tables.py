@@ -2,7 +2,7 @@
 
 from dgl_dysign.report import tables
 from dgl_dysign.report.runs import read_runs
-from tests.report.run_folders import HONEST, event_run, link_run, node_run, study_run
+from tests.report.run_folders import HONEST, compared_run, event_run, link_run, node_run, study_run
 
 
 def plain(rows):
@@ -26,6 +26,13 @@ def test_figures_have_mean_and_sample_deviation_over_seeds(tmp_path):
     ]
     assert table.note.startswith("Mean ± sample standard deviation over 2 runs")
     assert "Protocol: feature-only" in table.note
+
+
+def test_differences_stand_beside_the_figures(tmp_path):
+    table = tables.figures(one(compared_run(tmp_path / "a")), "40 % for training")
+    assert table.head[-4:] == ["validation Macro-F1 in %", "against best control", "CPU s", "peak MiB"]
+    assert [row[-3] for row in table.rows] == ["+1.0 [0.2, 1.5] relu-network", "-"]
+    assert "Differences are those of the first figure: mean [95 % interval]" in table.note
 
 
 def test_one_seed_has_no_spread_and_says_so(tmp_path):

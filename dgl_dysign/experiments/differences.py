@@ -1,0 +1,88 @@
+"""What each row that learns differs by from the best control, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from dgl_dysign.evaluation import Answers, bootstrap, difference
+from dgl_dysign.experiments.record import FIGURES, difference_text
+
+
+def add_differences(
+    lines: Sequence[dict[str, Any]],
+    names: Collection[str],
+    learn: Collection[str],
+    figure: str,
+    tests: Sequence[Answers],
+) -> None:
+    """Note in the summary's line of each row that learns its ``difference`` from the best control.
+
+    The best control is the row of the same kind (feature-only, label-aware) that does not learn and has the highest
+    figure on test: chosen there in its favour. A row without a control gets no difference, one whose answers, or those
+    of its control, were not kept gets None.
+
+    Parameters
+    ----------
+    lines : sequence of dict
+        Of the summary, under one condition.
+    names, learn : collection of str
+        Which rows are compared with each other, and which rows learn.
+    figure : str
+        One of `dgl_dysign.evaluation.bootstrap`.
+    tests : sequence of Answers
+        A row whose answers were not kept is not in them.
+    """
+    named = {line["row"]: line for line in lines if line["row"] in names}
+    pairs: dict[str, str] = {}
+    for name, line in named.items():
+        controls = [other for other in named.values() if other["row"] not in learn and _kind(other) == _kind(line)]
+        if name in learn and controls:
+            pairs[name] = max(controls, key=lambda control: control[figure]["mean"])["row"]
+            line["difference"] = None
+    kept = [pair for pair in pairs.items() if all({*pair} <= test.rows.keys() for test in tests)]
+    if not kept:
+        return
+    compared = dict.fromkeys(name for pair in kept for name in pair)
+    drawn = bootstrap(figure, [replace(t, rows={name: t.rows[name] for name in compared}) for t in tests])
+    for name, control in kept:
+        named[name]["difference"] = {"to": control, "figure": figure, **difference(drawn[name], drawn[control])}
+
+
+def _kind(line: Mapping[str, Any]) -> str:
+    return str(line.get("protocol", "")).split(":")[0]
+
+
+def leads(line: Mapping[str, Any]) -> bool:
+    """Say whether a row is above the best control, with zero outside the interval."""
+    return bool(line.get("difference")) and line["difference"]["low"] > 0
+
+
+def difference_table(
+    summary: Sequence[Mapping[str, Any]], title: str, figure: str, drawn: str, by: str = "", group: str = ""
+) -> Table | None:
+    """Return the table of the differences, a column for each value of `by`, a share of `group`; None without any."""
+    lines = [line for line in summary if "difference" in line]
+    if not lines:
+        return None
+    apart = ", positives and negatives apart" if figure == "auc" else ""
+    caption = f"[95 % interval] over 1,000 draws of {drawn}{apart}; level where zero is inside"
+    if any(line["difference"] is None for line in lines):
+        caption += "; -: what it predicted, or its control, was not kept by the version that fitted it"
+    table = Table("entry", title=f"{title}: {FIGURES[figure]} against the best control", caption=caption)
+    shares = list(dict.fromkeys(line.get(by) for line in lines))
+    for share in shares:
+        table.add_column("difference" if share is None else f"{100 * share:.0f} % {group}")
+    for name in dict.fromkeys(line["row"] for line in lines):
+        cells = {line.get(by): _cell(line) for line in lines if line["row"] == name}
+        table.add_row(name, *(cells.get(share, "") for share in shares))
+    return table
+
+
+def _cell(line: Mapping[str, Any]) -> Text:
+    text = "-" if line["difference"] is None else difference_text(line["difference"])
+    return Text(text, style="bold" if leads(line) else "")
