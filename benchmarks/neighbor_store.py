@@ -9,8 +9,10 @@ and its lists are compared with the store's.
 
 ``nodes`` rows: the same edges in stores of more and more nodes, their names spread over all. ``memory`` rows: a store
 of a million nodes fed edges x 1 and x 10, in a fresh process each. ``gpu`` rows, where there is a GPU: the store there.
+``epoch`` rows, of the folders that are named, alone: the seconds of going through each once, compiled.
 
     python benchmarks/neighbor_store.py                                        # generated edges
+    python benchmarks/neighbor_store.py PREPARED ...                           # one pass through each, no more
     python benchmarks/neighbor_store.py --otc PREPARED --wikipedia PREPARED    # and the real ones, which have a bar
     python benchmarks/neighbor_store.py --quick
 """
@@ -202,6 +204,14 @@ def speed_rows(feeds: Sequence[tuple[str, Feed]], runs: int) -> Iterator[Row]:
         yield head | {"backend": "dictionary", "seconds": round(seconds, 4), "edges_per_second": rate}
 
 
+def epoch_rows(folders: Sequence[str], runs: int) -> Iterator[Row]:
+    """Yield the seconds of one pass through the distinct edges of each folder, compiled."""
+    for folder in folders:
+        feed = prepared(folder, distinct=True)
+        head: Row = {"check": "epoch", "data": feed.name, "snapshots": len(feed.snapshots)}
+        yield head | timed(feed, NeighborStore(feed.num_nodes, directed=feed.directed), runs)
+
+
 def spread(feed: Feed, num_nodes: int) -> Feed:
     """Return the same edges between nodes whose names are spread over `num_nodes`, in the same order."""
     step = num_nodes // feed.num_nodes
@@ -302,6 +312,7 @@ def gpu_rows(feeds: Sequence[Feed], runs: int) -> Iterator[Row]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print one JSON line for each row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", metavar="PREPARED", help="one pass through each, no more")
     parser.add_argument("--otc", help="prepared folder of Bitcoin-OTC, weekly")
     parser.add_argument("--wikipedia", help="prepared folder of Wikipedia, hourly")
     parser.add_argument("--runs", type=int, default=5)
@@ -311,6 +322,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     if args.quick:
         args.edges, args.runs = 4_000, 2
+    if args.folders:
+        for row in epoch_rows(args.folders, args.runs):
+            print(json.dumps({"benchmark": "neighbor_store", **row}), flush=True)
+        return 0
     sizes = tuple(size // 100 for size in SIZES) if args.quick else SIZES
     skewed = generated(sizes[0], args.edges, max(2, args.edges // 250))
     feeds = [("events", skewed)]
