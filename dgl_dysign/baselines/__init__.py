@@ -7,10 +7,12 @@ from dgl_dysign.baselines.counting import (
     CommonNeighbours,
     DestinationRecency,
     EdgeBank,
+    LastDegree,
     PreferentialAttachment,
     RandomLinks,
     RecentDegree,
     link_reference_models,
+    roland_reference_models,
 )
 from dgl_dysign.baselines.evolvegcn import EvolveGCNO
 from dgl_dysign.baselines.link_counts import CountLinks
@@ -24,7 +26,7 @@ from dgl_dysign.baselines.node_models import (
 )
 
 __all__ = [
-    "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank", "EvolveGCNO", "LogisticRegression",
-    "NodeCounts", "PreferentialAttachment", "RandomLinks", "ReLUNetwork", "RecentDegree", "SnapshotGCN",
-    "link_reference_models", "majority_class", "propagate_labels",
+    "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank", "EvolveGCNO", "LastDegree",
+    "LogisticRegression", "NodeCounts", "PreferentialAttachment", "RandomLinks", "ReLUNetwork", "RecentDegree",
+    "SnapshotGCN", "link_reference_models", "majority_class", "propagate_labels", "roland_reference_models",
 ]  # fmt: skip

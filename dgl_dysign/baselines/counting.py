@@ -150,6 +150,28 @@ class RecentDegree:
         return self._value[nodes] * self.decay ** (snapshot - self._at[nodes])
 
 
+class LastDegree(RecentDegree):
+    """Score a candidate by its edges in the last snapshot that was observed; ends as in :class:`RecentDegree`.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import distinct_edges
+    >>> model = LastDegree(3)
+    >>> model.observe(distinct_edges(0, [0, 0], [1, 2], num_nodes=3))
+    >>> model.observe(distinct_edges(1, [0], [1], num_nodes=3))
+    >>> model.score(2, torch.tensor([0]), torch.tensor([[0, 1, 2]]))
+    tensor([[1., 1., 0.]], dtype=torch.float64)
+    """
+
+    def __init__(self, num_nodes: int, ends: str = "both") -> None:
+        super().__init__(num_nodes, decay=1.0, ends=ends)
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Count the edges of a snapshot, and forget those of others."""
+        self.reset()
+        super().observe(edges)
+
+
 class PreferentialAttachment(RecentDegree):
     """Score a pair by the product of both ends' numbers of past edges.
 
@@ -270,6 +292,19 @@ def link_reference_models(num_nodes: int, seed: int = 0, window: int = 8) -> dic
         "destination-recency": DestinationRecency(num_nodes),
         "recent-degree": RecentDegree(num_nodes),
     }
+
+
+def roland_reference_models(num_nodes: int, seed: int = 0) -> dict[str, LinkModel]:
+    """Return what else stands in tables under ROLAND's protocols: the edges, and the degrees, of the snapshot before.
+
+    There is nothing to draw with ``seed``.
+
+    Examples
+    --------
+    >>> list(roland_reference_models(4))
+    ['persistence', 'last-degree']
+    """
+    return {"persistence": EdgeBank(num_nodes, window=1), "last-degree": LastDegree(num_nodes)}
 
 
 def _arrays(src: Tensor, dst: Tensor) -> tuple[np.ndarray, np.ndarray]:

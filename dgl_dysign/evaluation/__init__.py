@@ -10,9 +10,11 @@ from dgl_dysign.evaluation.link_scores import LinkScores
 from dgl_dysign.evaluation.links import LinkModel, evaluate_links, split_snapshots
 from dgl_dysign.evaluation.negatives import LinkQueries, NegativeSampler, ReleasedSampler
 from dgl_dysign.evaluation.ranking import auc, average_precision, hits, mrr, tie_aware_rank
+from dgl_dysign.evaluation.roland import RolandQueries, RolandSampler, RolandScores
 
 __all__ = [
-    "Answers", "EventModel", "LinkModel", "LinkQueries", "LinkScores", "NegativeSampler", "ReleasedSampler", "auc",
-    "average_precision", "bootstrap", "confusion", "difference", "evaluate_events", "evaluate_links", "f1_scores",
-    "hits", "mean_std", "mrr", "split_snapshots", "tie_aware_rank",
+    "Answers", "EventModel", "LinkModel", "LinkQueries", "LinkScores", "NegativeSampler", "ReleasedSampler",
+    "RolandQueries", "RolandSampler", "RolandScores", "auc", "average_precision", "bootstrap", "confusion",
+    "difference", "evaluate_events", "evaluate_links", "f1_scores", "hits", "mean_std", "mrr", "split_snapshots",
+    "tie_aware_rank",
 ]  # fmt: skip

@@ -21,6 +21,14 @@ FIGURES = ("mrr", *(f"hits@{k}" for k in _HITS), "auc", "list_auc", "ap")
 PROTOCOLS = {
     "honest": "honest: snapshot t is scored from the snapshots before it, then observed",
     "live-update": "live-update: snapshot t is scored from the snapshots before it, then trained on, then observed",
+    "roland-live": (
+        "roland-live: each source's best-placed destination among 1,000 of all nodes, mean over sources, snapshots; "
+        "every snapshot after the first is scored from those before it, then trained on, then observed"
+    ),
+    "roland-fixed": (
+        "roland-fixed: each source's best-placed destination among 1,000 of all nodes, mean over sources, snapshots; "
+        "trained on the first 70 % of the snapshots, tested on the last 20 %, each scored from those before it"
+    ),
     "undergs-released": (
         "undergs-released: LEAKS: snapshot t is observed before it is scored, negatives come from the whole data set; "
         "for reproduction of the public code only, never a result"

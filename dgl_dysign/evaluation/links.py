@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,16 +12,19 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation.link_scores import PROTOCOLS, LinkScores
 from dgl_dysign.evaluation.negatives import NegativeSampler, ReleasedSampler
+from dgl_dysign.evaluation.roland import RolandSampler, RolandScores
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
+
+_LIVE = ("live-update", "roland-live")
 
 
 class LinkModel(Protocol):
     """What :func:`evaluate_links` asks of a model.
 
     A model may also have ``update(edges: SnapshotEdges)``, which trains it on a snapshot that it has been scored on;
-    only the protocol ``live-update`` calls it, before the snapshot is observed.
+    only the protocols ``live-update`` and ``roland-live`` call it, before the snapshot is observed.
     """
 
     def reset(self) -> None:
@@ -61,11 +64,11 @@ def evaluate_links(
     data: TemporalGraph | Sequence[SnapshotEdges],
     models: Mapping[str, LinkModel],
     snapshots: Iterable[int],
-    sampler: NegativeSampler,
+    sampler: NegativeSampler | RolandSampler,
     protocol: str = "honest",
     progress: Callable[[int, int], None] | None = None,
     batch_size: int = 8192,
-) -> dict[str, LinkScores]:
+) -> dict[str, Any]:
     """Score the links of some snapshots with several models, on the same queries, in one pass over the data.
 
     Sampler and models are reset, then observe every snapshot up to the last of `snapshots`; a snapshot is scored before
@@ -79,16 +82,22 @@ def evaluate_links(
         Models by name.
     snapshots : iterable of int
         The snapshots to score.
-    sampler : NegativeSampler
-        Draws the negatives.
-    protocol : {"honest", "live-update", "undergs-released"}
-        ``live-update``: after a snapshot is scored, models that have ``update`` are trained on it.
+    sampler : NegativeSampler or RolandSampler
+        Draws the negatives; the latter under the protocols ``roland-live`` and ``roland-fixed``, and under them alone.
+    protocol : {"honest", "live-update", "undergs-released", "roland-live", "roland-fixed"}
+        ``live-update``, ``roland-live``: after a snapshot is scored, models that have ``update`` are trained on it.
         ``undergs-released``: as in the public code of UnderGS, each snapshot is observed *before* it is scored, and
         negatives come from the destinations of the whole data set; it leaks, says so, and is for reproduction only.
     progress : callable, optional
         Called as ``progress(done, total)`` after every snapshot.
     batch_size : int, default 8192
-        Most edges that one call of ``score`` gets; results do not depend on it.
+        Most edges that one call of ``score`` gets, fewer where they have more than 100 negatives; results do not depend
+        on it.
+
+    Returns
+    -------
+    dict of str to LinkScores or RolandScores
+        By model; which of the two tells the protocol.
 
     Raises
     ------
@@ -107,10 +116,16 @@ def evaluate_links(
     """
     total = len(data) if isinstance(data, Sequence) else data.num_snapshots
     wanted = _check(models, set(snapshots), total, protocol, batch_size)
-    draw: NegativeSampler | ReleasedSampler = sampler
-    if protocol == "undergs-released":
+    roland = isinstance(sampler, RolandSampler)
+    if roland is not protocol.startswith("roland"):
+        raise ConfigError(
+            f"protocol={protocol!r} with a {type(sampler).__name__}: expected a RolandSampler under roland-live and "
+            "roland-fixed, and a NegativeSampler under the others"
+        )
+    draw: Any = sampler
+    if isinstance(sampler, NegativeSampler) and protocol == "undergs-released":
         draw = ReleasedSampler(torch.cat([_edges(data, t).dst for t in range(total)]), sampler)
-    scores = {name: LinkScores(name, protocol) for name in models}
+    scores: dict[str, Any] = {name: (RolandScores if roland else LinkScores)(name, protocol) for name in models}
     for part in (draw, *models.values()):
         part.reset()
     last = max(wanted)
@@ -120,10 +135,11 @@ def evaluate_links(
         if protocol == "undergs-released":
             _observe(models, edges)
         if queries is not None:
+            rows = max(1, min(batch_size, 100 * batch_size // queries.dst.shape[1]))
             for name, model in models.items():
                 where = f"model {name!r}, snapshot {t}"
-                scores[name].add(queries, score_candidates(where, model, t, queries.src, queries.dst, batch_size))
-                if protocol == "live-update" and hasattr(model, "update"):
+                scores[name].add(queries, score_candidates(where, model, t, queries.src, queries.dst, rows))
+                if protocol in _LIVE and hasattr(model, "update"):
                     model.update(edges)
         if protocol != "undergs-released":
             _observe(models, edges)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dgl_dysign.baselines import CountLinks, link_reference_models
+from dgl_dysign.evaluation import LinkModel
 from dgl_dysign.experiments.diagnostics import link_diagnostics
 from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
 from dgl_dysign.experiments.entry import Entry, Outcome, by_name
@@ -20,6 +21,7 @@ from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.links import fit_links
 
 Change = Callable[[LinkSettings], LinkSettings]
+Models = Callable[[int, int], dict[str, LinkModel]]
 
 
 def _unchanged(settings: LinkSettings) -> LinkSettings:
@@ -35,9 +37,17 @@ def fit_undergs(view: LinkView, change: Change = _unchanged, **run: Any) -> Outc
     return Outcome(history=fit_links(view.edges, scorer, view.split, training, view.seed, **run), model=scorer)
 
 
-def fit_reference(view: LinkView, name: str, **_: Any) -> Outcome:
-    """Return one of `dgl_dysign.baselines.link_reference_models`."""
-    return Outcome(model=link_reference_models(view.data.num_nodes, view.seed)[name])
+def fit_reference(view: LinkView, name: str, models: Models = link_reference_models, **_: Any) -> Outcome:
+    """Return one of `dgl_dysign.baselines.link_reference_models`, or of other counting models."""
+    return Outcome(model=models(view.data.num_nodes, view.seed)[name])
+
+
+def reference_entries(models: Models = link_reference_models) -> list[Entry]:
+    """Return counting models as entries."""
+    return [
+        Entry(name, partial(fit_reference, name=name, models=models), about=(type(model).__doc__ or "").split("\n")[0])
+        for name, model in models(1, 0).items()
+    ]
 
 
 def fit_counting(view: LinkView, kind: str, all_columns: bool = False, **_: Any) -> Outcome:
@@ -86,13 +96,9 @@ def default_entries() -> dict[str, Entry]:
     >>> [name for name, entry in default_entries().items() if entry.learns][:3]
     ['undergs-paper', 'undergs-no-counts', 'undergs']
     """
-    references = [
-        Entry(name, partial(fit_reference, name=name), about=(type(model).__doc__ or "").split("\n")[0])
-        for name, model in link_reference_models(1).items()
-    ]
     return by_name(
         [
-            *(replace(entry, over_time=entry.name == "recent-degree") for entry in references),
+            *(replace(entry, over_time=entry.name == "recent-degree") for entry in reference_entries()),
             Entry("logistic-regression", partial(fit_counting, kind="logistic")),
             Entry("boosted-trees", partial(fit_counting, kind="trees"), over_time=True),
             Entry("boosted-trees-all", partial(fit_counting, kind="trees", all_columns=True)),

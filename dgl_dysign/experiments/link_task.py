@@ -13,7 +13,14 @@ from dgl_dysign._moved import moved_name
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
 from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import LinkModel, LinkScores, NegativeSampler, evaluate_links, split_snapshots
+from dgl_dysign.evaluation import (
+    LinkModel,
+    LinkScores,
+    NegativeSampler,
+    RolandSampler,
+    evaluate_links,
+    split_snapshots,
+)
 from dgl_dysign.evaluation.link_scores import FIGURES
 from dgl_dysign.experiments.entry import Outcome, Shared, Task, View
 from dgl_dysign.experiments.link_variants import CountsOnly, RecentStore, SomeFeatures
@@ -247,7 +254,7 @@ class LinkTask(LinkView, Task):
         """CPU seconds of features that an earlier entry computed."""
         return self.features.saved_seconds
 
-    def evaluate(self, model: LinkModel, historical: float = 0.0, name: str = "") -> LinkScores:
+    def evaluate(self, model: LinkModel, historical: float = 0.0, name: str = "") -> Any:
         """Score a model, which errors call by a name, on validation and test snapshots."""
         if self.protocol == "live-update" and isinstance(model, TrainableScorer) and not hasattr(model, "update"):
             model = LiveLinkScorer(model, self.settings.training, self.seed)
@@ -255,13 +262,19 @@ class LinkTask(LinkView, Task):
             model = _ForNextSnapshot(model)
         elif isinstance(model, TrainableScorer):
             model = distributed.DividedScorer(model)
-        s, snapshots = self.settings, range(self.split[1][0], self.split[2][-1] + 1)
-        sampler = NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)
         try:
-            reading = _Reading(model, self)
-            return evaluate_links(self.edges, {name: reading}, snapshots, sampler, self.protocol)[name]
+            reading, sampler = _Reading(model, self), self._sampler(historical)
+            return evaluate_links(self.edges, {name: reading}, self._scored, sampler, self.protocol)[name]
         finally:
             self.observed(0)
+
+    @property
+    def _scored(self) -> range:
+        return range(self.split[1][0], self.split[2][-1] + 1)
+
+    def _sampler(self, historical: float) -> NegativeSampler | RolandSampler:
+        s = self.settings
+        return NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)
 
     def observed(self, snapshots: int) -> None:
         """Let the data of the views end after the snapshots that a model observes, but not before validation."""

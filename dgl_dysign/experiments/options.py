@@ -129,7 +129,11 @@ class LinkOptions(RawOptions, RowOptions):
     """Options of a table about links: `dgl_dysign.experiments.train.train_links`."""
 
     aggregators: list[str] = option("Rows undergs-NAME to add.", [], metavar="NAME...")
-    protocol: Literal["honest", "live-update", "undergs-released"] = option("undergs-released LEAKS.", "honest")
+    protocol: Literal["honest", "live-update", "roland-live", "roland-fixed", "undergs-released"] = option(
+        "How links are scored. roland-live, roland-fixed: ROLAND's, 1,000 nodes for each source, of data prepared with "
+        "--every roland-week. undergs-released LEAKS.",
+        "honest",
+    )
     historical: list[float] = option(
         "Shares of negatives that are past destinations of the source; several: a table each.",
         [0.0],
@@ -146,10 +150,21 @@ class LinkOptions(RawOptions, RowOptions):
     epochs: int = option("Of training.", 10)
     batch_size: int = option("Edges.", 1024)
     lr: float = option("Learning rate.", 1e-3)
-    num_negatives: int = option("For each edge, in evaluation.", 100)
+    num_negatives: int | None = option(
+        "For each edge, in evaluation; default: 100, and 1,000 for each source under ROLAND's protocols.", None
+    )
+
+    @property
+    def roland(self) -> bool:
+        """Whether the protocol is one of ROLAND's."""
+        return self.protocol.startswith("roland")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.roland and any(self.historical):
+            raise ConfigError(
+                f"--protocol {self.protocol} draws from all nodes, but got --historical {self.historical}: leave it out"
+            )
         if not all(0 <= share <= 1 for share in self.historical):
             raise ConfigError(f"--historical must lie in 0 .. 1, but got {self.historical}")
         if unknown := [name for name in self.aggregators if name not in AGGREGATORS]:

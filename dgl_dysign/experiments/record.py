@@ -35,6 +35,8 @@ FIGURES = {
     "list_auc": "AUC within lists",
     "ap": "average precision",
     "mrr_pooled": "MRR, pooled",
+    "mrr_ties_against": "MRR, ties against",
+    "mrr_tenth": "MRR of a tenth, ties against",
     "cold_mrr": "MRR of cold edges",
     "accuracy": "accuracy",
     "recall_at_1pct": "found in the top 1 %",

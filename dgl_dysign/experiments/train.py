@@ -8,18 +8,23 @@ from typing import Any
 
 import torch
 
+from dgl_dysign.baselines import roland_reference_models
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.command import check_device, open_prepared
 from dgl_dysign.experiments.entry import Entry
 from dgl_dysign.experiments.event_task import EventSettings, EventTask
+from dgl_dysign.experiments.link_entries import reference_entries
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
 from dgl_dysign.experiments.memory import return_freed_memory
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.options import EventOptions, LinkOptions, NodeOptions, RowOptions
 from dgl_dysign.experiments.resolve import resolve_rows
 from dgl_dysign.experiments.result_table import ResultTable
+from dgl_dysign.experiments.roland_table import RolandTable
+from dgl_dysign.experiments.roland_task import PUBLISHED as PUBLISHED_ROLAND
+from dgl_dysign.experiments.roland_task import RolandTask, live_entry
 from dgl_dysign.experiments.runner import run
 from dgl_dysign.experiments.tables import EventTable, LinkTable, NodeTable
 from dgl_dysign.training import LinkFitConfig, distributed
@@ -168,13 +173,23 @@ def run_links(options: LinkOptions) -> ResultTable:
         aggregator=options.aggregator,
         snapshot_decay=options.snapshot_decay,
         importance=options.importance,
-        num_negatives=options.num_negatives,
+        num_negatives=options.num_negatives or (1000 if options.roland else 100),
         training=training,
     )
     data = open_prepared(options)
-    task = LinkTask(data, settings, device, options.protocol, options.historical)
     scoring = {"protocol": options.protocol, "historical": options.historical}
-    return run(LinkTable(task, entries, options.seeds), _config(options, data, settings) | scoring, options)
+    config = _config(options, data, settings) | scoring
+    if not options.roland:
+        task = LinkTask(data, settings, device, options.protocol, options.historical)
+        return run(LinkTable(task, entries, options.seeds), config, options)
+    live = options.protocol == "roland-live"
+    published = PUBLISHED_ROLAND.get(data.manifest["dataset"], {}) if live else {}
+    entries = [*reference_entries(roland_reference_models), *(map(live_entry, entries) if live else entries)]
+    return run(
+        RolandTable(RolandTask(data, settings, device, options.protocol), entries, options.seeds, published),
+        config,
+        options,
+    )
 
 
 def run_events(options: EventOptions) -> ResultTable:

@@ -1,15 +1,17 @@
-"""Live update: a link scorer that trains on each snapshot after it has been scored on it."""
+"""Live update: link models that learn from each snapshot after they have been scored on it."""
 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import NegativeSampler
+from dgl_dysign.evaluation import LinkModel, NegativeSampler
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step
 from dgl_dysign.training.links import LinkFitConfig, TrainableScorer, warm_batches
@@ -82,3 +84,56 @@ class LiveLinkScorer:
 
     def _loss(self, batch: SnapshotBatch) -> Tensor:
         return link_loss(self.logits(batch.snapshot, *batch.tensors), self.model.loss)
+
+
+class RefittedModel:
+    """A link model that is fitted anew as time passes, for the protocol ``roland-live``: it begins with no snapshot.
+
+    Whenever the number of snapshots has grown by a share, a new model is fitted to all of them, the one just scored
+    among them; in between the model's own ``update`` is called, where it has one. All fits together cost about
+    1 + 1 / `growth` times the last one.
+
+    Parameters
+    ----------
+    fit : callable
+        ``fit(stop)`` returns a model fitted to the snapshots before `stop`, or None where they are too few.
+    first : LinkModel
+        Answers until there is a fitted one.
+    growth : float, default 0.25
+        Share, above 0.
+    """
+
+    def __init__(self, fit: Callable[[int], LinkModel | None], first: LinkModel, growth: float = 0.25) -> None:
+        if not growth > 0:
+            raise ConfigError(f"growth={growth}: expected a share above 0")
+        self._fit, self._first, self.growth = fit, first, growth
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past, and what was learned from it."""
+        self.model, self.fits = self._first, list[int]()
+        self.model.reset()
+        self._past: list[SnapshotEdges] = []
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take a snapshot into the state."""
+        self._past.append(edges)
+        self.model.observe(edges)
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return the scores of the newest model."""
+        return self.model.score(snapshot, src, dst)
+
+    def update(self, edges: SnapshotEdges) -> None:
+        """Learn from a snapshot that was scored and is not observed yet."""
+        stop = edges.snapshot + 1
+        due = not self.fits or stop >= math.ceil((1 + self.growth) * self.fits[-1])
+        model = self._fit(stop) if due else None
+        if model is not None:
+            self.fits.append(stop)
+            self.model = model
+            self.model.reset()
+            for past in self._past:
+                self.model.observe(past)
+        elif hasattr(self.model, "update"):
+            self.model.update(edges)

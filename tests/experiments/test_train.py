@@ -38,9 +38,12 @@ def test_defaults_are_those_of_the_library(prepared, monkeypatch):
     assert (config["device"], len(table.splits), table.seeds) == ("cpu", 3, 3)
     link, event = (kind(prepared="x", run_dir="y") for kind in (options.LinkOptions, options.EventOptions))
     made = LinkSettings()
-    assert (link.hidden, link.num_neighbors, link.num_hops, link.aggregator, link.preset, link.num_negatives) == (
-        made.hidden_feats, made.num_neighbors, made.num_hops, made.aggregator, made.preset, made.num_negatives,
+    assert (link.hidden, link.num_neighbors, link.num_hops, link.aggregator, link.preset) == (
+        made.hidden_feats, made.num_neighbors, made.num_hops, made.aggregator, made.preset,
     )  # fmt: skip
+    for protocol, negatives in (("honest", made.num_negatives), ("roland-live", 1000), ("roland-fixed", 1000)):
+        train.train_links(prepared, "runs/first", protocol=protocol)
+        assert settings.pop()[0].task.settings.num_negatives == negatives
     assert (link.epochs, link.batch_size, link.lr, link.among) == (
         made.training.epochs, made.training.batch_size, made.training.lr, made.training.among,
     )  # fmt: skip

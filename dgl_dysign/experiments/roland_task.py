@@ -1,0 +1,139 @@
+"""Links under ROLAND's protocols: live update from the second snapshot on, or a fixed split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dgl_dysign.baselines import RecentDegree
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.evaluation import LinkModel, NegativeSampler, RolandSampler
+from dgl_dysign.evaluation.roland import ROLAND_FIGURES
+from dgl_dysign.experiments.entry import Entry, Outcome, Shared
+from dgl_dysign.experiments.link_entries import fit_reference
+from dgl_dysign.experiments.link_task import LinkTask, LinkView
+from dgl_dysign.experiments.record import Scoring
+from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.pairs.cached_features import CachedFeatures
+from dgl_dysign.training.links import TrainableScorer
+from dgl_dysign.training.live_update import LiveLinkScorer, RefittedModel
+
+#: MRR under live update: ROLAND-GRU (KDD 2022, table 4: a tenth of each snapshot's events), TMetaNet (2025).
+PUBLISHED = {
+    "bitcoin-otc": {"ROLAND-GRU (published)": 19.4, "TMetaNet (published)": 18.0},
+    "bitcoin-alpha": {"ROLAND-GRU (published)": 15.7, "TMetaNet (published)": 17.6},
+    "college-msg": {"ROLAND-GRU (published)": 11.2, "TMetaNet (published)": 10.9},
+}
+
+
+class RolandTask(LinkTask):
+    """Links under ``roland-live`` or ``roland-fixed``: `LinkTask` with ROLAND's questions and figure.
+
+    Under ``roland-live`` there is no validation: entries are fitted as snapshots pass, see `live_entry`.
+    """
+
+    def view(self) -> LinkView:
+        """Return what entries are fitted to; under ``roland-live`` it knows its task, for `live_entry` alone."""
+        view = super().view()
+        if self.protocol == "roland-live":
+            vars(view)["_task"] = self
+        return view
+
+    def view_until(self, stop: int) -> LinkView | None:
+        """Return the snapshots before `stop`, the last tenth for validation; None where none of these can be ranked."""
+        split = range(stop - max(1, stop // 10)), range(stop - max(1, stop // 10), stop)
+        edges = self.edges[:stop]
+        warm = _warm_snapshots(edges, self.data.num_nodes, self.settings.training.among)
+        if not all(warm.intersection(part) for part in split):
+            return None
+        self.observed(stop)
+        view = super().view()
+        vars(view).update(split=split, _edges=Shared(lambda: edges))
+        return view
+
+    def observed(self, snapshots: int) -> None:
+        """Let the data of the views end after the snapshots that a model observes, or is fitted to."""
+        if self.protocol == "roland-live":
+            self._horizon.num_snapshots = max(1, snapshots)
+        else:
+            super().observed(snapshots)
+
+    def score(self, outcome: Outcome) -> list[Scoring]:
+        """Return figures in %; those on validation under ``roland-fixed`` alone.
+
+        Raises
+        ------
+        ConfigError
+            If a part has no snapshot with enough events.
+        DataError
+            As `LinkTask.score`.
+        """
+        outcome.check_model("reset", "observe", "score")
+        scores = self.evaluate(outcome.model, name=outcome.entry)
+        columns, live = scores.by_snapshot(), self.protocol == "roland-live"
+        test, over_time = _figures(columns, self._scored if live else self.split[2])
+        none: tuple[dict[str, float], dict[str, list[float]]] = {}, {"snapshot": [], "mrr": []}
+        val, val_over_time = none if live else _figures(columns, self.split[1])
+        return [Scoring(test, val, {}, scores.protocol, {"val": val_over_time, "test": over_time})]
+
+    @property
+    def _scored(self) -> range:
+        return range(1, self.data.num_snapshots) if self.protocol == "roland-live" else super()._scored
+
+    def _sampler(self, historical: float) -> RolandSampler:
+        return RolandSampler(self.data.num_nodes, self.settings.num_negatives, self.seed)
+
+
+def live_entry(entry: Entry) -> Entry:
+    """Return an entry whose model is fitted as snapshots pass; what is not fitted, such as counting, stays as it is."""
+    if isinstance(entry.fit, partial) and entry.fit.func is fit_reference:
+        return entry
+    return replace(entry, fit=partial(_fit_live, entry), save=None, diagnose=None, source=entry.source)
+
+
+def _fit_live(entry: Entry, view: Any, **_: Any) -> Outcome:
+    task: RolandTask = vars(view)["_task"]
+
+    def fit(stop: int) -> LinkModel | None:
+        past = task.view_until(stop)
+        return None if past is None else _for_scoring(entry.fitted(past).model, task)
+
+    return Outcome(model=RefittedModel(fit, RecentDegree(task.data.num_nodes)))
+
+
+def _for_scoring(model: Any, task: RolandTask) -> LinkModel:
+    """Return a fitted model with features of its own: a thousand candidates a source would fill the cache of fits."""
+    if isinstance(getattr(model, "features", None), CachedFeatures):
+        model.features = LinkFeatures.of(task.data)
+    if isinstance(model, TrainableScorer):
+        model = LiveLinkScorer(model, task.settings.training, task.seed)
+    return model
+
+
+def _warm_snapshots(edges: Sequence[SnapshotEdges], num_nodes: int, among: str) -> set[int]:
+    """Return the snapshots with a warm edge for which there is a negative."""
+    sampler, warm = NegativeSampler(num_nodes, 1, among=among), set[int]()
+    for snapshot in edges:
+        if bool(sampler.draw(snapshot).warm.any()):
+            warm.add(snapshot.snapshot)
+        sampler.observe(snapshot)
+    return warm
+
+
+def _figures(columns: dict[str, np.ndarray], snapshots: range) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Return the figures of some snapshots in %, and the MRR of each."""
+    inside = (columns["snapshot"] >= snapshots[0]) & (columns["snapshot"] <= snapshots[-1])
+    if not inside.any():
+        raise ConfigError(
+            f"no snapshot from {snapshots[0]} to {snapshots[-1]} has ten events, as ROLAND asks: prepare the data "
+            "with wider snapshots"
+        )
+    figures: dict[str, float] = {"sources": int(columns["sources"][inside].sum()), "snapshots": int(inside.sum())}
+    figures |= {name: 100 * float(columns[name][inside].mean()) for name in ROLAND_FIGURES}
+    mrr = (100 * columns["mrr"][inside]).tolist()
+    return figures, {"snapshot": columns["snapshot"][inside].tolist(), "mrr": mrr}
