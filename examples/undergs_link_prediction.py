@@ -3,6 +3,7 @@
     dysign-prep edges soc-sign-bitcoinotc.csv prepared/otc
     python examples/undergs_link_prediction.py prepared/otc --run-dir runs/otc --seeds 3
     python examples/undergs_link_prediction.py --raw soc-sign-bitcoinalpha.csv --run-dir runs/alpha
+    python examples/undergs_link_prediction.py --raw CollegeMsg.txt --run-dir runs/uci
 
 Snapshot t is scored from the state at the end of t - 1: each warm edge among 100 negatives. The row `undergs` sees
 embeddings and features of pairs, `undergs-no-counts` embeddings alone, `undergs-paper` is the method as the report has

@@ -13,7 +13,7 @@ from dgl_dysign.baselines.link_counts import CountLinks
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler
-from dgl_dysign.training.links import LinkFitConfig, age_weight, replay, warm_batches
+from dgl_dysign.training.links import LinkFitConfig, age_weight, replay, warm_steps
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
@@ -36,7 +36,8 @@ def fit_counts(
     for edges in replay(data, train[-1], sampler, model):
         t = edges.snapshot
         if t in train:
-            for batch in warm_batches(sampler, edges, config.batch_size):
+            steps = warm_steps(sampler, edges, config, len(train))  # the batches that others look up, too
+            for batch in (batch for step in steps for batch in step):
                 candidates.append((t, model.features.features(t, *batch.tensors)[..., model.columns]))
                 held += candidates[-1][1].numel() * 4
             while held > max_bytes and len(candidates) > 1:

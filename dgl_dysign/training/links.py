@@ -1,4 +1,4 @@
-"""Training of link scorers: snapshots in order, one step a snapshot, resumable to the last bit."""
+"""Training of link scorers: snapshots in order, a step or a few for each, resumable to the last bit."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
 Split = Sequence[range]
+
+_EDGES = 16  # that a step takes at least, where a snapshot is cut into several
 
 
 @runtime_checkable
@@ -68,6 +70,9 @@ class LinkFitConfig(LoopConfig):
         Edges whose candidates are held at once; results do not depend on it but for rounding and the draws of dropout.
     lr, weight_decay : float, default 1e-3 and 1e-2
         Of AdamW, under a one-cycle schedule over all `epochs`.
+    min_steps : int, default 300
+        Optimiser steps of an epoch: where training has at most half as many snapshots, each is cut into equal parts of
+        at least 16 edges, and each part is followed by a step. 1: one step a snapshot.
     num_negatives, val_negatives : int, default 10 and 100
         Negatives an edge in training and in validation.
     historical : float, default 0
@@ -87,6 +92,7 @@ class LinkFitConfig(LoopConfig):
     batch_size: int = 1024
     lr: float = 1e-3
     weight_decay: float = 1e-2
+    min_steps: int = 300
     num_negatives: int = 10
     val_negatives: int = 100
     historical: float = 0.0
@@ -95,7 +101,9 @@ class LinkFitConfig(LoopConfig):
     max_grad_norm: float | None = None
     cache_bytes: int = 1 << 30
 
-    counts: ClassVar[tuple[str, ...]] = ("epochs", "patience", "batch_size", "num_negatives", "val_negatives")
+    counts: ClassVar[tuple[str, ...]] = (
+        "epochs", "patience", "batch_size", "min_steps", "num_negatives", "val_negatives",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,10 +124,14 @@ def replay(data: TemporalGraph | Sequence[SnapshotEdges], last: int, *observers:
             observer.observe(edges)
 
 
-def warm_batches(sampler: NegativeSampler, edges: SnapshotEdges, batch_size: int) -> list[SnapshotBatch]:
-    """Return the warm edges of a snapshot beside their negatives, cut into batches."""
+def warm_steps(
+    sampler: NegativeSampler, edges: SnapshotEdges, config: LinkFitConfig, snapshots: int
+) -> list[list[SnapshotBatch]]:
+    """Return the batches of each step on a snapshot, one of so many: its warm edges beside their negatives."""
     queries = sampler.draw(edges).only_warm()
-    return snapshot_batches(edges.snapshot, batch_size, queries.src, queries.dst)
+    steps = max(1, min(config.min_steps // snapshots, len(queries) // _EDGES))
+    parts = zip(queries.src.tensor_split(steps), queries.dst.tensor_split(steps), strict=True)
+    return [snapshot_batches(edges.snapshot, config.batch_size, *part) for part in parts]
 
 
 def age_weight(age: int, half_life: float | None) -> float:
@@ -140,9 +152,10 @@ def fit_links(
 
     Every epoch replays the data from the first snapshot on. A training snapshot t is scored from the state before it,
     each warm edge beside its negatives, which are the same in every epoch; the gradient of its loss accumulates over
-    batches and is followed by one step (`late_snapshot_step`); then t is observed. The loss of t is weighted by its
-    number of edges and :math:`2^{-(t_{last} - t) / half\_life}`. Validation snapshots follow, scored and observed.
-    Before the first epoch, one pass takes mean and deviation of the features over the training candidates.
+    batches and is followed by one step (`late_snapshot_step`), or that of each of its parts where there are few
+    snapshots (``min_steps``); then t is observed. The loss of t is weighted by its number of edges and
+    :math:`2^{-(t_{last} - t) / half\_life}`. Validation snapshots follow, scored and observed. Before the first epoch,
+    one pass takes mean and deviation of the features over the training candidates.
 
     Under several processes each computes every so many-th batch of a snapshot and a part of the validation. The store
     is filled in all of them; or each holds its own nodes of a `ShardedStore`, and asks for others once a snapshot.
@@ -185,7 +198,7 @@ def fit_links(
         with seeded(seed, scorer.device):
             epochs = _Epochs(data, scorer, train, val, config, seed)
             identity = {"seed": seed, "train": list(train), "val": list(val)}
-            loop = Loop(scorer.model, config, len(epochs.weight), scorer.device, identity, checkpoint, started=started)
+            loop = Loop(scorer.model, config, epochs.num_steps, scorer.device, identity, checkpoint, started=started)
             return loop.run(lambda: epochs.run(loop), on_epoch, select="val_mrr", patience=config.patience)
     finally:
         scorer.features = features
@@ -194,7 +207,7 @@ def fit_links(
 
 @dataclass
 class _Epochs:
-    """What one epoch does, and the weight of each training snapshot."""
+    """What one epoch does, its number of steps, and the weight of each training snapshot."""
 
     data: TemporalGraph | Sequence[SnapshotEdges]
     scorer: TrainableScorer
@@ -209,23 +222,25 @@ class _Epochs:
         nodes = self.model.num_nodes
         self.train_sampler = NegativeSampler(nodes, config.num_negatives, **shared)
         self.val_sampler = NegativeSampler(nodes, config.val_negatives, **shared)
+        self.num_steps = 0
         self.weight = self._survey()
 
     def _replay(self, last: int) -> Iterator[SnapshotEdges]:
         return replay(self.data, last, self.scorer, self.train_sampler, self.val_sampler)
 
-    def _batches(self, edges: SnapshotEdges) -> tuple[list[SnapshotBatch], list[SnapshotBatch]]:
-        """Return the batches of a training snapshot, and those that this process computes."""
-        batches = warm_batches(self.train_sampler, edges, self.config.batch_size)
-        return batches, batches[distributed.rank() :: distributed.world()]
+    def _steps(self, edges: SnapshotEdges) -> tuple[list[list[SnapshotBatch]], list[SnapshotBatch]]:
+        """Return the batches of each step on a training snapshot, and those that this process computes."""
+        steps = warm_steps(self.train_sampler, edges, self.config, len(self.train))
+        return steps, [batch for step in steps for batch in step[distributed.rank() :: distributed.world()]]
 
     def _survey(self) -> dict[int, float]:
         """Standardise the features by the training candidates; return the weight of each snapshot that has some."""
         rows, moments, features = {}, Moments(), self.scorer.features
         for edges in self._replay(self.train[-1]):
             if edges.snapshot in self.train:
-                batches, own = self._batches(edges)
-                rows[edges.snapshot] = sum(map(len, batches))
+                steps, own = self._steps(edges)
+                rows[edges.snapshot] = sum(len(batch) for step in steps for batch in step)
+                self.num_steps += len(steps) if rows[edges.snapshot] else 0
                 if features is not None:
                     for batch in own:
                         moments.add(features.features(edges.snapshot, *batch.tensors))
@@ -240,15 +255,16 @@ class _Epochs:
 
     def run(self, loop: Loop) -> Figures:
         """Train on every training snapshot, score the validation; return the mean loss of an edge, and the MRR."""
-        loss, rows, scores = 0.0, 0, LinkScores("validation")
+        loss, rows, scores, clip = 0.0, 0, LinkScores("validation"), self.config.max_grad_norm
         for edges in self._replay(self.val[-1]):
             if edges.snapshot in self.weight:
                 self.model.train()
-                batches, own = self._batches(edges)
+                steps, own = self._steps(edges)
                 distributed.refresh(self.scorer.store, *(nodes for batch in own for nodes in batch.tensors))
-                step = late_snapshot_step(loop.optimizer, batches, self._loss, self.config.max_grad_norm, self.model)
-                loop.schedule.step()
-                loss, rows = loss + step.loss * step.rows / self.weight[edges.snapshot], rows + step.rows
+                for batches in steps:
+                    done = late_snapshot_step(loop.optimizer, batches, self._loss, clip, self.model)
+                    loop.schedule.step()
+                    loss, rows = loss + done.loss * done.rows / self.weight[edges.snapshot], rows + done.rows
             elif edges.snapshot in self.val:
                 queries = self.val_sampler.draw(edges).only_warm()
                 if len(queries):

@@ -13,8 +13,8 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import LinkModel, NegativeSampler
 from dgl_dysign.models.link_head import link_loss
-from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step
-from dgl_dysign.training.links import LinkFitConfig, TrainableScorer, warm_batches
+from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
+from dgl_dysign.training.links import LinkFitConfig, TrainableScorer
 from dgl_dysign.training.loop import seeded
 
 
@@ -75,7 +75,8 @@ class LiveLinkScorer:
 
     def update(self, edges: SnapshotEdges) -> None:
         """Train on the warm edges of a snapshot that is not observed yet."""
-        batches = warm_batches(self._sampler, edges, self.config.batch_size)
+        queries = self._sampler.draw(edges).only_warm()
+        batches = snapshot_batches(edges.snapshot, self.config.batch_size, queries.src, queries.dst)
         with seeded(self.seed * 1_000_003 + edges.snapshot, self.device):
             self.model.train()
             for _ in range(self.steps if batches else 0):

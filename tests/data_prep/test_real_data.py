@@ -138,6 +138,19 @@ def test_bitcoin_in_rolands_weeks(real_data, prepared):
     assert [row[2] for row in tables["snapshots"] if row[2]] == [weeks[name] for name in sorted(weeks)]
 
 
+@pytest.mark.parametrize(("every", "seconds", "snapshots"), [("week", 7 * 86_400, 29), ("day", 86_400, 195)])
+def test_uci_message(real_data, prepared, every, seconds, snapshots):
+    path = real_data / "uci_message" / "CollegeMsg.txt"
+    manifest, tables = prepared("edges", path, "--every", every)
+    keys = "dataset", "num_nodes", "num_edges", "num_snapshots", "edge_weight", "directed"
+    assert counts(manifest, *keys) == ["college-msg", 1899, 59_835, snapshots, None, True]
+    ids = [int(row[1]) for row in tables["nodes"]]
+    raw = [tuple(map(int, row)) for row in lines(path)]  # in order of time, so that the order is that of the file
+    assert [(ids[row[1]], ids[row[2]], int(row[3])) for row in tables["edges"]] == raw
+    first = calendar.timegm(week(raw[0][2]).timetuple()) if every == "week" else raw[0][2] // 86_400 * 86_400
+    assert [row[0] for row in tables["edges"]] == [(time - first) // seconds for _, _, time in raw]
+
+
 def test_school(real_data, prepared):
     manifest, tables = prepared("dblp", real_data / "school")
     keys = "dataset", "num_nodes", "num_edges", "num_snapshots", "num_classes", "duplicate_rows"

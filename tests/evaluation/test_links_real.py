@@ -1,4 +1,4 @@
-"""Counting models on Bitcoin-OTC by weeks: the figures that are known, and what the released protocol does to them."""
+"""Counting models on Bitcoin-OTC and UCI-Message: known figures, and what the released protocol does to them."""
 
 import pytest
 
@@ -48,3 +48,11 @@ def test_the_released_protocol_is_near_perfect_without_a_model(weekly):
     assert leaking.auc > 0.997
     assert leaking.mrr > 0.85
     assert "LEAKS" in repr(leaking)
+
+
+@pytest.mark.parametrize(("every", "warm"), [("week", 706), ("day", 1_029)])
+def test_uci_message_has_the_warm_edges_that_its_tables_name(real_data, tmp_path, every, warm):
+    app(["edges", str(real_data / "uci_message"), str(tmp_path / "uci"), "--every", every, "-q"], standalone_mode=False)
+    data = TemporalGraph.load(tmp_path / "uci")
+    scores = _evaluate(data, {"recent": DestinationRecency(data.num_nodes)})["recent"].to_dict()
+    assert scores["warm"]["edges"] == warm

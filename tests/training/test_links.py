@@ -10,8 +10,8 @@ from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
 from dgl_dysign.models import LinkScorer, link_loss
 from dgl_dysign.pairs import CachedFeatures
-from dgl_dysign.training import LinkFitConfig, fit_links
-from tests.evaluation.link_cases import snapshots
+from dgl_dysign.training import LinkFitConfig, fit_links, late_snapshot_step, links
+from tests.evaluation.link_cases import generated, snapshots
 from tests.training.link_cases import EDGES, NODES, SPLIT, CountedFeatures, scorer
 
 CONFIG = LinkFitConfig(epochs=3, lr=5e-3, val_negatives=20)
@@ -115,6 +115,33 @@ def test_batches_make_no_difference():
         found.append(weights(made))
     for name, value in found[0].items():
         torch.testing.assert_close(value, found[1][name], rtol=0, atol=1e-10)
+
+
+def test_few_snapshots_are_cut_so_that_an_epoch_takes_enough_steps(monkeypatch):
+    """Parts of a snapshot in its order, each a step, none of fewer than 16 edges; all from the state before it."""
+    data, seen = generated(20, NODES, edges=50), []
+    made = scorer(features=CountedFeatures())
+
+    def spy(optimizer, batches, loss, *more):
+        seen.append((made.features._snapshot, batches))
+        return late_snapshot_step(optimizer, batches, loss, *more)
+
+    monkeypatch.setattr(links, "late_snapshot_step", spy)
+    config = replace(CONFIG, epochs=1, batch_size=10, num_negatives=3)
+    for min_steps, parts in ((300, 3), (2 * len(SPLIT[0]), 2), (2 * len(SPLIT[0]) - 1, 1), (1, 1)):
+        seen.clear()
+        fit_links(data, made, SPLIT, replace(config, min_steps=min_steps))
+        sampler = NegativeSampler(NODES, 3)
+        for t in SPLIT[0]:
+            queries = sampler.draw(data[t]).only_warm()
+            steps = [batches for _, batches in seen if batches and batches[0].snapshot == t]
+            assert len(steps) == min(parts, max(1, len(queries) // 16)) * bool(len(queries))
+            for place in (0, 1):
+                expected = (queries.src, queries.dst)[place]
+                rows = [batch.tensors[place] for step in steps for batch in step]
+                assert torch.equal(torch.cat([*rows, expected[:0]]), expected)
+            sampler.observe(data[t])
+        assert all(observed < batches[0].snapshot for observed, batches in seen)
 
 
 def test_features_are_standardised_over_the_training_candidates():
