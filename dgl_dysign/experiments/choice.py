@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.experiments.entry import Entry
+from dgl_dysign.experiments.entry import LABEL_AWARE, Entry
 from dgl_dysign.experiments.node_task import NodeTask
 from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.files import write_file
@@ -181,10 +181,10 @@ def choose(entry: Entry, task: NodeTask, budget: int, folder: Path | None = None
     Returns
     -------
     dict
-        ``chosen`` values by name, none for the defaults; ``figure``, its value ``chosen_value`` and that of the
-        ``defaults_value``, in %; ``error`` of their difference; ``level``, how many of the ``compared`` are within one
-        error of the best; ``validated``, how; ``fits``, how many fits of all epochs it cost; ``candidates`` with the
-        figures of each rung; ``cpu_seconds``.
+        ``chosen`` values by name, none if it is the defaults, and what the ``defaults`` of these are; name of the
+        ``figure``, ``chosen_value`` and ``defaults_value`` of it, in %, and the ``error`` of their difference;
+        ``level``, how many of the ``compared`` are within one error of the best; ``validated``, how; ``fits``, how many
+        fits of all epochs it cost; ``candidates`` with the figures of each rung; ``cpu_seconds``.
 
     Raises
     ------
@@ -213,8 +213,11 @@ def choose(entry: Entry, task: NodeTask, budget: int, folder: Path | None = None
         {"values": values, "figures": [value if isfinite(value) else None for value in line]}  # JSON has no infinity
         for values, line in zip(tried, figures, strict=True)
     ]
+    decided = _decided(fitted, validation.true)
+    usual = task.settings.defaults(entry.protocol == LABEL_AWARE) if entry.defaults is None else entry.defaults
+    decided["defaults"] = {name: usual[name] for name in decided["chosen"] if name in usual}
     cost = {"fits": round(fits, 2), "cpu_seconds": seconds, "validated": validation.about}
-    return {**_decided(fitted, validation.true), **cost, "candidates": lines}
+    return {**decided, **cost, "candidates": lines}
 
 
 def _rungs(count: int) -> list[tuple[float, int]]:

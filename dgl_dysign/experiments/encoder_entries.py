@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ def encoder_entry(
     name, arguments = name or str(getattr(cls, "name", cls.__name__)), dict(arguments or {})
     choices = _choices(cls, arguments) if kind == "node" else {}
     _sorted(cls, kind, name, {**arguments, **{setting: values[0] for setting, values in choices.items()}})
+    defaults = {**asdict(_CONFIGS[kind]()), **arguments} if choices else None
 
     def sorted_for(view: Any) -> tuple[dict[str, Any], ...]:
         return _sorted(cls, kind, name, {**arguments, **(view.settings.chosen if kind == "node" else {})})
@@ -97,7 +98,13 @@ def encoder_entry(
     about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""
     source = source_of(name, cls, arguments)
-    more: dict[str, Any] = {"about": about, "usual": False, "source": source, "choices": choices or None}
+    more: dict[str, Any] = {
+        "about": about,
+        "usual": False,
+        "source": source,
+        "choices": choices or None,
+        "defaults": defaults,
+    }
     return Entry(name, fit, protocol, True, check, save_model, **more)
 
 

@@ -122,6 +122,8 @@ class Entry:
     choices : mapping of str to sequence, optional
         Values of settings that a table of nodes chooses from, see `dgl_dysign.experiments.choice`; empty: from
         `Outcome.finishes` alone. Default: there is nothing to choose.
+    defaults : mapping, optional
+        What stands for the choices until they are made, for reports; default: what the settings of the table have.
 
     Examples
     --------
@@ -144,6 +146,7 @@ class Entry:
     source: Mapping[str, Any] = field(default_factory=dict, hash=False)
     stranger: bool = False
     choices: Mapping[str, Sequence[Any]] | None = field(default=None, hash=False)
+    defaults: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         for name, values in (self.choices or {}).items():

@@ -128,6 +128,11 @@ class NodeSettings:
         own: dict[str, Any] = {name: part(getattr(self, name)) for name in ("gcn_epochs", "full_batch_epochs")}
         return replace(settings, **own, share=share * self.share)
 
+    def defaults(self, label_aware: bool) -> dict[str, Any]:
+        """Return by name what `with_choice` would change for a kind of entries."""
+        recipe = self.recipe(label_aware)
+        return {"feedback": True, **vars(recipe.training), **vars(recipe), **vars(self), **self.model}
+
     def with_choice(self, **values: Any) -> NodeSettings:
         """Return the settings with chosen values, which are the same for all kinds of entries.
 

@@ -145,7 +145,7 @@ def _section(run: Run, place: int, drawn: _Drawn) -> dict[str, Any]:
         "name": run.name,
         "warnings": run.warnings,
         "about": _about(run),
-        "tables": [replace(table, title=f"Figures: {table.title}") for table in found],
+        "tables": [*(replace(table, title=f"Figures: {table.title}") for table in found), *tables.choices(run)],
         "charts": [drawn.add(chart) for chart in _charts(run)],
         "missing": _missing(run),
         "settings": tables.settings(run),

@@ -25,7 +25,8 @@ class Result:
     ``row`` and ``group`` say what was trained, under which condition (share for training, kind of negatives); ``key``
     is the unit's, ``protocol`` how it was scored, in words, or empty. ``history`` are records of epochs; ``over_time``,
     of link runs, has ``val`` and ``test``, each with ``snapshot`` and ``mrr``; ``confusion`` are counts on test, true
-    classes in rows; ``cost`` has ``cpu_seconds`` and ``peak_rss_bytes``, where they were measured.
+    classes in rows; ``cost`` has ``cpu_seconds`` and ``peak_rss_bytes``, where they were measured; ``choice`` is what
+    `dgl_dysign.experiments.choice.choose` returned, if settings were chosen.
     """
 
     row: str
@@ -38,6 +39,7 @@ class Result:
     over_time: dict[str, Any] = field(default_factory=dict)
     confusion: list[list[int]] | None = None
     cost: dict[str, float] = field(default_factory=dict)
+    choice: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,7 @@ def _result(unit: UnitRecord, scoring: Scoring) -> Result:
         scoring.by_snapshot if unit.kind == "link" else {},
         scoring.confusion,
         unit.cost if unit.kind != "study" else {},
+        dict(unit.extra.get("choice", {})),
     )
 
 

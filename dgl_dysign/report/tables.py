@@ -202,6 +202,35 @@ def differences(runs: Sequence[Run]) -> Table:
     return Table("Settings that differ", "", ["setting", *(run.name for run in runs)], rows, [])
 
 
+def choices(run: Run) -> list[Table]:
+    """Return what was chosen for each row and split, against the defaults; none where nothing was."""
+    lines = dict.fromkeys((r.row, r.group, *_chosen(r.choice)) for r in run.results if r.choice)  # seeds have the same
+    if not lines:
+        return []
+    head = ["row", "share", "chosen (default)", "validation", "defaults", "error", "level", "CPU s", "chosen by"]
+    note = (
+        "The defaults stay unless another candidate is better by more than one standard error of the difference on "
+        "validation. Level: how many of those that were fitted to the end are within one error of the best."
+    )
+    return [Table("What was chosen", note, head, [list(line) for line in lines], [])]
+
+
+def _chosen(choice: dict[str, Any]) -> list[str]:
+    values = [
+        f"{name} {_plain(value)}" + (f" ({_plain(choice['defaults'][name])})" if name in choice["defaults"] else "")
+        for name, value in choice["chosen"].items()
+        if value != choice["defaults"].get(name)
+    ]
+    figures = [f"{choice[name]:.1f}" for name in ("chosen_value", "defaults_value", "error")]
+    level = f"{choice['level']} of {choice['compared']}"
+    cost = f"{choice['cpu_seconds']:.0f} ({choice['fits']:.0f} fits)"
+    return ["; ".join(values) or "the defaults", *figures, level, cost, choice["validated"]]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _lines(value: Any, name: str = "") -> list[list[str]]:
     """Flatten a JSON value to lines of name and text; lists of plain values stay on one line."""
     if isinstance(value, dict) and value:

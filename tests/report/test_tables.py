@@ -1,5 +1,9 @@
 """Tables of the report: means and spread, and what is said about them."""
 
+import json
+from dataclasses import replace
+
+from dgl_dysign.experiments.record import UnitRecord
 from dgl_dysign.report import tables
 from dgl_dysign.report.runs import read_runs
 from tests.report.run_folders import HONEST, compared_run, event_run, link_run, node_run, study_run
@@ -59,6 +63,27 @@ def test_runs_stand_side_by_side_with_their_marks(tmp_path):
     assert "leaking" not in table.head[1]
     assert "leaking protocol" in table.head[3]
     assert "generated data" in table.head[3]
+
+
+def test_what_was_chosen_stands_against_the_defaults_once_a_split(tmp_path):
+    path = node_run(tmp_path / "a")
+    assert tables.choices(one(path)) == []
+    choice = {
+        "chosen": {"decay": 0.9, "hops": [0, 1, 2], "hidden": 64, "steps": 4}, "chosen_value": 75.04,
+        "defaults": {"decay": 0.1, "hops": [0, 1], "hidden": 64}, "defaults_value": 70.0, "error": 1.26,
+        "level": 2, "compared": 4, "cpu_seconds": 90.4, "fits": 6.0, "validated": "1404 validation nodes",
+    }  # fmt: skip
+    for file in (path / "units").glob("*-dysign.json"):
+        unit = UnitRecord.from_json(json.loads(file.read_text()), file.stem)
+        file.write_text(json.dumps(replace(unit, extra={"choice": choice}, version=1).to_json()))
+    (table,) = tables.choices(one(path))
+    assert table.rows == [
+        ["dysign", "40 % for training", "decay 0.9 (0.1); hops 0, 1, 2 (0, 1); steps 4", "75.0", "70.0", "1.3",
+         "2 of 4", "90 (6 fits)", "1404 validation nodes"]
+    ]  # fmt: skip
+    kept = {**choice, "chosen": {}, "defaults": {}}
+    file.write_text(json.dumps(replace(unit, extra={"choice": kept}, version=1).to_json()))
+    assert {row[2] for row in tables.choices(one(path))[0].rows} == {"the defaults", table.rows[0][2]}
 
 
 def test_only_settings_that_differ_are_listed(tmp_path):
