@@ -10,10 +10,12 @@ from math import ceil, isfinite, prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.evaluation import Answers, bootstrap
 from dgl_dysign.experiments.entry import LABEL_AWARE, Entry
 from dgl_dysign.experiments.node_task import NodeTask
 from dgl_dysign.experiments.run_folder import RunFolder
@@ -126,34 +128,32 @@ class Fitted:
     scores: Tensor
     cpu_seconds: float
 
-    def best(self, true: Tensor) -> float:
-        """Return the figure of its best finish."""
-        return max(figure(true, scores) for scores in self.scores)
 
+def measured(true: Tensor, scores: Sequence[Tensor], draws: int = 0) -> np.ndarray:
+    """Return the figure that decides of several scores ``(n, C)``, in percent, ``(len(scores), 1 + draws)``.
 
-def figure(true: Tensor, scores: Tensor) -> float:
-    """Return Macro-F1 of scores ``(n, C)`` in %; minus infinity if some are no numbers."""
-    if not bool(scores.isfinite().all()):
-        return float("-inf")
-    return float(resampled_macro_f1(true, scores, torch.ones(1, len(true), dtype=torch.float64)))
-
-
-def resampled_macro_f1(true: Tensor, scores: Tensor, weight: Tensor) -> Tensor:
-    """Return Macro-F1 in % under weights of the nodes ``(B, n)``, one draw a row, ``(B,)``.
+    It is Macro-F1, of two classes AUC: as it is, then in bootstrap draws of the nodes, the same for all scores. As it
+    is it is minus infinity where scores are no numbers.
 
     Examples
     --------
     >>> import torch
-    >>> true, scores = torch.tensor([0, 0, 1]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    >>> resampled_macro_f1(true, scores, torch.tensor([[1.0, 1.0, 1.0], [2.0, 0.0, 1.0]])).round(decimals=1).tolist()
-    [66.7, 100.0]
+    >>> true, scores = torch.tensor([0, 1, 2]), torch.eye(3)
+    >>> measured(true, [scores, scores[[1, 0, 2]]])[:, 0].round(1).tolist()
+    [100.0, 33.3]
     """
-    is_class, guessed = (
-        torch.nn.functional.one_hot(classes.cpu(), scores.shape[1]).to(weight) for classes in (true, scores.argmax(1))
-    )
-    hit, of_class, as_class = (weight @ counted for counted in (is_class * guessed, is_class, guessed))
-    seen = of_class + as_class
-    return 100 * (2 * hit / seen.clamp(min=1e-12)).sum(1) / (seen > 0).sum(1)
+    name = figure_of(scores[0].shape[1])
+    answers = [each.argmax(1) if name == "macro_f1" else each[:, 1] - each[:, 0] for each in scores]
+    rows = {str(place): answer.nan_to_num().numpy() for place, answer in enumerate(answers)}
+    drawn = bootstrap(name, [Answers(np.arange(len(true)), rows, true.cpu().numpy())], draws)
+    values = np.stack([drawn[str(place)] for place in range(len(scores))])
+    values[[not bool(each.isfinite().all()) for each in scores], 0] = -np.inf
+    return values
+
+
+def figure_of(num_classes: int) -> str:
+    """Return the name of the figure that decides."""
+    return "auc" if num_classes == 2 else "macro_f1"
 
 
 def choose(entry: Entry, task: NodeTask, budget: int, folder: Path | None = None, tell: Tell | None = None) -> Values:
@@ -207,7 +207,7 @@ def choose(entry: Entry, task: NodeTask, budget: int, folder: Path | None = None
         fits += share * len(fitted) * len(validation.tasks)
         seconds += sum(fit.cpu_seconds for fit in fitted)
         for number, fit in zip(left, fitted, strict=True):
-            figures[number].append(fit.best(validation.true))
+            figures[number].append(float(measured(validation.true, list(fit.scores)).max()))
         left = [0, *sorted(left[1:], key=lambda number: -figures[number][-1])]
     lines = [
         {"values": values, "figures": [value if isfinite(value) else None for value in line]}  # JSON has no infinity
@@ -229,17 +229,14 @@ def _rungs(count: int) -> list[tuple[float, int]]:
 def _decided(fitted: Sequence[Fitted], true: Tensor) -> Values:
     """Compare candidates that were fitted for all epochs, those that differ in what costs no training among them."""
     places = [(fit, k) for fit in fitted for k in range(len(fit.finishes))]
-    values = [figure(true, fit.scores[k]) for fit, k in places]
-    draws = torch.randint(len(true), (DRAWS, len(true)), generator=torch.Generator().manual_seed(0))
-    weight = torch.zeros(draws.shape, dtype=torch.float64).scatter_add_(1, draws, torch.ones(draws.shape).double())
-    resampled = torch.stack([resampled_macro_f1(true, fit.scores[k], weight) for fit, k in places])
-    best = max(range(len(values)), key=lambda place: values[place])
-    errors = (resampled[best] - resampled).std(1).tolist()
+    drawn = measured(true, [fit.scores[k] for fit, k in places], DRAWS)
+    values, best = drawn[:, 0].tolist(), int(drawn[:, 0].argmax())
+    errors = (drawn[best, 1:] - drawn[:, 1:]).std(1).tolist()
     place = best if values[best] - values[0] > errors[0] else 0
     fit, finish = places[place]
     return {
         "chosen": {**fit.values, **fit.finishes[finish]},
-        "figure": "macro_f1",
+        "figure": figure_of(fit.scores.shape[2]),
         "chosen_value": values[place],
         "defaults_value": values[0],
         "error": errors[0],

@@ -70,7 +70,7 @@ def encoder_entry(
     name, arguments = name or str(getattr(cls, "name", cls.__name__)), dict(arguments or {})
     choices = _choices(cls, arguments) if kind == "node" else {}
     _sorted(cls, kind, name, {**arguments, **{setting: values[0] for setting, values in choices.items()}})
-    defaults = {**asdict(_CONFIGS[kind]()), **arguments} if choices else None
+    defaults = {**asdict(NodeFitConfig()), **arguments} if choices else None
 
     def sorted_for(view: Any) -> tuple[dict[str, Any], ...]:
         return _sorted(cls, kind, name, {**arguments, **(view.settings.chosen if kind == "node" else {})})

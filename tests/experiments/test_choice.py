@@ -4,15 +4,15 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import one_hot
 
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import f1_scores
 from dgl_dysign.experiments import choice
-from dgl_dysign.experiments.choice import Validation, candidates, choose, resampled_macro_f1
+from dgl_dysign.experiments.choice import Validation, candidates, choose, measured
 from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.node_entries import CHOICES, default_entries
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
@@ -173,13 +173,12 @@ def test_a_search_that_was_killed_goes_on(task, tmp_path):
     assert len(rest.epochs) == 20 + 40
 
 
-def test_resampled_figures_are_those_of_repeated_nodes():
-    generator = torch.Generator().manual_seed(0)
-    true, scores = torch.randint(4, (30,), generator=generator), torch.rand(30, 4, generator=generator)
-    draws = torch.randint(30, (20, 30), generator=generator)
-    weight = torch.stack([draw.bincount(minlength=30) for draw in draws]).double()
-    expected = [f1_scores(true, scores.argmax(1), draw)["macro_f1"] for draw in draws]
-    assert resampled_macro_f1(true, scores, weight).tolist() == pytest.approx(expected)
+def test_of_two_classes_the_area_under_the_curve_decides():
+    true, scores = torch.tensor([0, 0, 0, 1]), torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    drawn = measured(true, [scores, -scores, scores * float("nan")], 20)
+    assert drawn[:, 0].tolist() == [100, 0, float("-inf")]
+    assert drawn.shape == (3, 21)
+    assert np.isfinite(drawn[:, 1:]).all()
 
 
 def test_chosen_values_reach_every_part_of_the_settings():
