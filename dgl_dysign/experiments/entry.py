@@ -8,7 +8,7 @@ import importlib
 import inspect
 import json
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -155,11 +155,17 @@ class Entry:
         if not self.source:
             object.__setattr__(self, "source", source_of(self.name, self.fit))
 
-    def without_choices_of(self, names: Iterable[str]) -> Entry:
-        """Return the entry for which some settings are not chosen."""
+    def without_choices_of(self, names: Collection[str]) -> Entry:
+        """Return the entry for which some settings are not chosen, alone or together with others."""
         if self.choices is None:
             return self
-        return replace(self, choices={name: values for name, values in self.choices.items() if name not in names})
+
+        def without(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in values.items() if name not in names}
+
+        left = without(self.choices)
+        parts = {n: [without(v) if isinstance(v, Mapping) else v for v in values] for n, values in left.items()}
+        return replace(self, choices=parts)
 
     def fitted(self, view: Any, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
         """Fit, and return the outcome whatever `fit` returned; its history defaults to what `on_epoch` was told."""

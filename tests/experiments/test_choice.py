@@ -173,6 +173,13 @@ def test_a_search_that_was_killed_goes_on(task, tmp_path):
     assert len(rest.epochs) == 20 + 40
 
 
+def test_what_was_asked_for_is_not_chosen():
+    choices = {"means": ({"decay": 0.1, "hops": (0,)}, {"decay": 1.0, "hops": (1,)}), "hidden": (8,), "lr": (0.1, None)}
+    left = Entry("any", right, choices=choices).without_choices_of(["decay", "hidden"])
+    assert left.choices == {"means": [{"hops": (0,)}, {"hops": (1,)}], "lr": [0.1, None]}
+    assert Entry("fixed", right).without_choices_of(["decay"]).choices is None
+
+
 def test_of_two_classes_the_area_under_the_curve_decides():
     true, scores = torch.tensor([0, 0, 0, 1]), torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
     drawn = measured(true, [scores, -scores, scores * float("nan")], 20)
