@@ -99,6 +99,11 @@ class CountLinks:
         columns = self._transformation.fit_transform(feat.reshape(-1, width).numpy())
         self._classifier.fit(columns, truth.ravel(), sample_weight=weight.numpy().repeat(candidates))
 
+    def use(self, features: PairFeatures) -> None:
+        """Read the same columns of other features from now on, which may have fewer families."""
+        names = [self.features.names[column] for column in self.columns]
+        self.features, self.columns = features, [features.names.index(name) for name in names]
+
     def reset(self) -> None:
         """Forget what was observed; what was learned stays."""
         self.features.reset()

@@ -44,6 +44,7 @@ _EXAMPLES = {
     "links": (
         "dysign-train links prepared/otc --run-dir runs/otc --seeds 3",
         "dysign-train links --raw soc-sign-bitcoinalpha.csv --run-dir runs/alpha",
+        "dysign-train links prepared/otc-weeks --run-dir runs/otc-live --protocol roland-live",
     ),
     "events": (
         "dysign-train events prepared/wikipedia --run-dir runs/wikipedia --seeds 3",

@@ -55,6 +55,21 @@ def test_a_row_of_weight_zero_teaches_nothing(kind):
     assert high > low
 
 
+def test_fewer_families_change_no_score():
+    model = CountLinks(LinkFeatures(NODES), "logistic")
+    feat = torch.rand(50, 3, len(COUNTS), generator=torch.Generator().manual_seed(0))
+    model.fit(feat, torch.ones(50))
+    asked = 5, torch.arange(3), torch.arange(NODES).expand(3, -1).contiguous()
+    scores = []
+    for features in (LinkFeatures(NODES), LinkFeatures(NODES, families=["shared", "pair", "activity"])):
+        model.use(features)
+        for edges in EDGES[:5]:
+            model.observe(edges)
+        scores.append(model.score(*asked))
+    assert torch.equal(*scores)
+    assert len(scores[0].unique()) > 1
+
+
 def test_bins_keep_the_order_and_few_values_apart():
     generator = np.random.default_rng(0)
     feat = np.stack([generator.normal(size=5000), generator.integers(0, 2, 5000), np.zeros(5000)], 1).astype(np.float32)
