@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from math import ceil, isfinite, prod
@@ -41,7 +41,7 @@ def candidates(choices: Mapping[str, Sequence[Any]], budget: int, seed: int = 0)
     Parameters
     ----------
     choices : mapping of str to sequence
-        Values by name of the setting.
+        Values by name of the setting; None leaves it as it is, and a mapping sets several at once.
     budget : int
         Most candidates, the defaults among them.
     seed : int, default 0
@@ -52,17 +52,25 @@ def candidates(choices: Mapping[str, Sequence[Any]], budget: int, seed: int = 0)
     >>> candidates({"decay": (1.0, 0.1), "hidden": (64,)}, 12)
     [{}, {'decay': 1.0, 'hidden': 64}, {'decay': 0.1, 'hidden': 64}]
     """
-    others = budget - 1
-    if not choices or not others:
-        return [{}]
-    if prod(map(len, choices.values())) <= others:
-        drawn = dict.fromkeys(product(*choices.values()))
+    drawn: dict[str, Values] = {"{}": {}}  # by what they are in words: those that are drawn twice are one
+    if prod(map(len, choices.values())) < budget:
+        rows = iter(product(*choices.values()))
     else:
-        generator, drawn = torch.Generator().manual_seed(seed), {}
-        while len(drawn) < others:  # again for those that were drawn twice
-            columns = (_each_as_often(values, others, generator) for values in choices.values())
-            drawn |= dict.fromkeys(zip(*columns, strict=True))
-    return [{}, *(dict(zip(choices, values, strict=True)) for values in list(drawn)[:others])]
+        rows = _hypercube(list(choices.values()), budget - 1, torch.Generator().manual_seed(seed))
+    for row in rows:
+        if len(drawn) == budget:
+            break
+        values: Values = {}
+        for name, value in zip(choices, row, strict=True):
+            values |= value if isinstance(value, Mapping) else {} if value is None else {name: value}
+        drawn.setdefault(repr(values), values)
+    return list(drawn.values())
+
+
+def _hypercube(choices: Sequence[Sequence[Any]], count: int, generator: torch.Generator) -> Iterator[tuple[Any, ...]]:
+    """Yield rows without end, of each so many every value as often as the others."""
+    while count:
+        yield from zip(*(_each_as_often(values, count, generator) for values in choices), strict=True)
 
 
 def _each_as_often(values: Sequence[Any], count: int, generator: torch.Generator) -> list[Any]:

@@ -5,9 +5,10 @@ Each function fits one of them; ``run`` holds the ``checkpoint`` and ``on_epoch`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign._moved import moved_name
-from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, majority_class, propagate_labels
+from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, majority_class
 from dgl_dysign.data.row_store import IN_MEMORY, row_blocks
-from dgl_dysign.evaluation import f1_scores
 from dgl_dysign.experiments.diagnostics import node_diagnostics
 from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
 from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outcome, by_name
@@ -31,33 +31,38 @@ from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import FitConfig, fit, node_weights, summed_loss
 
 #: What a table chooses from, see `dgl_dysign.experiments.choice`: the same values for all entries that have a setting.
+#: Decay and hops, which matter most, are crossed; of the others most candidates keep the defaults (None).
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "decay": (1.0, 0.9, 0.7, 0.4, 0.1),
-    "hops": ((0,), (0, 1), (0, 1, 2)),
-    "weight_decay": (0.05, 0.5, 5.0),
-    "feat_dropout": (0.05, 0.3),
-    "dropout": (0.1, 0.3, 0.6),
-    "hidden": (64, 256),
-    "gcn_hidden": (64, 128),
-    "store_hidden": (64, 128),
-    "class_weights": (False, True),
-    "batch_size": (32, 128, 1024),
-    "feedback": (False, True),
+    "means": tuple(
+        {"decay": decay, "hops": hops} for decay in (1.0, 0.8, 0.4, 0.1) for hops in ((0, 1), (1, 2), (0, 1, 2))
+    ),
+    "hops": ((0, 1), (1, 2), (0, 1, 2)),
+    "weight_decay": (None, None, 0.05, 0.5, 5.0),
+    "feat_dropout": (None, 0.3),
+    "dropout": (None, None, 0.1, 0.3, 0.6),
+    "hidden": (None, 64),
+    "gcn_hidden": (None, 64),
+    "store_hidden": (None, 64),
+    "class_weights": (None, None, True),
+    "feedback": (None, None, False),
 }
-_INPUTS = ("decay", "hops", "class_weights")
-_TRAINED = ("weight_decay", "feat_dropout", "batch_size")
+_INPUTS = ("means", "class_weights")
+_TRAINED = ("weight_decay", "feat_dropout")
 _HIDDEN = (*_INPUTS, *_TRAINED, "dropout", "hidden")
 _CHOSEN = {  # of each entry
     "logistic-regression": (*_INPUTS, *_TRAINED),
     "relu-network": _HIDDEN,
     "gcn": (*_INPUTS, "gcn_hidden"),
     "dysign": (*_HIDDEN, "feedback"),
-    "undergs": ("class_weights", "weight_decay", "batch_size", "dropout", "store_hidden"),
+    "undergs": ("class_weights", "weight_decay", "dropout", "store_hidden"),
     "spiking-undergs": ("hops", "class_weights", *_TRAINED, "dropout", "hidden", "feedback"),
     "label-aware-logistic": (*_INPUTS, *_TRAINED),
     "label-aware-relu": _HIDDEN,
     "dysign-label-aware": (*_HIDDEN, "feedback"),
 }
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a model against label propagation
+ALPHAS = (0.0, 0.3, 0.6, 0.8)  # of the smoothing
 
 
 def _one_hot(view: NodeView, classes: Tensor) -> Tensor:
@@ -71,19 +76,12 @@ def majority(view: NodeView, **_: Any) -> Outcome:
 
 
 def label_propagation(view: NodeView, **_: Any) -> Outcome:
-    """Label propagation, its decay chosen on validation."""
-
-    def propagated(at: NodeView, decay: float) -> Tensor:
-        return propagate_labels(*at.graph(decay), view.labels, view.train, view.num_classes)
-
-    def on_validation(decay: float) -> float:
-        guess = propagated(view.at_validation(), decay).argmax(1)
-        return f1_scores(view.labels, guess, view.val)["macro_f1"]
-
-    chosen = max(view.settings.propagation_decays, key=on_validation)
+    """Label propagation, its decay and its steps chosen within the training nodes, out of fold."""
 
     def outcome(at: NodeView) -> Outcome:
-        return Outcome(propagated(at, chosen), extra={"decay": chosen})
+        reading = at.label_reading
+        chosen = {"decay": view.settings.label_decays[reading.graph], "steps": reading.steps}
+        return Outcome(reading.prior.exp(), extra=chosen)
 
     return replace(outcome(view), later=outcome)
 
@@ -114,8 +112,8 @@ def _fit_rows(
     @torch.no_grad()
     def outcome(at: NodeView) -> Outcome:
         blocks = [slice(None)] if at.files is None else row_blocks(len(at.labels), widths[0])
-        probabilities = torch.cat([model(*(x[rows] for x in inputs(at))) for rows in blocks]).softmax(1)
-        return Outcome(at.smoothed(probabilities) if label_aware else probabilities, history, model=model)
+        scores = torch.cat([model(*(x[rows] for x in inputs(at))) for rows in blocks])
+        return _finished(at, label_aware, scores, history, model=model)
 
     return replace(outcome(view), later=outcome)
 
@@ -145,6 +143,27 @@ def relu_network(view: NodeView, label_aware: bool = False, **run: Any) -> Outco
         return ReLUNetwork(in_feats, s.hidden, view.num_classes, label_feats, s.label_hidden, **dropout)
 
     return _fit_rows(view, make, label_aware, run)
+
+
+@torch.no_grad()
+def _finished(
+    view: NodeView,
+    label_aware: bool,
+    logits: Tensor,
+    history: list[dict[str, float]],
+    variants: Mapping[str, Tensor] | None = None,
+    **parts: Any,
+) -> Outcome:
+    """Return the outcome of a model: a label-aware one at its settings, and at those that cost no training."""
+    if not label_aware:
+        others = {name: part.softmax(1) for name, part in (variants or {}).items()}
+        return Outcome(logits.softmax(1), history, variants=others, **parts)
+    others = {name: view.finished(part) for name, part in (variants or {}).items()}
+    finishes = [
+        ({"strength": strength, "alpha": alpha}, view.finished(logits, strength=strength, alpha=alpha))
+        for strength, alpha in product(STRENGTHS, ALPHAS)
+    ]
+    return Outcome(view.finished(logits), history, variants=others, finishes=finishes, **parts)
 
 
 def gcn(view: NodeView, **_: Any) -> Outcome:
@@ -187,12 +206,11 @@ def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
 
     def outcome(at: NodeView) -> Outcome:
         def scores(simulate: bool) -> Tensor:
-            found = node_scores(at, model, at.snapshots, at.label_feat if label_aware else None, simulate)
-            return at.smoothed(found) if label_aware else found
+            return node_scores(at, model, at.snapshots, at.label_feat if label_aware else None, simulate)
 
         # With a leak above 1 there is no equilibrium to compare with.
-        variants = {"at_equilibrium": scores(simulate=False)} if model.conv.lif.leak <= 1 else {}
-        return Outcome(scores(simulate=True), history, variants=variants, model=model)
+        solved = {"at_equilibrium": scores(simulate=False)} if model.conv.lif.leak <= 1 else {}
+        return _finished(at, label_aware, scores(simulate=True), history, solved, model=model)
 
     return replace(outcome(view), later=outcome)
 
@@ -210,14 +228,14 @@ def _fit_cached(
 def node_scores(
     view: NodeView, model: DySIGN, snapshots: Sequence[Snapshot], label_feat: Tensor | None, simulate: bool
 ) -> Tensor:
-    """Return Dy-SIGN's probabilities of all nodes, by the spiking simulation or by the solver.
+    """Return Dy-SIGN's logits of all nodes, by the spiking simulation or by the solver.
 
     With rows in the files of the view, currents, potentials and messages are there too, unless the layer needs them in
     memory.
     """
     model.eval()
     rows = IN_MEMORY if view.files is None or model.conv.needs_memory() else view.files
-    return model(snapshots, label_feat, simulate, rows).softmax(1)
+    return model(snapshots, label_feat, simulate, rows)
 
 
 def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
@@ -249,7 +267,7 @@ def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
 
     def outcome(at: NodeView) -> Outcome:
         scores = node_scores(view, model, snapshots if at is view else read(at), None, simulate=True)
-        return Outcome(scores, history, model=model)
+        return Outcome(scores.softmax(1), history, model=model)
 
     return replace(outcome(view), later=outcome)
 

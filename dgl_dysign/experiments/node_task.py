@@ -19,6 +19,7 @@ from dgl_dysign.experiments.entry import Outcome, Recent, Task, View
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
 from dgl_dysign.models.inputs import graph_at
+from dgl_dysign.models.label_features import LabelReading
 from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import FitConfig
 
@@ -60,10 +61,8 @@ class NodeSettings:
         Of the reference GCN.
     label_decays, label_steps, folds
         Of the label features.
-    smooth_decay, alpha : float, default 0.1 and 0.6
-        Of the smoothing of label-aware predictions.
-    propagation_decays : tuple of float
-        Out of which label propagation chooses its decay on validation.
+    strength, alpha : float, default 1 and 0.6
+        Of the correction of label propagation by label-aware entries, and of the smoothing of their predictions.
     model : dict
         Further arguments of `dgl_dysign.models.DySIGN`.
     feature_only, label_aware : Recipe
@@ -92,12 +91,11 @@ class NodeSettings:
     label_hidden: int = 128
     gcn_hidden: int = 128
     gcn_epochs: int = 60
-    label_decays: tuple[float, ...] = (0.9, 0.5, 0.2, 0.05)
+    label_decays: tuple[float, ...] = (1.0, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
     label_steps: tuple[int, ...] = (1, 2, 4, 8)
     folds: int = 10
-    smooth_decay: float = 0.1
+    strength: float = 1.0
     alpha: float = 0.6
-    propagation_decays: tuple[float, ...] = (0.8, 0.5, 0.3, 0.1)
     model: dict[str, Any] = field(default_factory=dict)
     feature_only: Recipe = Recipe(0.05, 0.3, FitConfig(weight_decay=0.5))
     label_aware: Recipe = Recipe(0.1, 0.5, FitConfig(weight_decay=5.0))
@@ -171,6 +169,10 @@ def _snapshot_bytes(snapshots: Sequence[Snapshot]) -> int:
     return sum(s.feat.nbytes + s.active.nbytes + 5 * s.edge_weight.nbytes for s in snapshots)  # a graph has two ids
 
 
+def _reading_bytes(reading: LabelReading) -> int:
+    return reading.feat.nbytes + reading.prior.nbytes
+
+
 class NodeView(View):
     """Nodes of one data set, some of them labelled, and a seed: what an entry of a table about nodes is fitted to.
 
@@ -212,11 +214,11 @@ class NodeView(View):
         self._ends = data.num_snapshots, data.num_snapshots  # of training and validation
         self.train = self.val = torch.zeros(0, dtype=torch.int64, device=self.device)
         self._snapshots: Recent[Sequence[Snapshot]] = Recent(_snapshot_bytes)
-        self._label_feats: Recent[Tensor] = Recent(lambda feat: feat.nbytes)
+        self._label_readings: Recent[LabelReading] = Recent(_reading_bytes)
 
     def with_parts(self: T, train: Tensor, val: Tensor, **changes: Any) -> T:
         """Return the view with other training and validation nodes; what is read of their labels is read anew."""
-        return self._with(train=train, val=val, _label_feats=Recent(lambda feat: feat.nbytes), **changes)
+        return self._with(train=train, val=val, _label_readings=Recent(_reading_bytes), **changes)
 
     @property
     def last(self) -> int:
@@ -251,13 +253,15 @@ class NodeView(View):
     def label_inputs(self) -> LabelInputs:
         """How label-aware entries read the training labels of this split."""
         s, nodes = self.settings, self.train.cpu()
-        classes = self.labels.cpu()[nodes]
-        return LabelInputs(nodes, classes, s.label_decays, s.label_steps, s.folds, self.seed, s.smooth_decay, s.alpha)
+        return LabelInputs(nodes, self.labels.cpu()[nodes], s.label_decays, s.label_steps, s.folds, self.seed)
 
     @property
     def label_aware_inputs(self) -> NodeInputs:
         """How a label-aware Dy-SIGN reads the data."""
-        return replace(self.inputs, labels=self.label_inputs)
+        reading, decays = self.label_reading, self.settings.label_decays
+        prior, smooth_decay = (reading.graph, reading.steps), decays[reading.graph]
+        own = {"alpha": self.settings.alpha, "strength": self.settings.strength}
+        return replace(self.inputs, labels=replace(self.label_inputs, prior=prior, smooth_decay=smooth_decay, **own))
 
     @property
     def store_inputs(self) -> NodeInputs:
@@ -269,18 +273,25 @@ class NodeView(View):
         return graph_at(self.data, self.last, decay, self.device)
 
     @property
-    def label_feat(self) -> Tensor:
-        """Label features for this split, ``(N, d)``."""
+    def label_reading(self) -> LabelReading:
+        """Label features for this split, and what label propagation predicts."""
         s = self.settings
         key = self.last, s.label_decays, s.label_steps, s.folds, self.seed
-        return self._label_feats.get(key, self._label_features)
+        return self._label_readings.get(key, self._read_labels)
 
-    def _label_features(self) -> Tensor:
-        return self.label_inputs.features(self.data, self.last, self.device)
+    def _read_labels(self) -> LabelReading:
+        return self.label_inputs.read(self.data, self.last, self.device)
 
-    def smoothed(self, probabilities: Tensor) -> Tensor:
-        """Smooth label-aware predictions."""
-        return self.label_inputs.smoothed(self.data, self.last, probabilities)
+    @property
+    def label_feat(self) -> Tensor:
+        """Label features for this split, ``(N, d)``."""
+        return self.label_reading.feat
+
+    def finished(self, logits: Tensor, **settings: float) -> Tensor:
+        """Return what a label-aware model predicts, with the ``strength`` and ``alpha`` of the settings, or others."""
+        labels = self.label_aware_inputs.labels
+        assert labels is not None
+        return replace(labels, **settings).finished(self.data, self.last, logits, self.label_reading.prior)
 
     def dysign(self, label_aware: bool = False) -> DySIGN:
         """Return an untrained Dy-SIGN, drawn with the seed."""
@@ -324,7 +335,7 @@ class NodeTask(NodeView, Task):
     def release(self) -> None:
         """Drop the inputs, which may be most of the memory, and the label features."""
         self._snapshots.release()
-        self._label_feats.release()
+        self._label_readings.release()
 
     def view(self) -> NodeView:
         """Return what entries are fitted to; it shares the inputs."""

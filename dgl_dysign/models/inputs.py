@@ -15,7 +15,7 @@ from dgl_dysign.data.row_store import RowFiles, column_blocks
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError, check_choice
-from dgl_dysign.models.label_features import masked_label_features, smooth_predictions
+from dgl_dysign.models.label_features import LabelReading, read_labels, smooth_predictions
 from dgl_dysign.ops import aggregate, symmetric_norm
 from dgl_dysign.store import NeighborStore
 
@@ -59,7 +59,9 @@ class LabelInputs:
 
     ``nodes`` and ``classes`` are the training nodes, in the order of the training, int64 ``(n,)``: other labels are
     never read, as those that the data has gained since must not change what is predicted. ``decays`` are of the graphs
-    over which labels spread, ``smooth_decay`` and ``alpha`` (0: none) of the smoothing of what is predicted.
+    over which labels spread, ``smooth_decay`` and ``alpha`` (0: none) of the smoothing of what is predicted. With
+    ``strength`` 0 the propagated labels alone count, with 1 the model alone. ``prior`` is the place of their decay, and
+    their steps (None: chosen within the training nodes, see `read_labels`).
     """
 
     nodes: Tensor
@@ -70,6 +72,8 @@ class LabelInputs:
     seed: int = 0
     smooth_decay: float = 0.1
     alpha: float = 0.6
+    strength: float = 1.0
+    prior: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.nodes.dim() != 1 or self.nodes.shape != self.classes.shape or not len(self.nodes):
@@ -80,14 +84,26 @@ class LabelInputs:
 
     def features(self, data: TemporalGraph, snapshot: int, device: torch.device | str = "cpu") -> Tensor:
         """Return the label features of all nodes at the end of a snapshot, ``(N, d)``."""
+        return self.read(data, snapshot, device).feat
+
+    def read(self, data: TemporalGraph, snapshot: int, device: torch.device | str = "cpu") -> LabelReading:
+        """Return what `read_labels` does at the end of a snapshot."""
         graphs = [graph_at(data, snapshot, decay, device) for decay in self.decays]
         labels, train = self._labels(data.num_nodes, device)
-        return masked_label_features(graphs, labels, train, data.num_classes, self.steps, self.folds, self.seed)
+        own = self.steps, self.folds, self.seed, self.prior
+        return read_labels(graphs, labels, train, data.num_classes, *own)
 
-    def smoothed(self, data: TemporalGraph, snapshot: int, probabilities: Tensor) -> Tensor:
-        """Return predictions smoothed over the graph of a snapshot, training nodes clamped to their label."""
-        graph, weight = graph_at(data, snapshot, self.smooth_decay, probabilities.device)
-        labels, train = self._labels(data.num_nodes, probabilities.device)
+    def finished(self, data: TemporalGraph, snapshot: int, logits: Tensor, prior: Tensor) -> Tensor:
+        r"""Return what is predicted: the correction of the propagated labels by a model, smoothed over the graph.
+
+        .. math:: \mathrm{softmax}(\log p + c\,(y - \log p))
+
+        with y the model's ``logits``, log p the ``prior`` of `read` and c the ``strength``, smoothed over the graph of
+        the snapshot with training nodes clamped to their label.
+        """
+        probabilities = torch.lerp(prior, logits.log_softmax(1), self.strength).softmax(1)
+        graph, weight = graph_at(data, snapshot, self.smooth_decay, logits.device)
+        labels, train = self._labels(data.num_nodes, logits.device)
         return smooth_predictions(graph, weight, probabilities, labels, train, self.alpha)
 
     def _labels(self, num_nodes: int, device: torch.device | str) -> tuple[Tensor, Tensor]:

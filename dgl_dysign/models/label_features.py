@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from sklearn.metrics import f1_score
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops import aggregate, symmetric_norm
+
+_MIXED = 0.02  # of even shares in those that reach a node: a logarithm needs some of each class
 
 
 def smooth_predictions(
@@ -74,26 +77,75 @@ def masked_label_features(
     folds, seed : int, default 10 and 0
         Number of folds, at least 2, and their seed.
     """
+    return read_labels(graphs, labels, train, num_classes, steps, folds, seed).feat
+
+
+class LabelReading(NamedTuple):
+    """Training labels as every node reads them, none its own.
+
+    ``feat`` are the features of `masked_label_features`; ``prior`` ``(N, C)`` the logarithms of the class shares that
+    label propagation alone predicts, over graph number ``graph`` after ``steps`` steps.
+    """
+
+    feat: Tensor
+    prior: Tensor
+    graph: int
+    steps: int
+
+
+def read_labels(
+    graphs: Sequence[tuple[Any, Tensor | None]],
+    labels: Tensor,
+    train: Tensor,
+    num_classes: int,
+    steps: Sequence[int] = (1, 2, 4, 8),
+    folds: int = 10,
+    seed: int = 0,
+    prior: tuple[int, int] | None = None,
+) -> LabelReading:
+    """Return the features of `masked_label_features` and the prediction of label propagation, in one pass.
+
+    ``prior`` names the graph and the steps of that prediction. Default: those that classify the training nodes best
+    (Macro-F1), each from the labels of the other folds, so that no validation node is needed. A node that no label
+    reaches gets the shares of the classes among the training nodes.
+    """
     if folds < 2 or not steps or min(steps) < 1:
         raise ConfigError(f"expected at least 2 folds and steps of at least 1, but got folds={folds}, steps={steps}")
     fold = torch.randint(folds, (len(train),), generator=torch.Generator().manual_seed(seed)).to(train.device)
+    true, best, kept = labels[train].cpu().numpy(), -1.0, None
     blocks = []
-    for graph, edge_weight in graphs:
+    for place, (graph, edge_weight) in enumerate(graphs):
         norm = symmetric_norm(graph, edge_weight, torch.float32)
         known, clamped = _fold_labels(labels, train, fold, folds, graph.num_nodes(), num_classes)
         spread = known.flatten(1)
         for step in range(1, max(steps) + 1):
             reached = aggregate(graph, spread, norm, norm="none").view_as(known)
             if step in steps:
-                blocks.append(_own_rows(reached, clamped, train, fold))
+                feat, own = _own_rows(reached, clamped, train, fold)
+                blocks.append(feat)
+                score = float(f1_score(true, own[train].argmax(1).cpu().numpy(), average="macro"))
+                if (place, step) == prior or (prior is None and score > best):
+                    best, kept = score, (own, place, step)
             spread = torch.where(clamped[:, :, None], known, reached).flatten(1)
-    return torch.cat(blocks, 1)
+    if kept is None:
+        raise ConfigError(f"prior={prior}: expected the number of a graph and one of the steps {list(steps)}")
+    own, place, step = kept
+    return LabelReading(torch.cat(blocks, 1), _log_shares(own, labels[train]), place, step)
 
 
-def _own_rows(reached: Tensor, clamped: Tensor, train: Tensor, fold: Tensor) -> Tensor:
-    """Return for each node what reaches it where its own fold is not shown, standardised, ``(N, C + 1)``."""
+def _log_shares(reached: Tensor, classes: Tensor) -> Tensor:
+    """Return log probabilities of what reaches each node, mixed with a little of the shares of the classes."""
+    shares = torch.bincount(classes, minlength=reached.shape[1]).to(reached) / len(classes)
+    mass = reached.sum(1, keepdim=True)
+    own = torch.where(mass > 0, reached / mass.clamp(min=1e-30), shares)
+    return torch.log((1 - _MIXED) * own + _MIXED / reached.shape[1])
+
+
+def _own_rows(reached: Tensor, clamped: Tensor, train: Tensor, fold: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what reaches each node where its own fold is not shown: as features ``(N, C + 1)``, and ``(N, C)``."""
     mine = fold.new_full((len(reached),), reached.shape[1] - 1).index_copy(0, train, fold)
     features = reached.new_empty(len(reached), reached.shape[2] + 1)
+    own = reached[torch.arange(len(reached), device=mine.device), mine]
     for k in range(reached.shape[1]):
         rows = mine == k
         if not rows.any():
@@ -102,7 +154,7 @@ def _own_rows(reached: Tensor, clamped: Tensor, train: Tensor, fold: Tensor) -> 
         feat = torch.cat([reached[:, k] / mass.clamp(min=1e-9), torch.log1p(10 * mass) / 2], 1)
         unseen = feat[~clamped[:, k]]
         features[rows] = (feat[rows] - unseen.mean(0)) / unseen.std(0, correction=0).clamp(min=1e-6)
-    return features
+    return features, own
 
 
 def _fold_labels(

@@ -93,9 +93,11 @@ def _dysign(model: DySIGN, data: TemporalGraph, last: int, inputs: NodeInputs) -
         snapshots = _store_snapshots(model, data, indices, inputs)
     else:
         snapshots = inputs.snapshots(data, indices, device)
-    label_feat = None if inputs.labels is None else inputs.labels.features(data, last, device)
-    probabilities: Tensor = model(snapshots, label_feat, simulate=inputs.simulate).softmax(1)
-    return probabilities if inputs.labels is None else inputs.labels.smoothed(data, last, probabilities)
+    if inputs.labels is None:
+        return model(snapshots, simulate=inputs.simulate).softmax(1)
+    reading = inputs.labels.read(data, last, device)
+    logits = model(snapshots, reading.feat, simulate=inputs.simulate)
+    return inputs.labels.finished(data, last, logits, reading.prior)
 
 
 def _store_snapshots(

@@ -32,7 +32,7 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         for name in self.counts:
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}")
 
 

@@ -23,8 +23,11 @@ class FitConfig(LoopConfig):
 
     Parameters
     ----------
-    epochs, batch_size : int, default 25 and 1024
-        Passes over the training nodes, and nodes in a mini-batch.
+    epochs : int, default 25
+        Passes over the training nodes.
+    batch_size : int, optional
+        Nodes in a mini-batch; default: an eighth of the training nodes, but 32 at least and 1,024 at most, so that few
+        nodes get more than a step an epoch.
     lr, weight_decay : float, default 5e-3 and 0.5
         Of AdamW, under a one-cycle schedule that ends at zero.
     refresh_steps : int, default 1
@@ -36,7 +39,7 @@ class FitConfig(LoopConfig):
     """
 
     epochs: int = 25
-    batch_size: int = 1024
+    batch_size: int | None = None
     lr: float = 5e-3
     weight_decay: float = 0.5
     refresh_steps: int = 1
@@ -137,12 +140,13 @@ def fit(
     logits_of, watched_of = _logits_of(logits), _logits_of(watched)
     with seeded(seed, train.device):
         identity = {"seed": seed, "nodes": len(train)}
-        batches = -(-len(train) // config.batch_size)
+        batch_size = config.batch_size or min(max(len(train) // 8, 32), 1024)
+        batches = -(-len(train) // batch_size)
         parts = {name: part for name, part in (("cache", cache), ("watched", later)) if part is not None}
         loop = Loop(model, config, batches, train.device, identity, checkpoint, parts)
 
         def epoch() -> Figures:
-            loss = _train_on_all(model, logits_of, labels, train, config.batch_size, loop, cache, weight)
+            loss = _train_on_all(model, logits_of, labels, train, batch_size, loop, cache, weight)
             gap = refresh(config.refresh_steps)
             return {"loss": loss, "val_accuracy": _accuracy(model, watched_of, labels, val), "gap": gap}
 

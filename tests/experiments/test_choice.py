@@ -61,15 +61,29 @@ def without_seconds(record):
 
 
 def test_each_value_is_a_candidate_as_often_as_the_others():
-    drawn = candidates({name: CHOICES[name] for name in ("decay", "hops", "weight_decay", "hidden")}, 12)
+    choices = {"decay": (1.0, 0.7, 0.1), "hops": ((0,), (0, 1)), "hidden": (64, 128, 256), "latency": (4, 8), "alpha": (0, 1, 2, 3)}
+    drawn = candidates(choices, 12)
     assert drawn[0] == {}
     assert len(drawn) == 12
-    for name in ("decay", "hops", "weight_decay", "hidden"):
-        counts = Counter(values[name] for values in drawn[1:])
-        assert set(counts) == set(CHOICES[name])
+    for name, values in choices.items():
+        counts = Counter(candidate[name] for candidate in drawn[1:])
+        assert set(counts) == set(values)
         assert max(counts.values()) - min(counts.values()) <= 1
-    assert drawn == candidates({name: CHOICES[name] for name in ("decay", "hops", "weight_decay", "hidden")}, 12)
-    assert candidates(CHOICES, 1) == candidates({}, 12) == [{}]
+    assert drawn == candidates(choices, 12)
+    assert candidates(choices, 1) == candidates({}, 12) == [{}]
+
+
+def test_a_candidate_may_leave_a_setting_as_it_is_or_set_several_at_once():
+    choices = {"means": ({"decay": 1.0, "hops": (1,)}, {"decay": 0.1, "hops": (2,)}), "hidden": (None, 64)}
+    assert candidates(choices, 12) == [
+        {},
+        {"decay": 1.0, "hops": (1,)},
+        {"decay": 1.0, "hops": (1,), "hidden": 64},
+        {"decay": 0.1, "hops": (2,)},
+        {"decay": 0.1, "hops": (2,), "hidden": 64},
+    ]
+    crossed = [(values["decay"], values["hops"]) for values in candidates({"means": CHOICES["means"]}, 12)[1:]]
+    assert len(set(crossed)) == 11
 
 
 def test_a_planted_setting_is_chosen_at_a_cost_counted_in_epochs(task):

@@ -110,16 +110,27 @@ def test_majority_is_the_most_frequent_training_class(data):
     assert (ENTRIES["majority"].fit(task.view()).prediction.argmax(1) == expected).all()
 
 
-def test_label_propagation_takes_the_decay_that_is_best_on_validation(data):
+def test_label_propagation_takes_the_decay_and_the_steps_that_are_best_out_of_fold(data):
     task = made(data)
-    found = ENTRIES["label-propagation"].fit(task.view())
-    scores = {}
-    for decay in task.settings.propagation_decays:
-        reached = propagate_labels(*task.graph(decay), task.labels, task.train, task.num_classes)
-        scores[decay] = f1_scores(task.labels, reached.argmax(1), task.val)["macro_f1"]
-        if decay == found.extra["decay"]:
-            assert torch.equal(reached, found.prediction)
-    assert scores[found.extra["decay"]] == max(scores.values())
+    outcome = ENTRIES["label-propagation"].fit(task.view())
+    decay, steps = outcome.extra["decay"], outcome.extra["steps"]
+    reached = propagate_labels(*task.graph(decay), task.labels, task.train, task.num_classes, steps)
+    others = torch.cat([task.val, task.test])
+    assert torch.equal(reached[others].argmax(1), outcome.prediction[others].argmax(1))
+    changed = task.labels.clone()
+    changed[others] = (changed[others] + 1) % task.num_classes
+    again = made(data.with_labels(changed)).with_split(task.train, task.val, task.test)
+    assert torch.equal(ENTRIES["label-propagation"].fit(again.view()).prediction, outcome.prediction)
+
+
+def test_a_label_aware_row_of_no_strength_is_label_propagation_and_of_all_the_model_alone(data):
+    view = made(data).view()
+    finishes = ENTRIES["label-aware-logistic"].fit(view).finishes
+    predictions = {(finish["strength"], finish["alpha"]): prediction for finish, prediction in finishes}
+    propagated = ENTRIES["label-propagation"].fit(view).prediction
+    torch.testing.assert_close(predictions[0.0, 0.0][view.val], propagated[view.val])
+    halfway = (predictions[0.0, 0.0].log() + predictions[1.0, 0.0].log())[view.val] / 2
+    torch.testing.assert_close(predictions[0.5, 0.0][view.val], halfway.softmax(1))
 
 
 def test_the_graph_of_a_task_ages_events(data):

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models import masked_label_features, smooth_predictions
+from dgl_dysign.models.label_features import read_labels
 from tests.models.label_cases import GRAPHS, LABELS, OTHERS, TRAIN, C, N, graphs, one_hot, propagated
 from tests.nn.equilibrium_oracle import adjacency
 
@@ -95,6 +97,33 @@ def test_label_features_tell_two_separate_groups_apart():
     first, second = found[:20], found[20:]
     assert first[:, 0].min() > 0 > second[:, 0].max()
     assert first[:, 1].max() < 0 < second[:, 1].min()
+
+
+def test_the_prior_is_the_propagation_that_classifies_training_nodes_best_out_of_fold():
+    reading, fold = read_labels(graphs(), LABELS, TRAIN, C, STEPS, FOLDS), folds()
+    figures = {}
+    for place, (graph, weight) in enumerate(GRAPHS):
+        for step in STEPS:
+            reached = propagated(adjacency(graph, weight), TRAIN, step)
+            for k in range(FOLDS):
+                own = TRAIN[fold == k]
+                reached[own] = propagated(adjacency(graph, weight), TRAIN[fold != k], step)[own]
+            figures[place, step] = f1_score(LABELS[TRAIN], reached[TRAIN].argmax(1), average="macro")
+            if (place, step) == (reading.graph, reading.steps):
+                shares = reached / reached.sum(1, keepdim=True)
+                torch.testing.assert_close(reading.prior.exp().double(), 0.98 * shares + 0.02 / C, rtol=0, atol=1e-5)
+    assert figures[reading.graph, reading.steps] == max(figures.values())
+
+
+def test_a_node_that_no_label_reaches_gets_the_shares_of_the_classes():
+    pair = dgl.graph(([0, 1], [1, 0]), num_nodes=3)
+    reading = read_labels([(pair, None)], torch.tensor([0, 0, -1]), torch.tensor([0, 1]), 2, (1,), 2)
+    torch.testing.assert_close(reading.prior[2].exp(), torch.tensor([0.99, 0.01]))
+
+
+def test_a_prior_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match="expected the number of a graph"):
+        read_labels(graphs(), LABELS, TRAIN, C, STEPS, FOLDS, prior=(0, 2))
 
 
 @pytest.mark.parametrize("options", [{"folds": 1}, {"steps": ()}, {"steps": (0, 1)}])
