@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from math import ceil, isfinite, prod
@@ -53,8 +53,9 @@ def candidates(choices: Mapping[str, Sequence[Any]], budget: int, seed: int = 0)
     [{}, {'decay': 1.0, 'hidden': 64}, {'decay': 0.1, 'hidden': 64}]
     """
     drawn: dict[str, Values] = {"{}": {}}  # by what they are in words: those that are drawn twice are one
+    rows: Iterable[tuple[Any, ...]]
     if prod(map(len, choices.values())) < budget:
-        rows = iter(product(*choices.values()))
+        rows = product(*choices.values())
     else:
         rows = _hypercube(list(choices.values()), budget - 1, torch.Generator().manual_seed(seed))
     for row in rows:

@@ -260,7 +260,7 @@ class NodeView(View):
         """How a label-aware Dy-SIGN reads the data."""
         reading, decays = self.label_reading, self.settings.label_decays
         prior, smooth_decay = (reading.graph, reading.steps), decays[reading.graph]
-        own = {"alpha": self.settings.alpha, "strength": self.settings.strength}
+        own: dict[str, Any] = {"alpha": self.settings.alpha, "strength": self.settings.strength}
         return replace(self.inputs, labels=replace(self.label_inputs, prior=prior, smooth_decay=smooth_decay, **own))
 
     @property
@@ -287,7 +287,7 @@ class NodeView(View):
         """Label features for this split, ``(N, d)``."""
         return self.label_reading.feat
 
-    def finished(self, logits: Tensor, **settings: float) -> Tensor:
+    def finished(self, logits: Tensor, **settings: Any) -> Tensor:
         """Return what a label-aware model predicts, with the ``strength`` and ``alpha`` of the settings, or others."""
         labels = self.label_aware_inputs.labels
         assert labels is not None
