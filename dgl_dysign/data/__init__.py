@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges
-    from dgl_dysign.data.splits import stratified_split
+    from dgl_dysign.data.splits import split_by_time, stratified_split
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
 _HOMES = {
     "SnapshotEdges": "snapshot_edges",
     "TemporalGraph": "temporal_graph",
     "distinct_edges": "snapshot_edges",
+    "split_by_time": "splits",
     "stratified_split": "splits",
 }
 
-__all__ = ["SnapshotEdges", "TemporalGraph", "distinct_edges", "stratified_split"]
+__all__ = ["SnapshotEdges", "TemporalGraph", "distinct_edges", "split_by_time", "stratified_split"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ An argument outside its range raises `ConfigError`, and so do snapshots in the w
 """
 
 from dgl_dysign.evaluation.events import EventModel, evaluate_events
-from dgl_dysign.evaluation.f1 import confusion, f1_scores, mean_std
+from dgl_dysign.evaluation.f1 import class_shares, confusion, detection_scores, f1_scores, mean_std
 from dgl_dysign.evaluation.intervals import Answers, bootstrap, difference
 from dgl_dysign.evaluation.link_scores import LinkScores
 from dgl_dysign.evaluation.links import LinkModel, evaluate_links, split_snapshots
@@ -14,7 +14,7 @@ from dgl_dysign.evaluation.roland import RolandQueries, RolandSampler, RolandSco
 
 __all__ = [
     "Answers", "EventModel", "LinkModel", "LinkQueries", "LinkScores", "NegativeSampler", "ReleasedSampler",
-    "RolandQueries", "RolandSampler", "RolandScores", "auc", "average_precision", "bootstrap", "confusion",
-    "difference", "evaluate_events", "evaluate_links", "f1_scores", "hits", "mean_std", "mrr", "split_snapshots",
-    "tie_aware_rank",
+    "RolandQueries", "RolandSampler", "RolandScores", "auc", "average_precision", "bootstrap", "class_shares",
+    "confusion", "detection_scores", "difference", "evaluate_events", "evaluate_links", "f1_scores", "hits",
+    "mean_std", "mrr", "split_snapshots", "tie_aware_rank",
 ]  # fmt: skip

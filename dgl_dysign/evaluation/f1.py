@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
+
+from dgl_dysign.evaluation.ranking import auc, average_precision
 
 
 def f1_scores(labels: Tensor, predicted: Tensor, nodes: Tensor) -> dict[str, float]:
@@ -20,6 +23,38 @@ def f1_scores(labels: Tensor, predicted: Tensor, nodes: Tensor) -> dict[str, flo
     """
     true, guess = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
     return {f"{kind}_f1": 100 * float(f1_score(true, guess, average=kind)) for kind in ("macro", "micro")}
+
+
+def class_shares(scores: Tensor, positive: int, prior: float = 0.5) -> Tensor:
+    """Return the share of one of two classes in scores ``(n, 2)``, float64 ``(n,)``: what orders nodes by it.
+
+    Where some scores are negative, it is how far the class is above the other. A row of zeros has the share `prior`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class_shares(torch.tensor([[1.0, 3.0], [0.0, 0.0]]), positive=1, prior=0.2).tolist()
+    [0.75, 0.2]
+    """
+    one, other = scores[:, positive].double(), scores[:, 1 - positive].double()
+    if bool((scores < 0).any()):
+        return one - other
+    return torch.where(one + other > 0, one / (one + other), prior)
+
+
+def detection_scores(positive: Tensor, scores: Tensor) -> dict[str, float]:
+    """Return ``auc`` and ``ap`` of scores ``(n,)``, in percent; nothing where all or none are positive, ``(n,)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> detection_scores(torch.tensor([True, False, False]), torch.tensor([0.9, 0.1, 0.4]))
+    {'auc': 100.0, 'ap': 100.0}
+    """
+    if bool(positive.all()) or not bool(positive.any()):
+        return {}
+    parts = scores[positive], scores[~positive]
+    return {"auc": 100 * auc(*parts), "ap": 100 * average_precision(*parts)}
 
 
 def confusion(labels: Tensor, predicted: Tensor, nodes: Tensor, num_classes: int) -> np.ndarray:

@@ -103,7 +103,8 @@ class Validation:
         """Take the validation nodes of a task or, of fewer than `FEWEST`, folds of its training and validation nodes.
 
         Nodes are dealt to the folds class by class. A class with fewer nodes than folds is missing in some, and a class
-        with one node is never learnt where it is held out: its F1 is then zero, for all candidates alike.
+        with one node is never learnt where it is held out: its F1 is then zero, for all candidates alike. Split by
+        time, validation nodes are held out alone: training does not see them.
 
         Raises
         ------
@@ -120,7 +121,8 @@ class Validation:
         dealt = shuffled[task.labels[shuffled].argsort(stable=True)]
         folds = min(FOLDS, len(nodes))
         fold = torch.arange(len(nodes), device=nodes.device) % folds
-        tasks = [task.with_parts(dealt[fold != k], dealt[fold == k]) for k in range(folds)]
+        seen = torch.isin(dealt, task.train) | (not task.by_time)
+        tasks = [task.with_parts(dealt[seen & (fold != k)], dealt[fold == k]) for k in range(folds)]
         few = int((task.labels[nodes].unique(return_counts=True)[1] < folds).sum())
         about = f"{folds}-fold cross-validation within {len(nodes)} training and validation nodes"
         about += f" (validation has {len(task.val)}, fewer than {FEWEST})"

@@ -14,7 +14,7 @@ from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import DataError
-from dgl_dysign.evaluation import confusion, f1_scores
+from dgl_dysign.evaluation import class_shares, confusion, detection_scores, f1_scores
 from dgl_dysign.experiments.entry import Outcome, Recent, Task, View
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
@@ -77,6 +77,8 @@ class NodeSettings:
         Width of UnderGS.
     scaling : str, default "standard"
         Of the features, see `dgl_dysign.models.load_snapshots`.
+    positive : str, optional
+        Of two classes, the name of that which AUC and average precision are of; default: the rarer one in training.
     share : float, default 1
         Of the epochs that entries train for: less while settings are chosen. `with_share` has set it in these settings;
         entries with epochs of their own multiply theirs.
@@ -105,6 +107,7 @@ class NodeSettings:
     )
     store_hidden: int = 128
     scaling: str = "standard"
+    positive: str | None = None
     share: float = 1.0
     chosen: dict[str, Any] = field(default_factory=dict)
 
@@ -186,6 +189,8 @@ class NodeView(View):
         Where to compute.
     files : RowFiles, optional
         Keep features, and what the training of Dy-SIGN caches, there instead of in memory.
+    ends : tuple of int, optional
+        How many snapshots training and validation may read, where parts are split by time; default: all.
 
     Attributes
     ----------
@@ -207,11 +212,12 @@ class NodeView(View):
         settings: NodeSettings,
         device: torch.device | str = "cpu",
         files: RowFiles | None = None,
+        ends: tuple[int, int] | None = None,
     ) -> None:
         self.data, self.settings, self.device, self.files = data, settings, torch.device(device), files
         self.labels = data.labels.to(self.device)
         self.num_classes = data.num_classes
-        self._ends = data.num_snapshots, data.num_snapshots  # of training and validation
+        self.ends = ends or (data.num_snapshots, data.num_snapshots)
         self.train = self.val = torch.zeros(0, dtype=torch.int64, device=self.device)
         self._snapshots: Recent[Sequence[Snapshot]] = Recent(_snapshot_bytes)
         self._label_readings: Recent[LabelReading] = Recent(_reading_bytes)
@@ -227,12 +233,34 @@ class NodeView(View):
 
     def at_validation(self: T) -> T:
         """Return the view as of the last snapshot of validation; it is the same view unless parts are split by time."""
-        return self._as_of(self._ends[1])
+        return self._as_of(self.ends[1])
 
     def _as_of(self: T, num_snapshots: int) -> T:
         if num_snapshots == self.data.num_snapshots:
             return self
         return self._with(data=self.data.until(Horizon(num_snapshots)))
+
+    @property
+    def positive(self) -> int | None:
+        """Of two classes, that which AUC and average precision are of; None with more classes."""
+        if self.num_classes != 2:
+            return None
+        if self.settings.positive is not None:
+            return self.data.class_names.index(self.settings.positive)
+        return int(torch.bincount(self.labels[self.train], minlength=2).argmin())
+
+    def figures(self, prediction: Tensor, nodes: Tensor) -> dict[str, float]:
+        """Return Macro- and Micro-F1 of scores ``(N, C)`` over some nodes, of two classes also ``auc`` and ``ap``."""
+        scores = f1_scores(self.labels, prediction.argmax(1), nodes)
+        if self.positive is None:
+            return scores
+        return scores | detection_scores(self.labels[nodes] == self.positive, self.shares(prediction[nodes]))
+
+    def shares(self, scores: Tensor) -> Tensor:
+        """Return the share of the positive class in scores ``(n, 2)``; without any score that among training nodes."""
+        assert self.positive is not None
+        prior = float((self.labels[self.train] == self.positive).double().mean())
+        return class_shares(scores, self.positive, prior)
 
     @property
     def snapshots(self) -> Sequence[Snapshot]:
@@ -319,18 +347,17 @@ class NodeTask(NodeView, Task):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.test = self.train
-        self._horizon = Horizon(self._ends[0])
+        self._horizon = Horizon(self.ends[0])
 
-    def with_split(
-        self, train: Tensor, val: Tensor, test: Tensor, seed: int = 0, ends: tuple[int, int] | None = None
-    ) -> NodeTask:
-        """Return the task on a split, with the seed of everything drawn; label features are computed for it anew.
-
-        Split by time, ``ends`` says how many snapshots training and validation may read; testing reads all.
-        """
+    def with_split(self, train: Tensor, val: Tensor, test: Tensor, seed: int = 0) -> NodeTask:
+        """Return the task on a split, with the seed of everything drawn; label features are computed for it anew."""
         train, val, test = (part.to(self.device) for part in (train, val, test))
-        ends = ends or (self.data.num_snapshots, self.data.num_snapshots)
-        return self.with_parts(train, val, test=test, seed=seed, _ends=ends, _horizon=Horizon(ends[0]))
+        return self.with_parts(train, val, test=test, seed=seed, _horizon=Horizon(self.ends[0]))
+
+    @property
+    def by_time(self) -> bool:
+        """Whether parts are split by time: validation ends before the last snapshot."""
+        return bool(self.ends[1] < self.data.num_snapshots)
 
     def release(self) -> None:
         """Drop the inputs, which may be most of the memory, and the label features."""
@@ -353,10 +380,10 @@ class NodeTask(NodeView, Task):
 
     def at_its_validation(self, outcome: Outcome) -> Outcome:
         """Return what a fitted entry gives as of the last snapshot of validation."""
-        return self._as_seen(outcome, self._ends[1])
+        return self._as_seen(outcome, self.ends[1])
 
     def score(self, outcome: Outcome) -> list[Scoring]:
-        """Return Macro- and Micro-F1 in %, and the confusion of the test nodes; keep what the model predicts.
+        """Return `figures` in %, and the confusion of the test nodes; keep what the model predicts.
 
         Raises
         ------
@@ -364,16 +391,14 @@ class NodeTask(NodeView, Task):
             If the model has no ``predict``, or does not predict a finite number for each node and class.
         """
         test = self._as_seen(outcome, self.data.num_snapshots)
-        val = test if self._ends[1] == self.data.num_snapshots else self.at_its_validation(outcome)
+        val = test if self.ends[1] == self.data.num_snapshots else self.at_its_validation(outcome)
         outcome.prediction, outcome.variants = test.predicted, test.variants
-        predicted = test.predicted.argmax(1)
-        scores = {**f1_scores(self.labels, predicted, self.test), **outcome.figures}
+        scores = {**self.figures(test.predicted, self.test), **outcome.figures}
         for name, variant in outcome.variants.items():
-            also = f1_scores(self.labels, variant.argmax(1), self.test)
+            also = self.figures(variant, self.test)
             scores |= {f"{figure}_{name}": value for figure, value in also.items()}
-        counts = confusion(self.labels, predicted, self.test, self.num_classes).tolist()
-        chosen_by = f1_scores(self.labels, val.predicted.argmax(1), self.val)
-        return [Scoring(scores, chosen_by, confusion=counts)]
+        counts = confusion(self.labels, test.predicted.argmax(1), self.test, self.num_classes).tolist()
+        return [Scoring(scores, self.figures(val.predicted, self.val), confusion=counts)]
 
     def _as_seen(self, outcome: Outcome, num_snapshots: int) -> Outcome:
         """Return what a fitted entry gives as of the last of so many snapshots."""
@@ -382,12 +407,12 @@ class NodeTask(NodeView, Task):
             try:
                 return replace(outcome, prediction=self._predicted(outcome))
             finally:
-                self._horizon.num_snapshots = self._ends[0]
-        if num_snapshots == self._ends[0]:
+                self._horizon.num_snapshots = self.ends[0]
+        if num_snapshots == self.ends[0]:
             return outcome
         if outcome.later is None:
             raise DataError(
-                f"row {outcome.entry!r}: it predicts as of snapshot {self._ends[0] - 1}, the last of its training, but "
+                f"row {outcome.entry!r}: it predicts as of snapshot {self.ends[0] - 1}, the last of its training, but "
                 f"the nodes are tested as of snapshot {num_snapshots - 1}: return a model with predict, which reads "
                 f"view.data when it is asked, or an Outcome with later"
             )

@@ -86,8 +86,26 @@ class NodeOptions(RowOptions):
     """Options of a table about classes of nodes: `dgl_dysign.experiments.train.train_nodes`."""
 
     prepared: Path = argument("A folder written by dysign-prep, with node features and labels.")
-    train_ratio: list[float] = option("Shares of labelled nodes for training.", [0.4, 0.6, 0.8], metavar="R...")
+    split: Literal["random", "time"] = option(
+        "How labelled nodes are split: by class at random, or by the snapshot in which they are first seen.", "random"
+    )
+    train_ratio: list[float] | None = option(
+        "Shares of labelled nodes for training; split by time, of those seen by its end. Default: 0.4 0.6 0.8; by time "
+        "1, that is all.",
+        None,
+        metavar="R...",
+    )
     splits: int = option("Splits, with random states 42, 43, ...", 1)
+    train_until: int | None = option(
+        "Split by time: the last snapshot of training, from 0. Default: by then 70 % of the labelled nodes were seen.",
+        None,
+    )
+    val_until: int | None = option("Split by time: the last snapshot of validation. Default: likewise, 80 %.", None)
+    positive: str | None = option(
+        "Of two classes, the one that AUC and average precision are of. Default: the rarer one in training.",
+        None,
+        metavar="CLASS",
+    )
     snapshots: int = option("Snapshots read out.", 1)
     decay: float = option("Weight that an event keeps with each snapshot.", 0.1)
     hidden: int = option("Neurons.", 256)
@@ -117,6 +135,10 @@ class NodeOptions(RowOptions):
             raise ConfigError("--budget is for choosing: leave it out with --no-choice or --out-of-core")
         if self.budget is not None and self.budget < 1:
             raise ConfigError(f"--budget must be at least 1, but got {self.budget}: --no-choice takes the defaults")
+        if self.split != "time" and (self.train_until is not None or self.val_until is not None):
+            raise ConfigError("--train-until and --val-until are of --split time: pass that, too, or leave them out")
+        if self.train_ratio is None:
+            self.train_ratio = [1.0] if self.split == "time" else [0.4, 0.6, 0.8]
 
     @property
     def candidates(self) -> int:

@@ -23,17 +23,19 @@ KINDS = ("node", "link", "event", "study", "other")
 #: How tables and pictures call the figures, all in percent. The order counts: the first one that a run has is its
 #: headline, and a report's table shows the first five.
 FIGURES = {
-    "macro_f1": "Macro-F1",
     "mrr": "MRR",
     "auc": "AUC",
+    "macro_f1": "Macro-F1",
     "micro_f1": "Micro-F1",
-    "macro_f1_at_equilibrium": "Macro-F1 at the equilibrium",
-    "micro_f1_at_equilibrium": "Micro-F1 at the equilibrium",
     "hits@1": "Hits@1",
     "hits@3": "Hits@3",
     "hits@10": "Hits@10",
     "list_auc": "AUC within lists",
     "ap": "average precision",
+    "auc_at_equilibrium": "AUC at the equilibrium",
+    "macro_f1_at_equilibrium": "Macro-F1 at the equilibrium",
+    "micro_f1_at_equilibrium": "Micro-F1 at the equilibrium",
+    "ap_at_equilibrium": "average precision at the equilibrium",
     "mrr_pooled": "MRR, pooled",
     "mrr_ties_against": "MRR, ties against",
     "mrr_tenth": "MRR of a tenth, ties against",
@@ -63,8 +65,8 @@ class Scoring:
     scores, val_scores : dict
         Figures on test and on validation; one that is not defined is not there.
     condition : dict
-        What tells this scoring from others of the same entry and seed: share for training and split, kind of
-        negatives, group and variant of a study.
+        What tells this scoring from others of the same entry and seed: share for training and split, the snapshots
+        that end the parts of a split by time, kind of negatives, group and variant of a study.
     protocol : str
         How it was scored, in words; empty where there is but one way.
     by_snapshot : dict

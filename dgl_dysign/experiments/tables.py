@@ -16,6 +16,7 @@ import torch
 from rich.table import Table
 from rich.text import Text
 
+from dgl_dysign.data.splits import Split
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import Answers, mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
@@ -26,12 +27,11 @@ from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
 from dgl_dysign.experiments.link_task import SCORES as LINK_SCORES
-from dgl_dysign.experiments.record import Scoring, UnitRecord
+from dgl_dysign.experiments.record import FIGURES, Scoring, UnitRecord
 from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.experiments.runner import Study, Unit
 
 Summary = Sequence[Mapping[str, Any]]
-Split = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,14 @@ class NodeTable(_Table):
     published: Mapping[str, Mapping[float, tuple[float, float]]] = field(default_factory=dict)
     budget: int = 0
     ensembles: bool = False
-    kind, by, group, bars = "node", "train_ratio", "for training", {"macro_f1": "Macro-F1"}
+    kind, by, group = "node", "train_ratio", "for training"
     drawn = "test nodes"
     figures = Study.figures
+
+    @property
+    def bars(self) -> Mapping[str, str]:  # type: ignore[override]
+        """The headline: of two classes AUC."""
+        return {"auc": "AUC"} if self.task.num_classes == 2 else {"macro_f1": "Macro-F1"}
 
     def units(self) -> Iterator[Unit]:
         """Yield an entry after the other on each split with each seed."""
@@ -161,6 +166,8 @@ class NodeTable(_Table):
             ratio, split = place
             task = self.task.with_split(*nodes, seed=seed)  # anew for each: label features are part of its cost
             condition = {"train_ratio": ratio, "split": 42 + split}
+            if self.task.by_time:
+                condition |= {"train_until": task.ends[0] - 1, "val_until": task.ends[1] - 1}
             key = f"{ratio}-split{split}-seed{seed}-{entry.name}"
             choose = self._choose(f"{ratio}-split{split}-{entry.name}", entry, nodes)
             yield Unit(key, entry, task, condition, inspect=seed == 0 and place == first, choose=choose)
@@ -174,21 +181,21 @@ class NodeTable(_Table):
     def tables(self, summary: Summary) -> Iterator[Table]:
         """Return a table with a column for each training ratio."""
         ratios = sorted({line["train_ratio"] for line in summary})
-        table = Table(
-            "entry",
-            "protocol",
-            title=f"{self._title}: Macro-F1 / Micro-F1 in %, test nodes, mean ± deviation over runs",
-        )
+        shown = ["auc", "ap", "macro_f1"] if self.task.num_classes == 2 else ["macro_f1", "micro_f1"]
+        title = f"{self._title}: {' / '.join(FIGURES[name] for name in shown)} in %, test nodes"
+        title = f"{title}, mean ± deviation over runs"
+        table, notes = Table("entry", "protocol", title=title), list(self._notes())
         for ratio in ratios:
             table.add_column(f"{100 * ratio:.0f} % for training", justify="right")
         table.add_column("CPU s", justify="right")
         if self.budget:
-            table.caption = "settings of each row chosen on validation; CPU s: of a fit + of the choice, means"
+            notes.append("settings of each row chosen on validation; CPU s: of a fit + of the choice, means")
         for name in dict.fromkeys(line["row"] for line in summary):
             lines = {line["train_ratio"]: line for line in summary if line["row"] == name}
             cells = [
                 Text(
-                    f"{x['macro_f1']['mean']:.1f} ± {x['macro_f1']['std']:.1f} / {x['micro_f1']['mean']:.1f}",
+                    f"{x[shown[0]]['mean']:.1f} ± {x[shown[0]]['std']:.1f} / "
+                    + " / ".join(f"{x[figure]['mean']:.1f}" for figure in shown[1:]),
                     style="bold" if leads(x) else "",
                 )
                 for x in (lines[ratio] for ratio in ratios)
@@ -196,6 +203,7 @@ class NodeTable(_Table):
             fit, choice = (fmean(x.get(n, 0.0) for x in lines.values()) for n in ("cpu_seconds", "choice_cpu_seconds"))
             cells.append(Text(f"{fit:.0f} + {choice:.0f}" if choice else f"{fit:.0f}"))
             table.add_row(name, next(iter(lines.values()))["protocol"].split(":")[0], *cells)
+        table.caption = "\n".join(notes) or None
         for name, scores in self.published.items():
             known = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]
             table.add_row(name, "feature-only", *known, "-", style="dim")
@@ -221,7 +229,7 @@ class NodeTable(_Table):
         task, key = unit.task, f"mean{self.seeds}-{first.key}"
         outcome = Outcome(torch.zeros(len(task.labels), mean.shape[1], device=task.device))
         outcome.predicted[task.test] = torch.from_numpy(mean).to(task.device)
-        (scoring,) = task.score(outcome)
+        (scoring,) = task.score(replace(outcome, later=lambda _: outcome))
         known = {"condition": first.scorings[0].condition, "protocol": first.scorings[0].protocol, "val_scores": {}}
         cost = {  # a choice was made once for all seeds
             **first.cost,
@@ -236,17 +244,19 @@ class NodeTable(_Table):
     def _answer(
         self, folder: Path, record: UnitRecord, scoring: Scoring
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-        nodes = self._tests[tuple(scoring.condition.values())]
-        scores = _prediction(folder, record)
-        answer = None
+        task = self._tasks[tuple(scoring.condition.values())]
+        scores, nodes, true, answer = _prediction(folder, record), task.test.cpu(), task.labels[task.test].cpu(), None
+        if self._headline == "auc":
+            true = (true == task.positive).long()
         if scores is not None:
-            answer = scores[:, 1] if self._headline == "auc" else scores.argmax(1).astype(np.int16)
-        return nodes.numpy(), self.task.labels.cpu()[nodes].numpy(), answer
+            of_two = self._headline == "auc"
+            answer = task.shares(torch.from_numpy(scores)).numpy() if of_two else scores.argmax(1).astype(np.int16)
+        return nodes.numpy(), true.numpy(), answer
 
     @cached_property
-    def _tests(self) -> dict[tuple[Any, ...], torch.Tensor]:
-        """Test nodes by the condition of the units."""
-        return {tuple(unit.condition.values()): unit.task.test.cpu() for unit in self.units()}
+    def _tasks(self) -> dict[tuple[Any, ...], Any]:
+        """Tasks by the condition of the units."""
+        return {tuple(unit.condition.values()): unit.task for unit in self.units()}
 
     def _compared(
         self, folder: Path, records: Sequence[UnitRecord], condition: Any
@@ -263,6 +273,30 @@ class NodeTable(_Table):
             tests[place].rows.update({name: single[name] for name in fixed & single.keys()})
         if averaged:
             yield means | fixed, [tests[place] for place in averaged]
+
+    @property
+    def _title(self) -> str:
+        return f"{super()._title}, split by time" if self.task.by_time else super()._title
+
+    def _notes(self) -> Iterator[str]:
+        """Yield what must be known of the parts: their sizes and ends by time, and classes that validation lacks."""
+        last, names = self.task.data.num_snapshots - 1, self.task.data.class_names
+        until = [end - 1 for end in self.task.ends]
+        for (ratio, number), parts in self.splits.items():
+            sizes = [len(part) for part in parts]
+            if self.task.by_time and not number:
+                yield (
+                    f"{100 * ratio:.0f} %: {sizes[0]} nodes train as of snapshot {until[0]}, {sizes[1]} validate as of "
+                    f"{until[1]}, {sizes[2]} are tested as of {last}"
+                )
+            train, val = (set(self.task.labels[part].tolist()) for part in parts[:2])
+            if train - val:
+                missing = ", ".join(names[label] for label in sorted(train - val))
+                yield f"{100 * ratio:.0f} %, split {42 + number}: no validation node of {missing}"
+        if self.task.num_classes == 2:
+            task = self.task.with_split(*next(iter(self.splits.values())))
+            count, name = int((task.labels[task.test] == task.positive).sum()), names[task.positive]
+            yield f"AUC and average precision are of the class {name}: {count} of {len(task.test)} tested"
 
     def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
         shown = next((entry.name for entry in self.entries if entry.pictured), first[0].entry)

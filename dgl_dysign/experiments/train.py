@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from itertools import product
 from typing import Any
 
 import torch
 
 from dgl_dysign.baselines import roland_reference_models
-from dgl_dysign.data import TemporalGraph, stratified_split
+from dgl_dysign.data import TemporalGraph, split_by_time, stratified_split
 from dgl_dysign.data.row_store import RowFiles
+from dgl_dysign.data.splits import Split, cut_in_time
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.command import check_device, open_prepared
 from dgl_dysign.experiments.entry import Entry
@@ -135,18 +138,20 @@ def train_events(prepared: Folder | None, run_dir: Folder, **options: Any) -> Re
 
 def run_nodes(options: NodeOptions) -> ResultTable:
     """Do what options of `train_nodes` ask for."""
-    device, ratios = _device(options), sorted(set(options.train_ratio))
+    device = _device(options)
     if options.out_of_core and torch.device(options.device).type != "cpu":
         raise ConfigError(f"--out-of-core computes on the CPU, but --device is {options.device}: leave one of them out")
     entries = _entries(options, "node")
     data, model = open_prepared(options), {"latency": options.latency, "coupling": options.coupling}
-    _check_nodes(data)
-    settings = NodeSettings(snapshots=options.snapshots, decay=options.decay, hidden=options.hidden, model=model)
-    settings = settings.with_epochs(options.epochs)
-    splits = {(r, s): stratified_split(data.labels, r, 42 + s) for r in ratios for s in range(options.splits)}
-    task = NodeTask(data, settings, device, _row_files(options))
-    published = PUBLISHED if data.manifest["dataset"] == "dblp" else {}
-    config = _config(options, data, settings, "features")
+    _check_nodes(data, options)
+    settings = NodeSettings(options.snapshots, options.decay, hidden=options.hidden, model=model)
+    until = _until(options, data) if options.split == "time" else None
+    splits = _splits(options, data, until)
+    settings = replace(settings.with_epochs(options.epochs), positive=_positive(options, data, splits))
+    ends = None if until is None else (until[0] + 1, until[1] + 1)
+    task = NodeTask(data, settings, device, _row_files(options), ends)
+    published = PUBLISHED if data.manifest["dataset"] == "dblp" and until is None else {}
+    config = _config(options, data, settings, "features") | ({} if until is None else {"until": until})
     if options.candidates:
         config["choice"] = {"budget": options.candidates}
         kept = [name for name in ("decay", "hidden") if getattr(options, name) != getattr(NodeSettings(), name)]
@@ -219,12 +224,71 @@ def _device(options: RowOptions) -> str:
     return device
 
 
-def _check_nodes(data: TemporalGraph) -> None:
-    path = data.folder
+def _check_nodes(data: TemporalGraph, options: NodeOptions) -> None:
+    path, names = data.folder, data.class_names
     if data.feature_dim is None:
         raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
     if data.num_classes < 2 or not bool((data.labels >= 0).any()):
         raise DataError(f"{path}: found {data.num_classes} classes of nodes; node classification needs two at least")
+    if options.positive is not None and (len(names) != 2 or options.positive not in names):
+        expected = "one of " + ", ".join(names) if len(names) == 2 else f"two classes, but there are {len(names)}"
+        raise ConfigError(f"--positive {options.positive}: expected {expected}; name one of two, or leave it out")
+    counts = torch.bincount(data.labels[data.labels >= 0], minlength=len(names))
+    if options.split == "random" and bool((counts == 1).any()):
+        raise DataError(
+            f"{path}: class {names[int((counts == 1).nonzero()[0])]!r} has one labelled node, expected two at least, "
+            f"to train and to test: merge it with another class, or leave its label out, and prepare again"
+        )
+
+
+def _until(options: NodeOptions, data: TemporalGraph) -> tuple[int, int]:
+    """Return the last snapshots of training and validation."""
+    train, val = cut_in_time(data)
+    train = train if options.train_until is None else options.train_until
+    return train, max(train, val) if options.val_until is None else options.val_until
+
+
+def _splits(options: NodeOptions, data: TemporalGraph, until: tuple[int, int] | None) -> dict[tuple[float, int], Split]:
+    """Return the parts by training ratio and number of the split."""
+    splits: dict[tuple[float, int], Split] = {}
+    for ratio, number in product(sorted(set(options.train_ratio or ())), range(options.splits)):
+        seed = 42 + number
+        if until is None:
+            split = stratified_split(data.labels, ratio, seed)
+        else:
+            split = split_by_time(data, *until, ratio, seed)
+        _check_classes(data, ratio, split)
+        splits[ratio, number] = split
+        if number and all(map(torch.equal, split, splits[ratio, 0])):
+            raise ConfigError(
+                f"--splits {options.splits}: all splits are the same, for nothing is drawn with --split time and "
+                f"--train-ratio 1: leave --splits out, or pass a lower ratio"
+            )
+    return splits
+
+
+def _positive(options: NodeOptions, data: TemporalGraph, splits: Mapping[Any, Split]) -> str | None:
+    """Return the name of the positive one of two classes, the same for all splits."""
+    if options.positive is not None or data.num_classes != 2:
+        return options.positive
+    train = next(iter(splits.values()))[0]
+    return data.class_names[int(torch.bincount(data.labels[train], minlength=2).argmin())]
+
+
+def _check_classes(data: TemporalGraph, ratio: float, split: Split) -> None:
+    """Demand that what is tested can be learnt, and told apart."""
+    train, _, test = (torch.bincount(data.labels[part], minlength=data.num_classes) for part in split)
+    unknown = [name for name, a, b in zip(data.class_names, train, test, strict=True) if b and not a]
+    if unknown:
+        raise ConfigError(
+            f"--train-ratio {ratio:g}: no training node has the class {unknown[0]!r}, which test nodes have: pass a "
+            f"higher ratio, split by time with a later --train-until, or merge the class with another and prepare again"
+        )
+    if data.num_classes == 2 and not bool(test.all()):
+        raise ConfigError(
+            f"--train-ratio {ratio:g}: all {int(test.sum())} test nodes are of one of the two classes, which says "
+            f"nothing: pass a lower ratio, or split by time with an earlier --val-until"
+        )
 
 
 def _row_files(options: NodeOptions) -> RowFiles | None:

@@ -22,7 +22,10 @@ OPTIONS: dict[str, type[RunOptions]] = {"nodes": NodeOptions, "links": LinkOptio
 _HELP = {
     "nodes": """Classify the nodes of a dynamic graph: Dy-SIGN beside a GCN, a ReLU network and other references.
 
-Of labelled nodes, shares of --train-ratio are for training, 5 % of all for validation, and the others for testing.""",
+Of labelled nodes, shares of --train-ratio are for training, 5 % of all for validation, and the others for testing. With
+--split time, nodes that were first seen by --train-until train, those seen by --val-until validate, and later ones are
+tested; training reads no snapshot after its end. A --train-ratio below 1 leaves nodes that training saw unlabelled, and
+tests them, too.""",
     "links": """Predict the links of a dynamic graph: UnderGS beside what counting gives.
 
 Snapshot t is scored from the state at the end of t - 1: each warm edge among negatives. The row undergs sees embeddings
@@ -40,6 +43,7 @@ _EXAMPLES = {
     "nodes": (
         "dysign-train nodes prepared/dblp --run-dir runs/dblp --train-ratio 0.4 0.6 0.8 --seeds 3",
         "dysign-train nodes prepared/dblp --run-dir runs/mine --rows dysign mypkg.mod:MyModel --row-args mine.toml",
+        "dysign-train nodes prepared/fraud --run-dir runs/fraud --split time --positive=-1",
     ),
     "links": (
         "dysign-train links prepared/otc --run-dir runs/otc --seeds 3",

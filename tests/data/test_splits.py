@@ -90,3 +90,16 @@ def test_class_with_one_node():
 def test_no_labels():
     with pytest.raises(ConfigError, match="0 labelled nodes"):
         stratified_split(torch.full((5,), -1), 0.4, 0)
+
+
+def test_small_classes_are_in_training_before_validation():
+    labels = torch.cat([torch.arange(120) % 3, torch.tensor([3, 3])])
+    train, val, test = stratified_split(labels, 0.4, 42)
+    assert [int((labels[part] == 3).sum()) for part in (train, val, test)] == [1, 0, 1]
+    assert len(torch.cat([train, val, test]).unique()) == 122
+
+
+def test_validation_has_at_least_as_many_nodes_as_classes():
+    labels = torch.arange(100) % 10
+    train, val, test = stratified_split(labels, 0.4, 42)
+    assert [len(part) for part in (train, val, test)] == [30, 10, 60]

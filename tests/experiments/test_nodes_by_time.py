@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from data_prep.cli import app
-from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import DataError
+from dgl_dysign.data import TemporalGraph, split_by_time
+from dgl_dysign.data.splits import cut_in_time
+from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.entry import Outcome
 from dgl_dysign.experiments.node_entries import default_entries
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask, Recipe
+from dgl_dysign.experiments.record import read_units
+from dgl_dysign.experiments.train import train_nodes
 from dgl_dysign.training.nodes import FitConfig
 from tests.generated import generated
 
@@ -55,8 +58,8 @@ def task_of(data, **change):
     sizes = {"hidden": 8, "label_hidden": 4, "gcn_hidden": 8, "store_hidden": 8, "gcn_epochs": 3, "folds": 3}
     settings = NodeSettings(feature_only=recipe, label_aware=recipe, label_steps=(1, 2), model={"latency": 4}, **sizes)
     nodes = torch.arange(90)
-    task = NodeTask(data, replace(settings, **change))
-    return task.with_split(nodes[nodes % 3 == 0], nodes[nodes % 9 == 1], nodes[nodes % 3 == 2], ends=ENDS)
+    task = NodeTask(data, replace(settings, **change), ends=ENDS)
+    return task.with_split(nodes[nodes % 3 == 0], nodes[nodes % 9 == 1], nodes[nodes % 3 == 2])
 
 
 def weights(outcome):
@@ -121,3 +124,124 @@ def test_a_stranger_is_asked_when_its_data_has_grown(data):
     assert (model.fitted, model.data.num_snapshots) == (3, 3), "afterwards the view ends with training again"
     with pytest.raises(DataError, match=r"'fixed': it predicts as of snapshot 2, .* tested as of snapshot 5: return a"):
         task.score(Outcome(torch.zeros(90, 3), entry="fixed"))
+
+
+def first_seen(data):
+    return torch.stack([data.active(t) for t in range(data.num_snapshots)]).int().argmax(0)
+
+
+def test_parts_are_those_first_seen_in_their_range(data):
+    first = first_seen(data)
+    train, val, test = split_by_time(data, 2, 4)
+    for nodes, snapshots in ((train, [0, 1, 2]), (val, [3, 4]), (test, [5])):
+        assert torch.equal(nodes.sort().values, torch.isin(first, torch.tensor(snapshots)).nonzero().flatten())
+    until = cut_in_time(data)
+    shares = [float((first <= t).double().mean()) for t in range(5)]
+    assert [min(range(5), key=lambda t: abs(shares[t] - share)) for share in (0.7, 0.8)] == list(until)
+
+
+def test_a_share_is_labelled_by_the_end_of_training_and_the_others_are_tested(data):
+    first = first_seen(data)
+    train, val, test = split_by_time(data, 3, 4, train_ratio=0.5, seed=42)
+    again, other = (split_by_time(data, 3, 4, train_ratio=0.5, seed=seed) for seed in (42, 43))
+    assert all(map(torch.equal, (train, val, test), again))
+    assert not torch.equal(train, other[0])
+    seen = int((first <= 3).sum())
+    assert int((first[test] <= 3).sum()) == pytest.approx(seen / 2, abs=1)
+    assert bool((first[train] <= 3).all())
+    assert set((first == 5).nonzero().flatten().tolist()) <= set(test.tolist())
+    assert set((first == 4).nonzero().flatten().tolist()) <= set(val.tolist())
+    assert len(torch.cat([train, val, test]).unique()) == 90
+    shares = [torch.bincount(data.labels[nodes], minlength=3) / len(nodes) for nodes in (train, first.le(3))]
+    assert shares[0].tolist() == pytest.approx((torch.bincount(data.labels[first <= 3]) / seen).tolist(), abs=0.05)
+
+
+def test_without_snapshots_for_validation_some_training_nodes_are_held_out(data):
+    first = first_seen(data)
+    train, val, test = split_by_time(data, 3, 3)
+    assert torch.equal(torch.cat([train, val]).sort().values, (first <= 3).nonzero().flatten())
+    assert sorted(set(data.labels[val].tolist())) == [0, 1, 2]
+    assert torch.equal(test.sort().values, (first > 3).nonzero().flatten())
+
+
+@pytest.mark.parametrize(
+    ("until", "ratio", "message"),
+    [
+        ((4, 3), 1.0, r"until snapshot 4 and validation until 3: expected 0 <= train_until <= val_until < 5"),
+        ((2, 5), 1.0, r"validation until 5: expected"),
+        ((-1, 2), 1.0, r"training until snapshot -1"),
+        ((3, 4), 1.2, r"train_ratio=1.2"),
+    ],
+)
+def test_splits_by_time_that_cannot_be(data, until, ratio, message):
+    with pytest.raises(ConfigError, match=message):
+        split_by_time(data, *until, ratio)
+
+
+def test_without_test_nodes_a_ratio_is_named(data):
+    early = data.with_labels(data.labels.masked_fill(first_seen(data) > 2, -1))
+    with pytest.raises(ConfigError, match=r"and 0 test nodes, .*snapshot 4: .* pass a --train-ratio below 1"):
+        split_by_time(early, 3, 4)
+    assert len(split_by_time(early, 3, 4, 0.5)[2])
+
+
+def folder_with(home, data, classes):
+    """Write the data anew with other classes of its nodes; return the folder."""
+    name = "-".join(map(str, classes[:30]))
+    raw = home / f"raw-{name}"
+    raw.mkdir()
+    (raw / "dblp.txt").write_text((home / "raw" / "dblp.txt").read_text())
+    (raw / "node2label.txt").write_text("".join(f"{node} {label}\n" for node, label in enumerate(classes)))
+    options = ["--features", "spectral", "--dim", "8", "--quiet"]
+    app(["dblp", str(raw), str(home / f"out-{name}"), *options], standalone_mode=False)
+    return home / f"out-{name}"
+
+
+SMALL = {"seeds": 1, "epochs": 2, "hidden": 8, "quiet": True, "no_choice": True}
+
+
+def test_two_classes_have_auc_and_average_precision(home, data, tmp_path):
+    prepared = folder_with(home, data, [int(node % 3 == 0) for node in range(90)])
+    rows = ["majority", "label-propagation", "dysign"]
+    table = train_nodes(prepared, tmp_path / "run", rows=rows, split="time", train_until=2, val_until=3, **SMALL)
+    assert [line["row"] for line in table] == ["majority", "dysign", "label-propagation"]
+    assert table[0]["auc"]["mean"] == 50.0
+    units = read_units(tmp_path / "run")
+    (scoring,) = units["1.0-split0-seed0-dysign"].scorings
+    assert scoring.condition == {"train_ratio": 1.0, "split": 42, "train_until": 2, "val_until": 3}
+    assert {"auc", "ap", "auc_at_equilibrium"} <= scoring.scores.keys()
+    text = str(table)
+    test = split_by_time(TemporalGraph.load(prepared), 2, 3)[2]
+    positives = int((test % 3 == 0).sum())
+    assert "split by time: AUC / average precision / Macro-F1" in " ".join(text.split())
+    assert f"of the class 1: {positives} of {len(test)} tested" in " ".join(text.split())
+    assert table[0]["ap"]["mean"] == pytest.approx(100 * positives / len(test)), "a constant scorer has the share"
+    assert table[1]["difference"]["figure"] == "auc"
+    task = NodeTask(TemporalGraph.load(prepared), NodeSettings(positive="0"), ends=(3, 4))
+    task = task.with_split(*split_by_time(task.data, 2, 3))
+    always = torch.tensor([[0.2, 0.8]]).expand(90, 2)
+    assert task.figures(always, task.test)["ap"] == pytest.approx(100 - 100 * positives / len(test))
+    assert NodeTask(task.data, NodeSettings()).with_split(task.train, task.val, task.test).positive == 1
+
+
+def test_tables_by_time_say_what_is_wrong(home, data, tmp_path):
+    first = first_seen(data)
+    late = [int(first[node] == 5) for node in range(90)]
+    two = folder_with(home, data, late)
+    one = folder_with(home, data, [2 if node == 7 else node % 2 for node in range(90)])
+    ours = home / "prepared"
+    for prepared, options, message in [
+        (two, {"split": "time", "train_until": 3, "val_until": 4}, "no training node has the class '1', which test"),
+        (one, {}, "class '2' has one labelled node, expected two at least, to train and to test: merge it"),
+        (
+            ours,
+            {"split": "time", "train_until": 2, "val_until": 3, "splits": 2},
+            "--splits 2: all splits are the same, for nothing is drawn",
+        ),
+        (ours, {"train_until": 3}, "--train-until and --val-until are of --split time: pass that, too"),
+        (ours, {"positive": "1"}, "--positive 1: expected two classes, but there are 3; name one of two, or"),
+        (two, {"positive": "yes"}, "--positive yes: expected one of 0, 1; name"),
+    ]:
+        with pytest.raises((ConfigError, DataError), match=message):
+            train_nodes(prepared, tmp_path / "run", rows=["majority"], **SMALL, **options)
+        assert not (tmp_path / "run").exists()
