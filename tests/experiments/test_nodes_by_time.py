@@ -10,11 +10,14 @@ from data_prep.cli import app
 from dgl_dysign.data import TemporalGraph, split_by_time
 from dgl_dysign.data.splits import cut_in_time
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.experiments.choice import Validation
 from dgl_dysign.experiments.entry import Outcome
 from dgl_dysign.experiments.node_entries import default_entries
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask, Recipe
 from dgl_dysign.experiments.record import read_units
 from dgl_dysign.experiments.train import train_nodes
+from dgl_dysign.models import DySIGN
+from dgl_dysign.models.predict import predict
 from dgl_dysign.training.nodes import FitConfig
 from tests.generated import generated
 
@@ -101,6 +104,25 @@ def test_views_end_with_their_part(data):
     assert view.with_settings(replace(view.settings, decay=0.7)).at_validation().snapshots[-1].feat.shape[0] == 90
     drawn = NodeTask(data, task.settings).with_split(task.train, task.val, task.test).view()
     assert drawn.at_validation() is drawn
+
+
+def test_a_saved_model_predicts_what_was_tested(data, tmp_path):
+    entry, task = ENTRIES["dysign-label-aware"], task_of(data)
+    outcome = entry.fitted(task.view())
+    task.score(outcome)
+    entry.save(task, outcome, tmp_path / "model")
+    assert torch.equal(predict(DySIGN.from_pretrained(tmp_path / "model", data), data), outcome.prediction)
+
+
+def test_choices_by_time_are_made_on_held_out_nodes_that_training_does_not_see(data):
+    task = task_of(data)
+    folds = Validation.of(task.without_test()).tasks
+    held = torch.cat([fold.val for fold in folds])
+    assert torch.equal(held.sort().values, torch.cat([task.train, task.val]).sort().values)
+    for fold in folds:
+        assert torch.isin(fold.train, task.train).all()
+        assert not torch.isin(fold.train, fold.val).any()
+        assert fold.view().last == ENDS[0] - 1
 
 
 class Degrees:
