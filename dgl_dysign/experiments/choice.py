@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import Answers, bootstrap
+from dgl_dysign.evaluation import Answers, bootstrap, class_shares
 from dgl_dysign.experiments.entry import LABEL_AWARE, Entry
 from dgl_dysign.experiments.node_task import NodeTask
 from dgl_dysign.experiments.run_folder import RunFolder
@@ -154,7 +154,7 @@ def measured(true: Tensor, scores: Sequence[Tensor], draws: int = 0) -> np.ndarr
     [100.0, 33.3]
     """
     name = figure_of(scores[0].shape[1])
-    answers = [each.argmax(1) if name == "macro_f1" else each[:, 1] - each[:, 0] for each in scores]
+    answers = [each.argmax(1) if name == "macro_f1" else class_shares(each, 1) for each in scores]
     rows = {str(place): answer.nan_to_num().numpy() for place, answer in enumerate(answers)}
     drawn = bootstrap(name, [Answers(np.arange(len(true)), rows, true.cpu().numpy())], draws)
     values = np.stack([drawn[str(place)] for place in range(len(scores))])
