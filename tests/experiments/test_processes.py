@@ -18,7 +18,7 @@ from tests.generated import generated
 from tests.processes import together
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = ["--hidden", "16", "--latency", "4", "--seeds", "1", "--train-ratio", "0.4", "--rows", "dysign", "--quiet"]
+OPTIONS = "--no-choice --hidden 16 --latency 4 --seeds 1 --train-ratio 0.4 --rows dysign --quiet".split()
 # The example, with something that happens after an epoch; counted from 1.
 FIRST = 'count == 1 and os.environ["RANK"] == "1"'
 SCRIPT = """
