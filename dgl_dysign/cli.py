@@ -324,7 +324,8 @@ def show(table: Table | str, screen: Console | None = None) -> None:
     names, *others = table.columns
     names.no_wrap = True
     for column in others:  # figures are not broken, text may be
-        column.min_width = min(30, max((len(str(cell)) for cell in column.cells), default=0))
+        lines = [line for cell in column.cells for line in str(cell).splitlines()]
+        column.min_width = min(30, max(map(len, lines), default=0))
     while others:
         part, shown = copy(table), len(others)
         part.columns = [names, *others]

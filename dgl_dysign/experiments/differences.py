@@ -78,11 +78,19 @@ def difference_table(
     for share in shares:
         table.add_column("difference" if share is None else f"{100 * share:.0f} % {group}")
     for name in dict.fromkeys(line["row"] for line in lines):
-        cells = {line.get(by): _cell(line) for line in lines if line["row"] == name}
-        table.add_row(name, *(cells.get(share, "") for share in shares))
+        cells = {line.get(by): _cell(line, "\n" if len(shares) > 1 else " ") for line in lines if line["row"] == name}
+        table.add_row(narrow(name), *(cells.get(share, "") for share in shares))
     return table
 
 
-def _cell(line: Mapping[str, Any]) -> Text:
-    text = "-" if line["difference"] is None else difference_text(line["difference"])
+def narrow(name: str) -> str:
+    """Return the name of a mean of seeds on two lines, so that tables fit a screen."""
+    return name.replace(" (mean of", "\n(mean of")
+
+
+def _cell(line: Mapping[str, Any], between: str) -> Text:
+    if line["difference"] is None:
+        return Text("-")
+    control = line["difference"]["to"].split(" (mean of")[0]  # the control of a mean is a mean, or needs none
+    text = difference_text({**line["difference"], "to": control}).replace("] ", f"]{between}", 1)
     return Text(text, style="bold" if leads(line) else "")

@@ -22,7 +22,7 @@ from dgl_dysign.evaluation import Answers, mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.choice import chosen_once
-from dgl_dysign.experiments.differences import add_differences, difference_table, leads
+from dgl_dysign.experiments.differences import add_differences, difference_table, leads, narrow
 from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
@@ -202,7 +202,7 @@ class NodeTable(_Table):
             ]
             fit, choice = (fmean(x.get(n, 0.0) for x in lines.values()) for n in ("cpu_seconds", "choice_cpu_seconds"))
             cells.append(Text(f"{fit:.0f} + {choice:.0f}" if choice else f"{fit:.0f}"))
-            table.add_row(name, next(iter(lines.values()))["protocol"].split(":")[0], *cells)
+            table.add_row(narrow(name), next(iter(lines.values()))["protocol"].split(":")[0], *cells)
         table.caption = "\n".join(notes) or None
         for name, scores in self.published.items():
             known = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
+from dgl_dysign.cli import show
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import Answers
 from dgl_dysign.experiments.differences import add_differences, difference_table, leads
@@ -63,6 +64,30 @@ def test_answers_that_were_not_kept_are_said():
     add_differences(again, {"a", "b", "new"}, {"new"}, "macro_f1", [answers(b=60, new=75)])
     assert again[2]["difference"] is None  # never against the second best
     assert difference_table(again[:1], "data", "macro_f1", "test nodes") is None
+
+
+def test_several_columns_fit_a_screen():
+    found = {
+        "to": "label-aware-logistic (mean of 3 seeds)",
+        "figure": "macro_f1",
+        "mean": -10.25,
+        "low": -12,
+        "high": 1,
+    }
+    lines = [
+        {"row": f"dysign-label-aware{mean}", "train_ratio": ratio, "difference": found}
+        for mean in ("", " (mean of 3 seeds)")
+        for ratio in (0.4, 0.6, 0.8)
+    ]
+    table = difference_table(lines, "data", "macro_f1", "test nodes", "train_ratio", "for training")
+    text = StringIO()
+    show(table, Console(file=text, width=120))
+    first, second, third = [line.split() for line in text.getvalue().splitlines()[4:7]]
+    assert first == ["│", "dysign-label-aware", *["│", "-10.2", "[-12.0,", "1.0]"] * 3, "│"]
+    assert second == ["│", *["│", "label-aware-logistic"] * 3, "│"]
+    assert third[1] == "dysign-label-aware"
+    one = difference_table(lines[::3], "data", "macro_f1", "test nodes", "train_ratio", "for training")
+    assert str(next(one.columns[1].cells)) == "-10.2 [-12.0, 1.0] label-aware-logistic"
 
 
 @dataclass
