@@ -18,7 +18,10 @@ from tests.generated import generated
 from tests.processes import together
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = "--no-choice --hidden 16 --latency 4 --seeds 1 --train-ratio 0.4 --rows dysign --quiet".split()
+OPTIONS = [
+    *("--hidden", "16", "--latency", "4", "--seeds", "1", "--train-ratio", "0.4", "--rows", "dysign"),
+    *("--no-choice", "--quiet"),
+]
 # The example, with something that happens after an epoch; counted from 1.
 FIRST = 'count == 1 and os.environ["RANK"] == "1"'
 SCRIPT = """
