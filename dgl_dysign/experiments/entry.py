@@ -204,7 +204,8 @@ class NodeEntry(Protocol):
     """What a stranger writes to stand in a table about nodes; see `dgl_dysign.experiments.resolve.as_entry`.
 
     The model that `fit` returns has ``predict(nodes)``: of nodes ``(n,)``, int64, the scores of classes ``(n, C)``,
-    higher: likelier. Further attributes that count, if they are there:
+    higher: likelier. Where parts are split by time, ``view.data`` has grown by later snapshots when it is asked.
+    Further attributes that count, if they are there:
 
     ``name``
         Default: the name of the class.
