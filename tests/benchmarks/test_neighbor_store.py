@@ -21,7 +21,7 @@ def test_quick_rows(capsys):
 
 
 @pytest.mark.real
-def test_real_rows(real_data, tmp_path):
+def test_real_rows(real_data, tmp_path, capsys):
     from data_prep.cli import app
 
     app(["edges", str(real_data / "bitcoin_otc"), str(tmp_path / "otc"), "--quiet"], standalone_mode=False)
@@ -29,3 +29,6 @@ def test_real_rows(real_data, tmp_path):
     feed = feed._replace(snapshots=feed.snapshots[:60])
     rows = list(neighbor_store.speed_rows([("distinct", feed)], runs=1))
     assert [row.get("equals_dictionary") for row in rows] == [True, True, None]
+    assert neighbor_store.main([str(tmp_path / "otc"), "--runs", "1"]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (row["check"], row["edges"], row["snapshots"]) == ("epoch", 35_592, 273)
