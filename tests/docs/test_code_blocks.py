@@ -137,7 +137,7 @@ def test_what_is_left_out_is_little_and_says_why(record_property: Any) -> None:
     record_property("blocks", f"{len(run)} run, {len(LEFT_OUT)} left out")
     for block in LEFT_OUT:
         assert len(block.value.split()) > 2, f"{block}: say why it is not run"
-    assert len(LEFT_OUT) <= 8, [str(block) for block in LEFT_OUT]
+    assert len(LEFT_OUT) <= 12, [str(block) for block in LEFT_OUT]
     assert len(run) > 40
 
 
