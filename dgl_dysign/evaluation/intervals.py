@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from dgl_dysign.errors import ConfigError
 
-_BLOCK = 1 << 24  # weights that are held at a time
+_BLOCK = 1 << 24  # most weights in memory at a time
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,12 @@ def bootstrap(figure: str, tests: Sequence[Answers], draws: int = 1000, seed: in
     for test, place in zip(tests, places, strict=True):
         if figure == "auc" and test.true is not None:
             strata[place] = test.true
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in tests[0].rows}
+    means: dict[str, list[np.ndarray]] = {name: [] for name in tests[0].rows}
     for weights in _weights(strata, draws, np.random.default_rng(seed)):
-        for name, values in parts.items():
-            each = [
-                _FIGURES[figure](test.true, test.rows[name], place, weights)
-                for test, place in zip(tests, places, strict=True)
-            ]
-            values.append(np.mean(each, axis=0))
-    return {name: np.concatenate(values) for name, values in parts.items()}
+        for name in means:
+            read = ((test.true, test.rows[name], place) for test, place in zip(tests, places, strict=True))
+            means[name].append(np.mean([_FIGURES[figure](*part, weights) for part in read], axis=0))
+    return {name: np.concatenate(blocks) for name, blocks in means.items()}
 
 
 def difference(row: np.ndarray, control: np.ndarray) -> dict[str, float]:
@@ -116,13 +113,9 @@ def _sums(cells: np.ndarray, count: int, place: np.ndarray, weights: np.ndarray)
     return (sp.csr_matrix((ones, (cells, place)), (count, len(weights))) @ weights).astype(np.float64)
 
 
-def _confusion(true: np.ndarray, guess: np.ndarray, place: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    classes = int(max(true.max(), guess.max())) + 1
-    return _sums(true * classes + guess, classes**2, place, weights).reshape(classes, classes, -1)
-
-
 def _macro_f1(true: np.ndarray, guess: np.ndarray, place: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    counts = _confusion(true, guess, place, weights)
+    classes = int(max(true.max(), guess.max())) + 1
+    counts = _sums(true * classes + guess, classes**2, place, weights).reshape(classes, classes, -1)
     hit, either = np.einsum("ccd->cd", counts), counts.sum(0) + counts.sum(1)
     return 100 * _ratio(2 * hit, either).sum(0) / np.maximum((either > 0).sum(0), 1)
 

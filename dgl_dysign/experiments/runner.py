@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -96,11 +97,11 @@ class Study:
             if runs:
                 line = {"row": entry, **({self.by: condition} if self.by else {})}
                 line |= self.figures([scoring for _, scoring in runs])
-                line["cpu_seconds"] = mean_std([record.cost["cpu_seconds"] for record, _ in runs])["mean"]
-                if any("choice_cpu_seconds" in record.cost for record, _ in runs):
-                    seconds = [record.cost.get("choice_cpu_seconds", 0.0) for record, _ in runs]
-                    line["choice_cpu_seconds"] = mean_std(seconds)["mean"]
-                line["peak_rss_bytes"] = max(record.cost["peak_rss_bytes"] for record, _ in runs)
+                costs = [record.cost for record, _ in runs]
+                for name in ("cpu_seconds", "choice_cpu_seconds"):
+                    if any(name in cost for cost in costs):
+                        line[name] = fmean(cost.get(name, 0.0) for cost in costs)
+                line["peak_rss_bytes"] = max(cost["peak_rss_bytes"] for cost in costs)
                 summary.append(line | self.about(runs[0][1]))
         return summary
 
@@ -172,8 +173,8 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool, 
                 progress.update(bar, description=text)
                 logger.on_epoch(key, epoch)
 
-            def tell(what: str, key: str = unit.key) -> None:
-                progress.update(bar, description=f"{key}, {what}")
+            def tell(stage: str, key: str = unit.key) -> None:
+                progress.update(bar, description=f"{key}, {stage}")
 
             record = _finished(folder, unit.key)
             if record is None:
@@ -205,12 +206,7 @@ def _under_chosen(unit: Unit, folder: RunFolder, tell: Callable[[str], None]) ->
 
 
 def _run_unit(
-    kind: str,
-    unit: Unit,
-    folder: RunFolder,
-    saved: SavedModels,
-    on_epoch: OnEpoch,
-    choice: Mapping[str, Any],
+    kind: str, unit: Unit, folder: RunFolder, saved: SavedModels, on_epoch: OnEpoch, choice: Mapping[str, Any]
 ) -> UnitRecord:
     entry, task, checkpoint = unit.entry, unit.task, folder.checkpoint(unit.key)
     reset_peak()

@@ -21,7 +21,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import Answers, mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import plots
-from dgl_dysign.experiments.choice import chosen_once
+from dgl_dysign.experiments.choice import chosen_once, figure_of
 from dgl_dysign.experiments.differences import add_differences, difference_table, leads, narrow
 from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.event_task import PARTS
@@ -32,6 +32,8 @@ from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.experiments.runner import Study, Unit
 
 Summary = Sequence[Mapping[str, Any]]
+_Answer = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]  # items, true classes, and what a row said of them
+_Compared = tuple[set[str], list[Answers]]  # names of rows that are compared with each other, and their answers
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,8 @@ class _Table(Study):
     def _mean_name(self, name: str) -> str:
         return f"{name} (mean of {self.seeds} seeds)"
 
-    def _compared(
-        self, folder: Path, records: Sequence[UnitRecord], condition: Any
-    ) -> Iterator[tuple[set[str], list[Answers]]]:
-        """Yield names of rows that are compared with each other, and what they answered under a condition."""
+    def _compared(self, folder: Path, records: Sequence[UnitRecord], condition: Any) -> Iterator[_Compared]:
+        """Yield the rows that are compared with each other under a condition."""
         yield {record.entry for record in records}, list(self._answers(folder, records, condition).values())
 
     def _answers(self, folder: Path, records: Sequence[UnitRecord], condition: Any) -> dict[tuple[Any, ...], Answers]:
@@ -99,9 +99,7 @@ class _Table(Study):
                     test.rows[record.entry] = answer
         return tests
 
-    def _answer(
-        self, folder: Path, record: UnitRecord, scoring: Scoring
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def _answer(self, folder: Path, record: UnitRecord, scoring: Scoring) -> _Answer:
         """Return what was tested, its true classes, and what the row answered, if that was kept."""
         raise NotImplementedError
 
@@ -150,14 +148,14 @@ class NodeTable(_Table):
     published: Mapping[str, Mapping[float, tuple[float, float]]] = field(default_factory=dict)
     budget: int = 0
     ensembles: bool = False
-    kind, by, group = "node", "train_ratio", "for training"
-    drawn = "test nodes"
+    kind, by, group, drawn = "node", "train_ratio", "for training", "test nodes"
     figures = Study.figures
 
     @property
     def bars(self) -> Mapping[str, str]:  # type: ignore[override]
         """The headline: of two classes AUC."""
-        return {"auc": "AUC"} if self.task.num_classes == 2 else {"macro_f1": "Macro-F1"}
+        name = figure_of(self.task.num_classes)
+        return {name: FIGURES[name]}
 
     def units(self) -> Iterator[Unit]:
         """Yield an entry after the other on each split with each seed."""
@@ -183,13 +181,11 @@ class NodeTable(_Table):
         ratios = sorted({line["train_ratio"] for line in summary})
         shown = ["auc", "ap", "macro_f1"] if self.task.num_classes == 2 else ["macro_f1", "micro_f1"]
         title = f"{self._title}: {' / '.join(FIGURES[name] for name in shown)} in %, test nodes"
-        title = f"{title}, mean ± deviation over runs"
-        table, notes = Table("entry", "protocol", title=title), list(self._notes())
+        title, caption = f"{title}, mean ± deviation over runs", "\n".join(self._notes()) or None
+        table = Table("entry", "protocol", title=title, caption=caption)
         for ratio in ratios:
             table.add_column(f"{100 * ratio:.0f} % for training", justify="right")
         table.add_column("CPU s", justify="right")
-        if self.budget:
-            notes.append("settings of each row chosen on validation; CPU s: of a fit + of the choice, means")
         for name in dict.fromkeys(line["row"] for line in summary):
             lines = {line["train_ratio"]: line for line in summary if line["row"] == name}
             cells = [
@@ -203,7 +199,6 @@ class NodeTable(_Table):
             fit, choice = (fmean(x.get(n, 0.0) for x in lines.values()) for n in ("cpu_seconds", "choice_cpu_seconds"))
             cells.append(Text(f"{fit:.0f} + {choice:.0f}" if choice else f"{fit:.0f}"))
             table.add_row(narrow(name), next(iter(lines.values()))["protocol"].split(":")[0], *cells)
-        table.caption = "\n".join(notes) or None
         for name, scores in self.published.items():
             known = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]
             table.add_row(name, "feature-only", *known, "-", style="dim")
@@ -212,11 +207,13 @@ class NodeTable(_Table):
 
     def further(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[UnitRecord]:
         """Return a record for the mean of what the seeds of each row predict on each split, where seeds differ."""
-        same: dict[tuple[Any, ...], list[tuple[Unit, UnitRecord]]] = {}
+        if not self.ensembles:
+            return []
+        fitted: dict[tuple[Any, ...], list[tuple[Unit, UnitRecord]]] = {}
         for unit, record in zip(self.units(), records, strict=True):
-            same.setdefault((unit.entry.name, *unit.condition.values()), []).append((unit, record))
+            fitted.setdefault((unit.entry.name, *unit.condition.values()), []).append((unit, record))
         means = []
-        for members in same.values() if self.ensembles else ():
+        for members in fitted.values():
             predictions = [_prediction(folder.path, record) for _, record in members]
             kept = [prediction for prediction in predictions if prediction is not None]
             if len(kept) == len(members) and any((prediction != kept[0]).any() for prediction in kept):
@@ -241,26 +238,22 @@ class NodeTable(_Table):
         folder.save_unit(key, record.to_json())
         return record
 
-    def _answer(
-        self, folder: Path, record: UnitRecord, scoring: Scoring
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def _answer(self, folder: Path, record: UnitRecord, scoring: Scoring) -> _Answer:
         task = self._tasks[tuple(scoring.condition.values())]
-        scores, nodes, true, answer = _prediction(folder, record), task.test.cpu(), task.labels[task.test].cpu(), None
+        scores, answer, true = _prediction(folder, record), None, task.labels[task.test]
         if self._headline == "auc":
             true = (true == task.positive).long()
-        if scores is not None:
-            of_two = self._headline == "auc"
-            answer = task.shares(torch.from_numpy(scores)).numpy() if of_two else scores.argmax(1).astype(np.int16)
-        return nodes.numpy(), true.numpy(), answer
+            answer = None if scores is None else task.shares(torch.from_numpy(scores)).numpy()
+        elif scores is not None:
+            answer = scores.argmax(1).astype(np.int16)
+        return task.test.cpu().numpy(), true.cpu().numpy(), answer
 
     @cached_property
     def _tasks(self) -> dict[tuple[Any, ...], Any]:
         """Tasks by the condition of the units."""
         return {tuple(unit.condition.values()): unit.task for unit in self.units()}
 
-    def _compared(
-        self, folder: Path, records: Sequence[UnitRecord], condition: Any
-    ) -> Iterator[tuple[set[str], list[Answers]]]:
+    def _compared(self, folder: Path, records: Sequence[UnitRecord], condition: Any) -> Iterator[_Compared]:
         """Yield the rows, and the means of their seeds; controls that the seed does not change stand beside both."""
         tests = self._answers(folder, records, condition)
         yield {entry.name for entry in self.entries}, [test for place, test in tests.items() if place[-1] >= 0]
@@ -279,15 +272,15 @@ class NodeTable(_Table):
         return f"{super()._title}, split by time" if self.task.by_time else super()._title
 
     def _notes(self) -> Iterator[str]:
-        """Yield what must be known of the parts: their sizes and ends by time, and classes that validation lacks."""
+        """Yield what must be known: sizes and ends of parts by time, classes that validation lacks, whether chosen."""
         last, names = self.task.data.num_snapshots - 1, self.task.data.class_names
-        until = [end - 1 for end in self.task.ends]
+        train_until, val_until = (end - 1 for end in self.task.ends)
         for (ratio, number), parts in self.splits.items():
             sizes = [len(part) for part in parts]
             if self.task.by_time and not number:
                 yield (
-                    f"{100 * ratio:.0f} %: {sizes[0]} nodes train as of snapshot {until[0]}, {sizes[1]} validate as of "
-                    f"{until[1]}, {sizes[2]} are tested as of {last}"
+                    f"{100 * ratio:.0f} %: {sizes[0]} nodes train as of snapshot {train_until}, {sizes[1]} validate as "
+                    f"of {val_until}, {sizes[2]} are tested as of {last}"
                 )
             train, val = (set(self.task.labels[part].tolist()) for part in parts[:2])
             if train - val:
@@ -297,6 +290,8 @@ class NodeTable(_Table):
             task = self.task.with_split(*next(iter(self.splits.values())))
             count, name = int((task.labels[task.test] == task.positive).sum()), names[task.positive]
             yield f"AUC and average precision are of the class {name}: {count} of {len(task.test)} tested"
+        if self.budget:
+            yield "settings of each row chosen on validation; CPU s: of a fit + of the choice, means"
 
     def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
         shown = next((entry.name for entry in self.entries if entry.pictured), first[0].entry)
@@ -339,8 +334,8 @@ def _draw_spikes(diagnostics: Mapping[str, Any], folder: Path) -> list[Path]:
 class LinkTable(_Table):
     """Entries on the links of one data set; shares of historical negatives make a table each."""
 
-    kind, by, group, bars = "link", "historical", "historical negatives", {"mrr": "MRR"}
-    scores, drawn = LINK_SCORES, "test snapshots"
+    kind, by, group, drawn = "link", "historical", "historical negatives", "test snapshots"
+    scores, bars = LINK_SCORES, {"mrr": "MRR"}
 
     def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
         """Return means of the scores on test and validation, those of cold edges, and numbers of edges."""
@@ -369,9 +364,7 @@ class LinkTable(_Table):
             yield table
         yield from self._differences(summary)
 
-    def _answer(
-        self, folder: Path, record: UnitRecord, scoring: Scoring
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def _answer(self, folder: Path, record: UnitRecord, scoring: Scoring) -> _Answer:
         curve = scoring.by_snapshot["test"]
         return np.array(curve["snapshot"]), None, np.array(curve["mrr"])
 
@@ -426,9 +419,7 @@ class EventTable(_Table):
         parts = ", ".join(f"{p}: {about[f'{p}_positives']} of {about[f'{p}_events']}" for p in PARTS)
         yield f"positives, split by {about['split']}: {parts} ({about['test_label_rate']:.3f} % of test)"
 
-    def _answer(
-        self, folder: Path, record: UnitRecord, scoring: Scoring
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def _answer(self, folder: Path, record: UnitRecord, scoring: Scoring) -> _Answer:
         true = (self.task.label[self.task.parts["test"]] == 1).long().numpy()
         return np.arange(len(true)), true, np.load(folder / "checkpoints" / f"{record.key}.scores.npy")
 
