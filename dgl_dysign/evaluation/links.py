@@ -115,17 +115,12 @@ def evaluate_links(
     True
     """
     total = len(data) if isinstance(data, Sequence) else data.num_snapshots
-    wanted = _check(models, set(snapshots), total, protocol, batch_size)
-    roland = isinstance(sampler, RolandSampler)
-    if roland is not protocol.startswith("roland"):
-        raise ConfigError(
-            f"protocol={protocol!r} with a {type(sampler).__name__}: expected a RolandSampler under roland-live and "
-            "roland-fixed, and a NegativeSampler under the others"
-        )
+    wanted = _check(models, set(snapshots), total, sampler, protocol, batch_size)
     draw: Any = sampler
     if isinstance(sampler, NegativeSampler) and protocol == "undergs-released":
         draw = ReleasedSampler(torch.cat([_edges(data, t).dst for t in range(total)]), sampler)
-    scores: dict[str, Any] = {name: (RolandScores if roland else LinkScores)(name, protocol) for name in models}
+    kind = RolandScores if isinstance(sampler, RolandSampler) else LinkScores
+    scores: dict[str, Any] = {name: kind(name, protocol) for name in models}
     for part in (draw, *models.values()):
         part.reset()
     last = max(wanted)
@@ -149,7 +144,9 @@ def evaluate_links(
     return scores
 
 
-def _check(models: Mapping[str, LinkModel], wanted: set[int], total: int, protocol: str, batch_size: int) -> set[int]:
+def _check(
+    models: Mapping[str, LinkModel], wanted: set[int], total: int, sampler: object, protocol: str, batch_size: int
+) -> set[int]:
     if protocol not in PROTOCOLS:
         raise ConfigError(f"protocol={protocol!r}: expected one of {sorted(PROTOCOLS)}")
     if not models or batch_size < 1:
@@ -157,6 +154,11 @@ def _check(models: Mapping[str, LinkModel], wanted: set[int], total: int, protoc
     if not wanted or min(wanted) < 0 or max(wanted) >= total:
         named = f"{min(wanted)} to {max(wanted)}" if wanted else "none"
         raise ConfigError(f"snapshots to score: found {named}, expected some of 0 to {total - 1}")
+    if isinstance(sampler, RolandSampler) is not protocol.startswith("roland"):
+        raise ConfigError(
+            f"protocol={protocol!r} with a {type(sampler).__name__}: expected a RolandSampler under roland-live and "
+            "roland-fixed, and a NegativeSampler under the others"
+        )
     return wanted
 
 

@@ -140,7 +140,7 @@ class Fitted:
     cpu_seconds: float
 
 
-def measured(true: Tensor, scores: Sequence[Tensor], draws: int = 0) -> np.ndarray:
+def deciding_figures(true: Tensor, scores: Sequence[Tensor], draws: int = 0) -> np.ndarray:
     """Return the figure that decides of several scores ``(n, C)``, in percent, ``(len(scores), 1 + draws)``.
 
     It is Macro-F1, of two classes AUC: as it is, then in bootstrap draws of the nodes, the same for all scores. As it
@@ -150,10 +150,10 @@ def measured(true: Tensor, scores: Sequence[Tensor], draws: int = 0) -> np.ndarr
     --------
     >>> import torch
     >>> true, scores = torch.tensor([0, 1, 2]), torch.eye(3)
-    >>> measured(true, [scores, scores[[1, 0, 2]]])[:, 0].round(1).tolist()
+    >>> deciding_figures(true, [scores, scores[[1, 0, 2]]])[:, 0].round(1).tolist()
     [100.0, 33.3]
     """
-    name = figure_of(scores[0].shape[1])
+    name = deciding_figure(scores[0].shape[1])
     answers = [each.argmax(1) if name == "macro_f1" else class_shares(each, 1) for each in scores]
     rows = {str(place): answer.nan_to_num().numpy() for place, answer in enumerate(answers)}
     drawn = bootstrap(name, [Answers(np.arange(len(true)), rows, true.cpu().numpy())], draws)
@@ -162,7 +162,7 @@ def measured(true: Tensor, scores: Sequence[Tensor], draws: int = 0) -> np.ndarr
     return values
 
 
-def figure_of(num_classes: int) -> str:
+def deciding_figure(num_classes: int) -> str:
     """Return the name of the figure that decides."""
     return "auc" if num_classes == 2 else "macro_f1"
 
@@ -218,7 +218,7 @@ def choose(entry: Entry, task: NodeTask, budget: int, folder: Path | None = None
         fits += share * len(fitted) * len(validation.tasks)
         seconds += sum(fit.cpu_seconds for fit in fitted)
         for number, fit in zip(left, fitted, strict=True):
-            figures[number].append(float(measured(validation.true, list(fit.scores)).max()))
+            figures[number].append(float(deciding_figures(validation.true, list(fit.scores)).max()))
         left = [0, *sorted(left[1:], key=lambda number: -figures[number][-1])]
     lines = [
         {"values": values, "figures": [value if isfinite(value) else None for value in line]}  # JSON has no infinity
@@ -240,14 +240,14 @@ def _rungs(count: int) -> list[tuple[float, int]]:
 def _decided(fitted: Sequence[Fitted], true: Tensor) -> Values:
     """Compare candidates that were fitted for all epochs, those that differ in what costs no training among them."""
     places = [(fit, k) for fit in fitted for k in range(len(fit.finishes))]
-    drawn = measured(true, [fit.scores[k] for fit, k in places], DRAWS)
+    drawn = deciding_figures(true, [fit.scores[k] for fit, k in places], DRAWS)
     values, best = drawn[:, 0].tolist(), int(drawn[:, 0].argmax())
     errors = (drawn[best, 1:] - drawn[:, 1:]).std(1).tolist()
     place = best if values[best] - values[0] > errors[0] else 0
     fit, finish = places[place]
     return {
         "chosen": {**fit.values, **fit.finishes[finish]},
-        "figure": figure_of(fit.scores.shape[2]),
+        "figure": deciding_figure(fit.scores.shape[2]),
         "chosen_value": values[place],
         "defaults_value": values[0],
         "error": errors[0],

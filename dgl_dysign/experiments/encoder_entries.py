@@ -98,14 +98,10 @@ def encoder_entry(
     about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""
     source = source_of(name, cls, arguments)
-    more: dict[str, Any] = {
-        "about": about,
-        "usual": False,
-        "source": source,
-        "choices": choices or None,
-        "defaults": defaults,
-    }
-    return Entry(name, fit, protocol, True, check, save_model, **more)
+    return Entry(
+        name, fit, protocol, True, check, save_model, about=about, usual=False, source=source, choices=choices or None,
+        defaults=defaults,
+    )  # fmt: skip
 
 
 def snapshot_encoder_entries(kind: str) -> list[Entry]:

@@ -113,7 +113,7 @@ def _fit_rows(
     def outcome(at: NodeView) -> Outcome:
         blocks = [slice(None)] if at.files is None else row_blocks(len(at.labels), widths[0])
         scores = torch.cat([model(*(x[rows] for x in inputs(at))) for rows in blocks])
-        return _finished(at, label_aware, scores, history, model=model)
+        return _finished(at, model, label_aware, scores, history)
 
     return replace(outcome(view), later=outcome)
 
@@ -148,22 +148,20 @@ def relu_network(view: NodeView, label_aware: bool = False, **run: Any) -> Outco
 @torch.no_grad()
 def _finished(
     view: NodeView,
+    model: nn.Module,
     label_aware: bool,
     logits: Tensor,
     history: list[dict[str, float]],
     variants: Mapping[str, Tensor] | None = None,
-    **parts: Any,
 ) -> Outcome:
     """Return the outcome of a model: a label-aware one at its settings, and at those that cost no training."""
-    if not label_aware:
-        others = {name: part.softmax(1) for name, part in (variants or {}).items()}
-        return Outcome(logits.softmax(1), history, variants=others, **parts)
-    others = {name: view.finished(part) for name, part in (variants or {}).items()}
+    finished: Callable[[Tensor], Tensor] = view.finished if label_aware else partial(torch.softmax, dim=1)
+    others = {name: finished(scores) for name, scores in (variants or {}).items()}
     finishes = [
         ({"strength": strength, "alpha": alpha}, view.finished(logits, strength=strength, alpha=alpha))
-        for strength, alpha in product(STRENGTHS, ALPHAS)
+        for strength, alpha in product(STRENGTHS if label_aware else (), ALPHAS)
     ]
-    return Outcome(view.finished(logits), history, variants=others, finishes=finishes, **parts)
+    return Outcome(finished(logits), history, variants=others, finishes=finishes, model=model)
 
 
 def gcn(view: NodeView, **_: Any) -> Outcome:
@@ -210,7 +208,7 @@ def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
 
         # With a leak above 1 there is no equilibrium to compare with.
         solved = {"at_equilibrium": scores(simulate=False)} if model.conv.lif.leak <= 1 else {}
-        return _finished(at, label_aware, scores(simulate=True), history, solved, model=model)
+        return _finished(at, model, label_aware, scores(simulate=True), history, solved)
 
     return replace(outcome(view), later=outcome)
 
@@ -220,7 +218,7 @@ def _fit_cached(
 ) -> list[dict[str, float]]:
     """Train on a cache of what a view sees, with another one of what validation sees, where that is more."""
     seen, later = cache(view), view.at_validation()
-    watched = seen if later is view else cache(later)
+    watched = None if later is view else cache(later)
     return fit(model, seen, view.labels, view.train, view.val, config, view.seed, watched=watched, **run)
 
 

@@ -265,12 +265,9 @@ class NodeView(View):
     @property
     def snapshots(self) -> Sequence[Snapshot]:
         """What the models read: kept for all views of the data, if there is room, under these and other settings."""
-        s = self.settings
-        return self._snapshots.get((self.last, s.snapshots, s.decay, s.hops, s.scaling), self._read_snapshots)
-
-    def _read_snapshots(self) -> Sequence[Snapshot]:
-        indices = evenly_spaced(self.data.num_snapshots, self.settings.snapshots)
-        return self.inputs.snapshots(self.data, indices, self.device, self.files)
+        s, indices = self.settings, evenly_spaced(self.data.num_snapshots, self.settings.snapshots)
+        key = self.last, s.snapshots, s.decay, s.hops, s.scaling
+        return self._snapshots.get(key, lambda: self.inputs.snapshots(self.data, indices, self.device, self.files))
 
     @property
     def inputs(self) -> NodeInputs:
@@ -286,10 +283,9 @@ class NodeView(View):
     @property
     def label_aware_inputs(self) -> NodeInputs:
         """How a label-aware Dy-SIGN reads the data."""
-        reading, decays = self.label_reading, self.settings.label_decays
-        prior, smooth_decay = (reading.graph, reading.steps), decays[reading.graph]
-        own: dict[str, Any] = {"alpha": self.settings.alpha, "strength": self.settings.strength}
-        return replace(self.inputs, labels=replace(self.label_inputs, prior=prior, smooth_decay=smooth_decay, **own))
+        s, reading = self.settings, self.label_reading
+        chosen = replace(self.label_inputs, prior=(reading.graph, reading.steps), strength=s.strength, alpha=s.alpha)
+        return replace(self.inputs, labels=replace(chosen, smooth_decay=s.label_decays[reading.graph]))
 
     @property
     def store_inputs(self) -> NodeInputs:
@@ -305,10 +301,7 @@ class NodeView(View):
         """Label features for this split, and what label propagation predicts."""
         s = self.settings
         key = self.last, s.label_decays, s.label_steps, s.folds, self.seed
-        return self._label_readings.get(key, self._read_labels)
-
-    def _read_labels(self) -> LabelReading:
-        return self.label_inputs.read(self.data, self.last, self.device)
+        return self._label_readings.get(key, lambda: self.label_inputs.read(self.data, self.last, self.device))
 
     @property
     def label_feat(self) -> Tensor:

@@ -21,7 +21,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import Answers, mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import plots
-from dgl_dysign.experiments.choice import chosen_once, figure_of
+from dgl_dysign.experiments.choice import chosen_once, deciding_figure
 from dgl_dysign.experiments.differences import add_differences, difference_table, leads, narrow
 from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.event_task import PARTS
@@ -154,7 +154,7 @@ class NodeTable(_Table):
     @property
     def bars(self) -> Mapping[str, str]:  # type: ignore[override]
         """The headline: of two classes AUC."""
-        name = figure_of(self.task.num_classes)
+        name = deciding_figure(self.task.num_classes)
         return {name: FIGURES[name]}
 
     def units(self) -> Iterator[Unit]:

@@ -114,9 +114,9 @@ def differences(run: Run) -> Chart | None:
     """Return how far rows are from the best control, each with its interval."""
     choices = []
     for group in groups_of(run.results):
-        there = {row: run.differences[row, group] for row in rows_of(run.results) if (row, group) in run.differences}
-        if there:
-            choices.append(Choice((group,), *_forest(there)))
+        rows = {row: run.differences[row, group] for row in rows_of(run.results) if (row, group) in run.differences}
+        if rows:
+            choices.append(Choice((group,), *_forest(rows)))
     if not choices:
         return None
     height = 110 + 30 * max(len(choice.data[0]["y"]) for choice in choices)
@@ -125,26 +125,25 @@ def differences(run: Run) -> Chart | None:
 
 
 def _forest(rows: dict[str, dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    found = list(rows.values())
-    colours = [COLOURS[2] if d["low"] > 0 else COLOURS[3] if d["high"] < 0 else COLOURS[7] for d in found]
+    values = list(rows.values())
+    colours = [COLOURS[2] if d["low"] > 0 else COLOURS[3] if d["high"] < 0 else COLOURS[7] for d in values]
     data = {
         "type": "scatter", "mode": "markers", "showlegend": False,
-        "x": [d["mean"] for d in found], "y": list(rows),
+        "x": [d["mean"] for d in values], "y": list(rows),
         "error_x": {
-            "array": [d["high"] - d["mean"] for d in found], "arrayminus": [d["mean"] - d["low"] for d in found],
+            "array": [d["high"] - d["mean"] for d in values], "arrayminus": [d["mean"] - d["low"] for d in values],
             "thickness": 2, "width": 4, "color": COLOURS[7],
         },
         "marker": {"color": colours, "size": 10},
-        "text": [difference_text(d) for d in found],
+        "text": [difference_text(d) for d in values],
         "hovertemplate": "%{y}: %{text}<extra></extra>",
     }  # fmt: skip
-    zero = {"type": "line", "xref": "x", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1}
-    shape = {**zero, "line": {"color": COLOURS[7], "dash": "dot"}}
-    return [data], {
-        "xaxis": axis(f"test {score_label(found[0]['figure'])}"),
-        "yaxis": _names(list(rows)),
-        "shapes": [shape],
-    }
+    zero = {
+        "type": "line", "xref": "x", "yref": "paper", "x0": 0, "x1": 0, "y0": 0, "y1": 1,
+        "line": {"color": COLOURS[7], "dash": "dot"},
+    }  # fmt: skip
+    xaxis = axis(f"test {score_label(values[0]['figure'])}")
+    return [data], {"xaxis": xaxis, "yaxis": _names(list(rows)), "shapes": [zero]}
 
 
 def _names(rows: list[str]) -> dict[str, Any]:

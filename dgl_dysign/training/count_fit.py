@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,8 +37,7 @@ def fit_counts(
     for edges in replay(data, train[-1], sampler, model):
         t = edges.snapshot
         if t in train:
-            steps = warm_steps(sampler, edges, config, len(train))  # the batches that others look up, too
-            for batch in (batch for step in steps for batch in step):
+            for batch in chain(*warm_steps(sampler, edges, config, len(train))):  # those that others look up, too
                 candidates.append((t, model.features.features(t, *batch.tensors)[..., model.columns]))
                 held += candidates[-1][1].numel() * 4
             while held > max_bytes and len(candidates) > 1:

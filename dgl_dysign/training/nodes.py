@@ -133,28 +133,27 @@ def fit(
         If the checkpoint cannot be read, or is that of another training.
     """
     config = config or FitConfig()
-    watched = logits if watched is None else watched
-    cache = logits if isinstance(logits, EquilibriumCache) else None
     weight = node_weights(labels, train) if config.class_weights else None
-    later = watched if isinstance(watched, EquilibriumCache) and watched is not cache else None
-    logits_of, watched_of = _logits_of(logits), _logits_of(watched)
+    later = {} if watched is None or watched is logits else {"watched": watched}
+    sources = {"cache": logits, **later}
+    caches = {name: source for name, source in sources.items() if isinstance(source, EquilibriumCache)}
+    logits_of, watched_of = _logits_of(logits), _logits_of(later.get("watched", logits))
     with seeded(seed, train.device):
         identity = {"seed": seed, "nodes": len(train)}
         batch_size = config.batch_size or min(max(len(train) // 8, 32), 1024)
         batches = -(-len(train) // batch_size)
-        parts = {name: part for name, part in (("cache", cache), ("watched", later)) if part is not None}
-        loop = Loop(model, config, batches, train.device, identity, checkpoint, parts)
+        loop = Loop(model, config, batches, train.device, identity, checkpoint, caches)
 
         def epoch() -> Figures:
-            loss = _train_on_all(model, logits_of, labels, train, batch_size, loop, cache, weight)
+            loss = _train_on_all(model, logits_of, labels, train, batch_size, loop, caches.get("cache"), weight)
             gap = refresh(config.refresh_steps)
             return {"loss": loss, "val_accuracy": _accuracy(model, watched_of, labels, val), "gap": gap}
 
         def refresh(steps: int) -> float:
-            """Refresh both caches; return how far the rates of the training moved."""
-            return ([each.refresh(steps) for each in parts.values()] or [0.0])[0]
+            """Refresh the caches; return how far the rates of the training moved."""
+            return ([cache.refresh(steps) for cache in caches.values()] or [0.0])[0]
 
-        begin = None if cache is None else (lambda: refresh(2))
+        begin = (lambda: refresh(2)) if caches else None
         return loop.run(epoch, on_epoch, begin=begin, checkpoint_every=config.checkpoint_every)
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.experiments import choice
-from dgl_dysign.experiments.choice import Validation, candidates, choose, measured
+from dgl_dysign.experiments.choice import Validation, candidates, choose, deciding_figures
 from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.node_entries import CHOICES, default_entries
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
@@ -196,7 +196,7 @@ def test_what_was_asked_for_is_not_chosen():
 
 def test_of_two_classes_the_area_under_the_curve_decides():
     true, scores = torch.tensor([0, 0, 0, 1]), torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
-    drawn = measured(true, [scores, -scores, scores * float("nan")], 20)
+    drawn = deciding_figures(true, [scores, -scores, scores * float("nan")], 20)
     assert drawn[:, 0].tolist() == [100, 0, float("-inf")]
     assert drawn.shape == (3, 21)
     assert np.isfinite(drawn[:, 1:]).all()
