@@ -79,12 +79,11 @@ def _hold_out(nodes: np.ndarray, classes: np.ndarray, keep: float, seed: int) ->
     return np.concatenate([train, nodes[~several]]), val
 
 
-def cut_in_time(data: TemporalGraph, train: float = 0.7, val: float = 0.1) -> tuple[int, int]:
-    """Return the last snapshots of training and of validation, by whose ends shares of the labelled nodes were seen.
+def cut_in_time(data: TemporalGraph) -> tuple[int, int]:
+    """Return the last snapshots of training and of validation: by their ends 70 and 80 % of the nodes were seen.
 
-    Each is the snapshot by whose end a share nearest to ``train``, or to ``train + val``, of the nodes that have a
-    label and an event were seen: shares of snapshots say little where nodes come unevenly. The last snapshot is left
-    for testing.
+    The share of the nodes that have a label and an event is the nearest one that there is; shares of snapshots say
+    little where nodes come unevenly. The last snapshot is left for testing.
 
     Examples
     --------
@@ -94,8 +93,8 @@ def cut_in_time(data: TemporalGraph, train: float = 0.7, val: float = 0.1) -> tu
     """
     last, labelled = data.num_snapshots - 1, data.labels >= 0
     seen = np.array([int((labelled & data.active(t)).sum()) for t in range(last + 1)])
-    first, second = (int(np.abs(seen[:last] - share * seen[-1]).argmin()) for share in (train, train + val))
-    return first, second
+    train, val = (int(np.abs(seen[:last] - share * seen[-1]).argmin()) for share in (0.7, 0.8))
+    return train, val
 
 
 def split_by_time(
@@ -154,8 +153,8 @@ def split_by_time(
         parts = stratified_split(labels.masked_fill(~until[0], -1), train_ratio, seed, val_ratio)
         train, val, test = parts[0], torch.cat([parts[1], val]), torch.cat([parts[2], test])
     elif not bool(torch.isin(labels[train], labels[val]).all()):
-        kept, more = _hold_out(train.numpy(), labels.numpy(), 1 - val_ratio, seed)
-        train, val = torch.from_numpy(kept), torch.cat([torch.from_numpy(more), val])
+        kept, held_out = _hold_out(train.numpy(), labels.numpy(), 1 - val_ratio, seed)
+        train, val = torch.from_numpy(kept), torch.cat([torch.from_numpy(held_out), val])
     if not len(train) or not len(test):
         raise ConfigError(
             f"found {len(train)} training nodes, seen by snapshot {train_until}, and {len(test)} test nodes, first "

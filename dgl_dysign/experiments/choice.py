@@ -32,7 +32,7 @@ Values = dict[str, Any]
 Tell = Callable[[str], None]
 
 
-def candidates(choices: Mapping[str, Sequence[Any]], budget: int, seed: int = 0) -> list[Values]:
+def candidates(choices: Mapping[str, Sequence[Any]], budget: int) -> list[Values]:
     """Return candidates, the defaults (which change nothing) first: all, if they fit in a budget, else some.
 
     Those are drawn such that each value of a setting occurs as often as the others, but for one, as in a Latin
@@ -44,8 +44,6 @@ def candidates(choices: Mapping[str, Sequence[Any]], budget: int, seed: int = 0)
         Values by name of the setting; None leaves it as it is, and a mapping sets several at once.
     budget : int
         Most candidates, the defaults among them.
-    seed : int, default 0
-        Of the draw.
 
     Examples
     --------
@@ -57,7 +55,7 @@ def candidates(choices: Mapping[str, Sequence[Any]], budget: int, seed: int = 0)
     if prod(map(len, choices.values())) < budget:
         rows = product(*choices.values())
     else:
-        rows = _hypercube(list(choices.values()), budget - 1, torch.Generator().manual_seed(seed))
+        rows = _hypercube(list(choices.values()), budget - 1, torch.Generator().manual_seed(0))
     for row in rows:
         if len(drawn) == budget:
             break

@@ -163,9 +163,9 @@ class Entry:
         def without(values: Mapping[str, Any]) -> dict[str, Any]:
             return {name: value for name, value in values.items() if name not in names}
 
-        left = without(self.choices)
-        parts = {n: [without(v) if isinstance(v, Mapping) else v for v in values] for n, values in left.items()}
-        return replace(self, choices=parts)
+        kept = without(self.choices).items()
+        choices = {n: [without(v) if isinstance(v, Mapping) else v for v in values] for n, values in kept}
+        return replace(self, choices=choices)
 
     def fitted(self, view: Any, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
         """Fit, and return the outcome whatever `fit` returned; its history defaults to what `on_epoch` was told."""
@@ -204,7 +204,7 @@ class NodeEntry(Protocol):
     """What a stranger writes to stand in a table about nodes; see `dgl_dysign.experiments.resolve.as_entry`.
 
     The model that `fit` returns has ``predict(nodes)``: of nodes ``(n,)``, int64, the scores of classes ``(n, C)``,
-    higher: likelier. Where parts are split by time, ``view.data`` has grown by later snapshots when it is asked.
+    higher: likelier. Where parts are split by time, ``view.data`` has grown by later snapshots when it is called.
     Further attributes that count, if they are there:
 
     ``name``
@@ -330,7 +330,7 @@ class Shared(Generic[T]):
 
 
 class Recent(Generic[T]):
-    """Values by key that several tasks share: those last used, as many as fit, the last one whatever its size.
+    """A least-recently-used cache that several tasks share; the last value stays whatever its size.
 
     Parameters
     ----------
@@ -342,20 +342,16 @@ class Recent(Generic[T]):
     Examples
     --------
     >>> squares = Recent(lambda value: 1, most=2)
-    >>> [squares.get(k, lambda: k * k) for k in (2, 3, 2, 4)], sorted(squares.keys())
-    ([4, 9, 4, 16], [2, 4])
+    >>> [squares.get(k, lambda: k * k) for k in (2, 3, 2, 4)], [squares.get(k, lambda: 0) for k in (2, 4, 3)]
+    ([4, 9, 4, 16], [4, 16, 0])
     """
 
     def __init__(self, size: Callable[[T], int], most: int = 1 << 28) -> None:
         self._size, self._most = size, most
         self._values: dict[Any, T] = {}
 
-    def keys(self) -> list[Any]:
-        """Return the keys, the last used at the end."""
-        return list(self._values)
-
     def get(self, key: Any, make: Callable[[], T]) -> T:
-        """Return the value of a key, which is made unless it is there."""
+        """Return the value of a key, computed unless it is there."""
         value = self._values.pop(key) if key in self._values else make()
         self._values[key] = value
         while len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._most:

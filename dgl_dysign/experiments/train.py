@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
@@ -144,20 +143,24 @@ def run_nodes(options: NodeOptions) -> ResultTable:
     entries = _entries(options, "node")
     data, model = open_prepared(options), {"latency": options.latency, "coupling": options.coupling}
     _check_nodes(data, options)
-    settings = NodeSettings(options.snapshots, options.decay, hidden=options.hidden, model=model)
-    until = _until(options, data) if options.split == "time" else None
+    settings = NodeSettings(
+        options.snapshots, options.decay, hidden=options.hidden, model=model, positive=options.positive
+    ).with_epochs(options.epochs)
+    until = _until(options, data)
     splits = _splits(options, data, until)
-    settings = replace(settings.with_epochs(options.epochs), positive=_positive(options, data, splits))
     ends = None if until is None else (until[0] + 1, until[1] + 1)
     task = NodeTask(data, settings, device, _row_files(options), ends)
-    published = PUBLISHED if data.manifest["dataset"] == "dblp" and until is None else {}
+    positive = task.with_split(*next(iter(splits.values()))).positive
+    if positive is not None:  # the same class for all splits
+        settings = replace(settings, positive=data.class_names[positive])
     config = _config(options, data, settings, "features") | ({} if until is None else {"until": until})
     if options.candidates:
         config["choice"] = {"budget": options.candidates}
-        kept = [name for name in ("decay", "hidden") if getattr(options, name) != getattr(NodeSettings(), name)]
-        entries = [entry.without_choices_of(kept) for entry in entries]
+        given = [name for name in ("decay", "hidden") if getattr(options, name) != getattr(NodeSettings(), name)]
+        entries = [entry.without_choices_of(given) for entry in entries]
+    published = PUBLISHED if data.manifest["dataset"] == "dblp" and until is None else {}
     table = NodeTable(
-        task, entries, options.seeds, splits, published, budget=options.candidates, ensembles=options.ensembles
+        task.with_settings(settings), entries, options.seeds, splits, published, options.candidates, options.ensembles
     )
     return run(table, config, options)
 
@@ -182,19 +185,15 @@ def run_links(options: LinkOptions) -> ResultTable:
         training=training,
     )
     data = open_prepared(options)
-    scoring = {"protocol": options.protocol, "historical": options.historical}
-    config = _config(options, data, settings) | scoring
+    config = {**_config(options, data, settings), "protocol": options.protocol, "historical": options.historical}
     if not options.roland:
         task = LinkTask(data, settings, device, options.protocol, options.historical)
         return run(LinkTable(task, entries, options.seeds), config, options)
     live = options.protocol == "roland-live"
     published = PUBLISHED_ROLAND.get(data.manifest["dataset"], {}) if live else {}
     entries = [*reference_entries(roland_reference_models), *(map(live_entry, entries) if live else entries)]
-    return run(
-        RolandTable(RolandTask(data, settings, device, options.protocol), entries, options.seeds, published),
-        config,
-        options,
-    )
+    task = RolandTask(data, settings, device, options.protocol)
+    return run(RolandTable(task, entries, options.seeds, published), config, options)
 
 
 def run_events(options: EventOptions) -> ResultTable:
@@ -241,8 +240,10 @@ def _check_nodes(data: TemporalGraph, options: NodeOptions) -> None:
         )
 
 
-def _until(options: NodeOptions, data: TemporalGraph) -> tuple[int, int]:
-    """Return the last snapshots of training and validation."""
+def _until(options: NodeOptions, data: TemporalGraph) -> tuple[int, int] | None:
+    """Return the last snapshots of training and validation, if nodes are split by time."""
+    if options.split != "time":
+        return None
     train, val = cut_in_time(data)
     train = train if options.train_until is None else options.train_until
     return train, max(train, val) if options.val_until is None else options.val_until
@@ -252,11 +253,8 @@ def _splits(options: NodeOptions, data: TemporalGraph, until: tuple[int, int] | 
     """Return the parts by training ratio and number of the split."""
     splits: dict[tuple[float, int], Split] = {}
     for ratio, number in product(sorted(set(options.train_ratio or ())), range(options.splits)):
-        seed = 42 + number
-        if until is None:
-            split = stratified_split(data.labels, ratio, seed)
-        else:
-            split = split_by_time(data, *until, ratio, seed)
+        drawn = ratio, 42 + number
+        split = stratified_split(data.labels, *drawn) if until is None else split_by_time(data, *until, *drawn)
         _check_classes(data, ratio, split)
         splits[ratio, number] = split
         if number and all(map(torch.equal, split, splits[ratio, 0])):
@@ -265,14 +263,6 @@ def _splits(options: NodeOptions, data: TemporalGraph, until: tuple[int, int] | 
                 f"--train-ratio 1: leave --splits out, or pass a lower ratio"
             )
     return splits
-
-
-def _positive(options: NodeOptions, data: TemporalGraph, splits: Mapping[Any, Split]) -> str | None:
-    """Return the name of the positive one of two classes, the same for all splits."""
-    if options.positive is not None or data.num_classes != 2:
-        return options.positive
-    train = next(iter(splits.values()))[0]
-    return data.class_names[int(torch.bincount(data.labels[train], minlength=2).argmin())]
 
 
 def _check_classes(data: TemporalGraph, ratio: float, split: Split) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Split = Sequence[range]
 
-_EDGES = 16  # that a step takes at least, where a snapshot is cut into several
+_MIN_EDGES = 16  # of a step, where a snapshot is cut into several
 
 
 @runtime_checkable
@@ -129,7 +129,7 @@ def warm_steps(
 ) -> list[list[SnapshotBatch]]:
     """Return the batches of each step on a snapshot, one of so many: its warm edges beside their negatives."""
     queries = sampler.draw(edges).only_warm()
-    steps = max(1, min(config.min_steps // snapshots, len(queries) // _EDGES))
+    steps = max(1, min(config.min_steps // snapshots, len(queries) // _MIN_EDGES))
     parts = zip(queries.src.tensor_split(steps), queries.dst.tensor_split(steps), strict=True)
     return [snapshot_batches(edges.snapshot, config.batch_size, *part) for part in parts]
 
