@@ -62,7 +62,7 @@ _CHOSEN = {  # of each entry
 }
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a model against label propagation
-ALPHAS = (0.0, 0.3, 0.6, 0.8)  # of the smoothing
+SMOOTHINGS = ({"alpha": 0.0}, {"alpha": 0.6, "smooth_decay": 0.1}, {"alpha": 0.6, "smooth_decay": 0.7})
 
 
 def _one_hot(view: NodeView, classes: Tensor) -> Tensor:
@@ -157,10 +157,9 @@ def _finished(
     """Return the outcome of a model: a label-aware one at its settings, and at those that cost no training."""
     finished: Callable[[Tensor], Tensor] = view.finished if label_aware else partial(torch.softmax, dim=1)
     others = {name: finished(scores) for name, scores in (variants or {}).items()}
-    finishes = [
-        ({"strength": strength, "alpha": alpha}, view.finished(logits, strength=strength, alpha=alpha))
-        for strength, alpha in product(STRENGTHS if label_aware else (), ALPHAS)
-    ]
+    settings = product(STRENGTHS if label_aware else (), SMOOTHINGS)
+    values = [{"strength": strength, **smoothing} for strength, smoothing in settings]
+    finishes = [(finish, view.finished(logits, **finish)) for finish in values]
     return Outcome(finished(logits), history, variants=others, finishes=finishes, model=model)
 
 

@@ -61,8 +61,10 @@ class NodeSettings:
         Of the reference GCN.
     label_decays, label_steps, folds
         Of the label features.
-    strength, alpha : float, default 1 and 0.6
-        Of the correction of label propagation by label-aware entries, and of the smoothing of their predictions.
+    strength : float, default 0.75
+        Of the correction of label propagation by label-aware entries.
+    smooth_decay, alpha : float, default 0.1 and 0.6
+        Of the smoothing of label-aware predictions.
     model : dict
         Further arguments of `dgl_dysign.models.DySIGN`.
     feature_only, label_aware : Recipe
@@ -96,7 +98,8 @@ class NodeSettings:
     label_decays: tuple[float, ...] = (1.0, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
     label_steps: tuple[int, ...] = (1, 2, 4, 8)
     folds: int = 10
-    strength: float = 1.0
+    strength: float = 0.75
+    smooth_decay: float = 0.1
     alpha: float = 0.6
     model: dict[str, Any] = field(default_factory=dict)
     feature_only: Recipe = Recipe(0.05, 0.3, FitConfig(weight_decay=0.5))
@@ -284,8 +287,9 @@ class NodeView(View):
     def label_aware_inputs(self) -> NodeInputs:
         """How a label-aware Dy-SIGN reads the data."""
         s, reading = self.settings, self.label_reading
-        chosen = replace(self.label_inputs, prior=(reading.graph, reading.steps), strength=s.strength, alpha=s.alpha)
-        return replace(self.inputs, labels=replace(chosen, smooth_decay=s.label_decays[reading.graph]))
+        own: dict[str, Any] = {"smooth_decay": s.smooth_decay, "alpha": s.alpha, "strength": s.strength}
+        labels = replace(self.label_inputs, prior=(reading.graph, reading.steps), **own)
+        return replace(self.inputs, labels=labels)
 
     @property
     def store_inputs(self) -> NodeInputs:

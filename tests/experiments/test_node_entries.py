@@ -126,7 +126,7 @@ def test_label_propagation_takes_the_decay_and_the_steps_that_are_best_out_of_fo
 def test_a_label_aware_row_of_no_strength_is_label_propagation_and_of_all_the_model_alone(data):
     view = made(data).view()
     finishes = ENTRIES["label-aware-logistic"].fit(view).finishes
-    predictions = {(finish["strength"], finish["alpha"]): prediction for finish, prediction in finishes}
+    predictions = {(f["strength"], f["alpha"]): p for f, p in finishes if f.get("smooth_decay") != 0.7}
     propagated = ENTRIES["label-propagation"].fit(view).prediction
     torch.testing.assert_close(predictions[0.0, 0.0][view.val], propagated[view.val])
     halfway = (predictions[0.0, 0.0].log() + predictions[1.0, 0.0].log())[view.val] / 2
