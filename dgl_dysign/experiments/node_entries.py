@@ -86,27 +86,22 @@ def label_propagation(view: NodeView, **_: Any) -> Outcome:
     return replace(outcome(view), later=outcome)
 
 
-def _fit_rows(
-    view: NodeView,
-    make: Callable[[int, int, Recipe], nn.Module],
-    label_aware: bool,
-    run: Any,
-) -> Outcome:
+def _fit_rows(view: NodeView, make: Callable[[int, int, Recipe], nn.Module], label_aware: bool, run: Any) -> Outcome:
     """Train a model that takes rows of the last snapshot's features, and of the label features."""
     recipe = view.settings.recipe(label_aware)
 
     def inputs(at: NodeView) -> list[Tensor]:
         return [at.snapshots[-1].feat, *([at.label_feat] if label_aware else [])]
 
-    own, later = inputs(view), view.at_validation()
-    widths = [x.shape[1] for x in own]
+    widths = [x.shape[1] for x in inputs(view)]
     with seeded(view.seed, view.device):
         model = make(widths[0], widths[1] if label_aware else 0, recipe).to(view.device)
 
-    def logits(held: list[Tensor], nodes: Tensor) -> Tensor:
-        return model(*(x[nodes] for x in held))
+    def reader(at: NodeView) -> Callable[[Tensor], Tensor]:
+        rows = inputs(at)
+        return lambda nodes: model(*(x[nodes] for x in rows))
 
-    seen, watched = partial(logits, own), partial(logits, own if later is view else inputs(later))
+    seen, watched = (reader(at) for at in (view, view.at_validation()))
     history = fit(model, seen, view.labels, view.train, view.val, recipe.training, view.seed, watched=watched, **run)
 
     @torch.no_grad()

@@ -82,10 +82,6 @@ class LabelInputs:
                 f"{tuple(self.classes.shape)}"
             )
 
-    def features(self, data: TemporalGraph, snapshot: int, device: torch.device | str = "cpu") -> Tensor:
-        """Return the label features of all nodes at the end of a snapshot, ``(N, d)``."""
-        return self.read(data, snapshot, device).feat
-
     def read(self, data: TemporalGraph, snapshot: int, device: torch.device | str = "cpu") -> LabelReading:
         """Return what `read_labels` does at the end of a snapshot."""
         graphs = [graph_at(data, snapshot, decay, device) for decay in self.decays]
