@@ -43,7 +43,7 @@ class RolandSampler:
 
     Of each source with edges in a snapshot, nodes are drawn evenly and with replacement from *all* nodes of the data
     set, those that no edge had so far and the source itself among them; its destinations in the snapshot are refused.
-    Repeated edges count once, loops count as edges, and a snapshot of fewer than `least` events is not asked about. Of
+    Repeated edges count once, loops count as edges, and a snapshot of fewer than `least` events is not scored. Of
     undirected data both ends are sources. The draws of t come from a generator seeded by (`seed`, t).
 
     Parameters
@@ -75,10 +75,10 @@ class RolandSampler:
         self.num_nodes, self.num_negatives, self.seed, self.least = num_nodes, num_negatives, seed, least
 
     def reset(self) -> None:
-        """Do nothing: what was observed is of no account."""
+        """Do nothing: draws do not depend on the past."""
 
     def observe(self, edges: SnapshotEdges) -> None:
-        """Do nothing: what was observed is of no account."""
+        """Do nothing: draws do not depend on the past."""
 
     def draw(self, edges: SnapshotEdges) -> RolandQueries | None:
         """Return the queries of a snapshot; None if it has too few events."""
@@ -107,15 +107,10 @@ class RolandSampler:
             src, dst = np.r_[src, dst], np.r_[dst, src]
         keys = np.unique(src * self.num_nodes + dst)
         source, row, number = np.unique(keys // self.num_nodes, return_inverse=True, return_counts=True)
-        few = number < self.num_nodes  # of others nothing can be drawn
-        keys, source, row, number = (
-            keys[few[row]],
-            source[few],
-            np.repeat(np.arange(few.sum()), number[few]),
-            number[few],
-        )
-        first = np.cumsum(number) - number
-        true = np.repeat(keys[first][:, None] % self.num_nodes, max(1, number.max(initial=1)), axis=1)
+        some_left = number < self.num_nodes  # of the others nothing can be drawn
+        keys, source, number = keys[some_left[row]], source[some_left], number[some_left]
+        row, first = np.repeat(np.arange(len(source)), number), np.cumsum(number) - number
+        true = np.repeat(keys[first][:, None] % self.num_nodes, number.max(initial=1), axis=1)
         true[row, np.arange(len(keys)) - first[row]] = keys % self.num_nodes
         drawn = generator.integers(self.num_nodes, size=(len(source), self.num_negatives))
         while (again := np.isin(source[:, None] * self.num_nodes + drawn, keys)).any():
@@ -159,7 +154,7 @@ class RolandScores:
         return self.summary()["mrr"]
 
     def by_snapshot(self) -> dict[str, np.ndarray]:
-        """Return the figures of each snapshot that was asked about: ``snapshot``, ``sources``, ``mrr``, ..."""
+        """Return the figures of each snapshot that was scored: ``snapshot``, ``sources``, ``mrr``, ..."""
         names = ("snapshot", "sources", *ROLAND_FIGURES)
         return {name: np.array([row[name] for row in self._rows]) for name in names}
 
@@ -170,7 +165,7 @@ class RolandScores:
         return {"sources": int(columns["sources"].sum()), "snapshots": len(self._rows), **figures}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summary, ready for JSON (None where nothing was asked)."""
+        """Return the summary, ready for JSON (None where no snapshot was scored)."""
         plain = {name: None if math.isnan(value) else value for name, value in self.summary().items()}
         return {"model": self.name, "protocol": self.protocol, **plain}
 

@@ -165,7 +165,9 @@ def deciding_figure(num_classes: int) -> str:
     return "auc" if num_classes == 2 else "macro_f1"
 
 
-def choose(entry: Entry, task: NodeTask, budget: int, folder: Path | None = None, tell: Tell | None = None) -> Values:
+def choose(
+    entry: Entry, task: NodeTask, budget: int, folder: Path | None = None, tell: Tell | None = None
+) -> dict[str, Any]:
     """Choose the settings of an entry: successive halving over epochs, see `RUNGS`.
 
     All candidates are fitted for a fifth of the epochs, the best third for two fifths, the best sixth for all, each
@@ -235,7 +237,7 @@ def _rungs(count: int) -> list[tuple[float, int]]:
     return [(share, most) for share, most in rungs if most > rungs[-1][1]] + [(1.0, rungs[-1][1])]
 
 
-def _decided(fitted: Sequence[Fitted], true: Tensor) -> Values:
+def _decided(fitted: Sequence[Fitted], true: Tensor) -> dict[str, Any]:
     """Compare candidates that were fitted for all epochs, those that differ in what costs no training among them."""
     places = [(fit, k) for fit in fitted for k in range(len(fit.finishes))]
     drawn = deciding_figures(true, [fit.scores[k] for fit, k in places], DRAWS)
@@ -286,7 +288,7 @@ def _fit(entry: Entry, validation: Validation, values: Values, share: float) -> 
 
 def chosen_once(
     key: str, entry: Entry, task: Callable[[], NodeTask], budget: int, folder: RunFolder, tell: Tell
-) -> Values:
+) -> dict[str, Any]:
     """Return the choice that a run folder holds under a key, in ``choices/KEY.json``, or make it.
 
     Parameters

@@ -44,8 +44,7 @@ class RolandTable(LinkTable):
         for name in ("MRR", "ties against", "of a tenth", "validation", "Hits@1", "Hits@10", "CPU s", "MB"):
             table.add_column(name, justify="right")
         for line in summary:
-            cells = [f"{line[key]['mean']:.1f} ± {line[key]['std']:.1f}" for key in ("mrr", "mrr_ties_against")]
-            cells.append(f"{line['mrr_tenth']['mean']:.1f} ± {line['mrr_tenth']['std']:.1f}")
+            cells = ["{mean:.1f} ± {std:.1f}".format(**line[k]) for k in ("mrr", "mrr_ties_against", "mrr_tenth")]
             cells.append(f"{line['val_mrr']['mean']:.1f}" if "val_mrr" in line else "-")
             cells += [f"{line[key]['mean']:.1f}" for key in ("hits@1", "hits@10")]
             cells += [f"{line['cpu_seconds']:.0f}", f"{line['peak_rss_bytes'] / 2**20:.0f}"]

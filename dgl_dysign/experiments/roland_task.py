@@ -46,7 +46,8 @@ class RolandTask(LinkTask):
 
     def view_until(self, stop: int) -> LinkView | None:
         """Return the snapshots before `stop`, the last tenth for validation; None where none of these can be ranked."""
-        split = range(stop - max(1, stop // 10)), range(stop - max(1, stop // 10), stop)
+        val_start = stop - max(1, stop // 10)
+        split = range(val_start), range(val_start, stop)
         edges = self.edges[:stop]
         warm = _warm_snapshots(edges, self.data.num_nodes, self.settings.training.among)
         if not all(warm.intersection(part) for part in split):
