@@ -279,7 +279,7 @@ def _fit(entry: Entry, validation: Validation, values: Values, share: float) -> 
         task = each.with_settings(each.settings.with_choice(**values).with_share(share))
         outcome = entry.fitted(task.view())
         with entry.running():
-            seen = task.at_its_validation(outcome)
+            seen = task.outcome_at(outcome, task.ends[1])
         predictions = [({}, seen.predicted), *seen.finishes]
         finishes = [finish for finish, _ in predictions]
         scores.append(torch.stack([prediction[task.val].cpu() for _, prediction in predictions]))

@@ -152,7 +152,7 @@ class NodeSettings:
         >>> settings.decay, settings.feature_only.training.weight_decay, settings.chosen["mine"]
         (0.9, 5.0, 3)
         """
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        values = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}  # from JSON or TOML
 
         def named(kind: Any) -> dict[str, Any]:
             return {f.name: values[f.name] for f in fields(kind) if f.name in values}
@@ -375,10 +375,6 @@ class NodeTask(NodeView, Task):
         view = self.view()
         return self._with(labels=view.labels, data=self.data.with_labels(view.labels), test=self.test[:0])
 
-    def at_its_validation(self, outcome: Outcome) -> Outcome:
-        """Return what a fitted entry gives as of the last snapshot of validation."""
-        return self._as_seen(outcome, self.ends[1])
-
     def score(self, outcome: Outcome) -> list[Scoring]:
         """Return `figures` in %, and the confusion of the test nodes; keep what the model predicts.
 
@@ -387,8 +383,8 @@ class NodeTask(NodeView, Task):
         DataError
             If the model has no ``predict``, or does not predict a finite number for each node and class.
         """
-        test = self._as_seen(outcome, self.data.num_snapshots)
-        val = test if self.ends[1] == self.data.num_snapshots else self.at_its_validation(outcome)
+        test = self.outcome_at(outcome, self.data.num_snapshots)
+        val = self.outcome_at(outcome, self.ends[1]) if self.by_time else test
         outcome.prediction, outcome.variants = test.predicted, test.variants
         scores = {**self.figures(test.predicted, self.test), **outcome.figures}
         for name, variant in outcome.variants.items():
@@ -397,8 +393,8 @@ class NodeTask(NodeView, Task):
         counts = confusion(self.labels, test.predicted.argmax(1), self.test, self.num_classes).tolist()
         return [Scoring(scores, self.figures(val.predicted, self.val), confusion=counts)]
 
-    def _as_seen(self, outcome: Outcome, num_snapshots: int) -> Outcome:
-        """Return what a fitted entry gives as of the last of so many snapshots."""
+    def outcome_at(self, outcome: Outcome, num_snapshots: int) -> Outcome:
+        """Return the outcome of a fitted entry as of the last of so many snapshots."""
         if outcome.prediction is None:
             self._horizon.num_snapshots = num_snapshots
             try:
