@@ -89,9 +89,9 @@ class LiveLinkScorer:
 class RefittedModel:
     """A link model that is fitted anew as time passes, for the protocol ``roland-live``: it begins with no snapshot.
 
-    Whenever the number of snapshots has grown by a quarter, a new model is fitted to all of them, the one just scored
-    among them; in between the model's own ``update`` is called, where it has one. All fits together cost about five
-    times the last one.
+    Whenever the number of snapshots has doubled, a new model is fitted to all of them, the one just scored
+    among them; in between the model's own ``update`` is called, where it has one. All fits together cost about twice the
+    last one.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class RefittedModel:
     def update(self, edges: SnapshotEdges) -> None:
         """Learn from a snapshot that was scored and is not observed yet."""
         stop = edges.snapshot + 1
-        due = not self.fits or stop >= 1.25 * self.fits[-1]
+        due = not self.fits or stop >= 2 * self.fits[-1]
         model = self._fit(stop) if due else None
         if model is not None:
             self.fits.append(stop)
