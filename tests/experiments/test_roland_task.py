@@ -59,7 +59,7 @@ def test_live_entries_are_fitted_to_what_has_passed_and_to_nothing_else(folder):
     (scoring,) = task.score(entry.fitted(task.view()))
     fits = [number for what, number in log if what == "fit"]
     assert fits[0] >= 2
-    assert all(later >= 1.25 * before for before, later in itertools.pairwise(fits))
+    assert all(later >= 2 * before for before, later in itertools.pairwise(fits))
     assert log[0] == ("fit", fits[0])  # recent degree has answered until then
     last = fits[0] - 1
     for what, number in log:
