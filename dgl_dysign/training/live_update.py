@@ -89,9 +89,8 @@ class LiveLinkScorer:
 class RefittedModel:
     """A link model that is fitted anew as time passes, for the protocol ``roland-live``: it begins with no snapshot.
 
-    Whenever the number of snapshots has doubled, a new model is fitted to all of them, the one just scored
-    among them; in between the model's own ``update`` is called, where it has one. All fits together cost about twice the
-    last one.
+    Whenever the number of snapshots has doubled, a new model is fitted to all of them, the one just scored among them;
+    in between the model's own ``update`` is called, where it has one. All fits together cost about twice the last one.
 
     Parameters
     ----------
