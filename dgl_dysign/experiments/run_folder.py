@@ -18,6 +18,11 @@ from dgl_dysign.training import distributed
 _PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pandas")
 
 
+def array_file(folder: Path, key: str, name: str) -> Path:
+    """Return where a run folder has an array of a unit, see `dgl_dysign.experiments.entry.Task.arrays`."""
+    return folder / "checkpoints" / f"{key}.{name}.npy"
+
+
 class RunFolder:
     """A folder ``runs/<name>/`` with ``config.json``, ``metrics.jsonl``, ``units/`` and ``checkpoints/``.
 

@@ -24,7 +24,7 @@ from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
 from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.record import Scoring, UnitRecord
 from dgl_dysign.experiments.result_table import ResultTable
-from dgl_dysign.experiments.run_folder import RunFolder
+from dgl_dysign.experiments.run_folder import RunFolder, array_file
 from dgl_dysign.experiments.saved_models import SavedModels
 from dgl_dysign.training import distributed
 
@@ -243,7 +243,7 @@ def _write(unit: Unit, outcome: Outcome, record: UnitRecord, folder: RunFolder, 
     entry, task = unit.entry, unit.task
     saved.save(unit.key, entry, task, outcome)
     for name, values in task.arrays(outcome).items():
-        np.save(folder.path / "checkpoints" / f"{unit.key}.{name}.npy", values)
+        np.save(array_file(folder.path, unit.key, name), values)
     if unit.inspect and entry.diagnose is not None:
         save_diagnostics(folder, unit.key, {"row": entry.name, **entry.diagnose(task, outcome)})
     folder.save_unit(unit.key, record.to_json())

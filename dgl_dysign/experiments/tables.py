@@ -28,7 +28,7 @@ from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
 from dgl_dysign.experiments.link_task import SCORES as LINK_SCORES
 from dgl_dysign.experiments.record import FIGURES, Scoring, UnitRecord
-from dgl_dysign.experiments.run_folder import RunFolder
+from dgl_dysign.experiments.run_folder import RunFolder, array_file
 from dgl_dysign.experiments.runner import Study, Unit
 
 Summary = Sequence[Mapping[str, Any]]
@@ -234,7 +234,7 @@ class NodeTable(_Table):
             "peak_rss_bytes": max(record.cost["peak_rss_bytes"] for record in records),
         }
         record = UnitRecord(self.kind, key, self._mean_name(first.entry), -1, [replace(scoring, **known)], cost=cost)
-        np.save(_prediction_file(folder.path, record), task.arrays(outcome)["prediction"])
+        np.save(array_file(folder.path, key, "prediction"), task.arrays(outcome)["prediction"])
         folder.save_unit(key, record.to_json())
         return record
 
@@ -304,13 +304,9 @@ class NodeTable(_Table):
         return drawn
 
 
-def _prediction_file(folder: Path, record: UnitRecord) -> Path:
-    return folder / "checkpoints" / f"{record.key}.prediction.npy"
-
-
 def _prediction(folder: Path, record: UnitRecord) -> np.ndarray | None:
     """Read the scores of test nodes that `NodeTask.arrays` kept; earlier versions kept none."""
-    file = _prediction_file(folder, record)
+    file = array_file(folder, record.key, "prediction")
     return np.load(file) if file.exists() else None
 
 
@@ -421,9 +417,9 @@ class EventTable(_Table):
 
     def _answer(self, folder: Path, record: UnitRecord, scoring: Scoring) -> _Answer:
         true = (self.task.label[self.task.parts["test"]] == 1).long().numpy()
-        return np.arange(len(true)), true, np.load(folder / "checkpoints" / f"{record.key}.scores.npy")
+        return np.arange(len(true)), true, np.load(array_file(folder, record.key, "scores"))
 
     def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
         true = (self.task.label[self.task.parts["test"]] == 1).numpy()
-        scores = {record.entry: np.load(folder / "checkpoints" / f"{record.key}.scores.npy") for record in first}
+        scores = {record.entry: np.load(array_file(folder, record.key, "scores")) for record in first}
         return plots.ranking_curves(true, scores, f"{self._title}, test events", folder)
