@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import Answers, bootstrap, class_shares
-from dgl_dysign.experiments.entry import LABEL_AWARE, Entry
+from dgl_dysign.experiments.entry import LABEL_AWARE, Entry, plain_values
 from dgl_dysign.experiments.node_task import NodeTask
 from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.files import write_file
@@ -203,7 +203,7 @@ def choose(
         If there are fewer than two labelled nodes to choose by.
     """
     validation = Validation.of(task.without_test())
-    tried = candidates(entry.choices or {}, budget)
+    tried = plain_values(entry.name, candidates(entry.choices or {}, budget))
     figures: list[list[float]] = [[] for _ in tried]
     left, fits, seconds = list(range(len(tried))), 0.0, 0.0
     fitted: list[Fitted] = []
@@ -281,7 +281,7 @@ def _fit(entry: Entry, validation: Validation, values: Values, share: float) -> 
         with entry.running():
             seen = task.outcome_at(outcome, task.ends[1])
         predictions = [({}, seen.predicted), *seen.finishes]
-        finishes = [finish for finish, _ in predictions]
+        finishes = plain_values(entry.name, [finish for finish, _ in predictions])
         scores.append(torch.stack([prediction[task.val].cpu() for _, prediction in predictions]))
     return Fitted(values, finishes, torch.cat(scores, 1), time.process_time() - started)
 

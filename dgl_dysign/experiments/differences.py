@@ -1,4 +1,4 @@
-"""What each row that learns differs by from the best control, and how it is shown."""
+"""What each row of ours or of a stranger's differs by from the best control, and how it is shown."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from dgl_dysign.experiments.record import FIGURES, difference_text
 def add_differences(
     lines: Sequence[dict[str, Any]],
     names: Collection[str],
-    learn: Collection[str],
+    controls: Collection[str],
     figure: str,
     tests: Sequence[Answers],
 ) -> None:
-    """Note in the summary's line of each row that learns its ``difference`` from the best control.
+    """Note in the summary's line of each row that is no control its ``difference`` from the best one.
 
-    The best control is the row of the same kind (feature-only, label-aware) that does not learn and has the highest
-    figure on test: chosen there in its favour. A row without a control gets no difference, one whose answers, or those
-    of its control, were not kept gets None.
+    The best control is the one of the same kind (feature-only, label-aware) that has the highest figure on test: chosen
+    there in its favour. A row without a control gets no difference, one whose answers, or those of its control, were
+    not kept gets None.
 
     Parameters
     ----------
     lines : sequence of dict
         Of the summary, under one condition.
-    names, learn : collection of str
-        Which rows are compared with each other, and which rows learn.
+    names, controls : collection of str
+        Which rows are compared with each other, and which are controls.
     figure : str
         One of `dgl_dysign.evaluation.bootstrap`.
     tests : sequence of Answers
@@ -40,9 +40,9 @@ def add_differences(
     named = {line["row"]: line for line in lines if line["row"] in names}
     pairs: dict[str, str] = {}
     for name, line in named.items():
-        controls = [other for other in named.values() if other["row"] not in learn and _kind(other) == _kind(line)]
-        if name in learn and controls:
-            pairs[name] = max(controls, key=lambda control: control[figure]["mean"])["row"]
+        alike = [other for other in named.values() if other["row"] in controls and _kind(other) == _kind(line)]
+        if name not in controls and alike:
+            pairs[name] = max(alike, key=lambda control: control[figure]["mean"])["row"]
             line["difference"] = None
     kept = [pair for pair in pairs.items() if all({*pair} <= test.rows.keys() for test in tests)]
     if not kept:

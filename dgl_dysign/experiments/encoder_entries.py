@@ -99,8 +99,8 @@ def encoder_entry(
     protocol = FEATURE_ONLY if kind == "node" else ""
     source = source_of(name, cls, arguments)
     return Entry(
-        name, fit, protocol, True, check, save_model, about=about, usual=False, source=source, choices=choices or None,
-        defaults=defaults,
+        name, fit, protocol, learns=True, check=check, save=save_model, about=about, usual=False, source=source,
+        choices=choices or None, defaults=defaults,
     )  # fmt: skip
 
 
@@ -120,7 +120,8 @@ def snapshot_encoder_entries(kind: str) -> list[Entry]:
     entries = [encoder_entry(EvolveGCNO, kind, name, {**_EVOLVEGCN[kind], **inputs}) for name, inputs in rows.items()]
     if kind == "node":
         entries = [replace(entry, choices=CHOICES) for entry in entries]
-    return [*entries, *([encoder_entry(NodeCounts, kind, "node-counts", {"lr": 1e-2})] if kind == "link" else [])]
+    entries += [encoder_entry(NodeCounts, kind, "node-counts", {"lr": 1e-2})] if kind == "link" else []
+    return [replace(entry, compares=True) for entry in entries]
 
 
 #: Chosen on the validation of OTC, DBLP and Wikipedia.

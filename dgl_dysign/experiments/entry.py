@@ -101,6 +101,8 @@ class Entry:
         What it sees, in words; where the task says how it scores, that counts.
     learns : bool
         Whether it is a network of this package or a stranger's; the others are references that no table leaves out.
+    compares : bool
+        Of one that learns, whether it is a comparison system of this package: see `control`.
     check : callable, optional
         ``check(view)`` raises for settings that do not fit, before anything is written.
     save : callable, optional
@@ -136,6 +138,7 @@ class Entry:
     fit: Callable[..., Any]
     protocol: str = ""
     learns: bool = False
+    compares: bool = False
     check: Callable[[Any], object] | None = None
     save: Callable[[Any, Outcome, Path], object] | None = None
     diagnose: Callable[[Any, Outcome], dict[str, Any]] | None = None
@@ -149,11 +152,21 @@ class Entry:
     defaults: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
+        if self.choices is not None and not isinstance(self.choices, Mapping):
+            raise ConfigError(
+                f"row {self.name!r}: choices are {self.choices!r}, expected lists of values by their names"
+            )
         for name, values in (self.choices or {}).items():
             if isinstance(values, str) or not isinstance(values, Sequence) or not values:
                 raise ConfigError(f"row {self.name!r}: choices of {name!r} are {values!r}, expected a list of values")
+            plain_values(self.name, list(values))
         if not self.source:
             object.__setattr__(self, "source", source_of(self.name, self.fit))
+
+    @property
+    def control(self) -> bool:
+        """Whether rows are compared with it: a reference, or a comparison system; never a stranger's."""
+        return not self.stranger and (self.compares or not self.learns)
 
     def without_choices_of(self, names: Collection[str]) -> Entry:
         """Return the entry for which some settings are not chosen, alone or together with others."""
@@ -274,6 +287,17 @@ def source_of(name: str, defined_by: Any, arguments: Mapping[str, Any] | None = 
     sha256 = _sha256(code) if isinstance(code, type | FunctionType) else ""
     plain = json.loads(json.dumps(dict(arguments or {}), default=str))
     return {"entry": name, "arguments": plain, "sha256": sha256}
+
+
+def plain_values(row: str, values: Any) -> Any:
+    """Return values of settings of a row as JSON holds them; raise ``ConfigError`` if it cannot."""
+    try:
+        return json.loads(json.dumps(values, allow_nan=False, default=lambda number: number.item()))
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        raise ConfigError(
+            f"row {row!r}: there is a choice of {values!r}, expected finite numbers, names, and lists and mappings of "
+            f"these, which a record can hold: give what is none of them a name, and look it up in fit"
+        ) from None
 
 
 @cache  # what was loaded counts, though its file may change before the last unit

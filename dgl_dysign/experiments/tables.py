@@ -67,13 +67,13 @@ class _Table(Study):
         return test | {f"val_{name}": mean_std([s.val_scores[name] for s in scorings]) for name in self.scores}
 
     def summarise(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[dict[str, Any]]:
-        """Return one object an entry and condition, of what learns with its difference from the best control."""
+        """Return one object an entry and condition, of what is no control with its difference from the best one."""
         summary = super().summarise(folder, records)
-        learn = {name for entry in self.entries if entry.learns for name in (entry.name, self._mean_name(entry.name))}
+        controls = {name for e in self.entries if e.control for name in (e.name, self._mean_name(e.name))}
         for condition in dict.fromkeys(line.get(self.by) for line in summary):
             lines = [line for line in summary if line.get(self.by) == condition]
             for names, tests in self._compared(folder.path, records, condition):
-                add_differences(lines, names, learn, self._headline, tests)
+                add_differences(lines, names, controls, self._headline, tests)
         return summary
 
     @property
@@ -258,7 +258,7 @@ class NodeTable(_Table):
         tests = self._answers(folder, records, condition)
         yield {entry.name for entry in self.entries}, [test for place, test in tests.items() if place[-1] >= 0]
         means = {record.entry for record in records if record.seed < 0}
-        controls = {entry.name for entry in self.entries if not entry.learns}
+        controls = {entry.name for entry in self.entries if entry.control}
         fixed = {name for name in controls if self._mean_name(name) not in means}
         averaged = [place for place in tests if place[-1] < 0]
         for place in averaged:

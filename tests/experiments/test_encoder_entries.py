@@ -239,3 +239,14 @@ def test_a_folder_whose_encoder_is_not_here_says_so(tasks, tmp_path):
         EncoderNodes.from_pretrained(folder, task.data)
     with pytest.raises(ConfigError, match="was made by hand"):
         EncoderLinks(Sums(3, 1), EncoderInputs("constant", 3)).save_pretrained(tmp_path / "other", task.data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_comparison_systems_are_controls_and_strangers_never_are(kind):
+    assert all(entry.learns and entry.control for entry in snapshot_encoder_entries(kind))
+    assert not as_entry(EvolveGCNO, kind).control
+    assert not as_entry(snapshot_encoder_entries(kind)[0], kind, name="theirs").control
+    ours = {entry.name: entry.control for entry in resolve_rows(None, kind)}
+    assert {name for name, control in ours.items() if not control} == {
+        n for n in ours if "undergs" in n or "dysign" in n
+    }
