@@ -73,6 +73,11 @@ def _hold_out(nodes: np.ndarray, classes: np.ndarray, keep: float, seed: int) ->
     """Draw validation nodes by class: a share of nodes stays, and with it all of classes that have but one."""
     several = np.bincount(classes[nodes])[classes[nodes]] > 1
     drawn, count = nodes[several], len(np.unique(classes[nodes[several]]))
+    if not count:
+        raise ConfigError(
+            f"found {len(nodes)} training nodes, each the only one of its class, so that none can be held out for "
+            f"validation: train on a higher ratio, or until a later snapshot, or merge small classes"
+        )
     few = len(drawn) - int(keep * len(drawn)) < count
     sizes: dict[str, float] = {"test_size": count} if few else {"train_size": keep}
     train, val = train_test_split(drawn, **sizes, random_state=seed, stratify=classes[drawn])
@@ -83,7 +88,7 @@ def cut_in_time(data: TemporalGraph) -> tuple[int, int]:
     """Return the last snapshots of training and of validation: by their ends 70 and 80 % of the nodes were seen.
 
     The share of the nodes that have a label and an event is the nearest one that there is; shares of snapshots say
-    little where nodes come unevenly. The last snapshot is left for testing.
+    little where nodes come unevenly. The last snapshot is left for testing; data with one alone raises ``ConfigError``.
 
     Examples
     --------
@@ -92,6 +97,8 @@ def cut_in_time(data: TemporalGraph) -> tuple[int, int]:
     (9, 10)
     """
     last, labelled = data.num_snapshots - 1, data.labels >= 0
+    if not last:
+        raise ConfigError("found one snapshot, but a split by time needs two at least: prepare the data with more")
     seen = np.array([int((labelled & data.active(t)).sum()) for t in range(last + 1)])
     train, val = (int(np.abs(seen[:last] - share * seen[-1]).argmin()) for share in (0.7, 0.8))
     return train, val
@@ -145,7 +152,7 @@ def split_by_time(
     if not 0 <= train_until <= val_until < last:
         raise ConfigError(
             f"training until snapshot {train_until} and validation until {val_until}: expected 0 <= train_until <= "
-            f"val_until < {last}, the last snapshot, which is for testing"
+            f"val_until < {last}, the last snapshot, which is for testing: name others (--train-until, --val-until)"
         )
     until = [(labels >= 0) & data.active(t) for t in (train_until, val_until, last)]
     train, val, test = (part.nonzero().flatten() for part in (until[0], until[1] & ~until[0], until[2] & ~until[1]))

@@ -20,6 +20,7 @@ from dgl_dysign.models import DySIGN
 from dgl_dysign.models.predict import predict
 from dgl_dysign.training.nodes import FitConfig
 from tests.generated import generated
+from tests.prepared import prepare
 
 ENTRIES = default_entries()
 ENDS = (3, 4)  # of 6 snapshots
@@ -205,6 +206,18 @@ def test_without_test_nodes_a_ratio_is_named(data):
     with pytest.raises(ConfigError, match=r"and 0 test nodes, .*snapshot 4: .* pass a --train-ratio below 1"):
         split_by_time(early, 3, 4)
     assert len(split_by_time(early, 3, 4, 0.5)[2])
+
+
+def test_without_a_node_to_hold_out_or_a_second_snapshot_one_error_says_what_to_do(tmp_path):
+    events = [(0, 0, 1), (0, 2, 3), *((t, node, 0) for node in range(4, 12) for t in (1, 2))]
+    few = TemporalGraph.load(prepare(tmp_path / "few", events, 3, [0, 1, 2, 3] * 3))
+    with pytest.raises(
+        ConfigError, match=r"found 4 training nodes, each the only one of its class, .*: train on a high"
+    ):
+        split_by_time(few, 0, 0)
+    one = TemporalGraph.load(prepare(tmp_path / "one", [(0, 0, 1)], 1, [0, 1]))
+    with pytest.raises(ConfigError, match="found one snapshot, but a split by time needs two at least: prepare"):
+        cut_in_time(one)
 
 
 def folder_with(home, data, classes):
