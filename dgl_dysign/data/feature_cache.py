@@ -29,8 +29,8 @@ def load_features(
 
     The file may have fewer ``rows`` than the shape: those of nodes that came later are zero. ``digest`` is
     the SHA-256 of the Parquet file according to the manifest; a cache of other bytes is replaced. Writes
-    to the array stay private to this process. Raises ``DataError`` if the Parquet file is missing, truncated or of
-    another shape.
+    to the array stay private to this process. Raises ``DataError`` if the Parquet file is missing, truncated, of
+    another shape, or holds NaN or infinity.
     """
     cache = folder / f"{schema.feature_name(snapshot)}.arrow"
     mapped = _map(cache, shape, digest)
@@ -61,6 +61,12 @@ def _read_parquet(folder: Path, snapshot: int, shape: tuple[int, int], rows: int
         values = np.zeros(shape, np.float32)
     for batch in reader.batches(["feat"], max(_DECODED // shape[1], 1)):
         values[done : done + len(batch)] = schema.to_numpy(batch["feat"])
+        wrong = np.flatnonzero(~np.isfinite(values[done : done + len(batch)]).all(axis=1))
+        if len(wrong):
+            raise DataError(
+                f"{folder / name}.parquet: found NaN or infinite features of node {done + wrong[0]}, expected finite "
+                f"numbers: mend what they were made of, and prepare the folder again"
+            )
         done += len(batch)
         files.release()
     return values

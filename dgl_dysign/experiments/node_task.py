@@ -381,10 +381,12 @@ class NodeTask(NodeView, Task):
         Raises
         ------
         DataError
-            If the model has no ``predict``, or does not predict a finite number for each node and class.
+            If the model has no ``predict``, or what the entry gives is not a finite number for each node and class.
         """
         test = self.outcome_at(outcome, self.data.num_snapshots)
         val = self.outcome_at(outcome, self.ends[1]) if self.by_time else test
+        for prediction in (val.predicted, test.predicted, *test.variants.values()):
+            _check_finite(prediction, outcome.entry)
         outcome.prediction, outcome.variants = test.predicted, test.variants
         scores = {**self.figures(test.predicted, self.test), **outcome.figures}
         for name, variant in outcome.variants.items():
@@ -437,10 +439,13 @@ class NodeTask(NodeView, Task):
             raise DataError(f"{where}: predict gave {kind}, expected a tensor of floating-point scores")
         if prediction.shape != expected:
             raise DataError(f"{where}: predict gave shape {tuple(prediction.shape)}, expected {expected}: (N, classes)")
-        wrong = int((~prediction.isfinite()).sum())
-        if wrong:
-            raise DataError(
-                f"{where}: predict gave {wrong} NaN or infinite among {prediction.numel()} scores, expected numbers: "
-                f"look for a diverged training or a division by zero"
-            )
         return prediction.to(self.device)
+
+
+def _check_finite(prediction: Tensor, entry: str) -> None:
+    wrong = int((~prediction.isfinite()).sum())
+    if wrong:
+        raise DataError(
+            f"row {entry!r}: it gave {wrong} NaN or infinite among {prediction.numel()} scores, expected numbers: look "
+            f"for a diverged training, a division by zero, or features that are no numbers (dysign-prep verify)"
+        )

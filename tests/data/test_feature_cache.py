@@ -131,6 +131,17 @@ def test_another_shape_than_the_manifests_is_named(folder):
         TemporalGraph.load(folder).features(1)
 
 
+def test_features_that_are_no_numbers_are_named(tmp_path):
+    values = np.ones((1, 4, 2), np.float32)
+    values[0, 3, 1] = np.nan
+    data = TemporalGraph.load(prepare(tmp_path / "wrong", [(0, 0, 1)], 1, [0] * 4, values))
+    with pytest.raises(
+        DataError, match=r"00000\.parquet: found NaN or infinite features of node 3, .*: mend what they"
+    ):
+        data.features(0)
+    assert caches(data.folder) == []
+
+
 def test_rows_of_several_row_groups_come_in_order(tmp_path):
     rows, width = 3000, 700  # 1024 rows a group
     values = np.random.default_rng(2).standard_normal((1, rows, width)).astype(np.float32)

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from dgl_dysign.data import TemporalGraph, stratified_split
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments import choice
 from dgl_dysign.experiments.choice import Validation, candidates, choose, deciding_figures
 from dgl_dysign.experiments.entry import Entry, Outcome
@@ -187,6 +187,20 @@ def test_a_search_that_was_killed_goes_on(task, tmp_path):
     assert len(rest.epochs) == 20 + 40
 
 
+def test_numbers_of_numpy_are_kept_and_what_a_record_cannot_hold_is_refused(task, tmp_path):
+    choices = {"share": list(np.linspace(0.5, 1, 2))}
+    whole = choose(Planted(choices, finishes=list(np.linspace(0, 0.1, 2))).entry, task, 3, tmp_path)
+    rest = Planted(choices)
+    assert without_seconds(choose(rest.entry, task, 3, tmp_path)) == without_seconds(whole)
+    assert rest.epochs == []
+    assert {type(value) for value in whole["chosen"].values()} == {float}
+    for wrong in ({"dtype": [torch.float32]}, {"lr": [0.1, float("nan")]}):
+        with pytest.raises(ConfigError, match=r"row 'odd': there is a choice of .*, expected finite numbers, names"):
+            Entry("odd", right, choices=wrong)
+    with pytest.raises(ConfigError, match=r"row 'odd': choices are \['lr'\], expected lists of values by their names"):
+        Entry("odd", right, choices=["lr"])
+
+
 def test_what_was_asked_for_is_not_chosen():
     choices = {"means": ({"decay": 0.1, "hops": (0,)}, {"decay": 1.0, "hops": (1,)}), "hidden": (8,), "lr": (0.1, None)}
     left = Entry("any", right, choices=choices).without_choices_of(["decay", "hidden"])
@@ -254,3 +268,11 @@ def test_a_run_chooses_once_for_all_seeds_and_says_so(prepared, tmp_path):
     (tmp_path / "run" / "units" / f"{units[0].key}.json").unlink()
     again = train_nodes(prepared, tmp_path / "run", rows=rows, resume=True, **options)
     assert again[1]["macro_f1"] != table[1]["macro_f1"]  # what was chosen is what is fitted
+
+
+def test_a_row_whose_defaults_give_no_numbers_is_an_error_that_names_it(task):
+    outcome = Outcome(right(task, 0.5) * float("nan"), entry="diverged")
+    with pytest.raises(
+        DataError, match=r"row 'diverged': it gave 360 NaN or infinite among 360 scores, .*: look for a div"
+    ):
+        task.score(outcome)

@@ -265,7 +265,7 @@ def test_two_versions_are_not_mixed(home, prepared):
         ("nodes", "Thin", "row 'Thin': predict gave shape (90, 1), expected (90, 3)"),
         ("nodes", "Whole", "row 'Whole': predict gave torch.int64, expected a tensor of floating-point scores"),
         ("nodes", "Foreign", "row 'Foreign': predict gave ndarray, expected a tensor"),
-        ("nodes", "Unknown", "row 'Unknown': predict gave 270 NaN or infinite among 270 scores"),
+        ("nodes", "Unknown", "row 'Unknown': it gave 270 NaN or infinite among 270 scores"),
         ("links", "Deaf", "row 'Deaf': its model, of the class Deaf, has no method observe"),
         ("links", "Listed", "model 'Listed', snapshot 8: found scores of type list, expected a torch.Tensor"),
         ("events", "Faint", "model 'Faint', snapshot 0: found"),
