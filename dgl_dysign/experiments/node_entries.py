@@ -65,13 +65,10 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a model against label propagation
 SMOOTHINGS = ({"alpha": 0.0}, {"alpha": 0.6, "smooth_decay": 0.1}, {"alpha": 0.6, "smooth_decay": 0.7})
 
 
-def _one_hot(view: NodeView, classes: Tensor) -> Tensor:
-    return nn.functional.one_hot(classes, view.num_classes).float()
-
-
 def majority(view: NodeView, **_: Any) -> Outcome:
     """Answer with the most frequent class."""
-    prediction = _one_hot(view, majority_class(view.labels, view.train, len(view.labels)))
+    classes = majority_class(view.labels, view.train, len(view.labels))
+    prediction = nn.functional.one_hot(classes, view.num_classes).float()
     return Outcome(prediction, later=lambda _: Outcome(prediction))
 
 
@@ -97,18 +94,17 @@ def _fit_rows(view: NodeView, make: Callable[[int, int, Recipe], nn.Module], lab
     with seeded(view.seed, view.device):
         model = make(widths[0], widths[1] if label_aware else 0, recipe).to(view.device)
 
-    def reader(at: NodeView) -> Callable[[Tensor], Tensor]:
-        rows = inputs(at)
-        return lambda nodes: model(*(x[nodes] for x in rows))
+    def reader(at: NodeView) -> Callable[[Any], Tensor]:
+        read = inputs(at)
+        return lambda rows: model(*(x[rows] for x in read))
 
     seen, watched = (reader(at) for at in (view, view.at_validation()))
     history = fit(model, seen, view.labels, view.train, view.val, recipe.training, view.seed, watched=watched, **run)
 
     @torch.no_grad()
     def outcome(at: NodeView) -> Outcome:
-        blocks = [slice(None)] if at.files is None else row_blocks(len(at.labels), widths[0])
-        scores = torch.cat([model(*(x[rows] for x in inputs(at))) for rows in blocks])
-        return _finished(at, model, label_aware, scores, history)
+        logits, blocks = reader(at), [slice(None)] if at.files is None else row_blocks(len(at.labels), widths[0])
+        return _finished(at, model, label_aware, torch.cat([logits(rows) for rows in blocks]), history)
 
     return replace(outcome(view), later=outcome)
 
