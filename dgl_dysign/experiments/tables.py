@@ -206,18 +206,20 @@ class NodeTable(_Table):
         yield from self._differences(summary)
 
     def further(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[UnitRecord]:
-        """Return a record for the mean of what the seeds of each row predict on each split, where seeds differ."""
+        """Return a record for the mean of what the seeds of each row predict on each split, if seeds differ on any."""
         if not self.ensembles:
             return []
-        fitted: dict[tuple[Any, ...], list[tuple[Unit, UnitRecord]]] = {}
+        fitted: dict[str, dict[tuple[Any, ...], list[tuple[Unit, UnitRecord]]]] = {}
         for unit, record in zip(self.units(), records, strict=True):
-            fitted.setdefault((unit.entry.name, *unit.condition.values()), []).append((unit, record))
+            splits = fitted.setdefault(unit.entry.name, {})
+            splits.setdefault(tuple(unit.condition.values()), []).append((unit, record))
         means = []
-        for members in fitted.values():
-            predictions = [_prediction(folder.path, record) for _, record in members]
-            kept = [prediction for prediction in predictions if prediction is not None]
-            if len(kept) == len(members) and any((prediction != kept[0]).any() for prediction in kept):
-                means.append(self._mean_of(members, np.stack(kept).mean(0, np.float32), folder))
+        for members in (list(splits.values()) for splits in fitted.values()):
+            kept = [[_prediction(folder.path, record) for _, record in seeds] for seeds in members]
+            whole = [np.stack(seeds) for seeds in kept if all(each is not None for each in seeds)]  # type: ignore[arg-type]
+            if len(whole) == len(members) and any((seeds != seeds[0]).any() for seeds in whole):
+                pairs = zip(members, whole, strict=True)
+                means += [self._mean_of(seeds, each.mean(0, np.float32), folder) for seeds, each in pairs]
         return means
 
     def _mean_of(self, members: Sequence[tuple[Unit, UnitRecord]], mean: np.ndarray, folder: RunFolder) -> UnitRecord:
@@ -262,8 +264,12 @@ class NodeTable(_Table):
         fixed = {name for name in controls if self._mean_name(name) not in means}
         averaged = [place for place in tests if place[-1] < 0]
         for place in averaged:
-            single = tests[(*place[:-1], 0)].rows
-            tests[place].rows.update({name: single[name] for name in fixed & single.keys()})
+            seeds = [tests[(*place[:-1], seed)].rows for seed in range(self.seeds)]
+            for name in fixed.intersection(*seeds):
+                if all(
+                    np.array_equal(rows[name], seeds[0][name]) for rows in seeds
+                ):  # else it has no mean to stand for
+                    tests[place].rows[name] = seeds[0][name]
         if averaged:
             yield means | fixed, [tests[place] for place in averaged]
 

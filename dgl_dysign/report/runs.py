@@ -160,6 +160,8 @@ def _json(file: Path) -> Any:
 
 def _differences(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
     lines = _json(file) if file.is_file() else []
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise DataError(f"{file}: expected a list of objects, as a run writes it; delete it and resume the run")
     return {(line["row"], _group(line)): line["difference"] for line in lines if line.get("difference")}
 
 

@@ -20,6 +20,7 @@ from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outco
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.record import Scoring, UnitRecord, read_units
+from dgl_dysign.experiments.run_folder import array_file
 from dgl_dysign.experiments.runner import run
 from dgl_dysign.experiments.tables import EventTable, LinkTable, NodeTable
 from tests.examples.runs import summary
@@ -160,6 +161,23 @@ def test_means_of_seeds_are_rows_with_controls_of_their_own_and_cost_what_their_
     right = kept[2].argmax(1) == data.labels[test].numpy()
     assert record.scorings[0].scores["micro_f1"] == pytest.approx(100 * right.mean())
     assert (record.seed, record.scorings[0].val_scores) == (-1, {})
+
+
+def test_a_row_has_a_mean_on_all_splits_or_on_none_and_a_control_that_was_not_kept_is_said(data, tmp_path):
+    def fit(view, **_):
+        seed = view.seed if len(view.train) > 50 else 0  # on the small splits seeds do not differ
+        return Outcome(torch.rand(len(view.labels), view.num_classes, generator=torch.Generator().manual_seed(seed)))
+
+    entries = [entry(data.labels, "noise", 0.5), Entry("mine", fit, FEATURE_ONLY, learns=True)]
+    splits = {(ratio, 0): stratified_split(data.labels, ratio, 42) for ratio in (0.4, 0.8)}
+    table = Undrawn(NodeTask(data, NodeSettings()), entries, 2, splits, ensembles=True)
+    shown = run(table, {}, RunOptions(run_dir=tmp_path / "run", quiet=True))
+    assert [x["train_ratio"] for x in shown if x["row"] == "mine (mean of 2 seeds)"] == [0.4, 0.8]
+    assert "(mean of 2 seeds)" in str(shown)
+    array_file(tmp_path / "run", "0.4-split0-seed1-noise", "prediction").unlink()
+    again = run(table, {}, RunOptions(run_dir=tmp_path / "run", quiet=True, resume=True))
+    mine = [x["difference"] for x in again if x["row"] == "mine (mean of 2 seeds)"]
+    assert mine == [None, None]  # neither the control's first seed nor another control takes the place of its mean
 
 
 def test_a_run_of_an_earlier_version_is_resumed_without_differences(data, plain, tmp_path):

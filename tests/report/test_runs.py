@@ -121,6 +121,14 @@ def test_a_damaged_file_is_named(tmp_path, name, text):
         read(path)
 
 
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[1]"])
+def test_a_damaged_summary_is_named(tmp_path, text):
+    path = node_run(tmp_path / "a")
+    (path / "summary.json").write_text(text)
+    with pytest.raises(DataError, match=r"summary\.json: .*delete it and resume the run"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     "change", [{"train_ratio": "much"}, {"row": None, "protocol": 3, "train_ratio": None}, {"history": 3}]
 )
