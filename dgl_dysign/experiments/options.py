@@ -107,8 +107,8 @@ class NodeOptions(RowOptions):
         metavar="CLASS",
     )
     snapshots: int = option("Snapshots read out.", 1)
-    decay: float = option("Weight that an event keeps with each snapshot.", 0.1)
-    hidden: int = option("Neurons.", 256)
+    decay: float = option("Weight that an event keeps with each snapshot; another than the default is not chosen.", 0.1)
+    hidden: int = option("Neurons; another number than the default is not chosen.", 256)
     latency: int = option("Steps of the spiking simulation.", 8)
     coupling: bool = option("Let a snapshot's rates enter the next one's current.", False)
     epochs: int = option("Of training.", 25)
@@ -117,7 +117,7 @@ class NodeOptions(RowOptions):
         "cross-validation, 5 times as dear). Default: 12, the cost of about 6 fits.",
         None,
     )
-    no_choice: bool = option("Fit each row under the defaults.", False)
+    no_choice: bool = option("Fit each row under the defaults, instead of choosing its settings.", False)
     ensembles: bool = option("Also a row for the mean of what the seeds of a row predict.", False)
     out_of_core: bool = option(
         "For data larger than memory, on the CPU: features, rates and messages lie in files on the disk of --run-dir, "

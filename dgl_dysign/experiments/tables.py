@@ -296,6 +296,9 @@ class NodeTable(_Table):
             task = self.task.with_split(*next(iter(self.splits.values())))
             count, name = int((task.labels[task.test] == task.positive).sum()), names[task.positive]
             yield f"AUC and average precision are of the class {name}: {count} of {len(task.test)} tested"
+            few = min(count, len(task.test) - count)
+            if few < 10:
+                yield f"{few} of one class are too few for an interval: what it owes to which these are is not in it"
         if self.budget:
             yield "settings of each row chosen on validation; CPU s: of a fit + of the choice, means"
 

@@ -49,7 +49,10 @@ def evenly_spaced(num_snapshots: int, count: int) -> list[int]:
     ([26], [8, 17, 26])
     """
     if not 1 <= count <= num_snapshots:
-        raise ConfigError(f"count must lie between 1 and the {num_snapshots} snapshots of the data, but got {count}")
+        raise ConfigError(
+            f"count must lie between 1 and the {num_snapshots} snapshots that may be read, but got {count}: read out "
+            f"fewer (--snapshots), or of data split by time train until a later one"
+        )
     return [round((k + 1) * num_snapshots / count) - 1 for k in range(count)]
 
 
