@@ -172,8 +172,8 @@ def choose(
 
     All candidates are fitted for a fifth of the epochs, the best third for two fifths, the best sixth for all, each
     with its own schedule; the defaults are always among them. Of those fitted for all epochs the best takes the place
-    of the defaults only if it is better by more than one standard error of their difference: the deviation over 200
-    bootstrap draws of the nodes that both are compared on.
+    of the defaults, and they that of their first finish, only if it is better by more than one standard error of their
+    difference: the deviation over 200 bootstrap draws of the nodes that both are compared on.
 
     Parameters
     ----------
@@ -238,12 +238,17 @@ def _rungs(count: int) -> list[tuple[float, int]]:
 
 
 def _decided(fitted: Sequence[Fitted], true: Tensor) -> dict[str, Any]:
-    """Compare candidates that were fitted for all epochs, those that differ in what costs no training among them."""
+    """Compare candidates that were fitted for all epochs, those that differ in what costs no training among them.
+
+    In favour are the defaults' first finish, the simplest, then the defaults: what is not worse than the best by more
+    than one standard error of the difference stays.
+    """
     places = [(fit, k) for fit in fitted for k in range(len(fit.finishes))]
     drawn = deciding_figures(true, [fit.scores[k] for fit, k in places], DRAWS)
     values, best = drawn[:, 0].tolist(), int(drawn[:, 0].argmax())
     errors = (drawn[best, 1:] - drawn[:, 1:]).std(1).tolist()
-    place = best if values[best] - values[0] > errors[0] else 0
+    favoured = [1, 0] if len(fitted[0].finishes) > 1 else [0]
+    place = next((place for place in favoured if values[best] - values[place] <= errors[place]), best)
     fit, finish = places[place]
     return {
         "chosen": {**fit.values, **fit.finishes[finish]},

@@ -46,7 +46,7 @@ class Outcome:
         Further predictions of nodes, whose figures on test are recorded with the key at the end of their names.
     finishes : list of (dict, Tensor)
         Predictions of nodes under further settings that cost no training, such as ``({"alpha": 0.0}, prediction)``:
-        where settings are chosen, each is a candidate of its own.
+        where settings are chosen, each is a candidate of its own, and the first one is preferred where it is level.
     figures : dict
         Further figures on test.
     later : callable, optional

@@ -124,6 +124,13 @@ def test_what_costs_no_training_is_chosen_too(task):
     assert both["chosen"] == {"share": 0.4, "more": 0.3}
 
 
+def test_the_first_finish_is_what_a_choice_starts_from(task):
+    level = choose(Planted({"share": (0.3,)}, finishes=(0.0, 0.0)).entry, task, 2)
+    assert level["chosen"] == {"more": 0.0}
+    better = choose(Planted({"share": (0.5, 0.9)}, finishes=(-0.2, 0.0)).entry, task, 3)
+    assert better["chosen"] == {"share": 0.9}
+
+
 def test_scores_that_are_no_numbers_are_never_chosen(task):
     def fit(view, **_):
         scores = right(view, 0.3)
