@@ -123,9 +123,12 @@ def read_labels(
             if step in steps:
                 feat, own = _own_rows(reached, clamped, train, fold)
                 blocks.append(feat)
-                score = float(f1_score(true, own[train].argmax(1).cpu().numpy(), average="macro"))
-                if (place, step) == prior or (prior is None and score > best):
-                    best, kept = score, (own, place, step)
+                if (place, step) == prior:
+                    kept = own, place, step
+                elif prior is None:
+                    score = float(f1_score(true, own[train].argmax(1).cpu().numpy(), average="macro"))
+                    if score > best:
+                        best, kept = score, (own, place, step)
             spread = torch.where(clamped[:, :, None], known, reached).flatten(1)
     if kept is None:
         raise ConfigError(f"prior={prior}: expected the number of a graph and one of the steps {list(steps)}")
