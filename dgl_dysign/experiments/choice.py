@@ -285,7 +285,7 @@ def _fit(entry: Entry, validation: Validation, values: Values, share: float) -> 
         outcome = entry.fitted(task.view())
         with entry.running():
             seen = task.outcome_at(outcome, task.ends[1])
-        predictions = [({}, seen.predicted), *seen.finishes]
+            predictions = [({}, seen.predicted), *seen.finishes]
         finishes = plain_values(entry.name, [finish for finish, _ in predictions])
         scores.append(torch.stack([prediction[task.val].cpu() for _, prediction in predictions]))
     return Fitted(values, finishes, torch.cat(scores, 1), time.process_time() - started)

@@ -44,9 +44,10 @@ class Outcome:
         Records of epochs; default: what ``on_epoch`` was told.
     variants : dict of str to Tensor
         Further predictions of nodes, whose figures on test are recorded with the key at the end of their names.
-    finishes : list of (dict, Tensor)
+    finishes : iterable of (dict, Tensor)
         Predictions of nodes under further settings that cost no training, such as ``({"alpha": 0.0}, prediction)``:
         where settings are chosen, each is a candidate of its own, and the first one is preferred where it is level.
+        They are read once, and only there: a generator need not compute what is not read.
     figures : dict
         Further figures on test.
     later : callable, optional
@@ -64,7 +65,7 @@ class Outcome:
     history: list[dict[str, float]] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     variants: dict[str, Tensor] = field(default_factory=dict)
-    finishes: list[tuple[dict[str, Any], Tensor]] = field(default_factory=list)
+    finishes: Iterable[tuple[dict[str, Any], Tensor]] = ()
     later: Callable[[Any], Outcome] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     model: Any = None

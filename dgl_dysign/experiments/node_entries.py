@@ -150,7 +150,7 @@ def _finished(
     others = {name: finished(scores) for name, scores in (variants or {}).items()}
     settings = product(STRENGTHS if label_aware else (), SMOOTHINGS)
     values = [{"strength": strength, **smoothing} for strength, smoothing in settings]
-    finishes = [(finish, view.finished(logits, **finish)) for finish in values]
+    finishes = ((finish, view.finished(logits, **finish)) for finish in values)
     return Outcome(finished(logits), history, variants=others, finishes=finishes, model=model)
 
 

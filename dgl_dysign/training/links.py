@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Split = Sequence[range]
 
-_MIN_EDGES = 16  # of a step, where a snapshot is cut into several
+_MIN_EDGES = 100  # of a step, where a snapshot is cut into several
 
 
 @runtime_checkable
@@ -72,7 +72,7 @@ class LinkFitConfig(LoopConfig):
         Of AdamW, under a one-cycle schedule over all `epochs`.
     min_steps : int, default 300
         Optimiser steps of an epoch: where training has at most half as many snapshots, each is cut into equal parts of
-        at least 16 edges, and each part is followed by a step. 1: one step a snapshot.
+        at least 100 edges, and each part is followed by a step. 1: one step a snapshot.
     num_negatives, val_negatives : int, default 10 and 100
         Negatives an edge in training and in validation.
     historical : float, default 0

@@ -118,8 +118,8 @@ def test_batches_make_no_difference():
 
 
 def test_few_snapshots_are_cut_so_that_an_epoch_takes_enough_steps(monkeypatch):
-    """Parts of a snapshot in its order, each a step, none of fewer than 16 edges; all from the state before it."""
-    data, seen = generated(20, NODES, edges=50), []
+    """Parts of a snapshot in its order, each a step, none of fewer than 100 edges; all from the state before it."""
+    data, seen = generated(20, NODES, edges=310), []
     made = scorer(features=CountedFeatures())
 
     def spy(optimizer, batches, loss, *more):
@@ -135,7 +135,7 @@ def test_few_snapshots_are_cut_so_that_an_epoch_takes_enough_steps(monkeypatch):
         for t in SPLIT[0]:
             queries = sampler.draw(data[t]).only_warm()
             steps = [batches for _, batches in seen if batches and batches[0].snapshot == t]
-            assert len(steps) == min(parts, max(1, len(queries) // 16)) * bool(len(queries))
+            assert len(steps) == min(parts, max(1, len(queries) // 100)) * bool(len(queries))
             for place in (0, 1):
                 expected = (queries.src, queries.dst)[place]
                 rows = [batch.tensors[place] for step in steps for batch in step]
