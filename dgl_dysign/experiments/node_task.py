@@ -61,7 +61,7 @@ class NodeSettings:
         Of the reference GCN.
     label_decays, label_steps, folds
         Of the label features.
-    strength : float, default 0.75
+    strength : float, default 1
         Of the correction of label propagation by label-aware entries.
     smooth_decay, alpha : float, default 0.1 and 0.6
         Of the smoothing of label-aware predictions.
@@ -98,7 +98,7 @@ class NodeSettings:
     label_decays: tuple[float, ...] = (1.0, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
     label_steps: tuple[int, ...] = (1, 2, 4, 8)
     folds: int = 10
-    strength: float = 0.75
+    strength: float = 1.0
     smooth_decay: float = 0.1
     alpha: float = 0.6
     model: dict[str, Any] = field(default_factory=dict)
