@@ -45,7 +45,14 @@ NODE_ROWS = (
 )
 LINK_ROWS = "logistic-regression boosted-trees boosted-trees-all undergs-paper undergs-no-counts undergs node-counts"
 NEW, LATER = "--split time --train-until 90 --val-until 100 --positive=-1", "--split time --positive=-1"
-BY_TIME = {  # data, and options beside those of all nodes
+BY_SPLIT = {  # data, and options beside those of all nodes
+    "school": "school --train-ratio 0.4 --splits 5",
+    "primary": "primary --train-ratio 0.4 --splits 5",
+    "fraud": "fraud --train-ratio 0.4 --splits 3",
+    "demo": "demo --train-ratio 0.4 --splits 3",
+    "dblp": "dblp --splits 3",
+}
+BY_TIME = {  # the same
     "fraud-new": f"fraud {NEW} --seeds 3",
     "fraud-new-degree": f"fraud-degree {NEW} --seeds 3",
     "fraud-later": f"fraud {LATER} --train-ratio 0.5 --splits 3 --seeds 1",
@@ -57,9 +64,9 @@ BY_TIME = {  # data, and options beside those of all nodes
 #: What is trained: a table of ``dysign-train``, data, and options.
 STUDIES = {
     **{
-        f"{name}{'-defaults' if defaults else ''}": f"nodes {name} --rows {NODE_ROWS} --splits {splits} --seeds 3"
+        f"{name}{'-defaults' if defaults else ''}": f"nodes {data} --rows {NODE_ROWS} --seeds 3"
         + (" --no-choice" if defaults else "")
-        for name, splits in (("school", 5), ("primary", 5), ("fraud", 3), ("demo", 3), ("dblp", 3))
+        for name, data in BY_SPLIT.items()
         for defaults in (False, True)
     },
     **{name: f"nodes {options} --rows {NODE_ROWS}" for name, options in BY_TIME.items()},
