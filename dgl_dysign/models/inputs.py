@@ -279,8 +279,9 @@ class StreamedSnapshots(Sequence[Snapshot]):
 
     def drop(self) -> None:
         """Let go of the snapshot in memory, until one is read again."""
-        self._held = None
-        gc.collect()  # DGL's graphs lie in cycles
+        if self._held is not None:
+            self._held = None
+            gc.collect()  # DGL's graphs lie in cycles
 
 
 def _read(

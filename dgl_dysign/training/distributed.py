@@ -213,7 +213,9 @@ class BatchDraws:
         with contextlib.ExitStack() as stack:
             if place:
                 stack.enter_context(torch.random.fork_rng(self._forked))
-                torch.manual_seed(self._seed + place)
+                # Without a GPU, torch.manual_seed keeps three formatted stacks of every call for as long as it runs.
+                seed = torch.manual_seed if self._forked else torch.default_generator.manual_seed
+                seed(self._seed + place)
             yield
 
     def end(self, count: int) -> None:
