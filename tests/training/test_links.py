@@ -127,7 +127,7 @@ def test_few_snapshots_are_cut_so_that_an_epoch_takes_enough_steps(monkeypatch):
         return late_snapshot_step(optimizer, batches, loss, *more)
 
     monkeypatch.setattr(links, "late_snapshot_step", spy)
-    config = replace(CONFIG, epochs=1, batch_size=10, num_negatives=3)
+    config = replace(CONFIG, epochs=1, batch_size=60, num_negatives=3, val_negatives=3)
     for min_steps, parts in ((300, 3), (2 * len(SPLIT[0]), 2), (2 * len(SPLIT[0]) - 1, 1), (1, 1)):
         seen.clear()
         fit_links(data, made, SPLIT, replace(config, min_steps=min_steps))
