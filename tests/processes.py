@@ -37,7 +37,8 @@ def _serve(pipe, rank, world, port):
 def _server():
     """Return the context of the server, which imports what takes seconds once for all."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dgl_dysign.training.distributed", "tests.training.link_cases"])
+    preloaded = ["dgl_dysign.training.distributed", "tests.training.link_cases", "torch._dynamo"]  # optimizers want it
+    context.set_forkserver_preload(preloaded)
     return context
 
 

@@ -5,7 +5,7 @@ import json
 from benchmarks import packed_spikes
 
 
-def test_quick_rows(capsys):
+def test_quick_rows(forked, capsys):
     assert packed_spikes.main(["--quick", "--rates", "0.15", "--runs", "1"]) == 0
     copied, aggregated, neuron, packed, floats = map(json.loads, capsys.readouterr().out.splitlines())
     assert copied["gigabytes_per_second"] > 0

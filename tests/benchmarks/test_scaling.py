@@ -14,7 +14,7 @@ def test_slopes_of_known_growth():
     assert [(row["of"], row["slope"]) for row in scaling.slopes(rows)] == [("cpu_seconds", 1), ("step_bytes", 0)]
 
 
-def test_quick_rows(capsys, tmp_path):
+def test_quick_rows(forked, capsys, tmp_path):
     assert scaling.main(["--quick", "--only", "latency", "--picture", str(tmp_path / "a.png")]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["varied"], row[row["varied"]]) for row in rows if row["check"] == "step"] == [
