@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?=
 TORCH_INDEX ?=
 RAW ?=
-NODES ?= 3000
+NODES ?= 1500
 SEEDS ?= 1
 DEMO ?= $(if $(RAW),build/demo-$(notdir $(abspath $(RAW))),build/demo)
 PYTEST_ARGS ?=
@@ -58,13 +58,13 @@ demo: $(STAMP) ## raw files -> prepared folders -> Dy-SIGN and UnderGS, figures 
 	fi
 	$(BIN)/dysign-prep dblp "$$raw" $(DEMO)/prepared --overwrite
 	$(BIN)/dysign-train nodes $(DEMO)/prepared --run-dir $(DEMO)/run --seeds $(SEEDS) --no-choice --overwrite
-	$(BIN)/dysign-prep synth bitcoin-otc $(DEMO)/raw-links --events 6000 --overwrite
+	$(BIN)/dysign-prep synth bitcoin-otc $(DEMO)/raw-links --events 3000 --overwrite
 	$(BIN)/dysign-train links --raw $(DEMO)/raw-links --run-dir $(DEMO)/run-links \
 	    --seeds $(SEEDS) --overwrite --rows recent-degree common-neighbours boosted-trees undergs-no-counts undergs
 
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP) ## run the whole test suite (real data: DYSIGN_DATA, default ../shared/data)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .
