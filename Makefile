@@ -57,7 +57,8 @@ demo: $(STAMP) ## raw files -> prepared folders -> Dy-SIGN and UnderGS, figures 
 	    $(BIN)/dysign-prep synth dblp "$$raw" --nodes $(NODES) --overwrite
 	fi
 	$(BIN)/dysign-prep dblp "$$raw" $(DEMO)/prepared --overwrite
-	$(BIN)/dysign-train nodes $(DEMO)/prepared --run-dir $(DEMO)/run --seeds $(SEEDS) --no-choice --overwrite
+	$(BIN)/dysign-train nodes $(DEMO)/prepared --run-dir $(DEMO)/run --seeds $(SEEDS) --no-choice --overwrite \
+	    $(if $(RAW),,--decay 1) # what a search finds here, in thirty times the time
 	$(BIN)/dysign-prep synth bitcoin-otc $(DEMO)/raw-links --events 3000 --overwrite
 	$(BIN)/dysign-train links --raw $(DEMO)/raw-links --run-dir $(DEMO)/run-links \
 	    --seeds $(SEEDS) --overwrite --rows recent-degree common-neighbours boosted-trees undergs-no-counts undergs
