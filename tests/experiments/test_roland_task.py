@@ -94,6 +94,16 @@ def test_what_learns_is_trained_live(folder, name):
     assert live.scores["mrr"] > 1.5 * random.scores["mrr"]
 
 
+def test_classifiers_on_counts_are_fitted_anew_only_where_they_are_named(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "run", lambda table, *_: {entry.name for entry in table.entries})
+    common = {"quiet": True, "protocol": "roland-live"}
+    named = train.train_links(folder, tmp_path / "run", rows=["boosted-trees"], **common)
+    every = train.train_links(folder, tmp_path / "run", **common)
+    assert {"last-degree", "edgebank", "boosted-trees"} <= named
+    assert named.isdisjoint({"logistic-regression", "boosted-trees-all", "undergs"})
+    assert {"logistic-regression", "boosted-trees-all", "undergs"} <= every
+
+
 def test_tables_of_both_protocols(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(train, "_entries", lambda options, kind: [ENTRIES["edgebank"], ENTRIES["undergs-no-counts"]])
     options = {"seeds": 1, "quiet": True, "num_negatives": 20, "epochs": 1}
