@@ -34,6 +34,7 @@ from dgl_dysign.training.loop import LoopConfig, seeded
 
 _CONFIGS: dict[str, type[LoopConfig]] = {"node": NodeFitConfig, "link": LinkFitConfig, "event": EventFitConfig}
 _INPUTS = {"node": "features", "link": "counts", "event": "counts"}  # where the class names none
+_PUBLISHED = {"node": "features", "link": "degree", "event": "degree"}  # of a comparison system that names none
 _ATTRIBUTES = ("window", "inputs", "head_inputs")  # of every encoder
 
 
@@ -104,6 +105,21 @@ def encoder_entry(
     )  # fmt: skip
 
 
+#: The comparison systems: by name the class, and for each kind of table that it stands in its arguments, as of
+#: `encoder_entry`. Without ``inputs`` nodes are fed features, and links and events degrees.
+SYSTEMS: dict[str, tuple[type[SnapshotEncoder], dict[str, dict[str, Any]]]] = {
+    "evolvegcn-o": (
+        EvolveGCNO,
+        {  # chosen on the validation of DBLP, OTC and Wikipedia
+            "node": {"window": 27, "lr": 3e-3, "epochs": 40},
+            "link": {"hidden_feats": 32, "out_feats": 32, "lr": 1e-2},
+            "event": {"hidden_feats": 32, "out_feats": 32},
+        },
+    ),
+    "node-counts": (NodeCounts, {"link": {"lr": 1e-2}}),
+}
+
+
 def snapshot_encoder_entries(kind: str) -> list[Entry]:
     """Return the encoders of the comparison: with inputs as published; of links and events with counts, too.
 
@@ -111,25 +127,22 @@ def snapshot_encoder_entries(kind: str) -> list[Entry]:
 
     Examples
     --------
-    >>> [entry.name for entry in snapshot_encoder_entries("event")]
+    >>> [entry.name for entry in snapshot_encoder_entries("event")][:2]
     ['evolvegcn-o', 'evolvegcn-o-counts']
     """
-    rows: dict[str, dict[str, Any]] = {"evolvegcn-o": {"inputs": "features" if kind == "node" else "degree"}}
-    if kind != "node":
-        rows["evolvegcn-o-counts"] = {"inputs": "counts", "head_inputs": True}
-    entries = [encoder_entry(EvolveGCNO, kind, name, {**_EVOLVEGCN[kind], **inputs}) for name, inputs in rows.items()]
-    if kind == "node":
-        entries = [replace(entry, choices=CHOICES) for entry in entries]
-    entries += [encoder_entry(NodeCounts, kind, "node-counts", {"lr": 1e-2})] if kind == "link" else []
+    entries: list[Entry] = []
+    for name, (cls, tables) in SYSTEMS.items():
+        if kind in tables:
+            published = {"inputs": cls.inputs or _PUBLISHED[kind], **tables[kind]}
+            entries.append(encoder_entry(cls, kind, name, published))
+            if kind != "node" and published["inputs"] != "counts":
+                counts = {**published, "inputs": "counts", "head_inputs": True}
+                entry = encoder_entry(cls, kind, f"{name}-counts", counts)
+                entries.append(replace(entry, about=f"{entry.about.rstrip('.')}; fed counts, as its head is."))
+    if kind == "node":  # a default stands among the values to choose from
+        entries = [replace(entry, choices=getattr(SYSTEMS[entry.name][0], "choices", CHOICES)) for entry in entries]
     return [replace(entry, compares=True) for entry in entries]
 
-
-#: Chosen on the validation of OTC, DBLP and Wikipedia.
-_EVOLVEGCN: dict[str, dict[str, Any]] = {
-    "node": {"window": 27, "lr": 3e-3, "epochs": 40},
-    "link": {"hidden_feats": 32, "out_feats": 32, "lr": 1e-2},
-    "event": {"hidden_feats": 32, "out_feats": 32},
-}
 
 #: What a table of nodes chooses from for an encoder that names no ``choices`` of its own.
 CHOICES: dict[str, tuple[Any, ...]] = {
