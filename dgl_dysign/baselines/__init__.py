@@ -14,8 +14,11 @@ from dgl_dysign.baselines.counting import (
     link_reference_models,
     roland_reference_models,
 )
-from dgl_dysign.baselines.evolvegcn import EvolveGCNO
+from dgl_dysign.baselines.dgnn import DGNN
+from dgl_dysign.baselines.evolvegcn import EvolveGCNH, EvolveGCNO
+from dgl_dysign.baselines.jodie import JODIE
 from dgl_dysign.baselines.link_counts import CountLinks
+from dgl_dysign.baselines.mpnn_lstm import MPNNLSTM
 from dgl_dysign.baselines.node_counts import NodeCounts
 from dgl_dysign.baselines.node_models import (
     LogisticRegression,
@@ -24,9 +27,12 @@ from dgl_dysign.baselines.node_models import (
     majority_class,
     propagate_labels,
 )
+from dgl_dysign.baselines.roland import ROLAND
+from dgl_dysign.baselines.wingnn import WinGNN
 
 __all__ = [
-    "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank", "EvolveGCNO", "LastDegree",
-    "LogisticRegression", "NodeCounts", "PreferentialAttachment", "RandomLinks", "ReLUNetwork", "RecentDegree",
-    "SnapshotGCN", "link_reference_models", "majority_class", "propagate_labels", "roland_reference_models",
+    "DGNN", "JODIE", "MPNNLSTM", "ROLAND", "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank",
+    "EvolveGCNH", "EvolveGCNO", "LastDegree", "LogisticRegression", "NodeCounts", "PreferentialAttachment",
+    "RandomLinks", "ReLUNetwork", "RecentDegree", "SnapshotGCN", "WinGNN", "link_reference_models", "majority_class",
+    "propagate_labels", "roland_reference_models",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""EvolveGCN-O: a graph convolutional network whose weights are the state of a recurrent network."""
+"""EvolveGCN: a graph convolutional network whose weights are the state of a recurrent network."""
 
 from __future__ import annotations
 
@@ -7,9 +7,54 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from dgl_dysign.baselines.snapshot_graph import WeightedEdges, normalised_edges, propagated
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
+
+
+class _EvolvingWeight(nn.Module):
+    """The recurrence of one layer's weights; biases have an entry for each weight, so that columns stay different."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        spread = (6 / (rows + columns)) ** 0.5
+        self.register_buffer("first", torch.empty(rows, columns).uniform_(-spread, spread))
+        self.update, self.reset, self.candidate, self.again = (_square(rows) for _ in range(4))
+        self.biases = nn.Parameter(torch.zeros(3, rows, columns))
+        nn.init.uniform_(self.biases[2], -spread, spread)
+
+    def gates(self, weight: Tensor, _: Tensor) -> Tensor:
+        return torch.stack([self.update @ weight, self.reset @ weight])
+
+    def forward(self, weight: Tensor, entering: Tensor) -> Tensor:
+        update, reset = torch.sigmoid(self.gates(weight, entering) + self.biases[:2])
+        candidate = torch.tanh(self.candidate @ entering + self.again @ (reset * weight) + self.biases[2])
+        return (1 - update) * weight + update * candidate
+
+
+class _FedWeight(_EvolvingWeight):
+    """The recurrence that a summary of the nodes enters."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__(rows, columns)
+        self.columns = columns
+        self.fed_update, self.fed_reset = _square(rows), _square(rows)
+        self.direction = nn.Parameter(torch.empty(rows).uniform_(-1, 1))
+
+    def gates(self, weight: Tensor, entering: Tensor) -> Tensor:
+        return super().gates(weight, entering) + torch.stack([self.fed_update @ entering, self.fed_reset @ entering])
+
+    def forward(self, weight: Tensor, entering: Tensor) -> Tensor:
+        """Move on by the features of some nodes ``(n, rows)``, of which those that score best make a column each."""
+        score = entering @ self.direction / self.direction.norm()
+        score, best = score.topk(min(self.columns, len(entering)))
+        chosen = (entering[best] * score.tanh()[:, None]).t()
+        return super().forward(weight, nn.functional.pad(chosen, (0, self.columns - len(best))))
+
+
+def _square(rows: int) -> nn.Parameter:
+    return nn.Parameter(torch.empty(rows, rows).uniform_(-(rows**-0.5), rows**-0.5))
 
 
 class EvolveGCNO(SnapshotEncoder):
@@ -57,6 +102,8 @@ class EvolveGCNO(SnapshotEncoder):
     torch.Size([3, 4])
     """
 
+    recurrence: type[_EvolvingWeight] = _EvolvingWeight
+
     def __init__(
         self, num_nodes: int, in_feats: int, hidden_feats: int = 64, out_feats: int = 64, window: int = 1
     ) -> None:
@@ -65,55 +112,63 @@ class EvolveGCNO(SnapshotEncoder):
         if min(*widths, window) < 1:
             raise ConfigError(f"widths {widths} and window={window}: expected 1 or more")
         self.num_nodes, self.out_feats, self.window = num_nodes, out_feats, window
-        self.layers = nn.ModuleList([_EvolvingWeight(*pair) for pair in pairwise(widths)])
+        self.layers = nn.ModuleList([self.recurrence(*pair) for pair in pairwise(widths)])
 
     def initial(self) -> State:
         """Return the first weights, and no graph."""
-        return [layer.first for layer in self.layers], []
+        return [layer.first for layer in self.layers], None
 
     def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
         """Return the next weights, beside what `embed` applies them to: edges and inputs of the snapshot."""
-        weights = [layer(weight) for layer, weight in zip(self.layers, state[0], strict=True)]
-        return weights, [*_normalised(edges, inputs), inputs]
+        weights = [layer(weight, weight) for layer, weight in zip(self.layers, state[0], strict=True)]
+        return weights, (normalised_edges(edges, inputs.dtype), inputs)
 
     def embed(self, state: State, inputs: Tensor) -> Tensor:
         """Return the vectors of all nodes; before the first snapshot there are no edges."""
-        weights, graph = state
-        feat = graph[-1] if graph else inputs
+        weights, snapshot = state
+        graph, feat = snapshot or (None, inputs)
         for weight in weights:
-            feat = feat @ weight
-            if graph:
-                src, dst, norm, _ = graph
-                feat = torch.zeros_like(feat).index_add(0, dst, norm[:, None] * feat[src])
-            feat = feat.relu()
+            feat = _convolved(graph, feat, weight)
         return feat
 
 
-class _EvolvingWeight(nn.Module):
-    """The recurrence of one layer's weights; biases have an entry for each weight, so that columns stay different."""
+class EvolveGCNH(EvolveGCNO):
+    r"""EvolveGCN-H of Pareja et al. (AAAI 2020): the weights of the convolutions move on by what the nodes show.
 
-    def __init__(self, rows: int, columns: int) -> None:
-        super().__init__()
-        spread = (6 / (rows + columns)) ** 0.5
-        self.register_buffer("first", torch.empty(rows, columns).uniform_(-spread, spread))
-        self.update, self.reset, self.candidate, self.again = (
-            nn.Parameter(torch.empty(rows, rows).uniform_(-(rows**-0.5), rows**-0.5)) for _ in range(4)
-        )
-        self.biases = nn.Parameter(torch.zeros(3, rows, columns))
-        nn.init.uniform_(self.biases[2], -spread, spread)
+    .. math::
+        Q_t &= \mathrm{GRU}(S_t, Q_{t-1}) = (1 - Z) \circ Q_{t-1} + Z \circ C \\
+        C &= \tanh(W_H S_t + U_H (R \circ Q_{t-1}) + B_H) \\
+        Z &= \sigma(W_Z S_t + U_Z Q_{t-1} + B_Z), \quad R = \sigma(W_R S_t + U_R Q_{t-1} + B_R) \\
+        y &= X_t p / \lVert p \rVert, \quad i = \mathrm{top}_k(y), \quad S_t = (X_t[i] \circ \tanh(y[i]))^\top
 
-    def forward(self, weight: Tensor) -> Tensor:
-        update = torch.sigmoid(self.update @ weight + self.biases[0])
-        reset = torch.sigmoid(self.reset @ weight + self.biases[1])
-        candidate = torch.tanh(self.candidate @ weight + self.again @ (reset * weight) + self.biases[2])
-        return (1 - update) * weight + update * candidate
+    in each of two layers, where k is the number of columns of Q and X the layer's input; the convolutions are those of
+    `EvolveGCNO`. The k best are among the nodes with an edge in the snapshot, as in the public code. Where there are
+    fewer, the last columns of S are zero; the public code repeats the last node instead. All else that differs from
+    the paper and from the public code is as in `EvolveGCNO`, and so are parameters and errors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.baselines import EvolveGCNH
+    >>> from dgl_dysign.data import distinct_edges
+    >>> encoder, inputs = EvolveGCNH(3, 2, out_feats=4), torch.ones(3, 2)
+    >>> state = encoder.step(encoder.initial(), distinct_edges(0, [0], [1], num_nodes=3), inputs)
+    >>> encoder.embed(state, inputs).shape
+    torch.Size([3, 4])
+    """
+
+    recurrence = _FedWeight
+
+    def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
+        """Return the next weights, each moved on by the nodes as its layer sees them, beside edges and inputs."""
+        graph, feat, weights = normalised_edges(edges, inputs.dtype), inputs, []
+        active = torch.unique(torch.cat([edges.src, edges.dst]))
+        for layer, weight in zip(self.layers, state[0], strict=True):
+            weights.append(layer(weight, feat[active]))
+            feat = _convolved(graph, feat, weights[-1])
+        return weights, (graph, inputs)
 
 
-def _normalised(edges: SnapshotEdges, inputs: Tensor) -> list[Tensor]:
-    """Return ends and weights of the snapshot's edges in both directions, each once, with a loop at every node."""
-    loop, nodes = edges.src == edges.dst, torch.arange(edges.num_nodes, device=edges.src.device)
-    src, dst = edges.src[~loop], edges.dst[~loop]
-    key = torch.unique(torch.cat([src * edges.num_nodes + dst, dst * edges.num_nodes + src]))
-    src, dst = torch.cat([key // edges.num_nodes, nodes]), torch.cat([key % edges.num_nodes, nodes])
-    root = torch.bincount(dst, minlength=edges.num_nodes).to(inputs.dtype).rsqrt()
-    return [src, dst, root[src] * root[dst]]
+def _convolved(graph: WeightedEdges | None, feat: Tensor, weight: Tensor) -> Tensor:
+    feat = feat @ weight
+    return (feat if graph is None else propagated(graph, feat)).relu()

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from dgl_dysign.baselines import EvolveGCNO, NodeCounts
+from dgl_dysign.baselines import DGNN, JODIE, MPNNLSTM, ROLAND, EvolveGCNH, EvolveGCNO, NodeCounts, WinGNN
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import ConfigError, check_choice
@@ -105,17 +105,37 @@ def encoder_entry(
     )  # fmt: skip
 
 
+_EVOLVEGCN: dict[str, dict[str, Any]] = {  # chosen on the validation of DBLP, OTC and Wikipedia, for -O
+    "node": {"window": 27, "lr": 3e-3, "epochs": 40},
+    "link": {"hidden_feats": 32, "out_feats": 32, "lr": 1e-2},
+    "event": {"hidden_feats": 32, "out_feats": 32},
+}
+
+
+def _pairs(events: Mapping[str, Any] | None = None, **arguments: Any) -> dict[str, dict[str, Any]]:
+    """Return arguments for links and events, which know more; widths and learning rate are those of EvolveGCN-O."""
+    shared = {"inputs": "constant", "out_feats": 32, **arguments}
+    return {"link": {**shared, "lr": 1e-2}, "event": {**shared, **(events or {})}}
+
+
+_DGNN: dict[str, Any] = {"layers": 1, "length": 8, "random_feats": 32}  # what two CPU cores can bear
+
 #: The comparison systems: by name the class, and for each kind of table that it stands in its arguments, as of
 #: `encoder_entry`. Without ``inputs`` nodes are fed features, and links and events degrees.
 SYSTEMS: dict[str, tuple[type[SnapshotEncoder], dict[str, dict[str, Any]]]] = {
-    "evolvegcn-o": (
-        EvolveGCNO,
-        {  # chosen on the validation of DBLP, OTC and Wikipedia
-            "node": {"window": 27, "lr": 3e-3, "epochs": 40},
-            "link": {"hidden_feats": 32, "out_feats": 32, "lr": 1e-2},
-            "event": {"hidden_feats": 32, "out_feats": 32},
+    "mpnn-lstm": (MPNNLSTM, {"node": {**_EVOLVEGCN["node"], "hidden_feats": 32, "window": 9}}),
+    "jodie": (
+        JODIE,
+        {
+            "node": {**_EVOLVEGCN["node"], "hidden_feats": 64},
+            **_pairs({"two_sided": True}, hidden_feats=32, id_feats=32, window=4),
         },
     ),
+    "evolvegcn-h": (EvolveGCNH, _EVOLVEGCN),
+    "evolvegcn-o": (EvolveGCNO, _EVOLVEGCN),
+    "roland": (ROLAND, _pairs(window=3)),
+    "wingnn": (WinGNN, _pairs()),
+    **{f"dgnn-{name}": (DGNN, _pairs(sequence=name, **_DGNN)) for name in ("gru", "lstm", "tf")},
     "node-counts": (NodeCounts, {"link": {"lr": 1e-2}}),
 }
 
@@ -128,7 +148,7 @@ def snapshot_encoder_entries(kind: str) -> list[Entry]:
     Examples
     --------
     >>> [entry.name for entry in snapshot_encoder_entries("event")][:2]
-    ['evolvegcn-o', 'evolvegcn-o-counts']
+    ['jodie', 'jodie-counts']
     """
     entries: list[Entry] = []
     for name, (cls, tables) in SYSTEMS.items():

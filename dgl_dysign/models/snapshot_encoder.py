@@ -59,6 +59,9 @@ class SnapshotEncoder(nn.Module):
         nodes, counts for links and events.
     head_inputs : bool, default False
         Whether the inputs of nodes enter the head too, beside their vectors.
+    live : bool, default False
+        Whether it may learn from what it has observed while it is tested; set under live update, see
+        `dgl_dysign.training.live_update.LiveLinkScorer`.
     card : dict or None
         How it was made, see `make_encoder`.
 
@@ -86,6 +89,7 @@ class SnapshotEncoder(nn.Module):
     window: int = 1
     inputs: str | None = None
     head_inputs: bool = False
+    live: bool = False
     card: dict[str, Any] | None = None
 
     def initial(self) -> State:

@@ -51,6 +51,8 @@ class LiveLinkScorer:
             raise ConfigError(f"steps={steps}, lr={lr}: expected at least 1 step, and a rate above 0")
         self._scorer = copy.copy(scorer)
         self.model = self._scorer.model = copy.deepcopy(scorer.model)
+        if hasattr(self.model, "encoder"):
+            self.model.encoder.live = True
         self.store, self.features, self.device = scorer.store, scorer.features, scorer.device
         self.score, self.logits = self._scorer.score, self._scorer.logits
         self.config, self.seed, self.steps, self.lr = config or LinkFitConfig(), seed, steps, lr

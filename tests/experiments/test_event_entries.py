@@ -13,11 +13,12 @@ from dgl_dysign.evaluation import evaluate_events
 from dgl_dysign.experiments.event_entries import default_entries
 from dgl_dysign.experiments.event_task import EventSettings, EventTask, best_threshold, event_scores, recall_at
 from dgl_dysign.training.events import EventFitConfig
+from tests.experiments.systems import with_one_system
 from tests.training.event_cases import ITEMS, SNAPSHOTS, USERS, stream, write
 
 SMALL = EventSettings(hidden=8, num_neighbors=4, training=EventFitConfig(epochs=1))
 EVENTS = stream(each=24)
-ENTRIES = default_entries()
+ENTRIES = with_one_system(default_entries())
 NOW = 17  # a test snapshot
 FLOAT32_EPS = float(np.finfo(np.float32).eps)
 

@@ -14,9 +14,10 @@ from dgl_dysign.experiments.entry import NotInView, Outcome
 from dgl_dysign.experiments.node_entries import default_entries, dysign
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.models import DySIGN
+from tests.experiments.systems import with_one_system
 from tests.generated import generated
 
-ENTRIES = default_entries()
+ENTRIES = with_one_system(default_entries())
 
 
 @pytest.fixture(scope="module")

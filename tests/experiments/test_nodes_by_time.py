@@ -19,10 +19,11 @@ from dgl_dysign.experiments.train import train_nodes
 from dgl_dysign.models import DySIGN
 from dgl_dysign.models.predict import predict
 from dgl_dysign.training.nodes import FitConfig
+from tests.experiments.systems import with_one_system
 from tests.generated import generated
 from tests.prepared import prepare
 
-ENTRIES = default_entries()
+ENTRIES = with_one_system(default_entries())
 ENDS = (3, 4)  # of 6 snapshots
 
 

@@ -1,0 +1,170 @@
+"""Decoupled dynamic graph networks: features are spread without weights, a sequence model reads what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import ConfigError, check_choice
+from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
+
+_HEADS = 4
+
+
+class DGNN(SnapshotEncoder):
+    r"""DGNN-GRU, -LSTM and -TF, taken for the decoupled networks of Zheng, Wei and Liu (VLDB 2023).
+
+    .. math::
+        Z_t &= \sum_{l=0}^{L} \alpha (1 - \alpha)^l P_t^l X_t, \qquad P_t = D_t^{-1/2} A_t D_t^{-1/2} \\
+        z_v &= \mathrm{seq}(\tanh(W \delta_{v,t-T+1} + b), \dots, \tanh(W \delta_{v,t} + b)), \qquad
+        \delta_{v,t} = Z_{v,t} - Z_{v,t-1}, \; Z_{-1} = 0
+
+    A counts all events up to t, without direction, and seq is a GRU, an LSTM or a transformer that begins anew in each
+    window of T snapshots; the vector is its last output.
+
+    Known from the public code of that paper: alpha = 0.2, random features of nodes, changes of Z as the sequence, tanh
+    before it, dropout of 0.1, two layers of recurrence, a window of 20, width 128. **Guessed**: that the report on
+    UnderGS, which names DGNN-GRU, -LSTM and -TF without a reference, means these.
+
+    What differs: the sum ends after L terms, there it goes on until what is left is small; every snapshot is a place in
+    the sequence, where there a node's sequence has the last T snapshots that changed it. There the transformer reads
+    both ends of a pair in one sequence, so that it cannot classify nodes, and is told no order; here it reads one
+    node's, with learned positions. Nodes that nothing changed within the window have the zero vector.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes N.
+    in_feats : int
+        Width of the inputs.
+    sequence : {"gru", "lstm", "tf"}, default "gru"
+        What reads the changes: a GRU, an LSTM or a transformer.
+    out_feats : int, default 128
+        Width of the sequence model, of a transformer a multiple of 4, its number of heads.
+    layers : int, default 2
+        Of the sequence model.
+    length : int, default 20
+        Snapshots T that it reads, all of which the gradient reaches.
+    random_feats : int, default 128
+        Width of random numbers in [0, 1) beside the inputs, drawn once for each node; 0: none.
+    alpha : float, default 0.2
+        Share that stays at a node, in (0, 1).
+    hops : int, default 10
+        Number L of steps.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.baselines import DGNN
+    >>> from dgl_dysign.data import distinct_edges
+    >>> encoder, inputs = DGNN(3, 2, out_feats=4), torch.ones(3, 2)
+    >>> state = encoder.step(encoder.initial(), distinct_edges(0, [0], [1], num_nodes=3), inputs)
+    >>> encoder.embed(state, inputs).shape
+    torch.Size([3, 4])
+    """
+
+    features: Tensor
+
+    def __init__(
+        self,
+        num_nodes: int,
+        in_feats: int,
+        sequence: str = "gru",
+        out_feats: int = 128,
+        layers: int = 2,
+        length: int = 20,
+        random_feats: int = 128,
+        alpha: float = 0.2,
+        hops: int = 10,
+    ) -> None:
+        super().__init__()
+        check_choice("sequence", sequence, _SEQUENCES)
+        if min(out_feats, layers, length, hops) < 1 or random_feats < 0 or not 0 < alpha < 1:
+            raise ConfigError(
+                f"out_feats={out_feats}, layers={layers}, length={length}, hops={hops}, random_feats={random_feats}, "
+                f"alpha={alpha}: expected 1 or more, random_feats of 0 or more, and alpha between 0 and 1"
+            )
+        if sequence == "tf" and out_feats % _HEADS:
+            raise ConfigError(f"out_feats={out_feats}: expected a multiple of {_HEADS}, the transformer's heads")
+        self.num_nodes, self.out_feats = num_nodes, out_feats
+        self.length, self.alpha, self.hops = length, alpha, hops
+        self.register_buffer("features", torch.rand(num_nodes, random_feats))
+        self.width = in_feats + random_feats
+        self.project = nn.Sequential(nn.Linear(self.width, out_feats), nn.Tanh(), nn.Dropout(0.1))
+        self.sequence = _SEQUENCES[sequence](out_feats, layers, length)
+
+    def initial(self) -> State:
+        """Return no edges, spread features of zero, and changes of zero."""
+        nothing = self.features.new_zeros(self.length, self.num_nodes, self.width)
+        places = torch.empty(2, 0, dtype=torch.int64, device=nothing.device)
+        return self._matrix(places, nothing.new_empty(0)), nothing[0], nothing
+
+    def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
+        """Return all edges up to a snapshot, the features spread over them, and the latest changes of these."""
+        adjacency, before, changes = state
+        ways = torch.stack([torch.cat([edges.src, edges.dst]), torch.cat([edges.dst, edges.src])])
+        count = edges.count.to(inputs.dtype).repeat(2)
+        adjacency = (adjacency + self._matrix(ways, count)).coalesce()
+        after = self._spread(adjacency, torch.cat([inputs, self.features], 1))
+        return adjacency, after, torch.cat([changes[1:], (after - before)[None]])
+
+    def _spread(self, adjacency: Tensor, feat: Tensor) -> Tensor:
+        places, count = adjacency.indices(), adjacency.values()
+        degree = count.new_zeros(self.num_nodes).index_add(0, places[0], count)
+        root = degree.rsqrt()  # that of a node without an edge is not read
+        share = self._matrix(places, count * root[places[0]] * root[places[1]])
+        spread = self.alpha * feat
+        for _ in range(self.hops):
+            spread = self.alpha * feat + (1 - self.alpha) * (share @ spread)
+        return spread
+
+    def _matrix(self, places: Tensor, values: Tensor) -> Tensor:
+        return torch.sparse_coo_tensor(places, values, (self.num_nodes, self.num_nodes), check_invariants=False)
+
+    def embed(self, state: State, inputs: Tensor) -> Tensor:
+        """Return the vectors of all nodes; those that nothing changed within the window have zeros."""
+        changes = state[2]
+        changed = changes.count_nonzero((0, 2)).nonzero()[:, 0]
+        vectors = changes.new_zeros(self.num_nodes, self.out_feats)
+        if not len(changed):
+            return vectors
+        return vectors.index_add(0, changed, self.sequence(self.project(changes[:, changed])))
+
+
+class _Recurrent(nn.Module):
+    """The last output of a GRU or LSTM over a sequence ``(T, n, D)``."""
+
+    def __init__(self, network: nn.RNNBase) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, feat: Tensor) -> Tensor:
+        return self.network(feat)[0][-1]
+
+
+class _Transformer(nn.Module):
+    """The last output of a transformer."""
+
+    def __init__(self, feats: int, layers: int, length: int) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.randn(length, 1, feats) * feats**-0.5)
+        layer = nn.TransformerEncoderLayer(feats, _HEADS, 4 * feats)
+        self.network = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+
+    def forward(self, feat: Tensor) -> Tensor:
+        return self.network(feat + self.position)[-1]
+
+
+_SEQUENCES: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "gru": lambda feats, layers, _: _Recurrent(nn.GRU(feats, feats, layers)),
+    "lstm": lambda feats, layers, _: _Recurrent(nn.LSTM(feats, feats, layers)),
+    "tf": _Transformer,
+}
