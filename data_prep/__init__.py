@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from data_prep.appending import append
     from data_prep.export import export_table
+    from data_prep.features.node2vec import walk_vectors
     from data_prep.inspection import inspect
     from data_prep.options import PrepareOptions
     from data_prep.pipeline import prepare
@@ -29,11 +30,12 @@ _HOMES = {
     "inspect": "inspection",
     "prepare": "pipeline",
     "read_columns": "sources._source",
+    "walk_vectors": "features.node2vec",
 }
 
 __all__ = [
     "Column", "Layout", "PrepareOptions", "RawFile", "Rule", "append", "bin_times", "export_table", "inspect",
-    "prepare", "read_columns",
+    "prepare", "read_columns", "walk_vectors",
 ]  # fmt: skip
 
 

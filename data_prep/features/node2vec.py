@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from data_prep.features._checkpoint import Checkpoints, of_generator, set_generator
-from data_prep.features._past import Events, Grown, Past, accumulate, check_decay
+from data_prep.features._past import Events, Grown, Past, accumulate, check_decay, checked_events
 from dgl_dysign.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -126,6 +127,20 @@ def node2vec(
             # Here the snapshot has been taken over: a checkpoint is never ahead of what was written.
             if checkpoints and past.snapshot + 1 < events.num_snapshots:
                 checkpoints.save_if_due(past.snapshot + 1, lambda: {**model.state(), "rng": of_generator(rng)})
+
+
+def walk_vectors(
+    src: ArrayLike, dst: ArrayLike, num_nodes: int, dim: int = 128, seed: int = 0, **options: Any
+) -> np.ndarray:
+    """Return the vectors ``(N, dim)``, float32, of one graph of events without snapshots; options as of `node2vec`.
+
+    Examples
+    --------
+    >>> walk_vectors([0, 1], [1, 2], num_nodes=4, dim=8).any(axis=1)
+    array([ True,  True,  True, False])
+    """
+    events = checked_events(np.zeros(len(np.asarray(src)), np.int64), src, dst, num_nodes, 1)
+    return next(node2vec(events, dim, seed, **options))
 
 
 def _begin(

@@ -14,11 +14,17 @@ from dgl_dysign.baselines.counting import (
     link_reference_models,
     roland_reference_models,
 )
+from dgl_dysign.baselines.deepwalk import DeepWalk
 from dgl_dysign.baselines.dgnn import DGNN
+from dgl_dysign.baselines.dynamic_triad import DynamicTriad
+from dgl_dysign.baselines.embedding import TemporalEdges
 from dgl_dysign.baselines.evolvegcn import EvolveGCNH, EvolveGCNO
+from dgl_dysign.baselines.htne import HTNE
 from dgl_dysign.baselines.jodie import JODIE
 from dgl_dysign.baselines.link_counts import CountLinks
+from dgl_dysign.baselines.m2dne import M2DNE
 from dgl_dysign.baselines.mpnn_lstm import MPNNLSTM
+from dgl_dysign.baselines.node2vec import Node2Vec
 from dgl_dysign.baselines.node_counts import NodeCounts
 from dgl_dysign.baselines.node_models import (
     LogisticRegression,
@@ -28,11 +34,15 @@ from dgl_dysign.baselines.node_models import (
     propagate_labels,
 )
 from dgl_dysign.baselines.roland import ROLAND
+from dgl_dysign.baselines.sentences import SentenceScorer
+from dgl_dysign.baselines.simpledyg import SimpleDyG
+from dgl_dysign.baselines.tpnet import PairScorer, TPNet
 from dgl_dysign.baselines.wingnn import WinGNN
 
 __all__ = [
-    "DGNN", "JODIE", "MPNNLSTM", "ROLAND", "CommonNeighbours", "CountLinks", "DestinationRecency", "EdgeBank",
-    "EvolveGCNH", "EvolveGCNO", "LastDegree", "LogisticRegression", "NodeCounts", "PreferentialAttachment",
-    "RandomLinks", "ReLUNetwork", "RecentDegree", "SnapshotGCN", "WinGNN", "link_reference_models", "majority_class",
-    "propagate_labels", "roland_reference_models",
+    "DGNN", "HTNE", "JODIE", "M2DNE", "MPNNLSTM", "ROLAND", "CommonNeighbours", "CountLinks", "DeepWalk",
+    "DestinationRecency", "DynamicTriad", "EdgeBank", "EvolveGCNH", "EvolveGCNO", "LastDegree",
+    "LogisticRegression", "Node2Vec", "NodeCounts", "PairScorer", "PreferentialAttachment", "RandomLinks",
+    "ReLUNetwork", "RecentDegree", "SentenceScorer", "SimpleDyG", "SnapshotGCN", "TPNet", "TemporalEdges", "WinGNN",
+    "link_reference_models", "majority_class", "propagate_labels", "roland_reference_models",
 ]  # fmt: skip

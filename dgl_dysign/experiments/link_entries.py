@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dgl_dysign.baselines import CountLinks, link_reference_models
+from dgl_dysign.baselines import CountLinks, PairScorer, SentenceScorer, SimpleDyG, TPNet, link_reference_models
 from dgl_dysign.evaluation import LinkModel
 from dgl_dysign.experiments.diagnostics import link_diagnostics
 from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
-from dgl_dysign.experiments.entry import Entry, Outcome, by_name
+from dgl_dysign.experiments.entry import Entry, Outcome, by_name, source_of
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask, LinkView
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.links import fit_links
+from dgl_dysign.training.loop import seeded
+from dgl_dysign.training.sequences import fit_sequences
 
 Change = Callable[[LinkSettings], LinkSettings]
 Models = Callable[[int, int], dict[str, LinkModel]]
@@ -55,6 +57,37 @@ def fit_counting(view: LinkView, kind: str, all_columns: bool = False, **_: Any)
     model = CountLinks(view.features, kind, view.features.names if all_columns else None, view.seed)
     fit_counts(view.edges, model, view.data.num_nodes, view.split[0], view.settings.training, view.seed)
     return Outcome(model=model)
+
+
+def fit_tpnet(view: LinkView, **run: Any) -> Outcome:
+    """Train `TPNet` on the family ``projections`` of features of pairs."""
+    features = LinkFeatures(view.data.num_nodes, families=["projections"])
+    with seeded(view.seed, view.device):
+        scorer = PairScorer(TPNet(view.data.num_nodes, len(features.names)).to(view.device), features)
+    history = fit_links(view.edges, scorer, view.split, view.settings.training, view.seed, **run)
+    return Outcome(history=history, model=scorer)
+
+
+def fit_simpledyg(view: LinkView, arguments: Mapping[str, Any], **run: Any) -> Outcome:
+    """Train `SimpleDyG`, with some arguments of its own."""
+    with seeded(view.seed, view.device):
+        scorer = SentenceScorer(SimpleDyG(view.data.num_nodes, **arguments).to(view.device))
+    history = fit_sequences(view.edges, scorer, view.split, view.settings.training, view.seed, **run)
+    return Outcome(history=history, model=scorer)
+
+
+def tpnet_entry() -> Entry:
+    """Return `TPNet` as an entry."""
+    about = "TPNet: a small network over inner products of projected walks back in time."
+    source = source_of("tpnet", TPNet)
+    return Entry("tpnet", fit_tpnet, learns=True, compares=True, about=about, usual=False, source=source)
+
+
+def simpledyg_entry(arguments: Mapping[str, Any] | None = None) -> Entry:
+    """Return `SimpleDyG` as an entry, with arguments of its own."""
+    about = "SimpleDyG: a small causal transformer over a node's past partners; scores by the next token."
+    fit, source = partial(fit_simpledyg, arguments=arguments or {}), source_of("simpledyg", SimpleDyG, arguments)
+    return Entry("simpledyg", fit, learns=True, compares=True, about=about, usual=False, source=source)
 
 
 def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
@@ -113,5 +146,7 @@ def default_entries() -> dict[str, Entry]:
                 "spiking-undergs", "Dy-SIGN's equilibrium in place of its layer", _changed(spiking=True), usual=False
             ),
             *snapshot_encoder_entries("link"),
+            tpnet_entry(),
+            simpledyg_entry(),
         ]
     )

@@ -225,6 +225,24 @@ def _three_steps(past: History, t: int, dst: np.ndarray, from_: np.ndarray, row:
             yield "three_ahead", _nodes_above(three, row, dst)
 
 
+def projections(past: History, t: int, src: np.ndarray, dst: np.ndarray) -> Columns:
+    """Inner products of the projected walks of both ends, as TPNet takes them: log(1 + max(0, .)) of each two."""
+    walks = past.projections(t)
+    of_src = walks[:, src].transpose(1, 2, 0)  # (E, width, steps)
+    for k, first in enumerate(walks):
+        crossed = first[dst] @ of_src  # (E, C, steps)
+        for j, second in enumerate(walks):
+            yield f"src_{j}_dst_{k}", _log_of_positive(crossed[..., j])
+            if j >= k:
+                own = _log_of_positive((first * second).sum(1))
+                yield f"src_{k}_src_{j}", own[src][:, None]
+                yield f"dst_{k}_dst_{j}", own[dst]
+
+
+def _log_of_positive(product: np.ndarray) -> np.ndarray:
+    return np.log1p(np.maximum(product, 0.0))
+
+
 def _log(probability: np.ndarray) -> np.ndarray:
     return np.log(probability + _SMALL)
 
@@ -285,6 +303,8 @@ def _count_above(ascending: np.ndarray, row: np.ndarray, values: np.ndarray) -> 
 
 FAMILIES: dict[str, Callable[[History, int, np.ndarray, np.ndarray], Columns]] = {
     "activity": activity, "ranks": ranks, "pair": pair, "ratings": ratings, "shared": shared, "walks": walks,
-    "habits": habits,
+    "habits": habits, "projections": projections,
 }  # fmt: skip
 """Every family by its name, in the order of the columns."""
+ONLY_NAMED = ("projections",)
+"""Families that are left out unless they are named."""

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from dgl_dysign.data.pair_log import PairLog
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError, check_growth
+from dgl_dysign.pairs.projections import WalkProjections
 
 DECAYS = (0.3, 0.7, 0.9, 0.97, 1.0)
 NEVER = 400.0  # snapshots since an event that never happened
@@ -39,6 +40,9 @@ class History:
         self._pair_time, self._pair_weight = np.zeros(0), np.zeros(0)
         self._parts: list[tuple[np.ndarray, ...]] = []
         self._events: tuple[np.ndarray, ...] | None = None
+        self._directed = True
+        self._projections: WalkProjections | None = None  # of the first parts, from when they are first asked for
+        self._projected = 0
 
     def now(self, snapshot: int) -> float:
         """Return when a snapshot begins, in snapshots."""
@@ -55,6 +59,8 @@ class History:
         self.first = np.pad(self.first, more, constant_values=np.inf)
         self.last_out, self.last_in = (np.pad(x, more, constant_values=-np.inf) for x in (self.last_out, self.last_in))
         self.pairs.grow(num_nodes)
+        if self._projections is not None:
+            self._projections.grow(num_nodes)
         self.num_nodes = num_nodes
 
     def add(self, edges: SnapshotEdges) -> None:
@@ -73,7 +79,7 @@ class History:
             weight, time = np.tile(weight, 2), np.tile(time, 2)
         self._add_sums(t, src, dst, weight)
         self._add_times(t, src, dst, time, weight)
-        self.snapshot = t
+        self.snapshot, self._directed = t, edges.directed
         self._parts.append((src, dst, np.full(len(src), t), weight))
         self._events = None
 
@@ -150,3 +156,14 @@ class History:
             src, dst, snapshot = src[keep], dst[keep], snapshot[keep]
         aged = (decay ** (t - 1.0 - snapshot)).astype(np.float32)
         return sp.csr_matrix((aged, (src, dst)), shape=(self.num_nodes, self.num_nodes))
+
+    def projections(self, t: int) -> np.ndarray:
+        """Return what `WalkProjections` holds of the walks up to t, ``(4, N, 128)``; it catches up first."""
+        if self._projections is None:
+            self._projections = WalkProjections(self.num_nodes)
+        for src, dst, snapshot, _ in self._parts[self._projected :]:
+            if len(src):
+                both = (np.concatenate([src, dst]), np.concatenate([dst, src])) if self._directed else (src, dst)
+                self._projections.add(int(snapshot[0]), *both)
+        self._projected = len(self._parts)
+        return self._projections.at(t)

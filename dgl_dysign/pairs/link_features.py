@@ -12,7 +12,7 @@ from torch import Tensor
 from dgl_dysign.data.pair_log import check_nodes
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs.families import FAMILIES, Columns
+from dgl_dysign.pairs.families import FAMILIES, ONLY_NAMED, Columns
 from dgl_dysign.pairs.history import History
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class LinkFeatures:
     ``habits``    how silent and how well connected the partners of s (and of d) were when they met; co-activity
     ============  =====================================================================================================
 
+    One more, ``projections``, is there where it is named alone: inner products of random projections of walks back in
+    time, see `dgl_dysign.pairs.projections.WalkProjections`. What is drawn for a node is drawn by its number.
+
     Parameters
     ----------
     num_nodes : int
@@ -77,8 +80,8 @@ class LinkFeatures:
         Time at which each snapshot begins, in the unit of ``SnapshotEdges.time``: recency is then finer than a
         snapshot.
     families : sequence of str, optional
-        Which; default: all, above 50,000 nodes without ``shared`` and ``walks``, where they cost O(N) for each source.
-        Memory is O(N + edges).
+        Which; default: all but ``projections``, above 50,000 nodes without ``shared`` and ``walks``, where they cost
+        O(N) for each source. Memory is O(N + edges).
     unit : float, optional
         Time that counts as one snapshot in the columns; default: what the snapshots of `begins` last on average, which
         moves with each new one.
@@ -103,7 +106,8 @@ class LinkFeatures:
         unit: float | None = None,
     ) -> None:
         if families is None:
-            families = [name for name in FAMILIES if num_nodes <= _LARGE or name in _LIGHT]
+            usual = [name for name in FAMILIES if name not in ONLY_NAMED]
+            families = [name for name in usual if num_nodes <= _LARGE or name in _LIGHT]
         unknown = [name for name in families if name not in FAMILIES]
         if unknown or not families:
             got = repr(unknown[0]) if unknown else "none"

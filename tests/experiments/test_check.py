@@ -14,6 +14,7 @@ from dgl_dysign.evaluation import NegativeSampler
 from dgl_dysign.experiments.check import check_entry
 from dgl_dysign.experiments.check.data import HOW, Sample, generated
 from dgl_dysign.experiments.check_cli import main
+from dgl_dysign.experiments.embedding_entries import EMBEDDINGS
 from dgl_dysign.experiments.encoder_entries import SYSTEMS
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.experiments.resolve import list_rows
@@ -253,11 +254,11 @@ def test_a_planted_fault_is_found(kind, model, faults):
     assert check_entry(model, kind=kind).faults == faults
 
 
-OURS = [  # the comparison systems have their own file, test_systems.py
+OURS = [  # the comparison systems have their own files, test_systems.py and test_embedding_entries.py
     (kind, name)
     for kind in ("node", "link", "event")
     for name, _ in list_rows(kind)
-    if name.removesuffix("-counts") not in SYSTEMS
+    if name.removesuffix("-counts") not in (*SYSTEMS, *EMBEDDINGS, "tpnet", "simpledyg")
 ]
 CONSTANT = ("majority", "always-no")
 ALIKE = {  # what they read and keep is read and kept by the code of another row

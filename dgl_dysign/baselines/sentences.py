@@ -1,0 +1,130 @@
+"""The sentences that SimpleDyG reads, which grow with each snapshot, and links scored by how they go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dgl_dysign.baselines.simpledyg import SimpleDyG
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
+from dgl_dysign.models.link_scorer import evaluating
+
+#: A node, or the token of time, and the snapshots that have passed where it is that.
+Token = tuple[int, int]
+
+
+class Sentences:
+    """The sentences of all nodes, which grow with each snapshot; see `SimpleDyG`."""
+
+    def __init__(self, num_nodes: int, length: int) -> None:
+        self.num_nodes, self.length = num_nodes, length
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all partners."""
+        self._words: list[list[Token]] = [[] for _ in range(self.num_nodes)]
+        self._last = np.full(self.num_nodes, -1)
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Add the partners in a snapshot; those of one time in the order of edge ids."""
+        check_room(edges, self.num_nodes, "make the scorer anew for the larger graph")
+        order = np.lexsort((edges.edge_id.numpy(), edges.time.numpy()))
+        for src, dst in zip(edges.src.numpy()[order].tolist(), edges.dst.numpy()[order].tolist(), strict=True):
+            for node, partner in ((src, dst), (dst, src))[: 1 + (src != dst)]:
+                if self._last[node] != edges.snapshot:
+                    self._words[node].append(self._time(node, edges.snapshot))
+                    self._last[node] = edges.snapshot
+                self._words[node].append((partner, 0))
+
+    def _time(self, node: int, snapshot: int) -> Token:
+        return self.num_nodes, 0 if self._last[node] < 0 else int(snapshot - self._last[node])
+
+    def at(self, nodes: Tensor, snapshot: int) -> list[list[Token]]:
+        """Return the sentences of some nodes that end with the time of a snapshot, cut in front."""
+        kept = self.length - 2
+        return [[(n, 0), *self._words[n][-kept:], self._time(n, snapshot)] for n in nodes.tolist()]
+
+    def all(self) -> list[list[Token]]:
+        """Return all sentences in parts of their node and `length` words, the first of which ended the part before.
+
+        So each word but the first, which is a time, is told once, and from every place that `at` asks.
+        """
+        return [
+            [(node, 0), *words[first : first + self.length]]
+            for node, words in enumerate(self._words)
+            for first in range(0, len(words) - 1, self.length - 1)
+        ]
+
+
+def padded(sentences: Sequence[Sequence[Token]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return tokens and ages ``(n, L)`` of sentences, zero behind their ends, and their lengths ``(n,)``."""
+    lengths = torch.tensor([len(sentence) for sentence in sentences])
+    table = torch.zeros(len(sentences), int(lengths.max()), 2, dtype=torch.int64)
+    inside = torch.arange(table.shape[1]) < lengths[:, None]
+    table[inside] = torch.tensor([token for sentence in sentences for token in sentence])
+    return table[..., 0].to(device), table[..., 1].to(device), lengths.to(device)
+
+
+class SentenceScorer:
+    """Scores links by `SimpleDyG`; fulfils `dgl_dysign.evaluation.LinkModel`.
+
+    Parameters
+    ----------
+    model : SimpleDyG
+        Trained by `dgl_dysign.training.fit_sequences`.
+
+    Attributes
+    ----------
+    edges_at_once : int
+        Edges that `score` takes at once, 1,024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.baselines import SentenceScorer, SimpleDyG
+    >>> from dgl_dysign.data import distinct_edges
+    >>> scorer = SentenceScorer(SimpleDyG(5))
+    >>> scorer.observe(distinct_edges(0, [0, 1], [1, 2], num_nodes=5))
+    >>> scorer.past.at(torch.tensor([1]), snapshot=4)
+    [[(1, 0), (5, 0), (0, 0), (2, 0), (5, 4)]]
+    >>> scorer.score(4, torch.tensor([1]), torch.tensor([[0, 3, 4]])).shape
+    torch.Size([1, 3])
+    """
+
+    edges_at_once = 1 << 10
+    features = None
+    store = None
+
+    def __init__(self, model: SimpleDyG) -> None:
+        self.model, self.past = model, Sentences(model.num_nodes, model.length)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.age.device
+
+    def reset(self) -> None:
+        """Forget what was observed; weights stay."""
+        self.past.reset()
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take in a snapshot."""
+        self.past.observe(edges)
+
+    def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
+        nodes, place = torch.unique(src, return_inverse=True)
+        tokens, ages, lengths = padded(self.past.at(nodes, snapshot), self.device)
+        told = self.model(tokens, ages)[torch.arange(len(nodes), device=self.device), lengths - 1]
+        return (self.model.tokens(dst.to(self.device)) @ told[place.to(self.device)][..., None])[..., 0]
+
+    @torch.no_grad()
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return scores ``(E, C)``; nothing changes."""
+        rows = zip(src.split(self.edges_at_once), dst.split(self.edges_at_once), strict=True)
+        with evaluating(self.model):
+            parts = [self.logits(snapshot, s, d) for s, d in rows if len(s)]
+        return torch.cat(parts) if parts else torch.zeros(dst.shape)

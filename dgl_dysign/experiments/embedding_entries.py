@@ -1,0 +1,110 @@
+"""Embeddings of nodes, trained on edges alone, as entries of a table of nodes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgl_dysign.baselines import HTNE, M2DNE, DeepWalk, DynamicTriad, LogisticRegression, Node2Vec, TemporalEdges
+from dgl_dysign.data.snapshot_edges import snapshot_edges
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, source_of
+from dgl_dysign.experiments.node_task import NodeView
+from dgl_dysign.training.embeddings import EmbeddingConfig, fit_embedding
+from dgl_dysign.training.loop import seeded
+from dgl_dysign.training.nodes import fit
+
+#: By name the class of an embedding, its arguments and fields of `EmbeddingConfig`, and what a table chooses from.
+EMBEDDINGS: dict[str, tuple[type, dict[str, Any], dict[str, Any]]] = {
+    "deepwalk": (DeepWalk, {}, {}),
+    "node2vec": (
+        Node2Vec,
+        {},
+        {"p": ({"p": 0.25, "q": 0.25}, {"p": 4.0, "q": 0.5}, {"p": 4.0, "q": 1.0}, {"p": 1.0, "q": 2.0})},
+    ),
+    "htne": (HTNE, {}, {}),
+    "m2dne": (M2DNE, {}, {}),
+    "dynamic-triad": (DynamicTriad, {"epochs": 3}, {}),
+}
+_WEIGHT_DECAYS = (5.0, 0.05)  # of further read-outs, which are compared on validation
+
+
+def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> Entry:
+    """Return an embedding as an entry: its vectors, and a logistic regression on those of the training nodes.
+
+    The vectors are made anew, of the edges up to it, for each snapshot at whose end nodes are asked about, and so is
+    the regression: vectors of two trainings do not lie alike.
+
+    Parameters
+    ----------
+    name : str
+        Of `EMBEDDINGS`.
+    arguments : mapping, optional
+        What stands before the usual ones: of the class, or fields of `EmbeddingConfig`.
+
+    Examples
+    --------
+    >>> embedding_entry("htne", {"history": 2, "epochs": 5}).source["arguments"]
+    {'history': 2, 'epochs': 5}
+    """
+    cls, usual, choices = EMBEDDINGS[name]
+    own = {**usual, **(arguments or {})}
+
+    def outcome(at: NodeView, **run: Any) -> Outcome:
+        chosen = {key: at.settings.chosen[key] for key in ("p", "q") if choices and key in at.settings.chosen}
+        vectors, history = _vectors(cls, {**own, **chosen}, at, **run)
+        finishes = (({"weight_decay": decay}, read_out(at, vectors, decay)) for decay in _WEIGHT_DECAYS)
+        return Outcome(read_out(at, vectors), history, finishes=finishes)
+
+    def fitted(view: NodeView, **run: Any) -> Outcome:
+        return replace(outcome(view, **run), later=outcome)
+
+    about = (inspect.getdoc(cls) or "").split("\n")[0]
+    defaults = {"p": 1.0, "q": 0.5, "weight_decay": 0.5} if choices else None
+    return Entry(
+        name, fitted, FEATURE_ONLY, learns=True, compares=True, about=about, usual=False,
+        source=source_of(name, cls, own), choices=choices, defaults=defaults,
+    )  # fmt: skip
+
+
+def embedding_entries() -> list[Entry]:
+    """Return all embeddings.
+
+    Examples
+    --------
+    >>> [entry.name for entry in embedding_entries()]
+    ['deepwalk', 'node2vec', 'htne', 'm2dne', 'dynamic-triad']
+    """
+    return [embedding_entry(name) for name in EMBEDDINGS]
+
+
+def _vectors(cls: type, own: dict[str, Any], at: NodeView, **run: Any) -> tuple[Tensor, list[dict[str, float]]]:
+    """Return the vectors of all nodes from the edges of a view, and the history of their training."""
+    snapshots, share = [snapshot_edges(at.data, t) for t in range(at.data.num_snapshots)], at.settings.share
+    training = {field.name: own.pop(field.name) for field in fields(EmbeddingConfig) if field.name in own}
+    if issubclass(cls, DeepWalk):
+        walks = own.get("num_walks", DeepWalk.num_walks)
+        return cls(**{**own, "num_walks": max(1, round(share * walks))}).vectors(snapshots, at.seed), []
+    config = EmbeddingConfig(**training)
+    config = replace(config, epochs=max(1, round(share * config.epochs)))
+    with seeded(at.seed, "cpu"):
+        model = cls(snapshots if cls is DynamicTriad else TemporalEdges(snapshots), **own)
+    history = fit_embedding(model, config, at.seed, **run)
+    return model.vectors.detach(), history
+
+
+def read_out(at: NodeView, vectors: Tensor, weight_decay: float | None = None) -> Tensor:
+    """Return the probabilities of classes by a logistic regression on standardised vectors of the training nodes."""
+    feat = vectors.to(at.device)
+    feat = (feat - feat.mean(0)) / feat.std(0).clamp(min=1e-6)
+    recipe = at.settings.feature_only
+    config = recipe.training if weight_decay is None else replace(recipe.training, weight_decay=weight_decay)
+    with seeded(at.seed, at.device):
+        model = LogisticRegression(feat.shape[1], at.num_classes, recipe.feat_dropout).to(at.device)
+    fit(model, lambda nodes: model(feat[nodes]), at.labels, at.train, at.val, config, at.seed)
+    with torch.no_grad():
+        return model(feat).softmax(1)

@@ -1,0 +1,100 @@
+"""Projected walks back in time, against matrices of all pairs."""
+
+import numpy as np
+import pytest
+import torch
+
+from dgl_dysign.data import distinct_edges
+from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.pairs.projections import DECAY, STEPS, WalkProjections
+from tests.evaluation.link_cases import snapshots
+
+N = 7
+HISTORY = [[(0, 1), (2, 3)], [(1, 2), (1, 4)], [], [(4, 0), (1, 2), (5, 5)]]
+
+
+def walk_matrices(edges, now):
+    """Return the matrices of decayed walks of 0 to 3 steps, each step in an earlier snapshot than the one before."""
+    walks = [np.eye(N), *(np.zeros((N, N)) for _ in range(STEPS))]
+    last = -1
+    for one in edges:
+        adjacency = np.zeros((N, N))
+        for u, v in zip(one.src.tolist(), one.dst.tolist(), strict=True):
+            adjacency[u, v] += 1
+            adjacency[v, u] += 1
+        aged = [DECAY ** (k * (one.snapshot - last)) * walk for k, walk in enumerate(walks)]
+        walks = [aged[0], *(aged[k] + adjacency @ aged[k - 1] for k in range(1, STEPS + 1))]
+        last = one.snapshot
+    return [DECAY ** (k * (now - last)) * walk for k, walk in enumerate(walks)]
+
+
+def observed(edges, nodes=N):
+    features = LinkFeatures(nodes, families=["projections"])
+    for one in edges:
+        features.observe(one)
+    return features
+
+
+@pytest.mark.parametrize("directed", [True, False])
+def test_columns_are_the_products_of_the_matrices_projected(directed):
+    edges = snapshots(HISTORY, directed, N)
+    if not directed:
+        edges = edges[:3] + snapshots([*HISTORY[:3], [(4, 0), (1, 2)]], False, N)[3:]  # a loop would count twice
+    ends = torch.arange(N), torch.arange(N).expand(N, N)
+    features = observed(edges)
+    feat = dict(zip(features.names, features.features(6, *ends).unbind(2), strict=True))
+    drawn = WalkProjections(N).walks[0].astype(np.float64)
+    projected = [walk @ drawn for walk in walk_matrices(edges, 6)]
+    assert len(feat) == (2 * STEPS + 2) * (2 * STEPS + 3) / 2
+    for k, first in enumerate(projected):
+        for j, second in enumerate(projected):
+            product = np.log1p(np.maximum(first @ second.T, 0))
+            np.testing.assert_allclose(feat[f"projections/src_{k}_dst_{j}"], product, rtol=1e-4, atol=1e-5)
+            if j >= k:
+                own = np.tile(np.diag(product), (N, 1))
+                np.testing.assert_allclose(feat[f"projections/dst_{k}_dst_{j}"], own, rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(feat[f"projections/src_{k}_src_{j}"], own.T, rtol=1e-4, atol=1e-5)
+
+
+def test_products_of_projections_are_close_to_those_of_walks():
+    generator = torch.Generator().manual_seed(0)
+    nodes = 300
+    edges = [distinct_edges(t, *torch.randint(nodes, (2, 60), generator=generator), num_nodes=nodes) for t in range(5)]
+    features = observed(edges, nodes)
+    walks = features._past.projections(5)
+    exact = np.zeros((nodes, nodes))
+    for one in edges:
+        aged = DECAY ** (5 - one.snapshot)
+        np.add.at(exact, (one.src.numpy(), one.dst.numpy()), aged)
+        np.add.at(exact, (one.dst.numpy(), one.src.numpy()), aged)
+    length = np.linalg.norm(exact, axis=1)
+    error = walks[1] @ walks[0].T - exact
+    assert np.abs(error).mean() < 1.5 * length.mean() / 128**0.5
+    assert np.corrcoef((walks[1] @ walks[0].T)[exact > 0], exact[exact > 0])[0, 1] > 0.5
+
+
+def test_a_walk_goes_back_in_time_alone():
+    features = observed(snapshots([[(0, 1)], [(1, 2)]], num_nodes=N))
+    walks = features._past.projections(2)
+    drawn = walks[0]
+    np.testing.assert_allclose(walks[2][2], DECAY**3 * drawn[0], rtol=1e-5)  # 2 -> 1 now, 1 -> 0 before
+    assert np.abs(walks[2][0]).max() == 0  # 0 -> 1 was first
+    together = observed(snapshots([[(0, 1), (1, 2)]], num_nodes=N))
+    assert np.abs(together._past.projections(1)[2]).max() == 0
+
+
+def test_the_family_is_there_where_it_is_named_and_grows():
+    assert not any(name.startswith("projections") for name in LinkFeatures(N).names)
+    edges = snapshots(HISTORY, num_nodes=N)
+    features, late = observed(edges[:2]), observed([], N + 3)
+    ends = torch.tensor([0, 4]), torch.tensor([[1, 2], [0, 6]])
+    features.features(2, *ends)
+    features.grow(N + 3)
+    for one in edges[2:]:
+        features.observe(one)
+    for one in edges:
+        late.observe(one)
+    assert torch.equal(features.features(5, *ends), late.features(5, *ends))
+    assert features.features(5, torch.tensor([N]), torch.tensor([[0]])).isfinite().all()
+    features.reset()
+    assert float(features.features(0, *ends)[..., features.names.index("projections/src_1_dst_0")].sum()) == 0
