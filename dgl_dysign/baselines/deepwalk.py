@@ -60,8 +60,7 @@ class DeepWalk:
         dst = torch.cat([edges.dst.repeat_interleave(edges.count) for edges in snapshots]).numpy()
         options: dict[str, Any] = {"dim": self.out_feats, "seed": seed, "negative": self.negatives}
         options |= {"walk_length": self.walk_length, "num_walks": self.num_walks, "window": self.window}
-        walk_vectors = _preparation.walk_vectors  # type: ignore[attr-defined]
-        return torch.from_numpy(walk_vectors(src, dst, snapshots[0].num_nodes, **options, **self._bias()))
+        return torch.from_numpy(_preparation.walk_vectors(src, dst, snapshots[0].num_nodes, **options, **self._bias()))
 
     def _bias(self) -> dict[str, Any]:
         """Return what tells walks from those of DeepWalk."""

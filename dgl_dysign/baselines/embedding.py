@@ -53,18 +53,19 @@ class TemporalEdges:
     """
 
     def __init__(self, snapshots: Sequence[SnapshotEdges]) -> None:
-        proper = [(e.snapshot, e.src[e.src != e.dst], e.dst[e.src != e.dst]) for e in snapshots]
-        if not any(len(src) for _, src, _ in proper):
+        proper = [edges.src != edges.dst for edges in snapshots]
+        if not any(bool(kept.any()) for kept in proper):
             raise DataError(
                 f"found no edge between two nodes in {len(snapshots)} snapshots, but vectors are made of edges: give "
                 f"data that has some"
             )
         self.num_nodes, self.num_snapshots = snapshots[0].num_nodes, len(snapshots)
-        self.src, self.dst = (torch.cat([part[column] for part in proper]) for column in (1, 2))
+        self.src = torch.cat([edges.src[kept] for edges, kept in zip(snapshots, proper, strict=True)])
+        self.dst = torch.cat([edges.dst[kept] for edges, kept in zip(snapshots, proper, strict=True)])
         if not snapshots[0].directed:
             turned = torch.rand(len(self.src)) < 0.5
             self.src, self.dst = self.dst.where(turned, self.src), self.src.where(turned, self.dst)
-        self.snapshot = torch.cat([torch.full_like(src, t) for t, src, _ in proper])
+        self.snapshot = torch.cat([torch.full((int(kept.sum()),), t) for t, kept in enumerate(proper)])
         ends, partners, when = torch.cat([self.src, self.dst]), torch.cat([self.dst, self.src]), self.snapshot.repeat(2)
         self.degree = torch.bincount(ends, minlength=self.num_nodes).float()
         shuffled = torch.randperm(len(ends))

@@ -19,7 +19,7 @@ from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import fit
 
 #: By name the class of an embedding, its arguments and fields of `EmbeddingConfig`, and what a table chooses from.
-EMBEDDINGS: dict[str, tuple[type, dict[str, Any], dict[str, Any]]] = {
+EMBEDDINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
     "deepwalk": (DeepWalk, {}, {}),
     "node2vec": (
         Node2Vec,
@@ -55,7 +55,7 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
     own = {**usual, **(arguments or {})}
 
     def outcome(at: NodeView, **run: Any) -> Outcome:
-        chosen = {key: at.settings.chosen[key] for key in ("p", "q") if choices and key in at.settings.chosen}
+        chosen = {key: value for key, value in at.settings.chosen.items() if choices and key in ("p", "q")}
         vectors, history = _vectors(cls, {**own, **chosen}, at, **run)
         finishes = (({"weight_decay": decay}, read_out(at, vectors, decay)) for decay in _WEIGHT_DECAYS)
         return Outcome(read_out(at, vectors), history, finishes=finishes)
@@ -82,7 +82,7 @@ def embedding_entries() -> list[Entry]:
     return [embedding_entry(name) for name in EMBEDDINGS]
 
 
-def _vectors(cls: type, own: dict[str, Any], at: NodeView, **run: Any) -> tuple[Tensor, list[dict[str, float]]]:
+def _vectors(cls: type[Any], own: dict[str, Any], at: NodeView, **run: Any) -> tuple[Tensor, list[dict[str, float]]]:
     """Return the vectors of all nodes from the edges of a view, and the history of their training."""
     snapshots, share = [snapshot_edges(at.data, t) for t in range(at.data.num_snapshots)], at.settings.share
     training = {field.name: own.pop(field.name) for field in fields(EmbeddingConfig) if field.name in own}
