@@ -1,4 +1,7 @@
-"""Decoupled dynamic graph networks: features are spread without weights, a sequence model reads what changed."""
+"""Decoupled dynamic graph networks: features are spread without weights, a sequence model reads what changed.
+
+Three systems are in one file, which differ in the sequence model alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""EvolveGCN: a graph convolutional network whose weights are the state of a recurrent network."""
+"""EvolveGCN: a graph convolutional network whose weights are the state of a recurrent network.
+
+Two systems, -O and -H, are in one file: the second is the first, with another input of the recurrence.
+"""
 
 from __future__ import annotations
 

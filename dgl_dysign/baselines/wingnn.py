@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
+from torch.func import functional_call
 
 from dgl_dysign.baselines.snapshot_graph import WeightedEdges, normalised_edges, propagated
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
@@ -19,23 +19,19 @@ class WinGNN(SnapshotEncoder):
     r"""WinGNN of Zhu et al. (KDD 2023): two graph convolutions, trained to be good after some steps on a window.
 
     .. math::
-        H^{l+1} &= \hat A_t H^l W^l + H^l V^l + b^l, \text{ relu in between}, \quad
-        z = H^2 / \lVert H^2 \rVert \\
+        H^{l+1} &= \hat A_t H^l W^l + H^l V^l + b^l, \text{ relu in between}, \quad z = H^2 / \lVert H^2 \rVert \\
         \theta_{i+1} &= \theta_i - \eta \, g_i / \sqrt{S_i}, \quad g_i = \nabla \ell_{i+1}(\theta_i), \quad
         S_i = \beta S_{i-1} + (1 - \beta) g_i^2
 
     The vectors before snapshot i pass messages over the edges of i - 1 alone, and :math:`\ell_i` is the cross entropy
     of :math:`\sigma(z_u^\top z_v)` for the edges of i and as many random pairs. The outer loss, that of the table, is
-    taken after the steps on a window, and goes back to :math:`\theta_0`, as through the sum of theta and constants: the
-    public code, too, takes no second derivatives. In training the number of steps is drawn, from 1 to `steps`.
+    taken after the steps on a window, and goes back to :math:`\theta_0` past the steps, as in the public code: there
+    are no second derivatives. In training the number of steps is drawn, from 1 to `steps`. **While it is tested** it
+    takes those of the latest window under live update alone, where a test may train on what it has scored (`live`).
 
-    **Steps at test time** are taken where a test may train on what it has scored, under live update (`live`): those of
-    the latest window, from :math:`\theta_0` on. Elsewhere nodes are scored with :math:`\theta_0`.
-
-    What differs: the public code passes messages over the edges that it predicts. It scores a pair by the product of
-    two numbers, one of each end; here the head does. Its outer loss is the sum of those after each step of a window, of
-    which some are dropped at random; here that after the last one, and windows are of random length. S begins at zero
-    in each window; there it goes on, which needs a state of the training. The public code has no relu in between.
+    What differs: the public code passes messages over the edges that it predicts, has no relu in between, and drops
+    units in tests, too. It scores a pair by a number of each end; here the head does. Its outer loss sums up those
+    after each step, some left out at random; here it is the last one's. S begins at zero in each window.
 
     Parameters
     ----------
@@ -79,10 +75,8 @@ class WinGNN(SnapshotEncoder):
     ) -> None:
         super().__init__()
         if min(out_feats, steps) < 1 or step_size <= 0 or not 0 <= beta < 1:
-            raise ConfigError(
-                f"out_feats={out_feats}, steps={steps}, step_size={step_size}, beta={beta}: expected 1 or more, a step "
-                f"size above 0, and beta from 0 to below 1"
-            )
+            values = f"out_feats={out_feats}, steps={steps}, step_size={step_size}, beta={beta}"
+            raise ConfigError(f"{values}: expected 1 or more, a step size above 0, and beta from 0 to below 1")
         self.num_nodes, self.out_feats = num_nodes, out_feats
         self.steps, self.step_size, self.beta = steps, step_size, beta
         self.network = _Convolutions(in_feats, out_feats)
@@ -112,7 +106,10 @@ class WinGNN(SnapshotEncoder):
         for before, now in pairwise(window):
             if not len(now.edges):
                 continue
-            slopes = grad(self._loss)(weights, before, now.edges)
+            with torch.enable_grad():  # scores are asked for without
+                leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+                loss = self._loss(leaves, before, now.edges)
+            slopes = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
             squares = {name: self.beta * squares[name] + (1 - self.beta) * g**2 for name, g in slopes.items()}
             steps = {name: self.step_size * g / (squares[name].sqrt() + 1e-8) for name, g in slopes.items()}
             weights = {name: weight - steps[name] for name, weight in weights.items()}
@@ -121,8 +118,8 @@ class WinGNN(SnapshotEncoder):
     def _loss(self, weights: dict[str, Tensor], before: _Seen, edges: SnapshotEdges) -> Tensor:
         """Return the cross entropy of a snapshot's edges and as many pairs, drawn anew for each snapshot."""
         z = functional_call(self.network, weights, (before.graph, before.feat))
-        drawn = torch.Generator().manual_seed(edges.snapshot)
-        pairs = torch.randint(self.num_nodes, (2, len(edges)), generator=drawn).to(edges.src.device)
+        seeded = torch.Generator().manual_seed(edges.snapshot)
+        pairs = torch.randint(self.num_nodes, (2, len(edges)), generator=seeded).to(edges.src.device)
         src, dst = torch.cat([torch.stack([edges.src, edges.dst]), pairs], 1)
         is_edge = torch.arange(2 * len(edges), device=z.device) < len(edges)
         return nn.functional.binary_cross_entropy_with_logits((z[src] * z[dst]).sum(1), is_edge.to(z))
