@@ -1,8 +1,9 @@
-"""What our models stand beside: counting, classifiers on counts, label propagation, and networks without spikes.
+"""What our models stand beside: counting, classifiers on counts, label propagation, and comparison systems.
 
 An argument outside its range raises `ConfigError`, and so does a model that scores before it is fitted.
 """
 
+from dgl_dysign.baselines.chronospike import ChronoSpike
 from dgl_dysign.baselines.counting import (
     CommonNeighbours,
     DestinationRecency,
@@ -15,8 +16,10 @@ from dgl_dysign.baselines.counting import (
     roland_reference_models,
 )
 from dgl_dysign.baselines.deepwalk import DeepWalk
+from dgl_dysign.baselines.delay_dsgn import DelayDSGN
 from dgl_dysign.baselines.dgnn import DGNN
 from dgl_dysign.baselines.dynamic_triad import DynamicTriad
+from dgl_dysign.baselines.dysat import DySAT
 from dgl_dysign.baselines.embedding import TemporalEdges
 from dgl_dysign.baselines.evolvegcn import EvolveGCNH, EvolveGCNO
 from dgl_dysign.baselines.htne import HTNE
@@ -34,15 +37,20 @@ from dgl_dysign.baselines.node_models import (
     propagate_labels,
 )
 from dgl_dysign.baselines.roland import ROLAND
+from dgl_dysign.baselines.sampled_snapshots import SampledSnapshots
 from dgl_dysign.baselines.sentences import SentenceScorer
+from dgl_dysign.baselines.signn import SiGNN
 from dgl_dysign.baselines.simpledyg import SimpleDyG
+from dgl_dysign.baselines.spikenet import SpikeNet
+from dgl_dysign.baselines.tgat import TGAT
 from dgl_dysign.baselines.tpnet import PairScorer, TPNet
 from dgl_dysign.baselines.wingnn import WinGNN
 
 __all__ = [
-    "DGNN", "HTNE", "JODIE", "M2DNE", "MPNNLSTM", "ROLAND", "CommonNeighbours", "CountLinks", "DeepWalk",
-    "DestinationRecency", "DynamicTriad", "EdgeBank", "EvolveGCNH", "EvolveGCNO", "LastDegree",
-    "LogisticRegression", "Node2Vec", "NodeCounts", "PairScorer", "PreferentialAttachment", "RandomLinks",
-    "ReLUNetwork", "RecentDegree", "SentenceScorer", "SimpleDyG", "SnapshotGCN", "TPNet", "TemporalEdges", "WinGNN",
-    "link_reference_models", "majority_class", "propagate_labels", "roland_reference_models",
+    "DGNN", "HTNE", "JODIE", "M2DNE", "MPNNLSTM", "ROLAND", "TGAT", "ChronoSpike", "CommonNeighbours", "CountLinks",
+    "DeepWalk", "DelayDSGN", "DestinationRecency", "DySAT", "DynamicTriad", "EdgeBank", "EvolveGCNH", "EvolveGCNO",
+    "LastDegree", "LogisticRegression", "Node2Vec", "NodeCounts", "PairScorer", "PreferentialAttachment",
+    "RandomLinks", "ReLUNetwork", "RecentDegree", "SampledSnapshots", "SentenceScorer", "SiGNN", "SimpleDyG",
+    "SnapshotGCN", "SpikeNet", "TPNet", "TemporalEdges", "WinGNN", "link_reference_models", "majority_class",
+    "propagate_labels", "roland_reference_models",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from dgl_dysign.baselines import DGNN, JODIE, MPNNLSTM, ROLAND, EvolveGCNH, EvolveGCNO, NodeCounts, WinGNN
+from dgl_dysign.baselines import DGNN, JODIE, MPNNLSTM, ROLAND, TGAT, DySAT, EvolveGCNH, EvolveGCNO, NodeCounts, WinGNN
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import ConfigError, check_choice
@@ -118,6 +118,8 @@ def _pairs(events: Mapping[str, Any] | None = None, **arguments: Any) -> dict[st
     return {"link": {**shared, "lr": 1e-2}, "event": {**shared, **(events or {})}}
 
 
+_ATTENTION = {"lr": 3e-3, "epochs": 40}  # of nodes, as EvolveGCN-O
+_AS_TGL: dict[str, Any] = {"num_heads": 2, "num_layers": 2, "history": 3, "join": "rnn"}
 _DGNN: dict[str, Any] = {"layers": 1, "length": 8, "random_feats": 32}  # what two CPU cores can bear
 
 #: The comparison systems: by name the class, and for each kind of table that it stands in its arguments, as of
@@ -136,6 +138,12 @@ SYSTEMS: dict[str, tuple[type[SnapshotEncoder], dict[str, dict[str, Any]]]] = {
     "roland": (ROLAND, _pairs(window=3)),
     "wingnn": (WinGNN, _pairs()),
     **{f"dgnn-{name}": (DGNN, _pairs(sequence=name, **_DGNN)) for name in ("gru", "lstm", "tf")},
+    "dysat": (
+        DySAT,
+        {"node": {**_ATTENTION, "out_feats": 64, "num_heads": 8}, **_pairs(num_heads=8, identities=True)},
+    ),
+    "dysat-tgl": (DySAT, _pairs(identities=True, **_AS_TGL)),
+    "tgat": (TGAT, {"node": {**_ATTENTION, "num_neighbors": 10}, **_pairs(num_neighbors=10)}),
     "node-counts": (NodeCounts, {"link": {"lr": 1e-2}}),
 }
 

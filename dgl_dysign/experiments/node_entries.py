@@ -23,6 +23,7 @@ from dgl_dysign.experiments.embedding_entries import embedding_entries
 from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
 from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outcome, by_name
 from dgl_dysign.experiments.node_task import NodeTask, NodeView, Recipe
+from dgl_dysign.experiments.sampled_entries import sampled_entries
 from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_spaced, preset_store
 from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshots
 from dgl_dysign.store import NeighborStore
@@ -368,6 +369,7 @@ def default_entries() -> dict[str, Entry]:
             ),
             *snapshot_encoder_entries("node"),
             *embedding_entries(),
+            *sampled_entries(),
         ]
     )
 

@@ -18,6 +18,7 @@ from dgl_dysign.experiments.embedding_entries import EMBEDDINGS
 from dgl_dysign.experiments.encoder_entries import SYSTEMS
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.experiments.resolve import list_rows
+from dgl_dysign.experiments.sampled_entries import SAMPLED
 from dgl_dysign.experiments.unfitted import OfThePast
 from tests.generated import generated_links
 
@@ -254,11 +255,11 @@ def test_a_planted_fault_is_found(kind, model, faults):
     assert check_entry(model, kind=kind).faults == faults
 
 
-OURS = [  # the comparison systems have their own files, test_systems.py and test_embedding_entries.py
+OURS = [  # the comparison systems have files of their own: test_systems.py, test_embedding_entries.py and so on
     (kind, name)
     for kind in ("node", "link", "event")
     for name, _ in list_rows(kind)
-    if name.removesuffix("-counts") not in (*SYSTEMS, *EMBEDDINGS, "tpnet", "simpledyg")
+    if name.removesuffix("-counts") not in (*SYSTEMS, *EMBEDDINGS, *SAMPLED, "tpnet", "simpledyg")
 ]
 CONSTANT = ("majority", "always-no")
 ALIKE = {  # what they read and keep is read and kept by the code of another row

@@ -13,7 +13,7 @@ from tests.evaluation.link_cases import snapshots
 TABLES = [(name, kind) for name, (_, tables) in SYSTEMS.items() for kind in tables]
 NODES, WIDTH = 7, 3
 #: Systems whose vectors depend on how nodes are numbered, as they draw something of each node.
-DRAWN = {"dgnn-gru", "dgnn-lstm", "dgnn-tf"}
+DRAWN = {"dgnn-gru", "dgnn-lstm", "dgnn-tf", "dysat-tgl"}
 
 
 @pytest.mark.parametrize(("name", "kind"), TABLES)

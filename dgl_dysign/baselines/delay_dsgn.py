@@ -1,0 +1,116 @@
+"""Delay-DSGN: what neighbours send arrives later, after delays that are learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from dgl_dysign.baselines.sampled_layers import ConcatenatedSpikes, SampledLayers, SampledSAGE
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.nn import LIF
+from dgl_dysign.ops.spikes import Spiking
+
+State = tuple[tuple[Tensor, ...], Tensor]  # what neighbours sent, the newest first; potentials
+
+
+class DelayDSGN(ConcatenatedSpikes):
+    r"""Delay-DSGN of Wang et al. (ICML 2025), from its abstract, no public code: neighbours heard late.
+
+    .. math::
+        m_t &= V \, \mathrm{mean}_j x_{j,t}, \quad
+        g_c(r) = \frac{\exp(-(r - d_c)^2 / 2 \sigma^2)}{\sum_{q<R} \exp(-(q - d_c)^2 / 2 \sigma^2)} \\
+        I_{t,c} &= (W x_t + b)_c + \sum_{r<R} g_c(r)\, m_{t-r,c} \\
+        s_t &= \mathrm{LIF}(I_t), \quad y = U [s_1 \Vert \dots \Vert s_T] + c
+
+    in two layers, on nodes and neighbours that `SampledSnapshots` draws. The delay d is learned for each channel.
+
+    The abstract alone could be read: a learned delay, a Gaussian kernel in the aggregation of neighbours at each time
+    step, and a bound between its deviation and its size that keeps gradients from growing or vanishing. Guessed are:
+    the form of the kernel, which is that of learned delays elsewhere (Hammouamri et al., ICLR 2024), normalised, so
+    that it never amplifies; that the node's own features are not delayed; a delay for each channel; size 5 and
+    deviation 1; sampling, widths, dropout and read-out, which are SpikeNet's; and the neuron, `dgl_dysign.nn.LIF` with
+    a leak of 1/2 and a reset to zero.
+
+    Parameters
+    ----------
+    in_feats, num_classes, num_snapshots : int
+        Width of the features, classes C, and snapshots T that are read out.
+    hidden_feats : sequence of int, default (128, 10)
+        Neurons of the layers, one a hop of the sample.
+    kernel_size : int, default 5
+        Snapshots R that a message may take, 0 to R - 1.
+    deviation : float, default 1
+        Of the Gaussian, in snapshots, above 0.
+    leak, dropout : float, default 0.5 and 0.7
+        Share of the potential that is kept; dropout of the spikes between layers.
+    surrogate : str or callable, default "sigmoid"
+        Gradient of a spike.
+
+    Shapes
+    ------
+    T samples of ``(n, d)``, ``(n, k, d)``, ``(n, k, l, d)`` -> ``(n, C)``.
+
+    Raises
+    ------
+    ConfigError
+        If a width or size is below 1, the deviation is not above 0, or there are other snapshots or hops than expected.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.baselines import DelayDSGN
+    >>> samples = [(torch.rand(3, 4), torch.rand(3, 5, 4), torch.rand(3, 5, 2, 4)) for _ in range(2)]
+    >>> DelayDSGN(4, num_classes=6, num_snapshots=2)(samples).shape
+    torch.Size([3, 6])
+    """
+
+    def __init__(
+        self,
+        in_feats: int,
+        num_classes: int,
+        num_snapshots: int,
+        hidden_feats: Sequence[int] = (128, 10),
+        kernel_size: int = 5,
+        deviation: float = 1.0,
+        leak: float = 0.5,
+        dropout: float = 0.7,
+        surrogate: str | Spiking = "sigmoid",
+    ) -> None:
+        widths = (in_feats, *hidden_feats)
+        if min(*widths, num_classes, num_snapshots, kernel_size) < 1 or not deviation > 0:
+            raise ConfigError(
+                f"widths {widths}, {num_snapshots} snapshots, kernel_size={kernel_size}, deviation={deviation}: "
+                f"expected 1 or more, and a deviation above 0"
+            )
+        layers = SampledLayers(_Layer(*pair, kernel_size, deviation, dropout) for pair in pairwise(widths))
+        for layer in layers:
+            layer.lif = LIF(leak=leak, surrogate=surrogate, reset="hard")
+        layers[-1].dropout = nn.Identity()
+        super().__init__(layers, widths[-1], num_classes, num_snapshots)
+
+
+class _Layer(nn.Module):
+    """A layer of neurons that hear their neighbours late."""
+
+    lif: LIF
+    steps: Tensor
+
+    def __init__(self, in_feats: int, out_feats: int, kernel_size: int, deviation: float, dropout: float) -> None:
+        super().__init__()
+        self.sage, self.dropout, self.deviation = SampledSAGE(in_feats, out_feats), nn.Dropout(dropout), deviation
+        self.register_buffer("steps", torch.arange(float(kernel_size))[:, None])
+        self.delay = nn.Parameter((kernel_size - 1) * torch.rand(out_feats))
+
+    def kernel(self) -> Tensor:
+        """Return the share of a message that arrives after 0, 1, ... snapshots, ``(R, out_feats)``."""
+        return torch.softmax(-((self.steps - self.delay) ** 2) / (2 * self.deviation**2), 0)
+
+    def forward(self, own: Tensor, near: Tensor, state: State | None) -> tuple[Tensor, State]:
+        kernel, (sent, potential) = self.kernel(), state or ((), None)
+        sent = (self.sage.near(near.mean(-2)), *sent)[: len(kernel)]
+        current = self.sage.own(own) + sum(share * message for share, message in zip(kernel, sent, strict=False))
+        spikes, potential = self.lif(current, potential)
+        return self.dropout(spikes), (sent, potential)

@@ -1,0 +1,119 @@
+"""Nodes and a sample of their neighbours, snapshot by snapshot: what spiking networks of nodes read in mini-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from dgl_dysign._dgl import dgl
+from dgl_dysign.baselines.sampled_layers import Hops
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.models.inputs import scaled_features
+from dgl_dysign.ops.csr import EdgeIndex
+
+if TYPE_CHECKING:
+    from dgl_dysign.data import TemporalGraph
+
+
+class SampledSnapshots:
+    """Features of nodes and of drawn neighbours at each of several snapshots, as SpikeNet (AAAI 2023) samples them.
+
+    Of the ``k`` neighbours of a node in a snapshot a part is drawn from all edges so far, the rest from the edges since
+    the snapshot that is read before (before the first: as many snapshots as between the first two). Draws are with
+    replacement, from PyTorch's generator; edges count once whatever their direction. A node may be drawn as its own
+    neighbour, as often as any other; without edges it is the only one.
+
+    Features of all snapshots are kept in memory, ``4 * T * N * d`` bytes.
+
+    Parameters
+    ----------
+    data : TemporalGraph
+        A prepared folder with features.
+    snapshots : sequence of int
+        Which ones, ascending.
+    sizes : sequence of int, default (5, 2)
+        Neighbours of a node, neighbours of each of these, and so on.
+    share : float, default 0.5
+        Part of the neighbours that is drawn from all edges so far, rounded down, but one at least.
+    device : device, default "cpu"
+        Where to sample.
+
+    Raises
+    ------
+    ConfigError
+        If a size is below 1, or the share outside [0, 1].
+    DataError
+        If the folder has no features.
+
+    Examples
+    --------
+    >>> from dgl_dysign.baselines import SampledSnapshots
+    >>> from dgl_dysign.data import TemporalGraph
+    >>> samples = SampledSnapshots(TemporalGraph.load(prepared), [3, 7, 11])
+    >>> [tuple(hop.shape) for hop in list(samples(torch.tensor([4, 9])))[-1]]
+    [(2, 7), (2, 5, 7), (2, 5, 2, 7)]
+    """
+
+    def __init__(
+        self,
+        data: TemporalGraph,
+        snapshots: Sequence[int],
+        sizes: Sequence[int] = (5, 2),
+        share: float = 0.5,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not sizes or min(sizes) < 1 or not 0 <= share <= 1:
+            raise ConfigError(
+                f"sizes={tuple(sizes)}, share={share}: expected sizes of 1 or more, and a share in [0, 1]"
+            )
+        self.sizes, self.share = tuple(sizes), share
+        self._feats = [scaled_features(data, t).to(device) for t in snapshots]
+        gap = snapshots[1] - snapshots[0] if len(snapshots) > 1 else snapshots[0] + 1
+        self._graphs = [
+            (_Neighbours(data.graph(t, symmetric=True), device), _Neighbours(_new_edges(data, last + 1, t), device))
+            for last, t in pairwise([max(snapshots[0] - gap, -1), *snapshots])
+        ]
+
+    @property
+    def in_feats(self) -> int:
+        """Width d of the features."""
+        return self._feats[0].shape[1]
+
+    def __len__(self) -> int:
+        return len(self._feats)
+
+    def __call__(self, nodes: Tensor) -> Iterator[Hops]:
+        """Draw neighbours of nodes ``(n,)`` anew in each snapshot, and yield the features of a snapshot at a time."""
+        for feat, graphs in zip(self._feats, self._graphs, strict=True):
+            hops = [nodes]
+            for size in self.sizes:
+                old = max(int(size * self.share), 1)
+                drawn = [graph.draw(hops[-1], k) for graph, k in zip(graphs, (old, size - old), strict=True)]
+                hops.append(torch.cat(drawn, -1))
+            yield [feat[hop] for hop in hops]
+
+
+class _Neighbours:
+    """The neighbours of each node in a graph, and the node itself."""
+
+    def __init__(self, graph: Any, device: torch.device | str) -> None:
+        layout = EdgeIndex(graph, torch.device(device)).by_dst
+        self.begin, self.degree = layout.indptr[:-1].long(), layout.indptr.diff().long()
+        self.ids = torch.cat([layout.indices.long(), layout.indices.new_zeros(1).long()])  # the last is never taken
+
+    def draw(self, nodes: Tensor, size: int) -> Tensor:
+        """Draw so many of each node, ``(*, size)``."""
+        degree = self.degree[nodes][..., None]
+        place = (torch.rand(*nodes.shape, size, device=nodes.device) * (degree + 1)).long().clamp(max=degree)
+        return torch.where(place < degree, self.ids[self.begin[nodes][..., None] + place], nodes[..., None])
+
+
+def _new_edges(data: TemporalGraph, first: int, last: int) -> Any:
+    """Return the graph of the events of some snapshots alone, each pair of nodes once in both directions."""
+    ends = [data.graph(t, cumulative=False, symmetric=True).edges() for t in range(first, last + 1)]
+    src, dst = (torch.cat(part) for part in zip(*ends, strict=True))
+    return dgl.to_simple(dgl.graph((src, dst), num_nodes=data.num_nodes))

@@ -1,0 +1,150 @@
+"""TGAT: attention over past neighbours, which sees how long ago each was met."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.errors import ConfigError
+from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
+from dgl_dysign.nn import TimeEncoding
+from dgl_dysign.store import NeighborStore
+
+EDGE_FEATS = 2  # logarithms of the number of events and of the weight
+
+
+class TGAT(SnapshotEncoder):
+    r"""TGAT of Xu et al. (ICLR 2020): attention over the latest neighbours, fed from `dgl_dysign.store.NeighborStore`.
+
+    .. math::
+        q_i &= W_q [h_i \Vert \Phi(0)], \quad k_j = W_k [h_j \Vert e_{ij} \Vert \Phi(t - t_j)], \quad
+        v_j = W_v [h_j \Vert e_{ij} \Vert \Phi(t - t_j)] \\
+        h_i &\leftarrow F_2 \, \mathrm{relu}(F_1 [\mathrm{attention}(q_i, k, v) \Vert x_i]),
+        \quad \Phi(a) = \cos(\omega a + \varphi)
+
+    over the neighbours j that i met last, in either direction, strictly before t: the store holds the snapshots before
+    the one that is scored, and no event of it. Ages are counted in snapshots, as the events of a snapshot happen
+    together here; e holds the logarithms of an edge's number of events and of its weight, which keeps its sign (0
+    without weights). A node without a past attends to nothing, which is 0.
+
+    What differs from paper and public code: the second layer takes its neighbours as of now, not as of the time of the
+    edge (so does TGL where it propagates the time), since the store keeps the latest neighbours alone; these are the
+    latest, not drawn; the heads' outputs go into the feed-forward network at once, without the public code's linear
+    map, residual and normalisation. Features of events go to the head of the table of event labels, not into e.
+
+    Parameters
+    ----------
+    num_nodes : int
+        Number of nodes N.
+    in_feats : int
+        Width of the inputs x.
+    out_feats, num_heads : int, default 64 and 2
+        Width of each layer, and the heads that share it. The paper takes the width of the features.
+    num_layers : int, default 2
+        Layers.
+    num_neighbors : int, default 20
+        Latest neighbours of a node; where a snapshot has too many, those of the smaller numbers.
+    time_feats : int, default 16
+        Cosines, see `dgl_dysign.nn.TimeEncoding`.
+    scale : float, default 100
+        Largest age that matters, in snapshots.
+    dropout : float, default 0.1
+        Of what attention returns.
+
+    Raises
+    ------
+    ConfigError
+        If a size is below 1, or heads do not divide the width.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dgl_dysign.baselines import TGAT
+    >>> from dgl_dysign.data import distinct_edges
+    >>> encoder, inputs = TGAT(3, 2, out_feats=4), torch.ones(3, 2)
+    >>> state = encoder.step(encoder.initial(), distinct_edges(0, [0], [1], num_nodes=3), inputs)
+    >>> encoder.embed(state, inputs).shape
+    torch.Size([3, 4])
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        in_feats: int,
+        out_feats: int = 64,
+        num_heads: int = 2,
+        num_layers: int = 2,
+        num_neighbors: int = 20,
+        time_feats: int = 16,
+        scale: float = 100.0,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        sizes = in_feats, out_feats, num_heads, num_layers, num_neighbors
+        if min(sizes) < 1 or out_feats % num_heads:
+            raise ConfigError(f"sizes {sizes}: expected 1 or more, and heads that divide out_feats")
+        self.num_nodes, self.out_feats, self.num_neighbors = num_nodes, out_feats, num_neighbors
+        self.time = TimeEncoding(time_feats, scale)
+        widths = [in_feats, *[out_feats] * (num_layers - 1)]
+        shared = in_feats, out_feats, num_heads, time_feats, dropout
+        self.layers = nn.ModuleList(_Layer(width, *shared) for width in widths)
+
+    def initial(self) -> State:
+        """Return an empty store, and one row of features, of no edge."""
+        options: dict[str, Any] = {"num_hops": 1, "importance": "uniform", "device": self.time.frequency.device}
+        store = NeighborStore(self.num_nodes, self.num_neighbors, **options)
+        return store, self.time.frequency.new_zeros(1, EDGE_FEATS)
+
+    def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
+        """Return a store that has the snapshot too, and the features of all its edges."""
+        store, feat = copy.deepcopy(state[0]), state[1]
+        order = (edges.src * self.num_nodes + edges.dst).argsort()  # ids break ties: they must not depend on the file
+        ids = len(feat) + torch.arange(len(edges), device=order.device)
+        store.insert(edges.snapshot, edges.src[order], edges.dst[order], edge_id=ids)
+        weight = torch.zeros_like(edges.time) if edges.weight is None else edges.weight
+        own = torch.stack([edges.count.to(weight).log(), weight.sign() * weight.abs().log1p()], 1)
+        return store, torch.cat([feat, own[order].to(feat)])
+
+    def embed(self, state: State, inputs: Tensor) -> Tensor:
+        """Return the vectors of all nodes at the snapshot after the last one that the store holds."""
+        store, edge_feat = state
+        near = store.neighbors(torch.arange(self.num_nodes, device=inputs.device), store.snapshot + 1)
+        over = torch.cat([edge_feat[near.edge_id.clamp(min=0)], self.time(near.age)], -1)
+        now = self.time(near.age.new_zeros(self.num_nodes))
+        feat = inputs
+        for layer in self.layers:
+            feat = layer(feat, now, inputs, near.node, over)
+        return feat
+
+
+class _Layer(nn.Module):
+    """Attention of nodes over lists of neighbours, and the network behind it."""
+
+    def __init__(
+        self, in_feats: int, raw_feats: int, out_feats: int, num_heads: int, time_feats: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, nn.Dropout(dropout)
+        self.query = nn.Linear(in_feats + time_feats, out_feats)
+        # Keys and values: the linear map of [h_j, e, time] as a sum, so that of h_j is computed once a node.
+        self.node = nn.Linear(in_feats, 2 * out_feats)
+        self.edge = nn.Linear(EDGE_FEATS + time_feats, 2 * out_feats, bias=False)
+        hidden = nn.Linear(out_feats + raw_feats, out_feats)
+        self.merge = nn.Sequential(hidden, nn.ReLU(), nn.Linear(out_feats, out_feats))
+
+    def forward(self, feat: Tensor, now: Tensor, raw: Tensor, near: Tensor, over: Tensor) -> Tensor:
+        """Return new vectors of nodes ``(N, *)`` from those of their neighbours ``(N, K)``, -1 where there is none."""
+        sent = functional.embedding(near.clamp(min=0), self.node(feat)) + self.edge(over)
+        key, value = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in sent.chunk(2, -1))
+        query = self.query(torch.cat([feat, now], 1)).unflatten(-1, (self.num_heads, 1, -1))
+        there = near >= 0
+        alone = ~there.any(1)
+        mask = (there | alone[:, None])[:, None, None]  # without any key the softmax would be 0 / 0
+        heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).flatten(1)
+        heard = self.dropout(heard.masked_fill(alone[:, None], 0.0))
+        return self.merge(torch.cat([heard, raw], 1))
