@@ -21,7 +21,7 @@ class ChronoSpike(nn.Module):
 
     .. math::
         I_t &= \mathrm{elu}\Big(W x_i + b +
-        \sum_{j \in \mathcal N_i \cup i} \mathrm{softmax}_j\big(q_i \cdot k_j / \sqrt{d_h}\big)\, v_j\Big) \\
+        \sum_{j \in \mathcal N_i \cup i} \mathrm{softmax}_j(q_i \cdot k_j / \sqrt{d_h})\, v_j\Big) \\
         u &\leftarrow \sigma(\beta) \circ u + I_t, \quad s_t = [u \ge \theta], \quad
         u \leftarrow u - \theta \circ s_t \\
         y &= U \, \mathrm{mean}_t \, \mathrm{Transformer}(s_1 + p_1, \dots, s_T + p_T) + c
@@ -65,7 +65,7 @@ class ChronoSpike(nn.Module):
     >>> ChronoSpike(4, num_classes=6, num_snapshots=2)(samples).shape
     torch.Size([3, 6])
     >>> sum(weight.numel() for weight in ChronoSpike(128, 10, 27).parameters())
-    102154
+    102026
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class _Attention(nn.Module):
     def __init__(self, in_feats: int, out_feats: int, num_heads: int) -> None:
         super().__init__()
         self.own, self.query = nn.Linear(in_feats, out_feats), nn.Linear(in_feats, out_feats)
-        self.key, self.value = nn.Linear(in_feats, out_feats), nn.Linear(in_feats, out_feats)
+        self.key, self.value = nn.Linear(in_feats, out_feats, bias=False), nn.Linear(in_feats, out_feats)
         self.num_heads = num_heads
 
     def forward(self, own: Tensor, near: Tensor, state: Any) -> tuple[Tensor, None]:

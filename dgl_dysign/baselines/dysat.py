@@ -28,13 +28,14 @@ class DySAT(SnapshotEncoder):
 
     with the edges of each snapshot alone, without direction and once each, over the last L snapshots. Of the RNN
     :math:`e_i = \mathrm{RNN}(h_i^{t-L+1}, \dots, h_i^t)`, and each of its L inputs has attention weights of its own, as
-    in TGL (Zhou et al., VLDB 2022). Gradients reach all of the history: `window` is of no use here.
+    in TGL (Zhou et al., VLDB 2022). Gradients reach all of the history: ``window`` is of no use here.
 
     What differs from paper and public code: vectors are learned by the losses of this package's tables, not by random
     walks; an edge does not weigh more where it repeats; PyTorch's attention over time has a linear map of all heads
     behind it. What differs from TGL: attention within a snapshot is the paper's sum, not its dot product with a
-    residual; all neighbours count, not ten that are drawn. Attention within a snapshot is DGL's `GATConv`: on a GPU it
-    needs a DGL with CUDA.
+    residual; all neighbours count, not ten that are drawn.
+
+    Attention within a snapshot is DGL's ``GATConv``: on a GPU it needs a DGL with CUDA.
 
     Parameters
     ----------

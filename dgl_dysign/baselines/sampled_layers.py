@@ -63,7 +63,7 @@ class ConcatenatedSpikes(nn.Module):
 
 
 class SampledSAGE(nn.Module):
-    r"""GraphSAGE's mean of k sampled neighbours: :math:`W x_i + V \frac 1k \sum_j x_j + b`."""
+    r"""GraphSAGE's mean of k sampled neighbours: :math:`W x_i + V \frac{1}{k} \sum_j x_j + b`."""
 
     def __init__(self, in_feats: int, out_feats: int) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ class SiGNN(nn.Module):
         s_t = [v \ge \theta] + [v \le -\theta], \quad v \leftarrow (1 - s_t) v \\
         \theta &\leftarrow \sigma(\delta)\, \theta + (1 - \sigma(\delta))\, s_t \\
         h_t &= s_t \circ \sigma(\mathrm{SAGE}_2(x_t)) \\
-        y &= U \, \tfrac 13 \sum_{k=1}^3 \mathrm{conv}_k(h^k_T, h^k_{T-k}, h^k_{T-2k}, \dots) + c
+        y &= U \, \frac{1}{3} \sum_{k=1}^3 \mathrm{conv}_k(h^k_T, h^k_{T-k}, h^k_{T-2k}, \dots) + c
 
     in two layers, on nodes and neighbours that `SampledSnapshots` draws. Each scale k has layers of its own, and a
     convolution over the whole of its time, one channel at a time. Spikes of both signs of the potential are +1, as in

@@ -27,7 +27,7 @@ class SpikeNet(ConcatenatedSpikes):
 
     in two layers, on nodes and neighbours that `SampledSnapshots` draws. With :math:`\tau = 1`, as published and in the
     public code, v is the current alone: the membrane remembers nothing, and the past enters by the threshold only. With
-    a larger one it remembers.
+    a larger one it remembers: of a drawn neighbour what was drawn in its place before, as in the public code.
 
     What differs from the public code: it fires at the threshold, not above it alone; training is this package's (the
     model of the last epoch under a one-cycle schedule, not the best validation under a constant rate); V has no bias

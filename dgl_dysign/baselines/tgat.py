@@ -132,7 +132,7 @@ class _Layer(nn.Module):
         self.num_heads, self.dropout = num_heads, nn.Dropout(dropout)
         self.query = nn.Linear(in_feats + time_feats, out_feats)
         # Keys and values: the linear map of [h_j, e, time] as a sum, so that of h_j is computed once a node.
-        self.node = nn.Linear(in_feats, 2 * out_feats)
+        self.node = nn.Linear(in_feats, 2 * out_feats, bias=False)
         self.edge = nn.Linear(EDGE_FEATS + time_feats, 2 * out_feats, bias=False)
         hidden = nn.Linear(out_feats + raw_feats, out_feats)
         self.merge = nn.Sequential(hidden, nn.ReLU(), nn.Linear(out_feats, out_feats))

@@ -48,7 +48,7 @@ def by_loops(model, edges=EDGES, most=20):
                 feats = torch.tensor([feat for _, _, feat in lists[i]], dtype=torch.float64)
                 phi = torch.cos(ages[:, None] * model.time.frequency + model.time.phase)
                 weight = torch.cat([layer.node.weight, layer.edge.weight], 1)
-                sent = torch.cat([h[[j for j, _, _ in lists[i]]], feats, phi], 1) @ weight.T + layer.node.bias
+                sent = torch.cat([h[[j for j, _, _ in lists[i]]], feats, phi], 1) @ weight.T
                 query = layer.query(torch.cat([h[i], torch.cos(model.time.phase)]))
                 parts = [slice(0, 2), slice(2, 4)]
                 shares = [(sent[:, p] @ query[p] / 2**0.5).softmax(0) for p in parts]
