@@ -78,8 +78,8 @@ class SentenceScorer:
 
     Attributes
     ----------
-    edges_at_once : int
-        Edges that `score` takes at once, 1,024.
+    edges_at_once, sentences_at_once : int
+        Edges that `score` takes at once, 1,024, and sentences that the model reads at once, 64.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class SentenceScorer:
     torch.Size([1, 3])
     """
 
-    edges_at_once = 1 << 10
+    edges_at_once, sentences_at_once = 1 << 10, 1 << 6
     features = None
     store = None
 
@@ -117,9 +117,18 @@ class SentenceScorer:
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
         nodes, place = torch.unique(src, return_inverse=True)
-        tokens, ages, lengths = padded(self.past.at(nodes, snapshot), self.device)
-        told = self.model(tokens, ages)[torch.arange(len(nodes), device=self.device), lengths - 1]
-        return (self.model.tokens(dst.to(self.device)) @ told[place.to(self.device)][..., None])[..., 0]
+        told = self._told(self.past.at(nodes, snapshot))[place.to(self.device)]
+        return (self.model.tokens(dst.to(self.device)) @ told[..., None])[..., 0]
+
+    def _told(self, sentences: list[list[Token]]) -> Tensor:
+        """Return what the token after each sentence is told by, ``(n, width)``; those of a length are read together."""
+        order = sorted(range(len(sentences)), key=lambda number: len(sentences[number]))
+        parts = []
+        for first in range(0, len(order), self.sentences_at_once):
+            some = [sentences[number] for number in order[first : first + self.sentences_at_once]]
+            tokens, ages, lengths = padded(some, self.device)
+            parts.append(self.model(tokens, ages)[torch.arange(len(some), device=self.device), lengths - 1])
+        return torch.cat(parts)[torch.tensor(order, device=self.device).argsort()]
 
     @torch.no_grad()
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:

@@ -79,6 +79,8 @@ def test_the_loss_is_of_partners_alone_and_a_score_is_the_logit_of_the_next_toke
     expected = made.model(tokens, ages)[0, -1] @ made.model.tokens.weight[:6].T
     src, dst = torch.tensor([5, 0]), torch.tensor([[0, 1], [4, 2]])
     torch.testing.assert_close(made.score(3, src, dst)[1], expected[[4, 2]], rtol=1e-4, atol=1e-5)
+    whole, made.sentences_at_once = made.score(3, src, dst), 1
+    torch.testing.assert_close(made.score(3, src, dst), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_it_learns_whom_a_node_meets_next_and_every_parameter_learns(tmp_path):
