@@ -26,9 +26,9 @@ EMBEDDINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
         {},
         {"p": ({"p": 0.25, "q": 0.25}, {"p": 4.0, "q": 0.5}, {"p": 4.0, "q": 1.0}, {"p": 1.0, "q": 2.0})},
     ),
-    "htne": (HTNE, {}, {}),
-    "m2dne": (M2DNE, {}, {}),
-    "dynamic-triad": (DynamicTriad, {"epochs": 3}, {}),
+    "htne": (HTNE, {"epochs": 20}, {}),
+    "m2dne": (M2DNE, {"epochs": 20}, {}),
+    "dynamic-triad": (DynamicTriad, {"epochs": 5}, {}),  # for each snapshot
 }
 _WEIGHT_DECAYS = (5.0, 0.05)  # of further read-outs, which are compared on validation
 
@@ -49,7 +49,7 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
     Examples
     --------
     >>> embedding_entry("htne", {"history": 2, "epochs": 5}).source["arguments"]
-    {'history': 2, 'epochs': 5}
+    {'epochs': 5, 'history': 2}
     """
     cls, usual, choices = EMBEDDINGS[name]
     own = {**usual, **(arguments or {})}
