@@ -20,7 +20,7 @@ from dgl_dysign.cli import App
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.experiments.memory import return_freed_memory
-from dgl_dysign.experiments.options import RunOptions
+from dgl_dysign.experiments.options import FolderOptions
 from dgl_dysign.training.distributed import from_first, processes, rank
 
 
@@ -33,7 +33,7 @@ def check_device(device: str) -> None:
         raise ConfigError(f"--device {device} cannot be used here ({reason}); pass --device cpu") from error
 
 
-def open_prepared(options: RunOptions) -> TemporalGraph:
+def open_prepared(options: FolderOptions) -> TemporalGraph:
     """Open the data that options name, as ``prepared`` or ``raw``.
 
     Raw files are prepared first, into ``<run folder>-prepared``; a run that is resumed takes what is there. Of several

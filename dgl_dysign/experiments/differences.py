@@ -23,8 +23,8 @@ def add_differences(
     """Note in the summary's line of each row that is no control its ``difference`` from the best one.
 
     The best control is the one of the same kind (feature-only, label-aware) that has the highest figure on test: chosen
-    there in its favour. A row without a control gets no difference, one whose answers, or those of its control, were
-    not kept gets None.
+    there in its favour. Of what is not verified nobody knows the kind: its control is the best of all. A row without a
+    control gets no difference, one whose answers, or those of its control, were not kept gets None.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def add_differences(
     named = {line["row"]: line for line in lines if line["row"] in names}
     pairs: dict[str, str] = {}
     for name, line in named.items():
-        alike = [other for other in named.values() if other["row"] in controls and _kind(other) == _kind(line)]
+        alike = [other for other in named.values() if other["row"] in controls and _alike(other, line)]
         if name not in controls and alike:
             pairs[name] = max(alike, key=lambda control: control[figure]["mean"])["row"]
             line["difference"] = None
@@ -53,8 +53,9 @@ def add_differences(
         named[name]["difference"] = {"to": control, "figure": figure, **difference(drawn[name], drawn[control])}
 
 
-def _kind(line: Mapping[str, Any]) -> str:
-    return str(line.get("protocol", "")).split(":")[0]
+def _alike(control: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
+    kinds = [str(each.get("protocol", "")).split(":")[0] for each in (control, line)]
+    return kinds[0] == kinds[1] or not line.get("verified", True)
 
 
 def leads(line: Mapping[str, Any]) -> bool:
@@ -84,8 +85,8 @@ def difference_table(
 
 
 def narrow(name: str) -> str:
-    """Return the name of a mean of seeds on two lines, so that tables fit a screen."""
-    return name.replace(" (mean of", "\n(mean of")
+    """Return the name of a mean of seeds, or of what is not verified, on two lines, so that tables fit a screen."""
+    return name.replace(" (", "\n(")
 
 
 def _cell(line: Mapping[str, Any], between: str) -> Text:

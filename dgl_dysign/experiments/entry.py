@@ -127,6 +127,9 @@ class Entry:
         `Outcome.finishes` alone. Default: there is nothing to choose.
     defaults : mapping, optional
         What stands for the choices until they are made, for reports; default: what the settings of the table have.
+    verified : bool
+        Whether it is fitted here. Of what is not, answers come from a file: its protocol is its own, whatever the
+        table's is, and its cost is not known.
 
     Examples
     --------
@@ -151,6 +154,7 @@ class Entry:
     stranger: bool = False
     choices: Mapping[str, Sequence[Any]] | None = field(default=None, hash=False)
     defaults: Mapping[str, Any] | None = field(default=None, hash=False)
+    verified: bool = True
 
     def __post_init__(self) -> None:
         if self.choices is not None and not isinstance(self.choices, Mapping):
@@ -168,6 +172,11 @@ class Entry:
     def control(self) -> bool:
         """Whether rows are compared with it: a reference, or a comparison system; never a stranger's."""
         return not self.stranger and (self.compares or not self.learns)
+
+    @property
+    def file_name(self) -> str:
+        """The name as it is part of names of files: ``mine-not-verified`` of ``mine (not verified)``."""
+        return self.name.replace(" (", "-").replace(" ", "-").removesuffix(")")
 
     def without_choices_of(self, names: Collection[str]) -> Entry:
         """Return the entry for which some settings are not chosen, alone or together with others."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dgl_dysign.adapters.tgm_links import MODELS
 from dgl_dysign.baselines import CountLinks, PairScorer, SentenceScorer, SimpleDyG, TPNet, link_reference_models
 from dgl_dysign.evaluation import LinkModel
 from dgl_dysign.experiments.diagnostics import link_diagnostics
@@ -110,6 +111,31 @@ def undergs_entry(name: str, about: str, change: Change = _unchanged, **more: An
     return Entry(name, fit, learns=True, about=f"UnderGS, {about}.", **more)
 
 
+def fit_tgm(view: LinkView, name: str, **run: Any) -> Outcome:
+    """Train a model of TGM, which must be installed."""
+    with seeded(view.seed, view.device):
+        model = MODELS[name](view.data.num_nodes).to(view.device)
+    return Outcome(
+        history=fit_links(view.edges, model, view.split, view.settings.training, view.seed, **run), model=model
+    )
+
+
+def tgm_entries() -> list[Entry]:
+    """Return the models of TGM as entries; a table that is asked for one tells whether TGM is there."""
+    return [
+        Entry(
+            name,
+            partial(fit_tgm, name=name),
+            learns=True,
+            compares=True,
+            check=lambda view, cls=cls: cls(1),
+            about=(cls.__doc__ or "").split("\n")[0],
+            usual=False,
+        )
+        for name, cls in MODELS.items()
+    ]
+
+
 def _as_reported(settings: LinkSettings) -> LinkSettings:
     """Return the report's own values, where the table has others."""
     if settings.preset == "paper":
@@ -148,5 +174,6 @@ def default_entries() -> dict[str, Entry]:
             *snapshot_encoder_entries("link"),
             tpnet_entry(),
             simpledyg_entry(),
+            *tgm_entries(),
         ]
     )

@@ -263,7 +263,7 @@ class LinkTask(LinkView, Task):
         elif isinstance(model, TrainableScorer):
             model = distributed.DividedScorer(model)
         try:
-            reading, sampler = _Reading(model, self), self._sampler(historical)
+            reading, sampler = _Reading(model, self), self.sampler(historical)
             return evaluate_links(self.edges, {name: reading}, self._scored, sampler, self.protocol)[name]
         finally:
             self.observed(0)
@@ -272,7 +272,8 @@ class LinkTask(LinkView, Task):
     def _scored(self) -> range:
         return range(self.split[1][0], self.split[2][-1] + 1)
 
-    def _sampler(self, historical: float) -> NegativeSampler | RolandSampler:
+    def sampler(self, historical: float) -> NegativeSampler | RolandSampler:
+        """Return what draws the negatives, with a share of historical ones."""
         s = self.settings
         return NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)
 

@@ -6,7 +6,7 @@ The import is light: defaults that stand elsewhere, too, are written down here, 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -20,8 +20,8 @@ AGGREGATORS = get_args(Aggregator)
 
 
 @dataclass(kw_only=True)
-class RunOptions:
-    """What every study is told; fields are options of the same name, whose meaning stands in ``--help``.
+class FolderOptions:
+    """What every run is told; fields are options of the same name, whose meaning stands in ``--help``.
 
     Raises
     ------
@@ -30,7 +30,6 @@ class RunOptions:
     """
 
     run_dir: Path = option("Folder to write figures and pictures to.", metavar="DIR")
-    seeds: int = option("Models of each row: seeds 0, 1, ... of whatever is drawn.", 3)
     device: str = option("cpu, cuda, cuda:0, ...", "cpu", rich_help_panel=_RUN)
     resume: bool = option("Go on with the run in --run-dir.", False, rich_help_panel=_RUN)
     overwrite: bool = option("Begin the run in --run-dir anew.", False, rich_help_panel=_RUN)
@@ -46,6 +45,22 @@ class RunOptions:
                 setattr(self, name, Path(path))
         if self.resume and self.overwrite:
             raise ConfigError("--resume goes on with a run and --overwrite deletes it: pass one of them")
+
+
+@dataclass(kw_only=True)
+class RunOptions(FolderOptions):
+    """What every study is told that fits models.
+
+    Raises
+    ------
+    ConfigError
+        As `FolderOptions`, or if a number is below 1.
+    """
+
+    seeds: int = option("Models of each row: seeds 0, 1, ... of whatever is drawn.", 3)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("seeds", "splits"):
             if getattr(self, name, 1) < 1:
                 raise ConfigError(f"--{name} must be at least 1, but got {getattr(self, name)}")
@@ -206,3 +221,60 @@ class EventOptions(RawOptions, RowOptions):
     loss: Literal["plain", "weighted"] = option("Weigh both labels the same or not.", "plain")
     hidden: int = option("Width of UnderGS.", 64)
     neighbors: int = option("Slots of the store.", 16)
+
+
+#: Options of `ExportOptions` that tell the tasks of a table apart.
+TOLD_APART = {
+    "nodes": ("train_ratio", "random_state", "seed"),
+    "links": ("historical", "num_negatives", "seed"),
+    "events": ("split", "seed"),
+}
+
+
+@dataclass(kw_only=True)
+class ExportOptions:
+    """What `dgl_dysign.experiments.foreign_task.export_task` is told: which test of which table is written."""
+
+    prepared: Path = argument("A folder written by dysign-prep.")
+    out: Path = argument("Folder to write; it must not be there.")
+    table: Literal["nodes", "links", "events"] = option("Of which table the task is.")
+    seed: int = option("Of nodes and events that of rows beside it, of links also of the negatives.", 0)
+    train_ratio: float = option("Of nodes: the share of labelled nodes for training.", 0.4)
+    random_state: int = option("Of nodes: which split, as dysign-train numbers them from 42.", 42)
+    historical: float = option("Of links: the share of negatives that are past destinations.", 0.0)
+    num_negatives: int = option("Of links: for each edge.", 100)
+    split: Literal["snapshots", "events", "positives"] = option("Of events: 70 and 10 % of what.", "snapshots")
+    last_features: bool = option("Write features of the last snapshot that may be read, instead of all.", False)
+
+    def __post_init__(self) -> None:
+        self.prepared, self.out = Path(self.prepared), Path(self.out)
+        if self.seed < 0 or self.random_state < 42:
+            raise ConfigError(
+                f"--seed {self.seed}, --random-state {self.random_state}: expected 0 or more, and 42 or more"
+            )
+        for field in fields(self):
+            known = any(field.name in names for names in TOLD_APART.values())
+            if known and field.name not in TOLD_APART[self.table] and getattr(self, field.name) != field.default:
+                option = field.name.replace("_", "-")
+                raise ConfigError(f"--{option} is not of --table {self.table}: leave it out, or name another table")
+
+
+@dataclass(kw_only=True)
+class ScoreOptions(FolderOptions):
+    """What `dgl_dysign.experiments.foreign_rows.score_files` is told."""
+
+    files: list[Path] = argument(
+        "A folder of export-task, and files of predictions for it; then the next folder and its files.",
+        metavar="TASK FILE...",
+    )
+    prepared: Path | None = option("Where the prepared folder is now; default: where the task was made.", None)
+    rows: list[str] | None = option(
+        "Rows beside those of the files, as of the tables. Default: all references that are no network of ours.",
+        None,
+        metavar="ROW...",
+    )
+    no_choice: bool = option("Of nodes: fit the rows under the defaults, instead of choosing their settings.", False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.files = [Path(file) for file in self.files]

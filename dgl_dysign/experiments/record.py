@@ -20,6 +20,8 @@ VERSION = 1
 DIAGNOSTICS_VERSION = 1
 #: What a unit was scored on.
 KINDS = ("node", "link", "event", "study", "other")
+#: Begins the protocol of what was fitted elsewhere: nobody here can tell what it has seen.
+NOT_VERIFIED = "not verified"
 #: How tables and pictures call the figures, all in percent. The order counts: the first one that a run has is its
 #: headline, and a report's table shows the first five.
 FIGURES = {

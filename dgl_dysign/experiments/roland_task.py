@@ -86,7 +86,8 @@ class RolandTask(LinkTask):
     def _scored(self) -> range:
         return range(1, self.data.num_snapshots) if self.protocol == "roland-live" else super()._scored
 
-    def _sampler(self, historical: float) -> RolandSampler:
+    def sampler(self, historical: float) -> RolandSampler:
+        """Return what draws the candidates."""
         return RolandSampler(self.data.num_nodes, self.settings.num_negatives, self.seed)
 
 

@@ -21,8 +21,8 @@ from dgl_dysign.experiments.diagnostics import save_diagnostics
 from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome
 from dgl_dysign.experiments.loggers import Logger, check_logger, open_logger
 from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
-from dgl_dysign.experiments.options import RunOptions
-from dgl_dysign.experiments.record import Scoring, UnitRecord
+from dgl_dysign.experiments.options import FolderOptions
+from dgl_dysign.experiments.record import NOT_VERIFIED, Scoring, UnitRecord
 from dgl_dysign.experiments.result_table import ResultTable
 from dgl_dysign.experiments.run_folder import RunFolder, array_file
 from dgl_dysign.experiments.saved_models import SavedModels
@@ -101,7 +101,10 @@ class Study:
                 for name in ("cpu_seconds", "choice_cpu_seconds"):
                     if any(name in cost for cost in costs):
                         line[name] = fmean(cost.get(name, 0.0) for cost in costs)
-                line["peak_rss_bytes"] = max(cost["peak_rss_bytes"] for cost in costs)
+                if peaks := [cost["peak_rss_bytes"] for cost in costs if "peak_rss_bytes" in cost]:
+                    line["peak_rss_bytes"] = max(peaks)
+                if runs[0][1].protocol.startswith(NOT_VERIFIED):
+                    line["verified"] = False
                 summary.append(line | self.about(runs[0][1]))
         return summary
 
@@ -118,7 +121,7 @@ class Study:
         return []
 
 
-def run(study: Study, config: Mapping[str, Any], options: RunOptions) -> ResultTable:
+def run(study: Study, config: Mapping[str, Any], options: FolderOptions) -> ResultTable:
     """Run a study and return its summary.
 
     Under several processes all fit the same unit, and the first one writes.
@@ -129,7 +132,7 @@ def run(study: Study, config: Mapping[str, Any], options: RunOptions) -> ResultT
         What to run.
     config : mapping
         What was asked: a run is resumed only under the same. Not the entries and seeds: it may be resumed with more.
-    options : RunOptions
+    options : FolderOptions
         Where to, and how.
 
     Raises
@@ -220,7 +223,7 @@ def _run_unit(
     started = time.process_time()
     with entry.running():
         scorings = [
-            replace(s, condition={**unit.condition, **s.condition}, protocol=s.protocol or entry.protocol)
+            replace(s, condition={**unit.condition, **s.condition}, protocol=_protocol(entry, s))
             for s in (unit.score(task, outcome) if unit.score is not None else task.score(outcome))
         ]
     cost = {
@@ -230,12 +233,16 @@ def _run_unit(
     extra = dict(outcome.extra)
     if choice:
         cost["choice_cpu_seconds"], extra["choice"] = choice["cpu_seconds"], dict(choice)
-    parts = scorings, outcome.history, cost, extra, dict(entry.source)
+    parts = scorings, outcome.history, cost if entry.verified else {}, extra, dict(entry.source)
     record = UnitRecord(kind, unit.key, entry.name, task.seed, *parts)
     if distributed.rank() == 0:  # it writes
         with entry.running():
             _write(unit, outcome, record, folder, saved)
     return record
+
+
+def _protocol(entry: Entry, scoring: Scoring) -> str:
+    return scoring.protocol or entry.protocol if entry.verified else entry.protocol
 
 
 def _write(unit: Unit, outcome: Outcome, record: UnitRecord, folder: RunFolder, saved: SavedModels) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.experiments.entry import Entry, Outcome
-from dgl_dysign.experiments.options import RunOptions
+from dgl_dysign.experiments.options import FolderOptions
 from dgl_dysign.experiments.run_folder import RunFolder
 
 
@@ -17,7 +17,7 @@ class SavedModels:
 
     Parameters
     ----------
-    options : RunOptions
+    options : FolderOptions
         With ``save_model`` (None or absent: nowhere), ``resume`` and ``overwrite``.
     keys : iterable of str
         Of the units whose models can be saved.
@@ -28,7 +28,7 @@ class SavedModels:
         If a model is there already, and the run is neither resumed nor begun anew.
     """
 
-    def __init__(self, options: RunOptions, keys: Iterable[str]) -> None:
+    def __init__(self, options: FolderOptions, keys: Iterable[str]) -> None:
         self.home: Path | None = getattr(options, "save_model", None)
         self.keys = () if self.home is None else tuple(keys)
         for path in map(self.folder, self.keys):

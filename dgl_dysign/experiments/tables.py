@@ -38,11 +38,19 @@ _Compared = tuple[set[str], list[Answers]]  # names of rows that are compared wi
 
 @dataclass(frozen=True)
 class _Table(Study):
-    """Entries on one task, each with several seeds: of weights, dropout and negatives."""
+    """Entries on one task, each with several seeds: of weights, dropout and negatives.
+
+    Parameters
+    ----------
+    foreign : mapping, optional
+        Entries of files that were made elsewhere, by what they answer: the seed, of nodes ratio, split and seed. Others
+        are fitted for these alone.
+    """
 
     task: Any
     entries: Sequence[Entry]
     seeds: int
+    foreign: Mapping[tuple[Any, ...], Sequence[Entry]] | None = field(default=None, kw_only=True)
     scores: ClassVar[Sequence[str]] = ()
     bars: ClassVar[Mapping[str, str]] = {}
     group: ClassVar[str] = ""
@@ -52,8 +60,14 @@ class _Table(Study):
         """Yield an entry after the other with each seed."""
         for seed in range(self.seeds):
             task = self.task.with_seed(seed)
-            for entry in self.entries:
-                yield Unit(f"seed{seed}-{entry.name}", entry, task, inspect=seed == 0)
+            for entry in self._entries_at(seed):
+                yield Unit(f"seed{seed}-{entry.file_name}", entry, task, inspect=seed == 0)
+
+    def _entries_at(self, *place: Any) -> Sequence[Entry]:
+        """Return what is fitted on a split with a seed."""
+        if self.foreign is None:
+            return self.entries
+        return [*self.entries, *self.foreign[place]] if place in self.foreign else ()
 
     def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
         """Return means of the scores on test and validation."""
@@ -110,7 +124,8 @@ class _Table(Study):
 
     def draw(self, records: Sequence[UnitRecord], summary: Summary, folder: Path) -> list[Path]:
         """Draw the table of all, and the curves of the first seed."""
-        title, first = self._title, records[: len(self.entries)]
+        one_each = {record.entry: record for record in reversed(records) if record.seed >= 0}
+        title, first = self._title, list(reversed(one_each.values()))
         bars = f"{' and '.join(self.bars.values())}: {title}"
         drawn = [plots.score_bars(summary, self.bars, bars, folder / "scores.png", self.by, self.group)]
         histories = {record.entry: record.history for record in first if record.history}
@@ -160,15 +175,16 @@ class NodeTable(_Table):
     def units(self) -> Iterator[Unit]:
         """Yield an entry after the other on each split with each seed."""
         first = next(iter(self.splits))
-        for (place, nodes), seed, entry in product(self.splits.items(), range(self.seeds), self.entries):
-            ratio, split = place
-            task = self.task.with_split(*nodes, seed=seed)  # anew for each: label features are part of its cost
-            condition = {"train_ratio": ratio, "split": 42 + split}
-            if self.task.by_time:
-                condition |= {"train_until": task.ends[0] - 1, "val_until": task.ends[1] - 1}
-            key = f"{ratio}-split{split}-seed{seed}-{entry.name}"
-            choose = self._choose(f"{ratio}-split{split}-{entry.name}", entry, nodes)
-            yield Unit(key, entry, task, condition, inspect=seed == 0 and place == first, choose=choose)
+        for (place, nodes), seed in product(self.splits.items(), range(self.seeds)):
+            for entry in self._entries_at(*place, seed):
+                ratio, split = place
+                task = self.task.with_split(*nodes, seed=seed)  # anew for each: label features are part of its cost
+                condition = {"train_ratio": ratio, "split": 42 + split}
+                if self.task.by_time:
+                    condition |= {"train_until": task.ends[0] - 1, "val_until": task.ends[1] - 1}
+                choose = self._choose(f"{ratio}-split{split}-{entry.name}", entry, nodes)
+                key = f"{ratio}-split{split}-seed{seed}-{entry.file_name}"
+                yield Unit(key, entry, task, condition, inspect=seed == 0 and place == first, choose=choose)
 
     def _choose(self, key: str, entry: Entry, nodes: Split) -> Callable[..., dict[str, Any]] | None:
         """Return what chooses for an entry and a split: once for all seeds, with that of the first."""
@@ -196,8 +212,7 @@ class NodeTable(_Table):
                 )
                 for x in (lines[ratio] for ratio in ratios)
             ]
-            fit, choice = (fmean(x.get(n, 0.0) for x in lines.values()) for n in ("cpu_seconds", "choice_cpu_seconds"))
-            cells.append(Text(f"{fit:.0f} + {choice:.0f}" if choice else f"{fit:.0f}"))
+            cells.append(Text(_seconds(list(lines.values()))))
             table.add_row(narrow(name), next(iter(lines.values()))["protocol"].split(":")[0], *cells)
         for name, scores in self.published.items():
             known = ["{:.1f} / {:.1f}".format(*scores[r]) if r in scores else "-" for r in ratios]
@@ -258,7 +273,10 @@ class NodeTable(_Table):
     def _compared(self, folder: Path, records: Sequence[UnitRecord], condition: Any) -> Iterator[_Compared]:
         """Yield the rows, and the means of their seeds; controls that the seed does not change stand beside both."""
         tests = self._answers(folder, records, condition)
-        yield {entry.name for entry in self.entries}, [test for place, test in tests.items() if place[-1] >= 0]
+        yield (
+            {record.entry for record in records if record.seed >= 0},
+            [test for place, test in tests.items() if place[-1] >= 0],
+        )
         means = {record.entry for record in records if record.seed < 0}
         controls = {entry.name for entry in self.entries if entry.control}
         fixed = {name for name in controls if self._mean_name(name) not in means}
@@ -313,6 +331,14 @@ class NodeTable(_Table):
         return drawn
 
 
+def _seconds(lines: Summary) -> str:
+    """Return the CPU seconds of a row, and of choosing its settings; - of what was not fitted here."""
+    if not all("cpu_seconds" in line for line in lines):
+        return "-"
+    fit, choice = (fmean(line.get(name, 0.0) for line in lines) for name in ("cpu_seconds", "choice_cpu_seconds"))
+    return f"{fit:.0f} + {choice:.0f}" if choice else f"{fit:.0f}"
+
+
 def _prediction(folder: Path, record: UnitRecord) -> np.ndarray | None:
     """Read the scores of test nodes that `NodeTask.arrays` kept; earlier versions kept none."""
     file = array_file(folder, record.key, "prediction")
@@ -364,8 +390,11 @@ class LinkTable(_Table):
                 cells = [f"{line['mrr']['mean']:.1f} ± {line['mrr']['std']:.1f}"]
                 for key in ("mrr_pooled", "val_mrr", "auc", "ap", "hits@1", "hits@10"):
                     cells.append(f"{line[key]['mean']:.1f}")
-                cells += [f"{line['cpu_seconds']:.0f}", f"{line['peak_rss_bytes'] / 2**20:.0f}"]
-                table.add_row(line["row"], *cells, style="bold" if leads(line) else None)
+                cells += [
+                    _seconds([line]),
+                    f"{line['peak_rss_bytes'] / 2**20:.0f}" if "peak_rss_bytes" in line else "-",
+                ]
+                table.add_row(narrow(line["row"]), *cells, style="bold" if leads(line) else None)
             yield table
         yield from self._differences(summary)
 
@@ -418,7 +447,7 @@ class EventTable(_Table):
             table.add_column(head, justify="right")
         for line in summary:
             cells = [f"{line[s]['mean']:.{digits[s]}f} ± {line[s]['std']:.{digits[s]}f}" for s in EVENT_SCORES]
-            table.add_row(line["row"], *cells, style="bold" if leads(line) else None)
+            table.add_row(narrow(line["row"]), *cells, style="bold" if leads(line) else None)
         yield table
         yield from self._differences(summary)
         parts = ", ".join(f"{p}: {about[f'{p}_positives']} of {about[f'{p}_events']}" for p in PARTS)

@@ -137,6 +137,11 @@ def train_events(prepared: Folder | None, run_dir: Folder, **options: Any) -> Re
 
 def run_nodes(options: NodeOptions) -> ResultTable:
     """Do what options of `train_nodes` ask for."""
+    return run(*node_table(options), options)
+
+
+def node_table(options: NodeOptions) -> tuple[NodeTable, dict[str, Any]]:
+    """Return the table of `train_nodes`, and what its run is resumed with."""
     device = _device(options)
     if options.out_of_core and torch.device(options.device).type != "cpu":
         raise ConfigError(f"--out-of-core computes on the CPU, but --device is {options.device}: leave one of them out")
@@ -162,11 +167,16 @@ def run_nodes(options: NodeOptions) -> ResultTable:
     table = NodeTable(
         task.with_settings(settings), entries, options.seeds, splits, published, options.candidates, options.ensembles
     )
-    return run(table, config, options)
+    return table, config
 
 
 def run_links(options: LinkOptions) -> ResultTable:
     """Do what options of `train_links` ask for."""
+    return run(*link_table(options), options)
+
+
+def link_table(options: LinkOptions) -> tuple[LinkTable, dict[str, Any]]:
+    """Return the table of `train_links`, and what its run is resumed with."""
     device = _device(options)
     if options.aggregators:
         rows = options.rows or [entry.name for entry in resolve_rows(None, "link")]
@@ -188,7 +198,7 @@ def run_links(options: LinkOptions) -> ResultTable:
     config = {**_config(options, data, settings), "protocol": options.protocol, "historical": options.historical}
     if not options.roland:
         task = LinkTask(data, settings, device, options.protocol, options.historical)
-        return run(LinkTable(task, entries, options.seeds), config, options)
+        return LinkTable(task, entries, options.seeds), config
     live = options.protocol == "roland-live"
     published = PUBLISHED_ROLAND.get(data.manifest["dataset"], {}) if live else {}
     if live:  # classifiers on counts are fitted anew as time passes, which costs minutes: --rows has to name them
@@ -196,18 +206,23 @@ def run_links(options: LinkOptions) -> ResultTable:
         entries = [live_entry(e) for e in entries if e in kept or live_entry(e) is e]
     entries = [*reference_entries(roland_reference_models), *entries]
     task = RolandTask(data, settings, device, options.protocol)
-    return run(RolandTable(task, entries, options.seeds, published), config, options)
+    return RolandTable(task, entries, options.seeds, published), config
 
 
 def run_events(options: EventOptions) -> ResultTable:
     """Do what options of `train_events` ask for."""
+    return run(*event_table(options), options)
+
+
+def event_table(options: EventOptions) -> tuple[EventTable, dict[str, Any]]:
+    """Return the table of `train_events`, and what its run is resumed with."""
     device, entries = _device(options), _entries(options, "event")
     training = EventFitConfig(epochs=options.epochs, loss=options.loss)
     settings = EventSettings(hidden=options.hidden, num_neighbors=options.neighbors, training=training)
     data = open_prepared(options)
     task = EventTask(data, options.train, options.val, options.split, device, settings)
     split = {"split": {"train": options.train, "val": options.val, "of": options.split}}
-    return run(EventTable(task, entries, options.seeds), _config(options, data, settings) | split, options)
+    return EventTable(task, entries, options.seeds), _config(options, data, settings) | split
 
 
 def _config(options: RowOptions, data: TemporalGraph, settings: Any, *keys: str) -> dict[str, Any]:

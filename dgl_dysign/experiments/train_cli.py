@@ -14,7 +14,14 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from dgl_dysign.cli import App, Config, Version, examples
-from dgl_dysign.experiments.options import EventOptions, LinkOptions, NodeOptions, RunOptions
+from dgl_dysign.experiments.options import (
+    EventOptions,
+    ExportOptions,
+    LinkOptions,
+    NodeOptions,
+    RunOptions,
+    ScoreOptions,
+)
 
 T = TypeVar("T", bound=RunOptions)
 OPTIONS: dict[str, type[RunOptions]] = {"nodes": NodeOptions, "links": LinkOptions, "events": EventOptions}
@@ -148,6 +155,47 @@ def _about(version: Version = False) -> None:
 for _name, _options in OPTIONS.items():
     _more = {"help": _HELP[_name] + _RESUME, "epilog": examples(*_EXAMPLES[_name])}
     _add_study(app, _options, partial(_train, _name), _name, name=_name, **_more)
+
+
+def _export(options: ExportOptions) -> None:
+    from dgl_dysign.cli import show
+    from dgl_dysign.experiments.foreign_task import export_task
+
+    show(str(export_task(options).folder / "README.md"))
+
+
+def _score(options: ScoreOptions) -> None:
+    from dgl_dysign.experiments.foreign_rows import score_files
+
+    score_files(options).show()
+
+
+app.add(
+    ExportOptions,
+    _export,
+    "export-task",
+    more={"config": Config},
+    help="""Write the task of one test of a table as plain files, for code that is not this package's.
+
+    No label of the test is in them, and the candidates of a link are shuffled. README.md among them says what each file
+    is, and what is to be written back for dysign-train score.""",
+    epilog=examples("dysign-train export-task prepared/dblp tasks/dblp --table nodes --train-ratio 0.4"),
+)
+_add_study(
+    app,
+    ScoreOptions,
+    _score,
+    "",
+    name="score",
+    help="""Score predictions that were made elsewhere, in the table of their task: NAME.csv as NAME (not verified).
+
+    Nobody here can tell what such a row has seen: it is marked wherever it stands. Files of the same name for several
+    tasks are one row.""",
+    epilog=examples(
+        "dysign-train score tasks/dblp spikenet.csv --run-dir runs/dblp-spikenet --rows dysign gcn",
+        "dysign-train score tasks/s42 a42/mine.csv tasks/s43 a43/mine.csv --run-dir runs/mine",
+    ),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
