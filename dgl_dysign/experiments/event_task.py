@@ -138,11 +138,9 @@ class EventTask(Task):
         self.snapshots[:] = read_events(self.data)
 
     def score(self, outcome: Outcome) -> list[Scoring]:
-        """Score all events with an outcome's model, unless it has a prediction, and return the figures of it."""
-        if outcome.prediction is None:
-            outcome.check_model("reset", "observe", "score")
-            outcome.prediction = evaluate_events(outcome.model, self.snapshots, outcome.entry)
-        scores = outcome.prediction
+        """Score all events with an outcome's model, keep that as its prediction, and return its figures."""
+        outcome.check_model("reset", "observe", "score")
+        scores = outcome.prediction = evaluate_events(outcome.model, self.snapshots, outcome.entry)
         return [Scoring(event_scores(self, scores, "test"), event_scores(self, scores, "val"))]
 
     def arrays(self, outcome: Outcome) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.entry import Entry, Outcome, by_name
 from dgl_dysign.experiments.foreign_task import (
@@ -66,6 +67,29 @@ class FileLinks:
         return scores[begin:end]
 
 
+class FileEvents:
+    """A model of event labels that answers from a file.
+
+    Parameters
+    ----------
+    answers : sequence of Tensor
+        Scores of all events, by snapshot.
+    """
+
+    def __init__(self, answers: Sequence[Tensor]) -> None:
+        self.answers = answers
+
+    def reset(self) -> None:
+        """Forget nothing: all is known already."""
+
+    def observe(self, events: SnapshotEvents) -> None:
+        """Learn nothing: all is known already."""
+
+    def score(self, events: SnapshotEvents) -> Tensor:
+        """Return the scores of the events of a snapshot."""
+        return self.answers[events.snapshot]
+
+
 def file_entry(file: Path, exported: ForeignTask, task: Any) -> Entry:
     """Return a file of predictions as an entry of its task's table, called as the file with `not verified` behind.
 
@@ -82,10 +106,13 @@ def file_entry(file: Path, exported: ForeignTask, task: Any) -> Entry:
     scores = read_predictions(file, exported, ids, exported.about["answers"]["scores"])
     if isinstance(task, LinkTask):
         outcome = partial(Outcome, model=FileLinks(_by_snapshot(task, scores)))
-    else:
-        count, nodes = len(task.labels) if isinstance(task, NodeTask) else len(task.label), torch.from_numpy(ids)
-        whole = torch.zeros(count, *scores.shape[1:], dtype=scores.dtype).index_copy(0, nodes, scores)
-        outcome = partial(Outcome, whole.to(task.device) if isinstance(task, NodeTask) else whole[:, 0])
+    else:  # what is not asked about has the score 0, which nobody reads
+        count = len(task.labels if isinstance(task, NodeTask) else task.label)
+        whole = scores.new_zeros(count, scores.shape[1]).index_copy(0, torch.from_numpy(ids), scores)
+        if isinstance(task, NodeTask):
+            outcome = partial(Outcome, whole.to(task.device))
+        else:
+            outcome = partial(Outcome, model=FileEvents(whole[:, 0].split([len(events) for events in task.snapshots])))
     name = f"{file.stem} ({NOT_VERIFIED})"
     return Entry(
         name,

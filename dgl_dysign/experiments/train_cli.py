@@ -17,13 +17,14 @@ from dgl_dysign.cli import App, Config, Version, examples
 from dgl_dysign.experiments.options import (
     EventOptions,
     ExportOptions,
+    FolderOptions,
     LinkOptions,
     NodeOptions,
     RunOptions,
     ScoreOptions,
 )
 
-T = TypeVar("T", bound=RunOptions)
+T = TypeVar("T", bound=FolderOptions)
 OPTIONS: dict[str, type[RunOptions]] = {"nodes": NodeOptions, "links": LinkOptions, "events": EventOptions}
 
 _HELP = {
