@@ -9,6 +9,7 @@ import torch
 from dgl_dysign.adapters.tgm_links import MODELS, RecentNeighbors
 from dgl_dysign.data import distinct_edges
 from dgl_dysign.errors import BackendError
+from dgl_dysign.experiments import check_entry
 from dgl_dysign.experiments.resolve import resolve_entry
 
 NODES, SNAPSHOTS = 30, 6
@@ -50,10 +51,15 @@ def test_a_row_without_tgm_says_how_to_install_it(monkeypatch):
 
 
 @pytest.fixture(params=list(MODELS))
-def model(request):
+def name(request):
     pytest.importorskip("tgm.nn", reason="TGM is not installed: pip install 'dgl-dysign[tgm]'", exc_type=ImportError)
+    return request.param
+
+
+@pytest.fixture
+def model(name):
     torch.manual_seed(0)
-    made = MODELS[request.param](NODES)
+    made = MODELS[name](NODES)
     made.reset()
     return made
 
@@ -108,3 +114,8 @@ def test_a_table_that_cannot_import_tgm_is_still_there(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     assert resolve_entry("tgm-dygformer", "link").about.startswith("DyGFormer")
+
+
+def test_the_rows_are_honest_and_alive(name):
+    report = check_entry(name, kind="link", checks=["future", "alive", "parameters", "order of edges"])
+    assert report.ok, str(report)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from dgl_dysign.adapters.tgm_links import MODELS as OF_TGM
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.verify import verify
@@ -259,7 +260,7 @@ OURS = [  # the comparison systems have files of their own: test_systems.py, tes
     (kind, name)
     for kind in ("node", "link", "event")
     for name, _ in list_rows(kind)
-    if name.removesuffix("-counts") not in (*SYSTEMS, *EMBEDDINGS, *SAMPLED, "tpnet", "simpledyg")
+    if name.removesuffix("-counts") not in (*SYSTEMS, *EMBEDDINGS, *SAMPLED, *OF_TGM, "tpnet", "simpledyg")
 ]
 CONSTANT = ("majority", "always-no")
 ALIKE = {  # what they read and keep is read and kept by the code of another row
