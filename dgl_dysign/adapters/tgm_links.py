@@ -5,6 +5,8 @@ One file, though long: the four read the same neighbours, and are asked and trai
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -329,8 +331,8 @@ class DyGFormer(TGMModel):
         return logits.view(dst.shape)
 
 
-#: The models by the names of their rows.
-MODELS: dict[str, type[TGMModel]] = {
+#: The models by the names of their rows, made of the number of nodes.
+MODELS: dict[str, Callable[[int], TGMModel]] = {
     "tgm-tgn": TGN,
     "tgm-graphmixer": GraphMixer,
     "tgm-dygformer": DyGFormer,

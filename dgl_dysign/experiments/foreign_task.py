@@ -174,7 +174,7 @@ def shuffled_queries(task: LinkTask) -> Iterator[tuple[LinkQueries, np.ndarray, 
     sampler = task.sampler(historical)
     for edges in task.edges:
         if edges.snapshot >= task.split[1].start:
-            queries = sampler.draw(edges)
+            queries: Any = sampler.draw(edges)
             generator = np.random.default_rng([task.seed, edges.snapshot, 1])  # a stream of its own
             rows = generator.permutation(len(queries))
             yield queries, rows, generator.random(tuple(queries.dst.shape)).argsort(1)
@@ -190,8 +190,8 @@ def _questions(task: Any) -> Iterator[pd.DataFrame]:
     first = 0
     for queries, rows, columns in shuffled_queries(task):
         candidates = np.take_along_axis(queries.dst.numpy()[rows], columns, 1)
-        part = "val" if queries.snapshot in task.split[1] else "test"
-        known = {"part": part, "snapshot": queries.snapshot, "src": queries.src.numpy()[rows]}
+        asked_for = "val" if queries.snapshot in task.split[1] else "test"
+        known = {"part": asked_for, "snapshot": queries.snapshot, "src": queries.src.numpy()[rows]}
         named = {f"candidate{k}": candidates[:, k] for k in range(candidates.shape[1])}
         yield pd.DataFrame({"query": np.arange(first, first + len(queries)), **known, **named})
         first += len(queries)

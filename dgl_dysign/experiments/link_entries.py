@@ -114,10 +114,14 @@ def undergs_entry(name: str, about: str, change: Change = _unchanged, **more: An
 def fit_tgm(view: LinkView, name: str, **run: Any) -> Outcome:
     """Train a model of TGM, which must be installed."""
     with seeded(view.seed, view.device):
-        model = MODELS[name](view.data.num_nodes).to(view.device)
+        model: Any = MODELS[name](view.data.num_nodes).to(view.device)
     return Outcome(
         history=fit_links(view.edges, model, view.split, view.settings.training, view.seed, **run), model=model
     )
+
+
+def _check_tgm(view: LinkView, name: str) -> None:
+    MODELS[name](1)
 
 
 def tgm_entries() -> list[Entry]:
@@ -128,7 +132,7 @@ def tgm_entries() -> list[Entry]:
             partial(fit_tgm, name=name),
             learns=True,
             compares=True,
-            check=lambda view, cls=cls: cls(1),
+            check=partial(_check_tgm, name=name),
             about=(cls.__doc__ or "").split("\n")[0],
             usual=False,
         )
