@@ -32,10 +32,11 @@ class DGNN(SnapshotEncoder):
     before it, dropout of 0.1, two layers of recurrence, a window of 20, width 128. **Guessed**: that the report on
     UnderGS, which names DGNN-GRU, -LSTM and -TF without a reference, means these.
 
-    What differs: the sum ends after L terms, there it goes on until what is left is small; every snapshot is a place in
-    the sequence, where there a node's sequence has the last T snapshots that changed it. There the transformer reads
-    both ends of a pair in one sequence, so that it cannot classify nodes, and is told no order; here it reads one
-    node's, with learned positions. Nodes that nothing changed within the window have the zero vector.
+    What differs: the sum ends after L terms, there it goes on until what is left is small; edges have no direction,
+    there a source alone hears from its destinations, but in bipartite graphs; every snapshot is a place in the
+    sequence, where there a node's has the last T snapshots that changed it. There the transformer reads both ends of a
+    pair in one sequence, so that it cannot classify nodes, and is told no order; here it reads one node's, with learned
+    positions. Nodes that nothing changed within the window have the zero vector.
 
     Parameters
     ----------
