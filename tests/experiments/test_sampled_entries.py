@@ -22,7 +22,9 @@ def view(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_each_is_honest_and_alive(name):
+def test_each_is_honest_and_alive(name, monkeypatch):
+    if name != "signn":  # whose third scale is silent in the first epochs, so that no gradient reaches its sigmoids
+        monkeypatch.setattr("dgl_dysign.experiments.sampled_entries._EPOCHS", 1)
     checks = ["finite", "alive", "parameters"]
     if name == "spikenet":  # what they read and draw is the same
         checks += ["repeatable", "labels", "order of edges"]
