@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dgl_dysign.data import distinct_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs import LinkFeatures
-from dgl_dysign.pairs.families import FAMILIES
+from dgl_dysign.pairs.families import FAMILIES, ONLY_NAMED
 
 N, T = 9, 5
 
@@ -175,7 +175,7 @@ def test_families_and_names():
     assert features.families == ("activity", "pair")
     assert [features.names[i].split("/")[0] for i in features.columns(["pair"])] == ["pair"] * 15
     assert len(set(LinkFeatures(N).names)) == len(LinkFeatures(N).names)
-    assert set(FAMILIES) - set(LinkFeatures(60_000).families) == {"shared", "walks", "ratings"}
+    assert set(FAMILIES) - set(LinkFeatures(60_000).families) == {"shared", "walks", "ratings", *ONLY_NAMED}
 
 
 @pytest.mark.parametrize("families", [["pairs"], []])
