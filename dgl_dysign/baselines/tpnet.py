@@ -15,7 +15,7 @@ from dgl_dysign.pairs.link_features import PairFeatures
 class TPNet(nn.Module):
     r"""The link decoder of TPNet, Lu et al. (NeurIPS 2024), over features of pairs alone.
 
-    .. math:: y_{sd} = \mathrm{MLP}\big(\log(1 + \mathrm{relu}(F_{sd} F_{sd}^T))\big), \quad
+    .. math:: y_{sd} = \mathrm{MLP}(\log(1 + \mathrm{relu}(F_{sd} F_{sd}^T))), \quad
               F_{sd} = [H_0^s, \ldots, H_3^s; H_0^d, \ldots, H_3^d]
 
     where :math:`H_k^v` is the projection of the walks of k steps back in time from v, see
