@@ -10,35 +10,11 @@ line is one row of a summary.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-BIN = Path(sys.executable).parent
-OTC = "DATA/bitcoin_otc/soc-sign-bitcoinotc.csv"
-FRAUD = f"edges {OTC} PREPARED --every week --labels DATA/bitcoin_otc_fraud/otc_gt.csv --features"
-CLASSES = "--src-label c1 --dst-label c2 --undirected --features spectral"
-PRIMARY = f"edges DATA/primary_school/primaryschool.csv PREPARED {CLASSES}"
-LINKS = {"otc": OTC, "alpha": "DATA/bitcoin_alpha/soc-sign-bitcoinalpha.csv", "uci": "DATA/uci_message/CollegeMsg.txt"}
-#: How data is prepared, by the options of ``dysign-prep``.
-DATA = {
-    "school": "dblp DATA/school PREPARED --snapshots 50",
-    "primary": f"{PRIMARY} --every 1h",
-    "primary-day": f"{PRIMARY} --every 1d",
-    "dblp": "dblp DATA/dblp PREPARED",
-    "fraud": f"{FRAUD} spectral",
-    "fraud-degree": f"{FRAUD} degree",
-    "aminer": "edges DATA/aminer/Aminer.txt PREPARED --labels DATA/aminer/Aminer_label.txt --features spectral",
-    "demo": "dblp DEMO PREPARED",
-    "uci-day": f"edges {LINKS['uci']} PREPARED --every day",
-    **{name: f"edges {file} PREPARED --every week" for name, file in LINKS.items()},
-    **{f"{name}-roland": f"edges {file} PREPARED --every roland-week" for name, file in LINKS.items()},
-    **{f"{n}-fixed": f"edges {f} PREPARED --every {190080 if n == 'uci' else 1200000}" for n, f in LINKS.items()},
-}
+from _studies import LINKS, arguments, run_all
+
 NODE_ROWS = (
     "majority logistic-regression relu-network gcn dysign label-propagation label-aware-logistic label-aware-relu "
     "dysign-label-aware"
@@ -80,52 +56,9 @@ STUDIES = {
 }
 
 
-def command(tool: str, *options: str) -> None:
-    """Run an installed command of this package, and show it; its tables go to the error output, beside progress."""
-    print("$", tool, *options, file=sys.stderr, flush=True)
-    subprocess.run([str(BIN / tool), *options], check=True, stdout=sys.stderr)
-
-
-def prepared(name: str, data: Path, out: Path) -> Path:
-    """Return a prepared folder, made if it is not there."""
-    folder, demo = out / "prepared" / name, out / "raw-demo"
-    if not folder.exists():
-        if name == "demo" and not demo.exists():
-            command("dysign-prep", "synth", "dblp", str(demo), "--nodes", "3000")
-        places = {"PREPARED": str(folder), "DEMO": str(demo)}
-        parts = [places.get(part, part.replace("DATA", str(data), 1)) for part in DATA[name].split()]
-        command("dysign-prep", *parts)
-    return folder
-
-
-def run(study: str, data: Path, out: Path) -> list[dict[str, object]]:
-    """Run a study, or go on with it; return its summary."""
-    table, name, *options = STUDIES[study].split()
-    folder = out / study
-    resume = ["--resume"] if folder.exists() else []
-    command("dysign-train", table, str(prepared(name, data, out)), "--run-dir", str(folder), *options, *resume)
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run studies one after the other; the exit status is 1 if some failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, nargs="?", default=Path("build/transfer"), metavar="OUT")
-    parser.add_argument("--only", nargs="+", choices=list(STUDIES), default=list(STUDIES), metavar="STUDY", help="some")
-    parser.add_argument("--list", action="store_true", help="show the studies, and run nothing")
-    args = parser.parse_args(argv)
-    if args.list:
-        print(*(f"{study}: dysign-train {options}" for study, options in STUDIES.items()), sep="\n")
-        return 0
-    data, failed = Path(os.environ.get("DYSIGN_DATA", "../shared/data")), []
-    for study in args.only:
-        try:
-            for line in run(study, data, args.out):
-                print(json.dumps({"study": study, **line}), flush=True)
-        except subprocess.CalledProcessError as error:  # it has said why
-            failed.append(study)
-            print(f"{study}: status {error.returncode}", file=sys.stderr)
-    return 1 if failed else 0
+    """Run studies; the exit status is 1 if some failed."""
+    return run_all(arguments(__doc__, STUDIES, "build/transfer").parse_args(argv), STUDIES)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""What tables of scores share: how data is prepared, and how studies run, one resumable command each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+OTC = "DATA/bitcoin_otc/soc-sign-bitcoinotc.csv"
+FRAUD = f"edges {OTC} PREPARED --every week --labels DATA/bitcoin_otc_fraud/otc_gt.csv --features"
+CLASSES = "--src-label c1 --dst-label c2 --undirected --features spectral"
+PRIMARY = f"edges DATA/primary_school/primaryschool.csv PREPARED {CLASSES}"
+LINKS = {"otc": OTC, "alpha": "DATA/bitcoin_alpha/soc-sign-bitcoinalpha.csv", "uci": "DATA/uci_message/CollegeMsg.txt"}
+#: How data is prepared, by the options of ``dysign-prep``.
+DATA = {
+    "school": "dblp DATA/school PREPARED --snapshots 50",
+    "primary": f"{PRIMARY} --every 1h",
+    "primary-day": f"{PRIMARY} --every 1d",
+    "dblp": "dblp DATA/dblp PREPARED",
+    "dblp-deepwalk": "dblp DATA/dblp PREPARED --features deepwalk",
+    "wikipedia": "wikipedia DATA/wikipedia PREPARED",
+    "fraud": f"{FRAUD} spectral",
+    "fraud-degree": f"{FRAUD} degree",
+    "aminer": "edges DATA/aminer/Aminer.txt PREPARED --labels DATA/aminer/Aminer_label.txt --features spectral",
+    "demo": "dblp DEMO PREPARED",
+    "uci-day": f"edges {LINKS['uci']} PREPARED --every day",
+    **{name: f"edges {file} PREPARED --every week" for name, file in LINKS.items()},
+    **{f"{name}-roland": f"edges {file} PREPARED --every roland-week" for name, file in LINKS.items()},
+    **{f"{n}-fixed": f"edges {f} PREPARED --every {190080 if n == 'uci' else 1200000}" for n, f in LINKS.items()},
+}
+
+
+def command(tool: str, *options: str) -> None:
+    """Run an installed command of this package, and show it; its tables go to the error output, beside progress."""
+    print("$", tool, *options, file=sys.stderr, flush=True)
+    subprocess.run([str(BIN / tool), *options], check=True, stdout=sys.stderr)
+
+
+def prepared(name: str, data: Path, out: Path) -> Path:
+    """Return a prepared folder, made if it is not there."""
+    folder, demo = out / "prepared" / name, out / "raw-demo"
+    if not folder.exists():
+        if name == "demo" and not demo.exists():
+            command("dysign-prep", "synth", "dblp", str(demo), "--nodes", "3000")
+        places = {"PREPARED": str(folder), "DEMO": str(demo)}
+        parts = [places.get(part, part.replace("DATA", str(data), 1)) for part in DATA[name].split()]
+        command("dysign-prep", *parts)
+    return folder
+
+
+def run(study: str, line: str, data: Path, out: Path) -> list[dict[str, object]]:
+    """Run a study, or go on with it; return its summary."""
+    table, name, *options = line.split()
+    folder = out / study
+    resume = ["--resume"] if folder.exists() else []
+    command("dysign-train", table, str(prepared(name, data, out)), "--run-dir", str(folder), *options, *resume)
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def arguments(about: str | None, studies: Mapping[str, str], out: str) -> argparse.ArgumentParser:
+    """Return what reads the command line of a script of studies."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, nargs="?", default=Path(out), metavar="OUT")
+    parser.add_argument("--only", nargs="+", choices=list(studies), default=list(studies), metavar="STUDY", help="some")
+    parser.add_argument("--list", action="store_true", help="show the studies, and run nothing")
+    return parser
+
+
+def run_all(args: argparse.Namespace, studies: Mapping[str, str]) -> int:
+    """Run studies one after the other, or list them; the exit status is 1 if some failed."""
+    if args.list:
+        print(*(f"{study}: dysign-train {studies[study]}" for study in args.only), sep="\n")
+        return 0
+    data, failed = Path(os.environ.get("DYSIGN_DATA", "../shared/data")), []
+    for study in args.only:
+        try:
+            for line in run(study, studies[study], data, args.out):
+                print(json.dumps({"study": study, **line}), flush=True)
+        except subprocess.CalledProcessError as error:  # it has said why
+            failed.append(study)
+            print(f"{study}: status {error.returncode}", file=sys.stderr)
+    return 1 if failed else 0

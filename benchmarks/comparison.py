@@ -1,0 +1,70 @@
+"""The systems that the two papers compare with, beside ours, on the same data: the tables of docs/comparison.md.
+
+    python benchmarks/comparison.py OUT --list                    # which studies there are
+    python benchmarks/comparison.py OUT --only dblp-40 otc        # some of them; run again, they go on where they were
+    python benchmarks/comparison.py OUT --only otc --rows roland  # only these rows for now; the others can follow
+
+Raw files lie in $DYSIGN_DATA (default ../shared/data). Prepared folders and run folders lie in OUT, which may be that
+of ``benchmarks/transfer.py``: what has the same name is the same. All studies together take days of one processor.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from _studies import LINKS, arguments, run_all
+from transfer import NODE_ROWS
+
+#: Systems that read the features of nodes. Long ones take minutes a fit: one split, one seed, and nothing is chosen.
+FAST = "jodie evolvegcn-o tgat dysat"
+LONG = "mpnn-lstm evolvegcn-h spikenet spikenet-memory signn delay-dsgn chronospike"
+#: Systems that read edges alone; as long.
+EMBEDDINGS = "deepwalk node2vec htne m2dne dynamic-triad"
+ONCE = "--splits 1 --seeds 1 --no-choice"
+ENCODERS = "evolvegcn-h evolvegcn-o roland wingnn dysat dysat-tgl dgnn-gru dgnn-lstm dgnn-tf jodie tgat"
+BOTH = " ".join(f"{name} {name}-counts" for name in ENCODERS.split())
+UNDERGS = "boosted-trees undergs-paper undergs-no-counts undergs"
+
+
+def node_studies(inputs: str, data: str, references: str, long: str) -> Iterator[tuple[str, str]]:
+    """Yield the studies of DBLP on some inputs: references and ours, then systems; of long ones each has its own."""
+    for percent in (40, 60, 80):
+        name, options = f"{inputs}-{percent}", f"nodes {data} --train-ratio 0.{percent // 10}"
+        yield name, f"{options} --splits 3 --seeds 3 --rows {references}"
+        yield f"{name}-fast", f"{options} --splits 3 --seeds 1 --rows {FAST}"
+        yield from ((f"{name}-{system}", f"{options} {ONCE} --rows {system}") for system in long.split())
+
+
+def link_studies(name: str) -> Iterator[tuple[str, str]]:
+    """Yield the studies of one data set of links: as everywhere here, and under ROLAND's protocol."""
+    yield name, f"links {name} --seeds 3 --rows logistic-regression {UNDERGS} node-counts tpnet simpledyg {BOTH}"
+    live = f"links {name}-roland --protocol roland-live"
+    yield f"{name}-live-counts", f"{live} --seeds 3 --rows logistic-regression node-counts"
+    yield f"{name}-live-systems", f"{live} --seeds 1 --rows {UNDERGS} tpnet simpledyg {BOTH}"
+
+
+#: What is trained: a table of ``dysign-train``, data, and options, rows last.
+STUDIES = {
+    **dict(node_studies("dblp", "dblp", NODE_ROWS, f"{LONG} {EMBEDDINGS}")),
+    **dict(node_studies("dblp-walks", "dblp-deepwalk", "logistic-regression relu-network gcn dysign", LONG)),
+    # 24 and 4 epochs: those of Dy-SIGN, and about its CPU seconds with the choice
+    "spikenet-equal-epochs": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 6 --rows spikenet",
+    "spikenet-equal-cpu": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 1 --rows spikenet",
+    **{study: line for name in LINKS for study, line in link_studies(name)},
+    "wikipedia": f"events wikipedia --seeds 3 --rows always-no few-events logistic-regression {UNDERGS} {BOTH}",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run studies; the exit status is 1 if some failed."""
+    parser = arguments(__doc__, STUDIES, "build/comparison")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
+    args, studies = parser.parse_args(argv), STUDIES
+    if args.rows:
+        studies = {name: f"{line.partition('--rows')[0]}--rows {' '.join(args.rows)}" for name, line in STUDIES.items()}
+    return run_all(args, studies)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
