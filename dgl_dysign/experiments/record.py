@@ -110,7 +110,7 @@ class UnitRecord:
     history : list of dict
         Records of epochs; empty where nothing was trained in epochs.
     cost : dict
-        ``cpu_seconds`` and ``peak_rss_bytes``.
+        ``cpu_seconds`` and ``peak_rss_bytes``; of a network also ``parameters``, its number of weights.
     extra : dict
         What else the entry says of itself, such as a setting that it chose on validation.
     source : dict

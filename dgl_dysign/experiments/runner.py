@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
+from torch import nn
 
 from dgl_dysign.cli import progress_bar
 from dgl_dysign.errors import DataError
@@ -101,8 +102,9 @@ class Study:
                 for name in ("cpu_seconds", "choice_cpu_seconds"):
                     if any(name in cost for cost in costs):
                         line[name] = fmean(cost.get(name, 0.0) for cost in costs)
-                if peaks := [cost["peak_rss_bytes"] for cost in costs if "peak_rss_bytes" in cost]:
-                    line["peak_rss_bytes"] = max(peaks)
+                for name in ("peak_rss_bytes", "parameters"):
+                    if most := [cost[name] for cost in costs if name in cost]:
+                        line[name] = max(most)
                 if runs[0][1].protocol.startswith(NOT_VERIFIED):
                     line["verified"] = False
                 summary.append(line | self.about(runs[0][1]))
@@ -226,10 +228,13 @@ def _run_unit(
             replace(s, condition={**unit.condition, **s.condition}, protocol=_protocol(entry, s))
             for s in (unit.score(task, outcome) if unit.score is not None else task.score(outcome))
         ]
+        network = _network(outcome.model)
     cost = {
         "cpu_seconds": spent + time.process_time() - started + task.borrowed_seconds,
         "peak_rss_bytes": peak_rss_bytes(),
     }
+    if network is not None:
+        cost["parameters"] = sum(weight.numel() for weight in network.parameters())
     extra = dict(outcome.extra)
     if choice:
         cost["choice_cpu_seconds"], extra["choice"] = choice["cpu_seconds"], dict(choice)
@@ -239,6 +244,13 @@ def _run_unit(
         with entry.running():
             _write(unit, outcome, record, folder, saved)
     return record
+
+
+def _network(model: Any) -> nn.Module | None:
+    """Return what was trained, if it is a network; scorers, and models that are fitted anew as time passes, hold it."""
+    for _ in range(2):
+        model = model if isinstance(model, nn.Module) else getattr(model, "model", None)
+    return model if isinstance(model, nn.Module) else None
 
 
 def _protocol(entry: Entry, scoring: Scoring) -> str:

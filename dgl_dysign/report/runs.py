@@ -25,8 +25,8 @@ class Result:
     ``row`` and ``group`` say what was trained, under which condition (share for training, kind of negatives); ``key``
     is the unit's, ``protocol`` how it was scored, in words, or empty. ``history`` are records of epochs; ``over_time``,
     of link runs, has ``val`` and ``test``, each with ``snapshot`` and ``mrr``; ``confusion`` are counts on test, true
-    classes in rows; ``cost`` has ``cpu_seconds`` and ``peak_rss_bytes``, where they were measured; ``choice`` is what
-    `dgl_dysign.experiments.choice.choose` returned, if settings were chosen.
+    classes in rows; ``cost`` has ``cpu_seconds``, ``peak_rss_bytes`` and ``parameters``, where they are known;
+    ``choice`` is what `dgl_dysign.experiments.choice.choose` returned, if settings were chosen.
     """
 
     row: str

@@ -15,6 +15,7 @@ DIFFERENCE_NOTE = (
     "mean [95 % interval] of a paired bootstrap over what was tested; a row is level with the best control where zero "
     "is inside. The best control is the best row on test of those of its kind that are neither ours nor a stranger's."
 )
+_COSTS = {"cpu_seconds": "CPU s", "peak_rss_bytes": "peak MiB", "parameters": "weights"}
 _COLUMNS = 5  # figures beside each other in a table: the first ones that a run has
 
 
@@ -106,9 +107,9 @@ def figures(run: Run, group: str) -> Table:
     head = ["row", *(["protocol"] if len(protocols) > 1 else []), "runs"]
     head += [f"test {score_label(name)}" for name in names] + [f"validation {score_label(name)}" for name in val]
     differences = {row: difference_text(d) for (row, at), d in run.differences.items() if at == group}
-    costs = [name for name in ("cpu_seconds", "peak_rss_bytes") if any(name in result.cost for result in results)]
+    costs = [name for name in _COSTS if any(name in result.cost for result in results)]
     head += ["against best control"] if differences else []
-    head += [{"cpu_seconds": "CPU s", "peak_rss_bytes": "peak MiB"}[name] for name in costs]
+    head += [_COSTS[name] for name in costs]
     rows = []
     for row in rows_of(results):
         chosen = of(results, row, group)
@@ -133,7 +134,7 @@ def _cost(name: str, results: Sequence[Result]) -> str:
     if name == "cpu_seconds":
         mean = statistics.fmean(values)
         return f"{mean:.0f}" if mean >= 10 else f"{mean:.1f}" if mean >= 0.1 else "< 0.1"
-    return f"{max(values) / 2**20:.0f}"
+    return f"{max(values):,.0f}" if name == "parameters" else f"{max(values) / 2**20:.0f}"
 
 
 def overview(runs: Sequence[Run]) -> Table:

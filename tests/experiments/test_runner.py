@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,6 +126,18 @@ def test_the_summary_is_over_seeds_for_each_entry_and_condition(whole, tmp_path,
     assert lines[1]["cpu_seconds"] >= 100 + EPOCHS - 1 + 7  # of the history, and what was borrowed
     assert 7 <= lines[0]["cpu_seconds"] < 20
     assert lines[0]["peak_rss_bytes"] > 1 << 20
+
+
+@pytest.mark.parametrize("held", [0, 1, 2, 3])
+def test_the_weights_of_a_network_are_counted_wherever_a_model_holds_it(held, tmp_path):
+    model = torch.nn.Linear(3, 2)  # 3 x 2 weights and 2 biases
+    for _ in range(held):  # by a scorer, and that by what is fitted anew as time passes
+        model = SimpleNamespace(model=model)
+    entry = Entry("network", lambda task, **_: Outcome(torch.tensor(0), model=model))
+    assert main(tmp_path / "run", study=Table([entry])) == 0
+    expected = {8} if held < 3 else {None}
+    assert {unit.cost.get("parameters") for unit in read_units(tmp_path / "run").values()} == expected
+    assert {line.get("parameters") for line in summary(tmp_path / "run")} == expected
 
 
 def test_units_leave_records_arrays_and_diagnostics(whole):
