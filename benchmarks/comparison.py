@@ -3,6 +3,7 @@
     python benchmarks/comparison.py OUT --list                    # which studies there are
     python benchmarks/comparison.py OUT --only dblp-40 otc        # some of them; run again, they go on where they were
     python benchmarks/comparison.py OUT --only otc --rows roland  # only these rows for now; the others can follow
+    python benchmarks/comparison.py OUT --page docs/comparison.md # tables and pictures, of what OUT holds by now
 
 Raw files lie in $DYSIGN_DATA (default ../shared/data). Prepared folders and run folders lie in OUT, which may be that
 of ``benchmarks/transfer.py``: what has the same name is the same. All studies together take days of one processor.
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
 
 from _studies import LINKS, arguments, run_all
 from transfer import NODE_ROWS
@@ -48,19 +51,22 @@ def link_studies(name: str) -> Iterator[tuple[str, str]]:
 STUDIES = {
     **dict(node_studies("dblp", "dblp", NODE_ROWS, f"{LONG} {EMBEDDINGS}")),
     **dict(node_studies("dblp-walks", "dblp-deepwalk", "logistic-regression relu-network gcn dysign", LONG)),
-    # 24 and 4 epochs: those of Dy-SIGN, and about its CPU seconds with the choice
-    "spikenet-equal-epochs": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 6 --rows spikenet",
-    "spikenet-equal-cpu": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 1 --rows spikenet",
+    "dblp-40-spikenet-24-epochs": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 6 --rows spikenet",
+    "dblp-40-spikenet-4-epochs": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 1 --rows spikenet",
     **{study: line for name in LINKS for study, line in link_studies(name)},
     "wikipedia": f"events wikipedia --seeds 3 --rows always-no few-events logistic-regression {UNDERGS} {BOTH}",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run studies; the exit status is 1 if some failed."""
+    """Run studies, or write the page; the exit status is 1 if some failed."""
     parser = arguments(__doc__, STUDIES, "build/comparison")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
+    parser.add_argument("--page", type=Path, help="write the tables of what OUT holds into this page, and run nothing")
     args, studies = parser.parse_args(argv), STUDIES
+    if args.page:
+        import_module("_comparison_page").write(args.page, args.out, STUDIES)  # studies need no PyTorch here
+        return 0
     if args.rows:
         studies = {name: f"{line.partition('--rows')[0]}--rows {' '.join(args.rows)}" for name, line in STUDIES.items()}
     return run_all(args, studies)
