@@ -23,9 +23,13 @@ class SampledSnapshots:
     """Features of nodes and of drawn neighbours at each of several snapshots, as SpikeNet (AAAI 2023) samples them.
 
     Of the ``k`` neighbours of a node in a snapshot a part is drawn from all edges so far, the rest from the edges since
-    the snapshot that is read before (before the first: as many snapshots as between the first two). Draws are with
-    replacement, from PyTorch's generator; edges count once whatever their direction. A node may be drawn as its own
-    neighbour, as often as any other; without edges it is the only one.
+    the snapshot that is read before (before the first: as many snapshots as between the first two). Edges count once
+    whatever their direction, and a node is one of its own neighbours. Those of a part are different ones, where there
+    are as many; where there are fewer, all are among them, and the rest are repeated ones. PyTorch's generator draws.
+
+    What differs from the public code: a neighbour is as likely as any other, where that code seldom or never draws the
+    last one of more than k; features have mean 0 and deviation 1 by column over the nodes seen so far, and are zero for
+    others, where that code scales all numbers of a snapshot together.
 
     Features of all snapshots are kept in memory, ``4 * T * N * d`` bytes.
 
@@ -101,14 +105,21 @@ class _Neighbours:
     """The neighbours of each node in a graph, and the node itself."""
 
     def __init__(self, graph: Any, device: torch.device | str) -> None:
-        layout = EdgeIndex(graph, torch.device(device)).by_dst
+        layout = EdgeIndex(dgl.remove_self_loop(graph), torch.device(device)).by_dst
         self.begin, self.degree = layout.indptr[:-1].long(), layout.indptr.diff().long()
         self.ids = torch.cat([layout.indices.long(), layout.indices.new_zeros(1).long()])  # the last is never taken
 
     def draw(self, nodes: Tensor, size: int) -> Tensor:
-        """Draw so many of each node, ``(*, size)``."""
+        """Draw so many of each node, ``(*, size)``: different ones, as far as there are."""
         degree = self.degree[nodes][..., None]
-        place = (torch.rand(*nodes.shape, size, device=nodes.device) * (degree + 1)).long().clamp(max=degree)
+        # Floyd's algorithm: a place up to `last`, and `last` itself if that place was drawn before. Where there are
+        # fewer neighbours than draws, `last` is below zero at first: those draws are of any place, and count for none.
+        last = degree + 1 - size + torch.arange(size, device=nodes.device)
+        limit = torch.where(last < 0, degree, last)
+        place = (torch.rand(limit.shape, device=nodes.device) * (limit + 1)).long().minimum(limit)
+        for k in range(1, size):
+            again = (last[..., :k] >= 0) & (place[..., :k] == place[..., k : k + 1])
+            place[..., k] = torch.where(again.any(-1), last[..., k], place[..., k])
         return torch.where(place < degree, self.ids[self.begin[nodes][..., None] + place], nodes[..., None])
 
 

@@ -203,16 +203,21 @@ def test_other_settings_out_of_range_are_refused(prepared_example):
             SampledSnapshots(data, [3], **options)
 
 
-def test_neighbours_and_the_node_itself_are_drawn_alike():
-    star = dgl.graph(([1, 2, 3], [0, 0, 0]), num_nodes=5)
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6])
+def test_neighbours_and_the_node_itself_are_drawn_alike_and_once_where_there_are_enough(size):
+    star = dgl.graph(([1, 2, 3, 0], [0, 0, 0, 0]), num_nodes=5)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        drawn = _Neighbours(star, "cpu").draw(torch.tensor([[0], [4]]), 4000)
-    share = torch.bincount(drawn[0, 0], minlength=5) / 4000
-    torch.testing.assert_close(share, torch.tensor([0.25, 0.25, 0.25, 0.25, 0]), rtol=0, atol=0.03)
+        drawn = _Neighbours(star, "cpu").draw(torch.tensor([[0], [4]]).expand(2, 6000), size)
+    kinds, counts = drawn[0].sort(1).values.unique(dim=0, return_counts=True)
+    several = min(size, 4)
+    assert {len(row.unique()) for row in kinds} == {several}
     assert (drawn[1] == 4).all()
-    alone = _Neighbours(dgl.graph(([], []), num_nodes=2), "cpu").draw(torch.tensor([1]), 3)
-    assert alone.tolist() == [[1, 1, 1]]
+    if size <= 4:  # sets of that many, each as often as any other
+        assert len(kinds) == math.comb(4, several)
+        torch.testing.assert_close(counts / 6000, torch.full((len(kinds),), 1 / len(kinds)), rtol=0, atol=0.03)
+    alone = _Neighbours(dgl.graph(([], []), num_nodes=2), "cpu").draw(torch.tensor([1]), size)
+    assert alone.tolist() == [[1] * size]
 
 
 def test_samples_are_of_old_edges_and_of_those_since_the_snapshot_before(prepared_example):
