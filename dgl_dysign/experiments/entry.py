@@ -441,6 +441,10 @@ class Task(_Fixed):
         """Return what entries are given to be fitted to, a `View`."""
         return self
 
+    def fitted(self, entry: Entry, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
+        """Fit an entry to the view, and return its outcome."""
+        return entry.fitted(self.view(), checkpoint, on_epoch)
+
     def score(self, outcome: Outcome) -> Sequence[Scoring]:
         """Return the figures of an outcome, once for each way of scoring."""
         raise NotImplementedError

@@ -45,6 +45,11 @@ def fit_reference(view: LinkView, name: str, models: Models = link_reference_mod
     return Outcome(model=models(view.data.num_nodes, view.seed)[name])
 
 
+def is_fitted(entry: Entry) -> bool:
+    """Whether there is anything to fit: counting answers as it stands."""
+    return not (isinstance(entry.fit, partial) and entry.fit.func is fit_reference)
+
+
 def reference_entries(models: Models = link_reference_models) -> list[Entry]:
     """Return counting models as entries."""
     return [

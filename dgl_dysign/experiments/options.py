@@ -196,6 +196,11 @@ class LinkOptions(RawOptions, RowOptions):
         """Whether the protocol is one of ROLAND's."""
         return self.protocol.startswith("roland")
 
+    @property
+    def live(self) -> bool:
+        """Whether rows are fitted anew as snapshots pass."""
+        return self.protocol == "roland-live"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.roland and any(self.historical):

@@ -20,6 +20,7 @@ from dgl_dysign.errors import ConfigError, EntryError, check_choice
 from dgl_dysign.experiments import event_entries, link_entries, node_entries
 from dgl_dysign.experiments.encoder_entries import encoder_entry
 from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, by_name, own_traceback, source_of
+from dgl_dysign.experiments.link_entries import is_fitted
 from dgl_dysign.experiments.unfitted import with_fit
 from dgl_dysign.files import read_toml
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder
@@ -56,7 +57,9 @@ def _about(fit: Any) -> str:
     return (inspect.getdoc(fit) or "").split("\n")[0] + (f" ({', '.join(options)})" if options else "")
 
 
-def resolve_rows(specs: Sequence[str | object] | None, kind: str, row_args: Path | None = None) -> list[Entry]:
+def resolve_rows(
+    specs: Sequence[str | object] | None, kind: str, row_args: Path | None = None, fit_references: bool = True
+) -> list[Entry]:
     """Return the entries of a table: our own in their order, then strangers'.
 
     Parameters
@@ -67,6 +70,9 @@ def resolve_rows(specs: Sequence[str | object] | None, kind: str, row_args: Path
         Of the table.
     row_args : Path, optional
         A TOML file with a table of arguments for each row that has some, by what names the row or by its own name.
+    fit_references : bool, default True
+        Whether references that have to be fitted stand beside rows that are named, too: as time passes they are fitted
+        again and again, which costs minutes.
 
     Raises
     ------
@@ -82,7 +88,8 @@ def resolve_rows(specs: Sequence[str | object] | None, kind: str, row_args: Path
     ours, arguments = _OURS[kind](), _read_arguments(row_args)
     specs = list(specs or (name for name, entry in ours.items() if entry.usual))
     specs = [spec for place, spec in enumerate(specs) if spec not in specs[:place]]
-    kept = [entry for name, entry in ours.items() if name in specs or (kind == "link" and not entry.learns)]
+    beside = [e.name for e in ours.values() if kind == "link" and not e.learns and (fit_references or not is_fitted(e))]
+    kept = [entry for name, entry in ours.items() if name in specs or name in beside]
     own = [(spec, _object(spec, kind)) for spec in specs if spec not in ours]
     strangers = [as_entry(thing, kind, _arguments_of(spec, thing, arguments), _installed(spec)) for spec, thing in own]
     if arguments:

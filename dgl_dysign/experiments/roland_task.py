@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import LinkModel, NegativeSampler, RolandSampler
 from dgl_dysign.evaluation.roland import ROLAND_FIGURES
-from dgl_dysign.experiments.entry import Entry, Outcome, Shared
-from dgl_dysign.experiments.link_entries import fit_reference
+from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome, Shared
+from dgl_dysign.experiments.link_entries import is_fitted
 from dgl_dysign.experiments.link_task import LinkTask, LinkView
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.pairs import LinkFeatures
@@ -34,15 +33,30 @@ PUBLISHED = {
 class RolandTask(LinkTask):
     """Links under ``roland-live`` or ``roland-fixed``: `LinkTask` with ROLAND's questions and figure.
 
-    Under ``roland-live`` there is no validation: entries are fitted as snapshots pass, see `live_entry`.
+    Under ``roland-live`` there is no validation: entries are fitted as snapshots pass.
     """
 
-    def view(self) -> LinkView:
-        """Return what entries are fitted to; under ``roland-live`` it knows its task, for `live_entry` alone."""
-        view = super().view()
-        if self.protocol == "roland-live":
-            vars(view)["_task"] = self
-        return view
+    def fitted(self, entry: Entry, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
+        """Return the outcome of an entry: under ``roland-live`` of one that is fitted anew as snapshots pass."""
+        if self.protocol != "roland-live" or not is_fitted(entry):
+            return super().fitted(entry, checkpoint, on_epoch)
+
+        def fit(stop: int) -> LinkModel | None:
+            past = self.view_until(stop)
+            return None if past is None else self._for_scoring(entry.fitted(past).model)
+
+        return Outcome(model=RefittedModel(fit, RecentDegree(self.data.num_nodes)), entry=entry.name)
+
+    def _for_scoring(self, model: Any) -> LinkModel:
+        """Return a fitted model with features of its own: a thousand candidates a source would fill the fits' cache."""
+        if isinstance(model, CountLinks):
+            read = {model.features.names[column].split("/")[0] for column in model.columns}
+            model.use(LinkFeatures.of(self.data, sorted(read)))
+        elif isinstance(getattr(model, "features", None), CachedFeatures):
+            model.features = LinkFeatures.of(self.data)
+        if isinstance(model, TrainableScorer):
+            model = LiveLinkScorer(model, self.settings.training, self.seed)
+        return model
 
     def view_until(self, stop: int) -> LinkView | None:
         """Return the snapshots before `stop`, the last tenth for validation; None where none of these can be ranked."""
@@ -53,7 +67,7 @@ class RolandTask(LinkTask):
         if not all(warm.intersection(part) for part in split):
             return None
         self.observed(stop)
-        view = super().view()
+        view = self.view()
         vars(view).update(split=split, _edges=Shared(lambda: edges))
         return view
 
@@ -89,35 +103,6 @@ class RolandTask(LinkTask):
     def sampler(self, historical: float) -> RolandSampler:
         """Return what draws the candidates."""
         return RolandSampler(self.data.num_nodes, self.settings.num_negatives, self.seed)
-
-
-def live_entry(entry: Entry) -> Entry:
-    """Return an entry whose model is fitted as snapshots pass; what is not fitted, such as counting, stays as it is."""
-    if isinstance(entry.fit, partial) and entry.fit.func is fit_reference:
-        return entry
-    return replace(entry, fit=partial(_fit_live, entry), save=None, diagnose=None, source=entry.source)
-
-
-def _fit_live(entry: Entry, view: Any, **_: Any) -> Outcome:
-    task: RolandTask = vars(view)["_task"]
-
-    def fit(stop: int) -> LinkModel | None:
-        past = task.view_until(stop)
-        return None if past is None else _for_scoring(entry.fitted(past).model, task)
-
-    return Outcome(model=RefittedModel(fit, RecentDegree(task.data.num_nodes)))
-
-
-def _for_scoring(model: Any, task: RolandTask) -> LinkModel:
-    """Return a fitted model with features of its own: a thousand candidates a source would fill the cache of fits."""
-    if isinstance(model, CountLinks):
-        read = {model.features.names[column].split("/")[0] for column in model.columns}
-        model.use(LinkFeatures.of(task.data, sorted(read)))
-    elif isinstance(getattr(model, "features", None), CachedFeatures):
-        model.features = LinkFeatures.of(task.data)
-    if isinstance(model, TrainableScorer):
-        model = LiveLinkScorer(model, task.settings.training, task.seed)
-    return model
 
 
 def _warm_snapshots(edges: Sequence[SnapshotEdges], num_nodes: int, among: str) -> set[int]:

@@ -218,7 +218,7 @@ def _run_unit(
     task.begin_unit()
     started = time.process_time()
     folder.begin_unit(unit.key, entry.source)
-    outcome = entry.fitted(task.view(), checkpoint, on_epoch)
+    outcome = task.fitted(entry, checkpoint, on_epoch)
     spent = time.process_time() - started
     if outcome.history:  # seconds before an interruption count as well
         spent = max(spent, outcome.history[-1].get("cpu_seconds", 0.0))

@@ -26,7 +26,7 @@ from dgl_dysign.experiments.resolve import resolve_rows
 from dgl_dysign.experiments.result_table import ResultTable
 from dgl_dysign.experiments.roland_table import RolandTable
 from dgl_dysign.experiments.roland_task import PUBLISHED as PUBLISHED_ROLAND
-from dgl_dysign.experiments.roland_task import RolandTask, live_entry
+from dgl_dysign.experiments.roland_task import RolandTask
 from dgl_dysign.experiments.runner import run
 from dgl_dysign.experiments.tables import EventTable, LinkTable, NodeTable
 from dgl_dysign.training import LinkFitConfig, distributed
@@ -199,11 +199,9 @@ def link_table(options: LinkOptions) -> tuple[LinkTable, dict[str, Any]]:
     if not options.roland:
         task = LinkTask(data, settings, device, options.protocol, options.historical)
         return LinkTable(task, entries, options.seeds), config
-    live = options.protocol == "roland-live"
-    published = PUBLISHED_ROLAND.get(data.manifest["dataset"], {}) if live else {}
-    if live:  # classifiers on counts are fitted anew as time passes, which costs minutes: --rows has to name them
-        kept = [e for e in entries if e.learns or e.stranger or not options.rows or e.name in options.rows]
-        entries = [live_entry(e) for e in entries if e in kept or live_entry(e) is e]
+    published = PUBLISHED_ROLAND.get(data.manifest["dataset"], {}) if options.live else {}
+    if options.live:  # there is no one model to save or to look into
+        entries = [replace(entry, save=None, diagnose=None) for entry in entries]
     entries = [*reference_entries(roland_reference_models), *entries]
     task = RolandTask(data, settings, device, options.protocol)
     return RolandTable(task, entries, options.seeds, published), config
@@ -232,7 +230,8 @@ def _config(options: RowOptions, data: TemporalGraph, settings: Any, *keys: str)
 
 
 def _entries(options: RowOptions, kind: str) -> list[Entry]:
-    return resolve_rows(options.rows, kind, options.row_args)
+    live = isinstance(options, LinkOptions) and options.live
+    return resolve_rows(options.rows, kind, options.row_args, fit_references=not live)
 
 
 def _device(options: RowOptions) -> str:

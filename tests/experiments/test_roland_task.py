@@ -11,9 +11,9 @@ from dgl_dysign.evaluation import RolandSampler, evaluate_links
 from dgl_dysign.evaluation.roland import ROLAND_FIGURES
 from dgl_dysign.experiments import train
 from dgl_dysign.experiments.entry import Entry
-from dgl_dysign.experiments.link_entries import default_entries
+from dgl_dysign.experiments.link_entries import default_entries, is_fitted
 from dgl_dysign.experiments.link_task import LinkSettings
-from dgl_dysign.experiments.roland_task import RolandTask, live_entry
+from dgl_dysign.experiments.roland_task import RolandTask
 from dgl_dysign.experiments.train import train_links
 from dgl_dysign.training import LinkFitConfig
 from tests.generated import generated_links
@@ -55,8 +55,8 @@ class _Noting:
 
 def test_live_entries_are_fitted_to_what_has_passed_and_to_nothing_else(folder):
     task, log = _task(folder, "roland-live"), []
-    entry = live_entry(Entry("noting", lambda view, **_: _Noting(view, log)))
-    (scoring,) = task.score(entry.fitted(task.view()))
+    entry = Entry("noting", lambda view, **_: _Noting(view, log))
+    (scoring,) = task.score(task.fitted(entry))
     fits = [number for what, number in log if what == "fit"]
     assert fits[0] >= 2
     assert all(later >= 2 * before for before, later in itertools.pairwise(fits))
@@ -73,8 +73,8 @@ def test_live_entries_are_fitted_to_what_has_passed_and_to_nothing_else(folder):
 @pytest.mark.parametrize("protocol", ["roland-live", "roland-fixed"])
 def test_counting_is_scored_as_it_stands(folder, protocol):
     task, entry = _task(folder, protocol), ENTRIES["recent-degree"]
-    assert live_entry(entry) is entry
-    outcome = entry.fitted(task.view())
+    assert not is_fitted(entry)
+    outcome = task.fitted(entry)
     (scoring,) = task.score(outcome)
     snapshots = range(1, task.data.num_snapshots) if protocol == "roland-live" else task.split[2]
     sampler = RolandSampler(task.data.num_nodes, 50)
@@ -88,8 +88,8 @@ def test_counting_is_scored_as_it_stands(folder, protocol):
 @pytest.mark.parametrize("name", ["logistic-regression", "undergs"])
 def test_what_learns_is_trained_live(folder, name):
     task = RolandTask(TemporalGraph.load(folder).until(Horizon(12)), SETTINGS, protocol="roland-live")
-    outcome = live_entry(ENTRIES[name]).fitted(task.view())
-    live, random = (task.score(o)[0] for o in (outcome, ENTRIES["random"].fitted(task.view())))
+    outcome = task.fitted(ENTRIES[name])
+    live, random = (task.score(o)[0] for o in (outcome, task.fitted(ENTRIES["random"])))
     assert len(outcome.model.fits) > 2
     assert live.scores["mrr"] > 1.5 * random.scores["mrr"]
 
