@@ -72,6 +72,35 @@ def check_choice(
         raise error(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")
 
 
+def check_least(least: float, **values: float) -> None:
+    """Raise ``ConfigError`` that names the first of some arguments that is below the least that they may be.
+
+    Examples
+    --------
+    >>> check_least(1, layers=2, window=0)
+    Traceback (most recent call last):
+        ...
+    dgl_dysign.errors.ConfigError: window=0: expected 1 or more
+    """
+    for name, value in values.items():
+        if not value >= least:
+            raise ConfigError(f"{name}={value}: expected {least} or more")
+
+
+def check_heads(width: int, num_heads: int) -> None:
+    """Raise ``ConfigError`` unless heads of attention, one or more, share a width evenly.
+
+    Examples
+    --------
+    >>> check_heads(64, 3)
+    Traceback (most recent call last):
+        ...
+    dgl_dysign.errors.ConfigError: found 3 heads for a width of 64, expected 1 or more that divide it
+    """
+    if min(width, num_heads) < 1 or width % num_heads:
+        raise ConfigError(f"found {num_heads} heads for a width of {width}, expected 1 or more that divide it")
+
+
 def check_growth(who: str, own: int, num_nodes: object) -> None:
     """Raise ``ConfigError`` unless `num_nodes` is a whole number, not below the number of nodes that `who` has.
 

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.baselines.sampled_layers import Hops, SampledLayers, check_snapshots
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_heads, check_least
 from dgl_dysign.ops import get_surrogate
-from dgl_dysign.ops.spikes import Spiking
 
 
 class ChronoSpike(nn.Module):
@@ -32,30 +31,18 @@ class ChronoSpike(nn.Module):
     The abstract alone could be read: neurons whose membrane is learned for each channel, multi-head attention over
     neighbours on continuous features, a light transformer over time, 105 thousand weights whatever the graph. Guessed
     are: that neurons follow the last attention only, which keeps what is attended to continuous; dot products; the
-    reset by subtraction; learned positions and the mean over time; sampling, which is SpikeNet's; and the sizes, which
-    give 102 thousand weights on DBLP's 128 features, 10 classes and 27 snapshots.
+    reset by subtraction; the gradient of a spike, of the arctan; learned positions and the mean over time; sampling,
+    which is SpikeNet's; and the sizes, which give 102 thousand weights on DBLP's 128 features, 10 classes and 27
+    snapshots.
 
     Parameters
     ----------
-    in_feats, num_classes, num_snapshots : int
-        Width of the features, classes C, and snapshots T that are read out.
+    in_feats, num_classes, num_snapshots
+        As of `SpikeNet`, and the same shapes and errors.
     hidden_feats, num_heads : int, default 64 and 4
-        Channels, and heads that share them, of attention and transformer.
-    num_hops : int, default 2
-        Layers of attention, one a hop of the sample.
+        Channels, and heads that share them evenly, of attention and transformer.
     dropout : float, default 0.1
         Of the transformer.
-    surrogate : str or callable, default "arctan"
-        Gradient of a spike.
-
-    Shapes
-    ------
-    T samples of ``(n, d)``, ``(n, k, d)``, ``(n, k, l, d)`` -> ``(n, C)``.
-
-    Raises
-    ------
-    ConfigError
-        If a size is below 1, heads do not divide the channels, or there are other snapshots or hops than expected.
 
     Examples
     --------
@@ -75,18 +62,15 @@ class ChronoSpike(nn.Module):
         num_snapshots: int,
         hidden_feats: int = 64,
         num_heads: int = 4,
-        num_hops: int = 2,
         dropout: float = 0.1,
-        surrogate: str | Spiking = "arctan",
     ) -> None:
         super().__init__()
-        sizes = in_feats, num_classes, num_snapshots, hidden_feats, num_heads, num_hops
-        if min(sizes) < 1 or hidden_feats % num_heads:
-            raise ConfigError(f"sizes {sizes}: expected 1 or more, and channels that the heads divide")
-        widths = (in_feats, *[hidden_feats] * num_hops)
+        check_least(1, in_feats=in_feats, num_classes=num_classes, num_snapshots=num_snapshots)
+        check_heads(hidden_feats, num_heads)
+        widths = (in_feats, hidden_feats, hidden_feats)
         self.layers = SampledLayers(_Attention(*pair, num_heads) for pair in pairwise(widths))
         self.decay, self.threshold = nn.Parameter(torch.zeros(hidden_feats)), nn.Parameter(torch.ones(hidden_feats))
-        self.spiking = get_surrogate(surrogate)
+        self.spiking = get_surrogate("arctan")
         self.position = nn.Parameter(0.02 * torch.randn(num_snapshots, hidden_feats))
         self.temporal = nn.TransformerEncoderLayer(hidden_feats, num_heads, 4 * hidden_feats, dropout, batch_first=True)
         self.readout = nn.Linear(hidden_feats, num_classes)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.baselines.sampled_layers import ConcatenatedSpikes, SampledLayers, SampledSAGE
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.baselines.sampled_layers import ConcatenatedSpikes, SampledSAGE
+from dgl_dysign.errors import ConfigError, check_least
 from dgl_dysign.nn import LIF
-from dgl_dysign.ops.spikes import Spiking
 
 State = tuple[tuple[Tensor, ...], Tensor]  # what neighbours sent, the newest first; potentials
 
@@ -36,27 +35,12 @@ class DelayDSGN(ConcatenatedSpikes):
 
     Parameters
     ----------
-    in_feats, num_classes, num_snapshots : int
-        Width of the features, classes C, and snapshots T that are read out.
-    hidden_feats : sequence of int, default (128, 10)
-        Neurons of the layers, one a hop of the sample.
+    in_feats, num_classes, num_snapshots, hidden_feats, dropout
+        As of `SpikeNet`, and the same shapes and errors.
     kernel_size : int, default 5
         Snapshots R that a message may take, 0 to R - 1.
     deviation : float, default 1
         Of the Gaussian, in snapshots, above 0.
-    leak, dropout : float, default 0.5 and 0.7
-        Share of the potential that is kept; dropout of the spikes between layers.
-    surrogate : str or callable, default "sigmoid"
-        Gradient of a spike.
-
-    Shapes
-    ------
-    T samples of ``(n, d)``, ``(n, k, d)``, ``(n, k, l, d)`` -> ``(n, C)``.
-
-    Raises
-    ------
-    ConfigError
-        If a width or size is below 1, the deviation is not above 0, or there are other snapshots or hops than expected.
 
     Examples
     --------
@@ -75,31 +59,23 @@ class DelayDSGN(ConcatenatedSpikes):
         hidden_feats: Sequence[int] = (128, 10),
         kernel_size: int = 5,
         deviation: float = 1.0,
-        leak: float = 0.5,
         dropout: float = 0.7,
-        surrogate: str | Spiking = "sigmoid",
     ) -> None:
-        widths = (in_feats, *hidden_feats)
-        if min(*widths, num_classes, num_snapshots, kernel_size) < 1 or not deviation > 0:
-            raise ConfigError(
-                f"widths {widths}, {num_snapshots} snapshots, kernel_size={kernel_size}, deviation={deviation}: "
-                f"expected 1 or more, and a deviation above 0"
-            )
-        layers = SampledLayers(_Layer(*pair, kernel_size, deviation, dropout) for pair in pairwise(widths))
-        for layer in layers:
-            layer.lif = LIF(leak=leak, surrogate=surrogate, reset="hard")
-        layers[-1].dropout = nn.Identity()
-        super().__init__(layers, widths[-1], num_classes, num_snapshots)
+        check_least(1, kernel_size=kernel_size)
+        if not deviation > 0:
+            raise ConfigError(f"deviation={deviation}: expected a number above 0")
+        layer = partial(_Layer, kernel_size, deviation, dropout)
+        super().__init__(layer, in_feats, num_classes, num_snapshots, hidden_feats)
 
 
 class _Layer(nn.Module):
     """A layer of neurons that hear their neighbours late."""
 
-    lif: LIF
     steps: Tensor
 
-    def __init__(self, in_feats: int, out_feats: int, kernel_size: int, deviation: float, dropout: float) -> None:
+    def __init__(self, kernel_size: int, deviation: float, dropout: float, in_feats: int, out_feats: int) -> None:
         super().__init__()
+        self.lif = LIF(leak=0.5, surrogate="sigmoid", reset="hard")
         self.sage, self.dropout, self.deviation = SampledSAGE(in_feats, out_feats), nn.Dropout(dropout), deviation
         self.register_buffer("steps", torch.arange(float(kernel_size))[:, None])
         self.delay = nn.Parameter((kernel_size - 1) * torch.rand(out_feats))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_least
 
 #: Features of nodes ``(n, d)``, of their neighbours ``(n, k, d)``, of the neighbours of these ``(n, k, l, d)``, ...
 Hops = Sequence[Tensor]
@@ -45,12 +45,26 @@ def check_snapshots(number: int, expected: int) -> None:
 
 
 class ConcatenatedSpikes(nn.Module):
-    r"""A linear read-out of what sampled layers give in T snapshots: :math:`y = U [s_1 \Vert \dots \Vert s_T] + c`."""
+    r"""A linear read-out of what sampled layers give in T snapshots: :math:`y = U [s_1 \Vert \dots \Vert s_T] + c`.
 
-    def __init__(self, layers: SampledLayers, out_feats: int, num_classes: int, num_snapshots: int) -> None:
+    `layer` makes those of neurons from their widths, each with a ``dropout`` of its spikes, which the last is read
+    without.
+    """
+
+    def __init__(
+        self,
+        layer: Callable[[int, int], nn.Module],
+        in_feats: int,
+        num_classes: int,
+        num_snapshots: int,
+        hidden_feats: Sequence[int],
+    ) -> None:
         super().__init__()
-        self.layers, self.num_snapshots = layers, num_snapshots
-        self.readout = nn.Linear(num_snapshots * out_feats, num_classes)
+        widths = (in_feats, *hidden_feats)
+        check_least(1, width=min(widths), num_classes=num_classes, num_snapshots=num_snapshots)
+        self.layers, self.num_snapshots = SampledLayers(layer(*pair) for pair in pairwise(widths)), num_snapshots
+        self.layers[-1].dropout = nn.Identity()
+        self.readout = nn.Linear(num_snapshots * widths[-1], num_classes)
 
     def forward(self, samples: Iterable[Hops]) -> Tensor:
         """Return the logits ``(n, C)``."""

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.baselines.sampled_layers import Hops, SampledLayers, SampledSAGE, check_snapshots
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_least
 from dgl_dysign.ops import Surrogate
-from dgl_dysign.ops.spikes import Spiking
 
+_SCALES = 3
 State = tuple[Tensor, Tensor]  # potentials, and thresholds
 
 
@@ -32,29 +32,16 @@ class SiGNN(nn.Module):
 
     What differs from the public code: the first threshold gets its gradient, where ``.item()`` cuts it; snapshots of a
     scale are counted back from the last, which is what it does with 27, for any number; V of SAGE has no bias of its
-    own; surrogates have unit area, which is 1/pi of its arctan; and the training, as of `SpikeNet`.
+    own; surrogates, of the arctan, have unit area, which is 1/pi of its own; and the training, as of `SpikeNet`.
 
     Parameters
     ----------
-    in_feats, num_classes, num_snapshots : int
-        Width of the features, classes C, and snapshots T that are read out.
+    in_feats, num_classes, num_snapshots
+        As of `SpikeNet`, and the same shapes and errors.
     hidden_feats : sequence of int, default (128, 64)
         Neurons of the layers, one a hop of the sample.
     dropout : float, default 0.6
         After each layer.
-    num_scales : int, default 3
-        Time scales.
-    surrogate : callable, default ``Surrogate("arctan", math.pi)``
-        Gradient of a spike.
-
-    Shapes
-    ------
-    T samples of ``(n, d)``, ``(n, k, d)``, ``(n, k, l, d)`` -> ``(n, C)``.
-
-    Raises
-    ------
-    ConfigError
-        If a width or number is below 1, or there are other snapshots or hops than expected.
 
     Examples
     --------
@@ -73,19 +60,15 @@ class SiGNN(nn.Module):
         num_snapshots: int,
         hidden_feats: Sequence[int] = (128, 64),
         dropout: float = 0.6,
-        num_scales: int = 3,
-        surrogate: Spiking | None = None,
     ) -> None:
         super().__init__()
         widths, out = (in_feats, *hidden_feats), hidden_feats[-1]
-        if min(*widths, num_classes, num_snapshots, num_scales) < 1:
-            raise ConfigError(f"widths {widths}, {num_snapshots} snapshots, {num_scales} scales: expected 1 or more")
+        check_least(1, width=min(widths), num_classes=num_classes, num_snapshots=num_snapshots)
         self.num_snapshots = num_snapshots
-        spiking = surrogate or Surrogate("arctan", torch.pi)
         self.scales = nn.ModuleList(
-            SampledLayers(_Layer(*pair, dropout, spiking) for pair in pairwise(widths)) for _ in range(num_scales)
+            SampledLayers(_Layer(*pair, dropout) for pair in pairwise(widths)) for _ in range(_SCALES)
         )
-        steps = [-(-num_snapshots // (k + 1)) for k in range(num_scales)]
+        steps = [-(-num_snapshots // (k + 1)) for k in range(_SCALES)]
         self.convs = nn.ModuleList(nn.Conv1d(out, out, kernel, groups=out) for kernel in steps)
         self.readout = nn.Linear(out, num_classes)
 
@@ -108,12 +91,14 @@ class SiGNN(nn.Module):
 class _Layer(nn.Module):
     """A layer of neurons that fire at both signs of the potential, and let a sigmoid of their inputs pass."""
 
-    def __init__(self, in_feats: int, out_feats: int, dropout: float, spiking: Spiking) -> None:
+    spiking = Surrogate("arctan", torch.pi)
+
+    def __init__(self, in_feats: int, out_feats: int, dropout: float) -> None:
         super().__init__()
         self.current, self.value = SampledSAGE(in_feats, out_feats), SampledSAGE(in_feats, out_feats)
         self.tau, self.decay = nn.Parameter(torch.ones(out_feats)), nn.Parameter(torch.ones(out_feats))
         self.threshold = nn.Parameter(torch.ones(()))
-        self.dropout, self.spiking = nn.Dropout(dropout), spiking
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, own: Tensor, near: Tensor, state: State | None) -> tuple[Tensor, State]:
         current = self.current(own, near)

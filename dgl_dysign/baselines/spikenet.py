@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.baselines.sampled_layers import ConcatenatedSpikes, SampledLayers, SampledSAGE
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.baselines.sampled_layers import ConcatenatedSpikes, SampledSAGE
+from dgl_dysign.errors import check_least
 from dgl_dysign.ops import Surrogate
-from dgl_dysign.ops.spikes import Spiking
 
 State = tuple[Tensor, Tensor]  # potentials, and thresholds
 
@@ -27,7 +26,8 @@ class SpikeNet(ConcatenatedSpikes):
 
     in two layers, on nodes and neighbours that `SampledSnapshots` draws. With :math:`\tau = 1`, as published and in the
     public code, v is the current alone: the membrane remembers nothing, and the past enters by the threshold only. With
-    a larger one it remembers: of a drawn neighbour what was drawn in its place before, as in the public code.
+    a larger one it remembers: of a drawn neighbour what was drawn in its place before, as in the public code. The
+    gradient of a spike is the derivative of the logistic function, as published.
 
     What differs from the public code: it fires at the threshold, not above it alone; training is this package's (the
     model of the last epoch under a one-cycle schedule, not the best validation under a constant rate); V has no bias
@@ -43,8 +43,6 @@ class SpikeNet(ConcatenatedSpikes):
         Snapshots over which the membrane forgets, 1 or more.
     dropout : float, default 0.7
         Of the spikes between layers.
-    surrogate : callable, default ``Surrogate("sigmoid", 4.0)``
-        Gradient of a spike: the derivative of the logistic function, as published.
 
     Shapes
     ------
@@ -72,24 +70,19 @@ class SpikeNet(ConcatenatedSpikes):
         hidden_feats: Sequence[int] = (128, 10),
         tau: float = 1.0,
         dropout: float = 0.7,
-        surrogate: Spiking | None = None,
     ) -> None:
-        widths = (in_feats, *hidden_feats)
-        if min(*widths, num_classes, num_snapshots) < 1 or not tau >= 1:
-            raise ConfigError(f"widths {widths}, {num_snapshots} snapshots, tau={tau}: expected 1 or more")
-        spiking = surrogate or Surrogate("sigmoid", 4.0)
-        layers = SampledLayers(_Layer(*pair, tau, dropout, spiking) for pair in pairwise(widths))
-        layers[-1].dropout = nn.Identity()
-        super().__init__(layers, widths[-1], num_classes, num_snapshots)
+        check_least(1, tau=tau)
+        super().__init__(partial(_Layer, tau, dropout), in_feats, num_classes, num_snapshots, hidden_feats)
 
 
 class _Layer(nn.Module):
     """A layer of neurons whose threshold falls with time and rises with each spike."""
 
-    def __init__(self, in_feats: int, out_feats: int, tau: float, dropout: float, spiking: Spiking) -> None:
+    spiking = Surrogate("sigmoid", 4.0)
+
+    def __init__(self, tau: float, dropout: float, in_feats: int, out_feats: int) -> None:
         super().__init__()
-        self.sage, self.dropout = SampledSAGE(in_feats, out_feats), nn.Dropout(dropout)
-        self.tau, self.spiking = tau, spiking
+        self.sage, self.dropout, self.tau = SampledSAGE(in_feats, out_feats), nn.Dropout(dropout), tau
 
     def forward(self, own: Tensor, near: Tensor, state: State | None) -> tuple[Tensor, State]:
         current = self.sage(own, near)
