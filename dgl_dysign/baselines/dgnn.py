@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError, check_choice
+from dgl_dysign.errors import ConfigError, check_choice, check_heads, check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
 _HEADS = 4
@@ -40,10 +40,8 @@ class DGNN(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes N.
-    in_feats : int
-        Width of the inputs.
+    num_nodes, in_feats : int
+        Nodes N, and width of the inputs.
     sequence : {"gru", "lstm", "tf"}, default "gru"
         What reads the changes: a GRU, an LSTM or a transformer.
     out_feats : int, default 128
@@ -91,13 +89,12 @@ class DGNN(SnapshotEncoder):
     ) -> None:
         super().__init__()
         check_choice("sequence", sequence, _SEQUENCES)
-        if min(out_feats, layers, length, hops) < 1 or random_feats < 0 or not 0 < alpha < 1:
-            raise ConfigError(
-                f"out_feats={out_feats}, layers={layers}, length={length}, hops={hops}, random_feats={random_feats}, "
-                f"alpha={alpha}: expected 1 or more, random_feats of 0 or more, and alpha between 0 and 1"
-            )
-        if sequence == "tf" and out_feats % _HEADS:
-            raise ConfigError(f"out_feats={out_feats}: expected a multiple of {_HEADS}, the transformer's heads")
+        check_least(1, out_feats=out_feats, layers=layers, length=length, hops=hops)
+        check_least(0, random_feats=random_feats)
+        if not 0 < alpha < 1:
+            raise ConfigError(f"alpha={alpha}: expected a share between 0 and 1")
+        if sequence == "tf":
+            check_heads(out_feats, _HEADS)
         self.num_nodes, self.out_feats = num_nodes, out_feats
         self.length, self.alpha, self.hops = length, alpha, hops
         self.register_buffer("features", torch.rand(num_nodes, random_feats))
@@ -140,22 +137,11 @@ class DGNN(SnapshotEncoder):
         vectors = changes.new_zeros(self.num_nodes, self.out_feats)
         if not len(changed):
             return vectors
-        return vectors.index_add(0, changed, self.sequence(self.project(changes[:, changed])))
-
-
-class _Recurrent(nn.Module):
-    """The last output of a GRU or LSTM over a sequence ``(T, n, D)``."""
-
-    def __init__(self, network: nn.RNNBase) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, feat: Tensor) -> Tensor:
-        return self.network(feat)[0][-1]
+        return vectors.index_add(0, changed, self.sequence(self.project(changes[:, changed]))[0][-1])
 
 
 class _Transformer(nn.Module):
-    """The last output of a transformer."""
+    """A transformer that is called as a GRU: with a sequence ``(T, n, D)``, for its outputs and a state, here none."""
 
     def __init__(self, feats: int, layers: int, length: int) -> None:
         super().__init__()
@@ -163,12 +149,12 @@ class _Transformer(nn.Module):
         layer = nn.TransformerEncoderLayer(feats, _HEADS, 4 * feats)
         self.network = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
-    def forward(self, feat: Tensor) -> Tensor:
-        return self.network(feat + self.position)[-1]
+    def forward(self, feat: Tensor) -> tuple[Tensor, None]:
+        return self.network(feat + self.position), None
 
 
 _SEQUENCES: dict[str, Callable[[int, int, int], nn.Module]] = {
-    "gru": lambda feats, layers, _: _Recurrent(nn.GRU(feats, feats, layers)),
-    "lstm": lambda feats, layers, _: _Recurrent(nn.LSTM(feats, feats, layers)),
+    "gru": lambda feats, layers, _: nn.GRU(feats, feats, layers),
+    "lstm": lambda feats, layers, _: nn.LSTM(feats, feats, layers),
     "tf": _Transformer,
 }

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges
-from dgl_dysign.errors import ConfigError, check_choice
+from dgl_dysign.errors import check_choice, check_heads, check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
 JOINS = ("attention", "rnn")
@@ -39,10 +39,8 @@ class DySAT(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes N.
-    in_feats : int
-        Width of the inputs.
+    num_nodes, in_feats : int
+        Nodes N, and width of the inputs.
     out_feats, num_heads : int, default 128 and 16
         Width, and the heads that share it, within a snapshot and over time.
     num_layers : int, default 1
@@ -85,15 +83,15 @@ class DySAT(SnapshotEncoder):
         identities: bool = False,
     ) -> None:
         super().__init__()
-        sizes = in_feats, out_feats, num_heads, num_layers, history
-        if min(sizes) < 1 or out_feats % num_heads:
-            raise ConfigError(f"sizes {sizes}: expected 1 or more, and heads that divide out_feats")
+        check_least(1, in_feats=in_feats, num_layers=num_layers, history=history)
+        check_heads(out_feats, num_heads)
         check_choice("join", join, JOINS)
         self.num_nodes, self.out_feats, self.history = num_nodes, out_feats, history
         self.identity = nn.Embedding(num_nodes, out_feats) if identities else None
         widths = [in_feats + identities * out_feats, *[out_feats] * (num_layers - 1)]
+        shared = {"feat_drop": dropout, "attn_drop": dropout, "activation": functional.elu}
         self.structural = nn.ModuleList(
-            nn.ModuleList(_attention(width, out_feats, num_heads, dropout) for width in widths)
+            nn.ModuleList(dgl.nn.GATConv(width, out_feats // num_heads, num_heads, **shared) for width in widths)
             for _ in range(history if join == "rnn" else 1)
         )
         self.rnn = nn.RNN(out_feats, out_feats, batch_first=True) if join == "rnn" else None
@@ -131,8 +129,3 @@ class DySAT(SnapshotEncoder):
         for layer in layers:
             feat = layer(graph, feat).flatten(1)
         return feat
-
-
-def _attention(in_feats: int, out_feats: int, num_heads: int, dropout: float) -> nn.Module:
-    drops = {"feat_drop": dropout, "attn_drop": dropout}
-    return dgl.nn.GATConv(in_feats, out_feats // num_heads, num_heads, activation=functional.elu, **drops)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.baselines.snapshot_graph import WeightedEdges, normalised_edges, propagated
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
 
@@ -80,10 +80,8 @@ class EvolveGCNO(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes N.
-    in_feats : int
-        Width of the inputs.
+    num_nodes, in_feats : int
+        Nodes N, and width of the inputs.
     hidden_feats, out_feats : int, default 64
         Widths of the two layers.
     window : int, default 1
@@ -112,8 +110,7 @@ class EvolveGCNO(SnapshotEncoder):
     ) -> None:
         super().__init__()
         widths = (in_feats, hidden_feats, out_feats)
-        if min(*widths, window) < 1:
-            raise ConfigError(f"widths {widths} and window={window}: expected 1 or more")
+        check_least(1, width=min(widths), window=window)
         self.num_nodes, self.out_feats, self.window = num_nodes, out_feats, window
         self.layers = nn.ModuleList([self.recurrence(*pair) for pair in pairwise(widths)])
 

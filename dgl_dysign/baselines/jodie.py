@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
 
@@ -31,10 +31,8 @@ class JODIE(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes N.
-    in_feats : int
-        Width of the inputs.
+    num_nodes, in_feats : int
+        Nodes N, and width of the inputs.
     hidden_feats : int, default 128
         Width of what a node remembers.
     out_feats : int, default 64
@@ -44,13 +42,11 @@ class JODIE(SnapshotEncoder):
     two_sided : bool, default False
         Whether sources and destinations are different nodes, each kind with a network of its own. A node that is both
         in a snapshot takes the mean of what the two say.
-    window : int, default 1
-        Snapshots that the gradient goes back.
 
     Raises
     ------
     ConfigError
-        If a width or the window is below 1, or ``id_feats`` below 0.
+        If a width is below 1, or ``id_feats`` below 0.
 
     Examples
     --------
@@ -71,19 +67,13 @@ class JODIE(SnapshotEncoder):
         out_feats: int = 64,
         id_feats: int = 0,
         two_sided: bool = False,
-        window: int = 1,
     ) -> None:
         super().__init__()
-        if min(hidden_feats, out_feats, window) < 1 or id_feats < 0:
-            raise ConfigError(
-                f"hidden_feats={hidden_feats}, out_feats={out_feats}, window={window}: expected 1 or more, and "
-                f"id_feats={id_feats}: 0 or more"
-            )
-        self.num_nodes, self.out_feats, self.two_sided, self.window = num_nodes, out_feats, two_sided, window
+        check_least(1, hidden_feats=hidden_feats, out_feats=out_feats)
+        check_least(0, id_feats=id_feats)
+        self.num_nodes, self.out_feats, self.two_sided = num_nodes, out_feats, two_sided
         self.first = nn.Parameter(nn.functional.normalize(torch.randn(hidden_feats), dim=0))
-        self.cells = nn.ModuleList(
-            [nn.RNNCell(hidden_feats + in_feats + 2, hidden_feats) for _ in range(1 + two_sided)]
-        )
+        self.cells = nn.ModuleList(nn.RNNCell(hidden_feats + in_feats + 2, hidden_feats) for _ in range(1 + two_sided))
         self.drift = nn.Parameter(torch.randn(hidden_feats) * hidden_feats**-0.5)
         self.ids = nn.Parameter(torch.zeros(num_nodes, id_feats)) if id_feats else None
         self.out = nn.Linear(hidden_feats + in_feats + id_feats, out_feats)

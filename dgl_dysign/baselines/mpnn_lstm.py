@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.baselines.snapshot_graph import normalised_edges, propagated
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
 
@@ -25,27 +25,23 @@ class MPNNLSTM(SnapshotEncoder):
     What differs: the paper weighs edges by the number of people who travel, here each counts once. Its skip takes the
     inputs of all snapshots of a window of seven, here those of the last one with all their columns, of which PyTorch
     Geometric Temporal keeps one. Batch normalisation is over the nodes of the snapshot, without running means. LSTMs
-    are not begun anew in each window.
+    are not begun anew in each window: gradients go back 7 snapshots (`window`).
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes N.
-    in_feats : int
-        Width of the inputs.
+    num_nodes, in_feats : int
+        Nodes N, and width of the inputs.
     hidden_feats : int, default 64
         Width of convolutions and LSTMs.
     out_feats : int, default 64
         Width of the vectors.
     dropout : float, default 0.5
         Share of H that is dropped in training.
-    window : int, default 7
-        Snapshots that the gradient goes back.
 
     Raises
     ------
     ConfigError
-        If a width or the window is below 1, or the dropout outside [0, 1).
+        If a width is below 1, or the dropout outside [0, 1).
 
     Examples
     --------
@@ -58,28 +54,20 @@ class MPNNLSTM(SnapshotEncoder):
     torch.Size([3, 4])
     """
 
+    window = 7
+
     def __init__(
-        self,
-        num_nodes: int,
-        in_feats: int,
-        hidden_feats: int = 64,
-        out_feats: int = 64,
-        dropout: float = 0.5,
-        window: int = 7,
+        self, num_nodes: int, in_feats: int, hidden_feats: int = 64, out_feats: int = 64, dropout: float = 0.5
     ) -> None:
         super().__init__()
-        if min(hidden_feats, out_feats, window) < 1 or not 0 <= dropout < 1:
-            raise ConfigError(
-                f"hidden_feats={hidden_feats}, out_feats={out_feats}, window={window}, dropout={dropout}: expected 1 "
-                f"or more, and a dropout from 0 to below 1"
-            )
-        self.num_nodes, self.hidden_feats, self.out_feats, self.window = num_nodes, hidden_feats, out_feats, window
+        check_least(1, hidden_feats=hidden_feats, out_feats=out_feats)
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"dropout={dropout}: expected a share from 0 to below 1")
+        self.num_nodes, self.hidden_feats, self.out_feats = num_nodes, hidden_feats, out_feats
         self.convs = nn.ModuleList([nn.Linear(width, hidden_feats, bias=False) for width in (in_feats, hidden_feats)])
         self.after = nn.ModuleList(
-            [
-                nn.Sequential(nn.ReLU(), nn.BatchNorm1d(hidden_feats, track_running_stats=False), nn.Dropout(dropout))
-                for _ in self.convs
-            ]
+            nn.Sequential(nn.ReLU(), nn.BatchNorm1d(hidden_feats, track_running_stats=False), nn.Dropout(dropout))
+            for _ in self.convs
         )
         self.cells = nn.ModuleList([nn.LSTMCell(width, hidden_feats) for width in (2 * hidden_feats, hidden_feats)])
         self.out = nn.Sequential(nn.Linear(2 * hidden_feats + in_feats, out_feats), nn.ReLU())

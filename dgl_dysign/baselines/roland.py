@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dgl_dysign.baselines.snapshot_graph import EDGE_FEATS, WeightedEdges, edge_features
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
-
-_EDGE_FEATS = 2
 
 
 class ROLAND(SnapshotEncoder):
@@ -34,16 +33,12 @@ class ROLAND(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes N.
-    in_feats : int
-        Width of the inputs.
+    num_nodes, in_feats : int
+        Nodes N, and width of the inputs.
     out_feats : int, default 128
         Width of all layers.
     layers : int, default 2
         Number of layers of messages.
-    window : int, default 1
-        Snapshots that the gradient goes back.
 
     Raises
     ------
@@ -61,11 +56,10 @@ class ROLAND(SnapshotEncoder):
     torch.Size([3, 4])
     """
 
-    def __init__(self, num_nodes: int, in_feats: int, out_feats: int = 128, layers: int = 2, window: int = 1) -> None:
+    def __init__(self, num_nodes: int, in_feats: int, out_feats: int = 128, layers: int = 2) -> None:
         super().__init__()
-        if min(out_feats, layers, window) < 1:
-            raise ConfigError(f"out_feats={out_feats}, layers={layers}, window={window}: expected 1 or more")
-        self.num_nodes, self.out_feats, self.window = num_nodes, out_feats, window
+        check_least(1, out_feats=out_feats, layers=layers)
+        self.num_nodes, self.out_feats = num_nodes, out_feats
         self.before = nn.Sequential(nn.Linear(in_feats, out_feats), nn.PReLU())
         self.layers = nn.ModuleList([_Layer(out_feats) for _ in range(layers)])
 
@@ -92,20 +86,19 @@ class _Layer(nn.Module):
 
     def __init__(self, feats: int) -> None:
         super().__init__()
-        self.message, self.skip = nn.Linear(2 * feats + _EDGE_FEATS, feats, bias=False), nn.Linear(feats, feats)
+        self.message, self.skip = nn.Linear(2 * feats + EDGE_FEATS, feats, bias=False), nn.Linear(feats, feats)
         self.after = nn.Sequential(nn.BatchNorm1d(feats, track_running_stats=False), nn.PReLU())
         self.update = nn.GRUCell(feats, feats)
 
-    def forward(self, graph: tuple[Tensor, Tensor, Tensor], feat: Tensor, state: Tensor) -> Tensor:
+    def forward(self, graph: WeightedEdges, feat: Tensor, state: Tensor) -> Tensor:
         src, dst, edge_feat = graph
         message = self.message(torch.cat([feat[dst], feat[src], edge_feat], 1))
         return self.update(self.after(self.skip(feat).index_add(0, dst, message)), state)
 
 
-def _messages_of(edges: SnapshotEdges, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def _messages_of(edges: SnapshotEdges, dtype: torch.dtype) -> WeightedEdges:
     """Return sources, destinations and features of the messages of a snapshot."""
-    weight = torch.zeros_like(edges.count, dtype=dtype) if edges.weight is None else edges.weight.to(dtype)
-    feat = torch.stack([edges.count.to(dtype).log(), weight.sign() * weight.abs().log1p()], 1)
+    feat = edge_features(edges, dtype)
     if edges.directed:
         return edges.src, edges.dst, feat
     loop = edges.src == edges.dst

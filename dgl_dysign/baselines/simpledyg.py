@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_heads, check_least
 
 
 class SimpleDyG(nn.Module):
@@ -62,20 +62,12 @@ class SimpleDyG(nn.Module):
     loss = "softmax"  # of the training on each snapshot under the protocol live-update
 
     def __init__(
-        self,
-        num_nodes: int,
-        width: int = 128,
-        layers: int = 2,
-        heads: int = 4,
-        length: int = 64,
-        dropout: float = 0.1,
+        self, num_nodes: int, width: int = 128, layers: int = 2, heads: int = 4, length: int = 64, dropout: float = 0.1
     ) -> None:
         super().__init__()
-        if min(width, layers, heads) < 1 or width % heads or length < 3:
-            raise ConfigError(
-                f"width={width}, layers={layers}, heads={heads}, length={length}: expected 1 or more, a width that the "
-                f"heads divide, and sentences of 3 tokens or more"
-            )
+        check_least(1, layers=layers)
+        check_least(3, length=length)
+        check_heads(width, heads)
         self.num_nodes, self.length = num_nodes, length
         self.tokens, self.places = nn.Embedding(num_nodes + 1, width), nn.Embedding(length, width)
         self.age = nn.Parameter(torch.empty(width))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 
+EDGE_FEATS = 2  # of `edge_features`
 #: Sources, destinations and weights of edges, ``(E,)`` each.
 WeightedEdges = tuple[Tensor, Tensor, Tensor]
 
@@ -27,6 +28,21 @@ def normalised_edges(edges: SnapshotEdges, dtype: torch.dtype) -> WeightedEdges:
     src, dst = torch.cat([key // edges.num_nodes, nodes]), torch.cat([key % edges.num_nodes, nodes])
     root = torch.bincount(dst, minlength=edges.num_nodes).to(dtype).rsqrt()
     return src, dst, root[src] * root[dst]
+
+
+def edge_features(edges: SnapshotEdges, dtype: torch.dtype) -> Tensor:
+    r"""Return of each edge the logarithm of its number of events, and :math:`\mathrm{sign}(w) \log(1 + |w|)`, (E, 2).
+
+    w is the mean weight of its events, 0 without weights.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import distinct_edges
+    >>> edge_features(distinct_edges(0, [0, 0], [1, 1], weight=[-1.0, -1.0], num_nodes=2), torch.float32)
+    tensor([[ 0.6931, -0.6931]])
+    """
+    weight = torch.zeros_like(edges.count, dtype=dtype) if edges.weight is None else edges.weight.to(dtype)
+    return torch.stack([edges.count.to(dtype).log(), weight.sign() * weight.abs().log1p()], 1)
 
 
 def propagated(graph: WeightedEdges, feat: Tensor) -> Tensor:

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dgl_dysign.baselines.snapshot_graph import EDGE_FEATS, edge_features
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_heads, check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 from dgl_dysign.nn import TimeEncoding
 from dgl_dysign.store import NeighborStore
-
-EDGE_FEATS = 2  # logarithms of the number of events and of the weight
 
 
 class TGAT(SnapshotEncoder):
@@ -39,10 +38,8 @@ class TGAT(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes N.
-    in_feats : int
-        Width of the inputs x.
+    num_nodes, in_feats : int
+        Nodes N, and width of the inputs x.
     out_feats, num_heads : int, default 64 and 2
         Width of each layer, and the heads that share it. The paper takes the width of the features.
     num_layers : int, default 2
@@ -85,9 +82,8 @@ class TGAT(SnapshotEncoder):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        sizes = in_feats, out_feats, num_heads, num_layers, num_neighbors
-        if min(sizes) < 1 or out_feats % num_heads:
-            raise ConfigError(f"sizes {sizes}: expected 1 or more, and heads that divide out_feats")
+        check_least(1, in_feats=in_feats, num_layers=num_layers, num_neighbors=num_neighbors)
+        check_heads(out_feats, num_heads)
         self.num_nodes, self.out_feats, self.num_neighbors = num_nodes, out_feats, num_neighbors
         self.time = TimeEncoding(time_feats, scale)
         widths = [in_feats, *[out_feats] * (num_layers - 1)]
@@ -106,9 +102,7 @@ class TGAT(SnapshotEncoder):
         order = (edges.src * self.num_nodes + edges.dst).argsort()  # ids break ties: they must not depend on the file
         ids = len(feat) + torch.arange(len(edges), device=order.device)
         store.insert(edges.snapshot, edges.src[order], edges.dst[order], edge_id=ids)
-        weight = torch.zeros_like(edges.time) if edges.weight is None else edges.weight
-        own = torch.stack([edges.count.to(weight).log(), weight.sign() * weight.abs().log1p()], 1)
-        return store, torch.cat([feat, own[order].to(feat)])
+        return store, torch.cat([feat, edge_features(edges, torch.float64)[order].to(feat)])
 
     def embed(self, state: State, inputs: Tensor) -> Tensor:
         """Return the vectors of all nodes at the snapshot after the last one that the store holds."""

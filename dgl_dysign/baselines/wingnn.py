@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from dgl_dysign.baselines.snapshot_graph import WeightedEdges, normalised_edges, propagated
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
 
@@ -35,10 +35,8 @@ class WinGNN(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes : int
-        Number of nodes N.
-    in_feats : int
-        Width of the inputs.
+    num_nodes, in_feats : int
+        Nodes N, and width of the inputs.
     out_feats : int, default 64
         Width of both layers.
     steps : int, default 8
@@ -74,9 +72,9 @@ class WinGNN(SnapshotEncoder):
         beta: float = 0.89,
     ) -> None:
         super().__init__()
-        if min(out_feats, steps) < 1 or step_size <= 0 or not 0 <= beta < 1:
-            values = f"out_feats={out_feats}, steps={steps}, step_size={step_size}, beta={beta}"
-            raise ConfigError(f"{values}: expected 1 or more, a step size above 0, and beta from 0 to below 1")
+        check_least(1, out_feats=out_feats, steps=steps)
+        if step_size <= 0 or not 0 <= beta < 1:
+            raise ConfigError(f"step_size={step_size}, beta={beta}: expected above 0, and from 0 to below 1")
         self.num_nodes, self.out_feats = num_nodes, out_feats
         self.steps, self.step_size, self.beta = steps, step_size, beta
         self.network = _Convolutions(in_feats, out_feats)

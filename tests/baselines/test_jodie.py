@@ -72,6 +72,6 @@ def test_without_vectors_of_single_nodes_names_do_not_matter():
 
 
 def test_bad_input():
-    for options in ({"hidden_feats": 0}, {"id_feats": -1}):
-        with pytest.raises(ConfigError, match="expected 1 or more"):
+    for options, text in (({"hidden_feats": 0}, "expected 1 or more"), ({"id_feats": -1}, "expected 0 or more")):
+        with pytest.raises(ConfigError, match=text):
             JODIE(NODES, WIDTH, **options)

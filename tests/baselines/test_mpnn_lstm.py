@@ -54,6 +54,6 @@ def test_what_is_dropped_is_dropped_in_training_alone():
 
 
 def test_bad_input():
-    for options in ({"dropout": 1.0}, {"window": 0}):
-        with pytest.raises(ConfigError, match="expected 1 or more, and a dropout"):
+    for options, text in (({"dropout": 1.0}, "from 0 to below 1"), ({"out_feats": 0}, "expected 1 or more")):
+        with pytest.raises(ConfigError, match=text):
             MPNNLSTM(NODES, WIDTH, **options)
