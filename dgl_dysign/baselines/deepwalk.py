@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -58,10 +57,6 @@ class DeepWalk:
         """Return the vectors of all nodes, ``(N, out_feats)``; those without an edge are zero."""
         src = torch.cat([edges.src.repeat_interleave(edges.count) for edges in snapshots]).numpy()
         dst = torch.cat([edges.dst.repeat_interleave(edges.count) for edges in snapshots]).numpy()
-        options: dict[str, Any] = {"dim": self.out_feats, "seed": seed, "negative": self.negatives}
-        options |= {"walk_length": self.walk_length, "num_walks": self.num_walks, "window": self.window}
-        return torch.from_numpy(_preparation.walk_vectors(src, dst, snapshots[0].num_nodes, **options, **self._bias()))
-
-    def _bias(self) -> dict[str, Any]:
-        """Return what tells walks from those of DeepWalk."""
-        return {}
+        options = {k: v for k, v in asdict(self).items() if k not in ("out_feats", "negatives")}
+        options |= {"dim": self.out_feats, "seed": seed, "negative": self.negatives}
+        return torch.from_numpy(_preparation.walk_vectors(src, dst, snapshots[0].num_nodes, **options))

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dgl_dysign.baselines.embedding import EdgeEmbedding
+from dgl_dysign.baselines.embedding import EdgeEmbedding, proper_edges
 from dgl_dysign.baselines.triads import Triads, adjacency
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.errors import check_least
 
 
 class DynamicTriad(EdgeEmbedding):
@@ -79,14 +79,10 @@ class DynamicTriad(EdgeEmbedding):
         smooth: float = 0.1,
         span: int = 4,
     ) -> None:
-        super().__init__(snapshots[0].num_nodes if snapshots else 1, out_feats)
-        if min(margin, triad, smooth) < 0 or span < 1:
-            raise ConfigError(
-                f"margin={margin}, triad={triad}, smooth={smooth}, span={span}: expected 0 or more, and a "
-                f"span from 1 on"
-            )
-        if not any(bool((edges.src != edges.dst).any()) for edges in snapshots):
-            raise DataError("found no edge between two nodes, but vectors are made of edges: give data that has some")
+        proper_edges(snapshots)
+        super().__init__(snapshots[0].num_nodes, out_feats)
+        check_least(0, margin=margin, triad=triad, smooth=smooth)
+        check_least(1, span=span)
         self.snapshots, self.margin, self.triad, self.smooth, self.span = snapshots, margin, triad, smooth, span
         self.theta, self.bias = nn.Parameter(torch.randn(out_feats) * out_feats**-0.5), nn.Parameter(torch.zeros(()))
         self.register_buffer("before", self.vectors.detach().clone())

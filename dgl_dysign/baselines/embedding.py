@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.errors import DataError, check_least
 
 
 class Partners(NamedTuple):
@@ -53,12 +53,7 @@ class TemporalEdges:
     """
 
     def __init__(self, snapshots: Sequence[SnapshotEdges]) -> None:
-        proper = [edges.src != edges.dst for edges in snapshots]
-        if not any(bool(kept.any()) for kept in proper):
-            raise DataError(
-                f"found no edge between two nodes in {len(snapshots)} snapshots, but vectors are made of edges: give "
-                f"data that has some"
-            )
+        proper = proper_edges(snapshots)
         self.num_nodes, self.num_snapshots = snapshots[0].num_nodes, len(snapshots)
         self.src = torch.cat([edges.src[kept] for edges, kept in zip(snapshots, proper, strict=True)])
         self.dst = torch.cat([edges.dst[kept] for edges, kept in zip(snapshots, proper, strict=True)])
@@ -75,24 +70,35 @@ class TemporalEdges:
     def __len__(self) -> int:
         return len(self.src)
 
+    def columns(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return both ends and the snapshots of some edges."""
+        return self.src[rows], self.dst[rows], self.snapshot[rows]
+
     def _key(self, nodes: Tensor, snapshot: Tensor) -> Tensor:
         return nodes * self.num_snapshots + snapshot
-
-    def time(self, snapshots: Tensor) -> Tensor:
-        """Return how far some snapshots, or how long some numbers of snapshots, are of the whole, float32."""
-        return snapshots / max(self.num_snapshots - 1, 1)
 
     def partners(self, nodes: Tensor, snapshot: Tensor, length: int) -> Partners:
         """Return the latest partners of nodes ``(B,)`` before snapshots ``(B,)``, the newest first."""
         first, stop = (torch.searchsorted(self._keys, self._key(nodes, t)) for t in (0 * snapshot, snapshot))
         place = stop[:, None] - 1 - torch.arange(length)
         known, place = place >= first[:, None], place.clamp(min=0)
-        age = self.time((snapshot[:, None] - self._when[place]).clamp(min=0))
+        age = (snapshot[:, None] - self._when[place]).clamp(min=0) / max(self.num_snapshots - 1, 1)
         return Partners(self._partner[place], age, known)
 
     def negatives(self, rows: int, count: int) -> Tensor:
         """Draw nodes ``(rows, count)`` in proportion to their degree to the power 3/4."""
         return torch.multinomial(self.degree**0.75, rows * count, replacement=True).view(rows, count)
+
+
+def proper_edges(snapshots: Sequence[SnapshotEdges]) -> list[Tensor]:
+    """Return which edges of each snapshot are no self-loops; ``DataError`` if there is none at all."""
+    proper = [edges.src != edges.dst for edges in snapshots]
+    if not any(bool(kept.any()) for kept in proper):
+        raise DataError(
+            f"found no edge between two nodes in {len(snapshots)} snapshots, but vectors are made of edges: give data "
+            f"that has some"
+        )
+    return proper
 
 
 class EdgeEmbedding(nn.Module):
@@ -116,8 +122,7 @@ class EdgeEmbedding(nn.Module):
 
     def __init__(self, num_nodes: int, out_feats: int) -> None:
         super().__init__()
-        if out_feats < 1:
-            raise ConfigError(f"out_feats must be at least 1, but got {out_feats}")
+        check_least(1, out_feats=out_feats)
         self.vectors = nn.Parameter(torch.empty(num_nodes, out_feats).uniform_(-(num_nodes**-0.5), num_nodes**-0.5))
 
     def rows(self, nodes: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgl_dysign.baselines.embedding import EdgeEmbedding, Partners, TemporalEdges, softmax_of_known
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_least
 
 
 class HTNE(EdgeEmbedding):
@@ -59,35 +59,33 @@ class HTNE(EdgeEmbedding):
 
     def __init__(self, edges: TemporalEdges, out_feats: int = 128, history: int = 5, negatives: int = 5) -> None:
         super().__init__(edges.num_nodes, out_feats)
-        if min(history, negatives) < 1:
-            raise ConfigError(f"history={history}, negatives={negatives}: expected 1 or more of each")
+        check_least(1, history=history, negatives=negatives)
         self.edges, self.history, self.negatives = edges, history, negatives
-        self.rate = unit_rates(edges.num_nodes)
+        self.rate = self._unit_rates()
+
+    def _unit_rates(self) -> nn.Parameter:
+        """Return what gives each node a decay of rate 1 by a softplus, ``(N,)``."""
+        return nn.Parameter(torch.full((self.edges.num_nodes,), 1.0).expm1().log())
 
     def parts(self) -> Iterator[int]:
         """Yield the number of all edges."""
         yield len(self.edges)
 
     def loss(self, rows: Tensor) -> Tensor:
-        """Return the mean loss of some edges ``(B,)`` from both of their ends."""
-        src, dst, snapshot = (column[rows] for column in (self.edges.src, self.edges.dst, self.edges.snapshot))
+        """Return the mean loss of some edges ``(B,)``, from both of their ends."""
+        src, dst, snapshot = self.edges.columns(rows)
         nodes, others, snapshot = torch.cat([src, dst]), torch.cat([dst, src]), snapshot.repeat(2)
         past = self.edges.partners(nodes, snapshot, self.history)
         candidates = torch.cat([others[:, None], self.edges.negatives(len(nodes), self.negatives)], 1)
-        return 2 * contrast(self.intensity(nodes, candidates, past))
+        return 2 * contrast(self._intensity(nodes, candidates, past))
 
-    def intensity(self, nodes: Tensor, candidates: Tensor, past: Partners) -> Tensor:
+    def _intensity(self, nodes: Tensor, candidates: Tensor, past: Partners) -> Tensor:
         """Return the intensities ``(B, Q)`` of nodes ``(B,)`` meeting candidates ``(B, Q)``."""
         own = nodes[:, None]
         weight = softmax_of_known(-self.distances(own, past.node)[:, 0], past.known)
         weight = weight * kept(self.rate[nodes], past.age)
         apart = self.distances(torch.cat([own, past.node], 1), candidates)
         return -apart[:, 0] - (weight[..., None] * apart[:, 1:]).sum(1)
-
-
-def unit_rates(num_nodes: int) -> nn.Parameter:
-    """Return what gives each node a decay of rate 1 by a softplus, ``(N,)``."""
-    return nn.Parameter(torch.full((num_nodes,), 1.0).expm1().log())
 
 
 def kept(rate: Tensor, age: Tensor) -> Tensor:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dgl_dysign.baselines.embedding import EdgeEmbedding, TemporalEdges, softmax_of_known
-from dgl_dysign.baselines.htne import contrast, kept, unit_rates
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.baselines.embedding import TemporalEdges, softmax_of_known
+from dgl_dysign.baselines.htne import HTNE, contrast, kept
+from dgl_dysign.errors import ConfigError, check_least
 
 
-class M2DNE(EdgeEmbedding):
+class M2DNE(HTNE):
     r"""M2DNE of Lu et al. (CIKM 2019): edges one by one (micro), and how many there are in each snapshot (macro).
 
     An edge of i and j at time t depends on the latest H partners p of i, and q of j:
@@ -44,12 +42,10 @@ class M2DNE(EdgeEmbedding):
 
     Parameters
     ----------
-    edges : TemporalEdges
-        What it is trained on.
-    out_feats, hidden_feats : int, default 128
-        Widths of the vectors, and of W.
-    history, negatives : int, default 5
-        Most partners H of each end, and its negatives.
+    edges, out_feats, history, negatives
+        As of `HTNE`.
+    hidden_feats : int, default 128
+        Width of W.
     macro : float, default 0.4
         The weight :math:`\epsilon`, in [0, 1].
 
@@ -77,14 +73,11 @@ class M2DNE(EdgeEmbedding):
         negatives: int = 5,
         macro: float = 0.4,
     ) -> None:
-        super().__init__(edges.num_nodes, out_feats)
-        if min(hidden_feats, history, negatives) < 1 or not 0 <= macro <= 1:
-            raise ConfigError(
-                f"hidden_feats={hidden_feats}, history={history}, negatives={negatives}, macro={macro}: expected 1 or "
-                f"more of each, and a weight from 0 to 1"
-            )
-        self.edges, self.history, self.negatives, self.macro = edges, history, negatives, macro
-        self.rates = nn.ParameterList([unit_rates(edges.num_nodes) for _ in range(2)])  # of either end
+        super().__init__(edges, out_feats, history, negatives)
+        check_least(1, hidden_feats=hidden_feats)
+        if not 0 <= macro <= 1:
+            raise ConfigError(f"macro={macro}: expected a weight from 0 to 1")
+        self.macro, self.dst_rate = macro, self._unit_rates()
         self.map = nn.Linear(out_feats, hidden_feats, bias=False)
         self.own, self.former = (nn.Linear(hidden_feats, 1, bias=False) for _ in range(2))  # the two halves of a
         self.share = nn.Linear(hidden_feats, 1)
@@ -92,21 +85,17 @@ class M2DNE(EdgeEmbedding):
         self.log_zeta = nn.Parameter(torch.zeros(()))
         self.seen, self.new = _growth(edges)
 
-    def parts(self) -> Iterator[int]:
-        """Yield the number of all edges."""
-        yield len(self.edges)
-
     def loss(self, rows: Tensor) -> Tensor:
         """Return the mean loss of some edges ``(B,)``."""
-        src, dst, snapshot = (column[rows] for column in (self.edges.src, self.edges.dst, self.edges.snapshot))
+        src, dst, snapshot = self.edges.columns(rows)
         micro = self._micro(src, dst, snapshot) if self.macro < 1 else 0.0
         return (1 - self.macro) * micro + self.macro * self._macro(src, dst, snapshot)
 
     def _micro(self, src: Tensor, dst: Tensor, snapshot: Tensor) -> Tensor:
-        drawn = self.edges.negatives(2 * len(src), self.negatives).chunk(2)
+        rates, drawn = (self.rate, self.dst_rate), self.edges.negatives(2 * len(src), self.negatives).chunk(2)
         sides = [
             self._side(rate, nodes, torch.cat([others[:, None], negatives], 1), snapshot)
-            for rate, nodes, others, negatives in zip(self.rates, (src, dst), (dst, src), drawn, strict=True)
+            for rate, nodes, others, negatives in zip(rates, (src, dst), (dst, src), drawn, strict=True)
         ]
         shares = torch.cat([gate for *_, gate in sides], 1).softmax(1)
         indirect = [share[:, None] * past for share, (_, past, _) in zip(shares.unbind(1), sides, strict=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from dgl_dysign.baselines.deepwalk import DeepWalk
 
@@ -35,6 +34,3 @@ class Node2Vec(DeepWalk):
 
     p: float = 1.0
     q: float = 0.5
-
-    def _bias(self) -> dict[str, Any]:
-        return {"p": self.p, "q": self.q}

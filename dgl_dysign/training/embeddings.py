@@ -76,17 +76,8 @@ def fit_embedding(
             loop = Loop(model, config, len(batches), device, identity, checkpoint if part == 0 else None)
 
             def epoch(batches: tuple[torch.Tensor, ...] = batches, loop: Loop = loop) -> Figures:
-                losses = [_step(model, rows, loop) for rows in batches]
+                losses = [loop.step(model.loss(rows)) for rows in batches]
                 return {"loss": sum(losses) / len(losses)}
 
             loop.run(epoch, told)
     return history
-
-
-def _step(model: EdgeEmbedding, rows: torch.Tensor, loop: Loop) -> float:
-    loss = model.loss(rows)
-    loop.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    loop.optimizer.step()
-    loop.schedule.step()
-    return float(loss.detach())

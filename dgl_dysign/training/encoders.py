@@ -112,14 +112,10 @@ def fit_encoder_nodes(
         if later or model.snapshot < 0:  # else the validation has left the state that its weights make
             replay()
         model.train()
-        loss = summed_loss(model()[train], labels, train, weight) / len(train)
-        loop.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        loop.optimizer.step()
-        loop.schedule.step()
+        loss = loop.step(summed_loss(model()[train], labels, train, weight) / len(train))
         replay(*later)
         scores = f1_scores(labels, model.predict(torch.arange(len(labels), device=labels.device)).argmax(1), val)
-        return {"loss": float(loss.detach()), **{f"val_{name}": value / 100 for name, value in scores.items()}}
+        return {"loss": loss, **{f"val_{name}": value / 100 for name, value in scores.items()}}
 
     with seeded(seed, model.device):
         identity = {"seed": seed, "nodes": len(train), "snapshots": len(snapshots)}

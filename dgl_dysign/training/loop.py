@@ -97,6 +97,14 @@ class Loop:
         self._identity = {**asdict(config), **identity}
         self._best: dict[str, Any] | None = None
 
+    def step(self, loss: torch.Tensor) -> float:
+        """Take a step against the gradient of a loss, and return the loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return float(loss.detach())
+
     def run(
         self,
         epoch: Callable[[], Figures],

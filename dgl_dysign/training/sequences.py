@@ -63,12 +63,7 @@ def fit_sequences(
         scorer.model.train()
         loss = 0.0
         for number in torch.randperm(len(batches)).tolist():
-            value = scorer.model.partner_loss(*padded(batches[number], scorer.device))
-            loop.optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            loop.optimizer.step()
-            loop.schedule.step()
-            loss += float(value.detach()) / len(batches)
+            loss += loop.step(scorer.model.partner_loss(*padded(batches[number], scorer.device))) / len(batches)
         return {"loss": loss, "val_mrr": evaluate_links(data, {"": scorer}, val, sampler)[""].mrr}
 
     with seeded(seed, scorer.device):

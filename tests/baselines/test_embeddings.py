@@ -112,7 +112,7 @@ def test_old_partners_of_htne_count_less_the_faster_a_node_forgets():
     values = []
     for rate in (-20.0, 0.0, 20.0):
         model.rate.fill_(rate)
-        values.append(float(model.intensity(nodes, candidates, past)))
+        values.append(float(model._intensity(nodes, candidates, past)))
     assert values == sorted(values)
     assert values[2] == pytest.approx(-squared(*model.vectors[[0, 4]]), rel=1e-4)
 
@@ -143,7 +143,7 @@ def test_m2dne_is_its_equations():
     for place, (x, y, t) in enumerate(
         zip(edges.src.tolist(), edges.dst.tolist(), edges.snapshot.tolist(), strict=True)
     ):
-        (of_x, gate_x), (of_y, gate_y) = (side(r, n, t) for r, n in zip(model.rates, (x, y), strict=True))
+        (of_x, gate_x), (of_y, gate_y) = side(model.rate, x, t), side(model.dst_rate, y, t)
         share_x, share_y = weights_of([gate_x, gate_y])
         via_x = {n: share_x * sum(w * squared(v[h], v[n]) for h, w in of_x) for n in (y, *drawn[place])}
         via_y = {n: share_y * sum(w * squared(v[h], v[n]) for h, w in of_y) for n in (x, *drawn[len(edges) + place])}
