@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.adapters._shared import require
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.models.link_scorer import evaluating
+from dgl_dysign.models.link_scorer import LogitScorer
 
 _NONE = -1  # TGM's id of no neighbour
 
@@ -44,26 +44,19 @@ class RecentNeighbors:
         order = order[edges.time[order].argsort(stable=True)]
         ends = torch.stack([edges.src[order], edges.dst[order]], 1).flatten()
         others = torch.stack([edges.dst[order], edges.src[order]], 1).flatten()
-        feat = edges.count[order].float().log1p().repeat_interleave(2)
+        feat = edges.count[order].float().log1p().repeat_interleave(2)[:, None]
+        size, number = self.node.shape[1], torch.bincount(ends, minlength=len(self.node))
         by_node = ends.argsort(stable=True)
-        nodes, count = ends[by_node].unique_consecutive(return_counts=True)
-        if not len(nodes):
-            return
-        size, start = self.node.shape[1], count.cumsum(0) - count
-        place = torch.arange(len(ends), device=ends.device) - start.repeat_interleave(count)
-        row = torch.arange(len(nodes), device=ends.device).repeat_interleave(count)
-        shape = len(nodes), int(count.max())
-        new = {"node": torch.full(shape, _NONE, device=ends.device), "feat": torch.zeros(*shape, 1, device=ends.device)}
-        new["node"][row, place], new["feat"][row, place, 0] = others[by_node], feat[by_node]
-        new["time"] = torch.full(shape, edges.snapshot, device=ends.device)
-        node = torch.cat([self.node[nodes], new["node"]], 1)
-        last = (node != _NONE).int().argsort(dim=1, stable=True)[:, -size:]  # what is there goes to the end
-        self.node[nodes] = node.gather(1, last)
-        self.time[nodes] = torch.cat([self.time[nodes], new["time"]], 1).gather(1, last)
-        self.feat[nodes] = torch.cat([self.feat[nodes], new["feat"]], 1).gather(1, last[..., None])
+        later = number.cumsum(0)[ends[by_node]] - 1 - torch.arange(len(ends), device=ends.device)  # of the same node
+        new, column = by_node[later < size], size - 1 - later[later < size]
+        stays = (torch.arange(size, device=ends.device) + number[:, None]).clamp(max=size - 1)
+        self.node, self.time = self.node.gather(1, stays), self.time.gather(1, stays)
+        self.feat = self.feat.gather(1, stays[..., None])
+        place = ends[new], column
+        self.node[place], self.time[place], self.feat[place] = others[new], edges.snapshot, feat[new]
 
 
-class TGMModel(nn.Module):
+class TGMModel(LogitScorer, nn.Module):
     r"""What the models of TGM share here: recent neighbours, and TGM's ``LinkPredictor`` over the vectors of both ends.
 
     It fulfils `dgl_dysign.evaluation.LinkModel`, and is its own scorer for `dgl_dysign.training.links.fit_links`.
@@ -80,10 +73,11 @@ class TGMModel(nn.Module):
     ----------
     num_nodes : int
         N of the data set.
-    size : int
-        Neighbours K that are kept of each node.
-    width : int, default 64
-        Of the vectors.
+
+    Attributes
+    ----------
+    size, width : int
+        Neighbours K that are kept of each node, and width of the vectors, 64.
 
     Raises
     ------
@@ -92,24 +86,18 @@ class TGMModel(nn.Module):
     """
 
     loss = "bce"
-    features = store = None
-    pairs_at_once = 1 << 17
+    size, width = 10, 64
 
-    def __init__(self, num_nodes: int, size: int, width: int = 64) -> None:
+    def __init__(self, num_nodes: int) -> None:
         super().__init__()
-        self.num_nodes, self.size, self.width = num_nodes, size, width
-        self.head = require("tgm.nn", "tgm").LinkPredictor(node_dim=width, hidden_dim=width)
-        self.recent = RecentNeighbors(num_nodes, size, "cpu")
+        self.num_nodes = num_nodes
+        self.head = require("tgm.nn", "tgm").LinkPredictor(node_dim=self.width, hidden_dim=self.width)
+        self.recent = RecentNeighbors(num_nodes, self.size, "cpu")
 
     @property
-    def model(self) -> TGMModel:
+    def model(self) -> TGMModel:  # type: ignore[override]
         """What is trained."""
         return self
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
 
     def reset(self) -> None:
         """Forget what was observed."""
@@ -123,21 +111,13 @@ class TGMModel(nn.Module):
         """Return vectors ``(n, width)`` of nodes ``(n,)`` as of the begin of a snapshot."""
         raise NotImplementedError
 
-    def logits(self, now: int, src: Tensor, dst: Tensor) -> Tensor:
+    def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` of candidates ``(E, C)`` of sources ``(E,)`` at a snapshot."""
         nodes, place = torch.cat([src[:, None], dst], 1).to(self.device).unique(return_inverse=True)
-        z = self.vectors(nodes, now)[place]
+        z = self.vectors(nodes, snapshot)[place]
         source, candidates = z[:, :1].expand(-1, dst.shape[1], -1), z[:, 1:]
         logits: Tensor = self.head(source.reshape(-1, self.width), candidates.reshape(-1, self.width))
         return logits.view(dst.shape)
-
-    @torch.no_grad()
-    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        """Return scores ``(E, C)``; nothing changes."""
-        rows = max(1, self.pairs_at_once // max(1, dst.shape[1]))
-        with evaluating(self):
-            parts = [self.logits(snapshot, *part) for part in zip(src.split(rows), dst.split(rows), strict=True)]
-        return torch.cat(parts) if parts else torch.zeros(dst.shape)
 
     def known(self, nodes: Tensor, now: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return neighbours ``(n, K)``, their ages in snapshots, and features ``(n, K, 1)`` of the edges to them."""
@@ -147,7 +127,7 @@ class TGMModel(nn.Module):
 class TGN(TGMModel):
     r"""TGN: Temporal Graph Networks (Rossi et al., 2020; arXiv 2006.10637), of TGM's modules.
 
-    A memory that messages update, and one layer of attention over recent neighbours:
+    A memory that messages update, and one layer of attention over the last 10 neighbours:
 
     .. math:: m_i = \mathrm{mean}([s_i \| s_j \| e \| \Phi(t - t_i)]), \quad
               s_i \leftarrow \mathrm{GRU}(m_i, s_i), \quad
@@ -156,12 +136,7 @@ class TGN(TGMModel):
     Messages of a snapshot are kept, and enter the memory when it is next asked, so that the GRU has a gradient, as in
     the paper. Where a node has several messages their mean counts, one of the paper's two choices: TGM's
     ``LastAggregator`` makes a matrix of nodes by messages. TGM's memory changes its state when it leaves the mode of
-    training; here it stays in it.
-
-    Parameters
-    ----------
-    num_nodes, size, width : int, the latter two by default 10 and 64
-        As of `TGMModel`; TGM's examples have 10 neighbours and a width of 100.
+    training; here it stays in it. TGM's examples have a width of 100.
 
     Examples
     --------
@@ -169,9 +144,9 @@ class TGN(TGMModel):
     64
     """
 
-    def __init__(self, num_nodes: int, size: int = 10, width: int = 64) -> None:
-        super().__init__(num_nodes, size, width)
-        encoders = require("tgm.nn.encoder", "tgm")
+    def __init__(self, num_nodes: int) -> None:
+        super().__init__(num_nodes)
+        encoders, width = require("tgm.nn.encoder", "tgm"), self.width
         message = encoders.IdentityMessage(1, width, width)
         self.memory = encoders.TGNMemory(num_nodes, 1, width, width, message, encoders.MeanAggregator())
         self.attention = encoders.GraphAttentionEmbedding(width, width, 1, self.memory.time_enc)
@@ -216,26 +191,19 @@ class GraphMixer(TGMModel):
     .. math:: z_i = W\,[\mathrm{mean}_k\, \mathrm{Mixer}(W_e [\Phi(t - t_k) \| e_k])_k
               \,\|\, x_i + \mathrm{mean}_k\, x_k]
 
-    over the K last edges of a node, with a time encoding that is not trained. Features x of nodes are constant here,
-    so that their part tells whether there is a neighbour. In the paper the latter mean is over a span of time, here
-    over the same K edges. Missing edges are zero.
-
-    Parameters
-    ----------
-    num_nodes, size, width : int, the latter two by default 20 and 64
-        As of `TGMModel`; TGM's example has 20 neighbours.
-    layers : int, default 2
-        Mixers.
-    dropout : float, default 0.1
-        Of the mixers.
+    over the last 20 edges of a node, as in TGM's example, with two mixers and a time encoding that is not trained.
+    Features x of nodes are constant here, so that their part tells whether there is a neighbour. In the paper the
+    latter mean is over a span of time, here over the same edges. Missing edges are zero.
     """
 
-    def __init__(self, num_nodes: int, size: int = 20, width: int = 64, layers: int = 2, dropout: float = 0.1) -> None:
-        super().__init__(num_nodes, size, width)
-        modules = require("tgm.nn.modules", "tgm")
+    size = 20
+
+    def __init__(self, num_nodes: int) -> None:
+        super().__init__(num_nodes)
+        modules, width = require("tgm.nn.modules", "tgm"), self.width
         self.time_encoder = modules.Time2Vec(width).requires_grad_(False)
         self.project = nn.Linear(1 + width, width)
-        self.mixers = nn.Sequential(*(modules.MLPMixer(size, width, dropout=dropout) for _ in range(layers)))
+        self.mixers = nn.Sequential(*(modules.MLPMixer(self.size, width, dropout=0.1) for _ in range(2)))
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width + 1, width)
 
     def vectors(self, nodes: Tensor, now: int) -> Tensor:
@@ -248,29 +216,22 @@ class GraphMixer(TGMModel):
 
 
 class TGAT(TGMModel):
-    r"""TGAT (Xu et al., ICLR 2020), of TGM's ``TemporalAttention``, two layers.
+    r"""TGAT (Xu et al., ICLR 2020), of TGM's ``TemporalAttention``, two layers of two heads.
 
     .. math:: h_i^l = \mathrm{MLP}([\mathrm{attention}(q = [h_i^{l-1} \| \Phi(0)],
               kv = [h_j^{l-1} \| e_{ij} \| \Phi(t - t_j)]) \,\|\, x_i])
 
     In the paper a neighbour's own vector is of the time of its edge; here it is of the time of the question, so that
-    each node's is computed once. Neighbours are the last ones, as in TGM's example, not drawn.
-
-    Parameters
-    ----------
-    num_nodes, size, width : int, the latter two by default 10 and 64
-        As of `TGMModel`; TGM's example has 20 neighbours.
-    heads, dropout : int and float, default 2 and 0.1
-        Of the attention.
+    each node's is computed once. Neighbours are the last 10, as in TGM's example the last 20, not drawn.
     """
 
-    def __init__(self, num_nodes: int, size: int = 10, width: int = 64, heads: int = 2, dropout: float = 0.1) -> None:
-        super().__init__(num_nodes, size, width)
-        modules = require("tgm.nn.modules", "tgm")
+    def __init__(self, num_nodes: int) -> None:
+        super().__init__(num_nodes)
+        modules, width = require("tgm.nn.modules", "tgm"), self.width
         self.time_encoder = modules.Time2Vec(width)
         self.attentions, self.merges = nn.ModuleList(), nn.ModuleList()
         for feats in (1, width):
-            attention = modules.TemporalAttention(heads, feats, 1, width, dropout)
+            attention = modules.TemporalAttention(2, feats, 1, width, 0.1)
             merge = nn.Sequential(nn.Linear(attention.out_dim + 1, width), nn.ReLU(), nn.Linear(width, width))
             self.attentions.append(attention)
             self.merges.append(merge)
@@ -299,34 +260,26 @@ class DyGFormer(TGMModel):
     Sequences of both ends' last neighbours, each with its features, the age of its edge and how often it is in either
     sequence, are cut into patches; the vectors of both ends are the means of theirs. A pair is computed by itself, so
     this is the dearest of the models: narrower here than published (4 channels of 16 rather than of 50, patches of 4
-    rather than of 1, with the published length of 32).
-
-    Parameters
-    ----------
-    num_nodes, size, width : int, the latter two by default 31 and 64
-        As of `TGMModel`; with a node itself a sequence has ``size + 1`` entries, a multiple of the patch.
-    patch, channel, layers, heads, dropout : int, and float
-        Of the transformer: 4, 16, 2, 2 and 0.1.
+    rather than of 1, with the published length of 32, a node itself and 31 neighbours, 2 layers and 2 heads).
     """
 
+    size = 31
     pairs_at_once = 1 << 13
 
-    def __init__(
-        self, num_nodes: int, size: int = 31, width: int = 64, patch: int = 4, channel: int = 16, layers: int = 2,
-        heads: int = 2, dropout: float = 0.1,
-    ) -> None:  # fmt: skip
-        super().__init__(num_nodes, size, width)
+    def __init__(self, num_nodes: int) -> None:
+        super().__init__(num_nodes)
+        widths = {"time_feat_dim": self.width, "channel_embedding_dim": 16, "output_dim": self.width, "patch_size": 4}
         self.encoder = require("tgm.nn", "tgm").DyGFormer(
-            1, 1, width, channel, width, patch, layers, heads, dropout, max_input_sequence_length=size + 1
+            1, 1, **widths, num_layers=2, num_heads=2, dropout=0.1, max_input_sequence_length=self.size + 1
         )
 
-    def logits(self, now: int, src: Tensor, dst: Tensor) -> Tensor:
+    def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)``, each pair from the sequences of its ends."""
         pairs = torch.stack([src[:, None].expand(dst.shape).flatten(), dst.flatten()]).to(self.device)
-        neighbor, age, feat = self.known(pairs.flatten(), now)
-        constant, time = torch.ones(self.num_nodes, 1, device=self.device), torch.full_like(pairs[0], now)
+        neighbor, age, feat = self.known(pairs.flatten(), snapshot)
+        constant, time = torch.ones(self.num_nodes, 1, device=self.device), torch.full_like(pairs[0], snapshot)
         self.encoder.device = self.encoder.co_occurrence_encoder.device = self.device
-        source, candidate = self.encoder(constant, pairs, time, neighbor, now - age, feat)
+        source, candidate = self.encoder(constant, pairs, time, neighbor, snapshot - age, feat)
         logits: Tensor = self.head(source, candidate)
         return logits.view(dst.shape)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgl_dysign.baselines.simpledyg import SimpleDyG
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
-from dgl_dysign.models.link_scorer import evaluating
+from dgl_dysign.models.link_scorer import LogitScorer
 
 #: A node, or the token of time, and the snapshots that have passed where it is that.
 Token = tuple[int, int]
@@ -68,7 +68,7 @@ def padded(sentences: Sequence[Sequence[Token]], device: torch.device) -> tuple[
     return table[..., 0].to(device), table[..., 1].to(device), lengths.to(device)
 
 
-class SentenceScorer:
+class SentenceScorer(LogitScorer):
     """Scores links by `SimpleDyG`; fulfils `dgl_dysign.evaluation.LinkModel`.
 
     Parameters
@@ -78,8 +78,8 @@ class SentenceScorer:
 
     Attributes
     ----------
-    edges_at_once, sentences_at_once : int
-        Edges that `score` takes at once, 1,024, and sentences that the model reads at once, 64.
+    sentences_at_once : int
+        Sentences that the model reads at once, 64; `score` takes 1,024 edges at once.
 
     Examples
     --------
@@ -94,17 +94,10 @@ class SentenceScorer:
     torch.Size([1, 3])
     """
 
-    edges_at_once, sentences_at_once = 1 << 10, 1 << 6
-    features = None
-    store = None
+    sentences_at_once = 1 << 6
 
     def __init__(self, model: SimpleDyG) -> None:
         self.model, self.past = model, Sentences(model.num_nodes, model.length)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.model.age.device
 
     def reset(self) -> None:
         """Forget what was observed; weights stay."""
@@ -130,10 +123,5 @@ class SentenceScorer:
             parts.append(self.model(tokens, ages)[torch.arange(len(some), device=self.device), lengths - 1])
         return torch.cat(parts)[torch.tensor(order, device=self.device).argsort()]
 
-    @torch.no_grad()
-    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        """Return scores ``(E, C)``; nothing changes."""
-        rows = zip(src.split(self.edges_at_once), dst.split(self.edges_at_once), strict=True)
-        with evaluating(self.model):
-            parts = [self.logits(snapshot, s, d) for s, d in rows if len(s)]
-        return torch.cat(parts) if parts else torch.zeros(dst.shape)
+    def _rows_at_once(self, candidates: int) -> int:
+        return 1 << 10

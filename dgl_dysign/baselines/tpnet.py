@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_least
 from dgl_dysign.models.inputs import standardised
-from dgl_dysign.models.link_scorer import evaluating
+from dgl_dysign.models.link_scorer import LogitScorer
 from dgl_dysign.pairs.link_features import PairFeatures
 
 
@@ -61,8 +61,7 @@ class TPNet(nn.Module):
 
     def __init__(self, num_nodes: int, pair_feats: int = 36, hidden_feats: int = 64) -> None:
         super().__init__()
-        if min(pair_feats, hidden_feats) < 1:
-            raise ConfigError(f"widths {pair_feats} and {hidden_feats}: expected 1 or more")
+        check_least(1, pair_feats=pair_feats, hidden_feats=hidden_feats)
         self.num_nodes = num_nodes
         self.register_buffer("mean", torch.zeros(pair_feats))
         self.register_buffer("deviation", torch.ones(pair_feats))
@@ -86,7 +85,7 @@ class TPNet(nn.Module):
         return self.layers(standardised(feat, self.mean, self.deviation))[..., 0]
 
 
-class PairScorer:
+class PairScorer(LogitScorer):
     """Scores links by a network over features of pairs; trained by `dgl_dysign.training.fit_links`.
 
     Parameters
@@ -95,11 +94,6 @@ class PairScorer:
         With ``num_nodes`` and ``loss``; ``model(feat)`` returns scores ``(E, C)`` of features ``(E, C, F)``.
     features : PairFeatures
         Which it keeps up to date.
-
-    Attributes
-    ----------
-    pairs_at_once : int
-        Candidates whose features `score` holds at once, 2^17.
 
     Examples
     --------
@@ -113,16 +107,10 @@ class PairScorer:
     torch.Size([1, 3])
     """
 
-    pairs_at_once = 1 << 17
-    store = None
+    features: PairFeatures
 
     def __init__(self, model: nn.Module, features: PairFeatures) -> None:
         self.model, self.features = model, features
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
 
     def reset(self) -> None:
         """Forget what was observed; weights stay."""
@@ -135,11 +123,3 @@ class PairScorer:
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
         return self.model(self.features.features(snapshot, src, dst).to(self.device))
-
-    @torch.no_grad()
-    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        """Return scores ``(E, C)``; nothing changes."""
-        rows = max(1, self.pairs_at_once // max(1, dst.shape[1]))
-        with evaluating(self.model):
-            parts = [self.logits(snapshot, s, d) for s, d in zip(src.split(rows), dst.split(rows), strict=True)]
-        return torch.cat(parts) if parts else torch.zeros(dst.shape)

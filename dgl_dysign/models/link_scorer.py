@@ -244,6 +244,44 @@ class LinkScorer:
         return self.model.link(z_src, z_dst, self.features.features(snapshot, src, dst).to(z_dst))
 
 
+class LogitScorer:
+    """What link models share whose scores are their ``logits(snapshot, src, dst)``, which `fit_links` trains.
+
+    Attributes
+    ----------
+    model : Module
+        What is trained.
+    pairs_at_once : int
+        Candidates that `score` holds at once, 2^17.
+    """
+
+    model: Any
+    features: PairFeatures | None = None
+    store: NeighborStore | None = None
+    pairs_at_once = 1 << 17
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @torch.no_grad()
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return scores ``(E, C)``; nothing changes."""
+        rows = self._rows_at_once(dst.shape[1])
+        with evaluating(self.model):
+            pairs = zip(src.split(rows), dst.split(rows), strict=True)
+            parts = [self.logits(snapshot, s, d) for s, d in pairs if len(s)]
+        return torch.cat(parts) if parts else torch.zeros(dst.shape)
+
+    def _rows_at_once(self, candidates: int) -> int:
+        return max(1, self.pairs_at_once // max(1, candidates))
+
+    def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
+        raise NotImplementedError
+
+
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Put a model into evaluation for a while."""

@@ -19,7 +19,7 @@ from dgl_dysign.models.encoder_inputs import EncoderInputs
 from dgl_dysign.models.event_inputs import EventReader
 from dgl_dysign.models.inputs import check_numbers
 from dgl_dysign.models.link_head import LinkHead
-from dgl_dysign.models.link_scorer import evaluating
+from dgl_dysign.models.link_scorer import LogitScorer, evaluating
 from dgl_dysign.models.pretrained import (
     ALWAYS,
     as_json,
@@ -455,31 +455,17 @@ class EncoderEventScorer:
         return self.model.logits(z, events.src, events.dst, self.reader.event_feat(events))
 
 
-class EncoderScorer:
+class EncoderScorer(LogitScorer):
     """Scores links by an encoder; fulfils `dgl_dysign.evaluation.LinkModel`, and is trained by `fit_links`.
 
     Parameters
     ----------
     model : EncoderLinks
         Holds what was observed too.
-
-    Attributes
-    ----------
-    pairs_at_once : int
-        Candidates that `score` holds at once, 2^17.
     """
-
-    pairs_at_once = 1 << 17
-    features = None
-    store = None
 
     def __init__(self, model: EncoderLinks) -> None:
         self.model = model
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.model.device
 
     def reset(self) -> None:
         """Forget what was observed; weights stay."""
@@ -500,7 +486,7 @@ class EncoderScorer:
     @torch.no_grad()
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return scores ``(E, C)``; nothing changes."""
-        z, rows = self.model.known(), max(1, self.pairs_at_once // max(1, dst.shape[1]))
+        z, rows = self.model.known(), self._rows_at_once(dst.shape[1])
         with evaluating(self.model):
             parts = [self.model.head(z[s], z[d]) for s, d in zip(src.split(rows), dst.split(rows), strict=True)]
         return torch.cat(parts) if parts else torch.zeros(dst.shape)
