@@ -95,7 +95,7 @@ class TGMModel(LogitScorer, nn.Module):
         self.recent = RecentNeighbors(num_nodes, self.size, "cpu")
 
     @property
-    def model(self) -> TGMModel:  # type: ignore[override]
+    def model(self) -> TGMModel:
         """What is trained."""
         return self
 

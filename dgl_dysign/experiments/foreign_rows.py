@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgl_dysign.data import TemporalGraph
-from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.entry import Entry, Outcome, by_name
@@ -37,86 +34,62 @@ from dgl_dysign.experiments.runner import run
 from dgl_dysign.experiments.tables import NodeTable
 
 
-class FileLinks:
-    """A link model that answers from a file: what it is asked, it was asked before, in the same order.
+class _FromFile:
+    """A model whose answers come from a file, by snapshot: it has nothing to learn."""
 
-    Parameters
-    ----------
-    answers : dict of int to (Tensor, Tensor)
-        By snapshot: the candidates that it is asked about, ``(E, C)``, and their scores.
-    """
-
-    def __init__(self, answers: Mapping[int, tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, answers: Mapping[int, Any]) -> None:
         self.answers = answers
-        self.reset()
 
     def reset(self) -> None:
         """Begin with the first question."""
-        self._given: dict[int, int] = {}
+        self._left = dict(self.answers)
 
-    def observe(self, edges: SnapshotEdges) -> None:
+    def observe(self, snapshot: Any) -> None:
         """Learn nothing: all is known already."""
 
-    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        """Return the scores of the next questions of a snapshot."""
-        begin = self._given.get(snapshot, 0)
-        self._given[snapshot] = end = begin + len(src)
-        candidates, scores = self.answers[snapshot]
-        if not torch.equal(candidates[begin:end], dst):
-            raise ConfigError(f"snapshot {snapshot}: expected the questions of the exported task: export it again")
-        return scores[begin:end]
 
-
-class FileEvents:
-    """A model of event labels that answers from a file.
-
-    Parameters
-    ----------
-    answers : sequence of Tensor
-        Scores of all events, by snapshot.
-    """
-
-    def __init__(self, answers: Sequence[Tensor]) -> None:
-        self.answers = answers
-
-    def reset(self) -> None:
-        """Forget nothing: all is known already."""
-
-    def observe(self, events: SnapshotEvents) -> None:
-        """Learn nothing: all is known already."""
+class _FileEvents(_FromFile):
+    """The same of events, from the scores of those of each snapshot."""
 
     def score(self, events: SnapshotEvents) -> Tensor:
         """Return the scores of the events of a snapshot."""
         return self.answers[events.snapshot]
 
 
+class _FileLinks(_FromFile):
+    """The same of links, from candidates ``(E, C)`` and their scores: it is asked what it was asked, in that order."""
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return the scores of the next questions of a snapshot."""
+        candidates, scores = self._left[snapshot]
+        self._left[snapshot] = candidates[len(src) :], scores[len(src) :]
+        if not torch.equal(candidates[: len(src)], dst):
+            raise ConfigError(f"snapshot {snapshot}: expected the questions of the exported task: export it again")
+        return scores[: len(src)]
+
+
 def file_entry(file: Path, exported: ForeignTask, task: Any) -> Entry:
     """Return a file of predictions as an entry of its task's table, called as the file with `not verified` behind.
 
-    Parameters
-    ----------
-    file : Path
-        As `read_predictions` takes it.
-    exported : ForeignTask
-        What it answers.
-    task : NodeTask, LinkTask or EventTask
-        The same, from the prepared folder.
+    `task` is what was exported, a NodeTask, LinkTask or EventTask; errors are those of `read_predictions`.
     """
     ids = asked_about(task)
     scores = read_predictions(file, exported, ids, exported.about["answers"]["scores"])
+    given: dict[str, Any]
     if isinstance(task, LinkTask):
-        outcome = partial(Outcome, model=FileLinks(_by_snapshot(task, scores)))
+        given = {"model": _FileLinks(_by_snapshot(task, scores))}
     else:  # what is not asked about has the score 0, which nobody reads
         count = len(task.labels if isinstance(task, NodeTask) else task.label)
         whole = scores.new_zeros(count, scores.shape[1]).index_copy(0, torch.from_numpy(ids), scores)
         if isinstance(task, NodeTask):
-            outcome = partial(Outcome, whole.to(task.device))
+            given = {"prediction": whole.to(task.device)}
         else:
-            outcome = partial(Outcome, model=FileEvents(whole[:, 0].split([len(events) for events in task.snapshots])))
+            parts = whole[:, 0].split([len(events) for events in task.snapshots])
+            given = {"model": _FileEvents(dict(enumerate(parts)))}
     name = f"{file.stem} ({NOT_VERIFIED})"
     return Entry(
         name,
-        lambda view, **run: outcome(),
+        lambda view, **run: Outcome(**given),
         f"{NOT_VERIFIED}: predictions of a file that was made elsewhere",
         about=f"Predictions of {file.name}, made elsewhere.",
         usual=False,
@@ -160,7 +133,6 @@ def score_files(options: ScoreOptions) -> ResultTable:
     files = _files_by_task(options.files)
     tasks = [ForeignTask.read(folder) for folder in files]
     first = tasks[0].about
-    prepared = options.prepared or Path(first["prepared"])
     for task in tasks:
         if task.about["table"] != first["table"]:
             raise ConfigError(
@@ -170,14 +142,10 @@ def score_files(options: ScoreOptions) -> ResultTable:
     kind = first["table"].removesuffix("s")
     shared = {name: getattr(options, name) for name in ("run_dir", "device", "resume", "overwrite", "quiet")}
     shared |= {"no_choice": options.no_choice} if kind == "node" else {}
-    rows = options.rows or _references(kind)
+    rows = options.rows or [entry.name for entry in resolve_rows(None, kind) if not entry.learns]
+    prepared = options.prepared or Path(first["prepared"])
     table, config = table_of(first["table"], [t.about["asked"] for t in tasks], prepared, rows=rows, **shared)
-    foreign = {}
-    for exported in tasks:
-        _check_data(exported, table.task.data)
-        task = task_of(table, exported.about["asked"])
-        entries = [file_entry(file, exported, task) for file in files[exported.folder]]
-        foreign[exported.place] = list(by_name(entries).values())
+    foreign = {task.place: _entries(task, table, files[task.folder]) for task in tasks}
     _check_rows(tasks, foreign)
     if isinstance(table, NodeTable):
         table = replace(table, splits={place[:2]: table.splits[place[:2]] for place in foreign})
@@ -199,17 +167,16 @@ def _files_by_task(paths: Sequence[Path]) -> dict[Path, list[Path]]:
     return files
 
 
-def _references(kind: str) -> list[str]:
-    return [entry.name for entry in resolve_rows(None, kind) if not entry.learns]
-
-
-def _check_data(exported: ForeignTask, data: TemporalGraph) -> None:
-    found = task_id(exported.about["table"], exported.about["asked"], data)
-    if found != exported.about["id"]:
+def _entries(exported: ForeignTask, table: Any, files: Sequence[Path]) -> list[Entry]:
+    """Return the files of a task as entries of its table, which must be of the same data."""
+    about, data = exported.about, table.task.data
+    if task_id(about["table"], about["asked"], data) != about["id"]:
         raise DataError(
-            f"{data.folder}: found other files than task {exported.about['id']} in {exported.folder} was made from: "
-            f"name the right folder with --prepared, or export the task again"
+            f"{data.folder}: found other files than task {about['id']} in {exported.folder} was made from: name the "
+            f"right folder with --prepared, or export the task again"
         )
+    task = task_of(table, about["asked"])
+    return list(by_name([file_entry(file, exported, task) for file in files]).values())
 
 
 def _check_rows(tasks: Sequence[ForeignTask], foreign: Mapping[tuple[Any, ...], Sequence[Entry]]) -> None:

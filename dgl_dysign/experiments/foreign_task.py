@@ -100,8 +100,7 @@ def export_task(options: ExportOptions) -> ForeignTask:
         part = ["train"] * len(task.train) + ["val"] * len(task.val)
         labels = pd.DataFrame({"node": known, "part": part, "class": data.labels[known]})
         _write_rows(options.out / "labels.csv", iter([labels]))
-    features = _write_features(options, task)
-    size = {"num_nodes": data.num_nodes, "num_snapshots": data.num_snapshots, "directed": data.directed}
+    _write_features(options, task)
     about = {
         "format": FORMAT,
         "id": task_id(options.table, asked, data),
@@ -109,10 +108,11 @@ def export_task(options: ExportOptions) -> ForeignTask:
         "dataset": data.manifest["dataset"],
         "prepared": str(options.prepared.absolute()),
         "asked": asked,
-        "answers": dict(zip(("lines", "scores"), (len(asked_about(task)), _width(task)), strict=True)),
+        "answers": {"lines": len(asked_about(task)), "scores": _width(task)},
         "classes": list(data.class_names),
-        **size,
-        "features": features,
+        "num_nodes": data.num_nodes,
+        "num_snapshots": data.num_snapshots,
+        "directed": data.directed,
     }
     if isinstance(task, LinkTask):
         about["first_asked"] = task.split[1].start
@@ -225,27 +225,19 @@ def _write_rows(file: Path, frames: Iterator[pd.DataFrame]) -> None:
             frame.to_csv(stream, index=False, header=number == 0)
 
 
-def _write_features(options: ExportOptions, task: Any) -> list[int] | None:
-    """Write what features there are; return the shape of the file."""
-    data, file, count = task.data, options.out / "features.npy", _readable(task)
+def _write_features(options: ExportOptions, task: Any) -> None:
+    """Write what features there are: of events, or of nodes by snapshot."""
+    data, file = task.data, options.out / "features.npy"
     if isinstance(task, EventTask):
-        if data.edge_feature_dim is None:
-            return None
-        rows = np.lib.format.open_memmap(file, "w+", np.float32, (len(task.label), data.edge_feature_dim))
-        at = 0
-        for events in task.snapshots:
-            rows[at : at + len(events)] = events.feat
-            at += len(events)
-    elif data.feature_dim is None:
-        return None
-    elif options.last_features:
-        rows = np.lib.format.open_memmap(file, "w+", np.float32, (data.num_nodes, data.feature_dim))
-        rows[:] = data.features(count - 1)
-    else:
-        rows = np.lib.format.open_memmap(file, "w+", np.float32, (count, data.num_nodes, data.feature_dim))
-        for t in range(count):
-            rows[t] = data.features(t)
-    return list(rows.shape)
+        feats = [events.feat for events in task.snapshots if events.feat is not None]
+        if feats:
+            np.save(file, torch.cat(feats).numpy())
+    elif data.feature_dim is not None:
+        times = range(_readable(task))[-1 if options.last_features else 0 :]
+        shape = len(times), data.num_nodes, data.feature_dim
+        rows = np.lib.format.open_memmap(file, "w+", np.float32, shape[1:] if options.last_features else shape)
+        for row, t in zip(rows.reshape(shape), times, strict=True):
+            row[:] = data.features(t)
 
 
 def read_predictions(file: Path, task: ForeignTask, ids: np.ndarray, width: int) -> Tensor:
@@ -257,7 +249,7 @@ def read_predictions(file: Path, task: ForeignTask, ids: np.ndarray, width: int)
         If it is of another task, or a line is missing, doubled or broken; names the file and the line.
     """
     what, scores = _ONES[task.about["table"]], np.full((len(ids), width), np.nan)
-    place, lines = {int(node): row for row, node in enumerate(ids)}, np.zeros(len(ids), np.int64)
+    place, lines = {float(one): row for row, one in enumerate(ids)}, np.zeros(len(ids), np.int64)
     head = f"# task {task.about['id']}"
     try:
         text = file.read_text(encoding="utf-8").splitlines()
@@ -271,11 +263,12 @@ def read_predictions(file: Path, task: ForeignTask, ids: np.ndarray, width: int)
     for number, line in enumerate(text[1:], 2):
         if not line.strip():
             continue
-        values, where = _numbers(line, f"{file}, line {number}", width, what), f"{file}, line {number}"
-        row = place.get(int(values[0])) if values[0].is_integer() else None
+        where = f"{file}, line {number}"
+        one, *values = _numbers(line, where, width, what)
+        row = place.get(one)
         if row is None:
             raise DataError(
-                f"{where}: found {what} {values[0]:g}, expected one of the {len(ids)} of {task.folder}/questions.csv: "
+                f"{where}: found {what} {one:g}, expected one of the {len(ids)} of {task.folder}/questions.csv: "
                 f"write lines of these alone"
             )
         if lines[row]:
@@ -283,7 +276,7 @@ def read_predictions(file: Path, task: ForeignTask, ids: np.ndarray, width: int)
                 f"{where}: found {what} {ids[row]} again, which is on line {lines[row]}, expected it once: "
                 f"write one line for each {what}"
             )
-        lines[row], scores[row] = number, values[1:]
+        lines[row], scores[row] = number, values
     missing = np.flatnonzero(lines == 0)
     if len(missing):
         raise DataError(
@@ -295,20 +288,16 @@ def read_predictions(file: Path, task: ForeignTask, ids: np.ndarray, width: int)
 
 def _numbers(line: str, where: str, width: int, what: str) -> list[float]:
     """Return the numbers of a line: an id, and scores."""
-    words = line.split(",")
+    words = [word.strip() for word in line.split(",")]
     if len(words) != 1 + width:
         raise DataError(
             f"{where}: found {len(words)} values, expected {1 + width}: {what} and {width} scores, with commas between"
         )
-    values = []
-    for word in words:
-        try:
-            values.append(float(word))
-        except ValueError:
-            raise DataError(
-                f"{where}: found {word.strip()[:40]!r}, expected a number: write no names of columns"
-            ) from None
-    wrong = [word.strip() for word, value in zip(words, values, strict=True) if not np.isfinite(value)]
+    try:
+        values = [float(word) for word in words]
+    except ValueError as error:  # names the word
+        raise DataError(f"{where}: {error}, expected a number: write no names of columns") from None
+    wrong = [word for word, value in zip(words, values, strict=True) if not np.isfinite(value)]
     if wrong:
         raise DataError(
             f"{where}: found {wrong[0]}, expected finite numbers: look for a diverged training or a division by zero"
