@@ -25,7 +25,8 @@ class DeepWalk:
     by the compiled code that prepares features of nodes (`data_prep`), the same bits on any number of cores.
 
     What differs from the paper: negatives in place of the hierarchical softmax; 10 walks of 80 nodes from each node,
-    where it has 80 of 40: the values under which node2vec's paper compares the two.
+    where it has 80 of 40: the values under which node2vec's paper compares the two. Arguments out of range raise
+    ``ConfigError``.
 
     Parameters
     ----------
@@ -33,11 +34,6 @@ class DeepWalk:
         Width of the vectors.
     num_walks, walk_length, window, negatives : int, default 10, 80, 10 and 5
         Walks from each node, nodes of each, largest distance of a pair on it, and negatives of a pair.
-
-    Raises
-    ------
-    ConfigError
-        If a number is out of range.
 
     Examples
     --------

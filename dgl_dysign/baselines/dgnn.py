@@ -36,7 +36,8 @@ class DGNN(SnapshotEncoder):
     there a source alone hears from its destinations, but in bipartite graphs; every snapshot is a place in the
     sequence, where there a node's has the last T snapshots that changed it. There the transformer reads both ends of a
     pair in one sequence, so that it cannot classify nodes, and is told no order; here it reads one node's, with learned
-    positions. Nodes that nothing changed within the window have the zero vector.
+    positions. Nodes that nothing changed within the window have the zero vector. Arguments out of range raise
+    ``ConfigError``.
 
     Parameters
     ----------
@@ -56,11 +57,6 @@ class DGNN(SnapshotEncoder):
         Share that stays at a node, in (0, 1).
     hops : int, default 10
         Number L of steps.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
 
     Examples
     --------

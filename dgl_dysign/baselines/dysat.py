@@ -35,7 +35,8 @@ class DySAT(SnapshotEncoder):
     behind it. What differs from TGL: attention within a snapshot is the paper's sum, not its dot product with a
     residual; all neighbours count, not ten that are drawn.
 
-    Attention within a snapshot is DGL's ``GATConv``: on a GPU it needs a DGL with CUDA.
+    Attention within a snapshot is DGL's ``GATConv``: on a GPU it needs a DGL with CUDA. Sizes below 1, heads that do
+    not divide the width, and another join raise ``ConfigError``.
 
     Parameters
     ----------
@@ -53,11 +54,6 @@ class DySAT(SnapshotEncoder):
         Of inputs and attention within a snapshot.
     identities : bool, default False
         Learn a vector of each node beside its inputs, ``(N, out_feats)``: what the paper's one-hot inputs amount to.
-
-    Raises
-    ------
-    ConfigError
-        If a size is below 1, heads do not divide the width, or for another join.
 
     Examples
     --------

@@ -75,8 +75,8 @@ class EvolveGCNO(SnapshotEncoder):
     seen the whole past: they are not begun anew in each window.
 
     What differs from the public code: ReLU where that draws the slope of each negative value (RReLU), which makes
-    scores random; and the Q before the first snapshot are drawn and stay, since a gradient over a window does not
-    reach them. The paper runs an LSTM in this variant, the public code a GRU.
+    scores random; and the Q before the first snapshot are drawn and stay, since a gradient over a window does not reach
+    them. The paper runs an LSTM in this variant, the public code a GRU. Arguments out of range raise ``ConfigError``.
 
     Parameters
     ----------
@@ -86,11 +86,6 @@ class EvolveGCNO(SnapshotEncoder):
         Widths of the two layers.
     window : int, default 1
         Snapshots that the gradient goes back.
-
-    Raises
-    ------
-    ConfigError
-        If a width or the window is below 1.
 
     Examples
     --------

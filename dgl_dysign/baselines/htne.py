@@ -27,9 +27,9 @@ class HTNE(EdgeEmbedding):
 
     What differs from the paper: time runs from 0 to 1 over the snapshots (how the paper scales it is not said), an edge
     counts once a snapshot, and edges of one snapshot are not in each other's past. The rates :math:`\delta_x`, 1 at
-    first, are a softplus, so that old partners count less; public code has :math:`e^{+\delta \Delta t}`, where
-    learning has to find the sign. It is trained by Adam where the public code takes plain gradient descent, in the
-    order of time where that shuffles.
+    first, are a softplus, so that old partners count less; public code has :math:`e^{+\delta \Delta t}`, where learning
+    has to find the sign. It is trained by Adam where the public code takes plain gradient descent, in the order of time
+    where that shuffles. Arguments out of range raise ``ConfigError``.
 
     Parameters
     ----------
@@ -41,11 +41,6 @@ class HTNE(EdgeEmbedding):
         Most partners H; the public code has 2.
     negatives : int, default 5
         Of each end of an edge.
-
-    Raises
-    ------
-    ConfigError
-        If a number is below 1.
 
     Examples
     --------

@@ -27,7 +27,8 @@ class JODIE(SnapshotEncoder):
     partner, and the logarithm of the number of an edge's events. A graph whose nodes are both sources and destinations
     has one network in place of two (``two_sided=False``), which does not see the direction. Times are numbers of
     snapshots, under log(1 + Delta); the paper standardises them by the whole data. Vectors are not scaled to length
-    one. The loss is that of the table, not the distance to a predicted vector of the next item.
+    one. The loss is that of the table, not the distance to a predicted vector of the next item. Arguments out of range
+    raise ``ConfigError``.
 
     Parameters
     ----------
@@ -42,11 +43,6 @@ class JODIE(SnapshotEncoder):
     two_sided : bool, default False
         Whether sources and destinations are different nodes, each kind with a network of its own. A node that is both
         in a snapshot takes the mean of what the two say.
-
-    Raises
-    ------
-    ConfigError
-        If a width is below 1, or ``id_feats`` below 0.
 
     Examples
     --------

@@ -38,7 +38,8 @@ class M2DNE(HTNE):
     What differs from the public code: there influences grow with time (:math:`e^{+\delta x}`), W, a and s are not
     trained, and the rates of the destination are those of the source; here they decay, all is learned, and each node
     has a rate as the one end of an edge and another as the other one. The mean in r(t) is that of the edges in a batch,
-    where the code takes single edges. Time, training and what is past are as in `HTNE`.
+    where the code takes single edges. Time, training and what is past are as in `HTNE`. Arguments out of range raise
+    ``ConfigError``.
 
     Parameters
     ----------
@@ -48,11 +49,6 @@ class M2DNE(HTNE):
         Width of W.
     macro : float, default 0.4
         The weight :math:`\epsilon`, in [0, 1].
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
 
     Examples
     --------

@@ -25,7 +25,8 @@ class MPNNLSTM(SnapshotEncoder):
     What differs: the paper weighs edges by the number of people who travel, here each counts once. Its skip takes the
     inputs of all snapshots of a window of seven, here those of the last one with all their columns, of which PyTorch
     Geometric Temporal keeps one. Batch normalisation is over the nodes of the snapshot, without running means. LSTMs
-    are not begun anew in each window: gradients go back 7 snapshots (`window`).
+    are not begun anew in each window: gradients go back 7 snapshots (`window`). Arguments out of range raise
+    ``ConfigError``.
 
     Parameters
     ----------
@@ -37,11 +38,6 @@ class MPNNLSTM(SnapshotEncoder):
         Width of the vectors.
     dropout : float, default 0.5
         Share of H that is dropped in training.
-
-    Raises
-    ------
-    ConfigError
-        If a width is below 1, or the dropout outside [0, 1).
 
     Examples
     --------

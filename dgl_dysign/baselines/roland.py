@@ -27,9 +27,9 @@ class ROLAND(SnapshotEncoder):
     What differs from the public code: times within a snapshot, which it scales by the range of the whole data, are no
     feature of edges; batch normalisation is over the nodes of the snapshot, without running means; layers before the
     messages are one, not two, and those after them are the head; there are two layers of messages as in the paper, of
-    which configurations have up to four; vectors are not scaled to length one. There each state is cut off from the
-    one before; here a loss goes back through the last `window` snapshots. Its figures are of the best edge of a source
-    among 1,000: see the protocol of that name.
+    which configurations have up to four; vectors are not scaled to length one. There each state is cut off from the one
+    before; here a loss goes back through the last `window` snapshots. Its figures are of the best edge of a source
+    among 1,000: see the protocol of that name. Arguments out of range raise ``ConfigError``.
 
     Parameters
     ----------
@@ -39,11 +39,6 @@ class ROLAND(SnapshotEncoder):
         Width of all layers.
     layers : int, default 2
         Number of layers of messages.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is below 1.
 
     Examples
     --------

@@ -28,7 +28,7 @@ class SimpleDyG(nn.Module):
     with the time that has passed, instead of a token for each snapshot, as those of later snapshots would never be
     trained; candidates are scored by the next token instead of sentences being generated; tokens of time are not
     predicted; sentences are cut to `length` tokens. The public code appears to keep the checkpoint that is best on
-    test; here validation alone chooses.
+    test; here validation alone chooses. Arguments out of range raise ``ConfigError``.
 
     Parameters
     ----------
@@ -44,11 +44,6 @@ class SimpleDyG(nn.Module):
     Shapes
     ------
     tokens and ages ``(n, L)`` -> what the next tokens are told by, ``(n, L, width)``.
-
-    Raises
-    ------
-    ConfigError
-        If a size is out of range.
 
     Examples
     --------

@@ -34,7 +34,8 @@ class TGAT(SnapshotEncoder):
     What differs from paper and public code: the second layer takes its neighbours as of now, not as of the time of the
     edge (so does TGL where it propagates the time), since the store keeps the latest neighbours alone; these are the
     latest, not drawn; the heads' outputs go into the feed-forward network at once, without the public code's linear
-    map, residual and normalisation. Features of events go to the head of the table of event labels, not into e.
+    map, residual and normalisation. Features of events go to the head of the table of event labels, not into e. Sizes
+    below 1, and heads that do not divide the width, raise ``ConfigError``.
 
     Parameters
     ----------
@@ -52,11 +53,6 @@ class TGAT(SnapshotEncoder):
         Largest age that matters, in snapshots.
     dropout : float, default 0.1
         Of what attention returns.
-
-    Raises
-    ------
-    ConfigError
-        If a size is below 1, or heads do not divide the width.
 
     Examples
     --------

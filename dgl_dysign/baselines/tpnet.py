@@ -26,8 +26,8 @@ class TPNet(nn.Module):
     of each of them) is left out, as the products carry the method; of the symmetric :math:`F F^T` each entry is taken
     once; inputs are standardised. Steps are aged by whole snapshots, by 0.94 each, where the paper ages them by
     :math:`e^{-\lambda \Delta t}` (:math:`\lambda` = 1e-7 a second in its code, which is 0.94 a week); walks have up to
-    3 steps, and the width of P is 128, where the code takes 10 log(2 M), M the number of all edges, later
-    ones included. The hidden width is ours.
+    3 steps, and the width of P is 128, where the code takes 10 log(2 M), M the number of all edges, later ones
+    included. The hidden width is ours. Arguments out of range raise ``ConfigError``.
 
     Parameters
     ----------
@@ -41,11 +41,6 @@ class TPNet(nn.Module):
     Shapes
     ------
     ``(E, C, pair_feats)`` -> ``(E, C)``.
-
-    Raises
-    ------
-    ConfigError
-        If a width is below 1.
 
     Examples
     --------

@@ -31,7 +31,8 @@ class WinGNN(SnapshotEncoder):
 
     What differs: the public code passes messages over the edges that it predicts, has no relu in between, and drops
     units in tests, too. It scores a pair by a number of each end; here the head does. Its outer loss sums up those
-    after each step, some left out at random; here it is the last one's. S begins at zero in each window.
+    after each step, some left out at random; here it is the last one's. S begins at zero in each window. Arguments out
+    of range raise ``ConfigError``.
 
     Parameters
     ----------
@@ -45,11 +46,6 @@ class WinGNN(SnapshotEncoder):
         :math:`\eta`.
     beta : float, default 0.89
         Share of S that is kept, in [0, 1).
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
 
     Examples
     --------
