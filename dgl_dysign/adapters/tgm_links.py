@@ -5,8 +5,6 @@ One file, though long: the four read the same neighbours, and are asked and trai
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -285,7 +283,7 @@ class DyGFormer(TGMModel):
 
 
 #: The models by the names of their rows, made of the number of nodes.
-MODELS: dict[str, Callable[[int], TGMModel]] = {
+MODELS: dict[str, type[TGMModel]] = {
     "tgm-tgn": TGN,
     "tgm-graphmixer": GraphMixer,
     "tgm-dygformer": DyGFormer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from dgl_dysign.baselines import HTNE, M2DNE, DeepWalk, DynamicTriad, LogisticRegression, Node2Vec, TemporalEdges
 from dgl_dysign.data.snapshot_edges import snapshot_edges
-from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, source_of
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, about_of, source_of
 from dgl_dysign.experiments.node_task import NodeView
 from dgl_dysign.training.embeddings import EmbeddingConfig, fit_embedding
 from dgl_dysign.training.loop import seeded
@@ -30,7 +29,7 @@ EMBEDDINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
     "m2dne": (M2DNE, {"epochs": 20}, {}),
     "dynamic-triad": (DynamicTriad, {"epochs": 5}, {}),  # for each snapshot
 }
-_WEIGHT_DECAYS = (5.0, 0.05)  # of further read-outs, which are compared on validation
+_FURTHER = ({"weight_decay": 5.0}, {"weight_decay": 0.05})  # read-outs that are compared on validation
 
 
 def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> Entry:
@@ -57,16 +56,15 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
     def outcome(at: NodeView, **run: Any) -> Outcome:
         chosen = {key: value for key, value in at.settings.chosen.items() if choices and key in ("p", "q")}
         vectors, history = _vectors(cls, {**own, **chosen}, at, **run)
-        finishes = (({"weight_decay": decay}, read_out(at, vectors, decay)) for decay in _WEIGHT_DECAYS)
+        finishes = ((more, read_out(at, vectors, **more)) for more in _FURTHER)
         return Outcome(read_out(at, vectors), history, finishes=finishes)
 
     def fitted(view: NodeView, **run: Any) -> Outcome:
         return replace(outcome(view, **run), later=outcome)
 
-    about = (inspect.getdoc(cls) or "").split("\n")[0]
     defaults = {"p": 1.0, "q": 0.5, "weight_decay": 0.5} if choices else None
     return Entry(
-        name, fitted, FEATURE_ONLY, learns=True, compares=True, about=about, usual=False,
+        name, fitted, FEATURE_ONLY, learns=True, compares=True, about=about_of(cls), usual=False,
         source=source_of(name, cls, own), choices=choices, defaults=defaults,
     )  # fmt: skip
 
@@ -97,12 +95,11 @@ def _vectors(cls: type[Any], own: dict[str, Any], at: NodeView, **run: Any) -> t
     return model.vectors.detach(), history
 
 
-def read_out(at: NodeView, vectors: Tensor, weight_decay: float | None = None) -> Tensor:
+def read_out(at: NodeView, vectors: Tensor, **changes: Any) -> Tensor:
     """Return the probabilities of classes by a logistic regression on standardised vectors of the training nodes."""
-    feat = vectors.to(at.device)
+    feat, recipe = vectors.to(at.device), at.settings.feature_only
     feat = (feat - feat.mean(0)) / feat.std(0).clamp(min=1e-6)
-    recipe = at.settings.feature_only
-    config = recipe.training if weight_decay is None else replace(recipe.training, weight_decay=weight_decay)
+    config = replace(recipe.training, **changes)
     with seeded(at.seed, at.device):
         model = LogisticRegression(feat.shape[1], at.num_classes, recipe.feat_dropout).to(at.device)
     fit(model, lambda nodes: model(feat[nodes]), at.labels, at.train, at.val, config, at.seed)

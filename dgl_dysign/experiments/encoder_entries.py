@@ -15,7 +15,7 @@ from dgl_dysign.baselines import DGNN, JODIE, MPNNLSTM, ROLAND, TGAT, DySAT, Evo
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import ConfigError, check_choice
-from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, source_of
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, about_of, source_of
 from dgl_dysign.models.encoder_inputs import EncoderInputs
 from dgl_dysign.models.snapshot_encoder import (
     EncoderEvents,
@@ -96,11 +96,10 @@ def encoder_entry(
         config(view)
         parts(view, 1, (), None if kind == "event" else view.data)
 
-    about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
     protocol = FEATURE_ONLY if kind == "node" else ""
     source = source_of(name, cls, arguments)
     return Entry(
-        name, fit, protocol, learns=True, check=check, save=save_model, about=about, usual=False, source=source,
+        name, fit, protocol, learns=True, check=check, save=save_model, about=about_of(cls), usual=False, source=source,
         choices=choices or None, defaults=defaults,
     )  # fmt: skip
 
@@ -166,7 +165,7 @@ def snapshot_encoder_entries(kind: str) -> list[Entry]:
             if kind != "node" and published["inputs"] != "counts":
                 counts = {**published, "inputs": "counts", "head_inputs": True}
                 entry = encoder_entry(cls, kind, f"{name}-counts", counts)
-                entries.append(replace(entry, about=f"{entry.about.rstrip('.')}; fed counts, as its head is."))
+                entries.append(replace(entry, about=about_of(cls, "fed counts, as its head is")))
     if kind == "node":  # a default stands among the values to choose from
         entries = [replace(entry, choices=getattr(SYSTEMS[entry.name][0], "choices", CHOICES)) for entry in entries]
     return [replace(entry, compares=True) for entry in entries]

@@ -269,6 +269,18 @@ class EventEntry(Protocol):
         """Fit to a `dgl_dysign.models.event_inputs.EventView`; return the model, or an `Outcome`."""
 
 
+def about_of(cls: type, remark: str = "") -> str:
+    """Return the first line of a class's docstring, and a remark.
+
+    Examples
+    --------
+    >>> about_of(Entry, "of ours")
+    'One entry of a table: anything that can be fitted to its task (of ours).'
+    """
+    about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
+    return f"{about.rstrip('.')} ({remark})." if remark else about
+
+
 def source_of(name: str, defined_by: Any, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return which entry this is, in which version: what a unit that was fitted to another one is not mixed with.
 

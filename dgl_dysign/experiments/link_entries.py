@@ -13,13 +13,13 @@ from dgl_dysign.baselines import CountLinks, PairScorer, SentenceScorer, SimpleD
 from dgl_dysign.evaluation import LinkModel
 from dgl_dysign.experiments.diagnostics import link_diagnostics
 from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
-from dgl_dysign.experiments.entry import Entry, Outcome, by_name, source_of
+from dgl_dysign.experiments.entry import Entry, Outcome, about_of, by_name, source_of
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask, LinkView
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.training.count_fit import fit_counts
-from dgl_dysign.training.links import fit_links
+from dgl_dysign.training.links import TrainableScorer, fit_links
 from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.sequences import fit_sequences
 
@@ -65,13 +65,23 @@ def fit_counting(view: LinkView, kind: str, all_columns: bool = False, **_: Any)
     return Outcome(model=model)
 
 
-def fit_tpnet(view: LinkView, **run: Any) -> Outcome:
-    """Train `TPNet` on the family ``projections`` of features of pairs."""
-    features = LinkFeatures(view.data.num_nodes, families=["projections"])
+def fit_scorer(view: LinkView, make: Callable[[LinkView], TrainableScorer], **run: Any) -> Outcome:
+    """Train a scorer that is made for a view."""
     with seeded(view.seed, view.device):
-        scorer = PairScorer(TPNet(view.data.num_nodes, len(features.names)).to(view.device), features)
+        scorer = make(view)
     history = fit_links(view.edges, scorer, view.split, view.settings.training, view.seed, **run)
     return Outcome(history=history, model=scorer)
+
+
+def make_tpnet(view: LinkView) -> PairScorer:
+    """Return `TPNet` on the family ``projections`` of features of pairs."""
+    features = LinkFeatures(view.data.num_nodes, families=["projections"])
+    return PairScorer(TPNet(view.data.num_nodes, len(features.names)).to(view.device), features)
+
+
+def make_tgm(view: LinkView, name: str) -> Any:
+    """Return a model of TGM, which must be installed."""
+    return MODELS[name](view.data.num_nodes).to(view.device)
 
 
 def fit_simpledyg(view: LinkView, arguments: Mapping[str, Any], **run: Any) -> Outcome:
@@ -82,18 +92,32 @@ def fit_simpledyg(view: LinkView, arguments: Mapping[str, Any], **run: Any) -> O
     return Outcome(history=history, model=scorer)
 
 
-def tpnet_entry() -> Entry:
-    """Return `TPNet` as an entry."""
-    about = "TPNet: a small network over inner products of projected walks back in time."
-    source = source_of("tpnet", TPNet)
-    return Entry("tpnet", fit_tpnet, learns=True, compares=True, about=about, usual=False, source=source)
-
-
 def simpledyg_entry(arguments: Mapping[str, Any] | None = None) -> Entry:
     """Return `SimpleDyG` as an entry, with arguments of its own."""
-    about = "SimpleDyG: a small causal transformer over a node's past partners; scores by the next token."
-    fit, source = partial(fit_simpledyg, arguments=arguments or {}), source_of("simpledyg", SimpleDyG, arguments)
-    return Entry("simpledyg", fit, learns=True, compares=True, about=about, usual=False, source=source)
+    return _comparison("simpledyg", SimpleDyG, partial(fit_simpledyg, arguments=arguments or {}), arguments)
+
+
+def _comparison(
+    name: str, cls: type, fit: Callable[..., Outcome], arguments: Mapping[str, Any] | None = None, **more: Any
+) -> Entry:
+    source = source_of(name, cls, arguments)
+    return Entry(name, fit, learns=True, compares=True, about=about_of(cls), usual=False, source=source, **more)
+
+
+def comparison_entries() -> list[Entry]:
+    """Return `TPNet`, `SimpleDyG` and the models of TGM; a table that is asked for one of these needs TGM.
+
+    Examples
+    --------
+    >>> [entry.name for entry in comparison_entries()]
+    ['tpnet', 'simpledyg', 'tgm-tgn', 'tgm-graphmixer', 'tgm-dygformer', 'tgm-tgat']
+    """
+    ours = [_comparison("tpnet", TPNet, partial(fit_scorer, make=make_tpnet)), simpledyg_entry()]
+    makers = {name: partial(make_tgm, name=name) for name in MODELS}
+    return ours + [
+        _comparison(name, MODELS[name], partial(fit_scorer, make=make), check=lambda _, name=name: MODELS[name](1))
+        for name, make in makers.items()
+    ]
 
 
 def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
@@ -114,35 +138,6 @@ def undergs_entry(name: str, about: str, change: Change = _unchanged, **more: An
     fit = partial(fit_undergs, change=change)
     more |= {"check": check, "save": save_scorer, "diagnose": link_diagnostics}
     return Entry(name, fit, learns=True, about=f"UnderGS, {about}.", **more)
-
-
-def fit_tgm(view: LinkView, name: str, **run: Any) -> Outcome:
-    """Train a model of TGM, which must be installed."""
-    with seeded(view.seed, view.device):
-        model: Any = MODELS[name](view.data.num_nodes).to(view.device)
-    return Outcome(
-        history=fit_links(view.edges, model, view.split, view.settings.training, view.seed, **run), model=model
-    )
-
-
-def _check_tgm(view: LinkView, name: str) -> None:
-    MODELS[name](1)
-
-
-def tgm_entries() -> list[Entry]:
-    """Return the models of TGM as entries; a table that is asked for one tells whether TGM is there."""
-    return [
-        Entry(
-            name,
-            partial(fit_tgm, name=name),
-            learns=True,
-            compares=True,
-            check=partial(_check_tgm, name=name),
-            about=(cls.__doc__ or "").split("\n")[0],
-            usual=False,
-        )
-        for name, cls in MODELS.items()
-    ]
 
 
 def _as_reported(settings: LinkSettings) -> LinkSettings:
@@ -181,8 +176,6 @@ def default_entries() -> dict[str, Entry]:
                 "spiking-undergs", "Dy-SIGN's equilibrium in place of its layer", _changed(spiking=True), usual=False
             ),
             *snapshot_encoder_entries("link"),
-            tpnet_entry(),
-            simpledyg_entry(),
-            *tgm_entries(),
+            *comparison_entries(),
         ]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.baselines import ChronoSpike, DelayDSGN, SampledSnapshots, SiGNN, SpikeNet
-from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, source_of
+from dgl_dysign.experiments import encoder_entries
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, about_of, source_of
 from dgl_dysign.experiments.node_task import NodeView
 from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import FitConfig, fit
@@ -27,12 +27,8 @@ SAMPLED: dict[str, tuple[type[nn.Module], dict[str, Any], str]] = {
 }
 
 #: What a table of nodes chooses from for them; the defaults, lr 5e-3 and weight decay 1e-2, are SpikeNet's and SiGNN's.
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "lr": (1e-3, 5e-3, 1e-2),
-    "weight_decay": (1e-3, 1e-2, 0.1, 0.5),
-    "class_weights": (False, True),
-}
-_DEFAULTS = {name: values[1] for name, values in CHOICES.items() if name != "class_weights"}
+CHOICES: dict[str, tuple[Any, ...]] = {**encoder_entries.CHOICES, "lr": (1e-3, 5e-3, 1e-2)}
+_DEFAULTS = {"lr": 5e-3, "weight_decay": 1e-2}
 _EPOCHS = 4  # times those of the table: the published 100 where nothing else is asked for
 _AT_ONCE = 4096  # nodes, where no gradient is
 
@@ -45,29 +41,22 @@ def sampled_entries() -> list[Entry]:
     >>> [entry.name for entry in sampled_entries()]
     ['spikenet', 'spikenet-memory', 'signn', 'delay-dsgn', 'chronospike']
     """
-    return [sampled_entry(name, *system) for name, system in SAMPLED.items()]
-
-
-def sampled_entry(name: str, cls: type[nn.Module], arguments: Mapping[str, Any], remark: str = "") -> Entry:
-    """Return a network over sampled neighbours as an entry.
-
-    Made as ``cls(in_feats, num_classes, num_snapshots, **arguments)``, it is called with what `SampledSnapshots`
-    yields; `remark` is added to what the entry says of itself.
-    """
-    about = (inspect.getdoc(cls) or cls.__name__).split("\n")[0]
-    return Entry(
-        name,
-        partial(fit_sampled, cls=cls, arguments=arguments),
-        FEATURE_ONLY,
-        learns=True,
-        compares=True,
-        check=lambda view: (_config(view), _samples(view, 1)),
-        about=f"{about.rstrip('.')} ({remark})." if remark else about,
-        usual=False,
-        source=source_of(name, cls, arguments),
-        choices=CHOICES,
-        defaults={**_DEFAULTS, "class_weights": False},
-    )
+    return [
+        Entry(
+            name,
+            partial(fit_sampled, cls=cls, arguments=arguments),
+            FEATURE_ONLY,
+            learns=True,
+            compares=True,
+            check=lambda view: (_config(view), _samples(view, 1)),
+            about=about_of(cls, remark),
+            usual=False,
+            source=source_of(name, cls, arguments),
+            choices=CHOICES,
+            defaults={**_DEFAULTS, "class_weights": False},
+        )
+        for name, (cls, arguments, remark) in SAMPLED.items()
+    ]
 
 
 def fit_sampled(view: NodeView, cls: Callable[..., nn.Module], arguments: Mapping[str, Any], **run: Any) -> Outcome:
