@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +80,7 @@ class WinGNN(SnapshotEncoder):
 
     def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
         """Return the latest snapshots, one more than there are steps: what each step begins with."""
-        return (*state, _Seen(normalised_edges(edges, inputs.dtype), inputs, edges))[-self.steps - 1 :]
+        return (*state, (normalised_edges(edges, inputs.dtype), inputs, edges))[-self.steps - 1 :]
 
     def embed(self, state: State, inputs: Tensor) -> Tensor:
         """Return the vectors of all nodes; before the first snapshot there are no messages."""
@@ -93,38 +92,29 @@ class WinGNN(SnapshotEncoder):
         graph, feat = state[-1][:2] if state else (None, inputs)
         return functional_call(self.network, weights, (graph, feat))
 
-    def _moves(self, window: tuple[_Seen, ...]) -> dict[str, Tensor]:
+    def _moves(self, window: State) -> dict[str, Tensor]:
         """Return by how much the weights move, by steps on each snapshot of a window but the first."""
         first = {name: weight.detach() for name, weight in self.network.named_parameters()}
         weights, squares = first, {name: torch.zeros_like(weight) for name, weight in first.items()}
-        for before, now in pairwise(window):
-            if not len(now.edges):
+        for (graph, feat, _), (_, _, edges) in pairwise(window):
+            if not len(edges):
                 continue
             with torch.enable_grad():  # scores are asked for without
                 leaves = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-                loss = self._loss(leaves, before, now.edges)
+                loss = self._loss(functional_call(self.network, leaves, (graph, feat)), edges)
             slopes = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
             squares = {name: self.beta * squares[name] + (1 - self.beta) * g**2 for name, g in slopes.items()}
             steps = {name: self.step_size * g / (squares[name].sqrt() + 1e-8) for name, g in slopes.items()}
             weights = {name: weight - steps[name] for name, weight in weights.items()}
         return {name: weight - first[name] for name, weight in weights.items()}
 
-    def _loss(self, weights: dict[str, Tensor], before: _Seen, edges: SnapshotEdges) -> Tensor:
+    def _loss(self, z: Tensor, edges: SnapshotEdges) -> Tensor:
         """Return the cross entropy of a snapshot's edges and as many pairs, drawn anew for each snapshot."""
-        z = functional_call(self.network, weights, (before.graph, before.feat))
         seeded = torch.Generator().manual_seed(edges.snapshot)
         pairs = torch.randint(self.num_nodes, (2, len(edges)), generator=seeded).to(edges.src.device)
         src, dst = torch.cat([torch.stack([edges.src, edges.dst]), pairs], 1)
         is_edge = torch.arange(2 * len(edges), device=z.device) < len(edges)
         return nn.functional.binary_cross_entropy_with_logits((z[src] * z[dst]).sum(1), is_edge.to(z))
-
-
-class _Seen(NamedTuple):
-    """A snapshot that was seen."""
-
-    graph: WeightedEdges
-    feat: Tensor
-    edges: SnapshotEdges
 
 
 class _Convolutions(nn.Module):
