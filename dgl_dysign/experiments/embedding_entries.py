@@ -36,14 +36,8 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
     """Return an embedding as an entry: its vectors, and a logistic regression on those of the training nodes.
 
     The vectors are made anew, of the edges up to it, for each snapshot at whose end nodes are asked about, and so is
-    the regression: vectors of two trainings do not lie alike.
-
-    Parameters
-    ----------
-    name : str
-        Of `EMBEDDINGS`.
-    arguments : mapping, optional
-        What stands before the usual ones: of the class, or fields of `EmbeddingConfig`.
+    the regression: vectors of two trainings do not lie alike. `name` is one of `EMBEDDINGS`, `arguments` of its class,
+    and fields of `EmbeddingConfig`, stand before the usual ones.
 
     Examples
     --------

@@ -49,12 +49,8 @@ def fit_embedding(
         Whose ``loss`` of edges, numbered in the order of time, is lowered.
     config : EmbeddingConfig, optional
         How.
-    seed : int, default 0
-        Of negatives and what else is drawn; the random state of the caller is not touched.
-    checkpoint : Path, optional
-        File to write after every epoch of the first part, and to go on from; further parts are trained anew.
-    on_epoch : callable, optional
-        Called with the record of each epoch.
+    seed, checkpoint, on_epoch
+        As of `dgl_dysign.training.fit_links`; a checkpoint is of the first part alone: others are trained anew.
 
     Returns
     -------
