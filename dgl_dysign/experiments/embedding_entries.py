@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgl_dysign.baselines import HTNE, M2DNE, DeepWalk, DynamicTriad, LogisticRegression, Node2Vec, TemporalEdges
 from dgl_dysign.data.snapshot_edges import snapshot_edges
-from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, about_of, source_of
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, comparison_entry
 from dgl_dysign.experiments.node_task import NodeView
 from dgl_dysign.training.embeddings import EmbeddingConfig, fit_embedding
 from dgl_dysign.training.loop import seeded
@@ -57,21 +57,7 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
         return replace(outcome(view, **run), later=outcome)
 
     defaults = {"p": 1.0, "q": 0.5, "weight_decay": 0.5} if choices else None
-    return Entry(
-        name, fitted, FEATURE_ONLY, learns=True, compares=True, about=about_of(cls), usual=False,
-        source=source_of(name, cls, own), choices=choices, defaults=defaults,
-    )  # fmt: skip
-
-
-def embedding_entries() -> list[Entry]:
-    """Return all embeddings.
-
-    Examples
-    --------
-    >>> [entry.name for entry in embedding_entries()]
-    ['deepwalk', 'node2vec', 'htne', 'm2dne', 'dynamic-triad']
-    """
-    return [embedding_entry(name) for name in EMBEDDINGS]
+    return comparison_entry(name, cls, fitted, own, protocol=FEATURE_ONLY, choices=choices, defaults=defaults)
 
 
 def _vectors(cls: type[Any], own: dict[str, Any], at: NodeView, **run: Any) -> tuple[Tensor, list[dict[str, float]]]:

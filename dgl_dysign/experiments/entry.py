@@ -269,6 +269,20 @@ class EventEntry(Protocol):
         """Fit to a `dgl_dysign.models.event_inputs.EventView`; return the model, or an `Outcome`."""
 
 
+def comparison_entry(
+    name: str,
+    cls: type,
+    fit: Callable[..., Outcome],
+    arguments: Mapping[str, Any] | None = None,
+    remark: str = "",
+    **more: Any,
+) -> Entry:
+    """Return a comparison system as an entry: of its class, arguments and a remark are told, `more` is of `Entry`."""
+    source = source_of(name, cls, arguments)
+    about = about_of(cls, remark)
+    return Entry(name, fit, learns=True, compares=True, about=about, usual=False, source=source, **more)
+
+
 def about_of(cls: type, remark: str = "") -> str:
     """Return the first line of a class's docstring, and a remark.
 

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dgl_dysign.adapters.tgm_links import MODELS
+from dgl_dysign.adapters.tgm_links import MODELS, TGMModel
 from dgl_dysign.baselines import CountLinks, PairScorer, SentenceScorer, SimpleDyG, TPNet, link_reference_models
 from dgl_dysign.evaluation import LinkModel
 from dgl_dysign.experiments.diagnostics import link_diagnostics
 from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
-from dgl_dysign.experiments.entry import Entry, Outcome, about_of, by_name, source_of
+from dgl_dysign.experiments.entry import Entry, Outcome, by_name, comparison_entry
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask, LinkView
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer
@@ -79,9 +79,9 @@ def make_tpnet(view: LinkView) -> PairScorer:
     return PairScorer(TPNet(view.data.num_nodes, len(features.names)).to(view.device), features)
 
 
-def make_tgm(view: LinkView, name: str) -> Any:
+def make_tgm(view: LinkView, cls: Callable[[int], TGMModel]) -> Any:
     """Return a model of TGM, which must be installed."""
-    return MODELS[name](view.data.num_nodes).to(view.device)
+    return cls(view.data.num_nodes).to(view.device)
 
 
 def fit_simpledyg(view: LinkView, arguments: Mapping[str, Any], **run: Any) -> Outcome:
@@ -94,29 +94,21 @@ def fit_simpledyg(view: LinkView, arguments: Mapping[str, Any], **run: Any) -> O
 
 def simpledyg_entry(arguments: Mapping[str, Any] | None = None) -> Entry:
     """Return `SimpleDyG` as an entry, with arguments of its own."""
-    return _comparison("simpledyg", SimpleDyG, partial(fit_simpledyg, arguments=arguments or {}), arguments)
-
-
-def _comparison(
-    name: str, cls: type, fit: Callable[..., Outcome], arguments: Mapping[str, Any] | None = None, **more: Any
-) -> Entry:
-    source = source_of(name, cls, arguments)
-    return Entry(name, fit, learns=True, compares=True, about=about_of(cls), usual=False, source=source, **more)
+    return comparison_entry("simpledyg", SimpleDyG, partial(fit_simpledyg, arguments=arguments or {}), arguments)
 
 
 def comparison_entries() -> list[Entry]:
-    """Return `TPNet`, `SimpleDyG` and the models of TGM; a table that is asked for one of these needs TGM.
+    """Return `TPNet`, `SimpleDyG` and the models of TGM, which must be installed where one of these is named.
 
     Examples
     --------
     >>> [entry.name for entry in comparison_entries()]
     ['tpnet', 'simpledyg', 'tgm-tgn', 'tgm-graphmixer', 'tgm-dygformer', 'tgm-tgat']
     """
-    ours = [_comparison("tpnet", TPNet, partial(fit_scorer, make=make_tpnet)), simpledyg_entry()]
-    makers = {name: partial(make_tgm, name=name) for name in MODELS}
+    ours = [comparison_entry("tpnet", TPNet, partial(fit_scorer, make=make_tpnet)), simpledyg_entry()]
+    fits = {cls: partial(fit_scorer, make=partial(make_tgm, cls=cls)) for cls in MODELS.values()}
     return ours + [
-        _comparison(name, MODELS[name], partial(fit_scorer, make=make), check=lambda _, name=name: MODELS[name](1))
-        for name, make in makers.items()
+        comparison_entry(name, cls, fits[cls], check=lambda _, cls=cls: cls(1)) for name, cls in MODELS.items()
     ]
 
 

@@ -19,7 +19,7 @@ from dgl_dysign._moved import moved_name
 from dgl_dysign.baselines import LogisticRegression, ReLUNetwork, SnapshotGCN, majority_class
 from dgl_dysign.data.row_store import IN_MEMORY, row_blocks
 from dgl_dysign.experiments.diagnostics import node_diagnostics
-from dgl_dysign.experiments.embedding_entries import embedding_entries
+from dgl_dysign.experiments.embedding_entries import EMBEDDINGS, embedding_entry
 from dgl_dysign.experiments.encoder_entries import snapshot_encoder_entries
 from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outcome, by_name
 from dgl_dysign.experiments.node_task import NodeTask, NodeView, Recipe
@@ -368,7 +368,7 @@ def default_entries() -> dict[str, Entry]:
                 pictured=True,
             ),
             *snapshot_encoder_entries("node"),
-            *embedding_entries(),
+            *map(embedding_entry, EMBEDDINGS),
             *sampled_entries(),
         ]
     )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.baselines import ChronoSpike, DelayDSGN, SampledSnapshots, SiGNN, SpikeNet
 from dgl_dysign.experiments import encoder_entries
-from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, about_of, source_of
+from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, comparison_entry
 from dgl_dysign.experiments.node_task import NodeView
 from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import FitConfig, fit
@@ -42,16 +42,14 @@ def sampled_entries() -> list[Entry]:
     ['spikenet', 'spikenet-memory', 'signn', 'delay-dsgn', 'chronospike']
     """
     return [
-        Entry(
+        comparison_entry(
             name,
+            cls,
             partial(fit_sampled, cls=cls, arguments=arguments),
-            FEATURE_ONLY,
-            learns=True,
-            compares=True,
+            arguments,
+            remark,
+            protocol=FEATURE_ONLY,
             check=lambda view: (_config(view), _samples(view, 1)),
-            about=about_of(cls, remark),
-            usual=False,
-            source=source_of(name, cls, arguments),
             choices=CHOICES,
             defaults={**_DEFAULTS, "class_weights": False},
         )
