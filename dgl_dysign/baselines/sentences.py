@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from dgl_dysign.baselines.simpledyg import SimpleDyG
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
@@ -61,11 +62,8 @@ class Sentences:
 
 def padded(sentences: Sequence[Sequence[Token]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return tokens and ages ``(n, L)`` of sentences, zero behind their ends, and their lengths ``(n,)``."""
-    lengths = torch.tensor([len(sentence) for sentence in sentences])
-    table = torch.zeros(len(sentences), int(lengths.max()), 2, dtype=torch.int64)
-    inside = torch.arange(table.shape[1]) < lengths[:, None]
-    table[inside] = torch.tensor([token for sentence in sentences for token in sentence])
-    return table[..., 0].to(device), table[..., 1].to(device), lengths.to(device)
+    table = pad_sequence([torch.tensor(sentence) for sentence in sentences], batch_first=True).to(device)
+    return table[..., 0], table[..., 1], torch.tensor([len(sentence) for sentence in sentences], device=device)
 
 
 class SentenceScorer(LogitScorer):
