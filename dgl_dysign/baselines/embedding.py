@@ -24,7 +24,7 @@ class TemporalEdges:
     """Edges without direction in the order of their snapshots, once a pair and snapshot, without self-loops.
 
     Time runs from 0 to 1 over the snapshots. Edges of one snapshot happen together: none is in the past of another, and
-    which of them count as later is drawn. Which end of an edge without direction is ``src`` is drawn, too.
+    which of them count as later is drawn; without direction so is the end that is ``src``. No edge is a ``DataError``.
 
     Parameters
     ----------
@@ -37,11 +37,6 @@ class TemporalEdges:
         int64 ``(E,)``.
     degree : Tensor
         Edges of each node, float32 ``(N,)``.
-
-    Raises
-    ------
-    DataError
-        If there is no edge.
 
     Examples
     --------
@@ -102,7 +97,7 @@ def proper_edges(snapshots: Sequence[SnapshotEdges]) -> list[Tensor]:
 
 
 class EdgeEmbedding(nn.Module):
-    """Vectors of nodes that a loss of edges trains; see `dgl_dysign.training.fit_embedding`.
+    """Vectors of nodes that a loss of edges trains, see `dgl_dysign.training.fit_embedding`; of 1 column at least.
 
     Parameters
     ----------
@@ -113,11 +108,6 @@ class EdgeEmbedding(nn.Module):
     ----------
     vectors : Parameter
         ``(N, out_feats)``, uniform between plus and minus one over the root of N at first.
-
-    Raises
-    ------
-    ConfigError
-        If the width is below 1.
     """
 
     def __init__(self, num_nodes: int, out_feats: int) -> None:
