@@ -167,12 +167,12 @@ def table(board: Board, rows: Sequence[Row], names: Sequence[str]) -> str:
 
 
 def _cells(board: Board, row: Row, published: Mapping[str, Sequence[float]]) -> list[str]:
-    spreads = [row.figure(name) for name in board.figures]
-    figures = ["{mean:.1f} ± {std:.1f}".format(**s) if s["runs"] > 1 else f"{s['mean']:.1f}" for s in spreads]
+    form = "{mean:.%df} ± {std:.%df}" if len(row.runs) > 1 else "{mean:.%df}"
+    forms = {name: form.replace("%d", "2" if name == "ap" else "1") for name in board.figures}
     choice, weights, peak = (row.cost(name) for name in ("choice_cpu_seconds", "parameters", "peak_rss_bytes"))
     return [
         _called(row.name),
-        " / ".join(figures),
+        " / ".join(form.format(**row.figure(name)) for name, form in forms.items()),
         str(len(row.runs)),
         *(_interval(row.differences.get(control)) for control in board.against),
         f"{row.cost('cpu_seconds'):.0f}" + (f" + {choice:.0f}" if choice else ""),

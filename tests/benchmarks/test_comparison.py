@@ -74,6 +74,20 @@ def test_a_figure_far_from_the_published_one_wants_a_reason(runs, tmp_path):
     assert "- `tgat`: 66.0 here, 71.2 published. Not explained." in text
 
 
+def test_labels_of_events_are_read_from_the_prepared_folder(tmp_path, monkeypatch):
+    true, folder = np.array([0, 1, 0, 1, 0, 1]), RunFolder(tmp_path / "wikipedia", {})
+    (tmp_path / "prepared" / "wikipedia").mkdir(parents=True)
+    (tmp_path / "images").mkdir()
+    monkeypatch.setattr(_comparison_page, "_events", lambda prepared: (np.arange(6), true))
+    for name, scores in {"undergs": true, "boosted-trees": -true}.items():
+        scoring = Scoring({"auc": 100.0 * (scores >= 0).all(), "ap": 1.234})
+        np.save(tmp_path / "wikipedia" / "checkpoints" / f"{name}.scores.npy", scores)
+        record = UnitRecord("event", name, name, 0, [scoring], cost={"cpu_seconds": 2.0})
+        folder.save_unit(name, record.to_json())
+    text = written(tmp_path / "page.md", tmp_path, "wikipedia")
+    assert "| `undergs` | 100.0 / 1.23 | 1 | **+100.0 [100.0, 100.0]** | - | 2 | - | - | 75.9 |" in text
+
+
 def test_nothing_is_invented_where_nothing_was_run(tmp_path):
     text = written(tmp_path / "page.md", tmp_path / "none", "pictures", "reasons", "otc-live")
     assert "No picture yet" in text
