@@ -1,12 +1,18 @@
 """What every test may use."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 _ROOT = Path(__file__).parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no examples in the docstrings of tests."""
+    return [collector for collector in (yield) if isinstance(collector, pytest.Module)]
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +22,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}: set DYSIGN_DATA to the folder that holds dblp/, tmall/, ...")
     return folder
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of programs, ``python`` among them, that start without importing PyTorch and DGL anew."""
+    from tests.warm import stand_ins
+
+    with stand_ins(tmp_path_factory.mktemp("commands")) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -34,17 +34,17 @@ def _serve(pipe, rank, world, port):
                 pipe.send((None, traceback.format_exc()))
 
 
-def _server():
+def server():
     """Return the context of the server, which imports what takes seconds once for all."""
     context = multiprocessing.get_context("forkserver")
-    preloaded = ["dgl_dysign.training.distributed", "tests.training.link_cases", "torch._dynamo"]  # optimizers want it
-    context.set_forkserver_preload(preloaded)
+    ours = ["dgl_dysign.experiments.train", "tests.training.link_cases"]
+    context.set_forkserver_preload([*ours, "torch._dynamo", "torch.distributed.run"])  # optimizers want the first
     return context
 
 
 def apart(function, *arguments):
     """Return what a function of a module gives in a process of its own, which has computed nothing before."""
-    with _server().Pool(1) as pool:
+    with server().Pool(1) as pool:
         return pool.apply_async(function, arguments).get(PATIENCE)
 
 
@@ -52,7 +52,7 @@ class Together:
     """Some processes; `run` lets all of them call a function of a module, and returns what each gave."""
 
     def __init__(self, world=2):
-        context, port = _server(), free_port()
+        context, port = server(), free_port()
         self.pipes, self.workers = [], []
         for rank in range(world):
             here, there = context.Pipe()

@@ -15,7 +15,8 @@ def rows_of(capsys, *argv):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_rows_on_disk_train_as_rows_in_memory_do(capsys, tmp_path):
+def test_rows_on_disk_train_as_rows_in_memory_do(capsys, tmp_path, commands, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(commands / "python"))  # what the limit counts is looked at below
     files, memory, both = rows_of(capsys, "--quick", "--parts", "3", "--scratch", str(tmp_path))
     assert files["finished"]
     assert memory["finished"]

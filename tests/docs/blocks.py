@@ -79,7 +79,7 @@ GIVEN: dict[str, Callable[[Path], None]] = {
     "raw/otc": lambda home: _dysign_prep("synth", "bitcoin-otc", home / "raw/otc", "--events", "1500"),
     "raw/wikipedia": lambda home: _dysign_prep("synth", "wikipedia", home / "raw/wikipedia", "--events", "1500"),
     "prepared/dblp": lambda home: _dysign_prep("dblp", home / "raw/dblp", home / "prepared/dblp", "--dim", "16"),
-    "prepared/otc": lambda home: _dysign_prep("edges", home / "raw/otc", home / "prepared/otc"),
+    "prepared/otc": lambda home: _dysign_prep("edges", home / "raw/otc", home / "prepared/otc", "--every", "month"),
     "prepared/wikipedia": lambda home: _dysign_prep("wikipedia", home / "raw/wikipedia", home / "prepared/wikipedia"),
     "runs/first": lambda home: _train(home / "prepared/dblp", home / "runs/first"),
 }

@@ -33,11 +33,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: Path) -> Path:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, (commands, Path(sys.executable).parent, os.environ["PATH"]))))
+    monkeypatch.setenv("PYTHON_EXEC", str(commands / "python"))  # torchrun starts it
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return tmp_path
 

@@ -1,11 +1,9 @@
 """The example from its command line: figures, pictures, errors, and runs that are killed."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -15,7 +13,6 @@ from dgl_dysign.baselines import majority_class
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.experiments.node_entries import default_entries
 from tests.examples.runs import (
-    FOLDER,
     figures,
     histories,
     load,
@@ -166,12 +163,8 @@ KILLED = ["--rows", "majority", "dysign", "--train-ratio", "0.4", "--epochs", "6
 
 
 def killed_when(sign, command, run):
-    """Run the example until there is a file of the run that matches, and kill it."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(FOLDER.parent)}
-    process = subprocess.Popen(
-        [sys.executable, example.__file__, *command],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    """Run a command until there is a file of the run that matches, and kill it."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     while not list(run.glob(sign)) and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
@@ -179,9 +172,10 @@ def killed_when(sign, command, run):
     assert process.returncode in (-signal.SIGKILL, 0), error
 
 
-def test_killed_out_of_core_it_is_resumed_in_memory_or_on_disk(prepared, tmp_path):
+def test_killed_out_of_core_it_is_resumed_in_memory_or_on_disk(prepared, commands, tmp_path):
     run, again, whole = tmp_path / "run", tmp_path / "again", tmp_path / "whole"
-    killed_when("checkpoints/*.pt", [str(prepared), "--run-dir", str(run), *KILLED, "--out-of-core"], run)
+    command = [commands / "python", example.__file__, prepared, "--run-dir", run, *KILLED, "--out-of-core"]
+    killed_when("checkpoints/*.pt", command, run)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]  # nothing is left behind
     shutil.copytree(run, again)
     assert example.main([str(prepared), "--run-dir", str(whole), *KILLED]) == 0

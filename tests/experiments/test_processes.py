@@ -4,9 +4,8 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -17,7 +16,6 @@ from tests.examples.runs import figures, histories
 from tests.generated import generated
 from tests.processes import together
 
-ROOT = Path(__file__).parents[2]
 OPTIONS = [
     *("--hidden", "16", "--latency", "4", "--seeds", "1", "--train-ratio", "0.4", "--rows", "dysign"),
     *("--no-choice", "--quiet"),
@@ -56,12 +54,17 @@ def pair():
         yield found
 
 
-def torchrun(home, when, what, *options):
+@pytest.fixture
+def torchrun(commands, tmp_path):
+    return partial(run_two, commands, tmp_path)
+
+
+def run_two(commands, home, when, what, *options):
     """Start two processes of the example, and let something happen to them."""
     script = home / "script.py"
     script.write_text(SCRIPT.format(when=when, what=what))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = {**os.environ, "PYTHON_EXEC": str(commands / "python")}
+    command = [commands / "torchrun", "--standalone", "--nproc-per-node", "2", str(script)]
     return subprocess.Popen([*command, *map(str, options)], env=environment, text=True, stderr=subprocess.PIPE)
 
 
@@ -71,9 +74,9 @@ def ours(error):
     return [line for line in error[:report].splitlines()[:-1] if line.strip()]
 
 
-def test_an_error_of_one_process_is_one_line_and_ends_all(prepared, tmp_path):
+def test_an_error_of_one_process_is_one_line_and_ends_all(prepared, torchrun, tmp_path):
     error = 'raise DataError("features/00005.parquet: cut short; prepare it again")'
-    process = torchrun(tmp_path, FIRST, error, prepared, "--run-dir", tmp_path / "run", *OPTIONS, "--epochs", "3")
+    process = torchrun(FIRST, error, prepared, "--run-dir", tmp_path / "run", *OPTIONS, "--epochs", "3")
     told = process.communicate(timeout=120)[1]
     assert process.returncode == 1  # torchrun's own; of the process:
     assert re.search(r"exitcode +: 2 ", told)
@@ -81,10 +84,10 @@ def test_an_error_of_one_process_is_one_line_and_ends_all(prepared, tmp_path):
     assert "traceback : DataError: features/00005.parquet: cut short" in told  # the last thing on the screen
 
 
-def test_ctrl_c_ends_all(prepared, tmp_path):
+def test_ctrl_c_ends_all(prepared, torchrun, tmp_path):
     waiting = tmp_path / "waiting"
     sleep = f'open({str(waiting)!r}, "w").close(); time.sleep(60)'
-    process = torchrun(tmp_path, FIRST, sleep, prepared, "--run-dir", tmp_path / "run", *OPTIONS, "--epochs", "3")
+    process = torchrun(FIRST, sleep, prepared, "--run-dir", tmp_path / "run", *OPTIONS, "--epochs", "3")
     while not waiting.exists() and process.poll() is None:  # one sleeps after its first epoch, the other waits for it
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -102,10 +105,10 @@ def resume_here(prepared, run):
     run_here(prepared, run, resume=True)
 
 
-def test_killed_all_together_and_resumed_it_ends_with_the_same_figures(prepared, pair, tmp_path):
+def test_killed_all_together_and_resumed_it_ends_with_the_same_figures(prepared, torchrun, pair, tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     options = [prepared, *OPTIONS, "--epochs", "8"]
-    process = torchrun(tmp_path, "count == 6", "os.kill(os.getpid(), 9)", *options, "--run-dir", killed)
+    process = torchrun("count == 6", "os.kill(os.getpid(), 9)", *options, "--run-dir", killed)
     process.communicate(timeout=120)
     assert len(list(killed.glob("checkpoints/*.pt"))) == 1
     assert not list(killed.glob("units/*"))

@@ -1,9 +1,6 @@
 """Models that come back: the same numbers again, on later data too, and nothing accepted that does not fit."""
 
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -109,7 +106,7 @@ def test_predictions_stay_when_a_model_is_saved_and_snapshots_are_appended(kind,
     assert not torch.equal(predict(again, longer), before[5])
 
 
-def test_a_fresh_process_gives_the_same_bits(data, tmp_path):
+def test_a_fresh_process_gives_the_same_bits(data, commands, tmp_path):
     for kind in KINDS:
         model, inputs = of_kind(kind, data)
         model.save_pretrained(tmp_path / kind / type(model).__name__, data, inputs)
@@ -139,13 +136,8 @@ for expected in Path(sys.argv[2]).glob("*/expected.pt"):
     assert torch.equal(found, torch.load(expected)), folder
     print(folder.parent.name)
 """
-    root = str(Path(__file__).parents[2])
     made = subprocess.run(
-        [sys.executable, "-c", code, str(data.folder), str(tmp_path)],
-        check=True,
-        env={**os.environ, "PYTHONPATH": root},
-        capture_output=True,
-        text=True,
+        [commands / "python", "-c", code, str(data.folder), str(tmp_path)], check=True, capture_output=True, text=True
     )
     assert sorted(made.stdout.split()) == sorted([*KINDS, "links", "links-features"])
 
