@@ -52,8 +52,14 @@ def insert_compiled(slots: Tensor, edges: Edges, snapshot: int, next_edge_id: in
         base = importance_units(plan.importance, begin, end, nodes, len(slots), strong).numpy()
     return _insert(
         slots.numpy(), active, base, *pairs, plan.sections, plan.scale.hop, plan.num_hops, _WAYS[plan.direction],
-        plan.scale.start(snapshot), snapshot, next_edge_id,
+        plan.scale.start(snapshot), snapshot, _all_new(pairs[2], next_edge_id),
     )  # fmt: skip
+
+
+def _all_new(edge_id: Array, next_edge_id: int) -> bool:
+    """Tell whether no edge id comes twice, here or in the store: then new entries need no search for their like."""
+    ranked = np.sort(edge_id)
+    return not len(ranked) or bool(ranked[0] >= next_edge_id and (ranked[1:] != ranked[:-1]).all())
 
 
 def _ascending(active: Array, pairs: list[Array], directed: bool) -> list[Array]:
@@ -256,11 +262,9 @@ def _quantise(log2_importance: float) -> np.int64:
 @njit(cache=True, nogil=True)
 def _insert(
     slots: Array, active: Array, base: Array, begin: Array, end: Array, edge_id: Array, weight: Array,
-    edge_type: Array, sections: int, hop_decay: int, num_hops: int, ways: int, start: int, snapshot: int,
-    next_edge_id: int,
+    edge_type: Array, sections: int, hop_decay: int, num_hops: int, ways: int, start: int, snapshot: int, fresh: bool,
 ) -> int:  # fmt: skip
     first, other, entry = _direct(active, base, begin, end, edge_id, weight, edge_type, ways, start, snapshot)
-    fresh = _all_new(edge_id, next_edge_id)
     lists = _merge(slots, active, first, other, entry, sections, hop_decay, num_hops, fresh)
     for index in range(len(active)):
         if first[index] < first[index + 1]:
@@ -303,19 +307,17 @@ def _direct(
 
 @njit(cache=True, nogil=True)
 def _descending(entry: Array, first: Array) -> Array:
-    """Return the order in which the entries of each list descend."""
-    order = np.arange(len(entry))
+    """Return the order in which the entries of each list descend: runs are sorted by insertion, and merged.
+
+    NumPy's sorting would take longer to be compiled than all the rest.
+    """
+    order, merged = np.arange(len(entry)), np.empty(len(entry), np.int64)
     for node in range(len(first) - 1):
         low, high = first[node], first[node + 1]
-        if high - low > _SHORT:
-            for column in range(3, -1, -1):
-                key = ~entry[order[low:high], column]  # ~ turns the order
-                order[low:high] = order[low:high][np.argsort(key, kind="mergesort")]
-            continue
         for at in range(low + 1, high):
-            moved, spot = order[at], at
+            moved, spot, begin = order[at], at, at - (at - low) % _SHORT
             key, tie, edge, kind = entry[moved, 0], entry[moved, 1], entry[moved, 2], entry[moved, 3]
-            while spot > low:
+            while spot > begin:
                 above = order[spot - 1]
                 row = entry[above, 0], entry[above, 1], entry[above, 2], entry[above, 3]
                 if not _better(key, tie, edge, kind, row[0], row[1], row[2], row[3]):
@@ -323,6 +325,24 @@ def _descending(entry: Array, first: Array) -> Array:
                 order[spot] = above
                 spot -= 1
             order[spot] = moved
+        run = _SHORT
+        while run < high - low:
+            for begin in range(low, high, 2 * run):
+                middle, end = min(begin + run, high), min(begin + 2 * run, high)
+                left, right = begin, middle
+                for at in range(begin, end):
+                    a, b = order[min(left, middle - 1)], order[min(right, end - 1)]
+                    row = entry[b, 0], entry[b, 1], entry[b, 2], entry[b, 3]
+                    later = _better(row[0], row[1], row[2], row[3], entry[a, 0], entry[a, 1], entry[a, 2], entry[a, 3])
+                    if right < end and (later or left == middle):
+                        merged[at] = b
+                        right += 1
+                    else:
+                        merged[at] = a
+                        left += 1
+            for at in range(low, high):
+                order[at] = merged[at]
+            run *= 2
     return order
 
 
@@ -336,16 +356,6 @@ def _better(
     if tie != other_tie:
         return tie > other_tie
     return edge > other_edge or (edge == other_edge and kind > other_kind)
-
-
-@njit(cache=True, nogil=True)
-def _all_new(edge_id: Array, next_edge_id: int) -> bool:
-    """Tell whether no edge id comes twice, here or in the store: then new entries need no search for their like."""
-    ranked = np.sort(edge_id)
-    new = len(ranked) == 0 or ranked[0] >= next_edge_id
-    for at in range(1, len(ranked)):
-        new &= ranked[at] != ranked[at - 1]
-    return new
 
 
 @njit(cache=True, nogil=True)
