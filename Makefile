@@ -86,8 +86,8 @@ test-gpu: $(STAMP) ## Triton's kernels: on a GPU or, without one, interpreted an
 
 docs: $(STAMP) ## build the documentation in build/docs, warnings as errors
 	@$(PIP) --editable '.[dev,docs]'
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
-	$(BIN)/sphinx-build -W -q -b linkcheck docs build/linkcheck
+	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs
+	$(BIN)/sphinx-build -W -q -b linkcheck -d build/doctrees docs build/linkcheck # from what was read for the pages
 	echo build/docs/index.html
 
 bench: $(STAMP) ## run every benchmark; rows and pictures in build/benchmarks (QUICK=1: small sizes)
