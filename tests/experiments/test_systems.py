@@ -24,7 +24,8 @@ def test_each_is_honest_and_alive(name, kind):
         entry = encoder_entry(cls, kind, f"{name}-brief", {**tables[kind], "epochs": 3})
     checks = ["finite", "alive", "parameters"]
     if kind == next(iter(tables)):  # what it reads and keeps is the same in each table
-        checks += ["future", "labels", "state", "order of edges", "names of nodes"]
+        checks += ["future", "labels", "state", "order of edges"]
+        checks += ["names of nodes"] if name in {*DRAWN, "evolvegcn-o"} else []  # of all others below, to the last bit
     report = check_entry(entry, kind=kind, checks=checks)
     assert report.ok, str(report)
 
