@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 
 from dgl_dysign.evaluation.ranking import auc, average_precision
@@ -21,8 +20,16 @@ def f1_scores(labels: Tensor, predicted: Tensor, nodes: Tensor) -> dict[str, flo
     >>> f1_scores(torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 3, 4]))
     {'macro_f1': 73.33333333333334, 'micro_f1': 75.0}
     """
-    true, guess = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
-    return {f"{kind}_f1": 100 * float(f1_score(true, guess, average=kind)) for kind in ("macro", "micro")}
+    macro, micro = macro_micro_f1(labels[nodes], predicted[nodes])
+    return {"macro_f1": 100 * macro, "micro_f1": 100 * micro}
+
+
+def macro_micro_f1(true: Tensor, guess: Tensor) -> tuple[float, float]:
+    """Return the F1 scores of predicted classes: scikit-learn's, to the last bit, which takes milliseconds for each."""
+    counts = _counts(true, guess, 1 + int(torch.cat([true, guess]).max()))
+    right, named = counts.diagonal(), counts.sum(0) + counts.sum(1)
+    there = named > 0
+    return float(np.mean(2 * right[there] / named[there])), float(2 * right.sum() / named.sum())
 
 
 def class_shares(scores: Tensor, positive: int, prior: float = 0.5) -> Tensor:
@@ -59,8 +66,12 @@ def detection_scores(positive: Tensor, scores: Tensor) -> dict[str, float]:
 
 def confusion(labels: Tensor, predicted: Tensor, nodes: Tensor, num_classes: int) -> np.ndarray:
     """Count predicted classes (columns) of each true class (rows) over some nodes, ``(C, C)``."""
-    true, guess = labels[nodes].cpu().numpy(), predicted[nodes].cpu().numpy()
-    return confusion_matrix(true, guess, labels=np.arange(num_classes))
+    return _counts(labels[nodes], predicted[nodes], num_classes)
+
+
+def _counts(true: Tensor, guess: Tensor, num_classes: int) -> np.ndarray:
+    pairs = torch.bincount(true.long() * num_classes + guess.long(), minlength=num_classes**2)
+    return pairs.view(num_classes, num_classes).cpu().numpy()
 
 
 def mean_std(values: Sequence[float]) -> dict[str, float | int]:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from sklearn.metrics import f1_score
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.evaluation.f1 import macro_micro_f1
 from dgl_dysign.ops import aggregate, symmetric_norm
 
 _MIXED = 0.02  # of even shares in those that reach a node: a logarithm needs some of each class
@@ -112,7 +112,7 @@ def read_labels(
     if folds < 2 or not steps or min(steps) < 1:
         raise ConfigError(f"expected at least 2 folds and steps of at least 1, but got folds={folds}, steps={steps}")
     fold = torch.randint(folds, (len(train),), generator=torch.Generator().manual_seed(seed)).to(train.device)
-    true, best, kept = labels[train].cpu().numpy(), -1.0, None
+    best, kept = -1.0, None
     blocks = []
     for place, (graph, edge_weight) in enumerate(graphs):
         norm = symmetric_norm(graph, edge_weight, torch.float32)
@@ -126,7 +126,7 @@ def read_labels(
                 if (place, step) == prior:
                     kept = own, place, step
                 elif prior is None:
-                    score = float(f1_score(true, own[train].argmax(1).cpu().numpy(), average="macro"))
+                    score, _ = macro_micro_f1(labels[train], own[train].argmax(1))
                     if score > best:
                         best, kept = score, (own, place, step)
             spread = torch.where(clamped[:, :, None], known, reached).flatten(1)
