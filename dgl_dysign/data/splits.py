@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 
 from dgl_dysign.errors import ConfigError
 
@@ -55,9 +54,7 @@ def stratified_split(labels: torch.Tensor, train_ratio: float, seed: int, val_ra
     train_size = train_ratio - val_ratio
     keep = train_size + val_ratio
     try:
-        train, test = train_test_split(
-            nodes, train_size=keep, test_size=1 - train_ratio, random_state=seed, stratify=classes[nodes]
-        )
+        train, test = _drawn(nodes, classes, seed, train_size=keep, test_size=1 - train_ratio)
         val = train[:0]
         if val_ratio:
             train, val = _hold_out(train, classes, train_size / keep, seed)
@@ -80,8 +77,15 @@ def _hold_out(nodes: np.ndarray, classes: np.ndarray, keep: float, seed: int) ->
         )
     few = len(drawn) - int(keep * len(drawn)) < count
     sizes: dict[str, float] = {"test_size": count} if few else {"train_size": keep}
-    train, val = train_test_split(drawn, **sizes, random_state=seed, stratify=classes[drawn])
+    train, val = _drawn(drawn, classes, seed, **sizes)
     return np.concatenate([train, nodes[~several]]), val
+
+
+def _drawn(nodes: np.ndarray, classes: np.ndarray, seed: int, **sizes: float) -> list[np.ndarray]:
+    """Draw two parts of some nodes by class."""
+    from sklearn.model_selection import train_test_split  # importing it takes a second
+
+    return train_test_split(nodes, **sizes, random_state=seed, stratify=classes[nodes])
 
 
 def cut_in_time(data: TemporalGraph) -> tuple[int, int]:

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from dgl_dysign._moved import moved_name
@@ -66,6 +64,8 @@ def _training(view: EventView) -> tuple[Tensor, np.ndarray]:
 
 def logistic(view: EventView, **_: Any) -> ByFeatures:
     """Logistic regression on counts and the event's own features, both labels weighing the same."""
+    from sklearn.linear_model import LogisticRegression
+
     reader, (known, label) = view.reader(), _training(view)
     deviation = torch.where(reader.deviation > 1e-6, reader.deviation, torch.inf)
     model = LogisticRegression(C=1e-3, class_weight="balanced", max_iter=1000, random_state=view.seed)
@@ -80,6 +80,8 @@ def logistic(view: EventView, **_: Any) -> ByFeatures:
 
 def boosted(view: EventView, **_: Any) -> ByFeatures:
     """Gradient-boosted trees on the same; the seed draws the columns that each split may use."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     known, label = _training(view)
     model = HistGradientBoostingClassifier(
         learning_rate=0.03,
