@@ -1,13 +1,13 @@
-"""The example of a model of one's own: on one screen, above chance in all three tables, the same as on its page."""
+"""The example of a model of one's own: on one screen, above chance with links and events, the same as on its page."""
 
 import ast
 
 import pytest
 
-from dgl_dysign.experiments.train import train_events, train_links, train_nodes
+from dgl_dysign.experiments.train import train_events, train_links
 from tests.docs.blocks import blocks_of
 from tests.examples.runs import FOLDER, load
-from tests.generated import generated, generated_links
+from tests.generated import generated_links
 from tests.training.event_cases import stream, write
 
 example = load("my_model")
@@ -38,13 +38,6 @@ def the_class(source):
 def test_the_page_shows_the_class_of_the_example():
     (shown,) = [block.text for block in blocks_of(PAGE) if block.value == "my_model.py"]
     assert the_class(shown) == the_class((FOLDER / "my_model.py").read_text(encoding="utf-8"))
-
-
-def test_it_classifies_nodes(tmp_path):
-    prepared = generated(tmp_path, nodes=200)
-    rows = ["majority", example.MeanGRU]
-    table = train_nodes(prepared, tmp_path / "run", rows=rows, train_ratio=[0.4], seeds=1, no_choice=True, quiet=True)
-    assert row(table, "MeanGRU")["macro_f1"]["mean"] > row(table, "majority")["macro_f1"]["mean"] + 20
 
 
 def test_it_predicts_links(tmp_path):
