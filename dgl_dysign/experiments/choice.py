@@ -27,6 +27,9 @@ FEWEST, FOLDS = 1000, 5
 #: Shares of the epochs that candidates are fitted for, and which part of the budget gets as far; two at least.
 RUNGS = ((0.2, 1.0), (0.4, 1 / 3), (1.0, 1 / 6))
 DRAWS = 200
+#: So many standard errors the best must be above the defaults. Of twelve that are equally good, one is by luck above them
+#: by more than one error in 56 of 100 searches, by more than two in 14.
+ERRORS = 2
 
 Values = dict[str, Any]
 Tell = Callable[[str], None]
@@ -172,8 +175,8 @@ def choose(
 
     All candidates are fitted for a fifth of the epochs, the best third for two fifths, the best sixth for all, each
     with its own schedule; the defaults are always among them. Of those fitted for all epochs the best takes the place
-    of the defaults, and they that of their first finish, only if it is better by more than one standard error of their
-    difference: the deviation over 200 bootstrap draws of the nodes that both are compared on.
+    of the defaults, and they that of their first finish, only if it is better by more than two standard errors
+    (`ERRORS`) of their difference: deviations over 200 bootstrap draws of the nodes that both are compared on.
 
     Parameters
     ----------
@@ -241,14 +244,14 @@ def _decided(fitted: Sequence[Fitted], true: Tensor) -> dict[str, Any]:
     """Compare candidates that were fitted for all epochs, those that differ in what costs no training among them.
 
     In favour are the defaults' first finish, the simplest, then the defaults: what is not worse than the best by more
-    than one standard error of the difference stays.
+    than `ERRORS` standard errors of the difference stays.
     """
     places = [(fit, k) for fit in fitted for k in range(len(fit.finishes))]
     drawn = deciding_figures(true, [fit.scores[k] for fit, k in places], DRAWS)
     values, best = drawn[:, 0].tolist(), int(drawn[:, 0].argmax())
     errors = (drawn[best, 1:] - drawn[:, 1:]).std(1).tolist()
     favoured = [1, 0] if len(fitted[0].finishes) > 1 else [0]
-    place = next((place for place in favoured if values[best] - values[place] <= errors[place]), best)
+    place = next((place for place in favoured if values[best] - values[place] <= ERRORS * errors[place]), best)
     fit, finish = places[place]
     return {
         "chosen": {**fit.values, **fit.finishes[finish]},

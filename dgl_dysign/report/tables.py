@@ -210,7 +210,7 @@ def choices(run: Run) -> list[Table]:
         return []
     head = ["row", "share", "chosen (default)", "validation", "defaults", "error", "level", "CPU s", "chosen by"]
     note = (
-        "The defaults stay unless another candidate is better by more than one standard error of the difference on "
+        "The defaults stay unless another candidate is better by more than two standard errors of the difference on "
         "validation. Level: how many of those that were fitted to the end are within one error of the best."
     )
     return [Table("What was chosen", note, head, [list(line) for line in lines], [])]

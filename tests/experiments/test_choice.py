@@ -111,7 +111,14 @@ def test_a_difference_within_its_error_does_not_count(task):
     assert record["chosen_value"] == record["defaults_value"]
     clear = choose(Planted({"share": (0.6,)}).entry, task, 2)
     assert clear["chosen"] == {"share": 0.6}
-    assert clear["chosen_value"] - clear["defaults_value"] > clear["error"] > 0
+    assert clear["chosen_value"] - clear["defaults_value"] > 2 * clear["error"] > 0
+
+
+def test_two_errors_are_what_luck_gives_the_best_of_a_dozen():
+    values = np.random.default_rng(0).normal(size=(10_000, 12))
+    lead = (values[:, 1:].max(1) - values[:, 0]) / np.sqrt(2)  # in errors of a difference of two
+    assert (lead > 1).mean() == pytest.approx(0.56, abs=0.02)
+    assert (lead > choice.ERRORS).mean() == pytest.approx(0.14, abs=0.02)
 
 
 def test_what_costs_no_training_is_chosen_too(task):
