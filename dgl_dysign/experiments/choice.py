@@ -27,8 +27,8 @@ FEWEST, FOLDS = 1000, 5
 #: Shares of the epochs that candidates are fitted for, and which part of the budget gets as far; two at least.
 RUNGS = ((0.2, 1.0), (0.4, 1 / 3), (1.0, 1 / 6))
 DRAWS = 200
-#: So many standard errors the best must be above the defaults. Of twelve that are equally good, one is by luck above them
-#: by more than one error in 56 of 100 searches, by more than two in 14.
+#: So many standard errors the best must be above the defaults. Of twelve that are equally good, one is by luck better
+#: than them by more than one error in 56 of 100 searches, by more than two in 14.
 ERRORS = 2
 
 Values = dict[str, Any]
