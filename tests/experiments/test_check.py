@@ -12,7 +12,7 @@ from dgl_dysign.data import TemporalGraph
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.verify import verify
 from dgl_dysign.evaluation import NegativeSampler
-from dgl_dysign.experiments.check import check_entry
+from dgl_dysign.experiments.check import check_entry, checks
 from dgl_dysign.experiments.check.data import HOW, Sample, generated
 from dgl_dysign.experiments.check_cli import main
 from dgl_dysign.experiments.embedding_entries import EMBEDDINGS
@@ -193,6 +193,18 @@ class ReadsTestLabels(FromFeatures):
         return nodes, labels[nodes]
 
 
+class Drawn(FromFeatures):
+    """The same, with a little noise by number and seed: another seed moves scores, but no class."""
+
+    def predict(self, nodes):
+        noise = torch.rand(len(self.feat), self.classes, generator=self.draws.manual_seed(self.seed))
+        return super().predict(nodes) + 0.1 * noise[nodes]
+
+    def fit(self, view, **run):
+        self.seed, self.draws = view.seed, torch.Generator()
+        return super().fit(view, **run)
+
+
 class Activity:
     """Scores an event by whether its source was active in the snapshot before."""
 
@@ -254,6 +266,13 @@ def test_what_is_right_passes(kind, model):
 @pytest.mark.parametrize(("kind", "model", "faults"), PLANTED)
 def test_a_planted_fault_is_found(kind, model, faults):
     assert check_entry(model, kind=kind).faults == faults
+
+
+@pytest.mark.parametrize(("model", "faults"), [(FromFeatures, ["names of nodes"]), (Drawn, [])])
+def test_names_may_move_a_class_or_two_where_scores_are_drawn(monkeypatch, model, faults):
+    renamed_and_between_seeds = iter([0.007, 0.0])
+    monkeypatch.setattr(checks, "_places_apart", lambda *_: next(renamed_and_between_seeds))
+    assert check_entry(model, kind="node", checks=["names of nodes"]).faults == faults
 
 
 OURS = [  # the comparison systems have files of their own: test_systems.py, test_embedding_entries.py and so on
