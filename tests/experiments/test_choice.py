@@ -114,6 +114,15 @@ def test_a_difference_within_its_error_does_not_count(task):
     assert clear["chosen_value"] - clear["defaults_value"] > 2 * clear["error"] > 0
 
 
+def test_a_difference_of_less_than_two_errors_does_not_count_either(task, monkeypatch):
+    entry = Planted({"share": (0.38,)}).entry
+    assert choose(entry, task, 2)["chosen"] == {}
+    monkeypatch.setattr(choice, "ERRORS", 1)
+    bold = choose(entry, task, 2)
+    assert bold["chosen"] == {"share": 0.38}
+    assert bold["error"] < bold["chosen_value"] - bold["defaults_value"] < 2 * bold["error"]
+
+
 def test_two_errors_are_what_luck_gives_the_best_of_a_dozen():
     values = np.random.default_rng(0).normal(size=(10_000, 12))
     lead = (values[:, 1:].max(1) - values[:, 0]) / np.sqrt(2)  # in errors of a difference of two

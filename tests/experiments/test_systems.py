@@ -26,7 +26,7 @@ def test_each_is_honest_and_alive(name, kind):
     if kind == "link" or "link" not in tables:  # what it reads and keeps is the same in each table
         checks += ["future", "state", "order of edges"]
         checks += ["names of nodes"] if name in {*DRAWN, "evolvegcn-o"} else []  # of all others below, to the last bit
-    if name in ("evolvegcn-o", "mpnn-lstm"):  # no encoder is shown labels
+    if kind == "node":
         checks += ["labels"]
     report = check_entry(entry, kind=kind, checks=checks)
     assert report.ok, str(report)
