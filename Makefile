@@ -84,9 +84,12 @@ test-gpu: $(STAMP) ## Triton's kernels: on a GPU or, without one, interpreted an
 	@$(PIP) --editable '.[dev,triton]'
 	$(BIN)/python -m pytest -q tests/ops/test_packed_triton.py $(PYTEST_ARGS)
 
-docs: $(STAMP) ## build the documentation in build/docs, warnings as errors
+$(VENV)/.docs: $(STAMP)
 	@$(PIP) --editable '.[dev,docs]'
-	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs
+	touch $@
+
+docs: $(VENV)/.docs ## build the documentation in build/docs, warnings as errors
+	@$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs
 	$(BIN)/sphinx-build -W -q -b linkcheck -d build/doctrees docs build/linkcheck # from what was read for the pages
 	echo build/docs/index.html
 
