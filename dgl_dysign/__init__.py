@@ -12,8 +12,8 @@ from dgl_dysign import _dgl, _moved
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    "adapters", "baselines", "data", "errors", "evaluation", "events", "experiments", "models", "nn", "ops", "pairs",
-    "report", "store", "training",
+    "adapters", "baselines", "cost", "data", "errors", "evaluation", "events", "experiments", "models", "nn", "ops",
+    "pairs", "report", "store", "training",
 )  # fmt: skip
 
 __all__ = [*_SUBMODULES, "__version__"]

@@ -24,6 +24,10 @@ class BackendError(DGLDySignError, ImportError):
     """A missing or broken optional part, such as DGL itself or an extra."""
 
 
+class CountError(DGLDySignError):
+    """Operations of a module that nobody can count; names the module."""
+
+
 class EntryError(DGLDySignError):
     """An error in the code of an entry that is not this package's.
 

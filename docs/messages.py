@@ -22,7 +22,7 @@ GROUPS = {
     "Node features": ("data_prep.features",),
     "Generated data": ("data_prep.synth",),
     "Prepared folders": ("dgl_dysign.data",),
-    "Graphs and modules": ("dgl_dysign.nn", "dgl_dysign.ops"),
+    "Graphs and modules": ("dgl_dysign.nn", "dgl_dysign.ops", "dgl_dysign.cost"),
     "The neighbour store": ("dgl_dysign.store", "dgl_dysign.pairs"),
     "Models": ("dgl_dysign.models", "dgl_dysign.baselines"),
     "Training and run folders": ("dgl_dysign.training", "dgl_dysign.experiments"),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dgl_dysign.baselines.sampled_layers import Hops, SampledLayers, SampledSAGE, check_snapshots
 from dgl_dysign.errors import check_least
 from dgl_dysign.ops import Surrogate
+from dgl_dysign.ops._listeners import tell_fired, uncounted
 
 _SCALES = 3
 State = tuple[Tensor, Tensor]  # potentials, and thresholds
@@ -104,7 +105,9 @@ class _Layer(nn.Module):
         current = self.current(own, near)
         potential, threshold = state or (torch.zeros_like(current), self.threshold.expand_as(current))
         potential = (1 - torch.sigmoid(self.tau)) * (potential + current)
-        spikes = self.spiking(potential - threshold) + self.spiking(-threshold - potential)
+        with uncounted():  # one update of the potential, compared twice
+            spikes = self.spiking(potential - threshold) + self.spiking(-threshold - potential)
+        tell_fired(spikes)
         kept = torch.sigmoid(self.decay)
         hidden = self.dropout(spikes * torch.sigmoid(self.value(own, near)))
         return hidden, ((1 - spikes) * potential, kept * threshold + (1 - kept) * spikes)

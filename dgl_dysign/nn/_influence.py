@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops._checks import DGLGraphError
+from dgl_dysign.ops._listeners import uncounted
 
 
 class TimeAwareFilter(nn.Module):
@@ -57,12 +58,14 @@ def check_finite(influence: Tensor) -> None:
         )
 
 
+@uncounted()
 def edge_shares(influence: Tensor, dst: Tensor, num_dst: int) -> Tensor:
     """Divide the scores by their sum (of magnitudes) at each destination; a score of zero stays zero."""
     total = influence.new_zeros(num_dst).index_add(0, dst, influence.abs())[dst]
     return influence / torch.where(total > 0, total, 1.0)
 
 
+@uncounted()
 def edge_softmax(logits: Tensor, dst: Tensor, num_dst: int) -> Tensor:
     """Return the softmax of ``(E, H)`` over the edges of each destination."""
     places = dst[:, None].expand_as(logits)

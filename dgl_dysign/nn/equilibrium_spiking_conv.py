@@ -29,6 +29,7 @@ from dgl_dysign.ops._checks import (
     for_autograd,
     full_precision,
 )
+from dgl_dysign.ops._listeners import tell_fired, uncounted
 from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
 from dgl_dysign.ops.spikes import Spiking
 
@@ -530,22 +531,29 @@ class _Call:
         self, entry: ConstantInput | DrawnInput, state: EquilibriumState | None
     ) -> tuple[Tensor, EquilibriumState]:
         """Return the rates of the spiking simulation, with the layer's gradient at them."""
-        conv, layers, taped = self.conv, self.layers, torch.is_grad_enabled()
+        conv, taped = self.conv, torch.is_grad_enabled()
         with torch.set_grad_enabled(taped and conv.gradient == "bptt"):
             spiking = self._simulate(entry, state, with_slopes=taped and conv.gradient == "trace")
         rate = spiking.rates[-1]
         if self.rows.on_disk:
             return rate, self._state(spiking.rates, rate, None)
-        inputs = self._inputs(entry.mean)
-        if conv.gradient in ("implicit", "one-step"):
-            rate, info = self._equilibrium(layers, rate, inputs, at=True)
-        else:
-            with torch.no_grad():  # for the gap
-                _, info = self._equilibrium(layers, rate, inputs, at=True)
-            if spiking.slopes:
-                traced = _TracedLayers(layers, spiking.rates, spiking.slopes)
-                rate, _ = self._equilibrium(traced, rate, inputs, at=True)
+        with uncounted():  # the gap, and the way back of the gradient: no part of an inference
+            rate, info = self._at_simulated(entry, spiking, rate)
         return rate, self._state(spiking.rates, rate, replace(info, steps=conv.latency))
+
+    def _at_simulated(
+        self, entry: ConstantInput | DrawnInput, spiking: Simulated, rate: Tensor
+    ) -> tuple[Tensor, ops.SolverInfo]:
+        """Return the simulated rates with the layer's gradient, and their gap to the equilibrium."""
+        inputs, layers = self._inputs(entry.mean), self.layers
+        if self.conv.gradient in ("implicit", "one-step"):
+            return self._equilibrium(layers, rate, inputs, at=True)
+        with torch.no_grad():  # for the gap
+            _, info = self._equilibrium(layers, rate, inputs, at=True)
+        if spiking.slopes:
+            traced = _TracedLayers(layers, spiking.rates, spiking.slopes)
+            rate, _ = self._equilibrium(traced, rate, inputs, at=True)
+        return rate, info
 
     def _simulate(
         self, entry: ConstantInput | DrawnInput, state: EquilibriumState | None, with_slopes: bool
@@ -769,6 +777,7 @@ class _Neurons:
             torch.ge(potential, lif.threshold, out=spikes)
         else:
             spikes.copy_(lif.spiking(potential - lif.threshold))
+        tell_fired(spikes)
         potential.sub_(spikes, alpha=lif.threshold)
         if lif.leak != 1:
             total.mul_(lif.leak)

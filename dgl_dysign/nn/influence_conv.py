@@ -22,6 +22,7 @@ from dgl_dysign.ops._checks import (
     edge_vector,
     full_precision,
 )
+from dgl_dysign.ops._listeners import tell, uncounted
 from dgl_dysign.ops.csr import edge_ends
 
 AGGREGATORS = ("gcn", "sage", "gat", "gin")
@@ -186,7 +187,9 @@ class InfluenceConv(Layer):
         else:
             out = functional.linear(aggregate(graph, source, share, norm="none"), to_feat)
         if extra is not None:
-            gathered = extra.new_zeros(len(out), extra.shape[1]).index_add(0, dst, extra * share[:, None])
+            tell(macs=extra.numel(), message_bits=8 * extra.nbytes)
+            with uncounted():
+                gathered = extra.new_zeros(len(out), extra.shape[1]).index_add(0, dst, extra * share[:, None])
             out = out + functional.linear(gathered, to_extra)
         mixed: Tensor = out + layer.bias if self.aggregator == "gcn" else self.mlp((1 + self.eps) * target + out)
         return mixed
@@ -209,7 +212,9 @@ class InfluenceConv(Layer):
         logits = (self.fc_query(target)[dst] * key).unflatten(1, shape).sum(-1) / shape[1] ** 0.5
         attention = edge_softmax(logits, dst, len(target))
         value = self._message(self.fc_value, source, src, extra).unflatten(1, shape) * attention[..., None]
-        return value.new_zeros(len(target), self.out_feats).index_add(0, dst, value.flatten(1))
+        tell(macs=2 * value.numel(), message_bits=16 * value.nbytes)  # keys with queries, and values with attention
+        with uncounted():
+            return value.new_zeros(len(target), self.out_feats).index_add(0, dst, value.flatten(1))
 
     def _message(self, layer: nn.Linear, source: Tensor, src: Tensor, extra: Tensor | None) -> Tensor:
         """Return the layer's value at each message; nodes are multiplied once, not once for each of their edges."""

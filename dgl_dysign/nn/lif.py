@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.ops import get_surrogate
+from dgl_dysign.ops import Surrogate, get_surrogate
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_floating
+from dgl_dysign.ops._listeners import tell_fired, uncounted
 from dgl_dysign.ops.spikes import Spiking
 
 RESETS = ("soft", "hard")
@@ -101,6 +102,8 @@ class LIF(nn.Module):
         held to these bits by tests; the solver's rate, current over threshold, is the mean of it.
         """
         spikes = self.spiking(potential - self.threshold)
+        if not isinstance(self.spiking, Surrogate):  # which tells itself
+            tell_fired(spikes)
         if self.reset == "soft":
             return spikes, torch.sub(potential, spikes, alpha=self.threshold)
         return spikes, potential * (1 - spikes)
@@ -127,7 +130,8 @@ class LIF(nn.Module):
         check_floating(spikes, "spikes")
         age = torch.arange(spikes.shape[0] - 1, -1, -1, dtype=spikes.dtype, device=spikes.device)
         weight = self.leak**age
-        return torch.tensordot(weight / weight.sum(), spikes, dims=1)
+        with uncounted():  # a neuron can keep this sum itself
+            return torch.tensordot(weight / weight.sum(), spikes, dims=1)
 
     def extra_repr(self) -> str:
         """Describe the neuron in one line."""

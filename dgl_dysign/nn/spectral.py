@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.ops._checks import DGLConfigError, Layer, check_place
+from dgl_dysign.ops._listeners import uncounted
 
 
 class SpectralBound(Layer):
@@ -54,13 +55,14 @@ class SpectralBound(Layer):
                 f"weight is {weight.dtype}, but a bound is certified in float32 and float64: convert with layer.float()"
             )
         check_place("weight", weight, self.vector)
-        with torch.inference_mode(False), torch.no_grad():  # what is carried on can be trained with
+        with torch.inference_mode(False), torch.no_grad(), uncounted():  # what is carried on can be trained with
             u, v = self._iterate(weight, self.vector.to(weight.dtype), steps=3 if self.training else 0)
             if not self._certified(weight, u @ (weight @ v)):
                 u, v = _leading(weight)
             if self.training:
                 self.vector = v.to(self.vector.dtype)
-        return (u @ (weight @ v)) * (1 + self.margin)
+        with uncounted():  # weights alone: it can be done before anything is asked
+            return (u @ (weight @ v)) * (1 + self.margin)
 
     def _iterate(self, weight: Tensor, v: Tensor, steps: int) -> tuple[Tensor, Tensor]:
         for _ in range(steps):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.ops._checks import check_one_edge_type, edge_vector, no_autocast
+from dgl_dysign.ops._listeners import uncounted
 
 Made = TypeVar("Made")
 _FORMATS = ["coo", "csr", "csc"]
@@ -187,7 +188,8 @@ def kept(graph: Any, edge_weight: Tensor | None, what: Any, make: Callable[[], M
     if edge_weight is not None and (
         (edge_weight.requires_grad and torch.is_grad_enabled()) or edge_weight.is_inference()
     ):
-        return make()
+        with uncounted():
+            return make()
     state, entries = _kept.get(graph, (None, {}))
     if state is not graph._graph:
         _kept[graph] = graph._graph, (entries := {})
@@ -196,7 +198,7 @@ def kept(graph: Any, edge_weight: Tensor | None, what: Any, make: Callable[[], M
         made_of, last_version, last = entries[what]
         if edge_weight is (None if made_of is None else made_of()) and version == last_version:
             return last
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), uncounted():
         made = make()
     entries[what] = None if edge_weight is None else weakref.ref(edge_weight), version, made
     return made

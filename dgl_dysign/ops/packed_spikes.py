@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops._listeners import listeners, tell, tell_fired
 from dgl_dysign.ops.csr import operator
 
 _WORD = 64
@@ -91,6 +92,11 @@ class PackedSpikes:
         bits = self.words[..., None] >> torch.arange(_WORD, device=self.words.device) & 1
         return bits.flatten(-2)[..., : self.size].to(dtype)
 
+    def counts(self) -> Tensor:
+        """Return how many features fire in each row, int64 ``(N, *)``."""
+        parts = self.words.split(4096)  # unpacked some at a time
+        return torch.cat([PackedSpikes(part, self.size).unpack(torch.int64).sum(-1) for part in parts])
+
     def columns(self, block: slice) -> PackedSpikes:
         """Return some features of spikes ``(N, size)``; the block must begin with a word."""
         words = self.words[:, block.start // _WORD : -(-block.stop // _WORD)].contiguous()
@@ -131,7 +137,8 @@ def fire_packed(
         from dgl_dysign.ops import _packed_triton
 
         enters = None if current is None else current.detach()
-        return PackedSpikes(_packed_triton.fire_rows(enters, potential, total, leak, threshold), potential.shape[1])
+        words = _packed_triton.fire_rows(enters, potential, total, leak, threshold)
+        return _told(PackedSpikes(words, potential.shape[1]))
     from dgl_dysign.ops._packed_compiled import fire_rows
 
     words = torch.empty(len(potential), -(-potential.shape[1] // _WORD), dtype=torch.int64)
@@ -143,7 +150,12 @@ def fire_packed(
         fire_rows(None if entering is None else entering[rows], *(array[rows] for array in arrays), *numbers)
 
     _in_parts(work, np.arange(1, len(words) + 1), _ROWS_A_THREAD)
-    return PackedSpikes(words, potential.shape[1])
+    return _told(PackedSpikes(words, potential.shape[1]))
+
+
+def _told(spikes: PackedSpikes) -> PackedSpikes:
+    tell_fired(spikes)
+    return spikes
 
 
 def _check_memory(name: str, memory: Tensor, shape: tuple[int, ...], device: torch.device) -> None:
@@ -186,6 +198,10 @@ class PackedSums:
     def of(self, rows: slice, out: Tensor | None = None) -> Tensor:
         """Return the sums of some rows, in ``out`` if given."""
         begins, ends = self.layout.indptr[:-1][rows], self.layout.indptr[1:][rows]
+        if listeners:
+            sources = self.layout.indices[begins[0] : ends[-1]] if len(begins) else self.layout.indices[:0]
+            additions, width = int(self.spikes.counts()[sources].sum()), math.prod(self.spikes.shape[1:])
+            tell(synops=additions, message_bits=len(sources) * width)
         if _in_triton(self.words.device):
             from dgl_dysign.ops import _packed_triton
 
@@ -268,6 +284,8 @@ def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = No
         return torch.nn.functional.linear(spikes.unpack(), weight.detach(), None if bias is None else bias.detach())
     from dgl_dysign.ops._packed_compiled import add_weight_rows
 
+    if listeners:
+        tell(synops=int(spikes.counts().sum()) * len(weight))
     words = spikes.words.flatten(0, -2).contiguous()
     start = torch.zeros(len(weight)) if bias is None else bias.detach()
     out = start.repeat(len(words), 1)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError
+from dgl_dysign.ops._listeners import tell_fired
 
 Spiking = Callable[[Tensor], Tensor]
 
@@ -106,6 +107,7 @@ class Surrogate:
     def __call__(self, x: Tensor) -> Tensor:
         """Return 1 where ``x >= 0`` and 0 elsewhere."""
         out: Tensor = _Heaviside.apply(x, self.kind, self.width)
+        tell_fired(out)
         return out
 
     def derivative(self, x: Tensor) -> Tensor:
