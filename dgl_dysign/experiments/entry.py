@@ -53,6 +53,9 @@ class Outcome:
     later : callable, optional
         ``later(view)`` returns the outcome of the same fitted entry on a view of nodes as of a later snapshot, see
         `dgl_dysign.experiments.node_task.NodeView.at_validation`.
+    forward : callable, optional
+        ``forward()`` asks the model once for all nodes, as it was scored, and returns a row for each: the pass whose
+        operations are counted. Default: they are not.
     extra : dict
         What else is worth a record, such as a setting that was chosen on validation.
     model : optional
@@ -67,6 +70,7 @@ class Outcome:
     variants: dict[str, Tensor] = field(default_factory=dict)
     finishes: Iterable[tuple[dict[str, Any], Tensor]] = ()
     later: Callable[[Any], Outcome] | None = None
+    forward: Callable[[], Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     model: Any = None
     entry: str = ""

@@ -67,6 +67,12 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a model against label propagation
 SMOOTHINGS = ({"alpha": 0.0}, {"alpha": 0.6, "smooth_decay": 0.1}, {"alpha": 0.6, "smooth_decay": 0.7})
 
 
+def _counted(view: NodeView, outcome: Callable[[NodeView], Outcome], forward: Callable[[], Any]) -> Outcome:
+    """Return the outcome on a view, with that on later ones and the pass whose operations are counted."""
+    # Rows in files are made during the pass, which would count that too.
+    return replace(outcome(view), later=outcome, forward=None if view.files is not None else forward)
+
+
 def majority(view: NodeView, **_: Any) -> Outcome:
     """Answer with the most frequent class."""
     classes = majority_class(view.labels, view.train, len(view.labels))
@@ -108,7 +114,7 @@ def _fit_rows(view: NodeView, make: Callable[[int, int, Recipe], nn.Module], lab
         logits, blocks = reader(at), [slice(None)] if at.files is None else row_blocks(len(at.labels), widths[0])
         return _finished(at, model, label_aware, torch.cat([logits(rows) for rows in blocks]), history)
 
-    return replace(outcome(view), later=outcome)
+    return _counted(view, outcome, lambda: seen(slice(None)))
 
 
 class _Joined(nn.Module):
@@ -178,7 +184,7 @@ def gcn(view: NodeView, **_: Any) -> Outcome:
     def outcome(at: NodeView) -> Outcome:
         return Outcome(model(at.snapshots).softmax(1), history, model=model)
 
-    return replace(outcome(view), later=outcome)
+    return _counted(view, outcome, lambda: model(view.snapshots))
 
 
 def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
@@ -194,15 +200,15 @@ def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     else:
         history = _fit_cached(view, model, cache, config, run)
 
+    def scores(at: NodeView, simulate: bool) -> Tensor:
+        return node_scores(at, model, at.snapshots, at.label_feat if label_aware else None, simulate)
+
     def outcome(at: NodeView) -> Outcome:
-        def scores(simulate: bool) -> Tensor:
-            return node_scores(at, model, at.snapshots, at.label_feat if label_aware else None, simulate)
-
         # With a leak above 1 there is no equilibrium to compare with.
-        solved = {"at_equilibrium": scores(simulate=False)} if model.conv.lif.leak <= 1 else {}
-        return _finished(at, model, label_aware, scores(simulate=True), history, solved)
+        solved = {"at_equilibrium": scores(at, simulate=False)} if model.conv.lif.leak <= 1 else {}
+        return _finished(at, model, label_aware, scores(at, simulate=True), history, solved)
 
-    return replace(outcome(view), later=outcome)
+    return _counted(view, outcome, lambda: scores(view, simulate=True))
 
 
 def _fit_cached(
@@ -259,7 +265,7 @@ def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
         scores = node_scores(view, model, snapshots if at is view else read(at), None, simulate=True)
         return Outcome(scores.softmax(1), history, model=model)
 
-    return replace(outcome(view), later=outcome)
+    return _counted(view, outcome, lambda: node_scores(view, model, snapshots, None, simulate=True))
 
 
 def undergs(view: NodeView, **run: Any) -> Outcome:
@@ -294,7 +300,7 @@ def undergs(view: NodeView, **run: Any) -> Outcome:
         store, feat = inputs if at is view else read(at)
         return Outcome(model.class_probabilities(store, at.last, feat), history, model=model)
 
-    return replace(outcome(view), later=outcome)
+    return _counted(view, outcome, lambda: model.class_probabilities(inputs[0], view.last, inputs[1]))
 
 
 def _fit_full_batch(

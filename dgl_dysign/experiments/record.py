@@ -47,6 +47,20 @@ FIGURES = {
 }
 
 
+#: What a pass of a network costs, where it can be counted; by name how tables call it. All but the last are a node's.
+OPERATIONS = {
+    "latency": "latency",
+    "firing_rate": "firing rate",
+    "macs": "MAC",
+    "synops": "SynOps",
+    "additions": "other additions",
+    "membrane_updates": "membrane updates",
+    "message_bits": "message bits",
+    "model_energy_pj": "pJ (model, not measurement)",
+    "parameter_bytes": "bytes of weights",
+}
+
+
 def difference_text(difference: Mapping[str, Any]) -> str:
     """Return a ``difference`` of ``summary.json`` as tables show it.
 
@@ -110,7 +124,8 @@ class UnitRecord:
     history : list of dict
         Records of epochs; empty where nothing was trained in epochs.
     cost : dict
-        ``cpu_seconds`` and ``peak_rss_bytes``; of a network also ``parameters``, its number of weights.
+        ``cpu_seconds`` and ``peak_rss_bytes``; of a network also ``parameters``, its number of weights, and those of
+        `OPERATIONS` that could be counted.
     extra : dict
         What else the entry says of itself, such as a setting that it chose on validation.
     source : dict

@@ -22,8 +22,9 @@ from dgl_dysign.experiments.diagnostics import save_diagnostics
 from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome
 from dgl_dysign.experiments.loggers import Logger, check_logger, open_logger
 from dgl_dysign.experiments.memory import peak_rss_bytes, reset_peak
+from dgl_dysign.experiments.operations import operations_of
 from dgl_dysign.experiments.options import FolderOptions
-from dgl_dysign.experiments.record import NOT_VERIFIED, Scoring, UnitRecord
+from dgl_dysign.experiments.record import NOT_VERIFIED, OPERATIONS, Scoring, UnitRecord
 from dgl_dysign.experiments.result_table import ResultTable
 from dgl_dysign.experiments.run_folder import RunFolder, array_file
 from dgl_dysign.experiments.saved_models import SavedModels
@@ -105,6 +106,9 @@ class Study:
                 for name in ("peak_rss_bytes", "parameters"):
                     if most := [cost[name] for cost in costs if name in cost]:
                         line[name] = max(most)
+                for name in OPERATIONS:
+                    if counted := [cost[name] for cost in costs if name in cost]:
+                        line[name] = fmean(counted)
                 if runs[0][1].protocol.startswith(NOT_VERIFIED):
                     line["verified"] = False
                 summary.append(line | self.about(runs[0][1]))
@@ -235,6 +239,7 @@ def _run_unit(
     }
     if network is not None:
         cost["parameters"] = sum(weight.numel() for weight in network.parameters())
+        cost |= operations_of(network, outcome.forward)
     extra = dict(outcome.extra)
     if choice:
         cost["choice_cpu_seconds"], extra["choice"] = choice["cpu_seconds"], dict(choice)

@@ -27,7 +27,7 @@ from dgl_dysign.experiments.entry import Entry, Outcome
 from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
 from dgl_dysign.experiments.link_task import SCORES as LINK_SCORES
-from dgl_dysign.experiments.record import FIGURES, Scoring, UnitRecord
+from dgl_dysign.experiments.record import FIGURES, OPERATIONS, Scoring, UnitRecord
 from dgl_dysign.experiments.run_folder import RunFolder, array_file
 from dgl_dysign.experiments.runner import Study, Unit
 
@@ -245,12 +245,9 @@ class NodeTable(_Table):
         outcome.predicted[task.test] = torch.from_numpy(mean).to(task.device)
         (scoring,) = task.score(replace(outcome, later=lambda _: outcome))
         known = {"condition": first.scorings[0].condition, "protocol": first.scorings[0].protocol, "val_scores": {}}
-        cost = {  # a choice was made once for all seeds
-            **first.cost,
-            "cpu_seconds": sum(record.cost["cpu_seconds"] for record in records),
-            "peak_rss_bytes": max(record.cost["peak_rss_bytes"] for record in records),
-        }
-        record = UnitRecord(self.kind, key, self._mean_name(first.entry), -1, [replace(scoring, **known)], cost=cost)
+        record = UnitRecord(
+            self.kind, key, self._mean_name(first.entry), -1, [replace(scoring, **known)], cost=mean_cost(records)
+        )
         np.save(array_file(folder.path, key, "prediction"), task.arrays(outcome)["prediction"])
         folder.save_unit(key, record.to_json())
         return record
@@ -329,6 +326,15 @@ class NodeTable(_Table):
         if inside.exists():  # runs of earlier versions have none
             drawn += _draw_spikes(json.loads(inside.read_text(encoding="utf-8")), folder)
         return drawn
+
+
+def mean_cost(records: Sequence[UnitRecord]) -> dict[str, float]:
+    """Return the cost of the mean of several networks: each is fitted and asked, but a choice was made once for all."""
+    costs, own = [record.cost for record in records], ("latency", "firing_rate")  # of each network
+    summed = [name for name in ("cpu_seconds", *OPERATIONS) if all(name in cost for cost in costs)]
+    kept = {name: value for name, value in costs[0].items() if name not in OPERATIONS}
+    peak = {"peak_rss_bytes": max(cost["peak_rss_bytes"] for cost in costs)}
+    return kept | {name: sum(cost[name] for cost in costs) for name in summed if name not in own} | peak
 
 
 def _seconds(lines: Summary) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from dgl_dysign import __version__
 from dgl_dysign.errors import BackendError
-from dgl_dysign.report import charts, inside, tables
+from dgl_dysign.report import charts, inside, operations, tables
 from dgl_dysign.report.charts import Chart, Choice
 from dgl_dysign.report.runs import KINDS, Run
 
@@ -139,13 +139,19 @@ def _together(runs: Sequence[Run]) -> Chart | None:
 
 
 def _section(run: Run, place: int, drawn: _Drawn) -> dict[str, Any]:
-    found = [tables.figures(run, group) for group in tables.groups_of(run.results)]
+    groups = tables.groups_of(run.results)
+    found = [tables.figures(run, group) for group in groups]
+    counted = [table for group in groups if (table := operations.operations(run, group)) is not None]
     return {
         "id": f"run-{place}",
         "name": run.name,
         "warnings": run.warnings,
         "about": _about(run),
-        "tables": [*(replace(table, title=f"Figures: {table.title}") for table in found), *tables.choices(run)],
+        "tables": [
+            *(replace(table, title=f"Figures: {table.title}") for table in found),
+            *counted,
+            *tables.choices(run),
+        ],
         "charts": [drawn.add(chart) for chart in _charts(run)],
         "missing": _missing(run),
         "settings": tables.settings(run),
@@ -154,7 +160,7 @@ def _section(run: Run, place: int, drawn: _Drawn) -> dict[str, Any]:
 
 
 def _charts(run: Run) -> Iterator[Chart]:
-    for chart in (charts.scores(run), charts.differences(run), charts.over_time(run)):
+    for chart in (charts.scores(run), charts.differences(run), operations.accuracy(run), charts.over_time(run)):
         if chart is not None:
             yield chart
     yield from charts.learning(run)

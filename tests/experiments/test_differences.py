@@ -22,7 +22,7 @@ from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.record import Scoring, UnitRecord, read_units
 from dgl_dysign.experiments.run_folder import array_file
 from dgl_dysign.experiments.runner import run
-from dgl_dysign.experiments.tables import EventTable, LinkTable, NodeTable
+from dgl_dysign.experiments.tables import EventTable, LinkTable, NodeTable, mean_cost
 from tests.examples.runs import summary
 from tests.generated import generated
 
@@ -145,6 +145,8 @@ def test_means_of_seeds_are_rows_with_controls_of_their_own_and_cost_what_their_
     assert mine["macro_f1"]["runs"] == 2
     assert mine["macro_f1"]["mean"] > lines["mine"]["macro_f1"]["mean"] + 1
     assert mine["cpu_seconds"] == pytest.approx(2 * lines["mine"]["cpu_seconds"])
+    members = [UnitRecord("node", "a", "a", seed, [], cost={**COST, "macs": 3.0, "latency": 8.0}) for seed in (0, 1)]
+    assert mean_cost(members) == {"cpu_seconds": 2 * COST["cpu_seconds"], "peak_rss_bytes": 1, "macs": 6.0}
     assert lines["mine"]["difference"]["to"] == mine["difference"]["to"] == "rule"
     assert lines["mine-aware (mean of 2 seeds)"]["difference"]["to"] == "aware (mean of 2 seeds)"
     for row in ("mine", "mine-aware", *means[2:]):

@@ -140,6 +140,26 @@ def test_the_weights_of_a_network_are_counted_wherever_a_model_holds_it(held, tm
     assert {line.get("parameters") for line in summary(tmp_path / "run")} == expected
 
 
+def test_operations_are_counted_once_a_fit_and_means_over_seeds(tmp_path):
+    passes = []
+
+    def fit(task, **_):
+        network = torch.nn.Linear(3 + task.seed, 2)
+
+        def forward():
+            passes.append(task.seed)
+            return network(torch.rand(5, 3 + task.seed))
+
+        return Outcome(torch.tensor(0), model=network, forward=forward)
+
+    entries = [Entry("counted", fit), Entry("not", lambda task, **_: Outcome(torch.tensor(0)))]
+    assert main(tmp_path / "run", study=Table(entries)) == 0
+    lines = {line["row"]: line for line in summary(tmp_path / "run")}
+    assert (lines["counted"]["macs"], lines["counted"]["parameter_bytes"]) == (7.0, 4 * (8 + 10) / 2)
+    assert "macs" not in lines["not"]
+    assert sorted(passes) == [0, 1]
+
+
 def test_units_leave_records_arrays_and_diagnostics(whole):
     records = read_units(whole)
     assert list(records) == ["seed0-constant", "seed0-stranger", "seed1-constant", "seed1-stranger"]

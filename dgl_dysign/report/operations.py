@@ -1,0 +1,77 @@
+"""What passes of networks cost, and how good those networks are: a table and a chart."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dgl_dysign.experiments.record import OPERATIONS
+from dgl_dysign.report.charts import COLOURS, Chart, Choice, axis, log_axis
+from dgl_dysign.report.runs import Result, Run
+from dgl_dysign.report.tables import Table, groups_of, rows_of, score_label, score_names
+
+_NOTE = (
+    "Of one pass over all nodes, means over runs, by the rules of dgl_dysign.cost. Inputs made before (feature means, "
+    "propagated labels) are not in it. A row that nobody can count is left out. pJ are a model, not a measurement: 4.6 "
+    "for a product, 0.9 for an addition (45 nm), without memory."
+)
+_AGAINST: dict[str, Callable[[dict[str, float]], float]] = {
+    "MAC + SynOps": lambda cost: cost["macs"] + cost["synops"],
+    OPERATIONS["model_energy_pj"]: lambda cost: cost["model_energy_pj"],
+}
+
+
+def operations(run: Run, group: str) -> Table | None:
+    """Return what a pass of each row costs a node; None where nothing was counted."""
+    rows = _counted([result for result in run.results if result.group == group])
+    if not rows:
+        return None
+    names = [name for name in OPERATIONS if any(name in result.cost for found in rows.values() for result in found)]
+    cells = [
+        [row, *(_cell([result.cost[name] for result in found if name in result.cost]) for name in names)]
+        for row, found in rows.items()
+    ]
+    head, title = ["row", *(OPERATIONS[name] for name in names)], f"Operations a node: {group or 'all rows'}"
+    return Table(title, _NOTE, head, cells, run.warnings)
+
+
+def accuracy(run: Run) -> Chart | None:
+    """Return the headline of each row against its operations, and against a model of its energy."""
+    choices = [
+        Choice((label, group), *_dots(rows, name, label))
+        for name in score_names(run.results)[:1]
+        for label in _AGAINST
+        for group in groups_of(run.results)
+        if (rows := _counted([result for result in run.results if result.group == group and name in result.test]))
+    ]
+    if not choices:
+        return None
+    return Chart("Accuracy against operations", _NOTE, choices, ("against", "condition"), 380, run.warnings)
+
+
+def _counted(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Return the results of rows whose operations were counted in every run."""
+    rows = {row: [result for result in results if result.row == row] for row in rows_of(results)}
+    return {row: found for row, found in rows.items() if all("macs" in result.cost for result in found)}
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    mean = statistics.fmean(values)
+    return f"{mean:,.0f}" if mean >= 100 or mean == round(mean) else f"{mean:.3g}"
+
+
+def _dots(rows: dict[str, list[Result]], name: str, label: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    data = [
+        {
+            "type": "scatter", "mode": "markers+text", "name": row, "text": [row], "textposition": "top center",
+            "x": [statistics.fmean(_AGAINST[label](result.cost) for result in found)],
+            "y": [statistics.fmean(result.test[name] for result in found)],
+            "marker": {"color": COLOURS[place % len(COLOURS)], "size": 10}, "showlegend": False,
+            "hovertemplate": f"{row}: %{{x:,.0f}}, %{{y:.1f}}<extra></extra>",
+        }
+        for place, (row, found) in enumerate(rows.items())
+    ]  # fmt: skip
+    return data, {"xaxis": log_axis(f"{label}, a node"), "yaxis": axis(f"test {score_label(name)}")}
