@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.baselines.sampled_layers import ConcatenatedSpikes, SampledSAGE
+from dgl_dysign.baselines.sampled_layers import ConcatenatedSpikes, SampledSAGE, mean_of_neighbours
 from dgl_dysign.errors import ConfigError, check_least
 from dgl_dysign.nn import LIF
 
@@ -86,7 +86,7 @@ class _Layer(nn.Module):
 
     def forward(self, own: Tensor, near: Tensor, state: State | None) -> tuple[Tensor, State]:
         kernel, (sent, potential) = self.kernel(), state or ((), None)
-        sent = (self.sage.near(near.mean(-2)), *sent)[: len(kernel)]
+        sent = (self.sage.near(mean_of_neighbours(near)), *sent)[: len(kernel)]
         current = self.sage.own(own) + sum(share * message for share, message in zip(kernel, sent, strict=False))
         spikes, potential = self.lif(current, potential)
         return self.dropout(spikes), (sent, potential)

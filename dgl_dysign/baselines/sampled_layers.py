@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError, check_least
+from dgl_dysign.ops._listeners import listeners, tell_messages
 
 #: Features of nodes ``(n, d)``, of their neighbours ``(n, k, d)``, of the neighbours of these ``(n, k, l, d)``, ...
 Hops = Sequence[Tensor]
@@ -85,4 +86,12 @@ class SampledSAGE(nn.Module):
 
     def forward(self, own: Tensor, near: Tensor) -> Tensor:
         """Return them for nodes ``(*, d)`` with neighbours ``(*, k, d)``, ``(*, out_feats)``."""
-        return self.own(own) + self.near(near.mean(-2))
+        return self.own(own) + self.near(mean_of_neighbours(near))
+
+
+def mean_of_neighbours(near: Tensor) -> Tensor:
+    """Return the mean over k neighbours ``(*, k, d)`` of each node, ``(*, d)``."""
+    if listeners:
+        rows = near.flatten(0, -2)
+        tell_messages(torch.arange(len(rows)), rows)
+    return near.mean(-2)

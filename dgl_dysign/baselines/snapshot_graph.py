@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
+from dgl_dysign.ops._listeners import tell_messages, uncounted
 
 EDGE_FEATS = 2  # of `edge_features`
 #: Sources, destinations and weights of edges, ``(E,)`` each.
@@ -54,4 +55,6 @@ def propagated(graph: WeightedEdges, feat: Tensor) -> Tensor:
     [[0.0], [2.0]]
     """
     src, dst, weight = graph
-    return torch.zeros_like(feat).index_add(0, dst, weight[:, None] * feat[src])
+    tell_messages(src, feat, weight)
+    with uncounted():
+        return torch.zeros_like(feat).index_add(0, dst, weight[:, None] * feat[src])

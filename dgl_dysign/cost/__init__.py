@@ -3,9 +3,11 @@
 The rules, where nothing else is said those of NeuroBench (Yik et al., Nature Communications 2025) and of SpikingJelly's
 ``op_counter``:
 
-- A product of matrices or a convolution is one MAC for each pair of numbers that is multiplied and added up.
+- A product of matrices or a convolution is one MAC for each pair of numbers that is multiplied and added up, zeros
+  included (NeuroBench's "dense" operations).
 - Where one factor is spikes (entries 0 and ±c, for one c), it is one SynOp, an addition, for each spike and each weight
-  that the spike meets: what does not fire costs nothing. Where both are, only pairs of entries that are not zero count.
+  that the spike meets (SpikingJelly's SynOps; NeuroBench's "effective" ones but for weights of zero): what does not
+  fire costs nothing. Where both are spikes, only pairs of entries that are not zero count.
 - A message over an edge is added to its receiver: one SynOp for each spike in it; else one MAC for each feature if the
   edge has a weight, and one addition if not. Factors of one magnitude, such as weights of 1, need no product.
 - A step of neurons updates each membrane once.

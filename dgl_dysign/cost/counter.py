@@ -18,7 +18,6 @@ from dgl_dysign.errors import ConfigError, CountError
 from dgl_dysign.models.link_scorer import evaluating
 from dgl_dysign.ops import PackedSpikes
 from dgl_dysign.ops._listeners import listeners, uncounted
-from dgl_dysign.ops.csr import edge_ends
 
 ModuleRule = Callable[[Any, tuple[Any, ...], Any], Operations]
 
@@ -131,12 +130,11 @@ class OperationCounter:
                 count = spikes.counts().sum() if isinstance(spikes, PackedSpikes) else spikes.detach().count_nonzero()
             self.record(Operations(membrane_updates=math.prod(spikes.shape), spikes=int(count)))
 
-    def aggregated(self, graph: Any, feat: Tensor, edge_weight: Tensor | None) -> None:
-        """Note a sum of features over incoming edges."""
+    def aggregated(self, sources: Tensor, feat: Tensor, edge_weight: Tensor | None) -> None:
+        """Note messages that are added up."""
         if self.active:
             with uncounted():
-                sources = edge_ends(graph)[0].long().to(feat.device)
-                operations = rules.sum_of_messages(sources, feat.detach(), edge_weight)
+                operations = rules.sum_of_messages(sources.long().to(feat.device), feat.detach(), edge_weight)
             self.record(operations)
 
     def noted(self, **operations: int) -> None:

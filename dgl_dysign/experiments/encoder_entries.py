@@ -219,7 +219,9 @@ def _fit_nodes(view: Any, parts: _Parts, config: NodeFitConfig, **run: Any) -> O
         model.catch_up(data, at.data.num_snapshots)
         return Outcome(model.predict(torch.arange(data.num_nodes)), history, model=model)
 
-    return replace(outcome(view), later=outcome)
+    # Other encoders gather what they attend to, which nobody sees as messages.
+    forward = model.forward if isinstance(model.encoder, EvolveGCNO | MPNNLSTM) else None
+    return replace(outcome(view), later=outcome, forward=forward)
 
 
 def _fit_links(view: Any, parts: _Parts, config: LinkFitConfig, **run: Any) -> Outcome:

@@ -76,13 +76,17 @@ def fit_sampled(view: NodeView, cls: Callable[..., nn.Module], arguments: Mappin
     history = fit(model, seen, view.labels, view.train, view.val, _config(view), view.seed, watched=val, **run)
 
     @torch.no_grad()
-    def outcome(at: NodeView) -> Outcome:
+    def logits(at: NodeView) -> Tensor:
         read = seen if at is view else reader(_samples(at, count))
         with seeded(view.seed, view.device):
-            logits = read(torch.arange(len(at.labels), device=view.device))
-        return Outcome(logits.softmax(1), history, model=model)
+            return read(torch.arange(len(at.labels), device=view.device))
 
-    return replace(outcome(view), later=outcome)
+    def outcome(at: NodeView) -> Outcome:
+        return Outcome(logits(at).softmax(1), history, model=model)
+
+    # ChronoSpike gathers what it attends to, which nobody sees as messages.
+    forward = None if isinstance(model, ChronoSpike) else partial(logits, view)
+    return replace(outcome(view), later=outcome, forward=forward)
 
 
 def _config(view: NodeView) -> FitConfig:

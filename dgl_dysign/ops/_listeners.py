@@ -17,8 +17,8 @@ class Listener(Protocol):
     def fired(self, spikes: Spikes) -> None:
         """Note a step of neurons, each of which fired or did not."""
 
-    def aggregated(self, graph: Any, feat: Tensor, edge_weight: Tensor | None) -> None:
-        """Note a sum of features over incoming edges."""
+    def aggregated(self, sources: Tensor, feat: Tensor, edge_weight: Tensor | None) -> None:
+        """Note messages that are added up: rows of the features, a source for each edge."""
 
     def noted(self, **operations: int) -> None:
         """Note operations by the names that `dgl_dysign.cost.Operations` gives them."""
@@ -42,6 +42,12 @@ def tell(**operations: int) -> None:
     """Tell of operations by the names that `dgl_dysign.cost.Operations` gives them."""
     for listener in listeners.copy():
         listener.noted(**operations)
+
+
+def tell_messages(sources: Tensor, feat: Tensor, edge_weight: Tensor | None = None) -> None:
+    """Tell of messages that are added up: rows of ``feat`` ``(N, *)``, with a source and maybe a weight an edge."""
+    for listener in listeners.copy():
+        listener.aggregated(sources, feat, edge_weight)
 
 
 def tell_fired(spikes: Spikes) -> None:

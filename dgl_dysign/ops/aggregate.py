@@ -11,7 +11,7 @@ from torch import Tensor
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
-from dgl_dysign.ops._listeners import listeners, uncounted
+from dgl_dysign.ops._listeners import listeners, tell_messages, uncounted
 from dgl_dysign.ops.csr import edge_ends, every_format, operator
 from dgl_dysign.ops.packed_spikes import PackedSpikes, compiled_for, packed_sum
 from dgl_dysign.ops.symmetric_norm import symmetric_norm
@@ -131,8 +131,8 @@ def aggregate(
     elif out is not None:
         raise ConfigError(f"out is for the packed kernels, but these are {chosen!r}; leave it out")
     else:
-        for listener in listeners.copy():  # before spikes are scaled: an addition each, whatever it adds
-            listener.aggregated(graph, feat, edge_weight)
+        if listeners:  # before spikes are scaled: an addition each, whatever it adds
+            tell_messages(edge_ends(graph)[0], feat, edge_weight)
         if norm in ("both", "left"):
             feat = _scale(feat, every_format(graph).out_degrees(), -0.5 if norm == "both" else -1.0)
         with uncounted():

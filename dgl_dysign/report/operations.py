@@ -27,10 +27,10 @@ def operations(run: Run, group: str) -> Table | None:
     rows = _counted([result for result in run.results if result.group == group])
     if not rows:
         return None
-    names = [name for name in OPERATIONS if any(name in result.cost for found in rows.values() for result in found)]
+    names = [name for name in OPERATIONS if any(name in result.cost for results in rows.values() for result in results)]
     cells = [
-        [row, *(_cell([result.cost[name] for result in found if name in result.cost]) for name in names)]
-        for row, found in rows.items()
+        [row, *(_cell([result.cost[name] for result in results if name in result.cost]) for name in names)]
+        for row, results in rows.items()
     ]
     head, title = ["row", *(OPERATIONS[name] for name in names)], f"Operations a node: {group or 'all rows'}"
     return Table(title, _NOTE, head, cells, run.warnings)
@@ -53,7 +53,7 @@ def accuracy(run: Run) -> Chart | None:
 def _counted(results: Sequence[Result]) -> dict[str, list[Result]]:
     """Return the results of rows whose operations were counted in every run."""
     rows = {row: [result for result in results if result.row == row] for row in rows_of(results)}
-    return {row: found for row, found in rows.items() if all("macs" in result.cost for result in found)}
+    return {row: results for row, results in rows.items() if all("macs" in result.cost for result in results)}
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -67,11 +67,11 @@ def _dots(rows: dict[str, list[Result]], name: str, label: str) -> tuple[list[di
     data = [
         {
             "type": "scatter", "mode": "markers+text", "name": row, "text": [row], "textposition": "top center",
-            "x": [statistics.fmean(_AGAINST[label](result.cost) for result in found)],
-            "y": [statistics.fmean(result.test[name] for result in found)],
+            "x": [statistics.fmean(_AGAINST[label](result.cost) for result in results)],
+            "y": [statistics.fmean(result.test[name] for result in results)],
             "marker": {"color": COLOURS[place % len(COLOURS)], "size": 10}, "showlegend": False,
             "hovertemplate": f"{row}: %{{x:,.0f}}, %{{y:.1f}}<extra></extra>",
         }
-        for place, (row, found) in enumerate(rows.items())
+        for place, (row, results) in enumerate(rows.items())
     ]  # fmt: skip
     return data, {"xaxis": log_axis(f"{label}, a node"), "yaxis": axis(f"test {score_label(name)}")}

@@ -88,3 +88,24 @@ def test_what_cannot_be_counted_is_blank(task, tmp_path):
     assert operations_of(network, lambda: torch.cdist(network.weight, network.weight)) == blank
     on_disk = NodeTask(task.data, task.settings, files=RowFiles(tmp_path)).with_split(task.train, task.val, task.test)
     assert fitted(on_disk, "logistic-regression")[1].keys() == blank.keys()  # inputs are made while they are read
+
+
+def test_comparison_systems_are_counted_where_their_messages_are_seen(task):
+    classes, feats, nodes = task.num_classes, task.data.feature_dim, len(task.labels)
+    task = task.with_settings(task.settings.with_share(0.01))
+    outcome, cost = fitted(task, "evolvegcn-o")
+    encoder, steps = outcome.model.encoder, task.data.num_snapshots
+    src = encoder.step(encoder.initial(), *outcome.model._steps[-1])[1][0][0]
+    widths = [tuple(layer.first.shape) for layer in encoder.layers]
+    evolving = steps * sum(4 * rows**2 * columns for rows, columns in widths)
+    sent = len(src) / nodes * sum(columns for _, columns in widths)
+    macs = evolving / nodes + sum(rows * columns for rows, columns in widths) + sent + encoder.out_feats * classes
+    assert cost["macs"] == pytest.approx(macs)
+    assert cost["message_bits"] == pytest.approx(32 * sent)
+
+    (first, second), sampled = (128, 10), 1 + 5
+    _, spikenet = fitted(task, "spikenet")
+    macs = sampled * 2 * feats * first + first * second  # W and V; of the second layer V, on means of spikes
+    assert spikenet["macs"] == pytest.approx(steps * macs, rel=0.01)
+    assert spikenet["message_bits"] == steps * 32 * ((5 + 5 * 2) * feats + 5 * first)
+    assert spikenet["membrane_updates"] == steps * (sampled * first + second)
