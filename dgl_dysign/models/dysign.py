@@ -48,7 +48,8 @@ class DySIGN(Pretrained):
         Initial spread of the input current, in thresholds.
     **conv
         For `dgl_dysign.nn.EquilibriumSpikingConv`; ``compensation_hops`` is 0 by default, because the snapshots'
-        features already hold the means over their neighbours.
+        features already hold the means over their neighbours. With ``gradient="step", latency=1, feedback=False`` the
+        model is trained by the one spike of each neuron that it fires.
 
     Shapes
     ------
@@ -93,7 +94,9 @@ class DySIGN(Pretrained):
         self.label_conv: EquilibriumSpikingConv | None = None
         self.label_readout: nn.Parameter | None = None
         if label_feats:
-            same = {key: conv[key] for key in ("latency", "leak", "threshold", "allow_growth") if key in conv}
+            shared = ["latency", "leak", "threshold", "learn_threshold", "allow_growth"]
+            shared += ["gradient", "surrogate"] if conv.get("gradient") == "step" else []
+            same = {key: conv[key] for key in shared if key in conv}
             self.label_conv = EquilibriumSpikingConv(
                 label_feats, label_hidden, feedback=False, compensation_hops=0, gain=gain, **same
             )
@@ -205,11 +208,14 @@ class DySIGN(Pretrained):
         self._check(len(feats), label_feat)
         logits: Tensor = self.bias
         previous: Tensor | None = None
+        membrane: Tensor | None = None
         for place, (message, feat, seen) in enumerate(zip(messages, feats, active, strict=True)):
             feat = functional.dropout(feat, self.feat_dropout, self.training)
             current = None if self.coupling is None or previous is None else self.coupling * previous
-            rate = self.conv.respond(message, feat, current)
+            rate = self.conv.respond(message, feat, current, membrane, seen)
             previous = rate * seen[:, None]
+            if self.conv.gradient == "step":
+                membrane = self.conv.carried(previous.detach(), seen)
             logits = logits + self.contribution(rate, place, seen)
         if label_feat is not None and self.label_conv is not None:
             label_feat = functional.dropout(label_feat, self.label_dropout, self.training)

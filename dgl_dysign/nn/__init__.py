@@ -6,6 +6,7 @@ is a ``DGLError`` too. Under autocast the convolutions compute in the precision 
 
 from dgl_dysign.nn.encoders import BernoulliEncoder, ConstantEncoder
 from dgl_dysign.nn.equilibrium_spiking_conv import EquilibriumSpikingConv, EquilibriumState
+from dgl_dysign.nn.firing_rates import FiringRates
 from dgl_dysign.nn.influence_conv import InfluenceConv
 from dgl_dysign.nn.influence_mixer import InfluenceMixer
 from dgl_dysign.nn.lif import LIF
@@ -14,6 +15,6 @@ from dgl_dysign.nn.spiking_graph_conv import SpikingGraphConv
 from dgl_dysign.nn.time_encoding import TimeEncoding
 
 __all__ = [
-    "LIF", "BernoulliEncoder", "ConstantEncoder", "EquilibriumSpikingConv", "EquilibriumState", "InfluenceConv",
-    "InfluenceMixer", "SpectralBound", "SpikingGraphConv", "TimeEncoding",
+    "LIF", "BernoulliEncoder", "ConstantEncoder", "EquilibriumSpikingConv", "EquilibriumState", "FiringRates",
+    "InfluenceConv", "InfluenceMixer", "SpectralBound", "SpikingGraphConv", "TimeEncoding",
 ]  # fmt: skip

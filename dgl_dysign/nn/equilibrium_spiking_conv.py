@@ -16,6 +16,7 @@ from dgl_dysign import ops
 from dgl_dysign.data.row_store import IN_MEMORY, RowStore
 from dgl_dysign.errors import ConfigError, check_growth
 from dgl_dysign.nn.encoders import BernoulliEncoder, check_probabilities
+from dgl_dysign.nn.firing_rates import note_rates
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
 from dgl_dysign.ops import PackedSpikes, SolverInfo, Surrogate, fire_packed, slope
@@ -33,7 +34,7 @@ from dgl_dysign.ops._listeners import tell_fired, uncounted
 from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
 from dgl_dysign.ops.spikes import Spiking
 
-GRADIENTS = ("implicit", "one-step", "trace", "bptt")
+GRADIENTS = ("implicit", "one-step", "trace", "bptt", "step")
 ENCODINGS = ("constant", "bernoulli")
 BACKENDS = ("packed", "float")
 _SILENT = -1e6  # a current, in thresholds, that nothing lifts: it keeps inactive nodes silent, and finite
@@ -65,9 +66,15 @@ class EquilibriumSpikingConv(Layer):
         Number of features, of neurons in each layer, of layers L (default 1), of simulated steps (default 8).
     leak, threshold, allow_growth : float, float and bool, default 1, 1 and False
         See `LIF`. Above leak 1, which must be allowed, rates have no equilibrium.
-    gradient : {"implicit", "one-step", "trace", "bptt"}, default "implicit"
+    learn_threshold : {False, True, "homeostatic"}, default False
+        Learn a threshold for each neuron of one layer, see `LIF`; W contracts in units of them. They change what
+        enters, so that spikes stay packed.
+    gradient : {"implicit", "one-step", "trace", "bptt", "step"}, default "implicit"
         ``implicit``: the exact gradient of the equilibrium. ``one-step``: without its feedback term. ``trace``:
         equation 8, normalised and factored. ``bptt``: back through all steps, whose tape grows with ``latency``.
+        ``step``: the same for few steps, where nothing is solved: mini-batches (`respond`) fire, too, so that what is
+        trained is what fires. A spike of latency 1 is binary, with the surrogate as its straight-through gradient
+        (Bengio et al., 2013); feedback is one step old, so that it needs a latency of 2 at least.
     max_norm : float, default 0.9
         Bound on the contraction, in (0, 1).
     compensation : bool, default True
@@ -79,8 +86,8 @@ class EquilibriumSpikingConv(Layer):
     encoding : {"constant", "bernoulli"}, default "constant"
         Features as a constant current, or as spikes drawn with the features, in [0, 1], as probabilities.
     simulate : bool, optional
-        Return the rates of the spiking simulation, not the solver's: the default for ``trace`` and ``bptt``, which need
-        it. The others then evaluate their gradient at the simulated rates.
+        Return the rates of the spiking simulation, not the solver's: the default for ``trace``, ``bptt`` and ``step``,
+        which need it. The others then evaluate their gradient at the simulated rates.
     solver : str or callable, default "fixed_point"
         See `dgl_dysign.ops.SOLVERS`.
     max_iter, tol : int, float or None, default 50 and 1e-4
@@ -88,7 +95,7 @@ class EquilibriumSpikingConv(Layer):
     adjoint_max_iter, adjoint_tol : int, float or None, default 50 and 1e-4
         The same for the implicit gradient.
     surrogate : str or callable, default "rectangle"
-        For ``trace`` and ``bptt``, see `dgl_dysign.ops.Surrogate`.
+        For ``trace``, ``bptt`` and ``step``, see `dgl_dysign.ops.Surrogate`.
     gain, bias_init, feedback_gain : float, default 0.5
         Initial spread of the input, initial bias, and norm of W, all in units of the threshold.
     backend : {"packed", "float"}, default "packed"
@@ -130,6 +137,7 @@ class EquilibriumSpikingConv(Layer):
         latency: int = 8,
         leak: float = 1.0,
         threshold: float = 1.0,
+        learn_threshold: bool | str = False,
         gradient: str = "implicit",
         max_norm: float = 0.9,
         compensation: bool = True,
@@ -159,6 +167,12 @@ class EquilibriumSpikingConv(Layer):
         _check_counts(least=0, compensation_hops=compensation_hops, feedback_hops=feedback_hops)
         if not 0 < max_norm < 1:
             raise ConfigError(f"max_norm must lie in (0, 1), or no equilibrium is guaranteed, but got {max_norm}")
+        if learn_threshold and num_layers > 1:
+            raise ConfigError(f"thresholds are learned in one layer, but num_layers is {num_layers}: leave one out")
+        if gradient == "step" and feedback and latency == 1:
+            raise ConfigError(
+                "feedback is one step old, so that at latency 1 nothing comes back: pass feedback=False, or latency=2"
+            )
         self.in_feats, self.out_feats, self.num_layers, self.latency = in_feats, out_feats, num_layers, latency
         self.gradient, self.max_norm, self.encoding, self.backend = gradient, max_norm, encoding, backend
         self.compensation, self.compensation_hops = compensation, compensation_hops
@@ -168,7 +182,8 @@ class EquilibriumSpikingConv(Layer):
         self.adjoint_max_iter, self.adjoint_tol = adjoint_max_iter, adjoint_tol
         self.on_adjoint: Callable[[ops.SolverInfo], None] | None = None
         self.gain, self.bias_init, self.feedback_gain = gain, bias_init, feedback_gain
-        self.lif = LIF(threshold, leak, surrogate, allow_growth=allow_growth)
+        learned: dict[str, Any] = {"num_neurons": out_feats, "learn_threshold": learn_threshold}
+        self.lif = LIF(threshold, leak, surrogate, allow_growth=allow_growth, **(learned if learn_threshold else {}))
         self.injection_weight = nn.Parameter(torch.empty(out_feats, in_feats))
         self.feedback_weight = nn.Parameter(torch.empty(out_feats, out_feats)) if feedback else None
         above = [nn.Parameter(torch.empty(out_feats, out_feats)) for _ in range(num_layers - 1)]
@@ -178,7 +193,7 @@ class EquilibriumSpikingConv(Layer):
         self.reset_parameters()
 
     def _simulates(self, simulate: bool | None) -> bool:
-        needed = self.gradient in ("trace", "bptt")
+        needed = self.gradient in ("trace", "bptt", "step")
         if simulate is False and needed and torch.is_grad_enabled():
             raise ConfigError(f"gradient={self.gradient!r} is that of the spiking simulation: it needs simulate=True")
         return needed if simulate is None else simulate
@@ -186,6 +201,7 @@ class EquilibriumSpikingConv(Layer):
     def reset_parameters(self) -> None:
         """Draw the weights so that mean potentials spread around half the threshold, where neurons are unsaturated."""
         threshold = self.lif.threshold
+        self.lif.reset_parameters()
         nn.init.normal_(self.injection_weight, std=self.gain * threshold / self.in_feats**0.5)
         for weight in self.layer_weights:
             nn.init.normal_(weight, std=self.gain * threshold / self.out_feats**0.5)
@@ -208,11 +224,12 @@ class EquilibriumSpikingConv(Layer):
         above = list(self.layer_weights)
         if self.feedback_weight is None:
             return [None, *above]
-        norm = self.bounds[0](self.feedback_weight)
-        for bound, weight in zip(self.bounds[1:], above, strict=True):
-            norm = norm * bound(weight)
+        weight = self.lif.relative(self.feedback_weight.t()).t()
+        norm = self.bounds[0](weight)
+        for bound, later in zip(self.bounds[1:], above, strict=True):
+            norm = norm * bound(later)
         room = self.max_norm * self.lif.threshold**self.num_layers
-        return [self.feedback_weight * (room / norm).clamp(max=1.0), *above]
+        return [weight * (room / norm).clamp(max=1.0), *above]
 
     @full_precision
     def inject(self, graph: Any, feat: Tensor, edge_weight: Tensor | None = None, rows: RowStore = IN_MEMORY) -> Tensor:
@@ -227,13 +244,20 @@ class EquilibriumSpikingConv(Layer):
         return _Layers(self, graph, weight, IN_MEMORY).gather(rate, self.feedback_hops)
 
     @full_precision
-    def respond(self, messages: Tensor | None, injected: Tensor, current: Tensor | None = None) -> Tensor:
+    def respond(
+        self,
+        messages: Tensor | None,
+        injected: Tensor,
+        current: Tensor | None = None,
+        membrane: Tensor | None = None,
+        active: Tensor | None = None,
+    ) -> Tensor:
         r"""Return the rates of some nodes under messages that are held fixed: a mini-batch without a graph.
 
         .. math:: a = \sigma\!\left((m W^T + \tilde x F^T + b + c)/V_{th}\right)
 
         At the equilibrium, with ``messages`` from a cache of its rates, the value is the rate itself and the gradient
-        the one-step gradient.
+        the one-step gradient. Under ``gradient="step"`` the neurons fire instead, see `fired`.
 
         Parameters
         ----------
@@ -241,17 +265,84 @@ class EquilibriumSpikingConv(Layer):
             Rows of `messages`, ``(n, out_feats)``, None without feedback; and of `inject`, ``(n, in_feats)``.
         current : Tensor, optional
             Extra current, ``(n, out_feats)``.
+        membrane : Tensor, optional
+            Of neurons that fire, see `fired`.
+        active : Tensor, optional
+            Mask ``(n,)`` of the rows whose rates count in `FiringRates`.
         """
+        if self.gradient == "step":
+            rate = self.fired(messages, injected, current, membrane)[0]
+        else:
+            rate = self._clamped(messages, injected, current)
+        note_rates(self.lif, rate, active)
+        return rate
+
+    def _check_rows(self, messages: Tensor | None, injected: Tensor, current: Tensor | None) -> None:
         if self.num_layers != 1:
             raise ConfigError(f"respond is defined for one layer, but num_layers is {self.num_layers}")
         if self.feedback and messages is None:
             raise ConfigError("respond needs messages: this layer has feedback")
         check_fits(self, injected=injected, messages=messages, current=current)
+
+    def _clamped(self, messages: Tensor | None, injected: Tensor, current: Tensor | None) -> Tensor:
+        self._check_rows(messages, injected, current)
         potential = self._current(injected if self.compensation else None, injected.shape[0], current)
         weight = self.effective_weights()[0]
         if weight is not None and messages is not None:
             potential = torch.addmm(potential, messages, weight.t())
         return functional.hardtanh(potential / self.lif.threshold, 0.0, 1.0)
+
+    @full_precision
+    def fired(
+        self,
+        messages: Tensor | None,
+        injected: Tensor,
+        current: Tensor | None = None,
+        membrane: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Let some nodes fire under messages that are held fixed; return their rates, and the spikes that come back.
+
+        The simulation of `forward` on rows. The spikes are those of all steps but the last, which nobody receives, side
+        by side, ``(n, (latency - 1) out_feats)``, without gradient. What `messages` makes of those of all nodes is what
+        the nodes receive: called again with it, after step k the rates of all nodes are exact in their first k steps.
+
+        Parameters
+        ----------
+        messages : Tensor
+            Rows of `messages` of such spikes, None without feedback.
+        injected, current
+            As of `respond`.
+        membrane : Tensor, optional
+            First potentials, ``(n, out_feats)``, default half the threshold.
+        """
+        self._check_rows(messages, injected, current)
+        if self.encoding != "constant":
+            raise ConfigError(f"rows fire under a constant current, but encoding is {self.encoding!r}: train all nodes")
+        later = self._current(None, len(injected), current)
+        first = later + self.lif.relative(functional.linear(injected, self.injection_weight))
+        entering = ConstantInput(first, first if self.compensation else later, first)
+        received = [] if messages is None else messages.split(self.out_feats, 1)
+        sent: list[Tensor] = []
+
+        def exchange(spikes: Any, layer: int) -> Tensor:
+            sent.append(spikes.detach().clone())
+            return received[len(sent) - 1]
+
+        membrane = first.new_tensor(self.lif.threshold / 2).expand(first.shape) if membrane is None else membrane
+        spiking = simulate(
+            self.lif, self.latency, entering.at, [], self.effective_weights(), exchange, [membrane], IN_MEMORY,
+            packed=False,
+        )  # fmt: skip
+        return spiking.rates[0], torch.cat(sent, 1) if sent else first.new_zeros(len(first), 0)
+
+    def carried(self, rate: Tensor, active: Tensor | None) -> Tensor:
+        """Return the potentials with which the next snapshot begins, ``(N, out_feats)``.
+
+        Equation 9: they are the rates. Those of a node that was silent so far are half the threshold.
+        """
+        threshold = self.lif.threshold
+        potential = rate * threshold if threshold != 1 else rate
+        return potential if active is None else potential.masked_fill(~active[:, None], threshold / 2)
 
     @full_precision
     def forward(
@@ -297,7 +388,8 @@ class EquilibriumSpikingConv(Layer):
             ``(N, out_feats)``, in [0, 1].
         state : EquilibriumState
             Without gradient; not with ``return_state=False``. ``state.info`` has the number of solver steps (of the
-            simulation: ``latency``) and the relative gap to the equilibrium; None for a simulation with rows on disk.
+            simulation: ``latency``) and the relative gap to the equilibrium; None for a simulation with rows on disk,
+            or under ``gradient="step"``, where nothing is solved.
         """
         simulated = self._simulates(self.simulate if simulate is None else simulate)
         feat = feat[0] if isinstance(feat, tuple) else feat
@@ -309,6 +401,7 @@ class EquilibriumSpikingConv(Layer):
         call = _Call(self, graph, ops.symmetric_norm(graph, edge_weight, source.dtype), active, rows)
         entry = call.entry(feat, injected, current, simulated)
         rate, after = call.simulated(entry, state) if simulated else call.solved(entry.mean, state)
+        note_rates(self.lif, rate, active)
         return (rate, after) if self.return_state else rate
 
     def needs_memory(self) -> str | None:
@@ -328,10 +421,10 @@ class EquilibriumSpikingConv(Layer):
         bias = self.biases[0]
         base = bias.expand(rows, -1) if injected is None else functional.linear(injected, self.injection_weight, bias)
         if current is None:
-            return base
+            return self.lif.entering(base)
         if current.shape != (rows, self.out_feats):
             raise DGLGraphError(f"current must have shape {(rows, self.out_feats)}, but has {tuple(current.shape)}")
-        return base + current
+        return self.lif.entering(base + current)
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""
@@ -463,7 +556,7 @@ class _Call:
             return constant if active is None else self._silenced(constant, active)
 
         def weighted(source: Tensor) -> Tensor:
-            return functional.linear(source, conv.injection_weight)
+            return conv.lif.relative(functional.linear(source, conv.injection_weight))
 
         source, others = feat if injected is None else injected, (current, self.active)
         if not simulated and not conv.compensation:
@@ -496,7 +589,8 @@ class _Call:
         def draw() -> Tensor:
             return layers.gather(encoder(feat)[0], conv.compensation_hops)
 
-        return DrawnInput(base, draw, conv.injection_weight, conv.compensation, conv.latency, conv.lif.leak)
+        weight = conv.lif.relative(conv.injection_weight.t()).t()
+        return DrawnInput(base, draw, weight, conv.compensation, conv.latency, conv.lif.leak)
 
     def _inputs(self, first: Tensor) -> list[Tensor]:
         """Return the arguments of the layers' map, in units of the threshold."""
@@ -532,10 +626,10 @@ class _Call:
     ) -> tuple[Tensor, EquilibriumState]:
         """Return the rates of the spiking simulation, with the layer's gradient at them."""
         conv, taped = self.conv, torch.is_grad_enabled()
-        with torch.set_grad_enabled(taped and conv.gradient == "bptt"):
+        with torch.set_grad_enabled(taped and conv.gradient in ("bptt", "step")):
             spiking = self._simulate(entry, state, with_slopes=taped and conv.gradient == "trace")
         rate = spiking.rates[-1]
-        if self.rows.on_disk:
+        if self.rows.on_disk or conv.gradient == "step":
             return rate, self._state(spiking.rates, rate, None)
         with uncounted():  # the gap, and the way back of the gradient: no part of an inference
             rate, info = self._at_simulated(entry, spiking, rate)
@@ -570,16 +664,9 @@ class _Call:
         )  # fmt: skip
 
     def _state(self, rates: Sequence[Tensor], rate: Tensor, info: ops.SolverInfo | None) -> EquilibriumState:
-        # Equation 9: the next snapshot starts at the rates. A node that was silent so far starts at half the threshold.
-        threshold = self.conv.lif.threshold
-
-        def membrane(rate: Tensor, active: Tensor | None) -> Tensor:
-            potential = rate * threshold if threshold != 1 else rate
-            return potential if active is None else potential.masked_fill(~active[:, None], threshold / 2)
-
         membranes = [a.detach() for a in rates]
-        if threshold != 1 or self.active is not None:
-            membranes = [self._by_rows(membrane, a, self.active) for a in membranes]
+        if self.conv.lif.threshold != 1 or self.active is not None:
+            membranes = [self._by_rows(self.conv.carried, a, self.active) for a in membranes]
         return EquilibriumState(tuple(membranes), rate.detach(), info)
 
 

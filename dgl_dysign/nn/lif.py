@@ -36,6 +36,18 @@ class LIF(nn.Module):
         Subtract the threshold, or set the potential to zero.
     allow_growth : bool, default False
         Accept a leak above 1.
+    num_neurons : int, optional
+        Learn a threshold for each of so many neurons, the last axis; default: one threshold, fixed.
+    learn_threshold : {True, "homeostatic"}, default True
+        How. True: from the loss. What is learned is the logarithm of the ratio to ``threshold``, where it starts, so
+        that it stays positive; potentials are in units of the neuron's own threshold, so that a current counts
+        ``threshold / thresholds`` times. ``homeostatic``: for a firing rate that is asked for, see `FiringRates`. What
+        is learned is added to ``threshold``, which is done by taking it from the current at every step.
+
+    Attributes
+    ----------
+    thresholds : float or Tensor
+        Those that act (at the first step, if they are homeostatic), ``(num_neurons,)`` where they are learned.
 
     Shapes
     ------
@@ -61,8 +73,14 @@ class LIF(nn.Module):
         surrogate: str | Spiking = "rectangle",
         reset: str = "soft",
         allow_growth: bool = False,
+        num_neurons: int | None = None,
+        learn_threshold: bool | str = True,
     ) -> None:
         super().__init__()
+        if learn_threshold not in (True, "homeostatic"):
+            raise ConfigError(f"learn_threshold must be True or 'homeostatic', but got {learn_threshold!r}")
+        if num_neurons is not None and num_neurons < 1:
+            raise ConfigError(f"num_neurons must be at least 1, or None for one fixed threshold, but got {num_neurons}")
         if not threshold > 0:
             raise ConfigError(f"threshold must be positive, but got {threshold}")
         if not leak > 0:
@@ -76,6 +94,37 @@ class LIF(nn.Module):
         self.threshold, self.leak, self.reset = threshold, leak, reset
         self.surrogate = surrogate
         self.spiking = get_surrogate(surrogate, threshold)
+        self.log_ratio: nn.Parameter | None = None
+        self.offset: nn.Parameter | None = None
+        if num_neurons is not None:
+            setattr(self, "log_ratio" if learn_threshold is True else "offset", nn.Parameter(torch.zeros(num_neurons)))
+
+    def reset_parameters(self) -> None:
+        """Let learned thresholds begin at ``threshold``."""
+        for parameter in self.parameters(recurse=False):
+            nn.init.zeros_(parameter)
+
+    @property
+    def thresholds(self) -> float | Tensor:
+        """The thresholds that act."""
+        if self.log_ratio is not None:
+            return self.threshold * self.log_ratio.exp()
+        return self.threshold if self.offset is None else self.threshold + self.offset
+
+    def relative(self, current: Tensor) -> Tensor:
+        """Return a part of the current ``(*, num_neurons)`` as if every threshold learned from the loss were one."""
+        return current if self.log_ratio is None else current * torch.exp(-self.log_ratio).to(current.dtype)
+
+    def entering(self, current: Tensor) -> Tensor:
+        """Return the current of a step ``(*, num_neurons)`` as if every threshold were ``threshold``."""
+        for learned in self.parameters(recurse=False):
+            if current.shape[-1] != len(learned):
+                raise DGLGraphError(
+                    f"current must have {len(learned)} neurons, each with its threshold, in its last axis, but has "
+                    f"shape {tuple(current.shape)}"
+                )
+        current = self.relative(current)
+        return current if self.offset is None else current - self.offset.to(current.dtype)
 
     def forward(self, current: Tensor, membrane: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Take one step: return the spikes, 0 or 1, and the potential after the reset.
@@ -88,10 +137,10 @@ class LIF(nn.Module):
                 f"membrane must have the shape of the current, {tuple(current.shape)}, but has "
                 f"{tuple(membrane.shape)}; neurons without a past start at zero: append rows of zeros for new ones"
             )
-        return self.fire(self.charge(current, membrane))
+        return self.fire(self.charge(self.entering(current), membrane))
 
     def charge(self, current: Tensor, membrane: Tensor | None = None) -> Tensor:
-        """Return the potential before firing: the leaked old one and the current."""
+        """Return the potential before firing: the leaked old one and the current, which is `entering` already."""
         return current if membrane is None else torch.add(current, membrane, alpha=self.leak)
 
     def fire(self, potential: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,4 +184,7 @@ class LIF(nn.Module):
 
     def extra_repr(self) -> str:
         """Describe the neuron in one line."""
-        return f"threshold={self.threshold}, leak={self.leak}, surrogate={self.surrogate!r}, reset={self.reset!r}"
+        own = self.named_parameters(recurse=False)
+        learned = "".join(f", num_neurons={len(each)}, learned={name!r}" for name, each in own)
+        options = f"threshold={self.threshold}, leak={self.leak}, surrogate={self.surrogate!r}, reset={self.reset!r}"
+        return options + learned

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.nn.encoders import BernoulliEncoder
+from dgl_dysign.nn.firing_rates import note_rates
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.ops import NORMS, aggregate
 from dgl_dysign.ops._checks import (
@@ -55,6 +56,8 @@ class SpikingGraphConv(Layer):
         Number of steps K.
     threshold, leak, surrogate, reset, allow_growth
         Those of the neuron, see `LIF`.
+    learn_threshold : {False, True, "homeostatic"}, default False
+        Learn a threshold for each neuron, which starts at ``threshold``; see `LIF`.
     encoding : {"constant", "bernoulli"}, default "constant"
         Features as a constant current, or as spikes drawn with the features, in [0, 1], as probabilities.
 
@@ -94,6 +97,7 @@ class SpikingGraphConv(Layer):
         reset: str = "soft",
         encoding: str = "constant",
         allow_growth: bool = False,
+        learn_threshold: bool | str = False,
     ) -> None:
         super().__init__()
         if isinstance(norm, int):  # where latency once was
@@ -111,13 +115,15 @@ class SpikingGraphConv(Layer):
             raise DGLConfigError(f"latency must be at least 1, but got {latency!r}")
         self.in_feats, self.out_feats, self.latency, self.norm = in_feats, out_feats, latency, norm
         self.encoding, self._allow_zero_in_degree = encoding, allow_zero_in_degree
-        self.lif = LIF(threshold, leak, surrogate, reset, allow_growth)
+        learned: dict[str, Any] = {"num_neurons": out_feats, "learn_threshold": learn_threshold}
+        self.lif = LIF(threshold, leak, surrogate, reset, allow_growth, **(learned if learn_threshold else {}))
         self.weight = nn.Parameter(torch.empty(in_feats, out_feats)) if weight else None
         self.bias = nn.Parameter(torch.empty(out_feats)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the weight uniformly by Glorot's rule and set the bias to zero, as ``GraphConv`` does."""
+        self.lif.reset_parameters()
         if self.weight is not None:
             nn.init.xavier_uniform_(self.weight)
         if self.bias is not None:
@@ -164,6 +170,7 @@ class SpikingGraphConv(Layer):
             currents = current.expand(self.latency, *current.shape)
         spikes, _ = self.lif.sequence(currents)
         rates = self.lif.rate(spikes)
+        note_rates(self.lif, rates)
         return (rates, spikes) if return_spikes else rates
 
     def _currents(self, graph: Any, feat: Tensor, weight: Tensor | None, edge_weight: Tensor | None) -> Tensor:

@@ -72,8 +72,12 @@ class EquilibriumCache:
         self.active: list[Tensor] = []
         for place in range(len(snapshots)):  # by place: a loop over snapshots would hold one while the next is made
             self._take(snapshots[place])
-        self.rates = [self._zeros(x) for x in self.injected]
-        self.messages = [self._zeros(x) if model.conv.feedback else None for x in self.injected]
+        conv = model.conv
+        self.rates = [self._zeros(x, conv.out_feats) for x in self.injected]
+        self.sent = self.rates  # what comes back to the neighbours
+        if conv.gradient == "step" and conv.feedback:
+            self.sent = [self._zeros(x, (conv.latency - 1) * conv.out_feats) for x in self.injected]
+        self.messages = [self._zeros(x, x.shape[1]) if conv.feedback else None for x in self.sent]
         every = _Rows(self.messages, self.injected, self.active, label_feat)
         read = partial(_read, every, self.rows, model)  # no method of this object: in a cycle it would not be freed
         self._ahead = ReadAhead(read, depth=2 if self.rows.on_disk else 0)
@@ -82,8 +86,8 @@ class EquilibriumCache:
         self.injected.append(self.model.conv.inject(snapshot.graph, snapshot.feat, snapshot.edge_weight, self.rows))
         self.active.append(snapshot.active)
 
-    def _zeros(self, like: Tensor) -> Tensor:
-        return self.rows.zeros(len(like), self.model.conv.out_feats, like.dtype, like.device)
+    def _zeros(self, like: Tensor, width: int) -> Tensor:
+        return self.rows.zeros(len(like), width, like.dtype, like.device)
 
     @torch.no_grad()
     def refresh(self, steps: int = 1) -> float:
@@ -102,22 +106,31 @@ class EquilibriumCache:
     def _step(self, place: int) -> float:
         """Let the rates of a snapshot respond to its messages; return their relative change."""
         rates, messages, coupling = self.rates[place], self.messages[place], self.model.coupling
-        device, moved, size = self.model.bias.device, 0.0, 0.0
+        device, moved, size, conv = self.model.bias.device, 0.0, 0.0, self.model.conv
         for rows in self.rows.row_blocks(len(rates), max(rates.shape[1], self.injected[place].shape[1])):
-            before, current = rates[rows].to(device), None
+            before, current, membrane = rates[rows].to(device), None, None
+            active = self.active[place][rows]
             if coupling is not None and place:
                 current = coupling * self.rates[place - 1][rows].to(device)
             received = None if messages is None else messages[rows].to(device)
-            after = self.model.conv.respond(received, self.injected[place][rows].to(device), current)
-            after.mul_(self.active[place][rows, None])
+            injected = self.injected[place][rows].to(device)
+            if conv.gradient == "step":
+                if place:
+                    membrane = conv.carried(self.rates[place - 1][rows].to(device), self.active[place - 1][rows])
+                after, sent = conv.fired(received, injected, current, membrane)
+                if conv.feedback:
+                    self.sent[place][rows] = sent.mul_(active[:, None])
+            else:
+                after = conv.respond(received, injected, current)
+            after.mul_(active[:, None])
             moved += float((after - before).norm()) ** 2
             size += float(after.norm()) ** 2
             rates[rows] = after
         return math.sqrt(moved) / max(math.sqrt(size), 1e-12)
 
     def _gather(self, place: int) -> None:
-        """Bring the messages of a snapshot up to its rates."""
-        conv, rates, messages = self.model.conv, self.rates[place], self.messages[place]
+        """Bring the messages of a snapshot up to its rates, or its spikes."""
+        conv, sent, messages = self.model.conv, self.sent[place], self.messages[place]
         if messages is None:
             return
         snapshot, device = self.snapshots[place], self.model.bias.device
@@ -125,7 +138,7 @@ class EquilibriumCache:
         def sums(part: Tensor) -> Tensor:
             return conv.messages(snapshot.graph, part.to(device), snapshot.edge_weight)
 
-        self.rows.by_columns(sums, rates, out=messages)
+        self.rows.by_columns(sums, sent, out=messages)
 
     def announce(self, batches: Sequence[Tensor]) -> None:
         """Say which batches `logits` will be called with, in this order: rows on disk are then read ahead."""
@@ -139,7 +152,7 @@ class EquilibriumCache:
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         """Return what a checkpoint needs to go on with the same numbers."""
-        return {"rates": self.rates}
+        return {"rates": self.rates} | ({} if self.sent is self.rates else {"sent": self.sent})
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
@@ -150,8 +163,9 @@ class EquilibriumCache:
                 f"the saved rates have shapes {saved_sizes}, but this cache has {own}: make it of the model and the "
                 f"snapshots of the saved one, or leave the state out and call refresh()"
             )
-        for rates, saved in zip(self.rates, state["rates"], strict=True):
-            self.rows.copy(rates, saved)
+        for name, held in self.state_dict().items():
+            for part, saved in zip(held, state[name], strict=True):
+                self.rows.copy(part, saved)
         for place in range(len(self.snapshots)):
             self._gather(place)
 

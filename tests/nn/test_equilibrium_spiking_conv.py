@@ -341,7 +341,7 @@ def test_leak_above_one():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"gradient": "exact"}, "'implicit', 'one-step', 'trace', 'bptt', but got 'exact'"),
+        ({"gradient": "exact"}, "'implicit', 'one-step', 'trace', 'bptt', 'step', but got 'exact'"),
         ({"encoding": "rank"}, "encoding"),
         ({"backend": "bits"}, "'packed', 'float', but got 'bits'"),
         ({"max_norm": 1.0}, "max_norm"),
