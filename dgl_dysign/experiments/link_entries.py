@@ -34,8 +34,10 @@ def _unchanged(settings: LinkSettings) -> LinkSettings:
 def fit_undergs(view: LinkView, change: Change = _unchanged, **run: Any) -> Outcome:
     """Train UnderGS under the settings of the view, or under a change of them."""
     view = view.with_settings(change(view.settings))
-    scorer, training = view.scorer(), view.settings.training
-    if view.settings.families:  # a part of what the view keeps is not kept again
+    s, scorer, training = view.settings, view.scorer(), view.settings.training
+    if s.spiking:
+        training = replace(training, rate_penalty=s.rate_penalty, target_rate=s.target_rate)
+    if s.families:  # a part of what the view keeps is not kept again
         training = replace(training, cache_bytes=0)
     return Outcome(history=fit_links(view.edges, scorer, view.split, training, view.seed, **run), model=scorer)
 

@@ -27,6 +27,7 @@ from dgl_dysign.experiments.link_variants import CountsOnly, RecentStore, SomeFe
 from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import LinkScorer, SpikingUnderGS, UnderGS
 from dgl_dysign.models.undergs import PRESETS
+from dgl_dysign.nn.firing_rates import check_rates
 from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.pairs.cached_features import CachedFeatures
 from dgl_dysign.store import NeighborStore
@@ -67,6 +68,10 @@ class LinkSettings:
         Of the model.
     spiking : bool, default False
         Whether the model is `SpikingUnderGS`.
+    neurons : dict
+        Arguments of `SpikingUnderGS`.
+    rate_penalty, target_rate : float and float or None, default 0 and None
+        What is asked of its rates, see `dgl_dysign.nn.FiringRates`.
     training : LinkFitConfig
         How models are trained.
     num_negatives : int, default 100
@@ -97,8 +102,14 @@ class LinkSettings:
     hidden_feats: int = 64
     aggregator: str = "gcn"
     spiking: bool = False
+    neurons: dict[str, Any] = field(default_factory=dict)
+    rate_penalty: float = 0.0
+    target_rate: float | None = None
     training: LinkFitConfig = field(default_factory=LinkFitConfig)
     num_negatives: int = 100
+
+    def __post_init__(self) -> None:
+        check_rates(self.rate_penalty, self.target_rate)
 
     @classmethod
     def base(cls, name: str, families: tuple[str, ...], **more: Any) -> LinkSettings:
@@ -169,7 +180,7 @@ class LinkView(View):
         with seeded(self.seed, self.device):
             model: UnderGS | SpikingUnderGS
             if s.spiking:
-                model = SpikingUnderGS(self.data.num_nodes, s.hidden_feats, **options)
+                model = SpikingUnderGS(self.data.num_nodes, s.hidden_feats, **options, **s.neurons)
             else:
                 options |= s.named("num_neighbors", "filter_ratio", "embedding_dropout", "time_scale", "mass")
                 kind = UnderGS if s.embeddings else CountsOnly

@@ -29,7 +29,7 @@ from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshot
 from dgl_dysign.store import NeighborStore
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
-from dgl_dysign.training.loop import seeded
+from dgl_dysign.training.loop import one_cycle, seeded
 from dgl_dysign.training.nodes import FitConfig, fit, node_weights, summed_loss
 
 #: What a table chooses from, see `dgl_dysign.experiments.choice`: the same values for all entries that have a setting.
@@ -56,6 +56,7 @@ _CHOSEN = {  # of each entry
     "relu-network": _HIDDEN,
     "gcn": (*_INPUTS, "gcn_hidden"),
     "dysign": (*_HIDDEN, "feedback"),
+    "dysign-step": _HIDDEN,
     "undergs": ("class_weights", "weight_decay", "dropout", "store_hidden"),
     "spiking-undergs": ("hops", "class_weights", *_TRAINED, "dropout", "hidden", "feedback"),
     "label-aware-logistic": (*_INPUTS, *_TRAINED),
@@ -63,6 +64,7 @@ _CHOSEN = {  # of each entry
     "dysign-label-aware": (*_HIDDEN, "feedback"),
 }
 
+ONE_STEP = {"gradient": "step", "latency": 1, "feedback": False}  # of Dy-SIGN
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a model against label propagation
 SMOOTHINGS = ({"alpha": 0.0}, {"alpha": 0.6, "smooth_decay": 0.1}, {"alpha": 0.6, "smooth_decay": 0.7})
 
@@ -190,7 +192,7 @@ def gcn(view: NodeView, **_: Any) -> Outcome:
 def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     """Dy-SIGN: trained at the equilibrium, scored as the spiking network it is."""
     model = view.dysign(label_aware)
-    config = view.settings.recipe(label_aware).training
+    config = view.settings.spiking(label_aware)
 
     def cache(at: NodeView) -> EquilibriumCache:
         return EquilibriumCache(model, at.snapshots, at.label_feat if label_aware else None, at.files)
@@ -209,6 +211,12 @@ def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
         return _finished(at, model, label_aware, scores(at, simulate=True), history, solved)
 
     return _counted(view, outcome, lambda: scores(view, simulate=True))
+
+
+def dysign_step(view: NodeView, **run: Any) -> Outcome:
+    """Dy-SIGN at one step of latency, without feedback: trained by the one spike of each neuron that it fires."""
+    settings = view.settings
+    return dysign(view.with_settings(replace(settings, model={**settings.model, **ONE_STEP})), **run)
 
 
 def _fit_cached(
@@ -259,7 +267,7 @@ def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
     def cache(at: NodeView) -> EquilibriumCache:
         return EquilibriumCache(model, snapshots if at is view else read(at), files=view.files)
 
-    history = _fit_cached(view, model, cache, recipe.training, run)
+    history = _fit_cached(view, model, cache, s.spiking(), run)
 
     def outcome(at: NodeView) -> Outcome:
         scores = node_scores(view, model, snapshots if at is view else read(at), None, simulate=True)
@@ -308,8 +316,7 @@ def _fit_full_batch(
 ) -> list[dict[str, float]]:
     steps = view.settings.full_batch_epochs
     weight = node_weights(view.labels, view.train) if config.class_weights else None
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=steps)
+    optimizer, schedule = one_cycle(model, config, steps)
     history = []
     with seeded(view.seed, view.device):
         for epoch in range(steps):
@@ -319,6 +326,8 @@ def _fit_full_batch(
                 view.snapshots,
                 lambda logits: summed_loss(logits[view.train], view.labels, view.train, weight) / len(view.train),
                 label_feat,
+                rate_penalty=config.rate_penalty,
+                target_rate=config.target_rate,
             )
             optimizer.step()
             schedule.step()
@@ -361,6 +370,7 @@ def default_entries() -> dict[str, Entry]:
             reference("relu-network", relu_network),
             reference("gcn", gcn),
             ours("dysign", dysign, "inputs", pictured=True),
+            ours("dysign-step", dysign_step, "inputs", usual=False),
             ours("undergs", undergs, "store_inputs"),
             ours("spiking-undergs", spiking_undergs, "store_inputs"),
             reference("label-propagation", label_propagation, LABEL_AWARE),

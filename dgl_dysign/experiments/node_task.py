@@ -20,6 +20,7 @@ from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
 from dgl_dysign.models.inputs import graph_at
 from dgl_dysign.models.label_features import LabelReading
+from dgl_dysign.nn.firing_rates import check_rates
 from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import FitConfig
 
@@ -70,6 +71,8 @@ class NodeSettings:
     feature_only, label_aware : Recipe
         Of the two kinds of entries, the GCN excepted. Label-aware ones need a stronger weight decay: else they overfit
         the features and rely too little on the labels around a node.
+    rate_penalty, target_rate : float and float or None, default 0 and None
+        What is asked of the rates of Dy-SIGN and `SpikingUnderGS`, see `dgl_dysign.nn.FiringRates`.
     full_batch_epochs : int, default 0
         Train Dy-SIGN on the full batch with its layer's own gradient for so many steps; 0: in mini-batches with a
         cached equilibrium and the one-step gradient.
@@ -104,6 +107,8 @@ class NodeSettings:
     model: dict[str, Any] = field(default_factory=dict)
     feature_only: Recipe = Recipe(0.05, 0.3, FitConfig(weight_decay=0.5))
     label_aware: Recipe = Recipe(0.1, 0.5, FitConfig(weight_decay=5.0))
+    rate_penalty: float = 0.0
+    target_rate: float | None = None
     full_batch_epochs: int = 0
     store: dict[str, Any] = field(
         default_factory=lambda: {"num_neighbors": 16, "num_hops": 2, "snapshot_decay": 0.1, "importance": "uniform"}
@@ -114,9 +119,17 @@ class NodeSettings:
     share: float = 1.0
     chosen: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_rates(self.rate_penalty, self.target_rate)
+
     def recipe(self, label_aware: bool) -> Recipe:
         """Return the recipe of a kind of entries."""
         return self.label_aware if label_aware else self.feature_only
+
+    def spiking(self, label_aware: bool = False) -> FitConfig:
+        """Return how spiking models of a kind of entries are trained."""
+        training = self.recipe(label_aware).training
+        return replace(training, rate_penalty=self.rate_penalty, target_rate=self.target_rate)
 
     def with_epochs(self, epochs: int) -> NodeSettings:
         """Return the settings with other epochs in both recipes."""

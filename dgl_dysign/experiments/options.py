@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from dgl_dysign.cli import argument, option
 from dgl_dysign.errors import ConfigError
@@ -97,7 +97,33 @@ class RowOptions(RunOptions):
 
 
 @dataclass(kw_only=True)
-class NodeOptions(RowOptions):
+class SpikeOptions(RowOptions):
+    """How spiking rows fire, and what they are trained by."""
+
+    latency: int = option("Steps of the spiking simulation.", 8)
+    train_spikes: bool = option(
+        "Train spiking rows by the spikes of --latency steps, not at the equilibrium; at latency 1 without feedback.",
+        False,
+    )
+    learn_threshold: bool = option("Let spiking rows learn a threshold for each neuron.", False)
+    rate_penalty: float = option("Weight of the mean firing rate in the loss of spiking rows.", 0.0)
+    target_rate: float | None = option(
+        "Mean rate, in (0, 1), of each neuron of spiking rows, kept by homeostatic thresholds.", None
+    )
+
+    @property
+    def neurons(self) -> dict[str, Any]:
+        """What the options say to spiking models."""
+        neurons: dict[str, Any] = {"latency": self.latency}
+        if self.train_spikes:
+            neurons |= {"gradient": "step"} | ({"feedback": False} if self.latency == 1 else {})
+        if self.learn_threshold or self.target_rate is not None:
+            neurons["learn_threshold"] = True if self.target_rate is None else "homeostatic"
+        return neurons
+
+
+@dataclass(kw_only=True)
+class NodeOptions(SpikeOptions):
     """Options of a table about classes of nodes: `dgl_dysign.experiments.train.train_nodes`."""
 
     prepared: Path = argument("A folder written by dysign-prep, with node features and labels.")
@@ -124,7 +150,6 @@ class NodeOptions(RowOptions):
     snapshots: int = option("Snapshots read out.", 1)
     decay: float = option("Weight that an event keeps with each snapshot; another than the default is not chosen.", 0.1)
     hidden: int = option("Neurons; another number than the default is not chosen.", 256)
-    latency: int = option("Steps of the spiking simulation.", 8)
     coupling: bool = option("Let a snapshot's rates enter the next one's current.", False)
     epochs: int = option("Of training.", 25)
     budget: int | None = option(
@@ -162,7 +187,7 @@ class NodeOptions(RowOptions):
 
 
 @dataclass(kw_only=True)
-class LinkOptions(RawOptions, RowOptions):
+class LinkOptions(RawOptions, SpikeOptions):
     """Options of a table about links: `dgl_dysign.experiments.train.train_links`."""
 
     aggregators: list[str] = option("Rows undergs-NAME to add.", [], metavar="NAME...")

@@ -146,10 +146,16 @@ def node_table(options: NodeOptions) -> tuple[NodeTable, dict[str, Any]]:
     if options.out_of_core and torch.device(options.device).type != "cpu":
         raise ConfigError(f"--out-of-core computes on the CPU, but --device is {options.device}: leave one of them out")
     entries = _entries(options, "node")
-    data, model = open_prepared(options), {"latency": options.latency, "coupling": options.coupling}
+    data, model = open_prepared(options), {**options.neurons, "coupling": options.coupling}
     _check_nodes(data, options)
     settings = NodeSettings(
-        options.snapshots, options.decay, hidden=options.hidden, model=model, positive=options.positive
+        options.snapshots,
+        options.decay,
+        hidden=options.hidden,
+        model=model,
+        rate_penalty=options.rate_penalty,
+        target_rate=options.target_rate,
+        positive=options.positive,
     ).with_epochs(options.epochs)
     until = _until(options, data)
     splits = _splits(options, data, until)
@@ -191,6 +197,9 @@ def link_table(options: LinkOptions) -> tuple[LinkTable, dict[str, Any]]:
         aggregator=options.aggregator,
         snapshot_decay=options.snapshot_decay,
         importance=options.importance,
+        neurons=options.neurons | ({} if options.neurons.get("feedback", True) else {"compensation_hops": 1}),
+        rate_penalty=options.rate_penalty,
+        target_rate=options.target_rate,
         num_negatives=options.num_negatives or (1000 if options.roland else 100),
         training=training,
     )

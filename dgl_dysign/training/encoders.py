@@ -112,7 +112,7 @@ def fit_encoder_nodes(
         if later or model.snapshot < 0:  # else the validation has left the state that its weights make
             replay()
         model.train()
-        loss = loop.step(summed_loss(model()[train], labels, train, weight) / len(train))
+        loss = loop.step(config.with_rates(lambda: summed_loss(model()[train], labels, train, weight) / len(train)))
         replay(*later)
         scores = f1_scores(labels, model.predict(torch.arange(len(labels), device=labels.device)).argmax(1), val)
         return {"loss": loss, **{f"val_{name}": value / 100 for name, value in scores.items()}}

@@ -130,7 +130,9 @@ def _step(
     def loss_of(batch: SnapshotBatch) -> Tensor:
         some = events.rows(*batch.tensors)
         target = some.label.to(loop.device).float()
-        return functional.binary_cross_entropy_with_logits(scorer.logits(some), target, pos_weight=weight)
+        return config.with_rates(
+            lambda: functional.binary_cross_entropy_with_logits(scorer.logits(some), target, pos_weight=weight)
+        )
 
     batches = snapshot_batches(events.snapshot, config.batch_size, torch.arange(len(events)))
     return late_snapshot_step(loop.optimizer, batches, loss_of, max_grad_norm=5.0, model=loop.model)

@@ -85,6 +85,8 @@ class LinkFitConfig(LoopConfig):
         Clip the norm of each snapshot's gradient.
     cache_bytes : int, default 2**30
         Most memory for features of pairs, which do not change from one epoch to the next.
+    rate_penalty, target_rate
+        Of a spiking model, see `dgl_dysign.nn.FiringRates`.
     """
 
     epochs: int = 10
@@ -275,8 +277,10 @@ class _Epochs:
         return {"loss": loss / rows, "val_mrr": scores.mrr}
 
     def _loss(self, batch: SnapshotBatch) -> Tensor:
-        logits = self.scorer.logits(batch.snapshot, *batch.tensors)
-        return link_loss(logits, self.model.loss) * self.weight[batch.snapshot]
+        def loss() -> Tensor:
+            return link_loss(self.scorer.logits(batch.snapshot, *batch.tensors), self.model.loss)
+
+        return self.config.with_rates(loss) * self.weight[batch.snapshot]
 
 
 def _checked(split: Split) -> tuple[range, range]:

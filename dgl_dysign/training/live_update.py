@@ -85,7 +85,7 @@ class LiveLinkScorer:
         self.model.eval()
 
     def _loss(self, batch: SnapshotBatch) -> Tensor:
-        return link_loss(self.logits(batch.snapshot, *batch.tensors), self.model.loss)
+        return self.config.with_rates(lambda: link_loss(self.logits(batch.snapshot, *batch.tensors), self.model.loss))
 
 
 class RefittedModel:

@@ -6,34 +6,54 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.files import write_file
+from dgl_dysign.nn import LIF, FiringRates
+from dgl_dysign.nn.firing_rates import check_rates
 from dgl_dysign.training import distributed
 
 Figures = dict[str, float]
 OnEpoch = Callable[[Figures], None]
 
+#: Homeostatic thresholds follow currents that grow with all weights, so they take larger steps, and do not decay.
+_HOMEOSTATIC_STEP = 30
+
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """What the settings of all trainings share: passes over the training part, and AdamW's arguments."""
+    """What the settings of all trainings share: passes over the training part, and AdamW's arguments.
+
+    ``rate_penalty`` (default 0) and ``target_rate`` (default None) ask for the firing rates of spiking models, see
+    `dgl_dysign.nn.FiringRates`; of other models of nodes, links and events they raise ``ConfigError``.
+    """
 
     epochs: int
     lr: float
     weight_decay: float
+    rate_penalty: float = field(default=0.0, kw_only=True)
+    target_rate: float | None = field(default=None, kw_only=True)
     counts: ClassVar[tuple[str, ...]] = ("epochs",)
 
     def __post_init__(self) -> None:
         for name in self.counts:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}")
+        check_rates(self.rate_penalty, self.target_rate)
+
+    def with_rates(self, loss: Callable[[], Tensor], share: float = 1.0) -> Tensor:
+        """Return a loss and, weighted by a share, what is asked of the firing rates on the way to it."""
+        if not self.rate_penalty and self.target_rate is None:
+            return loss()
+        with FiringRates() as rates:
+            value = loss()
+        return value + share * rates.loss(self.rate_penalty, self.target_rate)
 
 
 @contextmanager
@@ -43,6 +63,22 @@ def seeded(seed: int, device: torch.device | str) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def one_cycle(
+    model: nn.Module, config: LoopConfig, total_steps: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    """Return AdamW for what requires a gradient, under a one-cycle schedule that ends at zero."""
+    neurons = [part for part in model.modules() if isinstance(part, LIF)]
+    thresholds = [lif.offset for lif in neurons if lif.offset is not None and lif.offset.requires_grad]
+    own = {id(parameter) for parameter in thresholds}
+    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if p.requires_grad and id(p) not in own]}]
+    peaks = [config.lr]
+    if thresholds:
+        groups.append({"params": thresholds, "weight_decay": 0.0})
+        peaks.append(_HOMEOSTATIC_STEP * config.lr)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total_steps)
 
 
 class Loop:
@@ -89,10 +125,7 @@ class Loop:
         self.model, self.epochs, self.device, self.checkpoint = model, config.epochs, device, checkpoint
         self.started = time.process_time() if started is None else started
         distributed.same_model(model)
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
-        total = config.epochs * steps
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, config.lr, total_steps=total)
+        self.optimizer, self.schedule = one_cycle(model, config, config.epochs * steps)
         self._parts = {"model": model, "optimizer": self.optimizer, "schedule": self.schedule, **(parts or {})}
         self._identity = {**asdict(config), **identity}
         self._best: dict[str, Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,6 +37,8 @@ class FitConfig(LoopConfig):
         Epochs between checkpoints.
     class_weights : bool, default False
         Weigh nodes by the inverse frequency of their class, see `node_weights`.
+    rate_penalty, target_rate
+        Of a spiking model, see `dgl_dysign.nn.FiringRates`.
     """
 
     epochs: int = 25
@@ -145,13 +148,14 @@ def fit(
         loop = Loop(model, config, batches, train.device, identity, checkpoint, caches)
 
         def epoch() -> Figures:
-            loss = _train_on_all(model, logits_of, labels, train, batch_size, loop, caches.get("cache"), weight)
+            loss = _train_on_all(model, logits_of, labels, train, batch_size, loop, caches.get("cache"), weight, config)
             gap = refresh(config.refresh_steps)
             return {"loss": loss, "val_accuracy": _accuracy(model, watched_of, labels, val), "gap": gap}
 
         def refresh(steps: int) -> float:
-            """Refresh the caches; return how far the rates of the training moved."""
-            return ([cache.refresh(steps) for cache in caches.values()] or [0.0])[0]
+            """Refresh the caches; return how far the rates of the training moved. Without feedback none is read."""
+            moved = [cache.refresh(steps) if cache.model.conv.feedback else 0.0 for cache in caches.values()]
+            return (moved or [0.0])[0]
 
         begin = (lambda: refresh(2)) if caches else None
         return loop.run(epoch, on_epoch, begin=begin, checkpoint_every=config.checkpoint_every)
@@ -170,8 +174,13 @@ def _train_on_all(
     loop: Loop,
     cache: EquilibriumCache | None,
     weight: Tensor | None,
+    config: FitConfig,
 ) -> float:
     """Train on every node once; return the mean loss."""
+
+    def loss_of(own: Tensor, count: int) -> Tensor:
+        return summed_loss(logits_of(own), labels, own, weight) / count
+
     model.train()
     distributed.same_draws(train.device)  # the order of nodes must be one
     total = torch.zeros((), dtype=torch.float64, device=train.device)
@@ -182,8 +191,7 @@ def _train_on_all(
         rows = distributed.part(len(nodes))
         own = nodes[rows]
         with distributed.DrawnForAll(len(nodes), rows):
-            logits = logits_of(own)
-        loss = summed_loss(logits, labels, own, weight) / len(nodes)
+            loss = config.with_rates(partial(loss_of, own, len(nodes)), len(own) / len(nodes))
         loop.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         distributed.sum_gradients(model.parameters())

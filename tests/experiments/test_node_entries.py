@@ -14,6 +14,7 @@ from dgl_dysign.experiments.entry import NotInView, Outcome
 from dgl_dysign.experiments.node_entries import default_entries, dysign
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.models import DySIGN
+from dgl_dysign.training import EquilibriumCache
 from tests.experiments.systems import with_one_system
 from tests.generated import generated
 
@@ -181,6 +182,15 @@ def test_full_batch_training_descends_with_every_gradient(data, gradient):
     assert {"macro_f1_at_equilibrium", "micro_f1_at_equilibrium"} <= task.score(outcome)[0].scores.keys()
     assert isinstance(outcome.model, DySIGN)
     assert not outcome.model.training
+
+
+def test_one_step_is_scored_by_the_spikes_that_it_was_trained_by(data):
+    task = made(data)
+    outcome = ENTRIES["dysign-step"].fit(task.view())
+    conv, cache = outcome.model.conv, EquilibriumCache(outcome.model, task.snapshots)
+    assert (conv.latency, conv.gradient, conv.feedback_weight) == (1, "step", None)
+    assert torch.equal(cache.logits(torch.arange(data.num_nodes)).softmax(1), outcome.prediction)
+    assert not ENTRIES["dysign-step"].usual
 
 
 def test_scores_at_the_equilibrium_are_those_of_the_solver(data):

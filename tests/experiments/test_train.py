@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import get_args, get_type_hints
 
 import pytest
 from rich.table import Table
 
-from dgl_dysign.errors import BackendError
+from dgl_dysign.errors import BackendError, ConfigError
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import options, train, train_cli
 from dgl_dysign.experiments.event_task import SPLITS, EventSettings
@@ -51,6 +52,26 @@ def test_defaults_are_those_of_the_library(prepared, monkeypatch):
     assert (event.hidden, event.neighbors, event.epochs, event.loss) == (
         made.hidden, made.num_neighbors, made.training.epochs, made.training.loss,
     )  # fmt: skip
+
+
+def test_what_is_said_of_spikes_reaches_spiking_models_alone(prepared, monkeypatch):
+    tasks = []
+    monkeypatch.setattr(train, "run", lambda table, config, options: tasks.append(table.task))
+    spikes = {"train_spikes": True, "latency": 1, "rate_penalty": 0.1, "target_rate": 0.2}
+    train.train_nodes(prepared, "runs/first", **spikes)
+    train.train_links(prepared, "runs/first", rows=["spiking-undergs"], **spikes)
+    nodes, links = (task.settings for task in tasks)
+    one_step = {"latency": 1, "gradient": "step", "feedback": False, "learn_threshold": "homeostatic"}
+    assert nodes.model == {**one_step, "coupling": False}
+    assert (nodes.spiking().rate_penalty, nodes.spiking(label_aware=True).target_rate) == (0.1, 0.2)
+    assert links.neurons == {**one_step, "compensation_hops": 1}  # else no message would be left
+    assert (links.rate_penalty, links.target_rate) == (0.1, 0.2)
+    for training in (nodes.feature_only.training, nodes.label_aware.training, links.training):
+        assert (training.rate_penalty, training.target_rate) == (0.0, None)
+    model = tasks[1].with_settings(replace(links, spiking=True, families=())).scorer().model
+    assert (model.conv.latency, model.conv.gradient, model.conv.compensation_hops) == (1, "step", 1)
+    with pytest.raises(ConfigError, match=r"target_rate must lie in \(0, 1\), but got 1.0"):
+        train.train_nodes(prepared, "runs/first", target_rate=1.0)
 
 
 def test_choices_are_those_of_the_library():
