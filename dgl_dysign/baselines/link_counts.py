@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError, check_choice
-from dgl_dysign.pairs.link_features import PairFeatures
+from dgl_dysign.pairs.link_features import PairFeatures, read_columns
 
 if TYPE_CHECKING:
     from dgl_dysign.data.snapshot_edges import SnapshotEdges
@@ -123,7 +123,7 @@ class CountLinks:
     def _score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         if not dst.numel():
             return torch.zeros(dst.shape, dtype=torch.float64)
-        feat = self.features.features(snapshot, src, dst)[..., self.columns]
+        feat = read_columns(self.features, self.columns, snapshot, src, dst)
         columns = self._transformation.transform(feat.reshape(-1, len(self.columns)).numpy())
         return torch.from_numpy(self._classifier.decision_function(columns)).reshape(dst.shape).double()
 

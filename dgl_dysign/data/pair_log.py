@@ -91,9 +91,9 @@ class PairLog:
         keys = src * self.num_nodes + dst
         return _find(self._table, self._key, keys.reshape(-1)).reshape(keys.shape)
 
-    def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return sources and destinations of all pairs, in the order of their numbers."""
-        return self._key[: self.size] // self.num_nodes, self._key[: self.size] % self.num_nodes
+    def ends(self, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return sources and destinations of all pairs from a number on, in the order of their numbers."""
+        return np.divmod(self._key[first : self.size], self.num_nodes)
 
     def destinations(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return all destinations of some nodes: the row of `nodes` each belongs to, and the destination."""

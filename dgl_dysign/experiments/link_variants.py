@@ -75,4 +75,4 @@ class SomeFeatures:
 
     def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return the chosen columns."""
-        return self._shared.features(snapshot, src, dst)[..., self._columns]
+        return self._shared.of_columns(self._columns, snapshot, src, dst)

@@ -12,7 +12,7 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.inputs import scaled_features, standardised
 from dgl_dysign.pairs.families import of_nodes
-from dgl_dysign.pairs.history import History
+from dgl_dysign.pairs.history import ALL, History
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
@@ -123,7 +123,7 @@ class EncoderInputs(nn.Module):
         return self._counts()[np.isfinite(self._past.first)]
 
     def _counts(self) -> Tensor:
-        columns = [column for _, column in of_nodes(self._past, self._past.snapshot + 1)]
+        columns = [column(ALL) for _, column in of_nodes(self._past, self._past.snapshot + 1)]
         return torch.from_numpy(np.stack([*columns, np.log1p(self._past.pairs.degree)], 1).astype(np.float32))
 
     def _features(self, snapshot: int) -> Tensor:

@@ -1,23 +1,32 @@
-"""Features of pairs that are computed once for each question, up to a number of bytes."""
+"""Features of pairs whose columns are computed once for each question, up to a number of bytes."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs.link_features import PairFeatures, grow_features
+from dgl_dysign.pairs.link_features import PairFeatures, grow_features, read_columns
+
+
+class _Answer(NamedTuple):
+    columns: tuple[int, ...] = ()
+    feat: Tensor = torch.zeros(0)  # (E, C, columns)
+    seconds: tuple[float, ...] = ()  # that each took
 
 
 class CachedFeatures:
     """Features of pairs from memory, where the same pairs were looked up before, after the same past.
 
-    Features do not depend on weights, so that epochs, and several models on the same queries, share them. What does
-    not fit is computed again. As long as every answer is known, the features behind need not even observe.
+    Features do not depend on weights, so that epochs, and several models on the same queries, share
+    them, column by column: who reads more than those before has the rest computed. What does not fit is computed
+    again. As long as every answer is known, the features behind need not even observe.
 
     Parameters
     ----------
@@ -61,7 +70,7 @@ class CachedFeatures:
         self.names = features.names
         self.max_bytes, self.num_bytes, self.saved_seconds = max_bytes, 0, 0.0
         self._features, self._max_waiting, self._clock = features, waiting_bytes, clock
-        self._known: dict[bytes, tuple[Tensor, float]] = {}
+        self._known: dict[bytes, _Answer] = {}
         self._used: set[bytes] = set()
         self.reset()
 
@@ -105,26 +114,46 @@ class CachedFeatures:
 
     def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return the features ``(E, C, F)``: not to be written to."""
+        return self.of_columns(range(len(self.names)), snapshot, src, dst)
+
+    def of_columns(self, columns: Sequence[int], snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return some of their columns, in the order of their numbers as given."""
         if snapshot <= self._snapshot:
             raise ConfigError(
                 f"features at snapshot {snapshot} were asked for, but snapshot {self._snapshot} was observed: ask "
                 f"before you observe, or reset"
             )
         key = _digest(self._past, f"{snapshot} {tuple(dst.shape)}".encode(), src, dst)
-        if key in self._known:
-            feat, seconds = self._known[key]
-            self.saved_seconds += 0.0 if key in self._used else seconds
-        else:
-            started = self._clock()
-            self._catch_up()
-            feat = self._features.features(snapshot, src, dst)
-            size = feat.numel() * feat.element_size()
-            if self.num_bytes + size > self.max_bytes:
-                return feat
+        answer, columns = self._known.get(key, _Answer()), tuple(columns)
+        if key not in self._used:
+            self._used.add(key)
+            self.saved_seconds += sum(s for c, s in zip(answer.columns, answer.seconds, strict=True) if c in columns)
+        if answer.columns != columns:
+            missing = [column for column in columns if column not in answer.columns]
+            if missing:
+                answer = self._with_more(key, answer, missing, snapshot, src, dst)
+        if answer.columns == columns:
+            return answer.feat
+        return answer.feat[..., [answer.columns.index(column) for column in columns]]
+
+    def _with_more(
+        self, key: bytes, answer: _Answer, missing: list[int], snapshot: int, src: Tensor, dst: Tensor
+    ) -> _Answer:
+        """Return an answer with more columns; keep it where it fits."""
+        started = self._clock()
+        self._catch_up()
+        feat = read_columns(self._features, missing, snapshot, src, dst)
+        size, columns = feat.numel() * feat.element_size(), (*answer.columns, *missing)
+        seconds = *answer.seconds, *[(self._clock() - started) / len(missing)] * len(missing)
+        if answer.columns:  # in their order: who reads all gets them without a copy
+            order = sorted(range(len(columns)), key=columns.__getitem__)
+            feat = torch.cat([answer.feat, feat], -1)[..., order]
+            columns, seconds = tuple(sorted(columns)), tuple(seconds[i] for i in order)
+        answer = _Answer(columns, feat, seconds)
+        if self.num_bytes + size <= self.max_bytes:
             self.num_bytes += size
-            self._known[key] = feat, self._clock() - started
-        self._used.add(key)
-        return feat
+            self._known[key] = answer
+        return answer
 
     def _catch_up(self) -> None:
         """Let the features behind observe what they have not."""

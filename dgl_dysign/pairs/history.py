@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.sparse as sp
 
 from dgl_dysign.data.pair_log import PairLog
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError, check_growth
+from dgl_dysign.pairs.decayed_graph import DecayedGraph, Structure
 from dgl_dysign.pairs.projections import WalkProjections
 
 DECAYS = (0.3, 0.7, 0.9, 0.97, 1.0)
+Nodes = np.ndarray | slice
+ALL = slice(None)
 NEVER = 400.0  # snapshots since an event that never happened
 SUMS = (
     "out", "in", "active",  # number of edges, and of snapshots with one
@@ -37,9 +39,12 @@ class History:
         self.first = np.full(num_nodes, np.inf)
         self.last_out, self.last_in = np.full(num_nodes, -np.inf), np.full(num_nodes, -np.inf)
         self.pairs = PairLog(num_nodes)
+        self.sources, self.mutual = np.zeros(num_nodes), np.zeros(num_nodes)  # distinct ones; those answered
         self._pair_time, self._pair_weight = np.zeros(0), np.zeros(0)
         self._parts: list[tuple[np.ndarray, ...]] = []
         self._events: tuple[np.ndarray, ...] | None = None
+        self._structure: Structure | None = None
+        self._graph: DecayedGraph | None = None
         self._directed = True
         self._projections: WalkProjections | None = None  # of the first parts, from when they are first asked for
         self._projected = 0
@@ -58,7 +63,9 @@ class History:
         self.sums = {decay: np.pad(sums, ((0, 0), more)) for decay, sums in self.sums.items()}
         self.first = np.pad(self.first, more, constant_values=np.inf)
         self.last_out, self.last_in = (np.pad(x, more, constant_values=-np.inf) for x in (self.last_out, self.last_in))
+        self.sources, self.mutual = np.pad(self.sources, more), np.pad(self.mutual, more)
         self.pairs.grow(num_nodes)
+        self._structure = self._graph = None
         if self._projections is not None:
             self._projections.grow(num_nodes)
         self.num_nodes = num_nodes
@@ -80,8 +87,8 @@ class History:
         self._add_sums(t, src, dst, weight)
         self._add_times(t, src, dst, time, weight)
         self.snapshot, self._directed = t, edges.directed
-        self._parts.append((src, dst, np.full(len(src), t), weight))
-        self._events = None
+        self._parts.append((src, dst, np.full(len(src), t), weight, self.pairs.find(src, dst)))
+        self._events = self._graph = None
 
     def _add_sums(self, t: int, src: np.ndarray, dst: np.ndarray, weight: np.ndarray) -> None:
         silence, degree = self.recency(t, np.maximum(self.last_out, self.last_in)), np.log1p(self.total("out", "in"))
@@ -106,15 +113,30 @@ class History:
         np.maximum.at(self.last_out, src, time)
         np.maximum.at(self.last_in, dst, time)
         self.pairs.add(t, src, dst)
-        grown = len(self.pairs) - len(self._pair_time)
+        before = len(self._pair_time)
+        grown = len(self.pairs) - before
         self._pair_time = np.concatenate([self._pair_time, np.zeros(grown)])
         self._pair_weight = np.concatenate([self._pair_weight, np.zeros(grown)])
         number = self.pairs.find(src, dst)
         self._pair_time[number], self._pair_weight[number] = time, weight
+        self._structure = None if grown else self._structure
+        self._add_pairs(before)
 
-    def sum(self, name: str, decay: float, t: int) -> np.ndarray:
-        """Return a sum of every node in which the edges of the snapshot before t count fully, ``(N,)``."""
-        return self.sums[decay][SUMS.index(name)] * decay ** (t - 1 - self.snapshot)
+    def _add_pairs(self, first: int) -> None:
+        src, dst = self.pairs.ends(first)
+        number, answers = np.arange(first, len(self.pairs)), self.pairs.find(dst, src)
+        np.add.at(self.sources, dst, 1)
+        np.add.at(self.mutual, src[(answers >= 0) & (answers <= number)], 1)
+        np.add.at(self.mutual, dst[(answers >= 0) & (answers < number)], 1)  # a loop answers itself, once
+
+    def sum(self, name: str, decay: float, t: int, nodes: Nodes = ALL) -> np.ndarray:
+        """Return a sum of each of some nodes, in which the edges of the snapshot before t count fully."""
+        return self.sums[decay][SUMS.index(name)][nodes] * decay ** (t - 1 - self.snapshot)
+
+    def mean(self, name: str, decay: float, t: int, nodes: Nodes = ALL) -> np.ndarray:
+        """Return such a sum over the number of edges that it is of; 0 where there is none."""
+        total, count = (self.sum(each, decay, t, nodes) for each in (name, name.split("_")[0]))
+        return np.where(count > 0, total / np.maximum(count, 1e-9), 0.0)
 
     def total(self, *names: str) -> np.ndarray:
         """Return the sum of some sums without decay."""
@@ -141,27 +163,34 @@ class History:
         return np.where(met, self._pair_time[number], -np.inf), np.where(met, self._pair_weight[number], 0.0)
 
     @property
-    def events(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Sources, destinations, snapshots and weights of all edges."""
+    def events(self) -> tuple[np.ndarray, ...]:
+        """Sources, destinations, snapshots, weights and numbers of the pair, of all edges."""
         if self._events is None:
-            empty = (np.zeros(0, np.int64),) * 3 + (np.zeros(0),)
+            empty = tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int64, float, np.int64))
             self._events = tuple(np.concatenate(column) for column in zip(empty, *self._parts, strict=True))
-        return self._events  # type: ignore[return-value]
+        return self._events
 
-    def matrix(self, decay: float, t: int, sign: int = 0) -> sp.csr_matrix:
-        r"""Return the adjacency ``(N, N)``, :math:`\gamma^{t - 1 - t'}` of all edges, or those of one sign."""
-        src, dst, snapshot, weight = self.events
-        if sign:
-            keep = (weight > 0) == (sign > 0)
-            src, dst, snapshot = src[keep], dst[keep], snapshot[keep]
-        aged = (decay ** (t - 1.0 - snapshot)).astype(np.float32)
-        return sp.csr_matrix((aged, (src, dst)), shape=(self.num_nodes, self.num_nodes))
+    def graph(self, t: int) -> DecayedGraph:
+        """Return the adjacencies at t."""
+        if self._graph is None or self._graph.t != t:
+            self._structure = self._structure or Structure.of(*self.pairs.ends(), self.num_nodes)
+            _, _, snapshot, weight, number = self.events
+            self._graph = DecayedGraph(self._structure, number, snapshot, weight, t)
+        return self._graph
+
+    def activity(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return nodes and the snapshots that they were active in, in order; log(1 + edges), and where nodes begin."""
+        src, dst, snapshot, _, _ = self.events
+        width = self.snapshot + 2
+        keys, count = np.unique(np.concatenate([src, dst]) * width + np.tile(snapshot, 2), return_counts=True)
+        node, when = np.divmod(keys, width)
+        return node, when, np.log1p(count), np.searchsorted(node, np.arange(self.num_nodes + 1))
 
     def projections(self, t: int) -> np.ndarray:
         """Return what `WalkProjections` holds of the walks up to t, ``(4, N, 128)``; it catches up first."""
         if self._projections is None:
             self._projections = WalkProjections(self.num_nodes)
-        for src, dst, snapshot, _ in self._parts[self._projected :]:
+        for src, dst, snapshot, *_ in self._parts[self._projected :]:
             if len(src):
                 both = (np.concatenate([src, dst]), np.concatenate([dst, src])) if self._directed else (src, dst)
                 self._projections.add(int(snapshot[0]), *both)

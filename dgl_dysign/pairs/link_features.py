@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,8 +12,9 @@ from torch import Tensor
 from dgl_dysign.data.pair_log import check_nodes
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs.families import FAMILIES, ONLY_NAMED, Columns
+from dgl_dysign.pairs.families import FAMILIES, ONLY_NAMED
 from dgl_dysign.pairs.history import History
+from dgl_dysign.pairs.question import Columns, Question
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
@@ -35,6 +36,17 @@ class PairFeatures(Protocol):
 
     def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return ``(E, C, F)`` for sources ``(E,)`` and candidates ``(E, C)``, from what was observed."""
+
+
+def read_columns(features: PairFeatures, columns: Sequence[int], snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+    """Return some columns of features of pairs, computed alone by those that have a method ``of_columns``."""
+    if list(columns) == list(range(len(features.names))):
+        return features.features(snapshot, src, dst)
+    of_columns = getattr(features, "of_columns", None)
+    if of_columns is None:
+        return features.features(snapshot, src, dst)[..., list(columns)]
+    some: Tensor = of_columns(columns, snapshot, src, dst)
+    return some
 
 
 def grow_features(features: PairFeatures, num_nodes: int) -> None:
@@ -118,7 +130,7 @@ class LinkFeatures:
         self.families = tuple(name for name in FAMILIES if name in families)
         self.reset()
         none = np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
-        self.names = tuple(name for name, _ in self._columns(0, *none))
+        self.names = tuple(name for name, _ in self._columns(Question(self._past, 0, *none), self.families))
 
     @classmethod
     def of(cls, data: TemporalGraph, families: Sequence[str] | None = None) -> LinkFeatures:
@@ -158,6 +170,10 @@ class LinkFeatures:
 
         The snapshot in question comes after all that were observed, or ``ConfigError`` is raised.
         """
+        return self.of_columns(range(len(self.names)), snapshot, src, dst)
+
+    def of_columns(self, columns: Sequence[int], snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return some columns of `features`, in the order of their numbers; no others are computed."""
         if snapshot <= self._past.snapshot:
             raise ConfigError(
                 f"features at snapshot {snapshot} were asked for, but snapshot {self._past.snapshot} was observed: "
@@ -165,12 +181,16 @@ class LinkFeatures:
             )
         ends = src.cpu().numpy(), dst.cpu().numpy()
         check_nodes(self.num_nodes, *ends)
-        feat = np.empty((*dst.shape, len(self.names)), np.float32)
-        for i, (_, column) in enumerate(self._columns(snapshot, *ends)):
-            feat[..., i] = column
+        feat = np.empty((*dst.shape, len(columns)), np.float32)
+        place = {self.names[column]: i for i, column in enumerate(columns)}
+        families = {name.split("/")[0] for name in place}
+        for name, column in self._columns(Question(self._past, snapshot, *ends), families):
+            if name in place:
+                feat[..., place[name]] = column()
         return torch.from_numpy(feat)
 
-    def _columns(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> Columns:
+    def _columns(self, ask: Question, families: Collection[str]) -> Columns:
         for family in self.families:
-            for name, column in FAMILIES[family](self._past, snapshot, src, dst):
-                yield f"{family}/{name}", column
+            if family in families:
+                for name, column in FAMILIES[family](ask):
+                    yield f"{family}/{name}", column

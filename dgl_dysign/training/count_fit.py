@@ -14,6 +14,7 @@ from dgl_dysign.baselines.link_counts import CountLinks
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler
+from dgl_dysign.pairs.link_features import read_columns
 from dgl_dysign.training.links import LinkFitConfig, age_weight, replay, warm_steps
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def fit_counts(
         t = edges.snapshot
         if t in train:
             for batch in chain(*warm_steps(sampler, edges, config, len(train))):  # those that others look up, too
-                candidates.append((t, model.features.features(t, *batch.tensors)[..., model.columns]))
+                candidates.append((t, read_columns(model.features, model.columns, t, *batch.tensors)))
                 held += candidates[-1][1].numel() * 4
             while held > max_bytes and len(candidates) > 1:
                 held -= candidates.popleft()[1].numel() * 4

@@ -87,3 +87,29 @@ def test_errors():
         cached.observe(EDGES[2])
     with pytest.raises(ConfigError, match="max_bytes"):
         CachedFeatures(CountedFeatures(), -1)
+
+
+class ColumnsRead(CountedFeatures):
+    """Notes which columns were computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.read = []
+
+    def of_columns(self, columns, snapshot, src, dst):
+        self.read.append(tuple(columns))
+        return self.features(snapshot, src, dst)[..., list(columns)]
+
+
+def test_each_column_is_computed_once_and_who_reads_more_has_the_rest_computed():
+    clock = itertools.count(0, 2).__next__  # each answer takes 2 seconds, shared by its columns alike
+    behind = ColumnsRead()
+    cached, whole = CachedFeatures(behind, clock=clock), CountedFeatures().features(3, SRC, DST)
+    for columns in ([2, 0], [0], [2, 0], [1, 2], [0, 1, 2]):
+        assert torch.equal(cached.of_columns(columns, 3, SRC, DST), whole[..., columns])
+    assert behind.read == [(2, 0), (1,)]
+    assert cached.features(3, SRC, DST) is cached.features(3, SRC, DST)
+    assert cached.num_bytes == whole.numel() * 4
+    cached.new_user()
+    cached.of_columns([0, 1], 3, SRC, DST)
+    assert cached.saved_seconds == 1 + 2

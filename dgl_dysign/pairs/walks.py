@@ -1,0 +1,157 @@
+"""Columns of paths and walks over decayed edges, from the source to the candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+
+import numpy as np
+
+from dgl_dysign.pairs.question import Columns, Question
+
+Walked = Callable[[], tuple[np.ndarray, np.ndarray]]
+_SMALL = 1e-6  # probability below which walks are not told apart
+_ON = 0.8  # share of walkers that go on
+_RANK = (1 - _ON,) * 7  # of the walkers after 0 .. 6 steps: PageRank
+_KINDS = {"out_out": ("out", "into"), "out_in": ("out", "out"), "in_out": ("into", "into"), "in_in": ("into", "out")}
+
+
+def _restarted(restart: float, steps: int) -> list[float]:
+    """Return the weights of the walkers in PageRank with another probability of restarting."""
+    return [restart * ((1 - restart) / _ON) ** k for k in range(steps + 1)]
+
+
+_FOUR = (0, 0, 0, 0, _ON**-4)
+_SUMS: dict[float, list[Sequence[float]]] = {
+    0.8: [_RANK],
+    0.9: [_RANK],
+    0.98: [_RANK, _FOUR, _restarted(0.05, 10), _restarted(0.5, 4)],
+    1.0: [_RANK, _FOUR],
+}
+
+
+def shared(ask: Question) -> Columns:
+    """Two-step paths from source to candidate."""
+    for decay in (0.9, 0.98, 1.0):
+        for kind, ends in ({"either": ("near", "near")} | (_KINDS if decay < 1 else {})).items():
+
+            def column(ends: tuple[str, str] = ends, decay: float = decay) -> np.ndarray:
+                return np.log1p(5 * ask.paths(*(ask.graph.edges(end, decay) for end in ends)))
+
+            yield f"{kind}_{decay}", column
+        yield from _by_degree(ask, decay)
+
+
+def _by_degree(ask: Question, decay: float) -> Columns:
+    """Paths that count less through a node of high degree."""
+    allocated = cache(lambda: _over(ask, decay, 1 + _degree(ask, decay)))
+    yield f"adamic_adar_{decay}", lambda: np.log1p(5 * _over(ask, decay, np.log(2 + _degree(ask, decay))))
+    yield f"allocation_{decay}", lambda: np.log1p(50 * allocated())
+    yield f"cosine_{decay}", lambda: np.log1p(10 * allocated() / np.sqrt(1 + _degree(ask, decay)[ask.dst]))
+
+
+def _degree(ask: Question, decay: float) -> np.ndarray:
+    return ask.graph.degree("near", decay)
+
+
+def _over(ask: Question, decay: float, divisor: np.ndarray) -> np.ndarray:
+    """Return paths of two steps without direction, each over the divisor of the node between."""
+    near = ask.graph.edges("near", decay)
+    return ask.paths(near, near / divisor[ask.graph.structure.indices])
+
+
+def pagerank(
+    ask: Question, kind: str, decay: float, sign: int = 0, ahead: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Return personalised PageRank cut after six steps, :math:`r \sum_k (1 - r)^k P^k e_s`, and the nodes ahead."""
+    step = ask.graph.step(kind, decay, sign)
+    return ask.walk([step], [0] * 6, [_RANK], [(0, 1.0)] if ahead else [], scale=_ON)
+
+
+def _ranks(ask: Question, decay: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return PageRank without direction and what else is summed up from the same walkers."""
+    sums, last = _SUMS[decay], np.maximum(ask.past.last_out, ask.past.last_in)
+    fresh = np.exp(-ask.past.since(ask.t, last) / 4)
+    ahead: list[tuple[int, np.ndarray | float]] = [(0, 1.0), (0, fresh), (0, fresh**4)]
+    order = [0] * (max(map(len, sums)) - 1)
+    return ask.walk([ask.graph.step("near", decay)], order, sums, ahead[: 3 if decay == 0.98 else 1], scale=_ON)
+
+
+def walks(ask: Question) -> Columns:
+    """Follow walkers from the source to the candidate."""
+    ranks = {decay: cache(partial(_ranks, ask, decay)) for decay in _SUMS}
+    for decay, rank in ranks.items():
+        yield from _ranked(ask, decay, rank)
+    yield from _rated_alike(ask)
+    for decay in (0.98, 1.0):
+        yield from _three_steps(ask, decay, ranks[decay])
+
+
+def _ranked(ask: Question, decay: float, rank: Walked) -> Columns:
+    """PageRank without direction, over the degree of the candidate, and in and against the direction of edges."""
+    yield f"pagerank_{decay}", lambda: _log(rank()[0][0])
+    yield f"pagerank_by_degree_{decay}", lambda: _log(rank()[0][0] / (_degree(ask, decay)[ask.dst] + 1e-3))
+    yield f"pagerank_ahead_{decay}", lambda: rank()[1][0]
+    if decay in (0.9, 0.98):
+        for name, kind in (("forth", "out"), ("back", "into")):
+            directed = cache(partial(pagerank, ask, kind, decay))
+            yield f"pagerank_{name}_{decay}", partial(_log_of, directed)
+            if decay == 0.98:
+                yield f"pagerank_{name}_ahead_{decay}", partial(_ahead_of, directed)
+    if decay == 0.98:
+        yield "pagerank_fresh_ahead", lambda: rank()[1][1]
+        yield "pagerank_fresher_ahead", lambda: rank()[1][2]
+        yield "pagerank_restart_0.05", lambda: _log(rank()[0][2])
+        yield "pagerank_restart_0.5", lambda: _log(rank()[0][3])
+
+
+def _log_of(walked: Walked, part: int = 0) -> np.ndarray:
+    return _log(walked()[0][part])
+
+
+def _ahead_of(walked: Walked) -> np.ndarray:
+    return walked()[1][0]
+
+
+def _rated_alike(ask: Question) -> Columns:
+    """Follow s -> c <- x -> d and s <- c -> x <- d, and their first two steps."""
+    for decay in (0.97, 0.9):
+
+        def walk(*order: int, ahead: bool = False, decay: float = decay) -> tuple[np.ndarray, np.ndarray]:
+            matrices = [ask.graph.step(kind, decay) for kind in ("out", "into")]
+            sums = [(0, 0, 1), (0, 0, 0, 1)][: len(order) - 1]
+            return ask.walk(matrices, order, sums, [(1, 1.0)] if ahead else [])
+
+        alike = cache(partial(walk, 0, 1, 0, ahead=decay == 0.97))
+        choosers = cache(partial(walk, 1, 0, 1))
+        yield f"out_in_out_{decay}", partial(_log_of, alike, 1)
+        yield f"in_out_in_{decay}", partial(_log_of, choosers, 1)
+        yield f"in_out_{decay}", partial(_log_of, choosers)
+        yield f"out_out_{decay}", partial(_log_of, partial(walk, 0, 0))
+        if decay == 0.97:
+            yield "out_in_out_ahead", partial(_ahead_of, alike)
+
+
+def _three_steps(ask: Question, decay: float, rank: Walked) -> Columns:
+    """Three steps scaled by the degrees on the way, and four of a walker."""
+
+    @cache
+    def steps() -> tuple[np.ndarray, np.ndarray]:
+        return ask.walk(
+            [ask.graph.scaled(decay)], [0] * 3, [(0, 0, 1), (0, 0, 0, 1)], [(0, 1.0), (1, 1.0)] if decay == 0.98 else []
+        )
+
+    def three() -> np.ndarray:
+        degree = np.maximum(_degree(ask, decay), 1e-9)
+        return _log(steps()[0][1] * np.sqrt(degree[ask.dst] / degree[ask.src]))
+
+    yield f"three_{decay}", three
+    yield f"three_scaled_{decay}", lambda: _log(steps()[0][1])
+    yield f"four_{decay}", lambda: _log(rank()[0][1])
+    if decay == 0.98:
+        yield "two_ahead", lambda: steps()[1][0]
+        yield "three_ahead", lambda: steps()[1][1]
+
+
+def _log(probability: np.ndarray) -> np.ndarray:
+    return np.log(probability + _SMALL)
