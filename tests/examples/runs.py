@@ -6,8 +6,10 @@ import re
 import sys
 from pathlib import Path
 
+from dgl_dysign.experiments.record import OPERATIONS
+
 FOLDER = Path(__file__).parents[2] / "examples"
-MEASURED = ("cpu_seconds", "peak_rss_bytes")
+MEASURED = ("cpu_seconds", "peak_rss_bytes", *OPERATIONS)  # the last are not counted where rows lie in files
 
 
 class Killed(BaseException):
@@ -34,7 +36,7 @@ def units(run):
 
 
 def figures(run):
-    """Return what a run found, without time and memory: the same for the same command line."""
+    """Return what a run found, without its cost: the same for the same command line."""
     return [{key: value for key, value in row.items() if key not in MEASURED} for row in summary(run)]
 
 
