@@ -85,9 +85,9 @@ class History:
             src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
             weight, time = np.tile(weight, 2), np.tile(time, 2)
         self._add_sums(t, src, dst, weight)
-        self._add_times(t, src, dst, time, weight)
+        number = self._add_pairs(t, src, dst, time, weight)
         self.snapshot, self._directed = t, edges.directed
-        self._parts.append((src, dst, np.full(len(src), t), weight, self.pairs.find(src, dst)))
+        self._parts.append((src, dst, np.full(len(src), t), weight, number))
         self._events = self._graph = None
 
     def _add_sums(self, t: int, src: np.ndarray, dst: np.ndarray, weight: np.ndarray) -> None:
@@ -107,7 +107,8 @@ class History:
             sums *= decay ** (t - self.snapshot)
             sums += new
 
-    def _add_times(self, t: int, src: np.ndarray, dst: np.ndarray, time: np.ndarray, weight: np.ndarray) -> None:
+    def _add_pairs(self, t: int, src: np.ndarray, dst: np.ndarray, time: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Note when nodes and pairs had edges; return the number of each edge's pair."""
         np.minimum.at(self.first, src, time)
         np.minimum.at(self.first, dst, time)
         np.maximum.at(self.last_out, src, time)
@@ -120,9 +121,10 @@ class History:
         number = self.pairs.find(src, dst)
         self._pair_time[number], self._pair_weight[number] = time, weight
         self._structure = None if grown else self._structure
-        self._add_pairs(before)
+        self._count_pairs(before)
+        return number
 
-    def _add_pairs(self, first: int) -> None:
+    def _count_pairs(self, first: int) -> None:
         src, dst = self.pairs.ends(first)
         number, answers = np.arange(first, len(self.pairs)), self.pairs.find(dst, src)
         np.add.at(self.sources, dst, 1)
