@@ -167,12 +167,7 @@ class EquilibriumSpikingConv(Layer):
         _check_counts(least=0, compensation_hops=compensation_hops, feedback_hops=feedback_hops)
         if not 0 < max_norm < 1:
             raise ConfigError(f"max_norm must lie in (0, 1), or no equilibrium is guaranteed, but got {max_norm}")
-        if learn_threshold and num_layers > 1:
-            raise ConfigError(f"thresholds are learned in one layer, but num_layers is {num_layers}: leave one out")
-        if gradient == "step" and feedback and latency == 1:
-            raise ConfigError(
-                "feedback is one step old, so that at latency 1 nothing comes back: pass feedback=False, or latency=2"
-            )
+        _check_together(num_layers, latency, learn_threshold, gradient, feedback)
         self.in_feats, self.out_feats, self.num_layers, self.latency = in_feats, out_feats, num_layers, latency
         self.gradient, self.max_norm, self.encoding, self.backend = gradient, max_norm, encoding, backend
         self.compensation, self.compensation_hops = compensation, compensation_hops
@@ -668,6 +663,16 @@ class _Call:
         if self.conv.lif.threshold != 1 or self.active is not None:
             membranes = [self._by_rows(self.conv.carried, a, self.active) for a in membranes]
         return EquilibriumState(tuple(membranes), rate.detach(), info)
+
+
+def _check_together(num_layers: int, latency: int, learn_threshold: bool | str, gradient: str, feedback: bool) -> None:
+    """Raise ``ConfigError`` where two settings exclude each other."""
+    if learn_threshold and num_layers > 1:
+        raise ConfigError(f"thresholds are learned in one layer, but num_layers is {num_layers}: leave one out")
+    if gradient == "step" and feedback and latency == 1:
+        raise ConfigError(
+            "feedback is one step old, so that at latency 1 nothing comes back: pass feedback=False, or latency=2"
+        )
 
 
 def _check_counts(least: int = 1, **counts: int) -> None:
