@@ -146,7 +146,7 @@ class LIF(nn.Module):
     def fire(self, potential: Tensor) -> tuple[Tensor, Tensor]:
         """Return the spikes and the potential after the reset.
 
-        The same step stands, in place and in blocks, in ``_Neurons.step`` of ``equilibrium_spiking_conv.py`` and in the
+        The same step stands, in place and in blocks, in ``_Neurons.step`` of ``simulation.py`` and in the
         kernels ``_fire`` and ``fire_rows`` of ``ops/_packed_compiled.py``, ``_fire`` of ``ops/_packed_triton.py``, all
         held to these bits by tests; the solver's rate, current over threshold, is the mean of it.
         """
