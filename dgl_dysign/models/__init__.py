@@ -21,15 +21,16 @@ from dgl_dysign.models.label_features import masked_label_features, smooth_predi
 from dgl_dysign.models.link_head import LinkHead, link_loss
 from dgl_dysign.models.link_scorer import LinkScorer
 from dgl_dysign.models.pretrained import Pretrained
+from dgl_dysign.models.replaying import Replayed, replay
 from dgl_dysign.models.snapshot_encoder import EncoderEvents, EncoderLinks, EncoderNodes, EncoderScorer, SnapshotEncoder
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import PRESETS, UnderGS, preset_store
 
 __all__ = [
     "PRESETS", "DySIGN", "EncoderEvents", "EncoderLinks", "EncoderNodes", "EncoderScorer", "EventUnderGS",
-    "LabelInputs", "LinkHead", "LinkScorer", "NodeInputs", "Pretrained", "Snapshot", "SnapshotEncoder",
+    "LabelInputs", "LinkHead", "LinkScorer", "NodeInputs", "Pretrained", "Replayed", "Snapshot", "SnapshotEncoder",
     "SpikingUnderGS", "StreamedSnapshots", "UnderGS", "evenly_spaced", "link_loss", "load_snapshots",
-    "masked_label_features", "preset_store", "smooth_predictions", "store_graph",
+    "masked_label_features", "preset_store", "replay", "smooth_predictions", "store_graph",
 ]  # fmt: skip
 
 
