@@ -28,7 +28,7 @@ NOT_RUN = ("run", "transfer", "comparison", "check_systems")
 ALL = sorted(script.stem for script in HERE.glob("*.py") if script.stem not in NOT_RUN and script.stem[0] != "_")
 #: What makes a benchmark quick, where it has no option ``--quick``.
 QUICK = {"leak": ["--seeds", "1", "--epochs", "1"], "preparation": ["--scale", "0.004", "--runs", "1"]}
-PICTURES = {"leak": "leak.png", "scaling": "scaling.png"}
+PICTURES = {"leak": "leak.png", "replay": "replay.png", "scaling": "scaling.png"}
 PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "numba", "pyarrow", "scikit-learn")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dgl_dysign._moved import moved_name
 from dgl_dysign.models.dysign import DySIGN
 from dgl_dysign.models.event_undergs import EventUnderGS
+from dgl_dysign.models.frozen_features import frozen_features
 from dgl_dysign.models.inputs import (
     LabelInputs,
     NodeInputs,
@@ -29,7 +30,7 @@ from dgl_dysign.models.undergs import PRESETS, UnderGS, preset_store
 __all__ = [
     "PRESETS", "DySIGN", "EncoderEvents", "EncoderLinks", "EncoderNodes", "EncoderScorer", "EventUnderGS",
     "LabelInputs", "LinkHead", "LinkScorer", "NodeInputs", "Pretrained", "Replayed", "Snapshot", "SnapshotEncoder",
-    "SpikingUnderGS", "StreamedSnapshots", "UnderGS", "evenly_spaced", "link_loss", "load_snapshots",
+    "SpikingUnderGS", "StreamedSnapshots", "UnderGS", "evenly_spaced", "frozen_features", "link_loss", "load_snapshots",
     "masked_label_features", "preset_store", "replay", "smooth_predictions", "store_graph",
 ]  # fmt: skip
 

@@ -344,14 +344,19 @@ def _scale(feat: Tensor, active: Tensor, scaling: str = "standard", columns: int
         seen = block[active]
         if not len(seen):
             continue
-        if scaling == "standard":
-            low, size = seen.mean(0), seen.std(0, correction=0)
-        else:
-            low, size = seen.amin(0), seen.amax(0) - seen.amin(0)
-        # A constant column becomes zero: the rounding of its mean would be divided by next to nothing.
-        size = size.masked_fill(seen.amax(0) == seen.amin(0), torch.inf)
-        block.sub_(low).div_(size.clamp(min=1e-6)).mul_(active[:, None])
+        low, size = scale_of(seen, scaling)
+        block.sub_(low).div_(size).mul_(active[:, None])
     return feat
+
+
+def scale_of(seen: Tensor, scaling: str = "standard") -> tuple[Tensor, Tensor]:
+    """Return what to take from each column of some rows, and what to divide it by."""
+    if scaling == "standard":
+        low, size = seen.mean(0), seen.std(0, correction=0)
+    else:
+        low, size = seen.amin(0), seen.amax(0) - seen.amin(0)
+    # A constant column becomes zero: the rounding of its mean would be divided by next to nothing.
+    return low, size.masked_fill(seen.amax(0) == seen.amin(0), torch.inf).clamp(min=1e-6)
 
 
 def store_graph(store: NeighborStore, now: int, nodes: Tensor | None = None, symmetric: bool = False) -> Any:

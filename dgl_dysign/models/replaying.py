@@ -109,7 +109,7 @@ def _nothing_stands_still(place: int, moved: Tensor, *hears: Tensor) -> bool:
         f"nothing can be saved by a replay: from snapshot {place - 1} to {place} features have moved at {share:.0%} of "
         f"{len(moved)} nodes, features or edges at {others:.0%}; take features that stand still where nothing happens, "
         f"edges that do not age (decay=1), and norm='right'",
-        stacklevel=3,
+        stacklevel=4,  # beyond the wrapper of torch.no_grad
     )
     return True
 
