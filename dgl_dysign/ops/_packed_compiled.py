@@ -232,12 +232,53 @@ def _lowest_bit(typingctx: Any, word: Any) -> Any:
     return types.int64(word), codegen
 
 
+@intrinsic
+def _new_sum(typingctx: Any) -> Any:
+    """Return the address of 64 sums, which stay in registers."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(cgutils.alloca_once(builder, _FLOATS), ir.FloatType().as_pointer())
+
+    return types.CPointer(types.float32)(), codegen
+
+
+@intrinsic
+def _move(typingctx: Any, source: Any, target: Any, add: Any) -> Any:
+    """Write 64 floats or, with ``add`` other than None, add them to the target."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source_at, target_at = (builder.bitcast(at, _FLOATS.as_pointer()) for at in args[:2])
+        value = builder.load(source_at, align=4)
+        if add is not types.none:
+            value = builder.fadd(builder.load(target_at, align=4), value)
+        builder.store(value, target_at, align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, target, add), codegen
+
+
 @numba.njit(nogil=True, cache=True)
-def add_weight_rows(words, weight, out):  # type: ignore[no-untyped-def]
-    """Add, for each spike, the row of the weight that belongs to its feature."""
-    for row in range(len(words)):
-        for place in range(words.shape[1]):
-            word = words[row, place]
-            while word:
-                out[row] += weight[64 * place + _lowest_bit(word)]
-                word &= word - np.int64(1)
+def add_weight_rows(words, weight, bias, out):  # type: ignore[no-untyped-def]
+    """Add, to the bias, the row of the weight that belongs to the feature of each spike.
+
+    Outputs come in blocks of 64, whose weights lie together and so near: ``weight`` is ``(blocks, in_feats, 64)``,
+    ``bias`` ``(blocks, 64)``, ``out`` ``(N, out_feats)``; of the last block only what ``out`` has room for is kept.
+    """
+    blocks, in_feats = weight.shape[:2]
+    size, last = out.shape[1], np.empty(64, np.float32)
+    for block in range(blocks):
+        for row in range(len(words)):
+            total = _new_sum()
+            _move(_address(bias, 64 * block), total, None)
+            for place in range(words.shape[1]):
+                word = words[row, place]
+                while word:
+                    feature = 64 * place + _lowest_bit(word)
+                    _move(_address(weight, 64 * (block * in_feats + feature)), total, True)
+                    word &= word - np.int64(1)
+            if 64 * (block + 1) <= size:
+                _move(total, _address(out, row * size + 64 * block), None)
+            else:
+                _move(total, _address(last, 0), None)
+                for column in range(64 * block, size):
+                    out[row, column] = last[column - 64 * block]
