@@ -1,15 +1,15 @@
 """Sums over neighbours that read spikes at one bit each, beside those that read them as float32, as JSON lines.
 
-``aggregate`` rows: random graphs whose features outgrow the caches of a core. In the same process: the packed sum, with
-and without edge weights, into new memory as all others and (``_out``) into memory that is held; DGL's sum
-(``copy_u_sum``) and mean, PyTorch's product with a CSR matrix, a layer as SpikeNet computes it (five sampled neighbours
-gathered and averaged, then a neuron), and a copy of the result's size. ``times`` is how often faster the packed sum is
-than the faster of DGL's two; the bar is 6. ``bandwidth_share`` is what the packed sum must move at least (indices,
-words and result, once each) in its time, over the bandwidth of a large copy. ``packed_linear`` and ``dense_linear`` map
-the spikes to as many features. ``exact`` says that all sums are equal to the last bit. ``dblp`` rows: the same on the
-last snapshot of a prepared folder. ``neuron`` rows: charge, fire, reset and pack in one pass, beside a neuron in
-PyTorch and SpikingJelly's, where it is installed. ``simulation`` rows: a spiking simulation at latency 8, packed and in
-floats, end to end, in a fresh process each for the memory.
+``aggregate`` rows: random graphs whose features outgrow the caches of a core. In the same process: the packed sum,
+with and without edge weights, into new memory as all others and (``_out``) into memory that is held; DGL's sum
+(``copy_u_sum``) and mean, PyTorch's product with a CSR matrix, a layer as SpikeNet computes it (five sampled
+neighbours gathered and averaged, then a neuron), and a copy of the result's size. ``times`` is how often faster the
+packed sum is than the faster of DGL's two; the bar is 6. ``bandwidth_share`` is what the packed sum must move at least
+(indices, words and result, once each) in its time, over the bandwidth of a large copy. ``exact`` says that all sums
+are equal to the last bit. ``dblp`` rows: the same on the last snapshot of a prepared folder. ``linear`` rows: spikes
+mapped linearly, packed, beside a dense product of as many floats. ``neuron`` rows: charge, fire, reset and pack in one
+pass, beside a neuron in PyTorch and SpikingJelly's, where it is installed. ``simulation`` rows: a spiking simulation
+at latency 8, packed and in floats, end to end, in a fresh process each for the memory.
 
 Most of what a packed sum takes on a large graph is the system's, which hands out zeroed memory for every new result;
 DGL and PyTorch have it to pay too. ``--held-memory`` tells the allocator to keep what is freed, for everyone.
@@ -46,6 +46,7 @@ from dgl_dysign.ops import PackedSpikes
 
 BAR = 6
 SIZES = ((100_000, 2_000_000, 128), (100_000, 2_000_000, 512), (500_000, 5_000_000, 128), (500_000, 5_000_000, 512))
+LINEAR = ((100_000, 128, 128), (28_000, 1_024, 256))
 PATENT = (2_738_012, 13_960_811)
 SAMPLED = 5
 LEAK = 0.9
@@ -98,7 +99,6 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
     generator = torch.Generator().manual_seed(1)
     spikes = (torch.rand(graph.num_nodes(), dim, generator=generator) < rate).float()
     weight, packed = torch.rand(graph.num_edges(), generator=generator), PackedSpikes.pack(spikes)
-    square = torch.randn(dim, dim, generator=generator)
     held = torch.empty(graph.num_nodes(), packed.words.shape[1] * 64)
     kernels: dict[str, Callable[[], Any]] = {
         "packed": lambda: ops.aggregate(graph, packed, norm="none"),
@@ -110,8 +110,6 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
         "torch_csr": lambda: ops.aggregate(graph, spikes, norm="none", kernels="torch-csr"),
         "torch_csr_weighted": lambda: ops.aggregate(graph, spikes, weight, norm="none", kernels="torch-csr"),
         "spikenet_sampled": sampled_layer(graph, spikes),
-        "packed_linear": lambda: ops.packed_linear(packed, square),
-        "dense_linear": lambda: torch.nn.functional.linear(spikes, square),
         "pack": lambda: PackedSpikes.pack(spikes),
         "copy_of_result": spikes.clone,
     }
@@ -137,6 +135,20 @@ def aggregate_row(name: str, graph: Any, dim: int, rate: float, runs: int, bandw
 
 def _memory_is_held() -> bool:
     return all(os.environ.get(name) == value for name, value in HELD_MEMORY.items())
+
+
+def linear_row(nodes: int, in_feats: int, out_feats: int, rate: float, runs: int) -> Row:
+    """Compare a linear map of packed spikes with a dense product."""
+    generator = torch.Generator().manual_seed(1)
+    spikes = (torch.rand(nodes, in_feats, generator=generator) < rate).float()
+    weight, packed = torch.randn(out_feats, in_feats, generator=generator), PackedSpikes.pack(spikes)
+    maps: dict[str, Callable[[], Any]] = {
+        "packed": lambda: ops.packed_linear(packed, weight),
+        "dense": lambda: torch.nn.functional.linear(spikes, weight),
+    }
+    times = {key: round(timed(work, runs)[0], 2) for key, work in maps.items()}
+    size = {"nodes": nodes, "in_feats": in_feats, "out_feats": out_feats, "threads": torch.get_num_threads()}
+    return {"check": "linear", **size, "rate": rate, "ms": times, "times": round(times["dense"] / times["packed"], 1)}
 
 
 def neuron_row(nodes: int, dim: int, runs: int) -> Row:
@@ -207,7 +219,7 @@ def _snapshot(source: str, dim: int) -> tuple[Any, Tensor]:
 
 
 def aggregate_rows(args: argparse.Namespace, graphs: Sequence[tuple[str, Any, Sequence[int]]]) -> Iterator[Row]:
-    """Yield a row for each number of threads, graph, width and rate."""
+    """Yield rows of sums for each number of threads, graph, width and rate, then of linear maps and of neurons."""
     for threads in args.threads:
         torch.set_num_threads(threads)
         bandwidth = copy_bandwidth(numbers=1 << (20 if args.quick else 27))
@@ -216,6 +228,9 @@ def aggregate_rows(args: argparse.Namespace, graphs: Sequence[tuple[str, Any, Se
             for dim in dims:
                 for rate in args.rates:
                     yield aggregate_row(name, graph, dim, rate, args.runs, bandwidth)
+        for size in ((2_000, 128, 128),) if args.quick else LINEAR:
+            for rate in args.rates:
+                yield linear_row(*size, rate, args.runs)
         yield neuron_row(2_000 if args.quick else 500_000, 128, args.runs)
 
 

@@ -120,10 +120,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         speed.plot(lengths, [row["times_faster"] for row in line], "o-", label=label)
         share.plot(lengths, [100 * row["rows"][1] for row in line], "o-", label=label)
     speed.axhline(1, color="grey", linewidth=0.8)
-    speed.set(title="times as fast as everything", ylim=(0, None))
+    speed.set(title="times as fast as the model itself", ylim=(0, None))
     share.set(title="rows of the second layer computed, %", ylim=(0, 100))
     for axis in (speed, share):
-        axis.set(xscale="log", xlabel="hours (Wikipedia) or days (OTC) a snapshot")
+        axis.set(xscale="log", xlabel="snapshots of the folder in one")
     share.legend(fontsize=8)
     figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
 

@@ -118,7 +118,8 @@ class _Last:
     """Features and nodes of the last snapshot."""
 
     def __init__(self) -> None:
-        self.feat, self.active, self.new = torch.empty(0, 0), torch.empty(0, dtype=torch.bool), torch.empty(0)
+        self.feat, self.active = torch.empty(0, 0), torch.empty(0, dtype=torch.bool)
+        self.new = self.active
 
     def differs(self, place: int, snapshot: Snapshot) -> tuple[Tensor, Tensor]:
         """Take over a snapshot; return which nodes have other features, which are new or active at last."""
