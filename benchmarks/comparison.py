@@ -1,7 +1,7 @@
 """The systems that the two papers compare with, beside ours, on the same data: the tables of docs/comparison.md.
 
     python benchmarks/comparison.py OUT --list                    # which studies there are
-    python benchmarks/comparison.py OUT --only dblp-40 otc        # some of them; run again, they go on where they were
+    python benchmarks/comparison.py OUT --only uci otc            # some of them; run again, they go on where they were
     python benchmarks/comparison.py OUT --only otc --rows roland  # only these rows for now; the others can follow
     python benchmarks/comparison.py OUT --page docs/comparison.md # tables and pictures, of what OUT holds by now
 
@@ -11,6 +11,7 @@ of ``benchmarks/transfer.py``: what has the same name is the same. All studies t
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -19,12 +20,12 @@ from pathlib import Path
 from _studies import LINKS, arguments, run_all
 from transfer import NODE_ROWS
 
-#: Systems that read the features of nodes. Long ones take minutes a fit: one split, one seed, and nothing is chosen.
+#: Systems that read the features of nodes. Long ones take minutes a fit: one split, one seed.
 FAST = "jodie evolvegcn-o tgat dysat"
 LONG = "mpnn-lstm evolvegcn-h spikenet spikenet-memory signn delay-dsgn chronospike"
 #: Systems that read edges alone; as long.
 EMBEDDINGS = "deepwalk node2vec htne m2dne dynamic-triad"
-ONCE = "--splits 1 --seeds 1 --no-choice"
+ONCE = "--splits 1 --seeds 1"
 ENCODERS = "evolvegcn-h evolvegcn-o roland wingnn dysat dysat-tgl dgnn-gru dgnn-lstm dgnn-tf jodie tgat"
 BOTH = " ".join(f"{name} {name}-counts" for name in ENCODERS.split())
 UNDERGS = "boosted-trees undergs-paper undergs-no-counts undergs"
@@ -33,8 +34,8 @@ UNDERGS = "boosted-trees undergs-paper undergs-no-counts undergs"
 def node_studies(inputs: str, data: str, references: str, long: str) -> Iterator[tuple[str, str]]:
     """Yield the studies of DBLP on some inputs: references and ours, then systems; of long ones each has its own."""
     for percent in (40, 60, 80):
-        name, options = f"{inputs}-{percent}", f"nodes {data} --train-ratio 0.{percent // 10}"
-        yield name, f"{options} --splits 3 --seeds 3 --rows {references}"
+        name, options = f"{inputs}-{percent}", f"nodes {data} --train-ratio 0.{percent // 10} --no-choice"
+        yield f"{name}-defaults", f"{options} --splits 3 --seeds 3 --rows {references}"
         yield f"{name}-fast", f"{options} --splits 3 --seeds 1 --rows {FAST}"
         yield from ((f"{name}-{system}", f"{options} {ONCE} --rows {system}") for system in long.split())
 
@@ -51,8 +52,8 @@ def link_studies(name: str) -> Iterator[tuple[str, str]]:
 STUDIES = {
     **dict(node_studies("dblp", "dblp", NODE_ROWS, f"{LONG} {EMBEDDINGS}")),
     **dict(node_studies("dblp-walks", "dblp-deepwalk", "logistic-regression relu-network gcn dysign", LONG)),
-    "dblp-40-spikenet-24-epochs": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 6 --rows spikenet",
-    "dblp-40-spikenet-4-epochs": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 1 --rows spikenet",
+    "dblp-40-spikenet-24-epochs": f"nodes dblp --train-ratio 0.4 --no-choice {ONCE} --epochs 6 --rows spikenet",
+    "dblp-40-spikenet-4-epochs": f"nodes dblp --train-ratio 0.4 --no-choice {ONCE} --epochs 1 --rows spikenet",
     **{study: line for name in LINKS for study, line in link_studies(name)},
     "wikipedia": f"events wikipedia --seeds 3 --rows always-no few-events logistic-regression {UNDERGS} {BOTH}",
 }
@@ -62,13 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run studies, or write the page; the exit status is 1 if some failed."""
     parser = arguments(__doc__, STUDIES, "build/comparison")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
+    parser.add_argument("--seeds", metavar="N", help="instead of those of a study; the others can follow")
     parser.add_argument("--page", type=Path, help="write the tables of what OUT holds into this page, and run nothing")
     args, studies = parser.parse_args(argv), STUDIES
     if args.page:
         import_module("_comparison_page").write(args.page, args.out, STUDIES)  # studies need no PyTorch here
         return 0
     if args.rows:
-        studies = {name: f"{line.partition('--rows')[0]}--rows {' '.join(args.rows)}" for name, line in STUDIES.items()}
+        studies = {name: f"{line.partition('--rows')[0]}--rows {' '.join(args.rows)}" for name, line in studies.items()}
+    if args.seeds:
+        studies = {name: re.sub(r"--seeds \d+", f"--seeds {args.seeds}", line) for name, line in studies.items()}
     return run_all(args, studies)
 
 
