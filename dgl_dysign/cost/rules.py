@@ -38,14 +38,9 @@ def product(left: Tensor, right: Tensor) -> Operations:
     if left.layout != torch.strided:
         columns, values = _entries(left)
         return sum_of_messages(columns, right, values, moved=False)
-    spikes = spiking(left), spiking(right)
-    if not any(spikes):
+    if not spiking(left) and not spiking(right):
         return Operations(macs=left.numel() * right.shape[-1])
-    meets = [
-        (values != 0).sum(dim) if fires else torch.tensor(values.shape[dim])
-        for values, dim, fires in ((left, -2, spikes[0]), (right, -1, spikes[1]))
-    ]
-    return Operations(synops=int((meets[0] * meets[1]).sum()))
+    return Operations(synops=int(((left != 0).sum(-2) * (right != 0).sum(-1)).sum()))
 
 
 def _entries(matrix: Tensor) -> tuple[Tensor, Tensor]:

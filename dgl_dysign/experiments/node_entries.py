@@ -26,6 +26,7 @@ from dgl_dysign.experiments.node_task import NodeTask, NodeView, Recipe
 from dgl_dysign.experiments.sampled_entries import sampled_entries
 from dgl_dysign.models import DySIGN, Snapshot, SpikingUnderGS, UnderGS, evenly_spaced, preset_store
 from dgl_dysign.models.inputs import fill_store, scaled_features, store_snapshots
+from dgl_dysign.nn import ThresholdEncoder, keep_blocks
 from dgl_dysign.store import NeighborStore
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.full_batch import full_batch_gradient
@@ -102,7 +103,7 @@ def _fit_rows(view: NodeView, make: Callable[[int, int, Recipe], nn.Module], lab
 
     widths = [x.shape[1] for x in inputs(view)]
     with seeded(view.seed, view.device):
-        model = make(widths[0], widths[1] if label_aware else 0, recipe).to(view.device)
+        model = _entered(view, lambda width: make(width, widths[1] if label_aware else 0, recipe))
 
     def reader(at: NodeView) -> Callable[[Any], Tensor]:
         read = inputs(at)
@@ -117,6 +118,31 @@ def _fit_rows(view: NodeView, make: Callable[[int, int, Recipe], nn.Module], lab
         return _finished(at, model, label_aware, torch.cat([logits(rows) for rows in blocks]), history)
 
     return _counted(view, outcome, lambda: seen(slice(None)))
+
+
+class _Encoded(nn.Module):
+    """A network that reads spikes of the features."""
+
+    def __init__(self, encoder: ThresholdEncoder, network: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.network = encoder, network
+
+    def forward(self, read: Tensor | Sequence[Snapshot], *others: Tensor) -> Tensor:
+        if isinstance(read, Tensor):
+            return self.network(self.encoder(read), *others)
+        return self.network([each._replace(feat=self.encoder(each.feat)) for each in read])
+
+
+def _entered(view: NodeView, make: Callable[[int], nn.Module]) -> nn.Module:
+    """Return a network for features of a width, which enter it as the settings say, as they do Dy-SIGN."""
+    own, width = view.settings.model, view.snapshots[-1].feat.shape[1]
+    encoder = ThresholdEncoder(width, own["input_thresholds"]) if own.get("input_thresholds") else None
+    network = make(width if encoder is None else encoder.out_feats)
+    if own.get("keep_inputs", 1) != 1:
+        first = next(part for part in network.modules() if isinstance(part, nn.Linear))  # which reads the features
+        keep_blocks(first, "weight", own["keep_inputs"])
+    view.fit_encoder(encoder)
+    return (network if encoder is None else _Encoded(encoder, network)).to(view.device)
 
 
 class _Joined(nn.Module):
@@ -169,8 +195,8 @@ def gcn(view: NodeView, **_: Any) -> Outcome:
     s = view.settings
     weight = node_weights(view.labels, view.train) if s.feature_only.training.class_weights else None
     with seeded(view.seed, view.device):
-        width = view.snapshots[-1].feat.shape[1]
-        model = SnapshotGCN(width, s.gcn_hidden, view.num_classes, len(view.snapshots)).to(view.device)
+        count = len(view.snapshots)
+        model = _entered(view, lambda width: SnapshotGCN(width, s.gcn_hidden, view.num_classes, count))
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
         history = []
         for epoch in range(s.gcn_epochs):

@@ -20,6 +20,7 @@ from dgl_dysign.experiments.record import Scoring
 from dgl_dysign.models import DySIGN, LabelInputs, NodeInputs, Snapshot, evenly_spaced
 from dgl_dysign.models.inputs import graph_at
 from dgl_dysign.models.label_features import LabelReading
+from dgl_dysign.nn import ThresholdEncoder
 from dgl_dysign.nn.firing_rates import check_rates
 from dgl_dysign.training.loop import seeded
 from dgl_dysign.training.nodes import FitConfig
@@ -67,7 +68,8 @@ class NodeSettings:
     smooth_decay, alpha : float, default 0.1 and 0.6
         Of the smoothing of label-aware predictions.
     model : dict
-        Further arguments of `dgl_dysign.models.DySIGN`.
+        Further arguments of `dgl_dysign.models.DySIGN`; of these ``input_thresholds`` and ``keep_inputs`` count for the
+        reference networks, too.
     feature_only, label_aware : Recipe
         Of the two kinds of entries, the GCN excepted. Label-aware ones need a stronger weight decay: else they overfit
         the features and rely too little on the labels around a node.
@@ -344,7 +346,13 @@ class NodeView(View):
                 label_hidden=s.label_hidden,
                 **{"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model},
             )
+        self.fit_encoder(model.encoder)
         return model.to(self.device)
+
+    def fit_encoder(self, encoder: ThresholdEncoder | None) -> None:
+        """Let thresholds start from the features of the training nodes in the last snapshot."""
+        if encoder is not None:
+            encoder.fit(self.snapshots[-1].feat[self.train].cpu())
 
 
 class NodeTask(NodeView, Task):

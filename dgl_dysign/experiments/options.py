@@ -150,6 +150,17 @@ class NodeOptions(SpikeOptions):
     snapshots: int = option("Snapshots read out.", 1)
     decay: float = option("Weight that an event keeps with each snapshot; another than the default is not chosen.", 0.1)
     hidden: int = option("Neurons; another number than the default is not chosen.", 256)
+    input_thresholds: list[float] = option(
+        "Turn features into spikes, 1 above and -1 below learned thresholds that start so many deviations from the "
+        "mean (several: as many spikes a feature), for the same rows as --keep-inputs.",
+        [],
+        metavar="DEVIATION...",
+    )
+    keep_inputs: float = option(
+        "Share of the input weights that act, in blocks, for logistic-regression, relu-network, gcn (with labels or "
+        "without) and all rows of Dy-SIGN.",
+        1.0,
+    )
     coupling: bool = option("Let a snapshot's rates enter the next one's current.", False)
     epochs: int = option("Of training.", 25)
     budget: int | None = option(
@@ -177,8 +188,18 @@ class NodeOptions(SpikeOptions):
             raise ConfigError(f"--budget must be at least 1, but got {self.budget}: --no-choice takes the defaults")
         if self.split != "time" and (self.train_until is not None or self.val_until is not None):
             raise ConfigError("--train-until and --val-until are of --split time: pass that, too, or leave them out")
+        if not all(each > 0 for each in self.input_thresholds):
+            raise ConfigError(f"--input-thresholds must be positive, but got {self.input_thresholds}")
+        if not 0 < self.keep_inputs <= 1:
+            raise ConfigError(f"--keep-inputs must lie in (0, 1], but got {self.keep_inputs}")
         if self.train_ratio is None:
             self.train_ratio = [1.0] if self.split == "time" else [0.4, 0.6, 0.8]
+
+    @property
+    def entrance(self) -> dict[str, Any]:
+        """What the options say of how features enter; nothing, if they enter as they are."""
+        said = {"input_thresholds": self.input_thresholds, "keep_inputs": self.keep_inputs}
+        return {name: value for name, value in said.items() if value not in ([], 1)}
 
     @property
     def candidates(self) -> int:

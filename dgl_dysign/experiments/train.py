@@ -146,7 +146,7 @@ def node_table(options: NodeOptions) -> tuple[NodeTable, dict[str, Any]]:
     if options.out_of_core and torch.device(options.device).type != "cpu":
         raise ConfigError(f"--out-of-core computes on the CPU, but --device is {options.device}: leave one of them out")
     entries = _entries(options, "node")
-    data, model = open_prepared(options), {**options.neurons, "coupling": options.coupling}
+    data, model = open_prepared(options), {**options.neurons, **options.entrance, "coupling": options.coupling}
     _check_nodes(data, options)
     settings = NodeSettings(
         options.snapshots,

@@ -195,11 +195,13 @@ def _of_dysign(model: DySIGN) -> Iterator[RowLayer]:
         "latency": conv.latency != 1, "feedback": conv.feedback, "encoding": conv.encoding != "constant",
         "compensation_hops": conv.compensation_hops > 1, "num_snapshots": model.num_snapshots != 1,
         "coupling": model.coupling is not None, "label_feats": model.label_conv is not None,
+        "input_thresholds": model.encoder is not None,
     }  # fmt: skip
     if any(refused.values()):
         raise ConfigError(
             f"found a DySIGN with another {', '.join(name for name, other in refused.items() if other)}: a replay "
-            f"needs latency=1, feedback=False, compensation_hops 0 or 1, one snapshot, no coupling and no labels"
+            f"needs latency=1, feedback=False, compensation_hops 0 or 1, one snapshot, no coupling, no labels, no "
+            f"input_thresholds"
         )
 
     def fire(current: Tensor, active: Tensor) -> Tensor:

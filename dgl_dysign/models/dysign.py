@@ -16,7 +16,7 @@ from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.models.inputs import NodeInputs, Snapshot
 from dgl_dysign.models.pretrained import Pretrained
-from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState
+from dgl_dysign.nn import EquilibriumSpikingConv, EquilibriumState, ThresholdEncoder, keep_blocks
 
 
 class DySIGN(Pretrained):
@@ -46,6 +46,10 @@ class DySIGN(Pretrained):
         Of the features and label features (in mini-batches), and of the rates before the read-out.
     gain : float, default 0.2
         Initial spread of the input current, in thresholds.
+    input_thresholds : sequence of float, default ()
+        Turn features into spikes: ``deviations`` of a `dgl_dysign.nn.ThresholdEncoder` (none: features as they are).
+    keep_inputs : float, default 1
+        Share of the input weights that act, see `dgl_dysign.nn.keep_blocks`.
     **conv
         For `dgl_dysign.nn.EquilibriumSpikingConv`; ``compensation_hops`` is 0 by default, because the snapshots'
         features already hold the means over their neighbours. With ``gradient="step", latency=1, feedback=False`` the
@@ -81,13 +85,19 @@ class DySIGN(Pretrained):
         label_dropout: float = 0.2,
         dropout: float = 0.5,
         gain: float = 0.2,
+        input_thresholds: Sequence[float] = (),
+        keep_inputs: float = 1.0,
         **conv: Any,
     ) -> None:
         super().__init__()
         self.num_snapshots, self.label_feats = num_snapshots, label_feats
         self.feat_dropout, self.label_dropout, self.dropout = feat_dropout, label_dropout, dropout
         conv = {"compensation_hops": 0, "gain": gain, **conv}
-        self.conv = EquilibriumSpikingConv(in_feats, hidden_feats, **conv)
+        if input_thresholds and conv["compensation_hops"]:
+            raise ConfigError("spikes enter as they are: with input_thresholds leave compensation_hops at 0")
+        self.encoder = ThresholdEncoder(in_feats, input_thresholds) if input_thresholds else None
+        width = in_feats if self.encoder is None else self.encoder.out_feats
+        self.conv = EquilibriumSpikingConv(width, hidden_feats, **conv)
         self.coupling = nn.Parameter(torch.zeros(hidden_feats)) if coupling else None
         self.readout = nn.Parameter(torch.empty(num_snapshots, num_classes, hidden_feats))
         self.bias = nn.Parameter(torch.empty(num_classes))
@@ -102,10 +112,14 @@ class DySIGN(Pretrained):
             )
             self.label_readout = nn.Parameter(torch.empty(num_classes, label_hidden))
         self.reset_parameters()
+        if keep_inputs != 1:
+            keep_blocks(self.conv, "injection_weight", keep_inputs)
 
     def reset_parameters(self) -> None:
         """Draw the layers' weights as they do, and a small read-out."""
         self.conv.reset_parameters()
+        if self.encoder is not None:
+            self.encoder.reset_parameters()
         nn.init.normal_(self.readout, std=0.01)
         nn.init.zeros_(self.bias)
         if self.coupling is not None:
@@ -144,10 +158,15 @@ class DySIGN(Pretrained):
         if coupling is not None and previous is not None:
             current = rows.by_rows(lambda rate: coupling * rate, self.conv.out_feats, previous)
         graph, weight, feat, active = snapshot
+        feat = feat if self.encoder is None else rows.by_rows(self.encoder, self.conv.in_feats, feat)
         out: tuple[Tensor, EquilibriumState] = self.conv(
             graph, feat, state, weight, current, active, simulate=simulate, rows=rows
         )
         return out
+
+    def encoded(self, feat: Tensor) -> Tensor:
+        """Return some rows of features as they enter the neurons: themselves, or their spikes."""
+        return feat if self.encoder is None else self.encoder(feat)
 
     def contribution(self, rate: Tensor, place: int, active: Tensor) -> Tensor:
         """Return what the rates of the snapshot at a place add to the logits."""
@@ -210,7 +229,7 @@ class DySIGN(Pretrained):
         previous: Tensor | None = None
         membrane: Tensor | None = None
         for place, (message, feat, seen) in enumerate(zip(messages, feats, active, strict=True)):
-            feat = functional.dropout(feat, self.feat_dropout, self.training)
+            feat = functional.dropout(self.encoded(feat), self.feat_dropout, self.training)
             current = None if self.coupling is None or previous is None else self.coupling * previous
             rate = self.conv.respond(message, feat, current, membrane, seen)
             previous = rate * seen[:, None]

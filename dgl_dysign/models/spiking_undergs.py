@@ -165,7 +165,9 @@ class SpikingUnderGS(DySIGN):
         """
         graph = self._graph(store, now)
         read = self._read(graph, node_feat)
-        rate, _ = self.conv(graph, read.feat, None, read.edge_weight, None, read.active, simulate=simulate)
+        rate, _ = self.conv(
+            graph, self.encoded(read.feat), None, read.edge_weight, None, read.active, simulate=simulate
+        )
         z = (rate - 0.5) * read.active[:, None]
         if self.mass:
             z = torch.cat([z, graph.ndata["mass"].to(z)[:, None]], dim=1)

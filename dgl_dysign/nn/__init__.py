@@ -12,9 +12,11 @@ from dgl_dysign.nn.influence_mixer import InfluenceMixer
 from dgl_dysign.nn.lif import LIF
 from dgl_dysign.nn.spectral import SpectralBound
 from dgl_dysign.nn.spiking_graph_conv import SpikingGraphConv
+from dgl_dysign.nn.threshold_encoder import ThresholdEncoder, keep_blocks
 from dgl_dysign.nn.time_encoding import TimeEncoding
 
 __all__ = [
     "LIF", "BernoulliEncoder", "ConstantEncoder", "EquilibriumSpikingConv", "EquilibriumState", "FiringRates",
-    "InfluenceConv", "InfluenceMixer", "SpectralBound", "SpikingGraphConv", "TimeEncoding",
+    "InfluenceConv", "InfluenceMixer", "SpectralBound", "SpikingGraphConv", "ThresholdEncoder", "TimeEncoding",
+    "keep_blocks",
 ]  # fmt: skip

@@ -258,11 +258,12 @@ def _move(typingctx: Any, source: Any, target: Any, add: Any) -> Any:
 
 
 @numba.njit(nogil=True, cache=True)
-def add_weight_rows(words, weight, bias, out):  # type: ignore[no-untyped-def]
+def add_weight_rows(words, weight, kept, bias, out):  # type: ignore[no-untyped-def]
     """Add, to the bias, the row of the weight that belongs to the feature of each spike.
 
     Outputs come in blocks of 64, whose weights lie together and so near: ``weight`` is ``(blocks, in_feats, 64)``,
-    ``bias`` ``(blocks, 64)``, ``out`` ``(N, out_feats)``; of the last block only what ``out`` has room for is kept.
+    ``kept`` the features, packed, of which a block has weights other than zero, ``bias`` ``(blocks, 64)``, ``out``
+    ``(N, out_feats)``; of the last block only what ``out`` has room for is kept.
     """
     blocks, in_feats = weight.shape[:2]
     size, last = out.shape[1], np.empty(64, np.float32)
@@ -271,7 +272,7 @@ def add_weight_rows(words, weight, bias, out):  # type: ignore[no-untyped-def]
             total = _new_sum()
             _move(_address(bias, 64 * block), total, None)
             for place in range(words.shape[1]):
-                word = words[row, place]
+                word = words[row, place] & kept[block, place]
                 while word:
                     feature = 64 * place + _lowest_bit(word)
                     _move(_address(weight, 64 * (block * in_feats + feature)), total, True)

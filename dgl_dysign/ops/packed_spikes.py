@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.ops._listeners import listeners, tell, tell_fired
+from dgl_dysign.ops._listeners import listeners, tell, tell_fired, uncounted
 from dgl_dysign.ops.csr import operator
 
 _WORD = 64
@@ -266,7 +266,8 @@ def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = No
     """Map packed spikes ``(N, *, in_feats)`` linearly, as ``torch.nn.functional.linear`` maps unpacked ones.
 
     It reads only the weights ``(out_feats, in_feats)`` of features that fire, so it pays the more the fewer do; one of
-    1,024 to 256 features was level with a dense product where half of them fire. The result is float32,
+    1,024 to 256 features was level with a dense product where half of them fire. Blocks of weights that are zero, as
+    `dgl_dysign.nn.keep_blocks` leaves them, are skipped. The result is float32,
     ``(N, *, out_feats)``, without gradient; on a GPU it is the dense product. A weight that does not fit the spikes
     raises ``ConfigError``.
 
@@ -286,17 +287,26 @@ def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = No
     from dgl_dysign.ops._packed_compiled import add_weight_rows
 
     if listeners:
-        tell(synops=int(spikes.counts().sum()) * len(weight))
+        tell(synops=_met(spikes, weight))
     words = spikes.words.flatten(0, -2).contiguous()
     out = torch.empty(len(words), len(weight))
     padding = (0, 0, 0, -len(weight) % _WORD)
     blocks = functional.pad(weight.detach().float(), padding).view(-1, _WORD, spikes.size).mT.contiguous()
     start = torch.zeros(len(weight)) if bias is None else bias.detach().float()
     start = functional.pad(start, padding[2:]).view(-1, _WORD)
-    arrays = blocks.numpy(), start.numpy()
+    kept = PackedSpikes.pack(blocks.abs().amax(2), torch.finfo(torch.float32).tiny).words  # not pruned
+    arrays = blocks.numpy(), kept.numpy(), start.numpy()
 
     def work(first: int, last: int) -> None:
         add_weight_rows(words[first:last].numpy(), *arrays, out[first:last].numpy())
 
     _in_parts(work, np.arange(1, len(words) + 1), _ROWS_A_THREAD)
     return out.reshape(*spikes.shape[:-1], len(weight))
+
+
+def _met(spikes: PackedSpikes, weight: Tensor) -> int:
+    """Return how many weights other than zero all spikes meet."""
+    with uncounted():
+        meets = (weight != 0).sum(0)
+        parts = spikes.words.flatten(0, -2).split(4096)  # unpacked some at a time
+        return sum(int((PackedSpikes(part, spikes.size).unpack(torch.int64).sum(0) * meets).sum()) for part in parts)

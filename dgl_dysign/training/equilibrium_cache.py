@@ -113,7 +113,7 @@ class EquilibriumCache:
             if coupling is not None and place:
                 current = coupling * self.rates[place - 1][rows].to(device)
             received = None if messages is None else messages[rows].to(device)
-            injected = self.injected[place][rows].to(device)
+            injected = self.model.encoded(self.injected[place][rows].to(device))
             if conv.gradient == "step":
                 if place:
                     membrane = conv.carried(self.rates[place - 1][rows].to(device), self.active[place - 1][rows])

@@ -81,6 +81,28 @@ def test_dysign_costs_what_it_spikes(task, aware):
     assert not outcome.model.training
 
 
+def test_inputs_that_are_spikes_cost_additions_in_every_row(task):
+    own = {"latency": LATENCY, "input_thresholds": [0.5], "keep_inputs": 0.5}
+    task = task.with_settings(replace(task.settings, model=own))
+    nodes, feat = len(task.labels), task.snapshots[-1].feat
+    z = (feat - feat[task.train].mean(0)) / feat[task.train].std(0, correction=0)
+    for name in ("logistic-regression", "relu-network", "gcn", "dysign", "dysign-step"):
+        outcome, cost = fitted(task, name)
+        first = getattr(outcome.model, "network", outcome.model)
+        first = next(part for part in first.modules() if hasattr(part, "parametrizations"))
+        weight = getattr(first, next(iter(first.parametrizations)))
+        upper, lower = outcome.model.encoder.thresholds[:, 0]
+        fired = (z >= upper).float() + (-z >= lower).float()
+        met = float((fired.sum(0) * (weight != 0).sum(0)).sum()) / nodes
+        assert (weight != 0).float().mean() == 0.5
+        more = cost["synops"] - met  # of what spikes behind the input
+        assert more == pytest.approx(0, abs=1e-3 * met) if "dysign" not in name else more > 0
+        _, plain = fitted(task.with_settings(replace(task.settings, model={"latency": LATENCY})), name)
+        assert plain["macs"] - cost["macs"] == pytest.approx(feat.shape[1] * len(weight))
+        neurons = ("membrane_updates", "message_bits", "latency")
+        assert [cost.get(key) for key in neurons] == [plain.get(key) for key in neurons]
+
+
 def test_what_cannot_be_counted_is_blank(task, tmp_path):
     network = torch.nn.Linear(2, 3)
     blank = {"parameter_bytes": 4 * 9}

@@ -52,7 +52,7 @@ def dense_rates(model, snapshots):
         seen = snapshot.active[:, None]
         matrix = adjacency(snapshot.graph, snapshot.edge_weight)
         assert not matrix[~snapshot.active].any()
-        rate = unrolled(model.conv, matrix, snapshot.feat, current=current) * seen
+        rate = unrolled(model.conv, matrix, model.encoded(snapshot.feat), current=current) * seen
         rates.append(rate)
         if model.coupling is not None:
             current = model.coupling * rate

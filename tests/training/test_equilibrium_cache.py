@@ -14,7 +14,13 @@ from dgl_dysign.training.equilibrium_cache import ReadAhead
 from tests.models.snapshot_cases import C, N, dense_rates, growing, label_features, made
 from tests.nn.equilibrium_oracle import adjacency, turn
 
-OPTIONS = [{}, {"coupling": True}, {"feedback": False}, {"label_feats": 5, "coupling": True}]
+OPTIONS = [
+    {},
+    {"coupling": True},
+    {"feedback": False},
+    {"label_feats": 5, "coupling": True},
+    {"input_thresholds": [0.5]},
+]
 
 
 def cache_of(options):

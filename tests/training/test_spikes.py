@@ -20,13 +20,15 @@ CONFIG = FitConfig(epochs=15, batch_size=16, lr=2e-2, weight_decay=0.1)
 
 
 @pytest.mark.parametrize("options", [STEP, {"gradient": "step", "latency": 3}], ids=["without feedback", "with"])
-@pytest.mark.parametrize("more", [{}, {"coupling": True, "label_feats": 5, "learn_threshold": True}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"coupling": True, "label_feats": 5, "learn_threshold": True}, {"input_thresholds": [0.5]}], ids=str
+)
 def test_mini_batches_of_the_cache_are_what_fires(options, more):
     model, snapshots, nodes = made(**options, **more), growing(), torch.tensor([3, 10, 0, 7])
-    cache = EquilibriumCache(model, snapshots, label_features() if more else None)
+    cache = EquilibriumCache(model, snapshots, label_features() if model.label_feats else None)
     model.eval()
     if model.conv.feedback:
-        cache.refresh(model.conv.latency - 1)
+        cache.refresh(model.conv.latency)  # the potentials that are carried on are rates of all steps
     with torch.no_grad():
         expected = model(snapshots, cache.label_feat)[nodes]
     torch.testing.assert_close(cache.logits(nodes).detach(), expected, rtol=0, atol=1e-12)
