@@ -256,19 +256,34 @@ def _write_names(axis: Any, points: Sequence[tuple[float, float, str]]) -> None:
         )  # fmt: skip
 
 
-def write(page: Path, out: Path, studies: Mapping[str, str]) -> None:
-    """Write tables and pictures into a page, between its markers."""
+def summary(panels: Mapping[str, tuple[str, Sequence[Row]]]) -> str:
+    """Return a row a system, and a column a panel; a second figure is that of its row with counts as inputs."""
+    columns = [{row.name: row.figure(score)["mean"] for row in rows} for score, rows in panels.values()]
+    names = dict.fromkeys(name.removesuffix("-counts") for column in columns for name in column)
+    names = dict.fromkeys(name if any(name in column for column in columns) else f"{name}-counts" for name in names)
+    head = ["row", *(f"{title}, {FIGURES[score]}" for title, (score, _) in panels.items())]
+    lines = [head, ["---"] * len(head)]
+    for name in names:
+        pairs = [[column[each] for each in (name, f"{name}-counts") if each in column] for column in columns]
+        lines.append([_called(name), *(_pair(pair) for pair in pairs)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def write(pages: Sequence[Path], out: Path, studies: Mapping[str, str]) -> None:
+    """Write tables and pictures into pages, between their markers."""
     tables = boards(studies)
     rows = {name: measured(board, out) for name, board in tables.items()}
     panels = {b.panel: (b.figures[0], rows[name]) for name, b in tables.items() if b.panel and rows[name]}
     parts = {name: table(board, rows[name], _names(board, studies)) for name, board in tables.items()}
     reading = _names(tables["dblp-walks-40"], studies)
     without = [row for row in rows["dblp-40"] if row.name not in reading]  # that read no features
-    parts |= {"reasons": reasons([*without, *rows["dblp-walks-40"]]), "pictures": "No picture yet."}
-    parts |= {"pictures": "\n\n".join(draw(panels, *cost, page.parent) for cost in COSTS)} if panels else {}
-    text = page.read_text(encoding="utf-8")
-    for name, part in parts.items():
-        begin, _, rest = text.partition(f"<!-- made: {name} -->\n")
-        if rest:
-            text = f"{begin}<!-- made: {name} -->\n\n{part}\n\n{rest[rest.index('<!-- end -->') :]}"
-    page.write_text(text, encoding="utf-8")
+    parts |= {"reasons": reasons([*without, *rows["dblp-walks-40"]]), "summary": summary(panels)}
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        if panels and "<!-- made: pictures -->" in text:
+            parts["pictures"] = "\n\n".join(draw(panels, *cost, page.parent) for cost in COSTS)
+        for name, part in ({"pictures": "No picture yet."} | parts).items():
+            begin, _, rest = text.partition(f"<!-- made: {name} -->\n")
+            if rest:
+                text = f"{begin}<!-- made: {name} -->\n\n{part}\n\n{rest[rest.index('<!-- end -->') :]}"
+        page.write_text(text, encoding="utf-8")

@@ -3,7 +3,7 @@
     python benchmarks/comparison.py OUT --list                    # which studies there are
     python benchmarks/comparison.py OUT --only uci otc            # some of them; run again, they go on where they were
     python benchmarks/comparison.py OUT --only otc --rows roland  # only these rows for now; the others can follow
-    python benchmarks/comparison.py OUT --page docs/comparison.md # tables and pictures, of what OUT holds by now
+    python benchmarks/comparison.py OUT --page docs/comparison.md README.md  # tables and pictures, of what OUT holds
 
 Raw files lie in $DYSIGN_DATA (default ../shared/data). Prepared folders and run folders lie in OUT, which may be that
 of ``benchmarks/transfer.py``: what has the same name is the same. All studies together take days of one processor.
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = arguments(__doc__, STUDIES, "build/comparison")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
     parser.add_argument("--seeds", metavar="N", help="instead of those of a study; the others can follow")
-    parser.add_argument("--page", type=Path, help="write the tables of what OUT holds into this page, and run nothing")
+    parser.add_argument("--page", type=Path, nargs="+", help="write tables of what OUT holds into pages, run nothing")
     args, studies = parser.parse_args(argv), STUDIES
     if args.page:
         import_module("_comparison_page").write(args.page, args.out, STUDIES)  # studies need no PyTorch here

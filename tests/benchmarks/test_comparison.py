@@ -37,7 +37,7 @@ def runs(tmp_path):
 
 def written(page, runs, *names):
     page.write_text("Words.\n" + "".join(f"<!-- made: {name} -->\nold\n<!-- end -->\n" for name in names))
-    _comparison_page.write(page, runs, STUDIES)
+    _comparison_page.write([page], runs, STUDIES)
     return page.read_text()
 
 
@@ -86,6 +86,18 @@ def test_labels_of_events_are_read_from_the_prepared_folder(tmp_path, monkeypatc
         folder.save_unit(name, record.to_json())
     text = written(tmp_path / "page.md", tmp_path, "wikipedia")
     assert "| `undergs` | 100.0 / 1.23 | 1 | **+100.0 [100.0, 100.0]** | - | 2 | - | - | 75.9 |" in text
+
+
+def test_the_summary_joins_the_row_with_counts_to_the_one_without():
+    def row(name, value):
+        scoring = Scoring({"mrr": value})
+        return _comparison_page.Row(name, [(None, UnitRecord("link", name, name, 0, [scoring]))], {})
+
+    panels = {"OTC": ("mrr", [row("tgat-counts", 68.04), row("node-counts", 67.0), row("tgat", 41.0)])}
+    panels["UCI"] = ("mrr", [row("tgat", 40.0)])
+    assert _comparison_page.summary(panels).splitlines()[2:] == [
+        "| `tgat` | 41.0 / 68.0 | 40.0 |", "| `node-counts` | 67.0 | - |",
+    ]  # fmt: skip
 
 
 def test_nothing_is_invented_where_nothing_was_run(tmp_path):
