@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgl_dysign.baselines import HTNE, M2DNE, DeepWalk, DynamicTriad, LogisticRegression, Node2Vec, TemporalEdges
+from dgl_dysign.baselines import HTNE, M2DNE, DeepWalk, DynamicTriad, Node2Vec, TemporalEdges
 from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, comparison_entry
 from dgl_dysign.experiments.node_task import NodeView
 from dgl_dysign.training.embeddings import EmbeddingConfig, fit_embedding
 from dgl_dysign.training.loop import seeded
-from dgl_dysign.training.nodes import fit
 
 #: By name the class of an embedding, its arguments and fields of `EmbeddingConfig`, and what a table chooses from.
 EMBEDDINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
@@ -29,11 +28,11 @@ EMBEDDINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
     "m2dne": (M2DNE, {"epochs": 20}, {}),
     "dynamic-triad": (DynamicTriad, {"epochs": 5}, {}),  # for each snapshot
 }
-_FURTHER = ({"weight_decay": 5.0}, {"weight_decay": 0.05})  # read-outs that are compared on validation
+_FURTHER = ({"C": 0.1}, {"C": 0.01})  # read-outs that are compared on validation
 
 
 def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> Entry:
-    """Return an embedding as an entry: its vectors, and a logistic regression on those of the training nodes.
+    """Return an embedding as an entry: its vectors, and scikit-learn's logistic regression on those that train.
 
     The vectors are made anew, of the edges up to it, for each snapshot at whose end nodes are asked about, and so is
     the regression: vectors of two trainings do not lie alike. `name` is one of `EMBEDDINGS`, `arguments` of its class,
@@ -56,7 +55,7 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
     def fitted(view: NodeView, **run: Any) -> Outcome:
         return replace(outcome(view, **run), later=outcome)
 
-    defaults = {"p": 1.0, "q": 0.5, "weight_decay": 0.5} if choices else None
+    defaults = {"p": 1.0, "q": 0.5, "C": 1.0} if choices else None
     return comparison_entry(name, cls, fitted, own, protocol=FEATURE_ONLY, choices=choices, defaults=defaults)
 
 
@@ -75,13 +74,15 @@ def _vectors(cls: type[Any], own: dict[str, Any], at: NodeView, **run: Any) -> t
     return model.vectors.detach(), history
 
 
-def read_out(at: NodeView, vectors: Tensor, **changes: Any) -> Tensor:
+def read_out(at: NodeView, vectors: Tensor, C: float | None = None) -> Tensor:
     """Return the probabilities of classes by a logistic regression on standardised vectors of the training nodes."""
-    feat, recipe = vectors.to(at.device), at.settings.feature_only
-    feat = (feat - feat.mean(0)) / feat.std(0).clamp(min=1e-6)
-    config = replace(recipe.training, **changes)
-    with seeded(at.seed, at.device):
-        model = LogisticRegression(feat.shape[1], at.num_classes, recipe.feat_dropout).to(at.device)
-    fit(model, lambda nodes: model(feat[nodes]), at.labels, at.train, at.val, config, at.seed)
-    with torch.no_grad():
-        return model(feat).softmax(1)
+    from sklearn.linear_model import LogisticRegression
+
+    feat = ((vectors - vectors.mean(0)) / vectors.std(0).clamp(min=1e-6)).cpu().numpy()
+    train, weights = at.train.cpu(), at.settings.feature_only.training.class_weights
+    C = at.settings.chosen.get("C", 1.0) if C is None else C
+    model = LogisticRegression(C=C, class_weight="balanced" if weights else None, max_iter=1000)
+    model.fit(feat[train], at.labels.cpu()[train])
+    out = torch.zeros(len(feat), at.num_classes)
+    out[:, model.classes_] = torch.from_numpy(model.predict_proba(feat)).float()
+    return out.to(at.device)

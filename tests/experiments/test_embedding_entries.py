@@ -55,13 +55,13 @@ def task(tmp_path_factory):
     return NodeTask(data, NodeSettings()).with_split(*stratified_split(data.labels, 0.4, 42))
 
 
-def test_the_read_out_tells_classes_apart_and_its_weight_decay_is_chosen(task):
+def test_the_read_out_tells_classes_apart_and_its_regularisation_is_chosen(task):
     entry = embedding_entry("deepwalk", {**WALKS, "num_walks": 5})
     (scoring,) = task.score(entry.fitted(task.view()))
     assert scoring.scores["macro_f1"] > 50  # of three classes
     choice = choose(entry, task, budget=4)
     assert choice["compared"] == 3
-    assert set(choice["chosen"]) <= {"weight_decay"}
+    assert set(choice["chosen"]) <= {"C"}
 
 
 def test_p_and_q_are_chosen_together(task):
