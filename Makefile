@@ -1,6 +1,7 @@
 # Everything runs in a virtual environment that `make install` makes: $(VENV).
 #   PYTHON=/path/to/python3.11   interpreter to make it with (default: the first fitting one of python3, python3.12 ...)
 #   TORCH_INDEX=URL              extra package index for PyTorch, such as its index of CPU wheels
+#   EXTRAS=dev,docs              what `make install` installs: with docs too, it is resolved once
 #   RAW=DIR NODES=N SEEDS=N      of `make demo`: real raw files instead of generated ones, size, number of seeds
 
 SHELL := /bin/bash
@@ -13,6 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?=
 TORCH_INDEX ?=
+EXTRAS ?= dev
 RAW ?=
 NODES ?= 1500
 SEEDS ?= 1
@@ -44,9 +46,9 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	echo "2/3 PyTorch (up to some gigabytes where it comes with CUDA)"
 	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	echo "3/3 DGL and the rest"
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[$(EXTRAS)]'
 	$(BIN)/dysign-doctor
-	touch $@
+	touch $@ $(if $(findstring docs,$(EXTRAS)),$(VENV)/.docs)
 
 # One thread each: beside other load, threads that wait for each other spin, and take five times as long.
 demo: export OMP_NUM_THREADS = 1
