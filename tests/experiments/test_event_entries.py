@@ -24,37 +24,48 @@ FLOAT32_EPS = float(np.finfo(np.float32).eps)
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory):
-    return EventTask(write(tmp_path_factory.mktemp("entries") / "data", EVENTS), settings=SMALL)
+def task_of(tmp_path_factory):
+    """Return a function that gives the task of some events, which all rows share."""
+    home, tasks = tmp_path_factory.mktemp("entries"), {}
+
+    def task_of(name, events):
+        if name not in tasks:
+            tasks[name] = EventTask(write(home / name, events), settings=SMALL)
+        return tasks[name]
+
+    return task_of
+
+
+@pytest.fixture
+def task(task_of):
+    return task_of("data", EVENTS)
 
 
 def changes(rng):
-    """Change what must be of no account to the events of NOW: all that is later, labels of NOW, other events of NOW."""
-    label = [(*e[:5], 1 - e[5] if e[0] >= NOW else e[5], e[6]) for e in EVENTS]
+    """Change what must be of no account to an event of NOW: labels of NOW and all that is later; others of NOW."""
     later = [
-        e if e[0] <= NOW else (e[0], int(rng.integers(USERS)), USERS + int(rng.integers(ITEMS)), *e[3:5], e[5], 9.0)
+        e if e[0] < NOW
+        else (*e[:5], 1 - e[5], e[6]) if e[0] == NOW
+        else (e[0], int(rng.integers(USERS)), USERS + int(rng.integers(ITEMS)), *e[3:5], 1 - e[5], 9.0)
         for e in EVENTS
-    ]
-    shuffled = [e for e in EVENTS if e[0] != NOW]
-    place = next(k for k, e in enumerate(shuffled) if e[0] > NOW)
+    ]  # fmt: skip
     now = [e for e in EVENTS if e[0] == NOW]
-    shuffled[place:place] = [now[k] for k in rng.permutation(len(now))]
+    some = [now[k] for k in rng.permutation(len(now))[::2]]
     # Both labels stay in the test part: without them the folder would be refused.
     last = [(*e[:5], k % 2, e[6]) for k, e in enumerate(e for e in EVENTS if e[0] == SNAPSHOTS - 1)]
-    deleted = [e for e in EVENTS if e[0] < NOW] + now[::2] + last[:6]
-    return {"labels": label, "later": later, "shuffled": shuffled, "deleted": deleted}
+    return {"later": later, "some": [e for e in EVENTS if e[0] < NOW] + some + last[:6]}
 
 
 @pytest.mark.parametrize("row", ENTRIES)
-def test_nothing_at_or_after_the_snapshot_moves_a_score(row, task, tmp_path):
+def test_nothing_at_or_after_the_snapshot_moves_a_score(row, task, task_of):
     before = scores_by_id(row, task)
     for name, events in changes(np.random.default_rng(0)).items():
-        numbered = [(*e[:4], k if name == "deleted" else e[4], *e[5:]) for k, e in enumerate(events)]
-        after = scores_by_id(row, EventTask(write(tmp_path / name, numbered), settings=SMALL))
+        numbered = [(*e[:4], k, *e[5:]) for k, e in enumerate(events)]
+        after = scores_by_id(row, task_of(name, numbered))
         kept = [(new[4], old[4]) for new, old in zip(numbered, events, strict=True) if new[0] <= NOW]
         assert len(kept) > 400
         moved = {new: abs(after[new] - before[old]) for new, old in kept}
-        if name in ("shuffled", "deleted") and ENTRIES[row].learns:
+        if name == "some" and ENTRIES[row].learns:
             # The events of NOW are other rows of a matrix product, which sums each in another order: rounding.
             for event in (e for e in numbered if e[0] == NOW):
                 assert moved.pop(event[4]) <= 4 * FLOAT32_EPS * max(1.0, abs(after[event[4]])), name
@@ -77,9 +88,9 @@ def scored(row, task):
 
 
 @pytest.mark.parametrize("row", ["logistic-regression", "boosted-trees", "undergs", "undergs-no-counts"])
-def test_nothing_after_validation_moves_what_is_fitted(row, task, tmp_path):
+def test_nothing_after_validation_moves_what_is_fitted(row, task, task_of):
     after = [(e[0], 0, e[2], 10.0 * e[0], e[4], 1 - e[5], 1e3) if e[0] >= 16 else e for e in EVENTS]
-    one, other = (fitted(row, t) for t in (task, EventTask(write(tmp_path / "data", after), settings=SMALL)))
+    one, other = (fitted(row, t) for t in (task, task_of("after", after)))
     known = task.view().snapshots
     assert torch.equal(evaluate_events(one.model, known), evaluate_events(other.model, known))
     if ENTRIES[row].learns:
@@ -104,12 +115,12 @@ def test_scoring_changes_no_state_and_a_replay_gives_the_same(row, task):
 
 
 @pytest.mark.parametrize("row", [row for row in ENTRIES if row not in ("always-no", "few-events", "long-silent")])
-def test_learned_entries_read_the_past_and_the_training_labels(row, task, tmp_path):
+def test_learned_entries_read_the_past_and_the_training_labels(row, task, task_of):
     before = scores_by_id(row, task)
     turned = [(*e[:5], 1 - e[5] if e[0] < 14 else e[5], e[6]) for e in EVENTS]
-    assert scores_by_id(row, EventTask(write(tmp_path / "data", turned), settings=SMALL)) != before
+    assert scores_by_id(row, task_of("turned", turned)) != before
     earlier = [(*e[:2], USERS if e[0] == NOW - 1 else e[2], *e[3:]) for e in EVENTS]
-    after = scores_by_id(row, EventTask(write(tmp_path / "earlier", earlier), settings=SMALL))
+    after = scores_by_id(row, task_of("earlier", earlier))
     now = [e[4] for e in EVENTS if e[0] == NOW]
     assert [after[k] for k in now] != [before[k] for k in now]
 
