@@ -20,8 +20,7 @@ FACTORIES: dict[str, Callable[[int], LinkModel]] = {
     "edgebank-window-1": lambda n: EdgeBank(n, window=1),
     "preferential-attachment-dst": lambda n: PreferentialAttachment(n, ends="dst"),
     "recent-degree-dst": lambda n: RecentDegree(n, decay=0.3, ends="dst"),
-    "undergs": undergs,
-    "undergs-cached": lambda n: undergs(n, cached=True),
+    "undergs": lambda n: undergs(n, cached=True),  # the two below are without a cache
     "undergs-paper": lambda n: undergs(n, features=False, preset="paper"),
     "undergs-mixer": lambda n: undergs(n, features=False, aggregator="mixer"),
     "spiking-undergs": lambda n: undergs(n, spiking=True),
