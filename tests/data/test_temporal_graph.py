@@ -338,7 +338,8 @@ def test_dblp_against_its_raw_file(tmp_path, real_data):
     labels = np.loadtxt(real_data / "dblp" / "node2label.txt", dtype=np.int64)[:, 1]
     events = np.stack([np.rint(time * 26), src, dst], axis=1).astype(int).tolist()
     data = TemporalGraph.load(prepare(tmp_path / "dblp", events, 27, labels))
-    weights = edges(data.graph(26, decay=0.8))
-    assert weights == pytest.approx(expected(events, 26, decay=0.8), rel=1e-5)
+    weights, known = edges(data.graph(26, decay=0.8)), expected(events, 26, decay=0.8)
+    assert weights.keys() == known.keys()
+    np.testing.assert_allclose([weights[pair] for pair in known], list(known.values()), rtol=1e-5)
     assert (data.num_nodes, data.num_edges, data.num_snapshots) == (28_085, 235_769, 27)
     assert int(data.active(24).sum()) == 28_085 - 2_698, "so many first appear in the last two steps"
