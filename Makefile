@@ -28,7 +28,8 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 	sed -n 's/^#   \(.*\)/  \1/p' Makefile
 
-install: $(STAMP) ## make .venv with everything installed
+install: $(STAMP) ## make .venv with everything installed, and look whether it works
+	@$(BIN)/dysign-doctor
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@for candidate in $(or $(PYTHON),python3 python3.12 python3.11 python3.10); do
@@ -47,7 +48,6 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	echo "3/3 DGL and the rest"
 	$(PIP) --editable '.[$(EXTRAS)]'
-	$(BIN)/dysign-doctor
 	touch $@ $(if $(findstring docs,$(EXTRAS)),$(VENV)/.docs)
 
 # One thread each: beside other load, threads that wait for each other spin, and take five times as long.
