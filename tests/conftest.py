@@ -34,6 +34,16 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
+def sketches() -> Iterator[None]:
+    """Let runs sketch their pictures; `tests/experiments/test_plots.py` has them as users do."""
+    from tests.sketches import use_sketches
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_sketches(patch.setattr)
+        yield
+
+
+@pytest.fixture(scope="module")
 def few_trees() -> Iterator[None]:
     """Let models of counts grow five trees, which takes no time."""
     from dgl_dysign.baselines.link_counts import TREES

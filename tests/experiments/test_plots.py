@@ -53,6 +53,11 @@ PICTURES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _sketches():
+    """Draw pictures as users see them; other tests of tables only sketch them."""
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_shows_its_numbers(tmp_path, name):
     path = tmp_path / f"{name}.png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,7 @@ def _moved(values: np.ndarray, name: str, how: str, table: EventStream, rng: np.
     return (rng.permutation(values) + rng.normal(size=values.shape)).astype(values.dtype)
 
 
+@cache
 def generated(kind: str) -> Sample:
     """Return a directed network in which most sources go back to their last destination, and few to who came to them.
 
