@@ -44,11 +44,14 @@ def _names_in_docstrings(request: pytest.FixtureRequest, doctest_namespace: dict
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Keep modules and tests out of the garbage collector's sight: its rounds would take half a second each."""
     gc.disable()
     try:
-        return (yield)
+        collected = yield
+        if hasattr(session.config, "workerinput"):  # one of several processes for all tests: optimizers will import it
+            import torch._dynamo  # noqa: F401
+        return collected
     finally:
         gc.collect()
         gc.freeze()

@@ -150,6 +150,7 @@ def spiking_diagnostics(model: DySIGN, read: Read, indices: Sequence[int], nodes
     firing: dict[str, list[Any]] = {name: [] for name in ("snapshot", "active", "mean", "shares")}
     solver: dict[str, list[Any]] = {name: [] for name in ("snapshot", "steps", "gap", "converged", "trace", "spiking")}
     spikes = None
+    frozen = gc.get_freeze_count()  # by whoever calls: it stays so
     gc.freeze()  # what is there by now: to look through all of it took .4 s a snapshot
     for index in indices:
         snapshot = read(index)
@@ -166,7 +167,8 @@ def spiking_diagnostics(model: DySIGN, read: Read, indices: Sequence[int], nodes
             _add_solver(solver, model, snapshot, index, state.info.gap)
         del snapshot
         gc.collect()  # DGL's graphs lie in cycles: without this those of many snapshots pile up
-    gc.unfreeze()
+    if not frozen:
+        gc.unfreeze()
     diagnostics: dict[str, Any] = {"firing": firing, "spikes": spikes}
     if solver["snapshot"]:
         diagnostics["solver"] = {"tol": model.conv.tol, "max_iter": model.conv.max_iter, **solver}
