@@ -50,7 +50,7 @@ def test_one_block_gives_the_bits_of_memory(options, simulate, tmp_path):
 @pytest.mark.parametrize("simulate", [True, False])
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: ",".join(options) or "default")
 def test_blocks_of_rows_and_columns_are_the_whole(options, simulate, tmp_path):
-    options = {**options, "tol": None, "max_iter": 30}
+    options = {**options, "tol": None, "max_iter": 10}
     assert len(column_blocks(N, 70, 64, BLOCK)) == 2
     expected = scores(options, simulate, RowStore())
     for rows in (RowFiles(tmp_path, BLOCK), RowStore(BLOCK)):
