@@ -144,7 +144,7 @@ def test_one_model_of_each_row_says_what_it_did(finished, prepared):
 def test_out_of_core_gives_the_same_figures(prepared, tmp_path):
     run, whole = tmp_path / "new" / "run", tmp_path / "whole"
     rows = ["label-aware-relu", "dysign", "spiking-undergs", "dysign-label-aware"]
-    options = ["--train-ratio", "0.4", *SMALL, "--epochs", "3", "--snapshots", "2", "--coupling", "--rows", *rows]
+    options = ["--train-ratio", "0.4", *SMALL, "--epochs", "2", "--snapshots", "2", "--coupling", "--rows", *rows]
     assert example.main([str(prepared), "--run-dir", str(run), *options, "--out-of-core"]) == 0
     assert example.main([str(prepared), "--run-dir", str(whole), *options]) == 0
     assert {unit["entry"] for unit in units(run)} == set(rows)

@@ -21,7 +21,7 @@ ENTRIES = {name: entry for name, entry in default_entries().items() if entry.usu
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("prepared") / "data", stream(each=24)).folder
+    return write(tmp_path_factory.mktemp("prepared") / "data", stream()).folder
 
 
 @pytest.fixture(scope="module")
