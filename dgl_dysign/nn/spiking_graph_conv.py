@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from dgl_dysign.nn.encoders import BernoulliEncoder
 from dgl_dysign.nn.firing_rates import note_rates
 from dgl_dysign.nn.lif import LIF
-from dgl_dysign.ops import NORMS, aggregate
+from dgl_dysign.ops import NORMS, PackedSpikes, Surrogate, aggregate
 from dgl_dysign.ops._checks import (
     DGLConfigError,
     DGLGraphError,
@@ -21,10 +22,13 @@ from dgl_dysign.ops._checks import (
     check_rows,
     full_precision,
 )
+from dgl_dysign.ops._listeners import tell_fired
+from dgl_dysign.ops.aggregate import sums_of_rows
 from dgl_dysign.ops.csr import every_format
 from dgl_dysign.ops.spikes import Spiking
 
 ENCODINGS = ("constant", "bernoulli")
+_TOGETHER = 1 << 21  # bytes of sums that are mapped and fire while they are in the cache
 
 
 class SpikingGraphConv(Layer):
@@ -39,6 +43,10 @@ class SpikingGraphConv(Layer):
 
     Under a constant current and leak 1 the rate differs from that of ``clamp(GraphConv / threshold, 0, 1)`` by at most
     1 / latency. A constant current is aggregated once, and drawn spikes are aggregated together for all steps.
+
+    Under ``torch.no_grad``, at latency 1, layers can send `dgl_dysign.ops.PackedSpikes` to each other: each sums bits
+    over neighbours, maps and fires some rows at a time, so that no float of all nodes is in memory. The spikes are
+    those of floats, but where a current is within rounding of the threshold.
 
     Parameters
     ----------
@@ -64,7 +72,7 @@ class SpikingGraphConv(Layer):
     Shapes
     ------
     feat ``(N_src, *, in_feats)``, or a pair of which the first is that -> rates ``(N_dst, *, out_feats)``, spikes
-    ``(latency, N_dst, *, out_feats)``.
+    ``(latency, N_dst, *, out_feats)``. Packed: ``(N_src, in_feats)`` -> ``(N_dst, out_feats)``.
 
     Examples
     --------
@@ -78,6 +86,11 @@ class SpikingGraphConv(Layer):
     tensor([[0.5000],
             [0.7500],
             [0.5000]])
+    >>> first, second = SpikingGraphConv(1, 64, latency=1), SpikingGraphConv(64, 64, latency=1)
+    >>> with torch.no_grad():
+    ...     hidden = first(graph, torch.tensor([[0.5], [1.0], [0.25]]), return_packed=True)
+    ...     second(graph, hidden).nbytes  # of 3 nodes
+    24
     """
 
     def __init__(
@@ -137,30 +150,40 @@ class SpikingGraphConv(Layer):
     def forward(
         self,
         graph: Any,
-        feat: Tensor | tuple[Tensor, Tensor],
+        feat: Tensor | PackedSpikes | tuple[Tensor, Tensor],
         weight: Tensor | None = None,
         edge_weight: Tensor | None = None,
         *,
         return_spikes: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+        return_packed: bool = False,
+    ) -> Tensor | PackedSpikes | tuple[Tensor, Tensor]:
         """Return the firing rates, ``(N_dst, *, out_feats)``.
 
         Parameters
         ----------
         graph : DGLGraph
             A graph or block with one type of edges.
-        feat : Tensor or pair of Tensor
-            Features of the source nodes; of a pair the second is not used.
+        feat : Tensor, PackedSpikes or pair of Tensor
+            Features of the source nodes; of a pair the second is not used. What comes packed is returned packed;
+            twice as wide, its second half counts negative, as `ThresholdEncoder` packs its spikes.
         weight : Tensor, optional
             ``(in_feats, out_feats)``, for a layer made with ``weight=False``.
         edge_weight : Tensor, optional
             ``(E,)`` or ``(E, 1)``.
         return_spikes : bool, default False
             Return the spikes as well, ``(latency, N_dst, *, out_feats)``.
+        return_packed : bool, default False
+            Return the spikes alone, at one bit each.
         """
         source = feat[0] if isinstance(feat, tuple) else feat
         self._check(graph, source, weight)
         matrix = self.weight if weight is None else weight
+        if return_packed or isinstance(source, PackedSpikes):
+            self._check_packed(source, return_spikes)
+            if matrix is not None and isinstance(source, Tensor) and self.in_feats > self.out_feats:
+                source, matrix = source @ matrix, None  # the narrower side is aggregated
+            sums = sums_of_rows(graph, source, edge_weight, self.norm)
+            return self._fired(sums, graph.num_dst_nodes(), matrix, source.device)
         if self.encoding == "bernoulli":
             # Steps go into the feature axes: one aggregation for all of them.
             drawn = BernoulliEncoder(self.latency)(source).movedim(0, 1)
@@ -182,7 +205,47 @@ class SpikingGraphConv(Layer):
             current = aggregate(graph, feat, edge_weight, self.norm) @ weight
         return current if self.bias is None else current + self.bias
 
-    def _check(self, graph: Any, feat: Tensor, weight: Tensor | None) -> None:
+    def _fired(
+        self, sums: Callable[[slice], Tensor], num_nodes: int, matrix: Tensor | None, device: torch.device
+    ) -> PackedSpikes:
+        """Return the spikes of neurons at rest under ``sums(rows) @ matrix`` and the bias."""
+        width = max(self.in_feats, self.out_feats)
+        step = max(_TOGETHER // (4 * width), 1) if device.type == "cpu" else max(num_nodes, 1)
+        words = torch.empty(num_nodes, -(-self.out_feats // 64), dtype=torch.int64, device=device)
+        for begin in range(0, num_nodes, step):
+            rows = slice(begin, min(begin + step, num_nodes))
+            fired = PackedSpikes.pack(self.lif.entering(self._mapped(sums(rows), matrix)), self.lif.threshold)
+            tell_fired(fired)
+            words[rows] = fired.words
+        return PackedSpikes(words, self.out_feats)
+
+    def _mapped(self, sums: Tensor, matrix: Tensor | None) -> Tensor:
+        """Return the current of some sums, of which those of spikes of both signs are twice as wide."""
+        if matrix is not None and sums.shape[1] != len(matrix):
+            sums = sums[:, : self.in_feats] - sums[:, self.in_feats :]
+        if matrix is not None and self.bias is not None:
+            return torch.addmm(self.bias, sums, matrix)
+        current = sums if matrix is None else sums @ matrix
+        return current if self.bias is None else current + self.bias
+
+    def _check_packed(self, feat: Tensor | PackedSpikes, return_spikes: bool) -> None:
+        known = isinstance(self.lif.spiking, Surrogate)
+        if self.latency != 1 or self.encoding != "constant" or not known or return_spikes:
+            raise DGLConfigError(
+                f"packed spikes are those of one step under a constant current: expected latency=1, "
+                f"encoding='constant', a surrogate of dgl_dysign and no return_spikes, but got latency={self.latency}, "
+                f"encoding={self.encoding!r}, surrogate={self.lif.surrogate!r}, return_spikes={return_spikes}"
+            )
+        if torch.is_grad_enabled():
+            raise DGLConfigError("packed spikes have no gradient: call the layer under torch.no_grad(), or unpack them")
+        if len(feat.shape) != 2 or any(parameter.dtype != torch.float32 for parameter in self.parameters()):
+            kinds = ", ".join(sorted({str(parameter.dtype) for parameter in self.parameters()}))
+            raise DGLGraphError(
+                f"packed spikes are of shape (N, {self.in_feats}) and of a layer in float32, but got "
+                f"{tuple(feat.shape)} and {kinds}: make feat a matrix, or convert the layer with layer.float()"
+            )
+
+    def _check(self, graph: Any, feat: Tensor | PackedSpikes, weight: Tensor | None) -> None:
         check_one_edge_type(graph)
         check_rows(graph, feat)
         if weight is not None and (self.weight is not None or weight.shape != (self.in_feats, self.out_feats)):
@@ -191,8 +254,10 @@ class SpikingGraphConv(Layer):
                 f"weight is a matrix of shape ({self.in_feats}, {self.out_feats}) for all edges, but got shape "
                 f"{tuple(weight.shape)}, and this layer {own}; weights of edges are passed by name, edge_weight=..."
             )
-        check_fits(self, feat=feat, weight=weight)
-        if feat.shape[-1] != self.in_feats:
+        if isinstance(feat, Tensor):
+            check_fits(self, feat=feat, weight=weight)
+        signed = isinstance(feat, PackedSpikes) and feat.size == 2 * self.in_feats and self.weight is not None
+        if feat.shape[-1] != self.in_feats and not signed:
             raise DGLGraphError(f"feat must have {self.in_feats} features, but has shape {tuple(feat.shape)}")
         if self._allow_zero_in_degree:
             return

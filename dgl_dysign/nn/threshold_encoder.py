@@ -133,8 +133,9 @@ class ThresholdEncoder(Layer):
     @torch.no_grad()
     def pack(self, feat: Tensor) -> PackedSpikes:
         """Return the spikes at one bit each, first all positive, then all negative ones, ``(N, 2 L in_feats)``."""
-        with uncounted():
-            return PackedSpikes.pack(torch.cat(self._potentials(feat), 1), 0.0)
+        with uncounted():  # some rows at a time, in the cache
+            parts = [PackedSpikes.pack(torch.cat(self._potentials(part), 1), 0.0) for part in feat.split(4096)]
+        return PackedSpikes(torch.cat([part.words for part in parts]), 2 * self.out_feats)
 
     def extra_repr(self) -> str:
         """Describe the encoder in one line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from dgl_dysign.errors import ConfigError
 from dgl_dysign.ops._checks import DGLGraphError, check_choice, check_one_edge_type, check_rows, edge_vector
 from dgl_dysign.ops._listeners import listeners, tell_messages, uncounted
 from dgl_dysign.ops.csr import edge_ends, every_format, operator
-from dgl_dysign.ops.packed_spikes import PackedSpikes, compiled_for, packed_sum
+from dgl_dysign.ops.packed_spikes import PackedSpikes, PackedSums, compiled_for, packed_sum
 from dgl_dysign.ops.symmetric_norm import symmetric_norm
 
 NORMS = ("both", "right", "left", "none")
@@ -124,27 +125,57 @@ def aggregate(
         raise ConfigError("the packed kernels read PackedSpikes; pack binary features with PackedSpikes.pack(feat)")
     if chosen != "packed" and isinstance(feat, PackedSpikes):
         feat = feat.unpack()
-    if isinstance(feat, PackedSpikes):
-        if norm == "both" and edge_weight is None:  # bits cannot be scaled; these weights are kept with the graph
-            edge_weight, norm = symmetric_norm(graph, None, torch.float32), "none"
-        sums = packed_sum(graph, feat, _by_source(graph, edge_weight, norm), out)
-    elif out is not None:
-        raise ConfigError(f"out is for the packed kernels, but these are {chosen!r}; leave it out")
-    else:
-        if listeners:  # before spikes are scaled: an addition each, whatever it adds
-            tell_messages(edge_ends(graph)[0], feat, edge_weight)
-        if norm in ("both", "left"):
-            feat = _scale(feat, every_format(graph).out_degrees(), -0.5 if norm == "both" else -1.0)
-        with uncounted():
-            if chosen == "torch-csr":
-                sums = operator(graph, edge_weight, feat.dtype, feat.device)(feat)
-            else:
-                sums = _dgl_sum(graph, feat, edge_weight)
-    if norm in ("both", "right"):
-        factor = _factor(sums, every_format(graph).in_degrees(), -0.5 if norm == "both" else -1.0)
-        sums = sums.mul_(factor) if isinstance(feat, PackedSpikes) else sums * factor
     _last_backend = chosen
+    if isinstance(feat, PackedSpikes):
+        weight, factor = _without_scaling(graph, edge_weight, norm, torch.float32, feat.device)
+        return packed_sum(graph, feat, weight, out, factor)
+    if out is not None:
+        raise ConfigError(f"out is for the packed kernels, but these are {chosen!r}; leave it out")
+    if listeners:  # before spikes are scaled: an addition each, whatever it adds
+        tell_messages(edge_ends(graph)[0], feat, edge_weight)
+    if norm in ("both", "left"):
+        feat = _scale(feat, every_format(graph).out_degrees(), -0.5 if norm == "both" else -1.0)
+    with uncounted():
+        if chosen == "torch-csr":
+            sums = operator(graph, edge_weight, feat.dtype, feat.device)(feat)
+        else:
+            sums = _dgl_sum(graph, feat, edge_weight)
+    if norm in ("both", "right"):
+        sums = _scale(sums, every_format(graph).in_degrees(), -0.5 if norm == "both" else -1.0)
     return sums
+
+
+def sums_of_rows(
+    graph: Any, feat: Tensor | PackedSpikes, edge_weight: Tensor | None = None, norm: str = "both"
+) -> Callable[[slice], Tensor]:
+    """Return what gives some rows of `aggregate` of features ``(N_src, d)``, to rounding and without gradient."""
+    dtype = torch.float32 if isinstance(feat, PackedSpikes) else feat.dtype
+    weight, factor = _without_scaling(graph, edge_weight, norm, dtype, feat.device)
+    if isinstance(feat, PackedSpikes):
+        return PackedSums(graph, feat, weight, factor).of
+    if listeners:
+        tell_messages(edge_ends(graph)[0], feat, edge_weight)
+    summed = operator(graph, weight, dtype, feat.device)
+
+    def of(rows: slice) -> Tensor:
+        with uncounted():
+            sums = summed.of(feat, rows)
+        return sums if factor is None else sums.mul_(factor[rows, None])
+
+    return of
+
+
+def _without_scaling(
+    graph: Any, edge_weight: Tensor | None, norm: str, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return weights of edges, and factors of sums, that normalise without scaling features: bits cannot be scaled."""
+    if norm == "both" and edge_weight is None:  # these weights are kept with the graph
+        return symmetric_norm(graph, None, dtype), None
+    factor = None
+    if norm in ("both", "right"):
+        ones = torch.ones(graph.num_dst_nodes(), dtype=dtype, device=device)
+        factor = _scale(ones, every_format(graph).in_degrees(), -0.5 if norm == "both" else -1.0)
+    return _by_source(graph, edge_weight, norm), factor
 
 
 def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | None:
@@ -158,12 +189,8 @@ def _by_source(graph: Any, edge_weight: Tensor | None, norm: str) -> Tensor | No
 
 
 def _scale(feat: Tensor, degrees: Tensor, power: float) -> Tensor:
-    return feat * _factor(feat, degrees, power)
-
-
-def _factor(feat: Tensor, degrees: Tensor, power: float) -> Tensor:
     factor = degrees.clamp(min=1).to(device=feat.device, dtype=feat.dtype) ** power
-    return factor.reshape(-1, *[1] * (feat.dim() - 1))
+    return feat * factor.reshape(-1, *[1] * (feat.dim() - 1))
 
 
 def _dgl_sum(graph: Any, feat: Tensor, edge_weight: Tensor | None) -> Tensor:

@@ -130,6 +130,15 @@ class Operator:
         out: Tensor = _Product.apply(flat, self.values, self)
         return out.reshape(self.layout.shape[0], *feat.shape[1:])
 
+    def of(self, feat: Tensor, rows: slice) -> Tensor:
+        """Return some rows of ``operator(feat)``, of features ``(columns, d)``, without gradient."""
+        layout, values = self.layout, self.matrix.values()
+        begins = layout.indptr[rows.start : rows.stop + 1]
+        edges, shape = slice(int(begins[0]), int(begins[-1])), (len(begins) - 1, layout.shape[1])
+        part = Layout(begins - begins[0], layout.indices[edges], layout.edges[edges], shape)
+        with no_autocast(feat):
+            return _sparse(part, values[edges]) @ feat
+
 
 def _sparse(layout: Layout, values: Tensor) -> Tensor:
     with warnings.catch_warnings():  # PyTorch says once that its CSR tensors are in beta state

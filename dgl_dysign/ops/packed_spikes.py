@@ -169,7 +169,11 @@ def _check_memory(name: str, memory: Tensor, shape: tuple[int, ...], device: tor
 
 
 def packed_sum(
-    graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None, out: Tensor | None = None
+    graph: Any,
+    spikes: PackedSpikes,
+    edge_weight: Tensor | None = None,
+    out: Tensor | None = None,
+    factor: Tensor | None = None,
 ) -> Tensor:
     r"""Sum the spikes of in-neighbours, reading bits: :math:`h_v = \sum_{u \to v} w_{uv} s_u`.
 
@@ -178,17 +182,21 @@ def packed_sum(
 
     Arguments and errors are those of `aggregate`; the result is float32, ``(N_dst, *, size)``, without gradient, and a
     view of ``out`` where that is given: reused over many sums, it saves the time the system takes to provide memory.
+    With ``factor`` ``(N_dst,)`` each sum is multiplied by that of its node.
     """
     shape = (graph.num_dst_nodes(), *spikes.shape[1:-1], spikes.words.shape[-1] * _WORD)
     if out is not None:
         _check_memory(f"out (sizes are rounded up to {_WORD})", out, shape, spikes.device)
-    return PackedSums(graph, spikes, edge_weight).of(slice(None), out)
+    return PackedSums(graph, spikes, edge_weight, factor).of(slice(None), out)
 
 
 class PackedSums:
     """The sums of `packed_sum`, computed for rows on demand: ``sums[first:last]``."""
 
-    def __init__(self, graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None) -> None:
+    def __init__(
+        self, graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None, factor: Tensor | None = None
+    ) -> None:
+        self.factor = factor
         summed = operator(graph, edge_weight, torch.float32, spikes.device)
         self.spikes, self.words, self.layout = spikes, spikes.words.flatten(1).contiguous(), summed.layout
         self.weights = None if edge_weight is None else summed.matrix.values()
@@ -210,6 +218,8 @@ class PackedSums:
         else:
             summed = self._counted if self.weights is None else self._summed
             sums = summed(begins.numpy(), ends.numpy(), out)
+        if self.factor is not None:
+            sums.mul_(self.factor[rows, None])
         shape = (*self.spikes.shape[1:-1], self.spikes.words.shape[-1] * _WORD)
         return sums.reshape(len(begins), *shape)[..., : self.spikes.size]
 
@@ -294,7 +304,7 @@ def packed_linear(spikes: PackedSpikes, weight: Tensor, bias: Tensor | None = No
     blocks = functional.pad(weight.detach().float(), padding).view(-1, _WORD, spikes.size).mT.contiguous()
     start = torch.zeros(len(weight)) if bias is None else bias.detach().float()
     start = functional.pad(start, padding[2:]).view(-1, _WORD)
-    kept = PackedSpikes.pack(blocks.abs().amax(2), torch.finfo(torch.float32).tiny).words  # not pruned
+    kept = PackedSpikes.pack((blocks != 0).any(2).float()).words  # not pruned
     arrays = blocks.numpy(), kept.numpy(), start.numpy()
 
     def work(first: int, last: int) -> None:
