@@ -52,7 +52,7 @@ class _FedWeight(_EvolvingWeight):
         """Move on by the features of some nodes ``(n, rows)``, of which those that score best make a column each."""
         score = entering @ self.direction / self.direction.norm()
         score, best = score.topk(min(self.columns, len(entering)))
-        chosen = (entering[best] * score.tanh()[:, None]).t()
+        chosen = (nn.functional.normalize(entering[best]) * score.tanh()[:, None]).t()
         return super().forward(weight, nn.functional.pad(chosen, (0, self.columns - len(best))))
 
 
@@ -134,12 +134,14 @@ class EvolveGCNH(EvolveGCNO):
         Q_t &= \mathrm{GRU}(S_t, Q_{t-1}) = (1 - Z) \circ Q_{t-1} + Z \circ C \\
         C &= \tanh(W_H S_t + U_H (R \circ Q_{t-1}) + B_H) \\
         Z &= \sigma(W_Z S_t + U_Z Q_{t-1} + B_Z), \quad R = \sigma(W_R S_t + U_R Q_{t-1} + B_R) \\
-        y &= X_t p / \lVert p \rVert, \quad i = \mathrm{top}_k(y), \quad S_t = (X_t[i] \circ \tanh(y[i]))^\top
+        y &= X_t p / \lVert p \rVert, \quad i = \mathrm{top}_k(y), \quad S_t = (\hat X_t[i] \circ \tanh(y[i]))^\top
 
     in each of two layers, where k is the number of columns of Q and X the layer's input; the convolutions are those of
     `EvolveGCNO`. The k best are among the nodes with an edge in the snapshot, as in the public code. Where there are
-    fewer, the last columns of S are zero; the public code repeats the last node instead. All else that differs from
-    the paper and from the public code is as in `EvolveGCNO`, and so are parameters and errors.
+    fewer, the last columns of S are zero; the public code repeats the last node instead. :math:`\hat X` has the rows
+    of X at unit length: with features as they are, of deviation 1, the candidate weights are all near 1 and -1, and
+    nothing is learned (Macro-F1 of 7.5 on DBLP's walk vectors, 40 % for training). All else that differs from the
+    paper and from the public code is as in `EvolveGCNO`, and so are parameters and errors.
 
     Examples
     --------

@@ -17,7 +17,10 @@ def best(layer, feat, edges):
     """The nodes with an edge that score best, a column each; no column where there are too few."""
     score = feat @ layer["direction"] / layer["direction"].square().sum().sqrt()
     active = sorted({*edges.src.tolist(), *edges.dst.tolist()}, key=lambda node: -float(score[node].detach()))
-    columns = [feat[node] * torch.tanh(score[node]) for node in active[: layer["biases"].shape[2]]]
+    columns = [
+        feat[node] / feat[node].square().sum().sqrt() * torch.tanh(score[node])
+        for node in active[: layer["biases"].shape[2]]
+    ]
     missing = layer["biases"].shape[2] - len(columns)
     return torch.stack(columns + missing * [torch.zeros(feat.shape[1], dtype=torch.float64)], 1)
 
