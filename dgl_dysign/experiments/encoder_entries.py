@@ -105,7 +105,7 @@ def encoder_entry(
 
 
 _EVOLVEGCN: dict[str, dict[str, Any]] = {  # chosen on the validation of DBLP, OTC and Wikipedia, for -O
-    "node": {"window": 27, "lr": 3e-3, "epochs": 40},
+    "node": {"window": 27, "lr": 3e-3},
     "link": {"hidden_feats": 32, "out_feats": 32, "lr": 1e-2},
     "event": {"hidden_feats": 32, "out_feats": 32},
 }
@@ -117,7 +117,7 @@ def _pairs(events: Mapping[str, Any] | None = None, **arguments: Any) -> dict[st
     return {"link": {**shared, "lr": 1e-2}, "event": {**shared, **(events or {})}}
 
 
-_ATTENTION = {"lr": 3e-3, "epochs": 40}  # of nodes, as EvolveGCN-O
+_ATTENTION = {"lr": 3e-3}  # of nodes, as EvolveGCN-O
 _AS_TGL: dict[str, Any] = {"num_heads": 2, "num_layers": 2, "history": 3, "join": "rnn"}
 _DGNN: dict[str, Any] = {"layers": 1, "length": 8, "random_feats": 32}  # what two CPU cores can bear
 
