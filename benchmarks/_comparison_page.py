@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -256,14 +256,17 @@ def _write_names(axis: Any, points: Sequence[tuple[float, float, str]]) -> None:
         )  # fmt: skip
 
 
-def summary(panels: Mapping[str, tuple[str, Sequence[Row]]]) -> str:
-    """Return a row a system, and a column a panel; a second figure is that of its row with counts as inputs."""
-    columns = [{row.name: row.figure(score)["mean"] for row in rows} for score, rows in panels.values()]
-    names = dict.fromkeys(name.removesuffix("-counts") for column in columns for name in column)
-    names = dict.fromkeys(name if any(name in column for column in columns) else f"{name}-counts" for name in names)
+def summary(panels: Mapping[str, tuple[str, Sequence[Row]]], names: Collection[str]) -> str:
+    """Return a row for each of some systems, a column a panel; second figures are those with counts as inputs."""
+    figures = [[(row.name, row.figure(score)["mean"]) for row in rows] for score, rows in panels.values()]
+    columns = [{name: mean for name, mean in column if name in names} for column in figures]
+    run = dict.fromkeys(name for column in columns for name in column)
+    systems = dict.fromkeys(
+        name.removesuffix("-counts") if name.removesuffix("-counts") in run else name for name in run
+    )
     head = ["row", *(f"{title}, {FIGURES[score]}" for title, (score, _) in panels.items())]
     lines = [head, ["---"] * len(head)]
-    for name in names:
+    for name in systems:
         pairs = [[column[each] for each in (name, f"{name}-counts") if each in column] for column in columns]
         lines.append([_called(name), *(_pair(pair) for pair in pairs)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -277,7 +280,8 @@ def write(pages: Sequence[Path], out: Path, studies: Mapping[str, str]) -> None:
     parts = {name: table(board, rows[name], _names(board, studies)) for name, board in tables.items()}
     reading = _names(tables["dblp-walks-40"], studies)
     without = [row for row in rows["dblp-40"] if row.name not in reading]  # that read no features
-    parts |= {"reasons": reasons([*without, *rows["dblp-walks-40"]]), "summary": summary(panels)}
+    asked = {name for board in tables.values() for name in _names(board, studies)}
+    parts |= {"reasons": reasons([*without, *rows["dblp-walks-40"]]), "summary": summary(panels, asked)}
     for page in pages:
         text = page.read_text(encoding="utf-8")
         if panels and "<!-- made: pictures -->" in text:

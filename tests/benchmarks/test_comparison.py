@@ -93,9 +93,11 @@ def test_the_summary_joins_the_row_with_counts_to_the_one_without():
         scoring = Scoring({"mrr": value})
         return _comparison_page.Row(name, [(None, UnitRecord("link", name, name, 0, [scoring]))], {})
 
-    panels = {"OTC": ("mrr", [row("tgat-counts", 68.04), row("node-counts", 67.0), row("tgat", 41.0)])}
+    panels = {
+        "OTC": ("mrr", [row("tgat-counts", 68.04), row("node-counts", 67.0), row("tgat", 41.0), row("random", 5.0)])
+    }
     panels["UCI"] = ("mrr", [row("tgat", 40.0)])
-    assert _comparison_page.summary(panels).splitlines()[2:] == [
+    assert _comparison_page.summary(panels, ["tgat", "tgat-counts", "node-counts"]).splitlines()[2:] == [
         "| `tgat` | 41.0 / 68.0 | 40.0 |", "| `node-counts` | 67.0 | - |",
     ]  # fmt: skip
 
