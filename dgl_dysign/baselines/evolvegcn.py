@@ -140,8 +140,8 @@ class EvolveGCNH(EvolveGCNO):
     `EvolveGCNO`. The k best are among the nodes with an edge in the snapshot, as in the public code. Where there are
     fewer, the last columns of S are zero; the public code repeats the last node instead. :math:`\hat X` has the rows
     of X at unit length: with features as they are, of deviation 1, the candidate weights are all near 1 and -1, and
-    nothing is learned (Macro-F1 of 7.5 on DBLP's walk vectors, 40 % for training). All else that differs from the
-    paper and from the public code is as in `EvolveGCNO`, and so are parameters and errors.
+    DBLP's classes are not learned. All else that differs from the paper and from the public code is as in
+    `EvolveGCNO`, and so are parameters and errors.
 
     Examples
     --------
