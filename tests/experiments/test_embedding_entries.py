@@ -8,7 +8,7 @@ import torch
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.experiments.check import check_entry
 from dgl_dysign.experiments.choice import choose
-from dgl_dysign.experiments.embedding_entries import EMBEDDINGS, embedding_entry
+from dgl_dysign.experiments.embedding_entries import EMBEDDINGS, embedding_entry, read_out
 from dgl_dysign.experiments.link_entries import simpledyg_entry
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.resolve import resolve_rows
@@ -62,6 +62,15 @@ def test_the_read_out_tells_classes_apart_and_its_regularisation_is_chosen(task)
     choice = choose(entry, task, budget=4)
     assert choice["compared"] == 3
     assert set(choice["chosen"]) <= {"C"}
+
+
+def test_the_regularisation_that_was_chosen_is_the_one_that_acts(task):
+    vectors = torch.randn(task.data.num_nodes, 8, generator=torch.Generator().manual_seed(0))
+    chosen = task.with_settings(task.settings.with_choice(C=0.01))
+    strong, usual = read_out(task.view(), vectors, C=0.01), read_out(task.view(), vectors)
+    assert torch.equal(read_out(chosen.view(), vectors), strong)
+    assert strong.std() < usual.std()  # nearer to the shares of the classes
+    torch.testing.assert_close(usual.sum(1), torch.ones(len(vectors)))
 
 
 def test_p_and_q_are_chosen_together(task):
