@@ -171,7 +171,8 @@ def _open(manifest: dict[str, Any], raw: Path, options: PrepareOptions, is_frame
     unix = manifest["time_unit"].startswith("seconds since 1970")
     two_types = len(manifest["id_offsets"]) == 2
     # Another list of edges may have been given the name of a known data set.
-    fits = {"dblp": as_in_file, "jodie": two_types, "patent": True}.get(READERS.get(name, ""), False)
+    reader = READERS.get(name, "")
+    fits = {"dblp": as_in_file, "jodie": two_types}.get(reader, bool(reader))
     if not is_frame and (fits or (as_in_file and (raw / LABELS).exists())):
         source = open_files(name if fits else "dblp", raw, options)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 #: Data sets whose files are known by name, and the module here that reads each; any other list of edges: ``edges``.
-#: A new one is a module with ``open_source``, a line here, and its command in ``data_prep/cli.py``.
+#: How to add one, step by step: CONTRIBUTING.md.
 READERS = {"dblp": "dblp", "tmall": "dblp", "patent": "patent", "wikipedia": "jodie", "reddit": "jodie"}
 #: Names of files, up to a dot or the number of a part, and whose they are.
 FILES = {

@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,10 @@ from hypothesis import strategies as st
 
 from data_prep import PrepareOptions, append, prepare
 from data_prep.describe import describe
+from data_prep.rules import Rule
+from data_prep.sources import READERS
+from data_prep.sources._layout import Column, Layout
+from data_prep.sources._source import Source
 from dgl_dysign.data import TemporalGraph, schema
 from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import ConfigError, DataError
@@ -373,6 +379,21 @@ def test_a_list_of_edges_may_have_the_name_of_a_known_data_set(tmp_path):
     grow(folder, parts, PrepareOptions())
     assert [row["weight"] for row in rows_of(folder, "edges")] == [4.0, -2.0]
     assert schema.read_manifest(folder)["edge_weight"] == "rating"
+
+
+def test_a_format_that_was_added_goes_on_in_that_format(tmp_path, monkeypatch):
+    def open_source(raw, read, dataset):
+        columns = (Column("time", "number"), Column("src", "integer"), Column("dst", "integer"))
+        return Source(dataset, (raw,), Layout(columns), Rule("every", width=10.0), time_unit="seconds", unix=False)
+
+    monkeypatch.setitem(READERS, "contacts", "contacts")
+    monkeypatch.setitem(sys.modules, "data_prep.sources.contacts", SimpleNamespace(open_source=open_source))
+    (tmp_path / "a.txt").write_text("1 7 30\n2 30 8\n")
+    (tmp_path / "b.txt").write_text("25 8 7\n")
+    monkeypatch.setattr("data_prep.pipeline.DATASETS", ("contacts",))
+    prepare("contacts", tmp_path / "a.txt", tmp_path / "out")
+    append(tmp_path / "out", tmp_path / "b.txt")
+    assert [(row["src"], row["dst"], row["time"]) for row in rows_of(tmp_path / "out", "edges")][-1] == (1, 0, 25.0)
 
 
 def test_bad_rows_are_added_to_those_before(tmp_path):
