@@ -81,7 +81,7 @@ NAMES = {
 
 
 def moved_name(package: str, name: str) -> Any:
-    """Return what a package of this one had under a name, with a warning; the error of an unknown name otherwise."""
+    """Return what a package of this one had under a name, with a warning; `AttributeError` of other names."""
     short = package.removeprefix("dgl_dysign.")
     home = NAMES.get(short, {}).get(name)
     if home is None:

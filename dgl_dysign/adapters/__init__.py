@@ -4,7 +4,8 @@ An adapter is a class with ``name``, ``extra`` (the extra of dgl-dysign that ins
 ``matches(obj)``, ``to_events(obj, **options)`` and ``from_events(stream, **options)``. Other packages add their own
 as entry points of the group ``dgl_dysign.adapters``. A package is imported when its adapter needs it.
 
-Converters lose nothing silently: what a format cannot hold is refused, and the message says how to leave it out.
+Converters lose nothing silently: what a format cannot hold is a ``ConfigError``, whose message says how to leave it
+out, and a file or value that is wrong a ``DataError``.
 
 Examples
 --------

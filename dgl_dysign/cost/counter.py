@@ -35,6 +35,11 @@ def register(cls: type[nn.Module], rule: ModuleRule) -> None:
         ``rule(module, args, result)`` returns the `Operations` of a call, its parts included; ``args`` are those that
         were given by place.
 
+    Raises
+    ------
+    ConfigError
+        If these are no class and no function.
+
     Examples
     --------
     >>> import torch

@@ -77,7 +77,7 @@ class Outcome:
 
     @property
     def predicted(self) -> Tensor:
-        """The prediction of an entry that has one."""
+        """The prediction of an entry; ``ConfigError`` if it has none."""
         if self.prediction is None:
             raise ConfigError("expected an entry that predicts, but its outcome has no prediction")
         return self.prediction
@@ -128,7 +128,7 @@ class Entry:
         Whether it is not this package's: what it raises names the row, and shows its own traceback alone.
     choices : mapping of str to sequence, optional
         Values of settings that a table of nodes chooses from, see `dgl_dysign.experiments.choice`; empty: from
-        `Outcome.finishes` alone. Default: there is nothing to choose.
+        `Outcome.finishes` alone. Default: there is nothing to choose. Others raise ``ConfigError``.
     defaults : mapping, optional
         What stands for the choices until they are made, for reports; default: what the settings of the table have.
     verified : bool
@@ -195,7 +195,10 @@ class Entry:
         return replace(self, choices=choices)
 
     def fitted(self, view: Any, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Outcome:
-        """Fit, and return the outcome whatever `fit` returned; its history defaults to what `on_epoch` was told."""
+        """Fit, and return the outcome whatever `fit` returned; its history defaults to what `on_epoch` was told.
+
+        Raises ``DataError`` if `fit` returned None, and what `running` raises.
+        """
         history: list[dict[str, float]] = []
 
         def noted(epoch: Mapping[str, float]) -> None:
@@ -214,7 +217,10 @@ class Entry:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run code of the entry: an error of a stranger's names the row, and shows the stranger's traceback alone."""
+        """Run code of the entry.
+
+        An error of a stranger's is an ``EntryError`` that names the row, and shows the stranger's traceback alone.
+        """
         dtype = torch.get_default_dtype()
         try:
             yield

@@ -417,7 +417,10 @@ class NodeTask(NodeView, Task):
         return [Scoring(scores, self.figures(val.predicted, self.val), confusion=counts)]
 
     def outcome_at(self, outcome: Outcome, num_snapshots: int) -> Outcome:
-        """Return the outcome of a fitted entry as of the last of so many snapshots."""
+        """Return the outcome of a fitted entry as of the last of so many snapshots.
+
+        Raises ``DataError`` if the entry predicts as of the end of its training alone.
+        """
         if outcome.prediction is None:
             self._horizon.num_snapshots = num_snapshots
             try:

@@ -124,7 +124,10 @@ class SpikeOptions(RowOptions):
 
 @dataclass(kw_only=True)
 class NodeOptions(SpikeOptions):
-    """Options of a table about classes of nodes: `dgl_dysign.experiments.train.train_nodes`."""
+    """Options of a table about classes of nodes: `dgl_dysign.experiments.train.train_nodes`.
+
+    Options that exclude each other, or are out of range, raise ``ConfigError``.
+    """
 
     prepared: Path = argument("A folder written by dysign-prep, with node features and labels.")
     split: Literal["random", "time"] = option(
@@ -209,7 +212,10 @@ class NodeOptions(SpikeOptions):
 
 @dataclass(kw_only=True)
 class LinkOptions(RawOptions, SpikeOptions):
-    """Options of a table about links: `dgl_dysign.experiments.train.train_links`."""
+    """Options of a table about links: `dgl_dysign.experiments.train.train_links`.
+
+    Options that exclude each other, or are out of range, raise ``ConfigError``.
+    """
 
     aggregators: list[str] = option("Rows undergs-NAME to add.", [], metavar="NAME...")
     protocol: Literal["honest", "live-update", "roland-live", "roland-fixed", "undergs-released"] = option(
@@ -284,7 +290,10 @@ TOLD_APART = {
 
 @dataclass(kw_only=True)
 class ExportOptions:
-    """What `dgl_dysign.experiments.foreign_task.export_task` is told: which test of which table is written."""
+    """What `dgl_dysign.experiments.foreign_task.export_task` is told: which test of which table is written.
+
+    Options that exclude each other, or are out of range, raise ``ConfigError``.
+    """
 
     prepared: Path = argument("A folder written by dysign-prep.")
     out: Path = argument("Folder to write; it must not be there.")

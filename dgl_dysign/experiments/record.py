@@ -89,6 +89,11 @@ class Scoring:
         Of links: ``val`` and ``test``, each with ``snapshot`` and ``mrr``.
     confusion : list or None
         Counts on test, true classes in rows.
+
+    Raises
+    ------
+    TypeError
+        If a figure, or a share, is no number.
     """
 
     scores: dict[str, float]

@@ -159,8 +159,8 @@ def anderson(
 
     Arguments and result are those of `fixed_point`. The next point is the combination of the last points, with
     coefficients that add up to 1, whose combined residual is the smallest. It gains on slow maps (symmetric weights,
-    norm near 1) and costs ``2 memory`` tensors. ``ridge`` is added to the normal equations, relative to their largest
-    entry.
+    norm near 1) and costs ``2 memory`` tensors of the shape of ``x0``. ``ridge`` is added to the normal equations,
+    relative to their largest entry. A ``memory`` below 1 raises ``ConfigError``.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def solve_adjoint(
 ) -> tuple[Tensor, SolverInfo]:
     r"""Solve :math:`(I - J)^T v = g` by iterating :math:`v \leftarrow g + J^T v`, as `fixed_point` does.
 
-    ``vjp`` is ``v -> J^T v``, ``grad`` the right-hand side g.
+    ``vjp`` is ``v -> J^T v``, ``grad`` the right-hand side g, and v has its shape.
 
     Examples
     --------
@@ -338,7 +338,8 @@ def equilibrium(
     Parameters
     ----------
     func : callable
-        ``func(x, *inputs)``, differentiable. Everything that needs a gradient must come in through ``inputs``.
+        ``func(x, *inputs)``, of the shape of x, differentiable. Everything that needs a gradient must come in through
+        ``inputs``.
     x0 : Tensor
         Where to start, not differentiated.
     inputs : sequence of Tensor

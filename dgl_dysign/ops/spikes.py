@@ -111,7 +111,7 @@ class Surrogate:
         return out
 
     def derivative(self, x: Tensor) -> Tensor:
-        """Return the surrogate derivative at ``x``."""
+        """Return the surrogate derivative at ``x``, in its shape."""
         return _DERIVATIVES[self.kind](x, self.width)
 
 
@@ -127,7 +127,8 @@ def get_surrogate(surrogate: str | Spiking, threshold: float = 1.0) -> Spiking:
 def slope(spiking: Spiking, x: Tensor) -> Tensor:
     """Return the derivative with which ``spiking`` would be backpropagated through at ``x``, without a tape.
 
-    `spiking` is a `Surrogate` or any elementwise function with a gradient, `x` the potential minus the threshold.
+    `spiking` is a `Surrogate` or any elementwise function with a gradient, `x` (of any shape) the potential minus
+    the threshold.
     """
     if isinstance(spiking, Surrogate):
         return spiking.derivative(x)

@@ -58,7 +58,7 @@ class TrainableScorer(LinkModel, Protocol):
 
 @dataclass(frozen=True)
 class LinkFitConfig(LoopConfig):
-    """How to train a link scorer.
+    """How to train a link scorer; values out of range raise ``ConfigError``.
 
     Parameters
     ----------
