@@ -4,7 +4,8 @@ The rules, where nothing else is said those of NeuroBench (Yik et al., Nature Co
 ``op_counter``:
 
 - A product of matrices or a convolution is one MAC for each pair of numbers that is multiplied and added up, zeros
-  included (NeuroBench's "dense" operations).
+  included (NeuroBench's "dense" operations). Zeros of the right matrix, where weights stand, are left out: they were
+  pruned.
 - Where one factor is spikes (entries 0 and ±c, for one c), it is one SynOp, an addition, for each spike and each weight
   that the spike meets and that is not zero (NeuroBench's "effective" ones; SpikingJelly's SynOps where no weight is
   zero): what does not fire, or was pruned, costs nothing.

@@ -34,12 +34,15 @@ def spiking(values: Tensor) -> bool:
 
 
 def product(left: Tensor, right: Tensor) -> Operations:
-    """Count a product of matrices, ``(*, m, k)`` and ``(*, k, n)``; the left one may be sparse (CSR or COO)."""
+    """Count a product of matrices, ``(*, m, k)`` and ``(*, k, n)``; the left one may be sparse (CSR or COO).
+
+    Weights stand on the right: zeros among them were pruned.
+    """
     if left.layout != torch.strided:
         columns, values = _entries(left)
         return sum_of_messages(columns, right, values, moved=False)
     if not spiking(left) and not spiking(right):
-        return Operations(macs=left.numel() * right.shape[-1])
+        return Operations(macs=left.shape[-2] * int(torch.count_nonzero(right)))
     return Operations(synops=int(((left != 0).sum(-2) * (right != 0).sum(-1)).sum()))
 
 
