@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from _studies import fill
 
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import Answers, bootstrap, difference, mean_std
@@ -79,13 +80,18 @@ def boards(studies: Mapping[str, str]) -> dict[str, Board]:
     return tables
 
 
-def measured(board: Board, out: Path) -> list[Row]:
+def _row(study: str, entry: str) -> str:
+    """Return what a row is called: ``spikenet-4-epochs`` in the study ``dblp-40-spikenet-4-epochs``."""
+    return entry + study.partition(f"-{entry}")[2]
+
+
+def measured(board: Board, out: Path, called: Callable[[str, str], str] = _row) -> list[Row]:
     """Return the rows that were run, best first, with their differences; means of seeds are no rows here."""
     runs: dict[str, dict[str, tuple[Path, UnitRecord]]] = {}
     for study in board.studies:
         for key, record in read_units(out / study).items():
             if record.seed >= 0:
-                runs.setdefault(_row(study, record.entry), {}).setdefault(key, (out / study, record))
+                runs.setdefault(called(study, record.entry), {}).setdefault(key, (out / study, record))
     rows = {name: Row(name, list(units.values()), {}) for name, units in runs.items()}
     answers = {name: dict(_answers(row, out / "prepared" / board.data)) for name, row in rows.items()}
     for name, row in rows.items():
@@ -93,11 +99,6 @@ def measured(board: Board, out: Path) -> list[Row]:
         drawn = _drawn(board.figures[0], {each: answers[each] for each in (name, *compared)}) if compared else {}
         row.differences = {control: difference(drawn[name], drawn[control]) for control in compared if drawn}
     return sorted(rows.values(), key=lambda row: -row.figure(board.figures[0])["mean"])
-
-
-def _row(study: str, entry: str) -> str:
-    """Return what a row is called: ``spikenet-4-epochs`` in the study ``dblp-40-spikenet-4-epochs``."""
-    return entry + study.partition(f"-{entry}")[2]
 
 
 def _names(board: Board, studies: Mapping[str, str]) -> list[str]:
@@ -224,7 +225,7 @@ def draw(panels: Mapping[str, tuple[str, Sequence[Row]]], cost: str, label: str,
             axis.plot(x, y, "D" if ours else "o", markersize=6 if ours else 4, color=_colour(name))
     figure.tight_layout()
     for axis, points in zip(axes[:, 0], drawn, strict=True):
-        _write_names(axis, points)
+        write_names(axis, points)
     file = f"images/comparison-{'cpu' if scale == 'log' else 'memory'}.png"
     plots.save(figure, docs / file)
     return f"![Figures against {label}; ours are diamonds]({file})"
@@ -234,7 +235,7 @@ def _colour(name: str) -> str:
     return "#d55e00" if name.startswith(OURS) else "#44546a"  # of other brightness, whoever sees them
 
 
-def _write_names(axis: Any, points: Sequence[tuple[float, float, str]]) -> None:
+def write_names(axis: Any, points: Sequence[tuple[float, float, str]]) -> None:
     """Write names at points, each at the nearest place that hides no point and no other name."""
     scale = axis.figure.dpi / 72  # all below is in points, as sizes of letters are
     centres = axis.transData.transform([point[:2] for point in points]) / scale
@@ -283,11 +284,6 @@ def write(pages: Sequence[Path], out: Path, studies: Mapping[str, str]) -> None:
     asked = {name for board in tables.values() for name in _names(board, studies)}
     parts |= {"reasons": reasons([*without, *rows["dblp-walks-40"]]), "summary": summary(panels, asked)}
     for page in pages:
-        text = page.read_text(encoding="utf-8")
-        if panels and "<!-- made: pictures -->" in text:
+        if panels and "<!-- made: pictures -->" in page.read_text(encoding="utf-8"):
             parts["pictures"] = "\n\n".join(draw(panels, *cost, page.parent) for cost in COSTS)
-        for name, part in ({"pictures": "No picture yet."} | parts).items():
-            begin, _, rest = text.partition(f"<!-- made: {name} -->\n")
-            if rest:
-                text = f"{begin}<!-- made: {name} -->\n\n{part}\n\n{rest[rest.index('<!-- end -->') :]}"
-        page.write_text(text, encoding="utf-8")
+        fill(page, {"pictures": "No picture yet."} | parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -69,6 +70,37 @@ def arguments(about: str | None, studies: Mapping[str, str], out: str) -> argpar
     parser.add_argument("--only", nargs="+", choices=list(studies), default=list(studies), metavar="STUDY", help="some")
     parser.add_argument("--list", action="store_true", help="show the studies, and run nothing")
     return parser
+
+
+def paged_arguments(about: str | None, studies: Mapping[str, str], out: str) -> argparse.ArgumentParser:
+    """Return the same for a script that runs parts of its studies, and writes pages of what was run."""
+    parser = arguments(about, studies, out)
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
+    for name in ("seeds", "splits"):
+        parser.add_argument(f"--{name}", metavar="N", help="instead of those of a study; the others can follow")
+    parser.add_argument("--page", type=Path, nargs="+", help="write tables of what OUT holds into pages, run nothing")
+    return parser
+
+
+def narrowed(args: argparse.Namespace, studies: Mapping[str, str]) -> dict[str, str]:
+    """Return the studies with the rows, seeds and splits of the command line, whose others can follow."""
+    lines = dict(studies)
+    if args.rows:
+        lines = {name: f"{line.partition('--rows')[0]}--rows {' '.join(args.rows)}" for name, line in lines.items()}
+    for option, number in (("--seeds", args.seeds), ("--splits", args.splits)):
+        if number:
+            lines = {name: re.sub(rf"{option} \d+", f"{option} {number}", line) for name, line in lines.items()}
+    return lines
+
+
+def fill(page: Path, parts: Mapping[str, str]) -> None:
+    """Write parts into a page, between the markers of their names; a part that it has no markers for is left out."""
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        begin, _, rest = text.partition(f"<!-- made: {name} -->\n")
+        if rest:
+            text = f"{begin}<!-- made: {name} -->\n\n{part}\n\n{rest[rest.index('<!-- end -->') :]}"
+    page.write_text(text, encoding="utf-8")
 
 
 def run_all(args: argparse.Namespace, studies: Mapping[str, str]) -> int:

@@ -11,13 +11,11 @@ of ``benchmarks/transfer.py``: what has the same name is the same. All studies t
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 
-from _studies import LINKS, arguments, run_all
+from _studies import LINKS, narrowed, paged_arguments, run_all
 from transfer import NODE_ROWS
 
 #: Systems that read the features of nodes. Long ones take minutes a fit: one split, one seed.
@@ -62,19 +60,11 @@ STUDIES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run studies, or write the page; the exit status is 1 if some failed."""
-    parser = arguments(__doc__, STUDIES, "build/comparison")
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
-    parser.add_argument("--seeds", metavar="N", help="instead of those of a study; the others can follow")
-    parser.add_argument("--page", type=Path, nargs="+", help="write tables of what OUT holds into pages, run nothing")
-    args, studies = parser.parse_args(argv), STUDIES
+    args = paged_arguments(__doc__, STUDIES, "build/comparison").parse_args(argv)
     if args.page:
         import_module("_comparison_page").write(args.page, args.out, STUDIES)  # studies need no PyTorch here
         return 0
-    if args.rows:
-        studies = {name: f"{line.partition('--rows')[0]}--rows {' '.join(args.rows)}" for name, line in studies.items()}
-    if args.seeds:
-        studies = {name: re.sub(r"--seeds \d+", f"--seeds {args.seeds}", line) for name, line in studies.items()}
-    return run_all(args, studies)
+    return run_all(args, narrowed(args, STUDIES))
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ class TemporalGraph:
         return self._limited(_horizon=horizon)
 
     def _limited(self, **limits: Any) -> TemporalGraph:
-        other = object.__new__(TemporalGraph)
+        other = object.__new__(type(self))
         vars(other).update({**vars(self), **limits, "_limits": (*self._limits, *limits)})
         return other
 

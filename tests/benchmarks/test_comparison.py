@@ -1,5 +1,7 @@
 """The page of the comparison has the figures of the records, in order, and nothing that was not run."""
 
+from pathlib import Path
+
 import _comparison_page
 import comparison
 import numpy as np
@@ -110,7 +112,7 @@ def test_nothing_is_invented_where_nothing_was_run(tmp_path):
 
 def test_every_table_of_the_page_is_made_and_every_published_row_is_known():
     tables = _comparison_page.boards(comparison.STUDIES)
-    page = (comparison.Path(comparison.__file__).parents[1] / "docs" / "comparison.md").read_text()
+    page = (Path(comparison.__file__).parents[1] / "docs" / "comparison.md").read_text()
     assert all(f"<!-- made: {name} -->\n" in page for name in (*tables, "pictures", "reasons"))
     for board in tables.values():
         named = " ".join(comparison.STUDIES[study] for study in board.studies).split()

@@ -77,7 +77,7 @@ def test_every_pair_of_numbers_in_a_product_counts_once():
     pruned = right[0].clone()
     pruned[1:3, 2] = 0
     assert counted(torch.mm, left[0], pruned) == Operations(macs=3 * (4 * 5 - 2))
-    assert counted(torch.mm, left[0] * fired[0], right[0]) == Operations(macs=3 * 4 * 5)  # zeros of what is mapped count
+    assert counted(torch.mm, left[0] * fired[0], right[0]) == Operations(macs=3 * 4 * 5)  # zeros of inputs count
     sparse = (left[0] * fired[0]).to_sparse()
     for multiply in (torch.mm, torch.sparse.mm):
         assert counted(multiply, sparse, right[0]) == Operations(macs=int(fired[0].sum()) * 5)
