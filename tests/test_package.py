@@ -1,0 +1,35 @@
+"""What is said of the package in several places is the same everywhere: requirements, commands, versions."""
+
+import configparser
+import re
+from pathlib import Path
+
+from dgl_dysign import __version__
+
+ROOT = Path(__file__).parents[1]
+CONFIG = configparser.ConfigParser()
+CONFIG.read(ROOT / "setup.cfg")
+
+
+def lines_under(title):
+    """Return the items of a list of the conda recipe."""
+    text = (ROOT / ".github" / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    return re.search(rf"^ *{title}:\n((?: +- .*\n)+)", text, re.MULTILINE)[1].replace("- ", "").split("\n")
+
+
+def test_the_conda_recipe_asks_for_what_setup_cfg_asks_for():
+    required = CONFIG["options"]["install_requires"].strip().split("\n")
+    required = {line.split(";")[0].replace("torch>", "pytorch>").replace(">=", " >=") for line in required}
+    required.add(f"python {CONFIG['options']['python_requires']}")
+    assert {line.strip() for line in lines_under("run")} - {""} == required
+
+
+def test_the_conda_recipe_has_all_commands():
+    commands = CONFIG["options.entry_points"]["console_scripts"].strip().split("\n")
+    assert [line.strip() for line in lines_under("entry_points")][:-1] == commands
+
+
+def test_one_version():
+    recipe = (ROOT / ".github" / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    assert f'{{% set version = "{__version__}" %}}' in recipe
+    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
