@@ -40,6 +40,7 @@ class Board:
     against: tuple[str, ...]
     published: str
     panel: str = ""  # its title in the pictures
+    train_ratio: float | None = None  # of nodes, where studies have several
 
 
 @dataclass
@@ -70,7 +71,9 @@ def boards(studies: Mapping[str, str]) -> dict[str, Board]:
     for inputs, data in (("dblp", "dblp"), ("dblp-walks", "dblp-deepwalk")):
         for percent in (40, 60, 80):
             name, panel = f"{inputs}-{percent}", "DBLP, 40 % for training" if (data, percent) == ("dblp", 40) else ""
-            tables[name] = Board(under(name), data, ("macro_f1", "micro_f1"), controls, f"dblp-{percent}", panel)
+            those = under(name) + under("dblp-edges") * (data == "dblp")
+            shown = ("macro_f1", "micro_f1"), controls, f"dblp-{percent}", panel, percent / 100
+            tables[name] = Board(those, data, *shown)
     for name, title in {"otc": "Bitcoin-OTC", "alpha": "Bitcoin-Alpha", "uci": "UCI-Message"}.items():
         tables[name] = Board((name,), name, ("mrr",), links, name, f"{title}, weekly")
         live = ("mrr", "mrr_ties_against", "mrr_tenth")
@@ -90,7 +93,8 @@ def measured(board: Board, out: Path, called: Callable[[str, str], str] = _row) 
     runs: dict[str, dict[str, tuple[Path, UnitRecord]]] = {}
     for study in board.studies:
         for key, record in read_units(out / study).items():
-            if record.seed >= 0:
+            ratio = record.scorings[0].condition.get("train_ratio")
+            if record.seed >= 0 and board.train_ratio in (None, ratio):
                 runs.setdefault(called(study, record.entry), {}).setdefault(key, (out / study, record))
     rows = {name: Row(name, list(units.values()), {}) for name, units in runs.items()}
     answers = {name: dict(_answers(row, out / "prepared" / board.data)) for name, row in rows.items()}

@@ -21,8 +21,9 @@ from transfer import NODE_ROWS
 #: Systems that read the features of nodes. Long ones take minutes a fit: one split, one seed.
 FAST = "evolvegcn-o"
 LONG = "mpnn-lstm jodie evolvegcn-h tgat dysat spikenet spikenet-memory signn delay-dsgn chronospike"
-#: Systems that read edges alone; as long.
+#: Systems that read edges alone, and no label: one training for all splits.
 EMBEDDINGS = "deepwalk node2vec htne m2dne dynamic-triad"
+SPLITS = "--train-ratio 0.4 0.6 0.8 --splits 3 --seeds 1 --no-choice"
 ONCE = "--splits 1 --seeds 1 --no-choice"
 ENCODERS = "evolvegcn-h evolvegcn-o roland wingnn dysat dysat-tgl dgnn-gru dgnn-lstm dgnn-tf jodie tgat"
 BOTH = " ".join(f"{name} {name}-counts" for name in ENCODERS.split())
@@ -49,7 +50,8 @@ def link_studies(name: str) -> Iterator[tuple[str, str]]:
 
 #: What is trained: a table of ``dysign-train``, data, and options, rows last.
 STUDIES = {
-    **dict(node_studies("dblp", "dblp", f"--rows {NODE_ROWS}", f"{LONG} {EMBEDDINGS}")),
+    **dict(node_studies("dblp", "dblp", f"--rows {NODE_ROWS}", LONG)),
+    **{f"dblp-edges-{name}": f"nodes dblp {SPLITS} --rows {name}" for name in EMBEDDINGS.split()},
     **dict(node_studies("dblp-walks", "dblp-deepwalk", WALKS, LONG)),
     "dblp-40-spikenet-24-epochs": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 6 --rows spikenet",
     "dblp-40-spikenet-4-epochs": f"nodes dblp --train-ratio 0.4 {ONCE} --epochs 1 --rows spikenet",

@@ -35,8 +35,8 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
     """Return an embedding as an entry: its vectors, and scikit-learn's logistic regression on those that train.
 
     The vectors are made anew, of the edges up to it, for each snapshot at whose end nodes are asked about, and so is
-    the regression: vectors of two trainings do not lie alike. `name` is one of `EMBEDDINGS`, `arguments` of its class,
-    and fields of `EmbeddingConfig`, stand before the usual ones.
+    the regression: vectors of two trainings do not lie alike. They read no label, so that all splits share them. `name`
+    is one of `EMBEDDINGS`; `arguments`, of its class and fields of `EmbeddingConfig`, stand before the usual ones.
 
     Examples
     --------
@@ -48,9 +48,12 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
 
     def outcome(at: NodeView, **run: Any) -> Outcome:
         chosen = {key: value for key, value in at.settings.chosen.items() if choices and key in ("p", "q")}
-        vectors, history = _vectors(cls, {**own, **chosen}, at, **run)
+        arguments: dict[str, Any] = {**own, **chosen}
+        history: list[dict[str, float]] = []
+        key = name, repr(arguments), at.settings.share
+        vectors, borrowed = at.embedding(key, lambda: _vectors(cls, arguments, at, history, **run))
         finishes = ((more, read_out(at, vectors, **more)) for more in _FURTHER)
-        return Outcome(read_out(at, vectors), history, finishes=finishes)
+        return Outcome(read_out(at, vectors), history, finishes=finishes, borrowed_seconds=borrowed)
 
     def fitted(view: NodeView, **run: Any) -> Outcome:
         return replace(outcome(view, **run), later=outcome)
@@ -59,19 +62,22 @@ def embedding_entry(name: str, arguments: Mapping[str, Any] | None = None) -> En
     return comparison_entry(name, cls, fitted, own, protocol=FEATURE_ONLY, choices=choices, defaults=defaults)
 
 
-def _vectors(cls: type[Any], own: dict[str, Any], at: NodeView, **run: Any) -> tuple[Tensor, list[dict[str, float]]]:
-    """Return the vectors of all nodes from the edges of a view, and the history of their training."""
+def _vectors(
+    cls: type[Any], arguments: Mapping[str, Any], at: NodeView, history: list[dict[str, float]], **run: Any
+) -> Tensor:
+    """Return the vectors of all nodes from the edges of a view; the history of their training is added to one."""
     snapshots, share = [snapshot_edges(at.data, t) for t in range(at.data.num_snapshots)], at.settings.share
-    training = {field.name: own.pop(field.name) for field in fields(EmbeddingConfig) if field.name in own}
+    training = {field.name: arguments[field.name] for field in fields(EmbeddingConfig) if field.name in arguments}
+    own = {key: value for key, value in arguments.items() if key not in training}
     if issubclass(cls, DeepWalk):
         walks = own.get("num_walks", DeepWalk.num_walks)
-        return cls(**{**own, "num_walks": max(1, round(share * walks))}).vectors(snapshots, at.seed), []
+        return cls(**{**own, "num_walks": max(1, round(share * walks))}).vectors(snapshots, at.seed)
     config = EmbeddingConfig(**training)
     config = replace(config, epochs=max(1, round(share * config.epochs)))
     with seeded(at.seed, "cpu"):
         model = cls(snapshots if cls is DynamicTriad else TemporalEdges(snapshots), **own)
-    history = fit_embedding(model, config, at.seed, **run)
-    return model.vectors.detach(), history
+    history += fit_embedding(model, config, at.seed, **run)
+    return model.vectors.detach()
 
 
 def read_out(at: NodeView, vectors: Tensor, C: float | None = None) -> Tensor:

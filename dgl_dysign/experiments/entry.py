@@ -58,6 +58,8 @@ class Outcome:
         operations are counted. Default: they are not.
     extra : dict
         What else is worth a record, such as a setting that was chosen on validation.
+    borrowed_seconds : float
+        CPU seconds that went into what this fit used and an earlier one had computed: part of its cost too.
     model : optional
         What was trained; of links a `dgl_dysign.evaluation.LinkModel`.
     entry : str
@@ -72,6 +74,7 @@ class Outcome:
     later: Callable[[Any], Outcome] | None = None
     forward: Callable[[], Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    borrowed_seconds: float = 0.0
     model: Any = None
     entry: str = ""
 

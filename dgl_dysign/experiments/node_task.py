@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
@@ -239,6 +240,7 @@ class NodeView(View):
         self.train = self.val = torch.zeros(0, dtype=torch.int64, device=self.device)
         self._snapshots: Recent[Sequence[Snapshot]] = Recent(_snapshot_bytes)
         self._label_readings: Recent[LabelReading] = Recent(_reading_bytes)
+        self._embeddings: Recent[tuple[Tensor, float]] = Recent(lambda kept: kept[0].nbytes)
 
     def with_parts(self: T, train: Tensor, val: Tensor, **changes: Any) -> T:
         """Return the view with other training and validation nodes; what is read of their labels is read anew."""
@@ -286,6 +288,22 @@ class NodeView(View):
         s, indices = self.settings, evenly_spaced(self.data.num_snapshots, self.settings.snapshots)
         key = self.last, s.snapshots, s.decay, s.hops, s.scaling
         return self._snapshots.get(key, lambda: self.inputs.snapshots(self.data, indices, self.device, self.files))
+
+    def embedding(self, key: tuple[Any, ...], make: Callable[[], Tensor]) -> tuple[Tensor, float]:
+        """Return vectors that are made of edges and a seed alone, and the CPU seconds of the fit that made them.
+
+        All splits share them: they read no label. `key` tells them from others of the same seed and snapshots; the
+        seconds are 0 where they are made now.
+        """
+        new = []
+
+        def timed() -> tuple[Tensor, float]:
+            started = time.process_time()
+            new.append(make())
+            return new[0], time.process_time() - started
+
+        vectors, seconds = self._embeddings.get((*key, self.seed, self.last), timed)
+        return vectors, 0.0 if new else seconds
 
     @property
     def inputs(self) -> NodeInputs:
@@ -378,8 +396,9 @@ class NodeTask(NodeView, Task):
         return bool(self.ends[1] < self.data.num_snapshots)
 
     def release(self) -> None:
-        """Drop the inputs, which may be most of the memory, and the label features."""
+        """Drop the inputs, which may be most of the memory, embeddings, and the label features."""
         self._snapshots.release()
+        self._embeddings.release()
         self._label_readings.release()
 
     def view(self) -> NodeView:

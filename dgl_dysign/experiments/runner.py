@@ -234,7 +234,7 @@ def _run_unit(
         ]
         network = _network(outcome.model)
     cost = {
-        "cpu_seconds": spent + time.process_time() - started + task.borrowed_seconds,
+        "cpu_seconds": spent + time.process_time() - started + task.borrowed_seconds + outcome.borrowed_seconds,
         "peak_rss_bytes": peak_rss_bytes(),
     }
     if network is not None:

@@ -76,6 +76,17 @@ def test_a_figure_far_from_the_published_one_wants_a_reason(runs, tmp_path):
     assert "- `tgat`: 66.0 here, 71.2 published. Not explained." in text
 
 
+def test_a_study_of_several_ratios_stands_in_the_table_of_each(tmp_path, monkeypatch):
+    monkeypatch.setitem(STUDIES, "dblp-edges-htne", "nodes dblp --rows htne")
+    folder = RunFolder(tmp_path / "dblp-edges-htne", {})
+    for ratio in (0.4, 0.6):
+        scoring = Scoring(dict.fromkeys(("macro_f1", "micro_f1"), 100 * ratio), condition={"train_ratio": ratio})
+        folder.save_unit(str(ratio), UnitRecord("node", str(ratio), "htne", 0, [scoring], cost=COST).to_json())
+    text = written(tmp_path / "page.md", tmp_path, "dblp-40", "dblp-60", "dblp-80")
+    figures = [line.split(" | ")[1:3] for line in text.splitlines() if line.startswith("| `htne`")]
+    assert figures == [["40.0 / 40.0", "1"], ["60.0 / 60.0", "1"], ["not measured", "-"]]
+
+
 def test_labels_of_events_are_read_from_the_prepared_folder(tmp_path, monkeypatch):
     true, folder = np.array([0, 1, 0, 1, 0, 1]), RunFolder(tmp_path / "wikipedia", {})
     (tmp_path / "prepared" / "wikipedia").mkdir(parents=True)

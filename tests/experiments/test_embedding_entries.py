@@ -55,6 +55,21 @@ def task(tmp_path_factory):
     return NodeTask(data, NodeSettings()).with_split(*stratified_split(data.labels, 0.4, 42))
 
 
+def test_all_splits_share_vectors_and_their_cost(task):
+    """They are made once a seed and kind, and whoever reads them later is charged for them, too."""
+    entry, other = embedding_entry("deepwalk", WALKS), embedding_entry("deepwalk", {**WALKS, "window": 1})
+    second = task.with_split(*stratified_split(task.data.labels, 0.6, 43))
+    anew = NodeTask(task.data, task.settings).with_split(second.train, second.val, second.test)
+    first, shared, alone = (entry.fitted(each.view()) for each in (task, second, anew))
+    assert torch.equal(shared.prediction, alone.prediction)
+    assert not torch.equal(shared.prediction, first.prediction)
+    assert first.borrowed_seconds == alone.borrowed_seconds == 0
+    assert shared.borrowed_seconds > 0
+    for unlike in (other.fitted(task.view()), entry.fitted(task._with(seed=1).view())):
+        assert unlike.borrowed_seconds == 0
+        assert not torch.equal(unlike.prediction, first.prediction)
+
+
 def test_the_read_out_tells_classes_apart_and_its_regularisation_is_chosen(task):
     entry = embedding_entry("deepwalk", {**WALKS, "num_walks": 5})
     (scoring,) = task.score(entry.fitted(task.view()))
