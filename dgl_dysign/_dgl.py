@@ -4,6 +4,7 @@ DGL 2.x imports ``dgl.graphbolt`` at its top level, and graphbolt needs a binary
 the wheels on PyPI stop at torch 2.2.1. Nothing in this package uses graphbolt, so where that binary is missing a stub
 takes its place. It is put in by a finder on ``sys.meta_path`` that looks when ``dgl.graphbolt`` is imported: a DGL
 that imports by itself is left alone, and the user's own ``import dgl`` works too once ``dgl_dysign`` is imported.
+``dgl.sparse``, which DGL does not import by itself, lacks its binary in the same way: its error says what to use.
 ``DGL_DYSIGN_NO_SHIM=1`` switches it off.
 
 Examples
@@ -33,7 +34,22 @@ if TYPE_CHECKING:
 
 NO_SHIM = "DGL_DYSIGN_NO_SHIM"
 TO_FIX = "; to fix it: "
-_GRAPHBOLT = "dgl.graphbolt"
+_GRAPHBOLT, _SPARSE = "dgl.graphbolt", "dgl.sparse"
+#: Parts of DGL that need a binary for each PyTorch, and the folder and the beginning of its name.
+_BINARIES = {_GRAPHBOLT: "graphbolt", _SPARSE: "dgl_sparse"}
+_INSTEAD = {
+    _SPARSE: "torch.sparse, or message passing (graph.update_all)",
+    f"{_GRAPHBOLT}.BuiltinDataset": "dgl.data",
+    f"{_GRAPHBOLT}.DataLoader": "dgl.dataloading.DataLoader",
+    f"{_GRAPHBOLT}.FusedCSCSamplingGraph": "the DGLGraph itself",
+    f"{_GRAPHBOLT}.ItemSampler": "dgl.dataloading.DataLoader, which is given the ids",
+    f"{_GRAPHBOLT}.ItemSet": "dgl.dataloading.DataLoader, which is given the ids",
+    f"{_GRAPHBOLT}.LayerNeighborSampler": "dgl.dataloading.LaborSampler",
+    f"{_GRAPHBOLT}.NeighborSampler": "dgl.dataloading.NeighborSampler",
+    f"{_GRAPHBOLT}.OnDiskDataset": "dgl.data",
+    f"{_GRAPHBOLT}.UniformNegativeSampler": "dgl.dataloading.negative_sampler.PerSourceUniform",
+    f"{_GRAPHBOLT}.from_dglgraph": "the DGLGraph itself",
+}
 
 _log = logging.getLogger("dgl_dysign")
 
@@ -56,31 +72,34 @@ def installed_version(package: str) -> str | None:
         return None
 
 
-def missing_graphbolt_binary(dgl_path: Sequence[str]) -> str | None:
-    """Say which graphbolt binary is missing, or None where graphbolt can load or this DGL has none.
+def missing_binary(dgl_path: Sequence[str], module: str = _GRAPHBOLT) -> str | None:
+    """Say which binary of a part of DGL is missing, or None where the part can load or this DGL has none.
 
     Parameters
     ----------
     dgl_path : sequence of str
         Where DGL lies: its ``__path__``.
+    module : str, default "dgl.graphbolt"
+        The part, this or ``dgl.sparse``.
 
     Returns
     -------
     str or None
         The stem of the file that is missing, for example ``graphbolt_pytorch_2.13.0``.
     """
-    if not any((Path(folder) / "graphbolt" / "__init__.py").is_file() for folder in dgl_path):
+    kind = _BINARIES[module]
+    if not any((Path(folder) / module[4:] / "__init__.py").is_file() for folder in dgl_path):
         return None
     torch = sys.modules.get("torch")
     version = getattr(torch, "__version__", None) or installed_version("torch")
     if version is None:
         return None  # DGL's own error, that torch is missing, is the right one
-    stem = f"graphbolt_pytorch_{str(version).split('+', maxsplit=1)[0]}"
+    stem = f"{kind}_pytorch_{str(version).split('+', maxsplit=1)[0]}"
     folders = [Path(folder) for folder in dgl_path]
     libinfo = sys.modules.get("dgl._ffi.libinfo")
     if libinfo is not None:  # DGL_LIBRARY_PATH and a build from source put the binaries elsewhere
         folders += [Path(library).parent for library in libinfo.find_lib_path(optional=True) or []]
-    if any(any((folder / "graphbolt").glob(f"*{stem}.*")) for folder in folders):
+    if any(any((folder / kind).glob(f"*{stem}.*")) for folder in folders):
         return None
     return stem
 
@@ -108,8 +127,7 @@ class GraphboltStub(ModuleType):
 def _unusable(what: str, stem: str) -> str:
     return (
         f"{what} is not usable here: this DGL ({installed_version('dgl')}) has no binary {stem} for the installed "
-        f"torch, so dgl_dysign put a stub in place of {_GRAPHBOLT}. Use dgl.dataloading instead, or install a DGL "
-        f"built for this torch."
+        f"torch. Use {_INSTEAD.get(what, 'dgl.dataloading')} instead, or install a DGL built for this torch."
     )
 
 
@@ -130,7 +148,7 @@ class _StubLoader(Loader):
 
 
 class _GraphboltFinder(MetaPathFinder):
-    """Answers for ``dgl.graphbolt`` alone, and only where its binary is missing."""
+    """Answers for ``dgl.graphbolt`` and ``dgl.sparse`` alone, and only where their binaries are missing."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -138,9 +156,11 @@ class _GraphboltFinder(MetaPathFinder):
         parent = sys.modules.get(_GRAPHBOLT)
         if fullname.startswith(f"{_GRAPHBOLT}.") and isinstance(parent, GraphboltStub):
             raise BackendError(_unusable(fullname, parent.__missing__))
-        if fullname != _GRAPHBOLT or not shim_enabled():
+        if fullname not in _BINARIES or not shim_enabled():
             return None
-        stem = missing_graphbolt_binary(list(path or ()))
+        stem = missing_binary(list(path or ()), fullname)
+        if stem and fullname == _SPARSE:
+            raise BackendError(_unusable(fullname, stem))
         return ModuleSpec(fullname, _StubLoader(stem), is_package=True) if stem else None
 
 
@@ -198,7 +218,7 @@ def _remedy(error: Exception) -> str:
         return "install it: pip install 'dgl>=1.1.3'"
     if name.split(".")[0] in ("setuptools", "packaging"):
         return "DGL needs 'packaging' without saying so: pip install packaging"
-    if not shim_enabled() and missing_graphbolt_binary(_dgl_path()):
+    if not shim_enabled() and missing_binary(_dgl_path()):
         return f"unset {NO_SHIM}, so that dgl_dysign may put a stub in place of dgl.graphbolt"
     if name == "torchdata.datapipes":
         return "this DGL's graphbolt needs an older torchdata: pip install 'torchdata<0.10'"

@@ -10,13 +10,15 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import as_file, files
 from typing import Annotated
 
 import typer
 
-from dgl_dysign import _dgl
+from dgl_dysign import _dgl, _preparation
 from dgl_dysign.cli import App, Version, examples
 from dgl_dysign.errors import BackendError
+from dgl_dysign.files import read_toml
 
 #: Packages of extras: their absence is no fault.
 OPTIONAL = {"matplotlib": "viz", "torchdeq": "deq"}
@@ -82,6 +84,55 @@ def check_versions() -> list[Check]:
     return checks
 
 
+def check_preparation() -> Check:
+    """Check that ``data_prep`` is ours, and not another package of that name."""
+    try:
+        module = _preparation.package()
+    except ImportError as error:
+        found, _, fix = str(error).partition("; ")
+        return Check("data_prep", False, found, fix or "pip install --force-reinstall --no-deps dgl-dysign")
+    return Check("data_prep", True, str(module.__path__[0]))
+
+
+def versions_tested() -> list[dict[str, str]]:
+    """Return what is tested together, as ``versions.toml`` lists it: Python, PyTorch, DGL, its graphbolt, and by what.
+
+    Examples
+    --------
+    >>> versions_tested()[-1]["torch"]
+    '2.2.1'
+    """
+    with as_file(files("dgl_dysign") / "versions.toml") as path:
+        rows: list[dict[str, str]] = read_toml(path)["tested"]
+    return rows
+
+
+def here() -> dict[str, str]:
+    """Return the versions of Python, PyTorch and DGL in this environment, as far as they are told apart in a row."""
+    versions = {"python": platform.python_version()}
+    versions |= {name: _dgl.installed_version(name) or "missing" for name in ("torch", "dgl")}
+    parts = {"python": 2, "torch": 3, "dgl": 3}
+    return {name: ".".join(map(str, _release(v)[: parts[name]])) or v for name, v in versions.items()}
+
+
+def show_matrix(as_json: bool) -> int:
+    """Print what is tested together, and where this environment stands; return 0 if it is among it, else 1."""
+    rows, own = versions_tested(), here()
+    place = next((place for place, row in enumerate(rows) if own.items() <= row.items()), None)
+    if as_json:
+        print(json.dumps({"tested": rows, "here": own, "among_them": place is not None}, indent=2))
+        return int(place is None)
+    titles = {"python": "Python", "torch": "PyTorch", "dgl": "DGL", "graphbolt": "dgl.graphbolt", "tests": "tests"}
+    widths = {key: max(len(row[key]) for row in (titles, *rows)) for key in titles}
+    for number, row in enumerate((titles, *rows), -1):
+        mark = "  <- here" if number == place else ""
+        print("  ".join(f"{row[key]:<{width}}" for key, width in widths.items()).rstrip() + mark)
+    if place is None:
+        named = ", ".join(f"{titles[name]} {version}" for name, version in own.items())
+        print(f"Here: {named}. Not tested together; dysign-doctor tries what is here.")
+    return int(place is None)
+
+
 def check_import() -> Check:
     """Check that DGL imports, and say whether the graphbolt stub was needed for it."""
     try:
@@ -128,7 +179,7 @@ def check_cuda() -> Check:
 
 def examine() -> list[Check]:
     """Run every check; those that need DGL run only if it imports."""
-    checks = [*check_versions(), check_import()]
+    checks = [*check_versions(), check_preparation(), check_import()]
     state = "on" if _dgl.shim_enabled() else f"off ({_dgl.NO_SHIM} is set)"
     checks.insert(-1, Check("graphbolt stub", True, f"switched {state}"))
     if checks[-1].ok:
@@ -144,12 +195,15 @@ def examine() -> list[Check]:
 app = App("dysign-doctor", "Check this installation of dgl_dysign.")
 
 
-@app.command(epilog=examples("dysign-doctor", "dysign-doctor --json"))
+@app.command(epilog=examples("dysign-doctor", "dysign-doctor --json", "dysign-doctor --matrix"))
 def examine_and_tell(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+    matrix: Annotated[bool, typer.Option("--matrix", help="Print the versions tested together; try nothing.")] = False,
     version: Version = False,
 ) -> int:
     """Check this installation of dgl_dysign, and say how to fix what is wrong; exit status 2 if something is."""
+    if matrix:
+        return show_matrix(as_json)
     checks = examine()
     ok = all(check.ok for check in checks)
     if as_json:

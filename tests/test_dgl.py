@@ -125,6 +125,46 @@ def test_using_the_stub_says_what_is_missing_and_what_to_do(tmp_path, use):
     assert "Use dgl.dataloading" in last
 
 
+def test_real_dgl_without_its_binaries_names_what_to_use():
+    """Looks at what is installed; where the binaries are there nothing is refused."""
+    cases = {
+        "dgl.graphbolt.NeighborSampler": "dgl.dataloading.NeighborSampler",
+        "dgl.graphbolt.LayerNeighborSampler": "dgl.dataloading.LaborSampler",
+        "dgl.graphbolt.from_dglgraph": "the DGLGraph itself",
+        "dgl.sparse.spmatrix": "torch.sparse, or message passing (graph.update_all)",
+    }
+    out = passes(f"""
+        from importlib import import_module
+        from dgl_dysign._dgl import dgl, missing_binary
+        from dgl_dysign.errors import BackendError
+        for use in {list(cases)}:
+            part, _, name = use.rpartition(".")
+            try:
+                getattr(import_module(part), name)
+            except BackendError as error:
+                print(error)
+            except ImportError:
+                assert missing_binary(dgl.__path__, part) is None
+                print()
+            else:
+                print()
+    """)
+    for message, (use, instead) in zip(out.splitlines(), cases.items(), strict=True):
+        assert not message or message.startswith((use, "dgl.sparse is"))
+        assert not message or f"Use {instead} instead" in message
+
+
+def test_what_is_named_instead_is_there():
+    """Of each alternative that is a name, looked up in the installed DGL."""
+    from dgl_dysign import _dgl
+
+    names = {instead.split(",")[0] for instead in _dgl._INSTEAD.values() if instead.startswith("dgl.")}
+    for name in names:
+        value = _dgl.load()
+        for part in name.split(".")[1:]:
+            value = getattr(value, part)
+
+
 def test_stub_survives_those_who_look_at_every_module(tmp_path):
     passes("import dgl_dysign, dgl, inspect, pickle; inspect.getmodule(dgl); inspect.stack()", make_dgl(tmp_path))
 

@@ -4,7 +4,9 @@ import configparser
 import importlib.metadata
 import json
 import platform
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -95,3 +97,30 @@ def test_an_old_python_is_named(monkeypatch, capsys):
     monkeypatch.setattr(platform, "python_version", lambda: "3.9.18")
     assert doctor.main([]) == 2
     assert "-> use Python 3.10 or newer" in capsys.readouterr().out
+
+
+def test_what_is_tested_together_and_where_this_stands(monkeypatch, capsys):
+    monkeypatch.setattr(platform, "python_version", lambda: "3.11.4")
+    versions = {"torch": "2.13.0+cpu", "dgl": "2.1.0"}
+    monkeypatch.setattr(_dgl, "installed_version", versions.get)
+    assert doctor.main(["--matrix"]) == 0
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title.split() == ["Python", "PyTorch", "DGL", "dgl.graphbolt", "tests"]
+    assert [row.split()[:4] for row in rows if "<- here" in row] == [["3.11", "2.13.0", "2.1.0", "stub"]]
+    versions["torch"] = "2.9.1"
+    assert doctor.main(["--matrix"]) == 1
+    assert capsys.readouterr().out.endswith(
+        "Here: Python 3.11, PyTorch 2.9.1, DGL 2.1.0. Not tested together; dysign-doctor tries what is here.\n"
+    )
+    del versions["torch"]
+    assert doctor.main(["--matrix", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["here"] == {"python": "3.11", "torch": "missing", "dgl": "2.1.0"}
+
+
+def test_another_data_prep_is_bad(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "data_prep", ModuleType("data_prep"))
+    sys.modules["data_prep"].__file__ = "/theirs/data_prep.py"
+    check = doctor.check_preparation()
+    assert not check.ok
+    assert "/theirs/data_prep.py" in check.found
+    assert check.fix.startswith("rename it")

@@ -1,10 +1,12 @@
 """What is said of the package in several places is the same everywhere: requirements, commands, versions."""
 
+import ast
 import configparser
 import re
 from pathlib import Path
 
 from dgl_dysign import __version__
+from dgl_dysign.doctor import versions_tested
 
 ROOT = Path(__file__).parents[1]
 CONFIG = configparser.ConfigParser()
@@ -33,3 +35,19 @@ def test_one_version():
     recipe = (ROOT / ".github" / "conda" / "meta.yaml").read_text(encoding="utf-8")
     assert f'{{% set version = "{__version__}" %}}' in recipe
     assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_the_versions_that_the_doctor_lists_are_those_of_constraints_and_workflow():
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^(torch|dgl)==(\S+)$", constraints, re.MULTILINE))
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    lists = [re.search(rf"^        {name}: (\[.*\])", workflow, re.MULTILINE)[1] for name in ("python", "dgl")]
+    pythons, dgls = map(ast.literal_eval, lists)
+    left_out = set(re.findall(r'- python: "([\d.]+)"\n +dgl: "([\d.]+)"', workflow))
+    suite = [(row["python"], row["dgl"]) for row in versions_tested() if row["tests"] == "suite"]
+    assert suite == [(python, dgl) for python in pythons for dgl in dgls if (python, dgl) not in left_out]
+    assert {row["torch"] for row in versions_tested() if row["tests"] == "suite"} == {pins["torch"]}
+    assert pins["dgl"] in dgls
+    for row in versions_tested():
+        if row["tests"] != "suite":
+            assert f"torch=={row['torch']} dgl=={row['dgl']} " in workflow
