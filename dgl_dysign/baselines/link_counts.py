@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.errors import ConfigError, check_choice
-from dgl_dysign.pairs.link_features import PairFeatures, read_columns
+from dgl_dysign.pairs.pair_features import PairFeatures, read_columns
 
 if TYPE_CHECKING:
     from dgl_dysign.data.snapshot_edges import SnapshotEdges

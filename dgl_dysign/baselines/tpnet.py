@@ -9,7 +9,7 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import check_least
 from dgl_dysign.models.inputs import standardised
 from dgl_dysign.models.link_scorer import LogitScorer
-from dgl_dysign.pairs.link_features import PairFeatures
+from dgl_dysign.pairs.pair_features import PairFeatures
 
 
 class TPNet(nn.Module):

@@ -64,6 +64,8 @@ class NegativeSampler:
     among : {"nodes", "destinations"}
         Whether to draw from all nodes seen, or only from those seen as a destination (users and items: a user is no
         sensible negative of an item). With no direction, every node is a destination.
+    max_edges : int, optional
+        Most edges of a snapshot that are drawn; default: all of them.
 
     Examples
     --------
@@ -76,14 +78,22 @@ class NegativeSampler:
     """
 
     def __init__(
-        self, num_nodes: int, num_negatives: int = 100, historical: float = 0.0, seed: int = 0, among: str = "nodes"
+        self,
+        num_nodes: int,
+        num_negatives: int = 100,
+        historical: float = 0.0,
+        seed: int = 0,
+        among: str = "nodes",
+        max_edges: int | None = None,
     ) -> None:
         if num_negatives < 1 or not 0 <= historical <= 1 or seed < 0 or among not in _AMONG:
             raise ConfigError(
                 f"num_negatives={num_negatives}, historical={historical}, seed={seed}, among={among!r}: expected at "
                 f"least 1 negative, a share in 0 .. 1, a seed of at least 0, one of {_AMONG}"
             )
-        self.num_nodes = num_nodes
+        if max_edges is not None and max_edges < 1:
+            raise ConfigError(f"max_edges must be at least 1, but got {max_edges}: leave it out for all edges")
+        self.num_nodes, self.max_edges = num_nodes, max_edges
         self.num_negatives = num_negatives
         self.historical = historical
         self.seed = seed
@@ -124,6 +134,9 @@ class NegativeSampler:
         src, dst = _ends(edges)
         taken = _keys(src, dst, edges)
         src, dst = _queried(src, dst, edges, generator)
+        if self.max_edges is not None and len(src) > self.max_edges:
+            some = np.sort(generator.choice(len(src), self.max_edges, replace=False))
+            src, dst = src[some], dst[some]
         free = self._length - self._listed[src].astype(np.int64) - self._listed_partners(src, taken)
         askable = free > 0
         src, dst, free = src[askable], dst[askable], free[askable]

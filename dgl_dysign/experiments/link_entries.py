@@ -18,6 +18,7 @@ from dgl_dysign.experiments.link_task import LinkSettings, LinkTask, LinkView
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer
 from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.pairs.pair_features import PairFeatures
 from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.links import TrainableScorer, fit_links
 from dgl_dysign.training.loop import seeded
@@ -39,7 +40,16 @@ def fit_undergs(view: LinkView, change: Change = _unchanged, **run: Any) -> Outc
         training = replace(training, rate_penalty=s.rate_penalty, target_rate=s.target_rate)
     if s.families:  # a part of what the view keeps is not kept again
         training = replace(training, cache_bytes=0)
-    return Outcome(history=fit_links(view.edges, scorer, view.split, training, view.seed, **run), model=scorer)
+    history = fit_links(view.edges, scorer, view.split, training, view.seed, **run)
+    return Outcome(history=history, extra=_said(scorer.features), model=scorer)
+
+
+def _said(features: PairFeatures | None) -> dict[str, Any]:
+    """Return what the record of a run says of features of pairs: which, and what was left out of them."""
+    if features is None:
+        return {}
+    families = list(dict.fromkeys(name.split("/")[0] for name in features.names))
+    return {"families": families, "neighbors_cut": getattr(features, "neighbors_cut", 0)}
 
 
 def fit_reference(view: LinkView, name: str, models: Models = link_reference_models, **_: Any) -> Outcome:
@@ -64,7 +74,7 @@ def fit_counting(view: LinkView, kind: str, all_columns: bool = False, **_: Any)
     """Train a classifier on counts, or on all features of pairs."""
     model = CountLinks(view.features, kind, view.features.names if all_columns else None, view.seed)
     fit_counts(view.edges, model, view.data.num_nodes, view.split[0], view.settings.training, view.seed)
-    return Outcome(model=model)
+    return Outcome(extra=_said(view.features), model=model)
 
 
 def fit_scorer(view: LinkView, make: Callable[[LinkView], TrainableScorer], **run: Any) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +58,8 @@ class LinkSettings:
         Snapshots that the store is made of; default: all.
     families : tuple of str, optional
         Of `LinkFeatures`; default: all under the preset ``"default"``, none under ``"paper"``.
+    walks : {"exact", "projected"}, optional
+        Of `dgl_dysign.pairs.link_features.usual_families`, where the data is to be asked which; default: by its size.
     embeddings : bool, default True
         Whether the scorer sees vectors of the store's neighbours.
     preset : {"default", "paper"}, default "default"
@@ -97,6 +99,7 @@ class LinkSettings:
     num_neighbors: int = 16
     history: int | None = None
     families: tuple[str, ...] | None = None
+    walks: str | None = None
     embeddings: bool = True
     preset: str = "default"
     hidden_feats: int = 64
@@ -162,7 +165,7 @@ class LinkView(View):
         return self._features.get()
 
     def _new_features(self) -> CachedFeatures:
-        return CachedFeatures(LinkFeatures.of(self.data), self.settings.training.cache_bytes)
+        return CachedFeatures(LinkFeatures.of(self.data, walks=self.settings.walks), self.settings.training.cache_bytes)
 
     @property
     def edges(self) -> Sequence[SnapshotEdges]:
@@ -286,7 +289,7 @@ class LinkTask(LinkView, Task):
     def sampler(self, historical: float) -> NegativeSampler | RolandSampler:
         """Return what draws the negatives, with a share of historical ones."""
         s = self.settings
-        return NegativeSampler(self.data.num_nodes, s.num_negatives, historical, self.seed, among=s.training.among)
+        return replace(s.training, historical=historical).sampler(self.data.num_nodes, s.num_negatives, self.seed)
 
     def observed(self, snapshots: int) -> None:
         """Let the data of the views end after the snapshots that a model observes, but not before validation."""

@@ -65,6 +65,11 @@ class SomeFeatures:
         self._columns = [i for i, name in enumerate(shared.names) if name.split("/")[0] in families]
         self.names = tuple(shared.names[i] for i in self._columns)
 
+    @property
+    def neighbors_cut(self) -> int:
+        """What was forgotten, for all who share."""
+        return self._shared.neighbors_cut
+
     def reset(self) -> None:
         """Forget the past, for all who share."""
         self._shared.reset()

@@ -229,6 +229,13 @@ class LinkOptions(RawOptions, SpikeOptions):
         metavar="SHARE...",
     )
     among: Literal["nodes", "destinations"] = option("What negatives are.", "nodes")
+    max_edges: int | None = option(
+        "Edges of each snapshot, drawn at random, that are trained on and scored; default: all. All are observed.", None
+    )
+    walks: Literal["exact", "projected"] | None = option(
+        "Walks among the features of pairs: exact ones cost all edges for each source; default: exact to 10,000 nodes.",
+        None,
+    )
     preset: Literal["default", "paper"] = option("Of all learned rows.", "default")
     aggregator: Aggregator = option("Of rows that name none.", "gcn")
     hidden: int = option("Width.", 64)

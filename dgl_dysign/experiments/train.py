@@ -188,7 +188,9 @@ def link_table(options: LinkOptions) -> tuple[LinkTable, dict[str, Any]]:
         rows = options.rows or [entry.name for entry in resolve_rows(None, "link")]
         options.rows = [*rows, *(f"undergs-{name}" for name in options.aggregators)]
     entries = _entries(options, "link")
-    training = LinkFitConfig(options.epochs, batch_size=options.batch_size, lr=options.lr, among=options.among)
+    training = LinkFitConfig(
+        options.epochs, batch_size=options.batch_size, lr=options.lr, among=options.among, max_edges=options.max_edges
+    )
     settings = LinkSettings(
         preset=options.preset,
         hidden_feats=options.hidden,
@@ -197,6 +199,7 @@ def link_table(options: LinkOptions) -> tuple[LinkTable, dict[str, Any]]:
         aggregator=options.aggregator,
         snapshot_decay=options.snapshot_decay,
         importance=options.importance,
+        walks=options.walks,
         neurons=options.neurons | ({} if options.neurons.get("feedback", True) else {"compensation_hops": 1}),
         rate_penalty=options.rate_penalty,
         target_rate=options.target_rate,

@@ -19,7 +19,7 @@ from dgl_dysign.models.pretrained import as_json, check_target, read_config, rea
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.pairs import LinkFeatures
-from dgl_dysign.pairs.link_features import PairFeatures, grow_features
+from dgl_dysign.pairs.pair_features import PairFeatures, grow_features
 from dgl_dysign.store import NeighborStore
 
 _KINDS: dict[str, Any] = {"UnderGS": UnderGS, "SpikingUnderGS": SpikingUnderGS}
@@ -300,6 +300,7 @@ def _features_card(features: PairFeatures | None) -> dict[str, Any] | None:
     card: dict[str, Any] = {"names": list(features.names)}
     if isinstance(features, LinkFeatures):
         card |= {"families": list(features.families), "timed": features.begins is not None, "unit": features.unit}
+        card["most_neighbors"] = features.most_neighbors
     return card
 
 
@@ -341,7 +342,7 @@ def _restored_features(
         raise ConfigError("the scorer sees features of pairs, which are made from the data: pass data=")
     begins = [data.time_range(t)[0] for t in range(data.num_snapshots)] if card["timed"] else None
     # In the training's unit: the mean over all snapshots would move with each new one.
-    own = LinkFeatures(data.num_nodes, begins, card["families"], card["unit"])
+    own = LinkFeatures(data.num_nodes, begins, card["families"], card["unit"], card.get("most_neighbors"))
     if list(own.names) != card["names"]:
         raise DataError(f"features: this data gives {list(own.names)}, but the training gave {card['names']}")
     return own

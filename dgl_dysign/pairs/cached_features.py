@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs.link_features import PairFeatures, grow_features, read_columns
+from dgl_dysign.pairs.pair_features import PairFeatures, grow_features, read_columns
 
 
 class _Answer(NamedTuple):
@@ -73,6 +73,11 @@ class CachedFeatures:
         self._known: dict[bytes, _Answer] = {}
         self._used: set[bytes] = set()
         self.reset()
+
+    @property
+    def neighbors_cut(self) -> int:
+        """What the features behind forgot, see `LinkFeatures`: 0 of others."""
+        return getattr(self._features, "neighbors_cut", 0)
 
     def reset(self) -> None:
         """Forget the past, not the answers."""

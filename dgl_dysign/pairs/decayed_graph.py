@@ -24,6 +24,11 @@ class Structure(NamedTuple):
     place: np.ndarray
     """Of each ordered pair that it was made of."""
 
+    @property
+    def num_pairs(self) -> int:
+        """How many ordered pairs it was made of."""
+        return len(self.place)
+
     @classmethod
     def of(cls, src: np.ndarray, dst: np.ndarray, num_nodes: int) -> Structure:
         """Return that of distinct ordered pairs."""

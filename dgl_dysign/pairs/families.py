@@ -8,33 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 
-from dgl_dysign.pairs import _compiled
-from dgl_dysign.pairs.history import DECAYS, History, Nodes
+from dgl_dysign.pairs.derived import Nodes
+from dgl_dysign.pairs.history import DECAYS, SUMS, History
 from dgl_dysign.pairs.projections import STEPS
 from dgl_dysign.pairs.question import Columns, Question
 from dgl_dysign.pairs.walks import pagerank, shared, walks
+
+LASTS = ("out", "in", "any")  # edges whose last time is kept
 
 
 def of_nodes(past: History, t: int) -> Iterator[tuple[str, Callable[[Nodes], np.ndarray]]]:
     """Recency and decayed degrees, as functions of nodes."""
 
-    def recency(last: np.ndarray, nodes: Nodes) -> np.ndarray:
-        return past.recency(t, last[nodes])
+    def recency(kind: str, nodes: Nodes) -> np.ndarray:
+        return past.recency(t, past.last(kind, nodes))
 
-    def fresh(last: np.ndarray, nodes: Nodes) -> np.ndarray:
-        return np.exp(-past.since(t, last[nodes]))
+    def fresh(kind: str, nodes: Nodes) -> np.ndarray:
+        return np.exp(-past.since(t, past.last(kind, nodes)))
+
+    def age(nodes: Nodes) -> np.ndarray:
+        first = past.first[nodes]
+        return past.recency(t, np.where(np.isinf(first), -np.inf, first))
 
     def degree(kind: str, decay: float, nodes: Nodes) -> np.ndarray:
         return np.log1p(past.sum(kind, decay, t, nodes))
 
-    for kind, last in past.lasts().items():
-        yield f"recency_{kind}", partial(recency, last)
-        yield f"fresh_{kind}", partial(fresh, last)
-    yield "age", partial(recency, np.where(np.isinf(past.first), -np.inf, past.first))
+    for kind in LASTS:
+        yield f"recency_{kind}", partial(recency, kind)
+        yield f"fresh_{kind}", partial(fresh, kind)
+    yield "age", age
     for decay in DECAYS:
         for kind in ("out", "in", "active"):
             yield f"{kind}_{decay}", partial(degree, kind, decay)
@@ -49,8 +54,8 @@ def activity(ask: Question) -> Columns:
 
     @cache
     def apart() -> np.ndarray:
-        first = np.nan_to_num(ask.past.first, posinf=ask.past.now(ask.t))
-        return first[ask.dst] - first[ask.src]
+        src, dst = (np.nan_to_num(ask.past.first[end], posinf=ask.past.now(ask.t)) for end in (ask.src, ask.dst))
+        return dst - src
 
     yield "ages_apart", lambda: np.log1p(np.abs(apart()))
     yield "joined_later", lambda: np.sign(apart()) * np.log1p(np.abs(apart()))
@@ -58,20 +63,17 @@ def activity(ask: Question) -> Columns:
 
 def ranks(ask: Question) -> Columns:
     """Share of all nodes that the destination is ahead of."""
-    for kind, last in ask.past.lasts().items():
-        yield f"recency_{kind}", partial(_ahead, last, ask.dst)
+    past = ask.past
+    for kind in LASTS:
+        yield f"recency_{kind}", partial(past.ahead, f"recency_{kind}", partial(past.last, kind), ask.dst)
     for decay in DECAYS:
         for kind, names in (("out", ("out",)), ("in", ("in",)), ("any", ("out", "in"))):
 
-            def column(names: tuple[str, ...] = names, decay: float = decay) -> np.ndarray:
-                return _ahead(np.sum([ask.past.sum(name, decay, ask.t) for name in names], axis=0), ask.dst)
+            def values(nodes: Nodes, names: tuple[str, ...] = names, decay: float = decay) -> np.ndarray:
+                kept = past.sums.values[DECAYS.index(decay)]
+                return np.sum([kept[SUMS.index(name)][nodes] for name in names], axis=0)
 
-            yield f"{kind}_{decay}", column
-
-
-def _ahead(values: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    # Ties share a place, whatever the nodes' numbers.
-    return np.searchsorted(np.sort(values), values[nodes]) / len(values)
+            yield f"{kind}_{decay}", partial(past.ahead, f"{kind}_{decay}", values, ask.dst)
 
 
 def pair(ask: Question) -> Columns:
@@ -141,45 +143,48 @@ def habits(ask: Question) -> Columns:
             yield f"src_chose_{kind}_{decay}", partial(past.mean, f"out_{kind}", decay, t, src)
             yield f"dst_chose_{kind}_{decay}", partial(past.mean, f"out_{kind}", decay, t, dst)
             yield f"dst_chosen_{kind}_{decay}", partial(past.mean, f"in_{kind}", decay, t, dst)
-    active = cache(past.activity)
-    yield from _together_columns("", cache(partial(_together, ask, active, 1.0)))
-    yield from _together_columns("_recent", cache(partial(_together, ask, active, 0.97)))
+    for name, decay in (("", 1.0), ("_recent", 0.97)):
+        together = cache(partial(_together, ask, decay))
+        yield f"together{name}", partial(_product, together)
+        yield f"together_cosine{name}", partial(_cosine, together)
 
 
-def _together_columns(name: str, together: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Columns:
-    yield f"together{name}", lambda: np.log1p(together()[0])
-    yield f"together_cosine{name}", lambda: together()[0] / together()[1]
+def _together(ask: Question, decay: float) -> tuple[np.ndarray, ...]:
+    return ask.past.activity().together(decay, ask.t, ask.src[:, 0], ask.dst)
 
 
-def _together(
-    ask: Question, activity: Callable[[], tuple[np.ndarray, ...]], decay: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return products and lengths of log(1 + edges) in each snapshot, weighed by how rare it is to be active then."""
-    (node, when, active, indptr), size = activity(), ask.past.num_nodes
-    rarity = np.log((1 + size) / (1 + np.bincount(when, minlength=max(ask.t, 1))))
-    active = active * (rarity * decay ** (ask.t - 1 - np.arange(len(rarity))))[when]
-    length = np.sqrt(np.bincount(node, active**2, size)) + 1e-9
-    dst = np.ascontiguousarray(ask.dst)
-    product = _compiled.paths(indptr, when, active, active, len(rarity), ask.src[:, 0], dst)
-    return product, length[ask.dst] * length[ask.src]
+def _product(together: Callable[[], tuple[np.ndarray, ...]]) -> np.ndarray:
+    return np.log1p(together()[0])
+
+
+def _cosine(together: Callable[[], tuple[np.ndarray, ...]]) -> np.ndarray:
+    product, of_src, of_dst = together()
+    return product / ((of_src + 1e-9) * (of_dst + 1e-9))
 
 
 def projections(ask: Question) -> Columns:
     """Inner products of the projected walks of both ends, as TPNet takes them: log(1 + max(0, .)) of each two."""
-    walks = cache(lambda: ask.past.projections(ask.t))
-    of_src = cache(lambda: walks()[:, ask.src[:, 0]].transpose(1, 2, 0))  # (E, width, steps)
-    crossed = cache(lambda k: _log_of_positive(walks()[k][ask.dst] @ of_src()))  # (E, C, steps)
-    own = cache(lambda k, j: _log_of_positive((walks()[k] * walks()[j]).sum(1)))
+
+    @cache
+    def crossed() -> np.ndarray:
+        return ask.past.projections().products(ask.t, ask.src[:, 0], ask.dst)
+
+    @cache
+    def own() -> tuple[np.ndarray, np.ndarray]:
+        nodes, place = np.unique(np.concatenate([ask.src, ask.dst], axis=1), return_inverse=True)
+        products = ask.past.projections().products(ask.t, nodes, nodes[:, None])[:, 0]
+        return products, place.reshape(len(ask.dst), -1)
+
+    def of_end(k: int, j: int, columns: slice) -> np.ndarray:
+        products, place = own()
+        return _log_of_positive(products[place[:, columns], k, j])
+
     for k in range(STEPS + 1):
         for j in range(STEPS + 1):
-            yield f"src_{j}_dst_{k}", partial(_part, crossed, (k,), (..., j))
+            yield f"src_{j}_dst_{k}", partial(lambda k, j: _log_of_positive(crossed()[..., k, j]), k, j)
             if j >= k:
-                yield f"src_{k}_src_{j}", partial(_part, own, (k, j), ask.src)
-                yield f"dst_{k}_dst_{j}", partial(_part, own, (k, j), ask.dst)
-
-
-def _part(values: Callable[..., np.ndarray], arguments: tuple[int, ...], at: Any) -> np.ndarray:
-    return values(*arguments)[at]
+                yield f"src_{k}_src_{j}", partial(of_end, k, j, slice(0, 1))
+                yield f"dst_{k}_dst_{j}", partial(of_end, k, j, slice(1, None))
 
 
 def _log_of_positive(product: np.ndarray) -> np.ndarray:
@@ -191,5 +196,3 @@ FAMILIES: dict[str, Callable[[Question], Columns]] = {
     "habits": habits, "projections": projections,
 }  # fmt: skip
 """Every family by its name, in the order of the columns."""
-ONLY_NAMED = ("projections",)
-"""Families that are left out unless they are named."""

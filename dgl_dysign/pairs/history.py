@@ -6,15 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dgl_dysign.data.pair_log import PairLog
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError, check_growth
-from dgl_dysign.pairs.decayed_graph import DecayedGraph, Structure
-from dgl_dysign.pairs.projections import WalkProjections
+from dgl_dysign.pairs.decaying import Decaying
+from dgl_dysign.pairs.derived import ALL, Derived, Nodes
 
 DECAYS = (0.3, 0.7, 0.9, 0.97, 1.0)
-Nodes = np.ndarray | slice
-ALL = slice(None)
 NEVER = 400.0  # snapshots since an event that never happened
 SUMS = (
     "out", "in", "active",  # number of edges, and of snapshots with one
@@ -23,31 +20,30 @@ SUMS = (
 )  # fmt: skip
 
 
-class History:
+class History(Derived):
     """Sums, times and edges of snapshots 0 .. ``snapshot``; grows by `add` alone; see `LinkFeatures` for ``unit``.
 
-    Undirected edges count once in either direction. A snapshot begins at ``begins[t]``; default: its number.
+    Undirected edges count once in either direction. A snapshot begins at ``begins[t]``; default: its number. What is
+    kept for some families alone catches up when it is read.
     """
 
-    def __init__(self, num_nodes: int, begins: Sequence[float] | None = None, unit: float | None = None) -> None:
-        self.num_nodes = num_nodes
+    def __init__(
+        self,
+        num_nodes: int,
+        begins: Sequence[float] | None = None,
+        unit: float | None = None,
+        most_neighbors: int | None = None,
+    ) -> None:
+        super().__init__(num_nodes, most_neighbors)
         self._begins = None if begins is None else np.asarray(begins, np.float64)
         mean = 1.0 if self._begins is None or len(self._begins) < 2 else float(np.diff(self._begins).mean())
         self.unit = mean if unit is None else unit
         self.snapshot = -1
-        self.sums = {decay: np.zeros((len(SUMS), num_nodes)) for decay in DECAYS}
+        self.sums = Decaying((len(DECAYS), len(SUMS), num_nodes), DECAYS, axis=0)
         self.first = np.full(num_nodes, np.inf)
         self.last_out, self.last_in = np.full(num_nodes, -np.inf), np.full(num_nodes, -np.inf)
-        self.pairs = PairLog(num_nodes)
         self.sources, self.mutual = np.zeros(num_nodes), np.zeros(num_nodes)  # distinct ones; those answered
-        self._pair_time, self._pair_weight = np.zeros(0), np.zeros(0)
-        self._parts: list[tuple[np.ndarray, ...]] = []
-        self._events: tuple[np.ndarray, ...] | None = None
-        self._structure: Structure | None = None
-        self._graph: DecayedGraph | None = None
-        self._directed = True
-        self._projections: WalkProjections | None = None  # of the first parts, from when they are first asked for
-        self._projected = 0
+        self._pair_time, self._pair_weight = np.zeros(8), np.zeros(8)
 
     def now(self, snapshot: int) -> float:
         """Return when a snapshot begins, in snapshots."""
@@ -60,15 +56,11 @@ class History:
         """Have more nodes from now on, of which nothing is remembered."""
         check_growth("the history", self.num_nodes, num_nodes)
         more = (0, num_nodes - self.num_nodes)
-        self.sums = {decay: np.pad(sums, ((0, 0), more)) for decay, sums in self.sums.items()}
+        self.sums.grow(num_nodes, axis=2)
         self.first = np.pad(self.first, more, constant_values=np.inf)
         self.last_out, self.last_in = (np.pad(x, more, constant_values=-np.inf) for x in (self.last_out, self.last_in))
         self.sources, self.mutual = np.pad(self.sources, more), np.pad(self.mutual, more)
-        self.pairs.grow(num_nodes)
-        self._structure = self._graph = None
-        if self._projections is not None:
-            self._projections.grow(num_nodes)
-        self.num_nodes = num_nodes
+        self._grow_derived(num_nodes)
 
     def add(self, edges: SnapshotEdges) -> None:
         """Take in the next snapshot."""
@@ -84,28 +76,31 @@ class History:
         if not edges.directed:
             src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
             weight, time = np.tile(weight, 2), np.tile(time, 2)
-        self._add_sums(t, src, dst, weight)
+        ends = self._add_sums(t, src, dst, weight)
         number = self._add_pairs(t, src, dst, time, weight)
-        self.snapshot, self._directed = t, edges.directed
-        self._parts.append((src, dst, np.full(len(src), t), weight, number))
-        self._events = self._graph = None
+        self.snapshot = t
+        self._add_part(edges.directed, ends, src, dst, np.full(len(src), t), weight, number)
 
-    def _add_sums(self, t: int, src: np.ndarray, dst: np.ndarray, weight: np.ndarray) -> None:
-        silence, degree = self.recency(t, np.maximum(self.last_out, self.last_in)), np.log1p(self.total("out", "in"))
-        ends = {"out": src, "in": dst}
+    def _add_sums(self, t: int, src: np.ndarray, dst: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Add to the sums of the ends of edges, which are returned, each once."""
+        ends, place = np.unique(np.concatenate([src, dst]), return_inverse=True)
+        silence, degree = self.recency(t, self.last("any", ends)), np.log1p(self.total("out", "in")[ends])
+        at_src, at_dst = np.split(place, 2)
+        of_end = {"out": at_src, "in": at_dst}
         values = {
             "out": np.ones(len(src)), "in": np.ones(len(src)), "out_weight": weight, "in_weight": weight,
             "in_sign": np.sign(weight), "out_pos": weight > 0, "out_neg": weight <= 0, "in_pos": weight > 0,
-            "in_neg": weight <= 0, "out_silence": silence[dst], "out_degree": degree[dst],
-            "in_silence": silence[src], "in_degree": degree[src],
+            "in_neg": weight <= 0, "out_silence": silence[at_dst], "out_degree": degree[at_dst],
+            "in_silence": silence[at_src], "in_degree": degree[at_src],
         }  # fmt: skip
-        new = np.zeros((len(SUMS), self.num_nodes))
+        new = np.zeros((len(SUMS), len(ends)))
         for name, value in values.items():
-            new[SUMS.index(name)] = np.bincount(ends[name.split("_")[0]], value, self.num_nodes)
-        new[SUMS.index("active")] = (new[0] + new[1]) > 0
-        for decay, sums in self.sums.items():
-            sums *= decay ** (t - self.snapshot)
-            sums += new
+            new[SUMS.index(name)] = np.bincount(of_end[name.split("_")[0]], value, len(ends))
+        new[SUMS.index("active")] = 1
+        self.sums.age_to(t)
+        for decayed, unit in zip(self.sums.values, self.sums.unit, strict=True):
+            decayed[:, ends] += unit * new
+        return ends
 
     def _add_pairs(self, t: int, src: np.ndarray, dst: np.ndarray, time: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Note when nodes and pairs had edges; return the number of each edge's pair."""
@@ -113,14 +108,13 @@ class History:
         np.minimum.at(self.first, dst, time)
         np.maximum.at(self.last_out, src, time)
         np.maximum.at(self.last_in, dst, time)
+        before = len(self.pairs)
         self.pairs.add(t, src, dst)
-        before = len(self._pair_time)
-        grown = len(self.pairs) - before
-        self._pair_time = np.concatenate([self._pair_time, np.zeros(grown)])
-        self._pair_weight = np.concatenate([self._pair_weight, np.zeros(grown)])
+        if len(self.pairs) > len(self._pair_time):
+            more = 0, max(len(self.pairs), 2 * len(self._pair_time)) - len(self._pair_time)
+            self._pair_time, self._pair_weight = np.pad(self._pair_time, more), np.pad(self._pair_weight, more)
         number = self.pairs.find(src, dst)
         self._pair_time[number], self._pair_weight[number] = time, weight
-        self._structure = None if grown else self._structure
         self._count_pairs(before)
         return number
 
@@ -133,7 +127,9 @@ class History:
 
     def sum(self, name: str, decay: float, t: int, nodes: Nodes = ALL) -> np.ndarray:
         """Return a sum of each of some nodes, in which the edges of the snapshot before t count fully."""
-        return self.sums[decay][SUMS.index(name)][nodes] * decay ** (t - 1 - self.snapshot)
+        number = DECAYS.index(decay)
+        total: np.ndarray = self.sums.values[number, SUMS.index(name)][nodes] * self.sums.scale(t - 1)[number]
+        return total
 
     def mean(self, name: str, decay: float, t: int, nodes: Nodes = ALL) -> np.ndarray:
         """Return such a sum over the number of edges that it is of; 0 where there is none."""
@@ -142,11 +138,15 @@ class History:
 
     def total(self, *names: str) -> np.ndarray:
         """Return the sum of some sums without decay."""
-        return sum((self.sums[1.0][SUMS.index(name)] for name in names), np.zeros(self.num_nodes))
+        undecayed = self.sums.values[DECAYS.index(1.0)]
+        return sum((undecayed[SUMS.index(name)] for name in names), np.zeros(self.num_nodes))
 
-    def lasts(self) -> dict[str, np.ndarray]:
-        """Return when each node last had an edge out, in, or any: -inf for never."""
-        return {"out": self.last_out, "in": self.last_in, "any": np.maximum(self.last_out, self.last_in)}
+    def last(self, kind: str, nodes: Nodes = ALL) -> np.ndarray:
+        """Return when some nodes last had an edge "out", "in", or "any": -inf for never."""
+        if kind == "any":
+            return np.maximum(self.last_out[nodes], self.last_in[nodes])
+        last: np.ndarray = (self.last_out if kind == "out" else self.last_in)[nodes]
+        return last
 
     def since(self, t: int, last: np.ndarray) -> np.ndarray:
         """Return how long ago, in snapshots before the beginning of t; `NEVER` at most."""
@@ -163,38 +163,3 @@ class History:
             return np.full(number.shape, -np.inf), np.zeros(number.shape)
         met = number >= 0
         return np.where(met, self._pair_time[number], -np.inf), np.where(met, self._pair_weight[number], 0.0)
-
-    @property
-    def events(self) -> tuple[np.ndarray, ...]:
-        """Sources, destinations, snapshots, weights and numbers of the pair, of all edges."""
-        if self._events is None:
-            empty = tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int64, float, np.int64))
-            self._events = tuple(np.concatenate(column) for column in zip(empty, *self._parts, strict=True))
-        return self._events
-
-    def graph(self, t: int) -> DecayedGraph:
-        """Return the adjacencies at t."""
-        if self._graph is None or self._graph.t != t:
-            self._structure = self._structure or Structure.of(*self.pairs.ends(), self.num_nodes)
-            _, _, snapshot, weight, number = self.events
-            self._graph = DecayedGraph(self._structure, number, snapshot, weight, t)
-        return self._graph
-
-    def activity(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return nodes and the snapshots that they were active in, in order; log(1 + edges), and where nodes begin."""
-        src, dst, snapshot, _, _ = self.events
-        width = self.snapshot + 2
-        keys, count = np.unique(np.concatenate([src, dst]) * width + np.tile(snapshot, 2), return_counts=True)
-        node, when = np.divmod(keys, width)
-        return node, when, np.log1p(count), np.searchsorted(node, np.arange(self.num_nodes + 1))
-
-    def projections(self, t: int) -> np.ndarray:
-        """Return what `WalkProjections` holds of the walks up to t, ``(4, N, 128)``; it catches up first."""
-        if self._projections is None:
-            self._projections = WalkProjections(self.num_nodes)
-        for src, dst, snapshot, *_ in self._parts[self._projected :]:
-            if len(src):
-                both = (np.concatenate([src, dst]), np.concatenate([dst, src])) if self._directed else (src, dst)
-                self._projections.add(int(snapshot[0]), *both)
-        self._projected = len(self._parts)
-        return self._projections.at(t)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,53 +11,36 @@ from torch import Tensor
 
 from dgl_dysign.data.pair_log import check_nodes
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs.families import FAMILIES, ONLY_NAMED
+from dgl_dysign.errors import ConfigError, check_choice
+from dgl_dysign.pairs.families import FAMILIES
 from dgl_dysign.pairs.history import History
 from dgl_dysign.pairs.question import Columns, Question
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
-_LIGHT = ("activity", "ranks", "pair", "habits")
-_LARGE = 50_000  # nodes above which walks, dense rows over all nodes, are left out unless named
+WALKS = {"exact": ("projections",), "projected": ("ratings", "walks")}
+"""Kinds of walks, and the families that are left out with each."""
+EXACT_NODES = 10_000
+"""Most nodes of which walks are exact by default: each source costs a pass over all edges for every step."""
+MOST_NEIGHBORS = 1024
+"""Neighbours of a node that ``shared`` keeps by default."""
 
 
-class PairFeatures(Protocol):
-    """What a scorer asks of features of pairs; `LinkFeatures` gives it."""
+def usual_families(num_nodes: int, walks: str | None = None) -> list[str]:
+    """Return the families of a graph that are there by default.
 
-    names: tuple[str, ...]
+    ``walks`` are ``"exact"`` or ``"projected"``, in which case ``projections`` stand in for them, and ``ratings``, part
+    of which are walks, are left out; default: exact up to 10,000 nodes. ``ConfigError`` for others.
 
-    def reset(self) -> None:
-        """Forget what was observed."""
-
-    def observe(self, edges: SnapshotEdges) -> None:
-        """Take in the next snapshot."""
-
-    def features(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        """Return ``(E, C, F)`` for sources ``(E,)`` and candidates ``(E, C)``, from what was observed."""
-
-
-def read_columns(features: PairFeatures, columns: Sequence[int], snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-    """Return some columns of features of pairs, computed alone by those that have a method ``of_columns``."""
-    if list(columns) == list(range(len(features.names))):
-        return features.features(snapshot, src, dst)
-    of_columns = getattr(features, "of_columns", None)
-    if of_columns is None:
-        return features.features(snapshot, src, dst)[..., list(columns)]
-    some: Tensor = of_columns(columns, snapshot, src, dst)
-    return some
-
-
-def grow_features(features: PairFeatures, num_nodes: int) -> None:
-    """Let features of pairs have more nodes; raise ``ConfigError`` where they have no ``grow``."""
-    grow = getattr(features, "grow", None)
-    if grow is None:
-        raise ConfigError(
-            f"found {type(features).__name__} without a method grow(num_nodes): give it one, or make features and "
-            f"scorer anew for {num_nodes} nodes"
-        )
-    grow(num_nodes)
+    Examples
+    --------
+    >>> usual_families(50_000)
+    ['activity', 'ranks', 'pair', 'shared', 'habits', 'projections']
+    """
+    walks = walks or ("exact" if num_nodes <= EXACT_NODES else "projected")
+    check_choice("walks", walks, WALKS)
+    return [name for name in FAMILIES if name not in WALKS[walks]]
 
 
 class LinkFeatures:
@@ -81,8 +64,9 @@ class LinkFeatures:
     ``habits``    how silent and how well connected the partners of s (and of d) were when they met; co-activity
     ============  =====================================================================================================
 
-    One more, ``projections``, is there where it is named alone: inner products of random projections of walks back in
-    time, see `dgl_dysign.pairs.projections.WalkProjections`. What is drawn for a node is drawn by its number.
+    One more, ``projections``, stands in for ``walks`` on larger graphs, where these would cost all edges for each
+    source: inner products of random projections of walks back in time, see
+    `dgl_dysign.pairs.projections.WalkProjections`, 2 KiB a node. What is drawn for a node is drawn by its number.
 
     Parameters
     ----------
@@ -92,11 +76,17 @@ class LinkFeatures:
         Time at which each snapshot begins, in the unit of ``SnapshotEdges.time``: recency is then finer than a
         snapshot.
     families : sequence of str, optional
-        Which; default: all but ``projections``, above 50,000 nodes without ``shared`` and ``walks``, where they cost
-        O(N) for each source. Memory is O(N + edges).
+        Which; default: all with exact walks, see `usual_families`. Memory is O(N + edges).
     unit : float, optional
         Time that counts as one snapshot in the columns; default: what the snapshots of `begins` last on average, which
         moves with each new one.
+    most_neighbors : int or None, default 1024
+        Neighbours of a node that ``shared`` sees, see `dgl_dysign.pairs.neighborhoods.Neighborhoods`; None: all.
+
+    Attributes
+    ----------
+    neighbors_cut : int
+        Neighbours beyond these that were forgotten, each time counted; 0 as long as ``shared`` is not read.
 
     Examples
     --------
@@ -116,16 +106,18 @@ class LinkFeatures:
         begins: Sequence[float] | None = None,
         families: Sequence[str] | None = None,
         unit: float | None = None,
+        most_neighbors: int | None = MOST_NEIGHBORS,
     ) -> None:
-        if families is None:
-            usual = [name for name in FAMILIES if name not in ONLY_NAMED]
-            families = [name for name in usual if num_nodes <= _LARGE or name in _LIGHT]
+        families = usual_families(num_nodes) if families is None else families
         unknown = [name for name in families if name not in FAMILIES]
         if unknown or not families:
             got = repr(unknown[0]) if unknown else "none"
             raise ConfigError(f"families: expected some of {', '.join(map(repr, FAMILIES))}, but got {got}")
         if unit is not None and not unit > 0:
             raise ConfigError(f"unit must be positive, but got {unit}")
+        if most_neighbors is not None and most_neighbors < 1:
+            raise ConfigError(f"most_neighbors must be at least 1, or None for all, but got {most_neighbors}")
+        self.most_neighbors = most_neighbors
         self.num_nodes, self.begins, self._unit = num_nodes, begins, unit
         self.families = tuple(name for name in FAMILIES if name in families)
         self.reset()
@@ -133,12 +125,20 @@ class LinkFeatures:
         self.names = tuple(name for name, _ in self._columns(Question(self._past, 0, *none), self.families))
 
     @classmethod
-    def of(cls, data: TemporalGraph, families: Sequence[str] | None = None) -> LinkFeatures:
-        """Return features for a prepared folder: its beginnings of snapshots, no ratings where edges have no weight."""
-        features = cls(data.num_nodes, [data.time_range(t)[0] for t in range(data.num_snapshots)], families)
-        if families is None and data.manifest.get("edge_weight") is None:
-            return cls(data.num_nodes, features.begins, [name for name in features.families if name != "ratings"])
-        return features
+    def of(cls, data: TemporalGraph, families: Sequence[str] | None = None, walks: str | None = None) -> LinkFeatures:
+        """Return features for a prepared folder: its beginnings of snapshots, no ratings where edges have no weight.
+
+        ``walks`` are those of `usual_families`, where none are named.
+        """
+        if families is None:
+            weighted = data.manifest.get("edge_weight") is not None
+            families = [name for name in usual_families(data.num_nodes, walks) if weighted or name != "ratings"]
+        return cls(data.num_nodes, [data.time_range(t)[0] for t in range(data.num_snapshots)], families)
+
+    @property
+    def neighbors_cut(self) -> int:
+        """Neighbours that were forgotten."""
+        return self._past.neighbors_cut
 
     @property
     def unit(self) -> float:
@@ -147,7 +147,7 @@ class LinkFeatures:
 
     def reset(self) -> None:
         """Forget what was observed."""
-        self._past = History(self.num_nodes, self.begins, self._unit)
+        self._past = History(self.num_nodes, self.begins, self._unit, self.most_neighbors)
 
     def grow(self, num_nodes: int) -> None:
         """Have more nodes from now on: what the columns are of the old ones is as if all had been there always.

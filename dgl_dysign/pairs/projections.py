@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
+from numba import njit
+
+from dgl_dysign.pairs.decaying import Decaying
 
 WIDTH = 128  # of the projections: an inner product is off by about 1 / sqrt(128) of the two lengths
 STEPS = 3  # of the longest walks
@@ -19,7 +21,8 @@ class WalkProjections:
 
     where both A on the right are those before the snapshot: each step of a walk is in an earlier snapshot than the one
     before, and counts :math:`\gamma` for each snapshot that has passed since. P has entries of a normal distribution
-    of variance 1 / 128, so that :math:`H_k H_l^T \approx A_k A_l^T`. Time is O(edges) a snapshot, memory O(N).
+    of variance 1 / 128, so that :math:`H_k H_l^T \approx A_k A_l^T`. Time is O(edges) a snapshot, memory
+    O(N), 2 KiB a node: what ages is a number for each k.
 
     Parameters
     ----------
@@ -28,33 +31,57 @@ class WalkProjections:
 
     Attributes
     ----------
-    walks : numpy.ndarray
-        The projections after the snapshot ``snapshot``, float32 ``(4, N, 128)``.
+    walks : Decaying
+        The projections, float32 ``(4, N, 128)``.
     """
 
     def __init__(self, num_nodes: int) -> None:
-        self.snapshot = -1
-        self.walks = np.zeros((STEPS + 1, num_nodes, WIDTH), np.float32)
-        self.walks[0] = _drawn(num_nodes)
+        aged = [DECAY**k for k in range(STEPS + 1)]
+        self.walks = Decaying((STEPS + 1, num_nodes, WIDTH), aged, axis=0, dtype=np.float32)
+        self.walks.values[0] = _drawn(num_nodes)
 
     def grow(self, num_nodes: int) -> None:
         """Have more nodes, whose walks are empty; projections of the old ones stay."""
-        more = num_nodes - self.walks.shape[1]
-        self.walks = np.pad(self.walks, ((0, 0), (0, more), (0, 0)))
-        self.walks[0] = _drawn(num_nodes)
+        self.walks.grow(num_nodes, axis=1)
+        self.walks.values[0] = _drawn(num_nodes)
 
     def add(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> None:
         """Take in the edges of the next snapshot, each in the directions in which it can be walked."""
-        self.walks = self.at(snapshot)
-        nodes = self.walks.shape[1]
-        edges = sp.csr_matrix((np.ones(len(src), np.float32), (src, dst)), shape=(nodes, nodes))
-        self.walks[1:] += np.stack([edges @ walks for walks in self.walks[:-1]])  # the right side is summed up first
-        self.snapshot = snapshot
+        self.walks.age_to(snapshot)
+        unit = self.walks.unit
+        for k in range(STEPS, 0, -1):  # the longest first: shorter ones are still those before the snapshot
+            _step(self.walks.values[k], self.walks.values[k - 1], np.float32(unit[k] / unit[k - 1]), src, dst)
 
-    def at(self, snapshot: int) -> np.ndarray:
-        """Return the projections at the beginning of a later snapshot, aged up to it."""
-        age = DECAY ** ((snapshot - self.snapshot) * np.arange(STEPS + 1))
-        return self.walks * age.astype(np.float32)[:, None, None]
+    def products(self, t: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        """Return the inner products at t of sources ``(E,)`` and candidates ``(E, C)``.
+
+        Shape ``(E, C, 4, 4)``: by the steps of the candidate's walks, and then by those of the source's.
+        """
+        scale = self.walks.scale(t).astype(np.float32)
+        return _products(self.walks.values, src, np.ascontiguousarray(dst)) * (scale[:, None] * scale)
+
+
+@njit(cache=True, nogil=True)
+def _step(longer: np.ndarray, walks: np.ndarray, factor: np.float32, src: np.ndarray, dst: np.ndarray) -> None:
+    for i in range(len(src)):
+        to, of = longer[src[i]], walks[dst[i]]
+        for j in range(len(to)):
+            to[j] += factor * of[j]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+def _products(walks: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+    steps = len(walks)
+    product = np.empty((*dst.shape, steps, steps), np.float32)
+    for i in range(dst.shape[0]):
+        for j in range(dst.shape[1]):
+            for k in range(steps):
+                for m in range(steps):
+                    of_dst, of_src, total = walks[k, dst[i, j]], walks[m, src[i]], np.float32(0)
+                    for n in range(len(of_dst)):
+                        total += of_dst[n] * of_src[n]
+                    product[i, j, k, m] = total
+    return product
 
 
 def _drawn(num_nodes: int) -> np.ndarray:

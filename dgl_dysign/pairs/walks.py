@@ -7,13 +7,13 @@ from functools import cache, partial
 
 import numpy as np
 
+from dgl_dysign.pairs.neighborhoods import DECAYS, SUMS
 from dgl_dysign.pairs.question import Columns, Question
 
 Walked = Callable[[], tuple[np.ndarray, np.ndarray]]
 _SMALL = 1e-6  # probability below which walks are not told apart
 _ON = 0.8  # share of walkers that go on
 _RANK = (1 - _ON,) * 7  # of the walkers after 0 .. 6 steps: PageRank
-_KINDS = {"out_out": ("out", "into"), "out_in": ("out", "out"), "in_out": ("into", "into"), "in_in": ("into", "out")}
 
 
 def _restarted(restart: float, steps: int) -> list[float]:
@@ -32,32 +32,31 @@ _SUMS: dict[float, list[Sequence[float]]] = {
 
 def shared(ask: Question) -> Columns:
     """Two-step paths from source to candidate."""
-    for decay in (0.9, 0.98, 1.0):
-        for kind, ends in ({"either": ("near", "near")} | (_KINDS if decay < 1 else {})).items():
+    for decay in DECAYS:
+        sums = cache(partial(_sums, ask, decay))
+        yield f"either_{decay}", partial(_log_sum, sums, slice(4), 5)
+        for number, kind in enumerate(SUMS[:4] if decay < 1 else ()):
+            yield f"{kind}_{decay}", partial(_log_sum, sums, slice(number, number + 1), 5)
+        yield f"adamic_adar_{decay}", partial(_log_sum, sums, slice(4, 5), 5)
+        yield f"allocation_{decay}", partial(_log_sum, sums, slice(5, 6), 50)
+        yield f"cosine_{decay}", partial(_cosine, ask, decay, sums)
 
-            def column(ends: tuple[str, str] = ends, decay: float = decay) -> np.ndarray:
-                return np.log1p(5 * ask.paths(*(ask.graph.edges(end, decay) for end in ends)))
 
-            yield f"{kind}_{decay}", column
-        yield from _by_degree(ask, decay)
+def _log_sum(sums: Callable[[], np.ndarray], some: slice, factor: float) -> np.ndarray:
+    return np.log1p(factor * sums()[..., some].sum(-1))
 
 
-def _by_degree(ask: Question, decay: float) -> Columns:
-    """Paths that count less through a node of high degree."""
-    allocated = cache(lambda: _over(ask, decay, 1 + _degree(ask, decay)))
-    yield f"adamic_adar_{decay}", lambda: np.log1p(5 * _over(ask, decay, np.log(2 + _degree(ask, decay))))
-    yield f"allocation_{decay}", lambda: np.log1p(50 * allocated())
-    yield f"cosine_{decay}", lambda: np.log1p(10 * allocated() / np.sqrt(1 + _degree(ask, decay)[ask.dst]))
+def _sums(ask: Question, decay: float) -> np.ndarray:
+    return ask.past.neighborhoods().shared(decay, ask.t, ask.src[:, 0], ask.dst)
+
+
+def _cosine(ask: Question, decay: float, sums: Callable[[], np.ndarray]) -> np.ndarray:
+    degree = ask.past.neighborhoods().degrees(decay, ask.t, ask.dst)
+    return np.log1p(10 * sums()[..., 5] / np.sqrt(1 + degree))
 
 
 def _degree(ask: Question, decay: float) -> np.ndarray:
     return ask.graph.degree("near", decay)
-
-
-def _over(ask: Question, decay: float, divisor: np.ndarray) -> np.ndarray:
-    """Return paths of two steps without direction, each over the divisor of the node between."""
-    near = ask.graph.edges("near", decay)
-    return ask.paths(near, near / divisor[ask.graph.structure.indices])
 
 
 def pagerank(

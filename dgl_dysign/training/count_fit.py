@@ -13,8 +13,7 @@ from torch import Tensor
 from dgl_dysign.baselines.link_counts import CountLinks
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import NegativeSampler
-from dgl_dysign.pairs.link_features import read_columns
+from dgl_dysign.pairs.pair_features import read_columns
 from dgl_dysign.training.links import LinkFitConfig, age_weight, replay, warm_steps
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def fit_counts(
     Returns how many edges it was trained on; raises ``ConfigError`` if there is no warm edge.
     """
     config = config or LinkFitConfig()
-    sampler = NegativeSampler(num_nodes, config.num_negatives, config.historical, seed, config.among)
+    sampler = config.sampler(num_nodes, config.num_negatives, seed)
     candidates: deque[tuple[int, Tensor]] = deque()
     held = 0
     for edges in replay(data, train[-1], sampler, model):

@@ -79,6 +79,9 @@ class LinkFitConfig(LoopConfig):
         Share of negatives that are past destinations of the source, in both.
     among : {"nodes", "destinations"}, default "nodes"
         Where negatives come from, see `dgl_dysign.evaluation.NegativeSampler`.
+    max_edges : int, optional
+        Most edges of a snapshot that are trained on, or scored for validation: as many are drawn, the same in each
+        epoch. All are observed. Default: all.
     half_life : float or None, default 50
         Snapshots after which a training edge counts half as much; None: all alike.
     max_grad_norm : float, optional
@@ -99,6 +102,7 @@ class LinkFitConfig(LoopConfig):
     val_negatives: int = 100
     historical: float = 0.0
     among: str = "nodes"
+    max_edges: int | None = None
     half_life: float | None = 50.0
     max_grad_norm: float | None = None
     cache_bytes: int = 1 << 30
@@ -113,6 +117,10 @@ class LinkFitConfig(LoopConfig):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, but got {value}")
+
+    def sampler(self, num_nodes: int, num_negatives: int, seed: int) -> NegativeSampler:
+        """Return what draws the edges and their negatives."""
+        return NegativeSampler(num_nodes, num_negatives, self.historical, seed, self.among, self.max_edges)
 
 
 def replay(data: TemporalGraph | Sequence[SnapshotEdges], last: int, *observers: Any) -> Iterator[SnapshotEdges]:
@@ -220,10 +228,9 @@ class _Epochs:
 
     def __post_init__(self) -> None:
         self.model, config = self.scorer.model, self.config
-        shared: dict[str, Any] = {"historical": config.historical, "seed": self.seed, "among": config.among}
         nodes = self.model.num_nodes
-        self.train_sampler = NegativeSampler(nodes, config.num_negatives, **shared)
-        self.val_sampler = NegativeSampler(nodes, config.val_negatives, **shared)
+        self.train_sampler = config.sampler(nodes, config.num_negatives, self.seed)
+        self.val_sampler = config.sampler(nodes, config.val_negatives, self.seed)
         self.num_steps = 0
         self.weight = self._survey()
 

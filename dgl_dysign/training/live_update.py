@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import LinkModel, NegativeSampler
+from dgl_dysign.evaluation import LinkModel
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.training.late_snapshot import SnapshotBatch, late_snapshot_step, snapshot_batches
 from dgl_dysign.training.links import LinkFitConfig, TrainableScorer
@@ -64,7 +64,7 @@ class LiveLinkScorer:
         self._scorer.reset()
         self.model.load_state_dict(self._trained)
         c = self.config
-        self._sampler = NegativeSampler(self.model.num_nodes, c.num_negatives, c.historical, self.seed, c.among)
+        self._sampler = c.sampler(self.model.num_nodes, c.num_negatives, self.seed)
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.AdamW(trained, self.lr, weight_decay=c.weight_decay)
 

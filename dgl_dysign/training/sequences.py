@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from dgl_dysign.baselines.sentences import SentenceScorer, padded
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.evaluation import NegativeSampler, evaluate_links
+from dgl_dysign.evaluation import evaluate_links
 from dgl_dysign.training.links import LinkFitConfig
 from dgl_dysign.training.loop import Figures, Loop, OnEpoch, seeded
 
@@ -56,8 +55,7 @@ def fit_sequences(
     if not sentences:
         raise ConfigError(f"no edge in the training snapshots {train[0]} to {train[-1]}: expected one or more")
     batches = [sentences[first : first + _BATCH] for first in range(0, len(sentences), _BATCH)]
-    options: dict[str, Any] = {"historical": config.historical, "seed": seed, "among": config.among}
-    sampler = NegativeSampler(scorer.model.num_nodes, config.val_negatives, **options)
+    sampler = config.sampler(scorer.model.num_nodes, config.val_negatives, seed)
 
     def epoch() -> Figures:
         scorer.model.train()

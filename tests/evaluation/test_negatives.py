@@ -157,11 +157,24 @@ def test_released_negatives_know_the_future_and_are_flagged_by_their_name():
         ({"historical": 1.5}, "historical=1.5"),
         ({"seed": -1}, "seed=-1"),
         ({"among": "items"}, "among='items'"),
+        ({"max_edges": 0}, "max_edges must be at least 1"),
     ],
 )
 def test_bad_arguments(options, words):
     with pytest.raises(ConfigError, match=words):
         NegativeSampler(5, **options)
+
+
+def test_a_budget_draws_edges_of_the_snapshot_and_the_same_each_time():
+    *past, edges = generated(12, NUM_NODES, edges=20)
+    sampler = _observed(past, max_edges=7)
+    queries, again = sampler.draw(edges), sampler.draw(edges)
+    drawn = list(zip(queries.src.tolist(), queries.dst[:, 0].tolist(), strict=True))
+    assert torch.equal(queries.dst, again.dst)
+    assert len(drawn) == len(set(drawn)) == 7
+    assert set(drawn) <= _pairs(edges)
+    whole, unlimited = (_observed(past, max_edges=most).draw(edges) for most in (len(edges), None))
+    assert torch.equal(whole.dst, unlimited.dst)
 
 
 def test_bad_order_and_size():

@@ -1,5 +1,7 @@
 """The entries of link tables: what each is, and that all of a seed are asked the same."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -136,3 +138,14 @@ def test_what_is_released_is_read_again(task):
     alone.release()
     assert alone.edges is not edges
     assert alone.features is not features
+
+
+def test_walks_and_a_budget_of_edges_are_chosen_and_said(task):
+    settings = replace(SETTINGS, walks="projected", training=LinkFitConfig(epochs=1, max_edges=5))
+    budgeted = LinkTask(task.data, settings).with_seed(0)
+    outcome = ENTRIES["logistic-regression"].fit(budgeted.view())
+    assert "projections" in outcome.extra["families"]
+    assert "walks" not in outcome.extra["families"]
+    assert outcome.extra["neighbors_cut"] == 0
+    warm = budgeted.evaluate(outcome.model).by_snapshot(True)
+    assert warm["edges"].max() <= 5

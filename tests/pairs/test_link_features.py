@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from dgl_dysign.data import distinct_edges
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs import LinkFeatures
-from dgl_dysign.pairs.families import FAMILIES, ONLY_NAMED
+from dgl_dysign.pairs.families import FAMILIES
+from dgl_dysign.pairs.link_features import usual_families
 
 N, T = 9, 5
 
@@ -175,7 +176,11 @@ def test_families_and_names():
     assert features.families == ("activity", "pair")
     assert [features.names[i].split("/")[0] for i in features.columns(["pair"])] == ["pair"] * 15
     assert len(set(LinkFeatures(N).names)) == len(LinkFeatures(N).names)
-    assert set(FAMILIES) - set(LinkFeatures(60_000).families) == {"shared", "walks", "ratings", *ONLY_NAMED}
+    assert set(FAMILIES) - set(LinkFeatures(10_000).families) == {"projections"}
+    assert set(FAMILIES) - set(LinkFeatures(10_001).families) == {"walks", "ratings"}
+    assert usual_families(N, "projected") == usual_families(10_001)
+    with pytest.raises(ConfigError, match="walks"):
+        usual_families(N, "none")
 
 
 @pytest.mark.parametrize("families", [["pairs"], []])

@@ -28,6 +28,11 @@ def walk_matrices(edges, now):
     return [DECAY ** (k * (now - last)) * walk for k, walk in enumerate(walks)]
 
 
+def walks_at(features, now):
+    walks = features._past.projections().walks
+    return walks.values * walks.scale(now)[:, None, None]
+
+
 def observed(edges, nodes=N):
     features = LinkFeatures(nodes, families=["projections"])
     for one in edges:
@@ -43,7 +48,7 @@ def test_columns_are_the_products_of_the_matrices_projected(directed):
     ends = torch.arange(N), torch.arange(N).expand(N, N)
     features = observed(edges)
     feat = dict(zip(features.names, features.features(6, *ends).unbind(2), strict=True))
-    drawn = WalkProjections(N).walks[0].astype(np.float64)
+    drawn = WalkProjections(N).walks.values[0].astype(np.float64)
     projected = [walk @ drawn for walk in walk_matrices(edges, 6)]
     assert len(feat) == (2 * STEPS + 2) * (2 * STEPS + 3) / 2
     for k, first in enumerate(projected):
@@ -61,7 +66,7 @@ def test_products_of_projections_are_close_to_those_of_walks():
     nodes = 300
     edges = [distinct_edges(t, *torch.randint(nodes, (2, 60), generator=generator), num_nodes=nodes) for t in range(5)]
     features = observed(edges, nodes)
-    walks = features._past.projections(5)
+    walks = walks_at(features, 5)
     exact = np.zeros((nodes, nodes))
     for one in edges:
         aged = DECAY ** (5 - one.snapshot)
@@ -75,12 +80,12 @@ def test_products_of_projections_are_close_to_those_of_walks():
 
 def test_a_walk_goes_back_in_time_alone():
     features = observed(snapshots([[(0, 1)], [(1, 2)]], num_nodes=N))
-    walks = features._past.projections(2)
+    walks = walks_at(features, 2)
     drawn = walks[0]
     np.testing.assert_allclose(walks[2][2], DECAY**3 * drawn[0], rtol=1e-5)  # 2 -> 1 now, 1 -> 0 before
     assert np.abs(walks[2][0]).max() == 0  # 0 -> 1 was first
     together = observed(snapshots([[(0, 1), (1, 2)]], num_nodes=N))
-    assert np.abs(together._past.projections(1)[2]).max() == 0
+    assert np.abs(walks_at(together, 1)[2]).max() == 0
 
 
 def test_the_family_is_there_where_it_is_named_and_grows():
