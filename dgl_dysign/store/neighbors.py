@@ -47,9 +47,9 @@ def _dgl_device(device: torch.device) -> torch.device:
     """Return the device if this DGL can keep a graph there, else the CPU."""
     from dgl_dysign._dgl import dgl
 
-    try:
-        dgl.graph((torch.zeros(1, dtype=torch.int64, device=device),) * 2)
-    except dgl.DGLError:  # a DGL without CUDA
+    try:  # moved there: a DGL without CUDA makes a graph of tensors on a GPU, and fails, or crashes, when it is used
+        dgl.graph(([0], [0])).to(device)
+    except dgl.DGLError:
         return torch.device("cpu")
     return device
 

@@ -12,6 +12,7 @@ import torch
 from dgl_dysign.data.snapshot_edges import distinct_edges
 from dgl_dysign.errors import ConfigError, DataError, GraphError
 from dgl_dysign.store import NeighborStore, cohesion
+from dgl_dysign.store.neighbors import _dgl_device
 from tests.store.stores import entries
 
 BACKENDS = ["compiled", "torch"]
@@ -415,6 +416,12 @@ print("numba" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False", "True"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="DGL may have CUDA")
+def test_a_dgl_without_cuda_keeps_blocks_on_the_cpu():
+    # It would make a graph of tensors on a GPU, and fail when the graph is used.
+    assert _dgl_device(torch.device("cuda", 0)) == torch.device("cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
