@@ -100,8 +100,9 @@ def simulate(
 
 
 def _add_slopes(total: Tensor, potential: Tensor, lif: LIF) -> None:
-    # A surrogate takes several passes: some rows at a time, so that they stay in the cache.
-    for part, charged in zip(total.split(2048), potential.split(2048), strict=True):
+    # A surrogate takes several passes: on a CPU some rows at a time, so that they stay in the cache.
+    rows = 2048 if total.device.type == "cpu" else max(len(total), 1)
+    for part, charged in zip(total.split(rows), potential.split(rows), strict=True):
         part.mul_(lif.leak).add_(slope(lif.spiking, charged - lif.threshold))
 
 

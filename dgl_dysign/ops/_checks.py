@@ -157,7 +157,8 @@ def full_precision(method: Method) -> Method:
         wide = next((parameter.dtype for parameter in self.parameters()), torch.float32)
         args = widened(args, wide)
         kwargs = {name: widened(value, wide) for name, value in kwargs.items()}
-        device = next((tensor.device.type for tensor in _tensors((*args, *kwargs.values()))), "cpu")
+        given = (*self.parameters(), *args, *kwargs.values())  # packed spikes do not say where they are
+        device = next((tensor.device.type for tensor in _tensors(given)), "cpu")
         with torch.autocast("cpu" if device == "meta" else device, enabled=False):
             return method(self, *args, **kwargs)
 

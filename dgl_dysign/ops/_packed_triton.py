@@ -1,7 +1,8 @@
 """Loops over bit-packed spikes for GPUs, in Triton: the numbers of `_packed_compiled`, to the last bit.
 
 A program has some words of one row, and a lane each of their features. Products are not fused with sums: on the CPU
-they are rounded one by one. Triton comes with PyTorch for CUDA; without a GPU its interpreter runs the same source.
+they are rounded one by one. Triton starts a kernel on the current GPU, whatever that of the tensors is: hence
+``device_of``. It comes with PyTorch for CUDA; without a GPU its interpreter runs the same source.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def sum_rows(
     if out.numel():
         arrays = begins, ends, columns, out if weights is None else weights, words, out
         grid = shape[0], -(-words.shape[1] // _WORDS)
-        _sum[grid](*arrays, words.shape[1], WEIGHTED=weights is not None, WORDS=_WORDS, enable_fp_fusion=False)
+        with torch.cuda.device_of(words):
+            _sum[grid](*arrays, words.shape[1], WEIGHTED=weights is not None, WORDS=_WORDS, enable_fp_fusion=False)
     return out
 
 
@@ -90,7 +92,8 @@ def pack_rows(values: Tensor, threshold: float) -> Tensor:
     rows, size = values.shape
     words = torch.empty(rows, -(-size // 64), dtype=torch.int64, device=values.device)
     if words.numel():
-        _pack[tuple(words.shape)](values.contiguous(), words, size, words.shape[1], threshold)
+        with torch.cuda.device_of(words):
+            _pack[tuple(words.shape)](values.contiguous(), words, size, words.shape[1], threshold)
     return words
 
 
@@ -102,5 +105,6 @@ def fire_rows(current: Tensor | None, potential: Tensor, total: Tensor, leak: fl
         enters = potential if current is None else current.expand_as(potential).contiguous()
         arrays = enters, potential, total, words
         sizes = size, words.shape[1], threshold, leak
-        _fire[tuple(words.shape)](*arrays, *sizes, CHARGE=current is not None, enable_fp_fusion=False)
+        with torch.cuda.device_of(words):
+            _fire[tuple(words.shape)](*arrays, *sizes, CHARGE=current is not None, enable_fp_fusion=False)
     return words

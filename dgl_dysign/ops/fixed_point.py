@@ -69,16 +69,17 @@ class _Record:
 
 
 def relative_gap(output: Tensor, point: Tensor) -> float:
-    """Return ``|output - point| / |output|`` of two tensors of one shape, without a temporary of their size.
+    """Return ``|output - point| / |output|`` of two tensors of one shape, on a CPU without a temporary of their size.
 
     0 if both are zero, infinite if only ``output`` is, NaN if either is not finite.
     """
-    parts = zip(output.reshape(-1).split(_AT_ONCE), point.reshape(-1).split(_AT_ONCE), strict=True)
+    size = _AT_ONCE if output.device.type == "cpu" else max(output.numel(), 1)  # a GPU waits for each part
+    parts = zip(output.reshape(-1).split(size), point.reshape(-1).split(size), strict=True)
     squares = torch.stack([torch.stack([a.square().sum(), (a - b).square_().sum()]) for a, b in parts]).sum(0)
-    size, change = squares.sqrt().tolist()  # one wait for the device, not two
-    if size == 0:
+    norm, change = squares.sqrt().tolist()  # one wait for the device, not two
+    if norm == 0:
         return 0.0 if change == 0 else math.inf
-    return change / size
+    return change / norm
 
 
 _warned = False
