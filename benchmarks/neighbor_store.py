@@ -93,8 +93,7 @@ def run(feed: Feed, store: NeighborStore) -> list[float]:
         src, dst, edge_id = (column.to(device) for column in columns)
         store.neighbors(torch.cat([src, dst]), snapshot)
         store.insert(snapshot, src, dst, edge_id)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        wait(device)
         seconds.append(time.perf_counter() - begin)
     return seconds
 
@@ -269,44 +268,48 @@ def memory_rows(nodes: int, edges: int) -> Iterator[Row]:
         yield in_fresh_process(memory_row, nodes, edges, repeat)
 
 
-def copy_bandwidth(device: torch.device) -> float:
+def wait(device: torch.device) -> None:
+    """Wait until a device has done its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def copy_bandwidth(device: torch.device, num_bytes: int = 1 << 28) -> float:
     """Return the bytes a second that a copy on the device reads and writes."""
-    source = torch.zeros(1 << 28, dtype=torch.uint8, device=device)
+    source = torch.zeros(num_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
-    torch.cuda.synchronize()
+    wait(device)
     begin = time.perf_counter()
     for _ in range(10):
         target.copy_(source)
-    torch.cuda.synchronize()
-    return 20 * len(source) / (time.perf_counter() - begin)
+    wait(device)
+    return 20 * num_bytes / (time.perf_counter() - begin)
+
+
+def device_row(feed: Feed, device: torch.device, runs: int, bandwidth: float) -> Row:
+    """Return the speed on a device, and its share of the memory bandwidth that the lists alone need."""
+    here, there = (NeighborStore(feed.num_nodes, directed=feed.directed, device=each) for each in ("cpu", device))
+    run(feed, here)
+    row = timed(feed, there, runs)
+    # Per edge: two lists read by roots and written as columns, two read, two read through, and two written.
+    lists = feed.num_edges * 16 * (2 * (24 + 48) + 2 * 24 + 2 * 24 + 2 * 24)
+    return row | {
+        "equals_cpu": torch.equal(here.slots, there.slots.cpu()),
+        "copy_bytes_per_second": round(bandwidth),
+        "share_of_bandwidth": round(lists / float(str(row["seconds"])) / bandwidth, 4),
+    }
 
 
 def gpu_rows(feeds: Sequence[Feed], runs: int) -> Iterator[Row]:
-    """Yield the speed on the GPU, and its share of the memory bandwidth that the lists alone need."""
+    """Yield the speed on the GPU, where there is one."""
     if not torch.cuda.is_available():
         yield {"check": "gpu", "skipped": "no GPU"}
         return
     device = torch.device("cuda")
-    bandwidth = copy_bandwidth(device)
+    head, bandwidth = {"check": "gpu", "device": torch.cuda.get_device_name(device)}, copy_bandwidth(device)
     for feed in feeds:
-        here = NeighborStore(feed.num_nodes, directed=feed.directed)
-        there = NeighborStore(feed.num_nodes, directed=feed.directed, device=device)
-        run(feed, here)
-        row = {
-            "check": "gpu",
-            "data": feed.name,
-            "device": torch.cuda.get_device_name(device),
-            **timed(feed, there, runs),
-        }
-        # Per edge: two lists read by roots and written as columns, two read, two read through, and two written.
-        lists = feed.num_edges * 16 * (2 * (24 + 48) + 2 * 24 + 2 * 24 + 2 * 24)
-        share = lists / float(str(row["seconds"])) / bandwidth
-        yield row | {
-            "equals_cpu": torch.equal(here.slots, there.slots.cpu()),
-            "copy_bytes_per_second": round(bandwidth),
-            "share_of_bandwidth": round(share, 4),
-        }
+        yield head | {"data": feed.name} | device_row(feed, device, runs, bandwidth)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
