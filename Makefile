@@ -2,6 +2,8 @@
 #   PYTHON=/path/to/python3.11   interpreter to make it with (default: the first fitting one of python3, python3.12 ...)
 #   TORCH_INDEX=URL              extra package index for PyTorch, such as its index of CPU wheels
 #   EXTRAS=dev,docs              what `make install` installs: with docs too, it is resolved once
+#   GPU_PACKAGES="dgl ..."       of `make gpu-wheels`: less than all, where the machine with the GPU has the others
+#   GPU_ARGS="--small"           options of `make gpu-check`, which needs no $(VENV): GPU_PYTHON=python3 with PyTorch
 #   RAW=DIR NODES=N SEEDS=N      of `make demo`: real raw files instead of generated ones, size, number of seeds
 
 SHELL := /bin/bash
@@ -20,9 +22,17 @@ NODES ?= 1500
 SEEDS ?= 1
 DEMO ?= $(if $(RAW),build/demo-$(notdir $(abspath $(RAW))),build/demo)
 PYTEST_ARGS ?=
+GPU_PYTHON ?= python3
+GPU_PLATFORMS := $(foreach glibc,28 27 24 17 12,--platform manylinux_2_$(glibc)_x86_64) \
+    --platform manylinux2014_x86_64 --platform manylinux1_x86_64
+GPU_ARGS ?=
+GPU_PACKAGES ?= numpy pandas python-dateutil six pyarrow scipy scikit-learn joblib threadpoolctl narwhals numba llvmlite \
+    dgl networkx requests certifi charset-normalizer idna urllib3 tqdm psutil packaging pyyaml safetensors \
+    typer shellingham annotated-doc pydantic pydantic-core annotated-types typing-inspection typing-extensions \
+    rich markdown-it-py mdurl pygments
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test test-adapters test-gpu lint docs bench clean
+.PHONY: help install demo test test-adapters test-gpu gpu-wheels gpu-check lint docs bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
@@ -85,6 +95,20 @@ $(VENV)/.adapters: $(STAMP)
 test-gpu: $(STAMP) ## Triton's kernels: on a GPU or, without one, interpreted and compiled (installs triton: a gigabyte)
 	@$(PIP) --editable '.[dev,triton]'
 	$(BIN)/python -m pytest -q tests/ops/test_packed_triton.py $(PYTEST_ARGS)
+
+gpu-wheels: $(STAMP) ## what `make gpu-check` needs beyond PyTorch, for Python 3.12, in build/gpu-wheels (200 MiB)
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --no-deps \
+	    --only-binary=:all: --python-version 3.12 --implementation cp $(GPU_PLATFORMS) -d build/gpu-wheels $(GPU_PACKAGES)
+	du -sh build/gpu-wheels
+
+gpu-check: ## every path that runs on a GPU, there: right, and how fast (GPU_ARGS="--device cpu": without a GPU)
+	@site=
+	if compgen -G 'build/gpu-wheels/*.whl' > /dev/null; then # without them: what is installed
+	    site=build/gpu-site
+	    $(GPU_PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-compile --upgrade \
+	        --target "$$site" build/gpu-wheels/*.whl
+	fi
+	PYTHONPATH="$$PWD/$$site:$$PWD" $(GPU_PYTHON) benchmarks/gpu_check.py $(GPU_ARGS)
 
 $(VENV)/.docs: $(STAMP)
 	@$(PIP) --editable '.[dev,docs]'
