@@ -17,6 +17,14 @@ FRAUD = f"edges {OTC} PREPARED --every week --labels DATA/bitcoin_otc_fraud/otc_
 CLASSES = "--src-label c1 --dst-label c2 --undirected --features spectral"
 PRIMARY = f"edges DATA/primary_school/primaryschool.csv PREPARED {CLASSES}"
 LINKS = {"otc": OTC, "alpha": "DATA/bitcoin_alpha/soc-sign-bitcoinalpha.csv", "uci": "DATA/uci_message/CollegeMsg.txt"}
+#: Data sets that are generated, by the options of ``dysign-prep synth``.
+GENERATED = {
+    "demo": "dblp --nodes 3000",
+    "mathoverflow-size": "wiki-talk --events 107580",
+    "reddit-title": "reddit-title --scale 1",
+    "wiki-talk": "wiki-talk --scale 1",
+    "stack-overflow": "stack-overflow --scale 1",
+}
 #: How data is prepared, by the options of ``dysign-prep``.
 DATA = {
     "school": "dblp DATA/school PREPARED --snapshots 50",
@@ -28,7 +36,8 @@ DATA = {
     "fraud": f"{FRAUD} spectral",
     "fraud-degree": f"{FRAUD} degree",
     "aminer": "edges DATA/aminer/Aminer.txt PREPARED --labels DATA/aminer/Aminer_label.txt --features spectral",
-    "demo": "dblp DEMO PREPARED",
+    "demo": "dblp RAW PREPARED",
+    **{name: "edges RAW PREPARED --every week" for name in GENERATED if name != "demo"},
     "uci-day": f"edges {LINKS['uci']} PREPARED --every day",
     **{name: f"edges {file} PREPARED --every week" for name, file in LINKS.items()},
     **{f"{name}-roland": f"edges {file} PREPARED --every roland-week" for name, file in LINKS.items()},
@@ -44,11 +53,12 @@ def command(tool: str, *options: str) -> None:
 
 def prepared(name: str, data: Path, out: Path) -> Path:
     """Return a prepared folder, made if it is not there."""
-    folder, demo = out / "prepared" / name, out / "raw-demo"
+    folder, raw = out / "prepared" / name, out / f"raw-{name}"
     if not folder.exists():
-        if name == "demo" and not demo.exists():
-            command("dysign-prep", "synth", "dblp", str(demo), "--nodes", "3000")
-        places = {"PREPARED": str(folder), "DEMO": str(demo)}
+        if name in GENERATED and not raw.exists():
+            kind, *options = GENERATED[name].split()
+            command("dysign-prep", "synth", kind, str(raw), *options)
+        places = {"PREPARED": str(folder), "RAW": str(raw)}
         parts = [places.get(part, part.replace("DATA", str(data), 1)) for part in DATA[name].split()]
         command("dysign-prep", *parts)
     return folder

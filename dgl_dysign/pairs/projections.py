@@ -8,7 +8,9 @@ from numba import njit
 from dgl_dysign.pairs.decaying import Decaying
 
 WIDTH = 128  # of the projections: an inner product is off by about 1 / sqrt(128) of the two lengths
+LARGE, LARGE_WIDTH = 500_000, 64  # nodes above which they are narrower, for the sake of memory
 STEPS = 3  # of the longest walks
+_ROWS = 1 << 16  # drawn at once
 DECAY = 0.94  # of a step with each snapshot that passes: 1e-7 a second, the public code's, where snapshots are weeks
 
 
@@ -21,29 +23,30 @@ class WalkProjections:
 
     where both A on the right are those before the snapshot: each step of a walk is in an earlier snapshot than the one
     before, and counts :math:`\gamma` for each snapshot that has passed since. P has entries of a normal distribution
-    of variance 1 / 128, so that :math:`H_k H_l^T \approx A_k A_l^T`. Time is O(edges) a snapshot, memory
-    O(N), 2 KiB a node: what ages is a number for each k.
+    of variance 1 / 128, so that :math:`H_k H_l^T \approx A_k A_l^T`. Time is O(edges) a snapshot, for
+    what ages is a number for each k; memory is O(N), 2 KiB a node.
 
     Parameters
     ----------
     num_nodes : int
-        Number of nodes N.
+        Number of nodes N; of more than 500,000 projections are 64 wide.
 
     Attributes
     ----------
     walks : Decaying
-        The projections, float32 ``(4, N, 128)``.
+        The projections, float32 ``(4, N, width)``.
     """
 
     def __init__(self, num_nodes: int) -> None:
         aged = [DECAY**k for k in range(STEPS + 1)]
-        self.walks = Decaying((STEPS + 1, num_nodes, WIDTH), aged, axis=0, dtype=np.float32)
-        self.walks.values[0] = _drawn(num_nodes)
+        width = WIDTH if num_nodes <= LARGE else LARGE_WIDTH
+        self.walks = Decaying((STEPS + 1, num_nodes, width), aged, axis=0, dtype=np.float32)
+        _draw(self.walks.values[0])
 
     def grow(self, num_nodes: int) -> None:
         """Have more nodes, whose walks are empty; projections of the old ones stay."""
         self.walks.grow(num_nodes, axis=1)
-        self.walks.values[0] = _drawn(num_nodes)
+        _draw(self.walks.values[0])
 
     def add(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> None:
         """Take in the edges of the next snapshot, each in the directions in which it can be walked."""
@@ -84,6 +87,9 @@ def _products(walks: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray
     return product
 
 
-def _drawn(num_nodes: int) -> np.ndarray:
-    """Return P; of more nodes its first rows are the same."""
-    return np.random.default_rng(0).normal(0.0, WIDTH**-0.5, (num_nodes, WIDTH)).astype(np.float32)
+def _draw(values: np.ndarray) -> None:
+    """Draw P; of more nodes its first rows are the same."""
+    rng, width = np.random.default_rng(0), values.shape[1]
+    for first in range(0, len(values), _ROWS):
+        rows = values[first : first + _ROWS]
+        rows[:] = rng.normal(0.0, width**-0.5, rows.shape)

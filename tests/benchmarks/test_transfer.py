@@ -6,13 +6,14 @@ import json
 import _studies
 import comparison
 import front
+import published_size
 import pytest
 import transfer
 
 from dgl_dysign.experiments.resolve import list_rows
 
 
-@pytest.mark.parametrize("script", [transfer, comparison, front])
+@pytest.mark.parametrize("script", [transfer, comparison, front, published_size])
 def test_every_study_names_data_that_is_prepared_and_rows_that_are_there(script):
     known = {kind: {name for name, _ in list_rows(kind)} for kind in ("node", "link", "event")}
     for study, options in script.STUDIES.items():

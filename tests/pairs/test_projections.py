@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dgl_dysign.data import distinct_edges
-from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.pairs import LinkFeatures, projections
 from dgl_dysign.pairs.projections import DECAY, STEPS, WalkProjections
 from tests.evaluation.link_cases import snapshots
 
@@ -86,6 +86,14 @@ def test_a_walk_goes_back_in_time_alone():
     assert np.abs(walks[2][0]).max() == 0  # 0 -> 1 was first
     together = observed(snapshots([[(0, 1), (1, 2)]], num_nodes=N))
     assert np.abs(walks_at(together, 1)[2]).max() == 0
+
+
+def test_many_nodes_have_narrower_projections(monkeypatch):
+    whole = WalkProjections(N).walks.values[0]
+    monkeypatch.setattr(projections, "_ROWS", 3)
+    assert np.array_equal(WalkProjections(N).walks.values[0], whole)
+    monkeypatch.setattr(projections, "LARGE", N - 1)
+    assert WalkProjections(N).walks.values.shape == (STEPS + 1, N, 64)
 
 
 def test_the_family_is_there_where_it_is_named_and_grows():
