@@ -240,12 +240,14 @@ def _colour(name: str) -> str:
 
 
 def write_names(axis: Any, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write names at points, each at the nearest place that hides no point and no other name."""
+    """Write names at points, each at the nearest place that hides no point and no other name; "" is none."""
     scale = axis.figure.dpi / 72  # all below is in points, as sizes of letters are
     centres = axis.transData.transform([point[:2] for point in points]) / scale
     taken = [np.concatenate([centre - 3, centre + 3]) for centre in centres]
     frame = np.array(axis.bbox.extents) / scale
     for (x, y, name), centre in sorted(zip(points, centres, strict=True), key=lambda pair: -pair[0][1]):
+        if not name:
+            continue
         size = np.array([4.3 * len(name), 8])
         for right, up in AROUND:
             begin = centre + np.array([right - size[0] * (right < 0), up - size[1] / 2])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 
 from _comparison_page import Board, measured, write_names
-from _front_points import LATENCY_8, RELU, Point, front, points
+from _front_points import LATENCY_8, RELU, Point, best, front, points, shared
 from _studies import fill
 from comparison import STUDIES as SYSTEMS
 
@@ -45,7 +44,12 @@ def _short(value: float) -> str:
 
 
 def _share(point: Point, those: Mapping[str, Point]) -> str:
-    return f"{100 * point.energy / those[RELU].energy:.2g} %"
+    return f"{_short(100 * point.energy / those[RELU].energy)} %"
+
+
+def _score(point: Point, figure: str) -> str:
+    score = point.row.figure(figure)
+    return f"{score['mean']:.1f}" + (f" ± {score['std']:.1f}" if len(point.runs) > 1 else "")
 
 
 def every_point(those: Mapping[str, Point], inputs: Iterable[str]) -> str:
@@ -64,12 +68,12 @@ def every_point(those: Mapping[str, Point], inputs: Iterable[str]) -> str:
 
 def repeated(those: Mapping[str, Point]) -> str:
     """Return a table of the points that were run several times, dearest first; those of the front are bold."""
-    best = [point.row.name for point in front(those.values())]
+    bold = {point.row.name: f"**{point.study}**" for point in front(those.values())}
     head = ["row", "inputs", "runs", "Macro-F1", "beside the ReLU network", "latency", "neurons fire", "k MAC"]
     lines = [
         [
-            f"`{point.entry}`", f"**{point.study}**" if point.row.name in best else point.study, str(len(point.runs)),
-            "{mean:.1f} ± {std:.1f}".format(**point.row.figure("macro_f1")), point.beside(RELU),
+            f"`{point.entry}`", bold.get(point.row.name, point.study), str(len(point.runs)),
+            _score(point, "macro_f1"), point.beside(RELU),
             f"{point.latency:.0f}" if point.spiking else "-",
             f"{100 * point.cost('firing_rate'):.0f} %" if point.spiking else "-",
             *(_short(point.cost(name) / 1000) for name in ("macs", "synops")), _short(point.energy),
@@ -87,13 +91,11 @@ def parts(those: Mapping[str, Point], inputs: Iterable[str]) -> str:
     for each in inputs:
         three = [those[name] for name in (RELU, f"relu-network {each}", f"dysign-step {each}") if name in those]
         if len(three) == 3:
-            shared = set.intersection(*(set(point.runs) for point in three))
-            whole, sparse, spikes = (
-                fmean(point.runs[run].scorings[0].scores["macro_f1"] for run in shared) for point in three
-            )
+            runs = shared(three)
+            whole, sparse, spikes = (point.on(runs) for point in three)
             nj = [_short(point.energy) for point in three]
             cells = f"{sparse - whole:+.1f}", f"{nj[0]} → {nj[1]}", f"{spikes - sparse:+.1f}", f"{nj[1]} → {nj[2]}"
-            lines.append([each, str(len(shared)), *cells])
+            lines.append([each, str(len(runs)), *cells])
     return _table(["inputs", "runs", "owed to inputs: Macro-F1", "nJ", "owed to spikes: Macro-F1", "nJ"], lines)
 
 
@@ -108,10 +110,10 @@ def answers(those: Mapping[str, Point]) -> str:
     for called, spiking in (("spiking", True), ("not spiking", False)):
         cheap = [p for p in those.values() if p.spiking is spiking and p.energy <= those[RELU].energy / 10]
         if cheap:
-            best = max(cheap, key=lambda point: point.validation)
+            chosen = best(cheap)
             lines.append(
                 f"- A tenth of the ReLU network's model energy at most, {called}: on validation the best is "
-                f"`{best.row.name}`, at {_share(best, those)}; {_beside(best, RELU)} beside the ReLU network."
+                f"`{chosen.row.name}`, at {_share(chosen, those)}; {_beside(chosen, RELU)} beside the ReLU network."
             )
     return "\n".join(lines) or "Not measured."
 
@@ -127,7 +129,7 @@ def costs(out: Path) -> str:
     counted = sorted((point for point in map(Point, rows) if point.energy), key=lambda point: point.energy)
     names = ("macs", "synops", "model_energy_pj", "message_bits", "parameter_bytes")
     lines = [
-        [f"`{point.row.name}`", f"{point.row.figure('macro_f1')['mean']:.1f}", str(len(point.runs))]
+        [f"`{point.row.name}`", _score(point, "macro_f1"), str(len(point.runs))]
         + [_short(point.cost(name) / 1000) for name in names]
         for point in counted
     ]
@@ -141,14 +143,13 @@ def links(out: Path) -> str:
     rows = [Point(row) for row in measured(board, out, lambda study, entry: f"{entry} {study[-1]}")]
     lines = [
         [
-            f"`{point.entry}`", point.study if "spiking" in point.entry else "-",
-            "{mean:.1f} ± {std:.1f}".format(**point.row.figure("mrr")), str(len(point.runs)), point.beside(control),
+            point.study, _score(point, "mrr"), str(len(point.runs)), point.beside(control),
             f"{point.cost('cpu_seconds'):.0f}",
         ]
         for point in rows
-        if "spiking" in point.entry or point.study == "8"  # references are the same in both
+        if point.entry == "spiking-undergs"
     ]  # fmt: skip
-    return _table(["row", "latency", "MRR", "runs", "beside latency 8", "CPU s"], lines)
+    return _table(["latency", "MRR", "runs", "beside latency 8", "CPU s"], lines)
 
 
 def draw(those: Mapping[str, Point], docs: Path) -> str:
@@ -169,8 +170,12 @@ def draw(those: Mapping[str, Point], docs: Path) -> str:
         axes[2].plot([], [], "o", color=colour, label=entry)
     axes[2].legend(fontsize=8, loc="lower right")
     figure.tight_layout()
-    best = [(point.energy, point.row.figure("macro_f1")["mean"], point.study) for point in front(those.values())]
-    write_names(axes[1], [each for each in best if each[1] > FLOOR])
+    named = {point.row.name for point in front(those.values())}
+    drawn = [
+        (point.energy, point.row.figure("macro_f1")["mean"], point.study if name in named else "")
+        for name, point in those.items()
+    ]
+    write_names(axes[1], [each for each in drawn if each[1] > FLOOR])
     plots.save(figure, docs / "images/front.png")
     return "![Macro-F1 against operations, model energy and latency; filled points: several runs](images/front.png)"
 

@@ -1,11 +1,12 @@
 """Points of accuracy and cost: a row of a study each, with all its splits and seeds.
 
-What is chosen is chosen by Macro-F1 on validation of the first split and seed, which all points have.
+What is chosen is chosen by Macro-F1 on validation: of the first split and seed, which all points have, or of all that
+those have which were run several times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -51,8 +52,13 @@ class Point:
 
     @property
     def validation(self) -> float:
-        """Macro-F1 on validation by which points are chosen."""
+        """Macro-F1 on validation of the first split and seed."""
         return self.first.scorings[0].val_scores["macro_f1"]
+
+    def on(self, runs: Iterable[tuple[object, ...]], validation: bool = False) -> float:
+        """Return the mean of Macro-F1 over some runs, on test or on validation."""
+        scorings = [self.runs[run].scorings[0] for run in runs]
+        return fmean((each.val_scores if validation else each.scores)["macro_f1"] for each in scorings)
 
     def cost(self, name: str) -> float:
         """Return the mean of a cost; 0 where there is none."""
@@ -85,10 +91,22 @@ def points(out: Path, studies: Iterable[str]) -> dict[str, Point]:
     return {row.name: Point(row) for row in measured(board, out, lambda study, entry: f"{entry} {study}")}
 
 
+def shared(those: Iterable[Point]) -> set[tuple[object, ...]]:
+    """Return the runs, by split and seed, that all of some points have."""
+    return set.intersection(*(set(point.runs) for point in those))
+
+
+def best(those: Collection[Point]) -> Point:
+    """Return the best point on validation, of those that were run several times if there are such."""
+    several = [point for point in those if len(point.runs) > 1] or those
+    runs = shared(several)
+    return max(several, key=lambda point: point.on(runs, validation=True))
+
+
 def front(those: Iterable[Point]) -> list[Point]:
     """Return the points than which no cheaper one is better on validation, cheapest first."""
-    best: list[Point] = []
+    points: list[Point] = []
     for point in sorted(those, key=lambda point: (point.energy, -point.validation)):
-        if not best or point.validation > best[-1].validation:
-            best.append(point)
-    return best
+        if not points or point.validation > points[-1].validation:
+            points.append(point)
+    return points

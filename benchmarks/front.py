@@ -7,9 +7,10 @@
 Raw files lie in $DYSIGN_DATA (default ../shared/data). A study says how features enter: as floats, or as spikes of
 learned thresholds that start ``near`` the mean (half a deviation), ``far`` from it (one), or at ``two`` or three
 ``levels``; of the input weights a tenth acts (``pruned``), or half (``halved``); of the neurons there is a tenth
-(``narrow``), or seven eighths (``fewer``). Spiking rows are trained by the spikes of 1 (``dysign-step``), 2 or 4 steps,
-or at the equilibrium and scored at latency 8 (``dysign``). ``others`` are rows of DBLP's table whose costs are counted;
-OUT may be that of ``benchmarks/comparison.py``, which has more of them. A split and seed of everything is an hour.
+(``narrow``), or seven eighths (``fewer``); ``long`` are 60 epochs instead of 25. Spiking rows are trained by the spikes
+of 1 (``dysign-step``), 2 or 4 steps, or at the equilibrium and scored at latency 8 (``dysign``). ``others`` are rows of
+DBLP's table whose costs are counted; OUT may be that of ``benchmarks/comparison.py``, which has more of them. A split
+and seed of everything is an hour.
 """
 
 from __future__ import annotations
@@ -49,6 +50,10 @@ STUDIES = {
     **{
         f"{name}-penalty": f"nodes dblp {TRAINING}{INPUTS[name]} --rate-penalty 1 --rows dysign-step"
         for name in ("floats", "near-pruned")
+    },
+    **{
+        f"{name}-long": f"nodes dblp {TRAINING}{INPUTS[name]} --epochs 60 --rows relu-network dysign-step"
+        for name in ("floats", "near-fewer")
     },
     "narrow": f"nodes dblp {TRAINING} --hidden 24 --rows relu-network dysign-step",
     "others": f"nodes dblp {TRAINING} --rows {OTHERS}",

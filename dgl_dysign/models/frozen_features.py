@@ -22,8 +22,8 @@ def frozen_features(data: TemporalGraph, basis: int) -> Iterator[Tensor]:
     neighbours', Bengio et al., NeurIPS 2003.) Columns have mean 0 and deviation 1 over the nodes of the basis; nodes
     not seen yet, or out of reach, are zero.
 
-    What it costs in accuracy has not been measured with a command of this project: nodes keep what they were known by
-    first, so take a late basis.
+    Nodes keep what they were known by first, so take a late basis: on DBLP one that is 6 of 27 snapshots old costs 5
+    points of Macro-F1, one that is 13 old 10 (``benchmarks/frozen_features.py``, one seed).
 
     Parameters
     ----------

@@ -59,15 +59,15 @@ def test_the_page_says_what_the_records_say(runs):
     assert "| floats | - | 90.0 / 80.0 · 1,150 | - | 85.0 / 81.0 · 1,154 | - | - | 90.0 / 79.0 · 4,144 |" in text
     # Those with several runs: bold on the front, by validation.
     assert "| `dysign-step` | **near-pruned** | 2 | 75.0 ± 0.0 | -15.0 [" in text
-    assert "] | 1 | 25 % | 0 | 20 | 18 | 1.6 % |" in text
+    assert "] | 1 | 25 % | 0 | 20 | 18 | 1.57 % |" in text
     assert "| `dysign-step` | far-pruned | 2 |" in text
     # What is owed to inputs, and to spikes.
     assert "| near-pruned | 2 | -10.0 | 1,150 → 92 | -5.0 | 92 → 18 |" in text
     assert "- Latency 1 beside 8, floats as inputs: -5.0 [" in text
-    assert "spiking: on validation the best is `dysign-step near-pruned`, at 1.6 %; -15.0 [" in text
+    assert "spiking: on validation the best is `dysign-step near-pruned`, at 1.57 %; -15.0 [" in text
     assert "not spiking: on validation the best is `relu-network near-pruned`, at 8 %; -10.0 [" in text
-    assert "| `dysign` | 90.0 | 2 | 900 | 5 | 4,144 | 8 | 2 |" in text
-    assert "| `spiking-undergs` | 1 | 69.0 ± 0.0 | 1 | -1.0 [-1.0, -1.0] | 3 |" in text
+    assert "| `dysign` | 90.0 ± 0.0 | 2 | 900 | 5 | 4,144 | 8 | 2 |" in text
+    assert "| 1 | 69.0 | 1 | -1.0 [-1.0, -1.0] | 3 |" in text
     assert (runs / "images" / "front.png").stat().st_size > 10_000
 
 
