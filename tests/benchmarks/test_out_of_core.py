@@ -30,12 +30,13 @@ def test_rows_on_disk_train_as_rows_in_memory_do(capsys, tmp_path, commands, mon
 
 
 def test_under_a_limit_files_finish_and_memory_is_refused(capsys, tmp_path):
-    # Rows of 0.21 GiB, beside 0.4 GiB of libraries, under a limit of 0.55 GiB.
+    # Rows of 0.21 GiB, beside 0.4 GiB of libraries, under a limit of 0.6 GiB. With rows in memory 0.68 GiB are refused,
+    # with rows in files 0.55 GiB were, now and then: the limit counts addresses, of which threads have more under load.
     files, refused = rows_of(
         capsys, "--scratch", str(tmp_path), "--scale", "0.005", "--parts", "4", "--dim", "512", "--hidden", "4",
-        "--epochs", "1", "--limit-mib", "560", "--modes", "files", "refused",
+        "--epochs", "1", "--limit-mib", "620", "--modes", "files", "refused",
     )  # fmt: skip
-    assert files["finished"], files
+    assert files["finished"], files["error"]
     assert files["peak_anonymous_bytes"] < files["limit_bytes"]
     assert not refused["finished"]
     assert "memory" in refused["error"].lower()
