@@ -19,7 +19,7 @@ from _studies import arguments, run_all
 ROWS = "--seeds 1 --rows logistic-regression boosted-trees undergs-no-counts undergs"
 #: What is trained: a table of ``dysign-train``, data, and options, rows last.
 STUDIES = {
-    "mathoverflow-size": f"links mathoverflow-size {ROWS}",
+    "mathoverflow-size": f"links mathoverflow-size --walks projected {ROWS}",
     "mathoverflow-size-exact": "links mathoverflow-size --walks exact --seeds 1 --rows undergs",
     "reddit-title": f"links reddit-title --max-edges 1024 {ROWS}",
     "wiki-talk": f"links wiki-talk --max-edges 1024 --epochs 2 {ROWS}",

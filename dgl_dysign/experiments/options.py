@@ -233,7 +233,7 @@ class LinkOptions(RawOptions, SpikeOptions):
         "Edges of each snapshot, drawn at random, that are trained on and scored; default: all. All are observed.", None
     )
     walks: Literal["exact", "projected"] | None = option(
-        "Walks among the features of pairs: exact ones cost all edges for each source; default: exact to 10,000 nodes.",
+        "Walks among the features of pairs: exact ones cost all edges for each source; default: exact to 50,000 nodes.",
         None,
     )
     preset: Literal["default", "paper"] = option("Of all learned rows.", "default")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WALKS = {"exact": ("projections",), "projected": ("ratings", "walks")}
 """Kinds of walks, and the families that are left out with each."""
-EXACT_NODES = 10_000
+EXACT_NODES = 50_000
 """Most nodes of which walks are exact by default: each source costs a pass over all edges for every step."""
 MOST_NEIGHBORS = 1024
 """Neighbours of a node that ``shared`` keeps by default."""
@@ -31,11 +31,11 @@ def usual_families(num_nodes: int, walks: str | None = None) -> list[str]:
     """Return the families of a graph that are there by default.
 
     ``walks`` are ``"exact"`` or ``"projected"``, in which case ``projections`` stand in for them, and ``ratings``, part
-    of which are walks, are left out; default: exact up to 10,000 nodes. ``ConfigError`` for others.
+    of which are walks, are left out; default: exact up to 50,000 nodes. ``ConfigError`` for others.
 
     Examples
     --------
-    >>> usual_families(50_000)
+    >>> usual_families(1_000_000)
     ['activity', 'ranks', 'pair', 'shared', 'habits', 'projections']
     """
     walks = walks or ("exact" if num_nodes <= EXACT_NODES else "projected")

@@ -176,9 +176,9 @@ def test_families_and_names():
     assert features.families == ("activity", "pair")
     assert [features.names[i].split("/")[0] for i in features.columns(["pair"])] == ["pair"] * 15
     assert len(set(LinkFeatures(N).names)) == len(LinkFeatures(N).names)
-    assert set(FAMILIES) - set(LinkFeatures(10_000).families) == {"projections"}
-    assert set(FAMILIES) - set(LinkFeatures(10_001).families) == {"walks", "ratings"}
-    assert usual_families(N, "projected") == usual_families(10_001)
+    assert set(FAMILIES) - set(LinkFeatures(50_000).families) == {"projections"}
+    assert set(FAMILIES) - set(LinkFeatures(50_001).families) == {"walks", "ratings"}
+    assert usual_families(N, "projected") == usual_families(50_001)
     with pytest.raises(ConfigError, match="walks"):
         usual_families(N, "none")
 
