@@ -8,7 +8,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
@@ -82,17 +83,7 @@ def arguments(about: str | None, studies: Mapping[str, str], out: str) -> argpar
     return parser
 
 
-def paged_arguments(about: str | None, studies: Mapping[str, str], out: str) -> argparse.ArgumentParser:
-    """Return the same for a script that runs parts of its studies, and writes pages of what was run."""
-    parser = arguments(about, studies, out)
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
-    for name in ("seeds", "splits"):
-        parser.add_argument(f"--{name}", metavar="N", help="instead of those of a study; the others can follow")
-    parser.add_argument("--page", type=Path, nargs="+", help="write tables of what OUT holds into pages, run nothing")
-    return parser
-
-
-def narrowed(args: argparse.Namespace, studies: Mapping[str, str]) -> dict[str, str]:
+def _narrowed(args: argparse.Namespace, studies: Mapping[str, str]) -> dict[str, str]:
     """Return the studies with the rows, seeds and splits of the command line, whose others can follow."""
     lines = dict(studies)
     if args.rows:
@@ -127,3 +118,20 @@ def run_all(args: argparse.Namespace, studies: Mapping[str, str]) -> int:
             failed.append(study)
             print(f"{study}: status {error.returncode}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def run_or_write(about: str | None, studies: Mapping[str, str], out: str, page: str, argv: Sequence[str] | None) -> int:
+    """Run parts of studies, or let the module `page` write tables of what was run; the exit status is 1 if some failed.
+
+    Parts are rows, seeds and splits of the command line, instead of those of the studies: the others can follow.
+    """
+    parser = arguments(about, studies, out)
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
+    for name in ("seeds", "splits"):
+        parser.add_argument(f"--{name}", metavar="N", help="instead of those of a study; the others can follow")
+    parser.add_argument("--page", type=Path, nargs="+", help="write tables of what OUT holds into pages, run nothing")
+    args = parser.parse_args(argv)
+    if args.page:
+        import_module(page).write(args.page, args.out, studies)  # studies need no PyTorch here
+        return 0
+    return run_all(args, _narrowed(args, studies))

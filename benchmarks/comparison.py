@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 
-from _studies import LINKS, narrowed, paged_arguments, run_all
+from _studies import LINKS, run_or_write
 from transfer import NODE_ROWS
 
 #: Systems that read the features of nodes. Long ones take minutes a fit: one split, one seed.
@@ -62,11 +61,7 @@ STUDIES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run studies, or write the page; the exit status is 1 if some failed."""
-    args = paged_arguments(__doc__, STUDIES, "build/comparison").parse_args(argv)
-    if args.page:
-        import_module("_comparison_page").write(args.page, args.out, STUDIES)  # studies need no PyTorch here
-        return 0
-    return run_all(args, narrowed(args, STUDIES))
+    return run_or_write(__doc__, STUDIES, "build/comparison", "_comparison_page", argv)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
-from _studies import narrowed, paged_arguments, run_all
+from _studies import run_or_write
 
 CODES = {
     "floats": "",
@@ -64,11 +63,7 @@ STUDIES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run studies, or write the page; the exit status is 1 if some failed."""
-    args = paged_arguments(__doc__, STUDIES, "build/front").parse_args(argv)
-    if args.page:
-        import_module("_front_page").write(args.page, args.out, STUDIES)  # studies need no PyTorch here
-        return 0
-    return run_all(args, narrowed(args, STUDIES))
+    return run_or_write(__doc__, STUDIES, "build/front", "_front_page", argv)
 
 
 if __name__ == "__main__":
