@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -89,12 +89,11 @@ class RunFolder:
             return
         if not resume:
             raise ConfigError(f"{self.path} holds a run; pass --resume to go on with it or --overwrite to begin anew")
-        old = run["config"]
-        changed = sorted(key for key in config.keys() | old.keys() if config.get(key) != old.get(key))
+        changed = next(_differences(run["config"], config), None)
         if changed:
-            key = changed[0]
+            option, before, now = changed
             raise ConfigError(
-                f"{self.path} was made with {key}={old.get(key)!r}, but {key}={config.get(key)!r} was asked; "
+                f"{self.path} was made with {option}={before!r}, but {option}={now!r} was asked; "
                 f"resume it with the same options, or pass --overwrite"
             )
 
@@ -181,6 +180,15 @@ class RunFolder:
             return json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DataError(f"{file}: not JSON ({error}); delete it and resume") from error
+
+
+def _differences(old: Any, new: Any, option: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield options that differ, with both values; one that an earlier version did not know counts as None."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{option}.{key}" if option else key)
+    elif old != new:
+        yield option, old, new
 
 
 def _versions() -> dict[str, str]:

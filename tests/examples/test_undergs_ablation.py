@@ -89,4 +89,4 @@ def test_bad_input_is_one_clear_error(prepared, tmp_path, capsys):
     refused(example, ["--run-dir", run], "expected a prepared folder, or raw files by --raw", capsys)
     assert ask(prepared, tmp_path / "run", "--studies", "pipeline") == 0
     again = words(prepared, run, "--studies", "pipeline", "--resume", "--base", "paper")
-    refused(example, again, "was made with base=", capsys)
+    refused(example, again, "was made with base.", capsys)

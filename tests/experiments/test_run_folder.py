@@ -47,17 +47,24 @@ def test_units_and_their_list(path):
 def test_resume_goes_on_and_changes_nothing(path):
     RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
     before = files(path)
-    folder = RunFolder(path, CONFIG, resume=True)
+    later = {**CONFIG, "settings": {"decay": 0.1, "unknown_to_an_earlier_version": None}}
+    folder = RunFolder(path, later, resume=True)
     assert folder.unit("a") == {"f1": 1.0}
     assert files(path) == before
 
 
-@pytest.mark.parametrize("change", [{"seeds": 4}, {"settings": {"decay": 0.2}}, {"new": 1}])
-def test_resume_under_another_config(path, change):
+@pytest.mark.parametrize(
+    ("change", "was", "now"),
+    [
+        ({"seeds": 4}, "seeds=3", "seeds=4"),
+        ({"settings": {"decay": 0.2}}, "settings.decay=0.1", "settings.decay=0.2"),
+        ({"settings": {"decay": 0.1, "new": 1}}, "settings.new=None", "settings.new=1"),
+    ],
+)
+def test_resume_under_another_config(path, change, was, now):
     RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
     before = files(path)
-    name = next(iter(change))
-    with pytest.raises(ConfigError, match=f"was made with {name}=.*, but {name}=.* was asked; .*--overwrite"):
+    with pytest.raises(ConfigError, match=f"was made with {was}, but {now} was asked; .*--overwrite"):
         RunFolder(path, {**CONFIG, **change}, resume=True)
     assert files(path) == before
 
