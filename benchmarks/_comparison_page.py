@@ -188,7 +188,8 @@ def _cells(board: Board, row: Row, published: Mapping[str, Sequence[float]]) -> 
 
 
 def _called(name: str) -> str:
-    return f"`{name}`{REMARKS.get(name, '')}" if name not in NEVER_RUN else name.upper()
+    remark = next((text for system, text in REMARKS.items() if name.startswith(system)), "")
+    return f"`{name}`{remark}" if name not in NEVER_RUN else name.upper()
 
 
 def _interval(beside: Mapping[str, float] | None) -> str:
