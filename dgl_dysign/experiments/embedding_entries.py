@@ -82,13 +82,17 @@ def _vectors(
 
 def read_out(at: NodeView, vectors: Tensor, C: float | None = None) -> Tensor:
     """Return the probabilities of classes by a logistic regression on standardised vectors of the training nodes."""
+    from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression
 
     feat = ((vectors - vectors.mean(0)) / vectors.std(0).clamp(min=1e-6)).cpu().numpy()
     train, weights = at.train.cpu(), at.settings.feature_only.training.class_weights
     C = at.settings.chosen.get("C", 1.0) if C is None else C
     model = LogisticRegression(C=C, class_weight="balanced" if weights else None, max_iter=1000)
-    model.fit(feat[train], at.labels.cpu()[train])
+    classes = at.labels.cpu()[train]
+    if len(classes.unique()) == 1:  # a regression refuses a single class
+        model = DummyClassifier(strategy="prior")
+    model.fit(feat[train], classes)
     out = torch.zeros(len(feat), at.num_classes)
     out[:, model.classes_] = torch.from_numpy(model.predict_proba(feat)).float()
     return out.to(at.device)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional
 
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.experiments.check import check_entry
@@ -86,6 +87,12 @@ def test_the_regularisation_that_was_chosen_is_the_one_that_acts(task):
     assert torch.equal(read_out(chosen.view(), vectors), strong)
     assert strong.std() < usual.std()  # nearer to the shares of the classes
     torch.testing.assert_close(usual.sum(1), torch.ones(len(vectors)))
+
+
+def test_where_training_has_one_class_all_nodes_are_of_it(task):
+    only = task.train[task.data.labels[task.train] == 2]
+    prediction = read_out(task.with_split(only, task.val, task.test).view(), torch.rand(task.data.num_nodes, 4))
+    assert (prediction == functional.one_hot(torch.tensor(2), task.view().num_classes)).all()
 
 
 def test_p_and_q_are_chosen_together(task):
