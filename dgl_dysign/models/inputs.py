@@ -439,7 +439,7 @@ def store_snapshots(
 
 def standardised(feat: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     """Return features in deviations from their mean, cut at 5 either way; an infinite deviation gives zero."""
-    return ((feat - mean) / deviation).clamp(-CLIP, CLIP)
+    return (feat - mean).div_(deviation).clamp_(-CLIP, CLIP)
 
 
 def check_numbers(*tensors: Tensor) -> None:

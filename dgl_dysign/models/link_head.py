@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.inputs import standardised
+from dgl_dysign.nn.quick_dropout import QuickDropout
 
 LOSSES = ("softmax", "bce")
 _CONSTANT = 1e-6  # deviation below which a feature says nothing
@@ -72,14 +73,14 @@ class LinkHead(nn.Module):
         self.feats, self.pair_feats = feats, pair_feats
         self.src, self.dst = nn.Linear(feats, hidden_feats), nn.Linear(feats, hidden_feats, bias=False)
         self.product = nn.Linear(feats, hidden_feats, bias=False)
-        self.out = nn.Sequential(nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_feats, 1, bias=bias))
+        self.out = nn.Sequential(nn.ReLU(), QuickDropout(dropout), nn.Linear(hidden_feats, 1, bias=bias))
         self.register_buffer("pair_mean", torch.zeros(pair_feats))
         self.register_buffer("pair_deviation", torch.ones(pair_feats))
         self.pair = None
         if pair_feats:
-            layers: list[nn.Module] = [nn.Dropout(pair_input_dropout)]
+            layers: list[nn.Module] = [QuickDropout(pair_input_dropout)]
             for width in (pair_feats, pair_hidden):
-                layers += [nn.Linear(width, pair_hidden), nn.SiLU(), nn.Dropout(pair_dropout)]
+                layers += [nn.Linear(width, pair_hidden), nn.SiLU(), QuickDropout(pair_dropout)]
             self.pair = nn.Sequential(*layers, nn.Linear(pair_hidden, 1, bias=False))
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:

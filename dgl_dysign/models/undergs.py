@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.data.temporal_graph import TemporalGraph
@@ -18,6 +17,7 @@ from dgl_dysign.models.node_table import NodeTable
 from dgl_dysign.models.pretrained import Pretrained
 from dgl_dysign.nn import InfluenceConv, InfluenceMixer
 from dgl_dysign.nn.influence_conv import AGGREGATORS
+from dgl_dysign.nn.quick_dropout import QuickDropout, quick_dropout
 from dgl_dysign.store import NeighborStore
 
 _NODES = 4096  # nodes that are embedded at once where all are
@@ -94,7 +94,7 @@ class _NodeVectors(nn.Module):
     def forward(self, nodes: Tensor, node_feat: Features | None) -> Tensor:
         """Return one row for each of the nodes."""
         nodes = nodes.to(self.table.weight.device)
-        rows = functional.dropout(self.table(nodes), self.dropout, self.training)
+        rows = quick_dropout(self.table(nodes), self.dropout, self.training)
         feat = look_up("node_feat", node_feat, nodes, self.node_feats, rows.device)
         return rows if self.fc is None or feat is None else rows + self.fc(feat.to(rows.dtype))
 
@@ -297,5 +297,5 @@ class UnderGS(Pretrained):
 
 def _network(in_feats: int, hidden_feats: int, out_feats: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(in_feats, hidden_feats), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden_feats, out_feats)
+        nn.Linear(in_feats, hidden_feats), nn.ReLU(), QuickDropout(dropout), nn.Linear(hidden_feats, out_feats)
     )

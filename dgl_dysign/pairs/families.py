@@ -13,9 +13,8 @@ import numpy as np
 
 from dgl_dysign.pairs.derived import Nodes
 from dgl_dysign.pairs.history import DECAYS, SUMS, History
-from dgl_dysign.pairs.projections import STEPS
 from dgl_dysign.pairs.question import Columns, Question
-from dgl_dysign.pairs.walks import pagerank, shared, walks
+from dgl_dysign.pairs.walks import pagerank, projections, shared, walks
 
 LASTS = ("out", "in", "any")  # edges whose last time is kept
 
@@ -48,9 +47,9 @@ def of_nodes(past: History, t: int) -> Iterator[tuple[str, Callable[[Nodes], np.
 def activity(ask: Question) -> Columns:
     """Recency and decayed degrees of both ends."""
     columns = list(of_nodes(ask.past, ask.t))
-    for end, nodes in (("src", ask.src), ("dst", ask.dst)):
+    for end in ("src", "dst"):
         for name, column in columns:
-            yield f"{end}_{name}", partial(column, nodes)
+            yield f"{end}_{name}", partial(ask.of_end, end, column)
 
     @cache
     def apart() -> np.ndarray:
@@ -65,7 +64,8 @@ def ranks(ask: Question) -> Columns:
     """Share of all nodes that the destination is ahead of."""
     past = ask.past
     for kind in LASTS:
-        yield f"recency_{kind}", partial(past.ahead, f"recency_{kind}", partial(past.last, kind), ask.dst)
+        ahead = partial(past.ahead, f"recency_{kind}", partial(past.last, kind))
+        yield f"recency_{kind}", partial(ask.of_end, "dst", ahead)
     for decay in DECAYS:
         for kind, names in (("out", ("out",)), ("in", ("in",)), ("any", ("out", "in"))):
 
@@ -73,12 +73,12 @@ def ranks(ask: Question) -> Columns:
                 kept = past.sums.values[DECAYS.index(decay)]
                 return np.sum([kept[SUMS.index(name)][nodes] for name in names], axis=0)
 
-            yield f"{kind}_{decay}", partial(past.ahead, f"{kind}_{decay}", values, ask.dst)
+            yield f"{kind}_{decay}", partial(ask.of_end, "dst", partial(past.ahead, f"{kind}_{decay}", values))
 
 
 def pair(ask: Question) -> Columns:
     """History of the two, and how either end treats those who come to it."""
-    past, t, src, dst = ask.past, ask.t, ask.src, ask.dst
+    past, t = ask.past, ask.t
 
     def times(kind: str, last: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Columns:
         yield f"met_{kind}", lambda: last()[0] > -np.inf
@@ -95,31 +95,38 @@ def pair(ask: Question) -> Columns:
     for scale in (1, 8):
         yield f"unanswered_{scale}", partial(waiting, scale)
     out, into, mutual = past.pairs.degree, past.sources, past.mutual
-    yield "src_owes", lambda: np.log1p(into[src] - mutual[src])
-    yield "dst_owes", lambda: np.log1p(into[dst] - mutual[dst])
-    yield "dst_owed", lambda: np.log1p(out[dst] - mutual[dst])
-    yield "src_answers", lambda: mutual[src] / np.maximum(into[src], 1)
-    yield "dst_answers", lambda: mutual[dst] / np.maximum(into[dst], 1)
-    yield "dst_answered", lambda: mutual[dst] / np.maximum(out[dst], 1)
+
+    def owed(of: np.ndarray, nodes: Nodes) -> np.ndarray:
+        return np.log1p(of[nodes] - mutual[nodes])
+
+    def answered(of: np.ndarray, nodes: Nodes) -> np.ndarray:
+        return mutual[nodes] / np.maximum(of[nodes], 1)
+
+    for name, column in (
+        ("src_owes", partial(owed, into)), ("dst_owes", partial(owed, into)), ("dst_owed", partial(owed, out)),
+        ("src_answers", partial(answered, into)), ("dst_answers", partial(answered, into)),
+        ("dst_answered", partial(answered, out)),
+    ):  # fmt: skip
+        yield name, partial(ask.of_end, name[:3], column)
 
 
 def ratings(ask: Question) -> Columns:
     """Signed weights: given, received, between the two, and as seen by the neighbours of the source."""
-    past, t, ends = ask.past, ask.t, {"src": ask.src, "dst": ask.dst}
+    past, t = ask.past, ask.t
     yield "forth", lambda: ask.forth()[1]
     yield "back", lambda: ask.back()[1]
     for decay in DECAYS:
         for name in ("dst_in_sign", "dst_in_weight", "dst_out_weight", "src_in_weight", "src_out_weight"):
             end, kind = name.split("_", 1)
-            yield f"{name}_{decay}", partial(past.mean, kind, decay, t, ends[end])
+            yield f"{name}_{decay}", partial(ask.of_end, end, partial(past.mean, kind, decay, t))
     for decay in (1.0, 0.9):
         for kind in ("pos", "neg"):
             for end, name in (("dst", f"in_{kind}"), ("dst", f"out_{kind}"), ("src", f"out_{kind}")):
 
-                def column(end: str = end, name: str = name, decay: float = decay) -> np.ndarray:
-                    return np.log1p(past.sum(name, decay, t, ends[end]))
+                def column(nodes: Nodes, name: str = name, decay: float = decay) -> np.ndarray:
+                    return np.log1p(past.sum(name, decay, t, nodes))
 
-                yield f"{end}_{name}_{decay}", column
+                yield f"{end}_{name}_{decay}", partial(ask.of_end, end, column)
     for decay in (0.98, 0.9):
 
         def positive(decay: float = decay) -> np.ndarray:
@@ -137,12 +144,12 @@ def ratings(ask: Question) -> Columns:
 
 def habits(ask: Question) -> Columns:
     """Partners that the ends used to have, and whether both are around at the same times."""
-    past, t, src, dst = ask.past, ask.t, ask.src, ask.dst
+    mean = ask.past.mean
     for decay in (1.0, 0.9):
         for kind in ("silence", "degree"):
-            yield f"src_chose_{kind}_{decay}", partial(past.mean, f"out_{kind}", decay, t, src)
-            yield f"dst_chose_{kind}_{decay}", partial(past.mean, f"out_{kind}", decay, t, dst)
-            yield f"dst_chosen_{kind}_{decay}", partial(past.mean, f"in_{kind}", decay, t, dst)
+            for end, name, way in (("src", "chose", "out"), ("dst", "chose", "out"), ("dst", "chosen", "in")):
+                of_node = partial(mean, f"{way}_{kind}", decay, ask.t)
+                yield f"{end}_{name}_{kind}_{decay}", partial(ask.of_end, end, of_node)
     for name, decay in (("", 1.0), ("_recent", 0.97)):
         together = cache(partial(_together, ask, decay))
         yield f"together{name}", partial(_product, together)
@@ -160,35 +167,6 @@ def _product(together: Callable[[], tuple[np.ndarray, ...]]) -> np.ndarray:
 def _cosine(together: Callable[[], tuple[np.ndarray, ...]]) -> np.ndarray:
     product, of_src, of_dst = together()
     return product / ((of_src + 1e-9) * (of_dst + 1e-9))
-
-
-def projections(ask: Question) -> Columns:
-    """Inner products of the projected walks of both ends, as TPNet takes them: log(1 + max(0, .)) of each two."""
-
-    @cache
-    def crossed() -> np.ndarray:
-        return ask.past.projections().products(ask.t, ask.src[:, 0], ask.dst)
-
-    @cache
-    def own() -> tuple[np.ndarray, np.ndarray]:
-        nodes, place = np.unique(np.concatenate([ask.src, ask.dst], axis=1), return_inverse=True)
-        products = ask.past.projections().products(ask.t, nodes, nodes[:, None])[:, 0]
-        return products, place.reshape(len(ask.dst), -1)
-
-    def of_end(k: int, j: int, columns: slice) -> np.ndarray:
-        products, place = own()
-        return _log_of_positive(products[place[:, columns], k, j])
-
-    for k in range(STEPS + 1):
-        for j in range(STEPS + 1):
-            yield f"src_{j}_dst_{k}", partial(lambda k, j: _log_of_positive(crossed()[..., k, j]), k, j)
-            if j >= k:
-                yield f"src_{k}_src_{j}", partial(of_end, k, j, slice(0, 1))
-                yield f"dst_{k}_dst_{j}", partial(of_end, k, j, slice(1, None))
-
-
-def _log_of_positive(product: np.ndarray) -> np.ndarray:
-    return np.log1p(np.maximum(product, 0.0))
 
 
 FAMILIES: dict[str, Callable[[Question], Columns]] = {

@@ -181,13 +181,14 @@ class LinkFeatures:
             )
         ends = src.cpu().numpy(), dst.cpu().numpy()
         check_nodes(self.num_nodes, *ends)
-        feat = np.empty((*dst.shape, len(columns)), np.float32)
+        feat = np.empty((len(columns), *dst.shape), np.float32)  # by column: writing every 200th number is slower
         place = {self.names[column]: i for i, column in enumerate(columns)}
         families = {name.split("/")[0] for name in place}
         for name, column in self._columns(Question(self._past, snapshot, *ends), families):
             if name in place:
-                feat[..., place[name]] = column()
-        return torch.from_numpy(feat)
+                feat[place[name]] = column()
+        rows = np.ascontiguousarray(feat.reshape(len(columns), dst.numel()).T)
+        return torch.from_numpy(rows.reshape(*dst.shape, len(columns)))
 
     def _columns(self, ask: Question, families: Collection[str]) -> Columns:
         for family in self.families:

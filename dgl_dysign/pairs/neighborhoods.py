@@ -67,16 +67,15 @@ class Neighborhoods:
             self.cut += int((self._size[full] - self.most).sum())
             _cut(self._begin, self._size, self._neighbor, self._weight.values, full, self.most, _HEAVIEST)
 
-    def shared(self, decay: float, t: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
-        r"""Return sums over common neighbours of sources ``(E,)`` and candidates ``(E, C)``, ``(E, C, 6)``.
+    def shared(self, t: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        r"""Return sums over common neighbours of sources ``(E,)`` and candidates ``(E, C)``, ``(E, C, decays, 6)``.
 
         Weights count as at t, those of the snapshot before fully. The sums are of paths of two steps by the direction
         of either step, seen from its end, and of those without direction over :math:`\log(2 + d)` and :math:`1 + d`,
         for the degree d of the node between.
         """
-        column = DECAYS.index(decay)
-        scale = self._weight.scale(t - 1)[column], self.degree.scale(t - 1)[column]
-        rows = self._begin, self._size, self._neighbor, self._weight.values[..., column], self.degree.values[:, column]
+        rows = self._begin, self._size, self._neighbor, self._weight.values, self.degree.values
+        scale = self._weight.scale(t - 1), self.degree.scale(t - 1)
         return _shared(*rows, *scale, src, np.ascontiguousarray(dst))
 
     def degrees(self, decay: float, t: int, nodes: np.ndarray) -> np.ndarray:
@@ -145,10 +144,10 @@ def _cut(
 
 @njit(cache=True, nogil=True)
 def _shared(
-    begin: np.ndarray, size: np.ndarray, neighbor: np.ndarray, weight: np.ndarray, degree: np.ndarray, scale: float,
-    degree_scale: float, src: np.ndarray, dst: np.ndarray,
+    begin: np.ndarray, size: np.ndarray, neighbor: np.ndarray, weight: np.ndarray, degree: np.ndarray,
+    scale: np.ndarray, degree_scale: np.ndarray, src: np.ndarray, dst: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    total = np.zeros((*dst.shape, 6))
+    total = np.zeros((*dst.shape, len(scale), 6))
     for i in range(dst.shape[0]):
         for j in range(dst.shape[1]):
             s, d = src[i], dst[i, j]
@@ -158,7 +157,10 @@ def _shared(
                 at = _search(neighbor, at, end, neighbor[k])
                 if at < end and neighbor[at] == neighbor[k]:
                     of_src, of_dst = (weight[k], weight[at]) if few == s else (weight[at], weight[k])
-                    _add_paths(total[i, j], of_src, of_dst, scale * scale, degree[neighbor[k]] * degree_scale)
+                    between = degree[neighbor[k]]
+                    for n in range(len(scale)):
+                        ends = of_src[:, n], of_dst[:, n]
+                        _add_paths(total[i, j, n], *ends, scale[n] * scale[n], between[n] * degree_scale[n])
     return total
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
 from dgl_dysign.pairs import _compiled
 from dgl_dysign.pairs.decayed_graph import DecayedGraph
+from dgl_dysign.pairs.derived import Nodes
 from dgl_dysign.pairs.history import History
 
 Columns = Iterator[tuple[str, Callable[[], np.ndarray]]]
@@ -31,6 +32,19 @@ class Question:
         self.past, self.t, self.src, self.dst = past, t, src[:, None], dst
         self.forth = cache(lambda: past.pair(np.broadcast_to(self.src, dst.shape), dst))
         self.back = cache(lambda: past.pair(dst, np.broadcast_to(self.src, dst.shape)))
+
+    @cached_property
+    def candidates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distinct candidates, and the place of each candidate among them, ``(E, C)``."""
+        nodes, place = np.unique(self.dst, return_inverse=True)
+        return nodes, place.reshape(self.dst.shape)
+
+    def of_end(self, end: str, column: Callable[[Nodes], np.ndarray]) -> np.ndarray:
+        """Return what depends on one end alone: of sources ``(E, 1)``, of candidates ``(E, C)``, once for each node."""
+        if end == "src":
+            return column(self.src)
+        nodes, place = self.candidates
+        return column(nodes)[place]
 
     @property
     def graph(self) -> DecayedGraph:

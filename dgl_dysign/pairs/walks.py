@@ -8,6 +8,7 @@ from functools import cache, partial
 import numpy as np
 
 from dgl_dysign.pairs.neighborhoods import DECAYS, SUMS
+from dgl_dysign.pairs.projections import STEPS
 from dgl_dysign.pairs.question import Columns, Question
 
 Walked = Callable[[], tuple[np.ndarray, np.ndarray]]
@@ -32,8 +33,9 @@ _SUMS: dict[float, list[Sequence[float]]] = {
 
 def shared(ask: Question) -> Columns:
     """Two-step paths from source to candidate."""
-    for decay in DECAYS:
-        sums = cache(partial(_sums, ask, decay))
+    all_sums = cache(partial(_sums, ask))
+    for column, decay in enumerate(DECAYS):
+        sums = partial(lambda column: all_sums()[..., column, :], column)
         yield f"either_{decay}", partial(_log_sum, sums, slice(4), 5)
         for number, kind in enumerate(SUMS[:4] if decay < 1 else ()):
             yield f"{kind}_{decay}", partial(_log_sum, sums, slice(number, number + 1), 5)
@@ -46,12 +48,12 @@ def _log_sum(sums: Callable[[], np.ndarray], some: slice, factor: float) -> np.n
     return np.log1p(factor * sums()[..., some].sum(-1))
 
 
-def _sums(ask: Question, decay: float) -> np.ndarray:
-    return ask.past.neighborhoods().shared(decay, ask.t, ask.src[:, 0], ask.dst)
+def _sums(ask: Question) -> np.ndarray:
+    return ask.past.neighborhoods().shared(ask.t, ask.src[:, 0], ask.dst)
 
 
 def _cosine(ask: Question, decay: float, sums: Callable[[], np.ndarray]) -> np.ndarray:
-    degree = ask.past.neighborhoods().degrees(decay, ask.t, ask.dst)
+    degree = ask.of_end("dst", partial(ask.past.neighborhoods().degrees, decay, ask.t))
     return np.log1p(10 * sums()[..., 5] / np.sqrt(1 + degree))
 
 
@@ -154,3 +156,37 @@ def _three_steps(ask: Question, decay: float, rank: Walked) -> Columns:
 
 def _log(probability: np.ndarray) -> np.ndarray:
     return np.log(probability + _SMALL)
+
+
+def projections(ask: Question) -> Columns:
+    """Inner products of the projected walks of both ends, as TPNet takes them: log(1 + max(0, .)) of each two."""
+
+    def logs(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        return _log_of_positive(ask.past.projections().products(ask.t, src, dst))
+
+    @cache
+    def crossed() -> np.ndarray:
+        return logs(ask.src[:, 0], ask.dst)
+
+    @cache
+    def of_source() -> np.ndarray:
+        return logs(ask.src[:, 0], ask.src)
+
+    @cache
+    def of_nodes() -> np.ndarray:
+        nodes, _ = ask.candidates
+        return logs(nodes, nodes[:, None])[:, 0]
+
+    def of_candidate(k: int, j: int) -> np.ndarray:
+        return of_nodes()[:, k, j][ask.candidates[1]]
+
+    for k in range(STEPS + 1):
+        for j in range(STEPS + 1):
+            yield f"src_{j}_dst_{k}", partial(lambda k, j: crossed()[..., k, j], k, j)
+            if j >= k:
+                yield f"src_{k}_src_{j}", partial(lambda k, j: of_source()[..., k, j], k, j)
+                yield f"dst_{k}_dst_{j}", partial(of_candidate, k, j)
+
+
+def _log_of_positive(product: np.ndarray) -> np.ndarray:
+    return np.log1p(np.maximum(product, 0.0))

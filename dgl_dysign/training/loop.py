@@ -77,7 +77,7 @@ def one_cycle(
     if thresholds:
         groups.append({"params": thresholds, "weight_decay": 0.0})
         peaks.append(_HOMEOSTATIC_STEP * config.lr)
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total_steps)
 
 

@@ -49,6 +49,7 @@ def test_sums_over_common_neighbours_are_those_of_a_loop(most):
     assert kept.cut == cut
     assert (cut > 20) is (most is not None)
     ends = np.arange(N), np.tile(np.arange(N), (N, 1))
+    shared = kept.shared(now, *ends)
     for column, decay in enumerate(DECAYS):
         expected = np.zeros((N, N, 6))
         for s, d in np.ndindex(N, N):
@@ -57,7 +58,7 @@ def test_sums_over_common_neighbours_are_those_of_a_loop(most):
                 both, ends_there = (out + into) * (d_out + d_into), degree[node, column]
                 paths = [out * d_into, out * d_out, into * d_into, into * d_out]
                 expected[s, d] += [*paths, both / np.log(2 + ends_there), both / (1 + ends_there)]
-        np.testing.assert_allclose(kept.shared(decay, now, *ends), expected, rtol=1e-9)
+        np.testing.assert_allclose(shared[:, :, column], expected, rtol=1e-9)
         np.testing.assert_allclose(kept.degrees(decay, now, ends[0]), degree[:, column], rtol=1e-9)
 
 
