@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -45,11 +46,18 @@ def fit_undergs(view: LinkView, change: Change = _unchanged, **run: Any) -> Outc
 
 
 def _said(features: PairFeatures | None) -> dict[str, Any]:
-    """Return what the record of a run says of features of pairs: which, and what was left out of them."""
+    """Return what the record of a run says of features of pairs: which, and what was left out of them; warn of it."""
     if features is None:
         return {}
     families = list(dict.fromkeys(name.split("/")[0] for name in features.names))
-    return {"families": families, "neighbors_cut": getattr(features, "neighbors_cut", 0)}
+    cut = getattr(features, "neighbors_cut", 0)
+    if cut:
+        warnings.warn(
+            f"the family 'shared' saw the heaviest neighbours of each node alone: {cut:,} others were forgotten, each "
+            f"time counted; LinkFeatures(..., most_neighbors=None) keeps all",
+            stacklevel=3,
+        )
+    return {"families": families, "neighbors_cut": cut}
 
 
 def fit_reference(view: LinkView, name: str, models: Models = link_reference_models, **_: Any) -> Outcome:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -33,7 +35,8 @@ class CachedFeatures:
     features : LinkFeatures
         What computes them; not to be used by others.
     max_bytes : int, default 2**30
-        Most bytes of answers to keep; first come, first kept, so that epochs that exceed it still profit.
+        Most bytes of answers to keep; first come, first kept, so that epochs that exceed it still profit. More than the
+        machine's memory is warned of.
     waiting_bytes : int, default 2**26
         Most bytes of observed edges that wait until the features behind are needed.
     clock : callable, default time.process_time
@@ -67,6 +70,7 @@ class CachedFeatures:
     ) -> None:
         if max_bytes < 0:
             raise ConfigError(f"max_bytes must be at least 0, but got {max_bytes}")
+        _warn_beyond_memory(max_bytes)
         self.names = features.names
         self.max_bytes, self.num_bytes, self.saved_seconds = max_bytes, 0, 0.0
         self._features, self._max_waiting, self._clock = features, waiting_bytes, clock
@@ -168,6 +172,16 @@ class CachedFeatures:
         for edges in self._waiting:
             self._features.observe(edges)
         self._waiting, self._waiting_bytes = [], 0
+
+
+def _warn_beyond_memory(max_bytes: int) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else max_bytes
+    if max_bytes > memory:
+        warnings.warn(
+            f"up to {max_bytes / 2**30:,.1f} GiB of features of pairs are to be kept, but this machine has "
+            f"{memory / 2**30:,.1f} GiB of memory: lower max_bytes (cache_bytes of LinkFitConfig)",
+            stacklevel=3,
+        )
 
 
 def _digest(*parts: bytes | Tensor) -> bytes:

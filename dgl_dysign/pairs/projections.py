@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import numpy as np
 from numba import njit
 
@@ -11,6 +14,7 @@ WIDTH = 128  # of the projections: an inner product is off by about 1 / sqrt(128
 LARGE, LARGE_WIDTH = 500_000, 64  # nodes above which they are narrower, for the sake of memory
 STEPS = 3  # of the longest walks
 _ROWS = 1 << 16  # drawn at once
+MOST_NOISE = 0.5  # of a product, in lengths, above which projections are warned of
 DECAY = 0.94  # of a step with each snapshot that passes: 1e-7 a second, the public code's, where snapshots are weeks
 
 
@@ -31,6 +35,12 @@ class WalkProjections:
     num_nodes : int
         Number of nodes N; of more than 500,000 projections are 64 wide.
 
+    Warns
+    -----
+    UserWarning
+        If the width d is too small for so many nodes: :math:`\sqrt{2 \ln N / d} > 1/2`. Of N nodes whose walks never
+        meet one with a source's, the largest product is about this share of the lengths.
+
     Attributes
     ----------
     walks : Decaying
@@ -42,11 +52,24 @@ class WalkProjections:
         width = WIDTH if num_nodes <= LARGE else LARGE_WIDTH
         self.walks = Decaying((STEPS + 1, num_nodes, width), aged, axis=0, dtype=np.float32)
         _draw(self.walks.values[0])
+        self._warn_of_noise()
 
     def grow(self, num_nodes: int) -> None:
         """Have more nodes, whose walks are empty; projections of the old ones stay."""
         self.walks.grow(num_nodes, axis=1)
         _draw(self.walks.values[0])
+        self._warn_of_noise()
+
+    def _warn_of_noise(self) -> None:
+        num_nodes, width = self.walks.values.shape[1:]
+        noise = math.sqrt(2 * math.log(max(num_nodes, 1)) / width)
+        if noise > MOST_NOISE:
+            warnings.warn(
+                f"projections of {num_nodes:,} nodes are {width} wide: among so many, walks that never meet can have a "
+                f"product of {noise:.2f} of their lengths; what this family says of weak ties is noise: leave "
+                f"'projections' out of the families, or compare with a run without it",
+                stacklevel=4,
+            )
 
     def add(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> None:
         """Take in the edges of the next snapshot, each in the directions in which it can be walked."""

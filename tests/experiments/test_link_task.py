@@ -9,11 +9,12 @@ from dgl_dysign.baselines import CountLinks
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
-from dgl_dysign.experiments.entry import Outcome
+from dgl_dysign.experiments.entry import Outcome, Shared
 from dgl_dysign.experiments.link_entries import default_entries
 from dgl_dysign.experiments.link_task import SCORES, LinkSettings, LinkTask
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer, SpikingUnderGS
+from dgl_dysign.pairs import CachedFeatures, LinkFeatures
 from dgl_dysign.training import LinkFitConfig
 from tests.generated import generated_links
 
@@ -138,6 +139,16 @@ def test_what_is_released_is_read_again(task):
     alone.release()
     assert alone.edges is not edges
     assert alone.features is not features
+
+
+def test_neighbours_that_were_cut_are_said_in_the_record_and_in_a_warning(task):
+    few = LinkTask(task.data, SETTINGS).with_seed(0)
+    features = LinkFeatures(task.data.num_nodes, families=["shared"], most_neighbors=2)
+    few._features = Shared(lambda: CachedFeatures(features))
+    with pytest.warns(UserWarning, match="heaviest neighbours") as said:
+        outcome = ENTRIES["logistic-regression"].fit(few.view())
+    assert outcome.extra["neighbors_cut"] == features.neighbors_cut > 0
+    assert f"{features.neighbors_cut:,} others" in str(said[0].message)
 
 
 def test_walks_and_a_budget_of_edges_are_chosen_and_said(task):

@@ -113,3 +113,8 @@ def test_each_column_is_computed_once_and_who_reads_more_has_the_rest_computed()
     cached.new_user()
     cached.of_columns([0, 1], 3, SRC, DST)
     assert cached.saved_seconds == 1 + 2
+
+
+def test_a_cache_larger_than_memory_is_warned_of():
+    with pytest.warns(UserWarning, match=r"up to 1,048,576.0 GiB .* GiB of memory: lower max_bytes"):
+        CachedFeatures(CountedFeatures(), 1 << 50)

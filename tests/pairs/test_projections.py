@@ -111,3 +111,12 @@ def test_the_family_is_there_where_it_is_named_and_grows():
     assert features.features(5, torch.tensor([N]), torch.tensor([[0]])).isfinite().all()
     features.reset()
     assert float(features.features(0, *ends)[..., features.names.index("projections/src_1_dst_0")].sum()) == 0
+
+
+def test_projections_too_narrow_for_their_graph_are_warned_of(monkeypatch, recwarn):
+    WalkProjections(N)
+    assert not recwarn
+    noise = (2 * np.log(N) / 128) ** 0.5
+    monkeypatch.setattr(projections, "MOST_NOISE", noise - 0.01)
+    with pytest.warns(UserWarning, match=f"projections of {N} nodes are 128 wide: .* {noise:.2f} of their lengths"):
+        WalkProjections(N)
