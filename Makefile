@@ -90,6 +90,7 @@ test-adapters: ## the adapters' tests with the packages they adapt to, in $(VENV
 
 $(VENV)/.adapters: $(STAMP)
 	@$(PIP) --editable '.[dev,tgm,tgb,pyg]'
+	$(PIP) --no-deps relbench torch-geometric-temporal # for its tables alone; the needs of the other have no wheels
 	touch $@
 
 test-gpu: $(STAMP) ## Triton's kernels: on a GPU or, without one, interpreted and compiled (installs triton: a gigabyte)

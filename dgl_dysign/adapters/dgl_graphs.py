@@ -97,7 +97,10 @@ class Adapter:
         columns, beside = _edges(graphs, names or {}, ignore), _read_labels(labels)
         cumulative = beside.pop("cumulative", cumulative)
         if cumulative is None and len(graphs) > 1:
-            raise ConfigError("DGL: found a list of graphs, expected cumulative=True or False beside it")
+            raise ConfigError(
+                "DGL: found a list of graphs, expected to be told what each holds: cumulative=False for the events "
+                "of its own snapshot alone, True for all events up to it, earlier ones first"
+            )
         if cumulative:
             columns = _increments(columns)
         joined: dict[str, Any] = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}

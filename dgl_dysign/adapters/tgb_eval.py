@@ -48,8 +48,8 @@ def read_negatives(path: str | os.PathLike[str]) -> dict[tuple[int, ...], np.nda
     Returns
     -------
     dict
-        For each true edge ``(source, destination, time)``, or ``(source, destination, time, type)``, the wrong
-        destinations, int64; not always as many (4 of tgbl-wiki's edges have 998 and not 999).
+        For each true edge ``(source, destination, time)``, or for all true edges ``(time, source, type)`` of thgl and
+        tkgl data, the wrong destinations, int64; not always as many (4 of tgbl-wiki's edges have 998 and not 999).
 
     Raises
     ------
@@ -93,8 +93,8 @@ def write_negatives(path: str | os.PathLike[str], negatives: Mapping[tuple[int, 
 
 def _checked(negatives: Mapping[Any, Any], where: str) -> dict[tuple[int, ...], np.ndarray]:
     widths = {len(key) if isinstance(key, tuple) else 0 for key in negatives}
-    if not widths <= {3} and not widths <= {4}:
-        raise DataError(f"{where}: found keys of {sorted(widths)} numbers, expected all of 3 or all of 4: see TGB")
+    if not widths <= {3}:
+        raise DataError(f"{where}: found keys of {sorted(widths)} numbers, expected all of 3, as TGB has them")
     checked = {}
     for key, nodes in negatives.items():
         # TGB's arrays are of floats wherever a source has no history: an empty list was joined to them.
@@ -112,6 +112,7 @@ def evaluate_tgb(
     evaluator: Any = None,
     *,
     split: str = "test",
+    typed: bool | None = None,
     k: int = 10,
     batch_size: int = 512,
     progress: Callable[[int, int], object] | None = None,
@@ -138,6 +139,9 @@ def evaluate_tgb(
         TGB's ``Evaluator``, or the name of its data set (needs py-tgb); default: the same figures without py-tgb.
     split : {"val", "test"}
         Which part of TGB's sampler.
+    typed : bool, optional
+        Whether keys are ``(time, source, type)``, as py-tgb 2.3 has them for thgl and tkgl data; scores do not depend
+        on the type. Default: as the class of the sampler says, of others False.
     k : int, default 10
         Of Hits\@k; TGB's evaluator brings its own.
     batch_size : int, default 512
@@ -165,6 +169,8 @@ def evaluate_tgb(
     {'mrr': 0.6666666666666666, 'hits@10': 1.0, 'edges': 2}
     """
     stream, wrong = to_events(data), _negatives(negatives, split)
+    if typed is None:
+        typed = type(negatives).__name__ in ("THGNegativeEdgeSampler", "TKGNegativeEdgeSampler")
     if stream.snapshot is None:
         raise ConfigError(
             "evaluate_tgb: found a stream without snapshots, expected some; take a prepared folder, or make them with "
@@ -172,7 +178,7 @@ def evaluate_tgb(
         )
     if isinstance(evaluator, str):
         evaluator = require("tgb.linkproppred.evaluate", "tgb").Evaluator(name=evaluator)
-    queries = _queries(stream, wrong)
+    queries = _queries(stream, wrong, typed)
     figures: list[tuple[int, dict[str, float]]] = []
     for rows, true, drawn in _scores(model, stream, queries, batch_size, progress):
         figures.append((rows, _figures(true, drawn, k) if evaluator is None else _of_tgb(evaluator, true, drawn)))
@@ -187,18 +193,22 @@ def _negatives(negatives: Any, split: str) -> dict[tuple[int, ...], np.ndarray]:
     if hasattr(negatives, "eval_set"):
         if not negatives.eval_set.get(split):
             raise ConfigError(f"evaluate_tgb: found no negatives of {split!r}, expected them; call load_{split}_ns()")
+        if getattr(negatives, "strategy", None) == "time-filtered":
+            raise ConfigError(
+                "evaluate_tgb: found a sampler that is 'time-filtered', whose sets are true destinations, expected "
+                "wrong ones; pass a dict of them, all but these, with typed=True"
+            )
         negatives = negatives.eval_set[split]
     return _checked(negatives, "negatives")
 
 
-def _queries(stream: EventStream, wrong: dict[tuple[int, ...], np.ndarray]) -> dict[int, np.ndarray]:
+def _queries(stream: EventStream, wrong: dict[tuple[int, ...], np.ndarray], typed: bool) -> dict[int, np.ndarray]:
     """Return the wrong destinations of each row that is to be scored."""
     if not wrong:
         raise DataError("negatives: found none, expected those of one edge or more")
-    width = len(next(iter(wrong)))
-    if width == 4 and stream.edge_type is None:
+    if typed and stream.edge_type is None:
         raise DataError("negatives: found keys with a type, expected none, as the stream has no types of events")
-    columns = [stream.src, stream.dst, stream.time, stream.edge_type][:width]
+    columns = [stream.time, stream.src, stream.edge_type] if typed else [stream.src, stream.dst, stream.time]
     rows = zip(*(column.tolist() for column in columns if column is not None), strict=True)
     queries = {row: wrong[key] for row, key in enumerate(rows) if key in wrong}  # 5.0 and 5 are one key
     keys = set(zip(*(column[list(queries)].tolist() for column in columns if column is not None), strict=True))
@@ -206,7 +216,8 @@ def _queries(stream: EventStream, wrong: dict[tuple[int, ...], np.ndarray]) -> d
         lost = next(key for key in wrong if key not in keys)
         raise DataError(
             f"negatives: found {len(wrong) - len(keys)} edges that are no events, such as {lost}, expected events of "
-            f"{stream.name!r}; are they of other data, or were ids or times changed?"
+            f"{stream.name!r}; are they of other data, or were ids or times changed? Those of thgl and tkgl data need "
+            "typed=True"
         )
     least, most = min(int(nodes.min()) for nodes in wrong.values()), max(int(nodes.max()) for nodes in wrong.values())
     if least < 0 or most >= stream.num_nodes:

@@ -26,7 +26,7 @@ from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.record import Scoring, UnitRecord, read_units
 from dgl_dysign.experiments.run_folder import RunFolder
 from dgl_dysign.experiments.runner import Study, Unit
-from dgl_dysign.experiments.tables import Split, Summary
+from dgl_dysign.experiments.tables import Split, Summary, spread_text
 from dgl_dysign.models import DySIGN
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.models.link_scorer import LinkScorer
@@ -84,7 +84,7 @@ class NodeAblation(Study):
         for line in summary:
             macro, micro = line["macro_f1"], line["micro_f1"]
             seconds = f"{line['cpu_seconds']['mean']:.0f}" if "cpu_seconds" in line else ""
-            cells = f"{macro['mean']:.1f} ± {macro['std']:.1f}", f"{micro['mean']:.1f}", seconds
+            cells = spread_text(macro), f"{micro['mean']:.1f}", seconds
             table.add_row(line["group"], line["variant"], *cells)
         yield table
 
@@ -160,8 +160,7 @@ class LinkStudy:
         for line in lines:
             cells = []
             for mrr in (line["val_mrr"], line["mrr"]):
-                spread = f" ± {mrr['std']:.1f}" if mrr["runs"] > 1 else ""
-                cells += [f"{mrr['mean']:.1f}{spread}", f"{mrr['delta']:+.1f} ± {mrr['noise']:.1f}"]
+                cells += [spread_text(mrr), f"{mrr['delta']:+.1f} ± {mrr['noise']:.1f}"]
             more = f"{line['auc']['mean']:.1f}", f"{line['cpu_seconds']['mean']:.0f}"
             table.add_row(line["value"], *cells, line["verdict"], *more)
         return table

@@ -118,7 +118,7 @@ class Entry:
     diagnose : callable, optional
         ``diagnose(task, outcome)`` returns what the model did inside, see `dgl_dysign.experiments.diagnostics`.
     over_time : bool
-        Whether it has a curve over snapshots.
+        Of a control, whether its curve over snapshots is drawn; that of any other row is.
     pictured : bool
         Whether pictures of one model (confusion, spikes) show it; of several the first.
     about : str

@@ -12,7 +12,8 @@ _TEXT = """# Task {id}: {table} of {dataset}
 Written by `dysign-train export-task` ({asked}).
 
 - `edges.csv`: an event a line, by snapshots from 0: `snapshot`, `src`, `dst` (nodes from 0 to {last_node}), `time`, \
-and `weight` where the data has one. {directed}{edges}
+and `weight` where the data has one. {directed}{edges} \
+Row n of `nodes.parquet` in the prepared folder has the name of node n in the raw data (`raw_id`).
 - `questions.csv`: {questions}
 - `features.npy`, where the data has features: float32, {features}
 {more}

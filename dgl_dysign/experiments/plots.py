@@ -168,6 +168,7 @@ def over_time(curves: Mapping[str, Mapping[str, Sequence[float]]], title: str, p
         (line,) = axis.plot(snapshot, np.convolve(values, np.ones(width), "same") / counted, label=name)
         axis.plot(snapshot, values, ".", markersize=3, color=line.get_color(), alpha=0.5)
     axis.set(xlabel="snapshot", ylabel="MRR in %", title=title)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return save(figure, path)
 

@@ -12,7 +12,7 @@ from dgl_dysign.evaluation import mean_std
 from dgl_dysign.evaluation.roland import ROLAND_FIGURES
 from dgl_dysign.experiments.differences import leads
 from dgl_dysign.experiments.record import Scoring
-from dgl_dysign.experiments.tables import LinkTable, Summary
+from dgl_dysign.experiments.tables import LinkTable, Summary, spread_text
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,15 @@ class RolandTable(LinkTable):
     def tables(self, summary: Summary) -> Iterator[Table]:
         """Return the table; published figures stand in the column of what they are."""
         numbers = f"{summary[0]['sources']} sources in {summary[0]['snapshots']} snapshots"
-        title, caption = f"{self._title}: ROLAND's MRR in %", f"{summary[0]['protocol']}. {numbers}"
+        title, caption = (
+            f"{self._title}: ROLAND's MRR in %, {self._runs(summary)}",
+            f"{summary[0]['protocol']}. {numbers}",
+        )
         table = Table("entry", title=title, caption=caption)
         for name in ("MRR", "ties against", "of a tenth", "validation", "Hits@1", "Hits@10", "CPU s", "MB"):
             table.add_column(name, justify="right")
         for line in summary:
-            cells = ["{mean:.1f} ± {std:.1f}".format(**line[k]) for k in ("mrr", "mrr_ties_against", "mrr_tenth")]
+            cells = [spread_text(line[k]) for k in ("mrr", "mrr_ties_against", "mrr_tenth")]
             cells.append(f"{line['val_mrr']['mean']:.1f}" if "val_mrr" in line else "-")
             cells += [f"{line[key]['mean']:.1f}" for key in ("hits@1", "hits@10")]
             cells += [f"{line['cpu_seconds']:.0f}", f"{line['peak_rss_bytes'] / 2**20:.0f}"]

@@ -95,6 +95,11 @@ class _Table(Study):
         """The figure of the differences."""
         return next(iter(self.bars))
 
+    def _runs(self, lines: Summary) -> str:
+        """Say what the figures of a table are means of."""
+        runs = max(line[self._headline]["runs"] for line in lines)
+        return f"mean ± deviation over {runs} runs" if runs > 1 else "one run, without a deviation"
+
     def _mean_name(self, name: str) -> str:
         return f"{name} (mean of {self.seeds} seeds)"
 
@@ -196,8 +201,9 @@ class NodeTable(_Table):
         """Return a table with a column for each training ratio."""
         ratios = sorted({line["train_ratio"] for line in summary})
         shown = ["auc", "ap", "macro_f1"] if self.task.num_classes == 2 else ["macro_f1", "micro_f1"]
-        title = f"{self._title}: {' / '.join(FIGURES[name] for name in shown)} in %, test nodes"
-        title, caption = f"{title}, mean ± deviation over runs", "\n".join(self._notes()) or None
+        figures = " / ".join(FIGURES[name] for name in shown)
+        title = f"{self._title}: {figures} in %, test nodes, {self._runs(summary)}"
+        caption = "\n".join(self._notes()) or None
         table = Table("entry", "protocol", title=title, caption=caption)
         for ratio in ratios:
             table.add_column(f"{100 * ratio:.0f} % for training", justify="right")
@@ -206,8 +212,7 @@ class NodeTable(_Table):
             lines = {line["train_ratio"]: line for line in summary if line["row"] == name}
             cells = [
                 Text(
-                    f"{x[shown[0]]['mean']:.1f} ± {x[shown[0]]['std']:.1f} / "
-                    + " / ".join(f"{x[figure]['mean']:.1f}" for figure in shown[1:]),
+                    f"{spread_text(x[shown[0]])} / " + " / ".join(f"{x[figure]['mean']:.1f}" for figure in shown[1:]),
                     style="bold" if leads(x) else "",
                 )
                 for x in (lines[ratio] for ratio in ratios)
@@ -337,6 +342,12 @@ def mean_cost(records: Sequence[UnitRecord]) -> dict[str, float]:
     return kept | {name: sum(cost[name] for cost in costs) for name in summed if name not in own} | peak
 
 
+def spread_text(figure: Mapping[str, Any], digits: int = 1) -> str:
+    """Return a mean and its deviation, which a single run does not have."""
+    deviation = f" ± {figure['std']:.{digits}f}" if figure["runs"] > 1 else ""
+    return f"{figure['mean']:.{digits}f}{deviation}"
+
+
 def _seconds(lines: Summary) -> str:
     """Return the CPU seconds of a row, and of choosing its settings; - of what was not fitted here."""
     if not all("cpu_seconds" in line for line in lines):
@@ -389,11 +400,11 @@ class LinkTable(_Table):
             lines = [line for line in summary if line["historical"] == historical]
             title = f"{self._dataset}: warm edges, in %, {100 * historical:.0f} % historical negatives"
             edges = f"{lines[0]['edges']} warm edges, {lines[0]['cold_edges']} cold ones"
-            table = Table("entry", title=title, caption=f"{lines[0]['protocol']}. {edges}")
+            table = Table("entry", title=f"{title}, {self._runs(lines)}", caption=f"{lines[0]['protocol']}. {edges}")
             for name in ("MRR", "pooled", "validation", "AUC", "AP", "Hits@1", "Hits@10", "CPU s", "MB"):
                 table.add_column(name, justify="right")
             for line in lines:
-                cells = [f"{line['mrr']['mean']:.1f} ± {line['mrr']['std']:.1f}"]
+                cells = [spread_text(line["mrr"])]
                 for key in ("mrr_pooled", "val_mrr", "auc", "ap", "hits@1", "hits@10"):
                     cells.append(f"{line[key]['mean']:.1f}")
                 cells += [
@@ -418,8 +429,10 @@ class LinkTable(_Table):
         return f"{self._dataset}, {self.task.protocol}"
 
     def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
-        shown = {entry.name for entry in self.entries if entry.over_time}
-        curves = {record.entry: record.scorings[0].by_snapshot["test"] for record in first if record.entry in shown}
+        hidden = {entry.name for entry in self.entries if entry.control and not entry.over_time}
+        curves = {
+            record.entry: record.scorings[0].by_snapshot["test"] for record in first if record.entry not in hidden
+        }
         return [plots.over_time(curves, f"MRR by snapshot, {self._title}", folder / "over_time.png")]
 
 
@@ -447,12 +460,12 @@ class EventTable(_Table):
     def tables(self, summary: Summary) -> Iterator[Table | str]:
         """Return the table, and what the parts hold."""
         about = summary[0]
-        table = Table("entry", title=f"{self._title}: labels of test events, in %, mean ± deviation over runs")
+        table = Table("entry", title=f"{self._title}: labels of test events, in %, {self._runs(summary)}")
         digits = {"auc": 1, "ap": 2, "accuracy": 2, "recall_at_1pct": 1}
         for head in ("AUC", "average precision", "accuracy", "found in the top 1 %"):
             table.add_column(head, justify="right")
         for line in summary:
-            cells = [f"{line[s]['mean']:.{digits[s]}f} ± {line[s]['std']:.{digits[s]}f}" for s in EVENT_SCORES]
+            cells = [spread_text(line[s], digits[s]) for s in EVENT_SCORES]
             table.add_row(narrow(line["row"]), *cells, style="bold" if leads(line) else None)
         yield table
         yield from self._differences(summary)

@@ -35,7 +35,10 @@ def to_ids(values: Any, name: str, device: torch.device) -> Tensor:
     if values.dtype != torch.int64 and (
         values.is_floating_point() or values.is_complex() or values.dtype == torch.bool
     ):
-        raise DataError(f"found {name} of type {values.dtype}, expected whole numbers: convert it with {name}.long()")
+        raise DataError(
+            f"found {name} of type {values.dtype}, expected whole numbers: convert it with {name}.long(), or give by "
+            "name what else it is, such as weight=..."
+        )
     if values.dim() != 1:
         raise DataError(f"found {name} of shape {tuple(values.shape)}, expected a vector: one number for each edge")
     return values.to(device, torch.int64).contiguous()

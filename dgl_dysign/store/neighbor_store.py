@@ -277,7 +277,10 @@ class NeighborStore(nn.Module):
                 )
             snapshot, src, dst, edge_id = snapshot.snapshot, snapshot.src, snapshot.dst, snapshot.edge_id
         if src is None or dst is None:
-            raise ConfigError("found no src and dst, expected insert(snapshot, src, dst) or insert(SnapshotEdges)")
+            raise ConfigError(
+                "found no src and dst, expected insert(snapshot, src, dst), insert(snapshot, *graph.edges()) of a DGL "
+                "graph, or insert(SnapshotEdges)"
+            )
         self._check_device()
         number = self._check_snapshot(snapshot)
         self._check_types(edge_type)

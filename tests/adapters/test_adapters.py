@@ -6,8 +6,10 @@ import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from data_prep import PrepareOptions, prepare
 from dgl_dysign import adapters
 from dgl_dysign.adapters import EventStream
 from dgl_dysign.errors import ConfigError
@@ -87,3 +89,17 @@ def test_finding_an_adapter_imports_no_other_package():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_table_of_relbench_is_prepared_as_a_table_of_events(tmp_path):
+    table = pytest.importorskip("relbench.base").Table(
+        pd.DataFrame({"id": [0, 1, 2], "who": [4, 4, 5], "what": [4, 7, 4], "when": pd.to_datetime(["2024"] * 3)}),
+        {"who": "customer", "what": "product"},
+        pkey_col="id",
+        time_col="when",
+    )
+    src, dst = table.fkey_col_to_pkey_table
+    options = PrepareOptions(src=src, dst=dst, time=table.time_col, bipartite=True)
+    prepare("reviews", table.df, tmp_path / "out", options)
+    stream = EventStream.of(tmp_path / "out")
+    assert (stream.src.tolist(), stream.dst.tolist()) == ([0, 0, 1], [2, 3, 2])  # customer 4 is not product 4

@@ -85,16 +85,50 @@ def test_full_data_is_taken_as_it_is(tmp_path):
     assert found == evaluate_tgb(model, STREAM, NEGATIVES)
 
 
-def test_types_of_events_are_a_part_of_the_key():
+class THGNegativeEdgeSampler:
+    """As py-tgb's, which has negatives for a time, a source and a type."""
+
+    def __init__(self, eval_set, strategy="node-type-filtered"):
+        self.eval_set, self.strategy = eval_set, strategy
+
+
+def test_typed_negatives_are_of_time_source_and_type():
     stream = dataclasses.replace(STREAM, edge_type=[0, 0, 0, 1, 0, 0, 0, 0])
+    row = 3
+    key = int(stream.time[row]), int(stream.src[row]), 1
     model = Told(lambda s, d: float(d))
-    assert evaluate_tgb(model, stream, {(0, 4, 3, 1): [5, 6]}) == {
-        "mrr": pytest.approx(1 / 3),
-        "hits@10": 1,
-        "edges": 1,
-    }
+    wrong = {key: [int(stream.dst[row]) + 1, int(stream.dst[row]) - 1]}
+    expected = {"mrr": 0.5, "hits@10": 1, "edges": 1}  # the other event of that time and source has another type
+    assert evaluate_tgb(model, stream, wrong, typed=True) == expected
+    assert evaluate_tgb(model, stream, THGNegativeEdgeSampler({"test": wrong})) == expected
     with pytest.raises(DataError, match="keys with a type, expected none"):
-        evaluate_tgb(model, STREAM, {(0, 4, 3, 1): [5, 6]})
+        evaluate_tgb(model, STREAM, wrong, typed=True)
+    with pytest.raises(DataError, match="need typed=True"):
+        evaluate_tgb(model, stream, wrong)
+    with pytest.raises(ConfigError, match="all but these"):
+        evaluate_tgb(model, stream, THGNegativeEdgeSampler({"test": wrong}, "time-filtered"))
+
+
+def test_pytgbs_own_reading_of_typed_data(tmp_path):
+    tgb = pytest.importorskip("tgb.linkproppred.dataset")
+    from tgb.utils.info import PROJ_DIR
+
+    home = tmp_path / "thgl_myket"
+    home.mkdir()
+    rows = ["ts,head,tail,relation", *(f"{t},{t % 3},{5 + t % 4},{t % 2}" for t in range(20))]
+    (home / "thgl-myket_edgelist.csv").write_text("\n".join(rows) + "\n")
+    kinds = ["node_id,type", *(f"{n},{int(n > 3)}" for n in (0, 1, 2, 5, 6, 7, 8))]
+    (home / "thgl-myket_nodetype.csv").write_text("\n".join(kinds) + "\n")
+    dataset = tgb.LinkPropPredDataset("thgl-myket", root=os.path.relpath(tmp_path, PROJ_DIR))
+    with pytest.raises(ConfigError, match="found node_type"):
+        Adapter().to_events(dataset)
+    stream = binned(Adapter().to_events(dataset.full_data, name="myket"), Rule("every", width=5.0))
+    assert stream.edge_type.tolist() == [t % 2 for t in range(20)]
+    row = 18
+    key = int(stream.time[row]), int(stream.src[row]), int(stream.edge_type[row])
+    dataset.ns_sampler.eval_set["test"] = {key: np.array([int(stream.dst[row]) - 1])}
+    model = Told(lambda s, d: float(d))
+    assert evaluate_tgb(model, stream, dataset.ns_sampler, "thgl-myket") == {"mrr": 1, "hits@10": 1, "edges": 1}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from dgl_dysign.cli import show
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import Answers
+from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.differences import add_differences, difference_table, leads
 from dgl_dysign.experiments.entry import FEATURE_ONLY, LABEL_AWARE, Entry, Outcome
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
@@ -22,7 +23,7 @@ from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.record import Scoring, UnitRecord, read_units
 from dgl_dysign.experiments.run_folder import array_file
 from dgl_dysign.experiments.runner import run
-from dgl_dysign.experiments.tables import EventTable, LinkTable, NodeTable, mean_cost
+from dgl_dysign.experiments.tables import EventTable, LinkTable, NodeTable, mean_cost, spread_text
 from tests.examples.runs import summary
 from tests.generated import generated
 
@@ -238,3 +239,27 @@ def test_events_are_compared_by_what_was_kept_of_them(tmp_path):
     assert (mine["difference"]["to"], mine["difference"]["figure"]) == ("never", "auc")
     assert mine["difference"]["mean"] == pytest.approx(expected)
     assert mine["difference"]["low"] <= expected <= mine["difference"]["high"]
+
+
+def test_a_single_run_has_no_deviation_and_the_table_says_so():
+    assert spread_text({"mean": 5.55, "std": 0.0, "runs": 1}) == "5.5"
+    assert spread_text({"mean": 5.55, "std": 0.5, "runs": 2}, 2) == "5.55 ± 0.50"
+    table = LinkTable(None, [], 1)
+    assert table._runs([{"mrr": {"runs": 1}}]) == "one run, without a deviation"
+    assert table._runs([{"mrr": {"runs": 3}}, {"mrr": {"runs": 1}}]) == "mean ± deviation over 3 runs"
+
+
+def test_the_curves_over_time_are_of_all_that_is_no_control_and_of_some_controls(monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr(plots, "over_time", lambda curves, *_: shown.extend(curves))
+    entries = [
+        Entry("counting", print, over_time=True),
+        Entry("edgebank", print),
+        Entry("roland", print, learns=True, compares=True),
+        Entry("mine", print, learns=True, stranger=True),
+    ]
+    scoring = Scoring({}, {}, by_snapshot={"test": {}})
+    names = [*(entry.name for entry in entries), "mine (not verified)"]  # the last one is of a file
+    task = SimpleNamespace(data=SimpleNamespace(manifest={"dataset": "d"}), protocol="honest")
+    LinkTable(task, entries, 1)._more([UnitRecord("link", "", name, 0, [scoring], cost={}) for name in names], tmp_path)
+    assert shown == ["counting", "mine", "mine (not verified)"]
