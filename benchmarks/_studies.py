@@ -75,11 +75,17 @@ def run(study: str, line: str, data: Path, out: Path) -> list[dict[str, object]]
 
 
 def arguments(about: str | None, studies: Mapping[str, str], out: str) -> argparse.ArgumentParser:
-    """Return what reads the command line of a script of studies."""
+    """Return what reads the command line of a script of studies.
+
+    Parts are rows, seeds and splits of the command line, instead of those of the studies: the others can follow.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, nargs="?", default=Path(out), metavar="OUT")
     parser.add_argument("--only", nargs="+", choices=list(studies), default=list(studies), metavar="STUDY", help="some")
     parser.add_argument("--list", action="store_true", help="show the studies, and run nothing")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
+    for name in ("seeds", "splits"):
+        parser.add_argument(f"--{name}", metavar="N", help="instead of those of a study; the others can follow")
     return parser
 
 
@@ -106,6 +112,7 @@ def fill(page: Path, parts: Mapping[str, str]) -> None:
 
 def run_all(args: argparse.Namespace, studies: Mapping[str, str]) -> int:
     """Run studies one after the other, or list them; the exit status is 1 if some failed."""
+    studies = _narrowed(args, studies)
     if args.list:
         print(*(f"{study}: dysign-train {studies[study]}" for study in args.only), sep="\n")
         return 0
@@ -121,17 +128,11 @@ def run_all(args: argparse.Namespace, studies: Mapping[str, str]) -> int:
 
 
 def run_or_write(about: str | None, studies: Mapping[str, str], out: str, page: str, argv: Sequence[str] | None) -> int:
-    """Run parts of studies, or let the module `page` write tables of what was run; the exit status is 1 if some failed.
-
-    Parts are rows, seeds and splits of the command line, instead of those of the studies: the others can follow.
-    """
+    """Run studies, or let the module `page` write tables of what was run; the exit status is 1 if some failed."""
     parser = arguments(about, studies, out)
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help="instead of all rows of a study")
-    for name in ("seeds", "splits"):
-        parser.add_argument(f"--{name}", metavar="N", help="instead of those of a study; the others can follow")
     parser.add_argument("--page", type=Path, nargs="+", help="write tables of what OUT holds into pages, run nothing")
     args = parser.parse_args(argv)
     if args.page:
         import_module(page).write(args.page, args.out, studies)  # studies need no PyTorch here
         return 0
-    return run_all(args, _narrowed(args, studies))
+    return run_all(args, studies)

@@ -8,7 +8,7 @@ are what TGL does for the same pairs (Zhou et al., VLDB 2022): the 10 latest nei
 edges by node and time, compiled. ``varied`` rows take one size through a factor of 16 while the others stay; a
 ``slope`` is the exponent of growth of the seconds a pair over the upper half of the sizes: 0 where cost is flat.
 
-    python benchmarks/pairs.py
+    python benchmarks/pairs.py --picture pairs.png
     python benchmarks/pairs.py --quick
 """
 
@@ -18,6 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,12 +146,35 @@ def sampling(size: dict[str, int], seconds: float) -> Row:
     return {"check": "sampling", "latest": LATEST, "layers": 2, **size, "pairs_per_second": rate}
 
 
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Draw the microseconds of a pair against each size that was varied, a line for each family."""
+    from dgl_dysign.experiments.plots import pyplot, save
+
+    plt = pyplot()
+    labels = {"edges": "edges so far, of 20,000 nodes", "nodes": "nodes, 160,000 edges so far"}
+    figure, axes = plt.subplots(1, len(labels), figsize=(8, 3.2), sharey=True)
+    for axis, (of, label) in zip(axes, labels.items(), strict=True):
+        for name in FLAT:
+            chosen = [row for row in rows if (row["varied"], row["family"]) == (of, name)]
+            axis.loglog(
+                [row[of] for row in chosen], [1e6 / row["pairs_per_second"] for row in chosen], "o-", label=name
+            )
+        axis.set(xlabel=label)
+        axis.minorticks_off()
+    axes[0].set(ylabel="microseconds a pair")
+    axes[1].legend(fontsize=7)
+    figure.suptitle("Features of a pair by family, one thread")
+    save(figure, path)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print all rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=1.0, help="CPU seconds of questions a row")
+    parser.add_argument("--picture", type=Path, help="PNG file to draw, of what was varied")
     parser.add_argument("--quick", action="store_true", help="one small size")
     args = parser.parse_args(argv)
+    drawn: list[Row] = []
     base, varied, seconds = (QUICK, {}, 0.01) if args.quick else (BASE, VARIED, args.seconds)
     for name in FAMILIES:
         size = base if name in FLAT else {**base, "nodes": min(base["nodes"], EXACT_NODES)}
@@ -159,12 +183,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps(in_fresh_process(compared, base, seconds)), flush=True)
     for of, sizes in varied.items():
         for name in FLAT:
-            rows = [in_fresh_process(family, name, {**base, of: number}, seconds) for number in sizes]
+            rows = [{"varied": of, **in_fresh_process(family, name, {**base, of: size}, seconds)} for size in sizes]
+            drawn += rows
             for row in rows:
-                print(json.dumps({"varied": of, **row}), flush=True)
+                print(json.dumps(row), flush=True)
             spent = np.log([1 / row["pairs_per_second"] for row in rows[-2:]])
             grown = float(np.diff(spent)[0] / np.diff(np.log(sizes[-2:]))[0])
             print(json.dumps({"check": "slope", "family": name, "varied": of, "slope": round(grown, 2)}), flush=True)
+    if args.picture:
+        draw(drawn, args.picture)
 
 
 if __name__ == "__main__":

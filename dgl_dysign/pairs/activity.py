@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dgl_dysign.pairs.decaying import longer
+
 _NONE = -1
 
 
@@ -29,9 +31,8 @@ class ActivityLog:
         nodes, count = np.unique(np.concatenate([src, dst]), return_counts=True)
         begin, end = self._size, self._size + len(nodes)
         if end > len(self._when):
-            more = 0, max(end, 2 * len(self._when)) - len(self._when)
-            self._before, self._when = np.pad(self._before, more), np.pad(self._when, more)
-            self._active = np.pad(self._active, more)
+            size = max(end, 2 * len(self._when))
+            self._before, self._when, self._active = (longer(x, size) for x in (self._before, self._when, self._active))
         self._before[begin:end], self._when[begin:end] = self._head[nodes], snapshot
         self._active[begin:end] = np.log1p(count)
         self._head[nodes], self._size = np.arange(begin, end), end

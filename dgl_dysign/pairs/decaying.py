@@ -48,9 +48,11 @@ class Decaying:
         self._least = float(np.finfo(dtype).tiny) ** (1 / 3)  # a scale by which the values are multiplied for good
 
     def grow(self, size: int, axis: int = 0) -> None:
-        """Make an axis longer; what is new is 0."""
-        more = [(0, size - length if i == axis % self.values.ndim else 0) for i, length in enumerate(self.values.shape)]
-        self.values = np.pad(self.values, more)
+        """Make an axis longer; what is new is 0, and takes no memory before it is written."""
+        old, shape = self.values, list(self.values.shape)
+        shape[axis] = size
+        self.values = np.zeros(shape, old.dtype)
+        self.values[tuple(map(slice, old.shape))] = old
 
     def scale(self, snapshot: int) -> np.ndarray:
         """Return what values of each decay are multiplied by at a snapshot, ``(decays,)``."""
@@ -69,3 +71,10 @@ class Decaying:
             self.values *= self._scale.astype(self.values.dtype).reshape(self._axes)
             self._scale[:] = 1
             self.renewals += 1
+
+
+def longer(column: np.ndarray, size: int) -> np.ndarray:
+    """Return a column with zeros behind, which take no memory before they are written."""
+    column, old = np.zeros(size, column.dtype), column
+    column[: len(old)] = old
+    return column

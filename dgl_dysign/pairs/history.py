@@ -8,23 +8,25 @@ import numpy as np
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError, check_growth
-from dgl_dysign.pairs.decaying import Decaying
+from dgl_dysign.pairs.decaying import Decaying, longer
 from dgl_dysign.pairs.derived import ALL, Derived, Nodes
 
 DECAYS = (0.3, 0.7, 0.9, 0.97, 1.0)
 NEVER = 400.0  # snapshots since an event that never happened
 SUMS = (
     "out", "in", "active",  # number of edges, and of snapshots with one
-    "out_weight", "in_weight", "in_sign", "out_pos", "out_neg", "in_pos", "in_neg",
     "out_silence", "out_degree", "in_silence", "in_degree",  # of the partner, just before each edge
+    "out_weight", "in_weight", "in_sign", "out_pos", "out_neg", "in_pos", "in_neg",
 )  # fmt: skip
+_RATINGS = 7  # sums, the last ones, that the family of this name alone reads
 
 
 class History(Derived):
     """Sums, times and edges of snapshots 0 .. ``snapshot``; grows by `add` alone; see `LinkFeatures` for ``unit``.
 
     Undirected edges count once in either direction. A snapshot begins at ``begins[t]``; default: its number. What is
-    kept for some families alone catches up when it is read.
+    kept for some families alone catches up when it is read. Without ``ratings`` there are no sums of weights, half of
+    all that is kept of a node.
     """
 
     def __init__(
@@ -33,13 +35,15 @@ class History(Derived):
         begins: Sequence[float] | None = None,
         unit: float | None = None,
         most_neighbors: int | None = None,
+        ratings: bool = True,
     ) -> None:
         super().__init__(num_nodes, most_neighbors)
         self._begins = None if begins is None else np.asarray(begins, np.float64)
         mean = 1.0 if self._begins is None or len(self._begins) < 2 else float(np.diff(self._begins).mean())
         self.unit = mean if unit is None else unit
         self.snapshot = -1
-        self.sums = Decaying((len(DECAYS), len(SUMS), num_nodes), DECAYS, axis=0)
+        self._sums = SUMS if ratings else SUMS[:-_RATINGS]
+        self.sums = Decaying((len(DECAYS), len(self._sums), num_nodes), DECAYS, axis=0)
         self.first = np.full(num_nodes, np.inf)
         self.last_out, self.last_in = np.full(num_nodes, -np.inf), np.full(num_nodes, -np.inf)
         self.sources, self.mutual = np.zeros(num_nodes), np.zeros(num_nodes)  # distinct ones; those answered
@@ -71,7 +75,7 @@ class History(Derived):
                 f"snapshot {t} comes after snapshot {self.snapshot} was observed: reset, or go on in order"
             )
         src, dst = edges.src.numpy(), edges.dst.numpy()
-        weight = np.ones(len(src)) if edges.weight is None else edges.weight.numpy()
+        weight = np.broadcast_to(1.0, len(src)) if edges.weight is None else edges.weight.numpy()
         time = np.full(len(src), float(t)) if self._begins is None else edges.time.numpy() / self.unit
         if not edges.directed:
             src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
@@ -79,7 +83,7 @@ class History(Derived):
         ends = self._add_sums(t, src, dst, weight)
         number = self._add_pairs(t, src, dst, time, weight)
         self.snapshot = t
-        self._add_part(edges.directed, ends, src, dst, np.full(len(src), t), weight, number)
+        self._add_part(edges.directed, ends, src, dst, np.broadcast_to(t, len(src)), weight, number)
 
     def _add_sums(self, t: int, src: np.ndarray, dst: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Add to the sums of the ends of edges, which are returned, each once."""
@@ -93,10 +97,10 @@ class History(Derived):
             "in_neg": weight <= 0, "out_silence": silence[at_dst], "out_degree": degree[at_dst],
             "in_silence": silence[at_src], "in_degree": degree[at_src],
         }  # fmt: skip
-        new = np.zeros((len(SUMS), len(ends)))
-        for name, value in values.items():
-            new[SUMS.index(name)] = np.bincount(of_end[name.split("_")[0]], value, len(ends))
-        new[SUMS.index("active")] = 1
+        new = np.ones((len(self._sums), len(ends)))  # "active" stays 1
+        for number, name in enumerate(self._sums):
+            if name in values:
+                new[number] = np.bincount(of_end[name.split("_")[0]], values[name], len(ends))
         self.sums.age_to(t)
         for decayed, unit in zip(self.sums.values, self.sums.unit, strict=True):
             decayed[:, ends] += unit * new
@@ -111,8 +115,8 @@ class History(Derived):
         before = len(self.pairs)
         self.pairs.add(t, src, dst)
         if len(self.pairs) > len(self._pair_time):
-            more = 0, max(len(self.pairs), 2 * len(self._pair_time)) - len(self._pair_time)
-            self._pair_time, self._pair_weight = np.pad(self._pair_time, more), np.pad(self._pair_weight, more)
+            size = max(len(self.pairs), 2 * len(self._pair_time))
+            self._pair_time, self._pair_weight = longer(self._pair_time, size), longer(self._pair_weight, size)
         number = self.pairs.find(src, dst)
         self._pair_time[number], self._pair_weight[number] = time, weight
         self._count_pairs(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dgl_dysign.pairs.decaying import Decaying
+from dgl_dysign.pairs.decaying import Decaying, longer
 
 DECAYS = (0.9, 0.98, 1.0)
 _HEAVIEST = DECAYS.index(0.98)  # the weight, out and in, by which neighbours are kept
@@ -15,8 +15,9 @@ SUMS = ("out_out", "out_in", "in_out", "in_in", "adamic_adar", "allocation")
 class Neighborhoods:
     r"""Neighbours of each node, by number, with the decayed weights of the edges to them and from them.
 
-    Each edge of snapshot t' counts :math:`\gamma^{t - t'}`. Rows lie in one pool; a full one moves to the pool's end,
-    to twice the room. An edge costs the logarithm of a row, its first one a move within the row, whatever the past.
+    Each edge of snapshot t' counts :math:`\gamma^{t - t'}`. Rows lie in one pool; a full one moves to twice the room,
+    which another row has left, or to the pool's end. An edge costs the logarithm of a row, its first one a move within
+    the row, whatever the past.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ class Neighborhoods:
         self.most, self.cut = most, 0
         self._begin, self._size, self._room = (np.zeros(num_nodes, np.int64) for _ in range(3))
         self._end, self._neighbor = 0, np.zeros(64, np.int64)
+        self._left = np.full(64, -1)  # of each power of two, the first place left; there stands where the next one is
         self._weight = Decaying((64, 2, len(DECAYS)), DECAYS)
         self.degree = Decaying((num_nodes, len(DECAYS)), DECAYS)
 
@@ -55,11 +57,11 @@ class Neighborhoods:
         while True:
             rows = self._begin, self._size, self._room
             units = self._weight.unit, self.degree.unit
-            pool = self._neighbor, self._weight.values, self.degree.values
+            pool = self._neighbor, self._weight.values, self.degree.values, self._left
             done, self._end = _insert(*rows, *pool, self._end, src, dst, *units, done)
             if done == len(src):
                 break
-            self._neighbor = np.pad(self._neighbor, (0, len(self._neighbor)))
+            self._neighbor = longer(self._neighbor, 2 * len(self._neighbor))
             self._weight.grow(len(self._neighbor))
         if self.most is not None:
             ends = np.unique(np.concatenate([src, dst]))
@@ -99,8 +101,8 @@ def _search(neighbor: np.ndarray, low: int, high: int, node: int) -> int:
 @njit(cache=True, nogil=True)
 def _insert(
     begin: np.ndarray, size: np.ndarray, room: np.ndarray, neighbor: np.ndarray, weight: np.ndarray,
-    degree: np.ndarray, end: int, src: np.ndarray, dst: np.ndarray, unit: np.ndarray, degree_unit: np.ndarray,
-    first: int,
+    degree: np.ndarray, left: np.ndarray, end: int, src: np.ndarray, dst: np.ndarray, unit: np.ndarray,
+    degree_unit: np.ndarray, first: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Add edges from the first on, as long as there is room; return the next one, and where the pool's rest begins."""
     for i in range(first, len(src)):
@@ -114,10 +116,8 @@ def _insert(
             at = _search(neighbor, begin[node], begin[node] + size[node], other)
             if at == begin[node] + size[node] or neighbor[at] != other:
                 if size[node] == room[node]:
-                    old, begin[node], room[node] = begin[node], end, max(4, 2 * room[node])
-                    neighbor[end : end + size[node]] = neighbor[old : old + size[node]]
-                    weight[end : end + size[node]] = weight[old : old + size[node]]
-                    at, end = at - old + end, end + room[node]
+                    old, end = begin[node], _move(node, begin, size, room, neighbor, weight, left, end)
+                    at += begin[node] - old
                 for k in range(begin[node] + size[node], at, -1):
                     neighbor[k] = neighbor[k - 1]
                     weight[k] = weight[k - 1]
@@ -126,6 +126,27 @@ def _insert(
             weight[at, side] += unit
             degree[node] += degree_unit
     return len(src), end
+
+
+@njit(cache=True, nogil=True)
+def _move(
+    node: int, begin: np.ndarray, size: np.ndarray, room: np.ndarray, neighbor: np.ndarray, weight: np.ndarray,
+    left: np.ndarray, end: int,
+) -> int:  # fmt: skip
+    """Move a full row to twice the room; return where the pool's rest begins."""
+    old, old_room = begin[node], room[node]
+    room[node] = max(4, 2 * old_room)
+    kind = int(np.log2(room[node]))
+    if left[kind] >= 0:
+        begin[node], left[kind] = left[kind], neighbor[left[kind]]
+    else:
+        begin[node], end = end, end + room[node]
+    new = begin[node]
+    neighbor[new : new + size[node]] = neighbor[old : old + size[node]]
+    weight[new : new + size[node]] = weight[old : old + size[node]]
+    if old_room:
+        neighbor[old], left[kind - 1] = left[kind - 1], old
+    return end
 
 
 @njit(cache=True, nogil=True)

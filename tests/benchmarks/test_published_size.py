@@ -31,3 +31,10 @@ def test_generated_sets_are_whole():
 def test_a_study_is_listed_alone(capsys):
     assert published_size.main(["--only", "reddit-title", "--list"]) == 0
     assert capsys.readouterr().out.startswith("reddit-title: dysign-train links reddit-title --max-edges 1024")
+
+
+def test_seeds_and_rows_may_be_run_first(capsys):
+    assert published_size.main(["--only", "uci-projected", "--seeds", "1", "--rows", "undergs", "--list"]) == 0
+    assert capsys.readouterr().out == (
+        "uci-projected: dysign-train links uci --walks projected --seeds 1 --rows undergs\n"
+    )
