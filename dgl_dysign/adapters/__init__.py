@@ -28,9 +28,14 @@ __all__ = ["EventStream", "get", "names", "to_events"]
 
 GROUP = "dgl_dysign.adapters"
 _OURS = {
-    "dgl": "dgl_graphs", "dyglib": "dyglib", "pyg": "pyg", "pyg-temporal": "pyg_temporal", "tgb": "tgb", "tgl": "tgl",
+    "dgl": "dgl_graphs",
+    "dyglib": "dyglib",
+    "pyg": "pyg",
+    "pyg-temporal": "pyg_temporal",
+    "tgb": "tgb",
+    "tgl": "tgl",
     "tgm": "tgm",
-}  # fmt: skip
+}
 """Modules of our adapters by name; entry points are there only where the package was installed."""
 
 
