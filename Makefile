@@ -56,7 +56,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	"$$python" -m venv $(VENV)
 	echo "2/3 PyTorch (up to some gigabytes where it comes with CUDA)"
 	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
-	echo "3/3 DGL and the rest"
+	echo "3/3 DGL and the rest (some minutes)"
 	$(PIP) --editable '.[$(EXTRAS)]'
 	touch $@ $(if $(findstring docs,$(EXTRAS)),$(VENV)/.docs)
 

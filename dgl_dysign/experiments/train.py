@@ -255,7 +255,10 @@ def _device(options: RowOptions) -> str:
 def _check_nodes(data: TemporalGraph, options: NodeOptions) -> None:
     path, names = data.folder, data.class_names
     if data.feature_dim is None:
-        raise DataError(f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral")
+        raise DataError(
+            f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral, or from "
+            "Python with prepare(..., features='spectral')"
+        )
     if data.num_classes < 2 or not bool((data.labels >= 0).any()):
         raise DataError(f"{path}: found {data.num_classes} classes of nodes; node classification needs two at least")
     if options.positive is not None and (len(names) != 2 or options.positive not in names):
