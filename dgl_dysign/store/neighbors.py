@@ -11,6 +11,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from dgl_dysign._dgl import dgl
 
+_TABLE = 64  # rows of a table of all nodes, for each neighbour that is looked up, above which a search is faster
+
 
 class Neighbors(NamedTuple):
     """Temporal neighbours of R nodes, each row in descending order of influence.
@@ -83,11 +85,15 @@ def neighbor_block(nodes: Tensor, neighbors: Neighbors) -> dgl.DGLGraph:
 
 def _place(neighbor: Tensor, ids: Tensor, first: Tensor, start: int) -> tuple[Tensor, Tensor]:
     """Return the neighbours' numbers (the row that asks for the same node, else from `start`) and the new ids."""
-    if not len(ids):
+    if not len(neighbor):
         return neighbor, neighbor
-    at = torch.searchsorted(ids, neighbor).clamp(max=len(ids) - 1)
-    known = ids[at] == neighbor
-    new, number = torch.unique(neighbor[~known], return_inverse=True)
-    place = first[at]
-    place[~known] = start + number
+    size = int(torch.max(ids[-1], neighbor.max())) + 1
+    if size < _TABLE * len(neighbor):
+        place = first.new_full((size,), -1).index_copy(0, ids, first)[neighbor]
+    else:  # few of many nodes: a table of all would take longer than the search
+        at = torch.searchsorted(ids, neighbor).clamp(max=len(ids) - 1)
+        place = torch.where(ids[at] == neighbor, first[at], -1)
+    unknown = place < 0
+    new, number = torch.unique(neighbor[unknown], return_inverse=True)
+    place[unknown] = start + number
     return place, new

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dgl_dysign._dgl import dgl
-from dgl_dysign.store import NeighborStore
+from dgl_dysign.store import NeighborStore, neighbors
 
 
 @pytest.fixture
@@ -54,3 +54,13 @@ def test_blocks_without_edges(store, nodes):
     block = store.block(nodes, now=1)
     assert (block.num_edges(), block.num_dst_nodes(), block.num_src_nodes()) == (0, len(nodes), len(nodes))
     assert block.edata["influence"].dtype == torch.float32
+
+
+def test_a_table_and_a_search_give_the_same_block(monkeypatch):
+    ids = torch.tensor([2, 5, 9])
+    neighbor, first = torch.tensor([9, 3, 2, 70, 5, 3]), torch.tensor([1, 0, 2])
+    for size in (neighbors._TABLE, 0):
+        monkeypatch.setattr(neighbors, "_TABLE", size)
+        place, new = neighbors._place(neighbor, ids, first, 4)
+        assert place.tolist() == [2, 4, 1, 5, 0, 4]
+        assert new.tolist() == [3, 70]
