@@ -45,7 +45,7 @@ def is_utf8(path: Path) -> bool:
 
 def _is_ours(marker: Path) -> bool:
     try:
-        about = json.loads(marker.read_text(encoding="utf-8"))
+        about = files.read_json(marker)
     except (OSError, ValueError):
         return False
     return isinstance(about, dict) and "schema_version" in about

@@ -218,6 +218,9 @@ class App(typer.Typer):
         if isinstance(error, DGLDySignError | OSError):
             line = " ".join(str(error).splitlines())  # the name of a file may hold a line end
             return f"{getattr(error, 'trace', '')}{self.info.name}: {line}", 2
+        if isinstance(error, MemoryError):
+            reason = " ".join(str(error).split()) or "no more is given"
+            return f"{self.info.name}: out of memory ({reason}); free some, or ask for less", 2
         return None, 1
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +77,48 @@ def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None =
         temporary.write_bytes(text.encode())
 
 
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+
+
+def regular(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file that can be read to its end: opening a pipe may wait, reading a device never end.
+
+    Raises
+    ------
+    OSError
+        If nothing is there, or no regular file; says what.
+
+    Examples
+    --------
+    >>> regular("/dev/zero")
+    Traceback (most recent call last):
+        ...
+    OSError: [Errno 22] found a device, expected a regular file: '/dev/zero'
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "a device")
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, f"found {kind}, expected a regular file", os.fspath(path))
+    return Path(path)
+
+
+def read_json(path: str | os.PathLike[str], **options: Any) -> Any:
+    """Return what a JSON file holds; options are those of ``json.loads``.
+
+    Raises
+    ------
+    OSError
+        If there is no regular file.
+    ValueError
+        If it is no JSON, or nested too deep.
+    """
+    try:
+        return json.loads(regular(path).read_text(encoding="utf-8"), **options)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     r"""Return what a TOML file holds.
 
@@ -92,8 +136,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     {'MyModel': {'layers': 2}}
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return tomllib.loads(regular(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML ({error}): expected lines such as seeds = 3") from error
 
 

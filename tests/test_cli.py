@@ -2,10 +2,12 @@
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 import typer
 from rich.console import Console
@@ -132,6 +134,17 @@ def test_tables_keep_names_and_figures_whole(width, capsys):
         row = [cell for part in cells if part[0] == name for cell in part[1:]]
         assert row == [f"{i}.5 ± 1.{i}" for i in range(12)]
     assert sum("of the data" in line for line in lines) == 1
+
+
+def test_what_asks_for_too_much_memory_is_told_in_one_line(capsys):
+    app = App("dysign-count", "Count.")
+
+    @app.command()
+    def count() -> None:
+        np.zeros(10**17)
+
+    assert app.run([]) == 2
+    assert re.fullmatch(r"dysign-count: out of memory \(Unable to allocate .*\); .*\n", capsys.readouterr().err)
 
 
 COMMANDS = ["data_prep.cli", "dgl_dysign.report.cli", "dgl_dysign.doctor"]

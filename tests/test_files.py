@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dgl_dysign import files
+from dgl_dysign.errors import ConfigError
 
 
 def names(folder):
@@ -141,3 +142,20 @@ def test_a_lock_ends_with_its_descriptor_or_its_process(tmp_path):
     os.close(files.lock(tmp_path))
     with pytest.raises(FileNotFoundError):
         files.lock(tmp_path / "none")
+
+
+def test_only_what_has_an_end_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    for name, kind in (("pipe", "a named pipe"), ("folder", "a folder"), ("zeros", "a device")):
+        with pytest.raises(OSError, match=f"found {kind}, expected a regular file"):
+            files.read_json(tmp_path / name)
+        with pytest.raises(ConfigError, match=f"{name}: cannot be read as TOML .*found {kind}"):
+            files.read_toml(tmp_path / name)
+    with pytest.raises(IsADirectoryError):
+        files.regular(tmp_path / "folder")
+    (tmp_path / "link").symlink_to("deep")
+    (tmp_path / "deep").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deep"):
+        files.read_json(tmp_path / "link")

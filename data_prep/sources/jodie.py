@@ -13,6 +13,7 @@ from data_prep.sources._layout import Column, Layout, short
 from data_prep.sources._source import ReadOptions, Source, find_parts, name_of
 from data_prep.writer import arrow
 from dgl_dysign.errors import DataError
+from dgl_dysign.files import regular
 
 _SKIP = Column("", "skip")
 _ENDS = (Column("src", "integer"), Column("dst", "integer"), Column("time", "number"))
@@ -52,7 +53,7 @@ def _dyglib(path: Path) -> "DyGLibColumns":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of how old the file is
-            features = open_memmap(path, mode="r")
+            features = open_memmap(regular(path), mode="r")
     except FileNotFoundError:
         raise DataError(f"{path}: found no such file, expected the edges' features; put it beside the csv") from None
     except Exception as error:  # NumPy raises almost anything at a damaged header

@@ -123,13 +123,16 @@ def copy_pipe(descriptor: int, copy: Path, wait: float = 60.0) -> None:
     Raises
     ------
     DataError
-        If nothing comes, if it ends within a line, if it cannot be read, or if it is a terminal.
+        If nothing comes, if it ends within a line, if it cannot be read, or if it is a terminal or another device.
     """
     if os.isatty(descriptor):
         raise DataError(
             f"{copy.name}: found a terminal, expected a file or the output of a command; for example "
             "`zcat edges.gz | dysign-prep edges - OUT`"
         )
+    status = os.fstat(descriptor)
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev != os.stat(os.devnull).st_rdev:
+        raise DataError(f"{copy.name}: found a device, whose end may never come, expected a file or pipe; check RAW")
     with open(copy, "wb", buffering=0) as file:
         for piece in _pieces(descriptor, copy.name, wait):
             file.write(piece)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from data_prep.writer import arrow
 from dgl_dysign.errors import DataError
+from dgl_dysign.files import regular
 
 _MAGIC = {
     "Parquet": re.compile(rb"PAR[1E]"),
@@ -43,7 +44,7 @@ def form_of(begin: bytes) -> str | None:
 def form_at(path: Path) -> str | None:
     """Return the form of a table at a path; None for other files, and where there is none."""
     try:
-        with open(path, "rb") as file:
+        with open(regular(path), "rb") as file:
             return form_of(file.read(10))
     except OSError:
         return None

@@ -1,6 +1,5 @@
 """How the folders of TGL and of DyGLib are written, and what is read of both."""
 
-import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ from dgl_dysign import _preparation
 from dgl_dysign.adapters._shared import check_kept
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.files import read_json, regular
 
 
 def write_files(
@@ -63,7 +63,7 @@ class Marker:
         if not path.exists():
             return
         try:
-            marker = json.loads(path.read_text(encoding="utf-8"))
+            marker = read_json(path)
             self.about = {**marker.get("about", {}), "name": marker["dataset"]}
             self.shift, self.rows = float(marker["time_shift"]), dict(marker["rows"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -106,7 +106,7 @@ def as_folder(form: str, path: Any) -> Path:
 def header_of(path: Path) -> list[str]:
     """Return the names in the first line of a CSV file; none if it cannot be read."""
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(regular(path), encoding="utf-8") as stream:
             return [name.strip() for name in stream.readline(1 << 16).removeprefix("\ufeff").rstrip("\r\n").split(",")]
     except (OSError, ValueError):  # no file, no text, or no path at all
         return []
@@ -136,11 +136,13 @@ def read_array(path: Path, rows: int | None, what: str) -> np.ndarray:
     """Read a table of floats, ``.npy`` or a tensor of PyTorch, without running anything that is in it."""
     try:
         if path.suffix == ".pt":
-            import torch
+            from dgl_dysign.data.tensor_file import load_tensors
 
-            values = torch.load(path, map_location="cpu", weights_only=True).numpy()
+            values = load_tensors(path, mmap=False).numpy()
         else:
-            values = np.load(path, allow_pickle=False)
+            values = np.load(regular(path), allow_pickle=False)
+        if not isinstance(values, np.ndarray):
+            raise ValueError("an archive of arrays")
     except Exception as error:  # a damaged file may raise almost anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: found no table of numbers ({reason}), expected {what}; write it again") from None

@@ -17,7 +17,7 @@ from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation.links import LinkModel, score_candidates
 from dgl_dysign.evaluation.ranking import hits, mrr, tie_aware_rank
 from dgl_dysign.events import exact
-from dgl_dysign.files import write_file
+from dgl_dysign.files import regular, write_file
 
 _ALLOWED = {
     (home, name)
@@ -66,7 +66,7 @@ def read_negatives(path: str | os.PathLike[str]) -> dict[tuple[int, ...], np.nda
     {(0, 3, 10): array([2, 4])}
     """
     try:
-        with open(path, "rb") as stream:
+        with open(regular(path), "rb") as stream:
             negatives = _OnlyArrays(stream).load()
     except OSError as error:
         raise DataError(f"{path}: found no readable file ({error.strerror}), expected TGB's negatives") from None

@@ -10,6 +10,7 @@ from dgl_dysign.adapters._files import Marker, as_folder, header_of, read_array,
 from dgl_dysign.adapters._shared import as_float32, last_events, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.files import regular
 
 _FORM = "TGL"
 _ENDS = ["src", "dst", "time"]
@@ -140,7 +141,7 @@ def _neighbours(folder: Path, number: int) -> tuple[int | None, bool | None]:
     if not path.exists():
         return None, None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(regular(path), allow_pickle=False) as file:
             indptr, entries = file["indptr"], len(file["indices"])
     except Exception as error:  # a damaged file may raise almost anything
         raise DataError(f"{path}: found no neighbours ({error}), expected indptr and indices; write it again") from None

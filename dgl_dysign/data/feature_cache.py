@@ -16,7 +16,7 @@ import torch
 from dgl_dysign.data import schema
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.errors import DataError
-from dgl_dysign.files import write_file
+from dgl_dysign.files import regular, write_file
 
 _HASH = b"parquet_sha256"
 _DECODED = 1 << 22  # values that are decoded together, 16 MiB
@@ -88,19 +88,19 @@ def _write(cache: Path, values: np.ndarray, digest: str) -> None:
 def _map(cache: Path, shape: tuple[int, int], digest: str) -> np.ndarray | None:
     """Map a cache; None where there is none or it is stale or damaged."""
     try:
-        with open(cache, "rb") as file:
+        with open(regular(cache), "rb") as file:
             kept = np.memmap(file, np.uint8, mode="r")
             whole = pa.py_buffer(kept)
             reader = pa.ipc.open_file(whole)
             if (reader.schema.metadata or {}).get(_HASH) != digest.encode():
                 return None
             column = reader.get_batch(0).column("feat")
-            if (len(column), column.type.list_size) != shape:
+            if (len(column), column.type.list_size) != shape or column.type.value_type != pa.float32():
                 return None
             start = column.flatten().buffers()[1].address - whole.address
             values = slice(start, start + 4 * shape[0] * shape[1])
             return _writable(file, kept, values).view(np.float32).reshape(shape)
-    except (OSError, ValueError, KeyError, IndexError, pa.ArrowException):
+    except (OSError, ValueError, KeyError, IndexError, AttributeError, pa.ArrowException):  # or of another kind
         return None
 
 

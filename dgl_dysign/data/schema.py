@@ -4,7 +4,6 @@ Written by ``data_prep``, read by :class:`dgl_dysign.data.TemporalGraph`; needs 
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from dgl_dysign._moved import moved_name
 from dgl_dysign.errors import DataError
-from dgl_dysign.files import write_json
+from dgl_dysign.files import read_json, regular, write_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -88,7 +87,7 @@ def feature_name(snapshot: int) -> str:
 def sha256(path: str | os.PathLike[str], on_bytes: Callable[[int], object] | None = None) -> str:
     """SHA-256 of a file's bytes, in hexadecimal; `on_bytes` is called with the size of each block."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open(regular(path), "rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
             if on_bytes:
@@ -119,9 +118,11 @@ def check_manifest(manifest: Any, path: str | os.PathLike[str]) -> dict[str, Any
         if not isinstance(value, kind) or (kind is int and (value is True or value is False or value < 0)):
             raise DataError(f"{path}: found {key} = {value!r}, which has the wrong type; prepare the folder again")
     for key in ("features", "edge_features"):
-        width = (manifest.get(key) or {"dim": 1}).get("dim")
-        if type(width) is not int or width < 1:
+        width = 1 if manifest.get(key) is None else manifest[key].get("dim")
+        if type(width) is not int or not 1 <= width < 2**31:
             raise DataError(f"{path}: found {key} = {manifest[key]!r}, expected its width dim; prepare again")
+    if not all(isinstance(digest, str) for digest in manifest["files"].values()):
+        raise DataError(f"{path}: found files = {manifest['files']!r}, expected the SHA-256 of each; prepare again")
     if type(manifest.get("targets", {"count": 0}).get("count")) is not int:
         raise DataError(f"{path}: found targets = {manifest['targets']!r}, expected their count; prepare again")
     if manifest["labels"] not in _LABELS:
@@ -161,6 +162,18 @@ def _check_appended(manifest: dict[str, Any], path: str | os.PathLike[str]) -> N
                 "again"
             )
         before = entry
+
+
+def check_counts(folder: str | os.PathLike[str], manifest: dict[str, Any]) -> None:
+    """Raise :class:`DataError` if a folder has fewer nodes or snapshots than its manifest says.
+
+    Arrays are as long as these numbers, so that they may not come from a manifest alone.
+    """
+    for name in ("nodes", "snapshots"):
+        rows, expected = len(RowReader(folder, name)), manifest[f"num_{name}"]
+        if rows < expected:
+            path = Path(folder) / f"{name}.parquet"
+            raise DataError(f"{path}: found {rows} rows, expected {expected}; prepare the folder again")
 
 
 def node_ranges(manifest: dict[str, Any]) -> list[tuple[str, int, int]]:
@@ -213,15 +226,13 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(folder) / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
+        manifest = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
             f"{folder}: found no {MANIFEST}, expected a prepared folder; make one with `dysign-prep edges RAW OUT`"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-    try:
-        manifest = json.loads(text)
     except ValueError as error:
         raise DataError(f"{path}: found broken JSON ({error}); prepare the folder again") from error
     return check_manifest(manifest, path)
@@ -263,7 +274,7 @@ def open_table(
     """
     path = Path(folder) / f"{name}.parquet"
     with _naming(path):
-        file = pq.ParquetFile(path, metadata=metadata, page_checksum_verification=True)
+        file = pq.ParquetFile(regular(path), metadata=metadata, page_checksum_verification=True)
     try:
         _check_columns(file.schema_arrow, name, path, expected)
     except DataError:

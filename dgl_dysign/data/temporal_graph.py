@@ -75,13 +75,14 @@ class TemporalGraph:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         # Absolute, so that a later change of the working directory, or a worker process, finds the same folder.
         home, manifest = Path(folder).absolute(), schema.read_manifest(folder)
+        schema.check_counts(home, manifest)
         horizon = Horizon(int(manifest["num_snapshots"]))
         vars(self).update(_folder=home, _manifest=manifest, _rows=EdgeReader(home, manifest), _pairs={})
         vars(self).update(_horizon=horizon, _limits=())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> TemporalGraph:
-        """Open a prepared folder; only its manifest is read."""
+        """Open a prepared folder; only its manifest is read, and how many nodes and snapshots its tables have."""
         return cls(folder)
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -76,6 +76,7 @@ class _Checks:
         self._values()
         self._hashes()
         snapshots = self._snapshots()
+        schema.check_counts(self.folder, self.manifest)  # arrays are as long as these numbers
         first = self._edges(snapshots)
         self._nodes(first)
         if self.manifest["labels"] == "node":

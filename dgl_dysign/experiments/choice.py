@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import product
 from math import ceil, isfinite, prod
 from pathlib import Path
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.data.tensor_file import load_tensors
+from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import Answers, bootstrap, class_shares
 from dgl_dysign.experiments.entry import LABEL_AWARE, Entry, plain_values
 from dgl_dysign.experiments.node_task import NodeTask
@@ -268,7 +269,7 @@ def _kept_fit(entry: Entry, validation: Validation, values: Values, share: float
     """Fit a candidate to each task, unless a search that was killed has done so."""
     identity = {"values": repr(values), "source": repr(entry.source)}
     if file is not None and distributed.from_first(file.exists):
-        kept = distributed.from_first(lambda: torch.load(file, weights_only=True))
+        kept = distributed.from_first(lambda: _read_fit(file))
         if kept.pop("identity") == identity:
             return Fitted(**kept)
     fitted = _fit(entry, validation, values, share)
@@ -277,6 +278,17 @@ def _kept_fit(entry: Entry, validation: Validation, values: Values, share: float
         with write_file(file) as temporary:
             torch.save({"identity": identity, **asdict(fitted)}, temporary)
     return distributed.from_first(lambda: fitted)
+
+
+def _read_fit(file: Path) -> dict[str, Any]:
+    """Return what `_kept_fit` has written."""
+    try:
+        kept: dict[str, Any] = load_tensors(file)
+        if kept.keys() != {"identity", *(known.name for known in fields(Fitted))}:
+            raise ValueError("it holds something else")
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{file}: the fit of a search cannot be used ({error}); delete it to fit it anew") from error
+    return kept
 
 
 def _fit(entry: Entry, validation: Validation, values: Values, share: float) -> Fitted:

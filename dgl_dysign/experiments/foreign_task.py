@@ -24,7 +24,7 @@ from dgl_dysign.experiments.node_task import NodeTask
 from dgl_dysign.experiments.options import TOLD_APART, EventOptions, ExportOptions, LinkOptions, NodeOptions
 from dgl_dysign.experiments.tables import NodeTable
 from dgl_dysign.experiments.train import event_table, link_table, node_table
-from dgl_dysign.files import write_file, write_json
+from dgl_dysign.files import read_json, regular, write_file, write_json
 
 FORMAT = 1
 _ONES = {"nodes": "node", "links": "query", "events": "event"}  # what is asked about: the first column of answers
@@ -51,7 +51,7 @@ class ForeignTask:
         """Read an exported folder; ``DataError`` if it is none, or of another version."""
         file = folder / "task.json"
         try:
-            about = json.loads(file.read_text(encoding="utf-8"))
+            about = read_json(file)
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{file}: cannot be read ({error}): expected a folder that dysign-train export-task finished"
@@ -252,7 +252,7 @@ def read_predictions(file: Path, task: ForeignTask, ids: np.ndarray, width: int)
     place, lines = {float(one): row for row, one in enumerate(ids)}, np.zeros(len(ids), np.int64)
     head = f"# task {task.about['id']}"
     try:
-        text = file.read_text(encoding="utf-8").splitlines()
+        text = regular(file).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: cannot be read ({error}): expected a file as {task.folder}/README.md says") from error
     if not text or text[0].split() != head.split():

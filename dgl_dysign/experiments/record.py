@@ -6,13 +6,13 @@ folder and a line of ``metrics.jsonl``. Imports neither PyTorch nor DGL, so that
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from dgl_dysign.errors import DataError
+from dgl_dysign.files import read_json
 
 #: Of the records that are written.
 VERSION = 1
@@ -207,7 +207,7 @@ def read_units(folder: Path) -> dict[str, UnitRecord]:
 
 def _read_unit(file: Path) -> UnitRecord:
     try:
-        record = json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        record = read_json(file, parse_constant=lambda _: None)
     except (ValueError, OSError) as error:
         raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
     if not isinstance(record, dict):

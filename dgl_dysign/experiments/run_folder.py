@@ -6,13 +6,16 @@ import json
 import os
 import platform
 import shutil
+import weakref
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.files import write_file, write_json
+from dgl_dysign.files import lock, read_json, regular, write_file, write_json
 from dgl_dysign.training import distributed
 
 _PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pandas")
@@ -21,6 +24,36 @@ _PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "py
 def array_file(folder: Path, key: str, name: str) -> Path:
     """Return where a run folder has an array of a unit, see `dgl_dysign.experiments.entry.Task.arrays`."""
     return folder / "checkpoints" / f"{key}.{name}.npy"
+
+
+def write_array(folder: Path, key: str, name: str, values: np.ndarray) -> None:
+    """Keep an array of a unit in a run folder; it appears whole."""
+    with write_file(array_file(folder, key, name)) as temporary, open(temporary, "wb") as stream:
+        np.save(stream, values)
+
+
+def read_array(folder: Path, key: str, name: str) -> np.ndarray:
+    """Return what `write_array` has kept; raise ``DataError`` if it is not there, or damaged."""
+    file = array_file(folder, key, name)
+    try:
+        values = np.load(regular(file), allow_pickle=False)
+        if not isinstance(values, np.ndarray):
+            raise ValueError("an archive of arrays")
+        return values
+    except Exception as error:  # NumPy raises almost anything at a damaged file
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{file}: not an array ({reason}); delete units/{key}.json to fit it again") from error
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Return a JSON object of a run folder; raise ``DataError`` if the file is none."""
+    try:
+        value = read_json(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: not JSON ({error}); delete it and resume") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{file}: found a JSON {type(value).__name__}, expected an object; delete it and resume")
+    return value
 
 
 class RunFolder:
@@ -42,7 +75,8 @@ class RunFolder:
     Raises
     ------
     ConfigError
-        If the folder is there and neither is given, holds something else, or was made under another config.
+        If the folder is there and neither is given, holds something else, was made under another config, or another
+        process is writing it: it is locked for as long as the object lives.
 
     Examples
     --------
@@ -62,14 +96,25 @@ class RunFolder:
         distributed.from_first(lambda: None)  # the others wait for it
 
     def _open(self, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
+        if not self.path.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+        if self.path.is_dir():
+            self._lock = _hold(self.path.resolve())
         if self._begun():
             self._take_over(config, resume, overwrite)
-        self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "config.json").exists():  # before all else: it marks a run folder
             self.write_json("config.json", {"config": config, "versions": _versions()})
         for folder in ("units", "checkpoints"):
             (self.path / folder).mkdir(exist_ok=True)
+        self._tidy()
         self._list_units()
+
+    def _tidy(self) -> None:
+        """Remove what a killed run left: temporary files, if no other process may have them, and old checkpoints."""
+        for left in self.path.rglob(".*.tmp") if self._lock is not None else ():
+            left.unlink()
+        for unit in (self.path / "units").glob("*.json"):
+            self.end_unit(unit.stem)
 
     def _begun(self) -> bool:
         if not self.path.is_dir():
@@ -79,7 +124,7 @@ class RunFolder:
 
     def _take_over(self, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
         file = self.path / "config.json"
-        run = self._read(file) if file.is_file() else None
+        run = read_object(file) if file.is_file() else None
         if not isinstance(run, dict) or not isinstance(run.get("config"), dict) or "versions" not in run:
             raise ConfigError(
                 f"{self.path} is there and is no run folder (no config.json of a run); name another --run-dir"
@@ -112,7 +157,7 @@ class RunFolder:
     def unit(self, key: str) -> dict[str, Any] | None:
         """Return the record of a finished unit, or None."""
         file = self.path / "units" / f"{key}.json"
-        return distributed.from_first(lambda: self._read(file) if file.exists() else None)
+        return distributed.from_first(lambda: read_object(file) if file.exists() else None)
 
     def check_source(self, key: str, source: Mapping[str, Any]) -> None:
         """Raise ``ConfigError`` if a unit is of another source; what was written without one passes."""
@@ -129,9 +174,9 @@ class RunFolder:
     def _source(self, key: str) -> dict[str, Any] | None:
         unit, checkpoint = self.path / "units" / f"{key}.json", self.checkpoint(key)
         if unit.exists():
-            return self._read(unit).get("source")
+            return read_object(unit).get("source")
         begun = checkpoint.with_suffix(".json")
-        return self._read(begun) if checkpoint.exists() and begun.exists() else None
+        return read_object(begun) if checkpoint.exists() and begun.exists() else None
 
     def begin_unit(self, key: str, source: Mapping[str, Any]) -> None:
         """Note beside the checkpoint of a unit of which source it is."""
@@ -149,7 +194,7 @@ class RunFolder:
             self._list_units()
 
     def _list_units(self) -> None:
-        lines = (json.dumps(self._read(file)) for file in sorted((self.path / "units").glob("*.json")))
+        lines = (json.dumps(read_object(file)) for file in sorted((self.path / "units").glob("*.json")))
         with write_file(self.path / "metrics.jsonl") as temporary:
             temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
@@ -161,7 +206,7 @@ class RunFolder:
     def choice(self, key: str) -> dict[str, Any] | None:
         """Return the settings that were chosen under a key, or None."""
         file = self.choices / f"{key}.json"
-        return distributed.from_first(lambda: self._read(file) if file.exists() else None)
+        return distributed.from_first(lambda: read_object(file) if file.exists() else None)
 
     def save_choice(self, key: str, choice: Mapping[str, Any]) -> None:
         """Keep a choice, which appears whole, and drop what its search has fitted."""
@@ -175,11 +220,30 @@ class RunFolder:
         if distributed.rank() == 0:
             write_json(self.path / name, value)
 
-    def _read(self, file: Path) -> dict[str, Any]:
+
+class _Lock:
+    """The lock of a folder, until nothing in this process refers to it any more."""
+
+    def __init__(self, path: Path) -> None:
+        weakref.finalize(self, os.close, lock(path))
+
+
+_HELD: weakref.WeakValueDictionary[Path, _Lock] = weakref.WeakValueDictionary()
+
+
+def _hold(path: Path) -> _Lock | None:
+    """Lock a run folder, if this process has not; None where the file system has no locks."""
+    held = _HELD.get(path)
+    if held is None:
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{file}: not JSON ({error}); delete it and resume") from error
+            held = _HELD[path] = _Lock(path)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{path}: another process is writing this run; wait until it ends, or name another --run-dir"
+            ) from None
+        except OSError:  # as over some networks
+            return None
+    return held
 
 
 def _differences(old: Any, new: Any, option: str = "") -> Iterator[tuple[str, Any, Any]]:

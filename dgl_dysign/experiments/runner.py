@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 from torch import nn
 
@@ -26,7 +25,7 @@ from dgl_dysign.experiments.operations import operations_of
 from dgl_dysign.experiments.options import FolderOptions
 from dgl_dysign.experiments.record import NOT_VERIFIED, OPERATIONS, Scoring, UnitRecord
 from dgl_dysign.experiments.result_table import ResultTable
-from dgl_dysign.experiments.run_folder import RunFolder, array_file
+from dgl_dysign.experiments.run_folder import RunFolder, write_array
 from dgl_dysign.experiments.saved_models import SavedModels
 from dgl_dysign.training import distributed
 
@@ -267,7 +266,7 @@ def _write(unit: Unit, outcome: Outcome, record: UnitRecord, folder: RunFolder, 
     entry, task = unit.entry, unit.task
     saved.save(unit.key, entry, task, outcome)
     for name, values in task.arrays(outcome).items():
-        np.save(array_file(folder.path, unit.key, name), values)
+        write_array(folder.path, unit.key, name, values)
     if unit.inspect and entry.diagnose is not None:
         save_diagnostics(folder, unit.key, {"row": entry.name, **entry.diagnose(task, outcome)})
     folder.save_unit(unit.key, record.to_json())

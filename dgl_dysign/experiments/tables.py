@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -28,7 +27,7 @@ from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
 from dgl_dysign.experiments.link_task import SCORES as LINK_SCORES
 from dgl_dysign.experiments.record import FIGURES, OPERATIONS, Scoring, UnitRecord
-from dgl_dysign.experiments.run_folder import RunFolder, array_file
+from dgl_dysign.experiments.run_folder import RunFolder, array_file, read_array, read_object, write_array
 from dgl_dysign.experiments.runner import Study, Unit
 
 Summary = Sequence[Mapping[str, Any]]
@@ -253,7 +252,7 @@ class NodeTable(_Table):
         record = UnitRecord(
             self.kind, key, self._mean_name(first.entry), -1, [replace(scoring, **known)], cost=mean_cost(records)
         )
-        np.save(array_file(folder.path, key, "prediction"), task.arrays(outcome)["prediction"])
+        write_array(folder.path, key, "prediction", task.arrays(outcome)["prediction"])
         folder.save_unit(key, record.to_json())
         return record
 
@@ -329,7 +328,7 @@ class NodeTable(_Table):
         drawn = [plots.confusion_matrix(counts, self.task.data.class_names, f"{shown}, test nodes", path)]
         inside = folder / "diagnostics" / f"{record.key}.json"
         if inside.exists():  # runs of earlier versions have none
-            drawn += _draw_spikes(json.loads(inside.read_text(encoding="utf-8")), folder)
+            drawn += _draw_spikes(read_object(inside), folder)
         return drawn
 
 
@@ -359,7 +358,7 @@ def _seconds(lines: Summary) -> str:
 def _prediction(folder: Path, record: UnitRecord) -> np.ndarray | None:
     """Read the scores of test nodes that `NodeTask.arrays` kept; earlier versions kept none."""
     file = array_file(folder, record.key, "prediction")
-    return np.load(file) if file.exists() else None
+    return read_array(folder, record.key, "prediction") if file.exists() else None
 
 
 def _draw_spikes(diagnostics: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -474,9 +473,9 @@ class EventTable(_Table):
 
     def _answer(self, folder: Path, record: UnitRecord, scoring: Scoring) -> _Answer:
         true = (self.task.label[self.task.parts["test"]] == 1).long().numpy()
-        return np.arange(len(true)), true, np.load(array_file(folder, record.key, "scores"))
+        return np.arange(len(true)), true, read_array(folder, record.key, "scores")
 
     def _more(self, first: Sequence[UnitRecord], folder: Path) -> list[Path]:
         true = (self.task.label[self.task.parts["test"]] == 1).numpy()
-        scores = {record.entry: np.load(array_file(folder, record.key, "scores")) for record in first}
+        scores = {record.entry: read_array(folder, record.key, "scores") for record in first}
         return plots.ranking_curves(true, scores, f"{self._title}, test events", folder)

@@ -27,7 +27,7 @@ from dgl_dysign import __version__
 from dgl_dysign.data import schema
 from dgl_dysign.data.temporal_graph import TemporalGraph
 from dgl_dysign.errors import ConfigError, DataError, DGLDySignError, check_growth
-from dgl_dysign.files import replace_folder, write_json
+from dgl_dysign.files import read_json, replace_folder, write_json
 from dgl_dysign.models.inputs import NodeInputs
 from dgl_dysign.models.node_table import NodeTable
 from dgl_dysign.ops._checks import Layer
@@ -49,6 +49,8 @@ _REMEDY = {
     "features": "prepare it with the same --features and their options",
     "class_names": "prepare it with the labels that the model was trained on, or train a model on this data",
 }
+#: What arguments that do not fit make a class raise.
+_MISFITS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 Model = TypeVar("Model", bound="Pretrained")
 
 
@@ -476,7 +478,7 @@ def check_target(folder: str | os.PathLike[str], overwrite: bool) -> None:
 
 def _is_model(folder: Path) -> bool:
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
+        config = read_json(folder / CONFIG)
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and config.get("format") == FORMAT
@@ -494,7 +496,7 @@ def read_config(folder: str | os.PathLike[str], expected: str) -> dict[str, Any]
     """Return ``config.json``; raise ``DataError`` if it is missing, damaged, of a later format or another class."""
     path = Path(folder) / CONFIG
     try:
-        config = json.loads(path.read_bytes())
+        config = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         aside = _set_aside(Path(folder))
         raise DataError(
@@ -554,7 +556,7 @@ def reading(folder: str | os.PathLike[str], expected: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (DGLDySignError, TypeError, KeyError, ValueError, RuntimeError) as error:
+    except (DGLDySignError, *_MISFITS) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{Path(folder) / CONFIG}: makes no {expected} ({reason}); save the model again") from error
 

@@ -300,11 +300,12 @@ class EncoderModel(nn.Module):
         """
         config = read_config(folder, cls.__name__)
         tensors, arguments = read_tensors(folder, config), config["arguments"]
-        features = ["features"] if arguments["inputs"]["kind"] == "features" else []
-        number = arguments["inputs"]["num_nodes"]
-        check_card(config["data"], data, [*ALWAYS, *features, *(["num_nodes"] if data.num_nodes < number else [])])
-        card = arguments["encoder"]
-        encoder_class = _class_of(card["class"], folder)
+        with reading(folder, cls.__name__):
+            features = ["features"] if arguments["inputs"]["kind"] == "features" else []
+            number, card = int(arguments["inputs"]["num_nodes"]), arguments["encoder"]
+            known, name = dict(config["data"]), str(card["class"])
+        check_card(known, data, [*ALWAYS, *features, *(["num_nodes"] if data.num_nodes < number else [])])
+        encoder_class = _class_of(name, folder)
         with reading(folder, cls.__name__), torch.random.fork_rng([]):
             inputs = EncoderInputs(data=data, **{**arguments["inputs"], "num_nodes": data.num_nodes})
             encoder = make_encoder(encoder_class, inputs, card["arguments"], card["attributes"])

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -17,6 +18,11 @@ from dgl_dysign.errors import BackendError
 from dgl_dysign.report import charts, inside, operations, tables
 from dgl_dysign.report.charts import Chart, Choice
 from dgl_dysign.report.runs import KINDS, Run
+
+#: Plotly reads texts as HTML, links among it: of tags these are ours, all others come from names in runs.
+_FOREIGN_TAG = re.compile(r"<(?!(br|/?extra)>)")
+#: Signs that turn the direction of the text behind them, so that a name could change how figures read; no text at all.
+_ODD = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def require_extra() -> None:
@@ -38,7 +44,7 @@ def page(runs: Sequence[Run], title: str = "Dy-SIGN report") -> str:
     drawn = _Drawn()
     groups = [_group(kind, [run for run in runs if run.kind == kind], drawn) for kind in KINDS]
     sections = [_section(run, place, drawn) for place, run in enumerate(runs)]
-    template = Environment(autoescape=True, trim_blocks=True).from_string(_text("page.html"))
+    template = Environment(autoescape=True, trim_blocks=True, finalize=_visible).from_string(_text("page.html"))
     return template.render(
         title=title,
         version=__version__,
@@ -50,6 +56,20 @@ def page(runs: Sequence[Run], title: str = "Dy-SIGN report") -> str:
         charts=Markup(_json(drawn.charts)),
         plotly=_plotly(),
     )
+
+
+def _visible(value: Any) -> Any:
+    """Return a text with odd signs spelt out; anything else as it is."""
+    return _ODD.sub(lambda sign: f"\\u{ord(sign[0]):04x}", value) if type(value) is str else value
+
+
+def _plain(value: Any) -> Any:
+    """Return what plotly is given, with the markup of names as text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _FOREIGN_TAG.sub("&lt;", _visible(value)) if isinstance(value, str) else value
 
 
 def _text(name: str) -> str:
@@ -94,7 +114,10 @@ class _Drawn:
                 "height": chart.height,
                 "note": chart.note,
                 "facets": facets,
-                "choices": [{"at": c.at, "data": c.data, "layout": c.layout} for c in chart.choices],
+                "choices": [
+                    {"at": [*map(_visible, c.at)], "data": _plain(c.data), "layout": _plain(c.layout)}
+                    for c in chart.choices
+                ],
             }
         )
         pairs = zip(chart.choosers, options, strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.record import DIAGNOSTICS_VERSION, Scoring, UnitRecord, read_units
+from dgl_dysign.files import read_json
 
 _GENERATED = "-generated"
 KINDS = {
@@ -153,7 +153,7 @@ def _object(file: Path) -> dict[str, Any]:
 def _json(file: Path) -> Any:
     """Read JSON; what it has no number for becomes None."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+        return read_json(file, parse_constant=lambda _: None)
     except (ValueError, OSError) as error:
         raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from dgl_dysign.data.tensor_file import load_tensors
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.files import write_file
 from dgl_dysign.nn import LIF, FiringRates
@@ -210,7 +211,7 @@ class Loop:
         if path is None or not path.exists():
             return []
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+            state: dict[str, Any] = load_tensors(path)
             if state["asked"] != self._identity:
                 raise ValueError(f"it is of a training with {state['asked']}, but this one has {self._identity}")
             for name, part in self._parts.items():
@@ -219,8 +220,11 @@ class Loop:
             torch.set_rng_state(state["random"])
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(state["cuda_random"], self.device)
-            return state["history"]
-        except Exception as error:  # torch raises many kinds for a damaged file
+            history: list[Figures] = state["history"]
+            if any(line["epoch"] != place or not line["cpu_seconds"] >= 0 for place, line in enumerate(history)):
+                raise ValueError("its epochs do not follow each other")
+            return history
+        except Exception as error:  # a state that does not fit makes its part raise many kinds
             reason = " ".join(str(error).split())
             raise DataError(f"{path}: the checkpoint cannot be used ({reason}); delete it to train anew") from error
 

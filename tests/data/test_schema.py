@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dgl_dysign.data import schema
+from dgl_dysign.data import TemporalGraph, schema
 from dgl_dysign.data.verify import verify
 from dgl_dysign.errors import DataError
 from tests.folders import write_folder
@@ -237,3 +237,21 @@ def test_labels_of_events_are_asked_for_by_their_schema(prepared):
         schema.table(prepared, "labels", expected=schema.EVENT_LABELS)
     with pytest.raises(DataError, match=r"edges\.parquet: found column weight as None, expected double"):
         schema.open_table(prepared, "edges", schema.WEIGHTED_EDGES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_nodes": 10**15}, r"nodes\.parquet: found 4 rows, expected 1000000000000000; prepare"),
+        ({"num_snapshots": 10**15}, r"snapshots\.parquet: found 4 rows, expected 1000000000000000; prepare"),
+        ({"features": {}}, "found features = {}, expected its width dim"),
+        ({"features": {"dim": 10**15}}, "expected its width dim"),
+        ({"edge_features": {}}, "found edge_features = {}, expected its width dim"),
+    ],
+)
+def test_numbers_of_a_manifest_ask_for_no_more_memory_than_there_are_rows(prepared, change, message):
+    path = prepared / schema.MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    for read in (TemporalGraph.load, verify):
+        with pytest.raises(DataError, match=message):
+            read(prepared)

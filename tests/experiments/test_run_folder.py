@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.experiments import RunFolder
+from dgl_dysign.experiments import RunFolder, run_folder
 
 CONFIG = {"seeds": 3, "hops": (0, 1), "settings": {"decay": 0.1}}
 
@@ -171,3 +172,57 @@ def test_killed_while_overwriting_it_is_still_a_run(path, monkeypatch):
             RunFolder(path, CONFIG, overwrite=True)
     RunFolder(path, CONFIG, overwrite=True)
     assert set(files(path)) == {"config.json", "metrics.jsonl"}
+
+
+def test_of_two_processes_the_second_is_refused(path):
+    """The lock goes with the first; in one process a folder can be opened twice."""
+    begun = RunFolder(path, CONFIG)
+    RunFolder(path, CONFIG, resume=True).save_unit("a", {})
+    before = files(path)
+    for how in ({}, {"resume": True}, {"overwrite": True}):
+        run_folder._HELD.clear()  # as in another process
+        with pytest.raises(ConfigError, match="another process is writing this run; wait until it ends, or name anoth"):
+            RunFolder(path, CONFIG, **how)
+    assert files(path) == before
+    del begun
+    RunFolder(path, CONFIG, overwrite=True)
+
+
+def test_without_locks_it_goes_on(path, monkeypatch):
+    def no_locks(folder):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(run_folder, "lock", no_locks)
+    RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
+    assert RunFolder(path, CONFIG, resume=True).unit("a") == {"f1": 1.0}
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 99, b"\x93NUMPY\x01\x00", None], ids=["empty", "text", "head", "pickle"])
+def test_a_damaged_array_is_named(path, data):
+    RunFolder(path, CONFIG)
+    run_folder.write_array(path, "a", "scores", np.arange(3.0))
+    assert run_folder.read_array(path, "a", "scores").tolist() == [0, 1, 2]
+    file = run_folder.array_file(path, "a", "scores")
+    if data is None:
+        np.save(file, np.array([{}]), allow_pickle=True)
+    else:
+        file.write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.scores\.npy: not an array \(.*\); delete units/a\.json to fit it again"):
+        run_folder.read_array(path, "a", "scores")
+
+
+def test_a_record_that_is_no_object_is_named(path):
+    RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
+    (path / "units/a.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"units/a\.json: found a JSON list, expected an object; delete it and resume"):
+        RunFolder(path, CONFIG, resume=True)
+
+
+def test_what_a_killed_run_left_is_removed(path):
+    """Killed after the record of a unit, and while it wrote a checkpoint."""
+    folder = RunFolder(path, CONFIG)
+    folder.save_unit("a", {})
+    for name in ("a.pt", "a.json", ".b.pt.0123abcd.tmp", "b.pt"):
+        (path / "checkpoints" / name).write_bytes(b"old")
+    RunFolder(path, CONFIG, resume=True)
+    assert [file.name for file in (path / "checkpoints").iterdir()] == ["b.pt"]

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 
 import pytest
 
@@ -47,6 +48,50 @@ def test_names_from_runs_cannot_leave_their_place(tmp_path):
     text = (tmp_path / "r.html").read_text()
     assert "<img" not in text
     assert text.count("</script>") == 3
+
+
+class Structure(HTMLParser):
+    """What a page is made of, without its texts: tags and the names of their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, [name for name, _ in attrs]))
+        self.links += [value for name, value in attrs if name in ("href", "src", "action", "data", "srcset")]
+
+
+HOSTILE = (
+    "<script>alert(1)</script>", "</script><script>", "<!--<script>", "'\" onload='x' a=\"", "<a href='https://example.org'>best</a>",
+    "&lt;a href=x&gt;", "{{ 7 * 7 }}", "%{x}<extra></extra>", "\u202egnissim\u2066", "\ud800", "\0", "two  blanks",
+)  # fmt: skip
+
+
+def report_with(home, name):
+    """Write runs whose rows, classes, data, variants and title have a name; return the page."""
+    runs = [node_run(home / "a", dataset=name), node_run(home / "b"), study_run(home / "c")]
+    text = json.dumps(name)
+    for old, new in (("dysign", text), ("theory", text), ("latency|2", f"{text[:-1]}|{text[1:]}")):
+        for file in home.glob("*/*/*.json"):
+            file.write_text(file.read_text().replace(f'"{old}"', new))
+    assert main([*map(str, runs), "-o", str(home / "r.html"), "--title", f"{name}.", "--quiet"]) == 0
+    return (home / "r.html").read_text()
+
+
+def test_names_are_text_wherever_they_stand(tmp_path):
+    """Plotly reads HTML in texts, too: a link in the name of a row was one in the chart."""
+    for place in map(str, range(1 + len(HOSTILE))):
+        (tmp_path / place).mkdir()
+    plain = Structure(report_with(tmp_path / "0", "plain"))
+    for place, name in enumerate(HOSTILE, 1):
+        text = report_with(tmp_path / str(place), name)
+        hostile, drawn = Structure(text), json.loads(re.search(r'id="charts">(.*?)</script>', text, re.S)[1])
+        assert (hostile.tags, hostile.links) == (plain.tags, plain.links), name
+        pictures = [[choice["data"], choice["layout"]] for chart in drawn for choice in chart["choices"]]
+        assert set(re.findall(r"<[^>]*>", json.dumps(pictures))) <= {"<br>", "<extra>", "</extra>"}, name
+        assert not page._ODD.search(text + json.dumps(drawn, ensure_ascii=False)), name
 
 
 def test_warnings_stand_beside_every_figure(tmp_path):

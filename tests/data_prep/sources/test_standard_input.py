@@ -121,6 +121,14 @@ def test_a_terminal_is_refused(tmp_path):
         os.close(end)
 
 
+def test_a_device_that_never_ends_is_refused(home, prep):
+    (home / "zeros").symlink_to("/dev/zero")
+    status, printed, error = prep("edges", home / "zeros", home / "out", "-q")
+    assert (status, printed) == (2, "")
+    assert "found a device, whose end may never come, expected a file or pipe; check RAW" in error
+    assert os.listdir(home) == ["zeros"]
+
+
 def test_what_never_ends_is_named_once(tmp_path, monkeypatch):
     source, sink = os.pipe()
     os.write(sink, TEXT)

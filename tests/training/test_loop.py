@@ -1,0 +1,30 @@
+"""A checkpoint is taken up whole, or refused in one line that names it."""
+
+import re
+
+import pytest
+import torch
+
+from dgl_dysign.errors import DataError
+from dgl_dysign.training.loop import Loop, LoopConfig
+
+
+def loop(path, epochs=3):
+    model = torch.nn.Linear(1, 1)
+    return Loop(model, LoopConfig(epochs, 0.1, 0.0), 1, torch.device("cpu"), {"seed": 0}, path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"history": 5}, {"history": [{}]}, {"history": [{"epoch": 1, "cpu_seconds": 1.0}]}, {"model": {}}, {"asked": 1},
+        {"history": [{"epoch": 0, "cpu_seconds": float("nan")}]}, {"random": torch.zeros(3)}, {"optimizer": [1]},
+    ],
+    ids=lambda change: str(change)[:40],
+)  # fmt: skip
+def test_a_checkpoint_with_odd_values_is_refused(tmp_path, change):
+    path = tmp_path / "unit.pt"
+    loop(path).run(lambda: {"loss": 1.0})
+    torch.save({**torch.load(path, weights_only=True), **change}, path)
+    with pytest.raises(DataError, match=rf"^{re.escape(str(path))}: the checkpoint cannot be used \(.*\); delete it"):
+        loop(path).run(lambda: {"loss": 1.0})
