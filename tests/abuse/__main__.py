@@ -1,0 +1,108 @@
+r"""Everything that this folder tries, with counts: damaged and hostile folders, kills, full disks, two at once.
+
+    python -m tests.abuse                          # all of it: about 10 minutes of a processor
+    python -m tests.abuse kills pairs --times 100  # some of it, longer
+    python -m tests.abuse damage --only "run folder"
+
+Each line is one thing that was tried: how often, and how often it went wrong; what went wrong is said on stderr.
+"""
+
+import argparse
+import gc
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import torch._dynamo  # noqa: F401  imported here, so that no forked process has to
+
+from tests.abuse import hostile, killed, samples
+from tests.abuse.attempts import Work, attempts
+from tests.abuse.tampering import tampered
+
+TABLES = ("nodes", "links", "events")
+_AT_ONCE = 50
+Counts = Iterator[tuple[str, int, list[str]]]
+
+
+def damage(home: Path, made: dict[str, Path], chosen: argparse.Namespace) -> Counts:
+    """Put something else in the place of each file, flip bytes, and change values in JSON."""
+    for target in samples.targets(home, made):
+        if chosen.only in target.name:
+            for kind in ("special", "flips", "values"):
+                tried = tampered(target, home, (kind,), chosen.times, chosen.seed)
+                count, wrong = _tried(islice(tried, None, None, chosen.every))
+                if count:
+                    yield f"{target.name}: {kind}", count, wrong
+
+
+def code(home: Path, made: dict[str, Path], chosen: argparse.Namespace) -> Counts:
+    """Put pickles that run code in all places."""
+    (home / "code").mkdir()
+    model, mark = samples.saved_model(home / "code", made["events"]), home / "mark"
+    count, wrong = _tried(hostile.readings(home / "code", model, made["events"], mark), 2)
+    yield "pickles that run code", count, wrong + ["one of them ran"] * mark.exists()
+
+
+def _tried(works: Iterator[tuple[str, Work]], status: int | None = None) -> tuple[int, list[str]]:
+    """Do some work in other processes; return how often, and what went wrong."""
+    count, wrong = 0, []
+    while part := list(islice(works, _AT_ONCE)):
+        count += len(part)
+        for (name, _), end in zip(part, attempts([work for _, work in part]), strict=True):
+            if end.wrong or status not in (None, end.status):
+                wrong.append(f"{name}: {end.wrong or end}")
+    return count, wrong
+
+
+def _each_table(run: Callable[[str, Path, Path], list[str]], name: str, times: int) -> Callable[..., Counts]:
+    def trial(home: Path, made: dict[str, Path], chosen: argparse.Namespace) -> Counts:
+        for table in TABLES:
+            if chosen.only in table:
+                folder = home / f"{name} {table}".replace(" ", "-")
+                folder.mkdir()
+                yield f"{name}, {table}", times, run(table, made[table], folder)
+
+    return trial
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ("damage", "code", "kills", "pairs", "disk", "twice", "half")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"some of {', '.join(names)}; default: all")
+    parser.add_argument("--times", type=int, default=30, help="kills of each training, and flips of each file")
+    parser.add_argument("--every", type=int, default=1, help="of damaged folders try every N-th alone")
+    parser.add_argument("--only", default="", metavar="TEXT", help="folders and tables with this in their name")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args(argv)
+    if unknown := set(chosen.what) - set(names):
+        parser.error(f"found {', '.join(sorted(unknown))}, expected some of {', '.join(names)}")
+    more = {"times": chosen.times, "seed": chosen.seed}
+    moments = [share / 20 for share in range(20)]
+    trials: dict[str, Callable[..., Counts]] = {
+        "damage": damage,
+        "code": code,
+        "kills": _each_table(partial(killed.kills, **more), "killed and resumed", chosen.times),
+        "pairs": _each_table(partial(killed.pair_kills, **more), "one of two processes killed", chosen.times),
+        "disk": _each_table(partial(killed.full_disk, moments=moments), "full disk", len(moments)),
+        "twice": _each_table(killed.two_at_once, "two processes in one folder", 3),
+        "half": _each_table(killed.half_a_line, "half a line in metrics.jsonl", 3),
+    }
+    samples.small_pictures()
+    gc.freeze()  # else each process looks through, and so copies, all that was imported
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="abuse-") as home:
+        made = samples.prepared(Path(home))
+        for name in chosen.what or names:
+            for what, count, wrong in trials[name](Path(home), made, chosen):
+                print(f"{what:60} {count:6} tried {len(wrong):4} wrong", flush=True)
+                print("".join(f"  {line}\n" for line in wrong), end="", file=sys.stderr)
+                failed += len(wrong)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
