@@ -124,12 +124,3 @@ def attempts(works: Sequence[Work]) -> list[End]:
     while len(ends) < len(works):
         ends += Attempt(works[len(ends) :]).ends()
     return ends
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Return all files in a folder and their bytes; links and what is no regular file by name alone."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        for path in sorted(folder.rglob("*"))
-        if not path.is_dir()
-    }
