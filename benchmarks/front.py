@@ -7,10 +7,11 @@
 Raw files lie in $DYSIGN_DATA (default ../shared/data). A study says how features enter: as floats, or as spikes of
 learned thresholds that start ``near`` the mean (half a deviation), ``far`` from it (one), or at ``two`` or three
 ``levels``; of the input weights a tenth acts (``pruned``), or half (``halved``); of the neurons there is a tenth
-(``narrow``), or seven eighths (``fewer``); ``long`` are 60 epochs instead of 25. Spiking rows are trained by the spikes
-of 1 (``dysign-step``), 2 or 4 steps, or at the equilibrium and scored at latency 8 (``dysign``). ``others`` are rows of
-DBLP's table whose costs are counted; OUT may be that of ``benchmarks/comparison.py``, which has more of them. A split
-and seed of everything is an hour.
+(``narrow``), or seven eighths (``fewer``); ``scattered`` is a tenth of the weights, each pruned by itself, ``wide`` are
+448 neurons with half of theirs; ``long`` are 60 epochs instead of 25; ``taught`` learn what the ReLU network on floats
+predicts of all nodes. Spiking rows are trained by the spikes of 1 (``dysign-step``), 2 or 4 steps, or at the
+equilibrium and scored at latency 8 (``dysign``). ``others`` are rows of DBLP's table whose costs are counted; OUT may
+be that of ``benchmarks/comparison.py``, which has more of them. A split and seed of everything is an hour.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ CODES = {
 }
 ROWS = "logistic-regression relu-network gcn dysign-step dysign"
 TRAINING = "--train-ratio 0.4 --splits 3 --seeds 3 --no-choice"
+TAUGHT = " --teacher relu-network"
 OTHERS = "label-aware-logistic label-aware-relu dysign-label-aware undergs spiking-undergs evolvegcn-o"
 OTC = "links otc --seeds 3"
 #: How features enter, by study, as options.
@@ -37,6 +39,8 @@ INPUTS = {
     **{f"{code}-pruned": f"{option} --keep-inputs 0.1" for code, option in CODES.items()},
     "levels-halved": f"{CODES['levels']} --keep-inputs 0.5",
     "near-fewer": f"{CODES['near']} --hidden 224",
+    "near-wide": f"{CODES['near']} --hidden 448 --keep-inputs 0.5 --keep-block 1",
+    "floats-scattered": " --keep-inputs 0.1 --keep-block 1",
 }
 #: What is trained: a table of ``dysign-train``, data, and options, rows last.
 STUDIES = {
@@ -53,6 +57,10 @@ STUDIES = {
     **{
         f"{name}-long": f"nodes dblp {TRAINING}{INPUTS[name]} --epochs 60 --rows relu-network dysign-step"
         for name in ("floats", "near-fewer")
+    },
+    **{
+        f"{name}-taught": f"nodes dblp {TRAINING}{INPUTS[name]}{TAUGHT} --rows relu-network dysign-step"
+        for name in ("floats", "near-fewer", "near-wide")
     },
     "narrow": f"nodes dblp {TRAINING} --hidden 24 --rows relu-network dysign-step",
     "others": f"nodes dblp {TRAINING} --rows {OTHERS}",

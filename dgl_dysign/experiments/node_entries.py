@@ -110,6 +110,7 @@ def _fit_rows(view: NodeView, make: Callable[[int, int, Recipe], nn.Module], lab
         return lambda rows: model(*(x[rows] for x in read))
 
     seen, watched = (reader(at) for at in (view, view.at_validation()))
+    run = run if label_aware else {**run, "targets": _targets(view)}
     history = fit(model, seen, view.labels, view.train, view.val, recipe.training, view.seed, watched=watched, **run)
 
     @torch.no_grad()
@@ -118,6 +119,17 @@ def _fit_rows(view: NodeView, make: Callable[[int, int, Recipe], nn.Module], lab
         return _finished(at, model, label_aware, torch.cat([logits(rows) for rows in blocks]), history)
 
     return _counted(view, outcome, lambda: seen(slice(None)))
+
+
+def _targets(view: NodeView) -> Tensor | None:
+    """Return what the teacher of the settings predicts of all nodes, from features as they are."""
+    settings = view.settings
+    if settings.teacher is None:
+        return None
+    entrance = ("input_thresholds", "keep_inputs", "keep_block")
+    model = {name: value for name, value in settings.model.items() if name not in entrance}
+    plain = view.with_settings(replace(settings, teacher=None, model=model))
+    return TEACHERS[settings.teacher](plain).prediction
 
 
 class _Encoded(nn.Module):
@@ -140,7 +152,7 @@ def _entered(view: NodeView, make: Callable[[int], nn.Module]) -> nn.Module:
     network = make(width if encoder is None else encoder.out_feats)
     if own.get("keep_inputs", 1) != 1:
         first = next(part for part in network.modules() if isinstance(part, nn.Linear))  # which reads the features
-        keep_blocks(first, "weight", own["keep_inputs"])
+        keep_blocks(first, "weight", own["keep_inputs"], own.get("keep_block", 64))
     view.fit_encoder(encoder)
     return (network if encoder is None else _Encoded(encoder, network)).to(view.device)
 
@@ -215,6 +227,10 @@ def gcn(view: NodeView, **_: Any) -> Outcome:
     return _counted(view, outcome, lambda: model(view.snapshots))
 
 
+#: Rows that others may learn from.
+TEACHERS: dict[str, Callable[[NodeView], Outcome]] = {"relu-network": relu_network, "gcn": gcn}
+
+
 def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     """Dy-SIGN: trained at the equilibrium, scored as the spiking network it is."""
     model = view.dysign(label_aware)
@@ -226,7 +242,7 @@ def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     if view.settings.full_batch_epochs:
         history = _fit_full_batch(view, model, config, view.label_feat if label_aware else None)
     else:
-        history = _fit_cached(view, model, cache, config, run)
+        history = _fit_cached(view, model, cache, config, {**run, "targets": None if label_aware else _targets(view)})
 
     def scores(at: NodeView, simulate: bool) -> Tensor:
         return node_scores(at, model, at.snapshots, at.label_feat if label_aware else None, simulate)

@@ -69,13 +69,17 @@ class NodeSettings:
     smooth_decay, alpha : float, default 0.1 and 0.6
         Of the smoothing of label-aware predictions.
     model : dict
-        Further arguments of `dgl_dysign.models.DySIGN`; of these ``input_thresholds`` and ``keep_inputs`` count for the
-        reference networks, too.
+        Further arguments of `dgl_dysign.models.DySIGN`; of these ``input_thresholds``, ``keep_inputs`` and
+        ``keep_block`` count for the reference networks, too.
     feature_only, label_aware : Recipe
         Of the two kinds of entries, the GCN excepted. Label-aware ones need a stronger weight decay: else they overfit
         the features and rely too little on the labels around a node.
     rate_penalty, target_rate : float and float or None, default 0 and None
         What is asked of the rates of Dy-SIGN and `SpikingUnderGS`, see `dgl_dysign.nn.FiringRates`.
+    teacher : str, optional
+        ``relu-network`` or ``gcn``, fitted first, to features as they are: what it predicts of all nodes, beside the
+        training labels, is then learnt in mini-batches by logistic regression, the ReLU network and Dy-SIGN, feature-
+        only; see ``targets`` of `dgl_dysign.training.fit`.
     full_batch_epochs : int, default 0
         Train Dy-SIGN on the full batch with its layer's own gradient for so many steps; 0: in mini-batches with a
         cached equilibrium and the one-step gradient.
@@ -112,6 +116,7 @@ class NodeSettings:
     label_aware: Recipe = Recipe(0.1, 0.5, FitConfig(weight_decay=5.0))
     rate_penalty: float = 0.0
     target_rate: float | None = None
+    teacher: str | None = None
     full_batch_epochs: int = 0
     store: dict[str, Any] = field(
         default_factory=lambda: {"num_neighbors": 16, "num_hops": 2, "snapshot_decay": 0.1, "importance": "uniform"}

@@ -164,6 +164,14 @@ class NodeOptions(SpikeOptions):
         "without) and all rows of Dy-SIGN.",
         1.0,
     )
+    keep_block: int = option("Neurons in a block of --keep-inputs; 1 prunes each weight by itself.", 64)
+    teacher: str | None = option(
+        "Distillation: relu-network or gcn is fitted first, to features as they are; what it predicts of all nodes is "
+        "learnt, beside the training labels, by logistic-regression, relu-network, dysign and dysign-step. Needs "
+        "--no-choice.",
+        None,
+        metavar="ROW",
+    )
     coupling: bool = option("Let a snapshot's rates enter the next one's current.", False)
     epochs: int = option("Of training.", 25)
     budget: int | None = option(
@@ -195,14 +203,18 @@ class NodeOptions(SpikeOptions):
             raise ConfigError(f"--input-thresholds must be positive, but got {self.input_thresholds}")
         if not 0 < self.keep_inputs <= 1:
             raise ConfigError(f"--keep-inputs must lie in (0, 1], but got {self.keep_inputs}")
+        if self.keep_block < 1:
+            raise ConfigError(f"--keep-block must be at least 1, but got {self.keep_block}")
+        if self.teacher is not None and not self.no_choice:
+            raise ConfigError("--teacher trains under the defaults: pass --no-choice, too")
         if self.train_ratio is None:
             self.train_ratio = [1.0] if self.split == "time" else [0.4, 0.6, 0.8]
 
     @property
     def entrance(self) -> dict[str, Any]:
         """What the options say of how features enter; nothing, if they enter as they are."""
-        said = {"input_thresholds": self.input_thresholds, "keep_inputs": self.keep_inputs}
-        return {name: value for name, value in said.items() if value not in ([], 1)}
+        usual = {"input_thresholds": [], "keep_inputs": 1, "keep_block": 64}
+        return {name: value for name in usual if (value := getattr(self, name)) != usual[name]}
 
     @property
     def candidates(self) -> int:

@@ -13,13 +13,14 @@ from dgl_dysign.baselines import roland_reference_models
 from dgl_dysign.data import TemporalGraph, split_by_time, stratified_split
 from dgl_dysign.data.row_store import RowFiles
 from dgl_dysign.data.splits import Split, cut_in_time
-from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.errors import ConfigError, DataError, check_choice
 from dgl_dysign.experiments.command import check_device, open_prepared
 from dgl_dysign.experiments.entry import Entry
 from dgl_dysign.experiments.event_task import EventSettings, EventTask
 from dgl_dysign.experiments.link_entries import reference_entries
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
 from dgl_dysign.experiments.memory import return_freed_memory
+from dgl_dysign.experiments.node_entries import TEACHERS
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.options import EventOptions, LinkOptions, NodeOptions, RowOptions
 from dgl_dysign.experiments.resolve import resolve_rows
@@ -155,6 +156,7 @@ def node_table(options: NodeOptions) -> tuple[NodeTable, dict[str, Any]]:
         model=model,
         rate_penalty=options.rate_penalty,
         target_rate=options.target_rate,
+        teacher=options.teacher,
         positive=options.positive,
     ).with_epochs(options.epochs)
     until = _until(options, data)
@@ -254,6 +256,8 @@ def _device(options: RowOptions) -> str:
 
 def _check_nodes(data: TemporalGraph, options: NodeOptions) -> None:
     path, names = data.folder, data.class_names
+    if options.teacher is not None:
+        check_choice("--teacher", options.teacher, TEACHERS)
     if data.feature_dim is None:
         raise DataError(
             f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral, or from "

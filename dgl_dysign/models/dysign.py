@@ -48,8 +48,8 @@ class DySIGN(Pretrained):
         Initial spread of the input current, in thresholds.
     input_thresholds : sequence of float, default ()
         Turn features into spikes: ``deviations`` of a `dgl_dysign.nn.ThresholdEncoder` (none: features as they are).
-    keep_inputs : float, default 1
-        Share of the input weights that act, see `dgl_dysign.nn.keep_blocks`.
+    keep_inputs, keep_block : float and int, default 1 and 64
+        Share of the input weights that act, and the neurons in a block of them, see `dgl_dysign.nn.keep_blocks`.
     **conv
         For `dgl_dysign.nn.EquilibriumSpikingConv`; ``compensation_hops`` is 0 by default, because the snapshots'
         features already hold the means over their neighbours. With ``gradient="step", latency=1, feedback=False`` the
@@ -87,6 +87,7 @@ class DySIGN(Pretrained):
         gain: float = 0.2,
         input_thresholds: Sequence[float] = (),
         keep_inputs: float = 1.0,
+        keep_block: int = 64,
         **conv: Any,
     ) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class DySIGN(Pretrained):
             self.label_readout = nn.Parameter(torch.empty(num_classes, label_hidden))
         self.reset_parameters()
         if keep_inputs != 1:
-            keep_blocks(self.conv, "injection_weight", keep_inputs)
+            keep_blocks(self.conv, "injection_weight", keep_inputs, keep_block)
 
     def reset_parameters(self) -> None:
         """Draw the layers' weights as they do, and a small read-out."""
@@ -170,8 +171,13 @@ class DySIGN(Pretrained):
 
     def contribution(self, rate: Tensor, place: int, active: Tensor) -> Tensor:
         """Return what the rates of the snapshot at a place add to the logits."""
-        centred = (rate - 0.5) * active[:, None]
-        return functional.dropout(centred, self.dropout, self.training) @ self.readout[place].t()
+        return self._read_out(rate, self.readout[place]) * active[:, None]
+
+    def _read_out(self, rate: Tensor, weight: Tensor) -> Tensor:
+        """Return the product of centred rates; a trained model sums the halves once: what is silent costs nothing."""
+        if self.training:
+            return functional.dropout(rate - 0.5, self.dropout) @ weight.t()
+        return rate @ weight.t() - weight.sum(1) / 2
 
     def forward(
         self,
@@ -249,7 +255,7 @@ class DySIGN(Pretrained):
 
     def _label_contribution(self, rate: Tensor) -> Tensor:
         assert self.label_readout is not None
-        return functional.dropout(rate - 0.5, self.dropout, self.training) @ self.label_readout.t()
+        return self._read_out(rate, self.label_readout)
 
     def _check(self, count: int, label_feat: Tensor | None) -> None:
         if count != self.num_snapshots:

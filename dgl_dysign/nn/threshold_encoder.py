@@ -145,26 +145,26 @@ class ThresholdEncoder(Layer):
 class _KeptBlocks(nn.Module):
     """Weights of which the blocks of largest norm act, and all are trained."""
 
-    def __init__(self, keep: float) -> None:
+    def __init__(self, keep: float, block: int) -> None:
         super().__init__()
-        self.keep = keep
+        self.keep, self.block = keep, block
 
     def forward(self, weight: Tensor) -> Tensor:
         whole = weight.detach()
-        norms = torch.stack([rows.square().mean(0) for rows in whole.split(_BLOCK)])
-        best = norms.flatten().topk(max(1, round(self.keep * norms.numel()))).indices
+        norms = torch.stack([rows.square().mean(0) for rows in whole.split(self.block)])
+        best = norms.flatten().topk(max(1, round(self.keep * norms.numel())), sorted=False).indices
         kept = torch.zeros_like(norms).flatten().index_fill(0, best, 1.0).view_as(norms)
-        mask = kept.repeat_interleave(_BLOCK, 0)[: len(weight)]
+        mask = kept.repeat_interleave(self.block, 0)[: len(weight)]
         return weight + (whole * mask - whole)  # zeros to the last bit
 
 
-def keep_blocks(layer: nn.Module, name: str, keep: float) -> None:
+def keep_blocks(layer: nn.Module, name: str, keep: float, block: int = _BLOCK) -> None:
     """Let only a share of a layer's weights ``(out_feats, in_feats)`` act: the blocks of largest norm.
 
-    A block is what up to 64 neurons read of one feature. Which are kept is decided anew at each call, and the gradient
+    A block is what so many neurons read of one feature. Which are kept is decided anew at each call, and the gradient
     reaches all weights as if they acted (Lin et al., ICLR 2020), so that blocks come back. The others are zero:
-    `dgl_dysign.cost` counts no spike that meets them, and `dgl_dysign.ops.packed_linear` skips them. The layer's own
-    ``reset_parameters`` no longer draws what is pruned.
+    `dgl_dysign.cost` counts no spike that meets them, and `dgl_dysign.ops.packed_linear` skips those of 64 neurons. The
+    layer's own ``reset_parameters`` no longer draws what is pruned.
 
     Parameters
     ----------
@@ -173,7 +173,14 @@ def keep_blocks(layer: nn.Module, name: str, keep: float) -> None:
     name : str
         The parameter.
     keep : float
-        Share of the blocks, in (0, 1], or ``ConfigError``.
+        Share of the blocks, in (0, 1].
+    block : int, default 64
+        Neurons in a block; 1 prunes each weight by itself, which loses less, and makes no operation of ours faster.
+
+    Raises
+    ------
+    ConfigError
+        If the share or the block is out of range.
 
     Examples
     --------
@@ -188,4 +195,6 @@ def keep_blocks(layer: nn.Module, name: str, keep: float) -> None:
     """
     if not 0 < keep <= 1:
         raise ConfigError(f"the share of input weights to keep must lie in (0, 1], but got {keep}")
-    parametrize.register_parametrization(layer, name, _KeptBlocks(keep))
+    if block < 1:
+        raise ConfigError(f"block must be at least 1 neuron, but got {block}")
+    parametrize.register_parametrization(layer, name, _KeptBlocks(keep, block))

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.training import distributed
 from dgl_dysign.training.equilibrium_cache import EquilibriumCache
 from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
@@ -79,7 +80,10 @@ def node_weights(labels: Tensor, train: Tensor) -> Tensor:
 
 
 def summed_loss(logits: Tensor, labels: Tensor, nodes: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the cross-entropy of the logits ``(n, C)`` of some nodes, summed; each counts its weight."""
+    """Return the cross-entropy of the logits ``(n, C)`` of some nodes, summed; each counts its weight.
+
+    ``labels`` are classes ``(N,)`` or class probabilities ``(N, C)``.
+    """
     if weight is None:
         return nn.functional.cross_entropy(logits, labels[nodes], reduction="sum")
     return nn.functional.cross_entropy(logits, labels[nodes], reduction="none") @ weight[nodes]
@@ -96,6 +100,7 @@ def fit(
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
     watched: Logits | EquilibriumCache | None = None,
+    targets: Tensor | None = None,
 ) -> list[Figures]:
     """Train a model on the labels of the training nodes.
 
@@ -123,6 +128,10 @@ def fit(
         Called with the record of each epoch.
     watched : callable or EquilibriumCache, optional
         Gives the logits of the validation nodes, where those are seen in a later snapshot; default: ``logits``.
+    targets : Tensor, optional
+        Class probabilities ``(N, C)`` of a teacher, to learn on all nodes (distillation: Hinton, Vinyals and Dean,
+        2015, at temperature 1); of a training node what is learnt is the mean of these and its label. A pass then is
+        over as many nodes, drawn from all, as there are training nodes.
 
     Returns
     -------
@@ -132,11 +141,16 @@ def fit(
 
     Raises
     ------
+    ConfigError
+        If nodes are to be weighed by their class, and there are targets.
     DataError
         If the checkpoint cannot be read, or is that of another training.
     """
     config = config or FitConfig()
+    if config.class_weights and targets is not None:
+        raise ConfigError("nodes without a label have no class to be weighed by: leave class_weights or targets out")
     weight = node_weights(labels, train) if config.class_weights else None
+    nodes, learnt = (train, labels) if targets is None else _taught(targets, labels, train)
     later = {} if watched is None or watched is logits else {"watched": watched}
     sources = {"cache": logits, **later}
     caches = {name: source for name, source in sources.items() if isinstance(source, EquilibriumCache)}
@@ -148,7 +162,8 @@ def fit(
         loop = Loop(model, config, batches, train.device, identity, checkpoint, caches)
 
         def epoch() -> Figures:
-            loss = _train_on_all(model, logits_of, labels, train, batch_size, loop, caches.get("cache"), weight, config)
+            cache, sizes = caches.get("cache"), (len(train), batch_size)
+            loss = _train_once(model, logits_of, learnt, nodes, *sizes, loop, cache, weight, config)
             gap = refresh(config.refresh_steps)
             return {"loss": loss, "val_accuracy": _accuracy(model, watched_of, labels, val), "gap": gap}
 
@@ -161,30 +176,38 @@ def fit(
         return loop.run(epoch, on_epoch, begin=begin, checkpoint_every=config.checkpoint_every)
 
 
+def _taught(targets: Tensor, labels: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all nodes, and what they learn."""
+    own = nn.functional.one_hot(labels[train], targets.shape[1]).to(targets)
+    learnt = targets.index_copy(0, train, (targets[train] + own) / 2)
+    return torch.arange(len(targets), device=targets.device), learnt
+
+
 def _logits_of(source: Logits | EquilibriumCache) -> Logits:
     return source.logits if isinstance(source, EquilibriumCache) else source
 
 
-def _train_on_all(
+def _train_once(
     model: nn.Module,
     logits_of: Logits,
     labels: Tensor,
-    train: Tensor,
+    every: Tensor,
+    number: int,
     batch_size: int,
     loop: Loop,
     cache: EquilibriumCache | None,
     weight: Tensor | None,
     config: FitConfig,
 ) -> float:
-    """Train on every node once; return the mean loss."""
+    """Train once on every node, or on a number of them that are drawn; return the mean loss."""
 
     def loss_of(own: Tensor, count: int) -> Tensor:
         return summed_loss(logits_of(own), labels, own, weight) / count
 
     model.train()
-    distributed.same_draws(train.device)  # the order of nodes must be one
-    total = torch.zeros((), dtype=torch.float64, device=train.device)
-    batches = train[torch.randperm(len(train), device=train.device)].split(batch_size)
+    distributed.same_draws(every.device)  # the order of nodes must be one
+    total = torch.zeros((), dtype=torch.float64, device=every.device)
+    batches = every[torch.randperm(len(every), device=every.device)[:number]].split(batch_size)
     if cache is not None:
         cache.announce([nodes[distributed.part(len(nodes))] for nodes in batches])
     for nodes in batches:
@@ -198,7 +221,7 @@ def _train_on_all(
         loop.optimizer.step()
         loop.schedule.step()
         total += loss.detach().double() * len(nodes)
-    return float(distributed.sum_over_processes(total)) / len(train)
+    return float(distributed.sum_over_processes(total)) / number
 
 
 @torch.no_grad()

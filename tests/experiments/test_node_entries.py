@@ -10,11 +10,12 @@ from torch.nn.functional import one_hot
 from dgl_dysign.baselines import propagate_labels
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import f1_scores
+from dgl_dysign.experiments import node_entries
 from dgl_dysign.experiments.entry import NotInView, Outcome
 from dgl_dysign.experiments.node_entries import default_entries, dysign
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.models import DySIGN
-from dgl_dysign.training import EquilibriumCache
+from dgl_dysign.training import EquilibriumCache, fit
 from tests.experiments.systems import with_one_system
 from tests.generated import generated
 
@@ -44,6 +45,22 @@ def turned(task, nodes):
     """Give other labels to some nodes."""
     task.labels[nodes] = (task.labels[nodes] + 1) % task.num_classes
     return task
+
+
+@pytest.mark.parametrize("teacher", node_entries.TEACHERS)
+def test_rows_learn_what_a_teacher_says_of_all_nodes(data, teacher, monkeypatch):
+    learnt = []
+
+    def noted(*args, targets=None, **options):
+        learnt.append(targets)
+        return fit(*args, targets=targets, **options)
+
+    monkeypatch.setattr(node_entries, "fit", noted)
+    task = made(data, teacher=teacher, model={"latency": 4, "input_thresholds": [0.5], "keep_inputs": 0.5})
+    expected = ENTRIES[teacher].fit(made(data).view()).prediction  # of features as they are
+    for name in ("logistic-regression", "relu-network", "dysign", "dysign-step", "label-aware-relu"):
+        ENTRIES[name].fit(task.view())
+        assert learnt[-1] is None if name.startswith("label-aware") else torch.equal(learnt[-1], expected)
 
 
 @pytest.mark.parametrize("name", ENTRIES)

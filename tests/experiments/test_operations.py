@@ -81,6 +81,13 @@ def test_dysign_costs_what_it_spikes(task, aware):
     assert not outcome.model.training
 
 
+def test_a_neuron_that_is_silent_costs_no_read_out(task):
+    _, cost = fitted(task, "dysign-step")
+    fired = cost["firing_rate"] * HIDDEN
+    assert 0 < fired < HIDDEN
+    assert cost["synops"] == pytest.approx(fired * task.num_classes)
+
+
 def test_inputs_that_are_spikes_cost_additions_in_every_row(task):
     own = {"latency": LATENCY, "input_thresholds": [0.5], "keep_inputs": 0.5}
     task = task.with_settings(replace(task.settings, model=own))

@@ -70,6 +70,12 @@ def test_what_is_said_of_spikes_reaches_spiking_models_alone(prepared, monkeypat
         assert (training.rate_penalty, training.target_rate) == (0.0, None)
     model = tasks[1].with_settings(replace(links, spiking=True, families=())).scorer().model
     assert (model.conv.latency, model.conv.gradient, model.conv.compensation_hops) == (1, "step", 1)
+    train.train_nodes(prepared, "runs/first", teacher="gcn", no_choice=True)
+    assert tasks[-1].settings.teacher == "gcn"
+    with pytest.raises(ConfigError, match="--teacher trains under the defaults: pass --no-choice"):
+        train.train_nodes(prepared, "runs/first", teacher="gcn")
+    with pytest.raises(ConfigError, match=r"--teacher must be one of .*relu-network.*, but got 'dysign'"):
+        train.train_nodes(prepared, "runs/first", teacher="dysign", no_choice=True)
     with pytest.raises(ConfigError, match=r"target_rate must lie in \(0, 1\), but got 1.0"):
         train.train_nodes(prepared, "runs/first", target_rate=1.0)
 

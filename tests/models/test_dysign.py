@@ -20,7 +20,7 @@ VARIANTS = [
     {"feedback": False},
     {"feedback_hops": 2},
     {"threshold": 1.5},
-    {"input_thresholds": (0.5, 1.0), "keep_inputs": 0.5},
+    {"input_thresholds": (0.5, 1.0), "keep_inputs": 0.5, "keep_block": 2},
 ]
 
 

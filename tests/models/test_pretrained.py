@@ -45,7 +45,7 @@ def longer(tmp_path_factory):
         ({"coupling": True}, torch.float32),
         ({"coupling": True, "label_feats": 5}, torch.float64),
         ({"label_feats": 5, "feedback": False, "threshold": 1.5}, torch.float32),
-        ({"input_thresholds": [0.5, 1.0], "keep_inputs": 0.5}, torch.float32),
+        ({"input_thresholds": [0.5, 1.0], "keep_inputs": 0.5, "keep_block": 1}, torch.float32),
     ],
     ids=str,
 )

@@ -70,20 +70,21 @@ def test_thresholds_get_the_gradient_of_the_surrogate(feat, encoder):
     torch.testing.assert_close(feat.grad, to_feat)
 
 
-def test_the_blocks_of_largest_norm_act_and_all_weights_learn():
+@pytest.mark.parametrize("size", [64, 3, 1])
+def test_the_blocks_of_largest_norm_act_and_all_weights_learn(size):
     torch.manual_seed(0)
     layer, feat = torch.nn.Linear(6, 130, bias=False), torch.randn(4, 6)
     whole = layer.weight.detach().clone()
-    keep_blocks(layer, "weight", 0.4)
+    keep_blocks(layer, "weight", 0.4, size)
     norms = {
-        (block, feature): float(whole[64 * block : 64 * (block + 1), feature].square().mean())
-        for block in range(3)
+        (block, feature): float(whole[size * block : size * (block + 1), feature].square().mean())
+        for block in range(-(-130 // size))
         for feature in range(6)
     }
-    kept = sorted(norms, key=norms.get)[-7:]  # of 18
+    kept = sorted(norms, key=norms.get)[-round(0.4 * len(norms)) :]
     expected = torch.zeros_like(whole)
     for block, feature in kept:
-        expected[64 * block : 64 * (block + 1), feature] = whole[64 * block : 64 * (block + 1), feature]
+        expected[size * block : size * (block + 1), feature] = whole[size * block : size * (block + 1), feature]
     assert torch.equal(layer.weight, expected)
     layer(feat).sum().backward()
     torch.testing.assert_close(layer.parametrizations.weight.original.grad, feat.sum(0).expand(130, 6))
@@ -124,3 +125,5 @@ def test_errors():
     for keep in (0, 1.5):
         with pytest.raises(ConfigError, match=f"must lie in .0, 1., but got {keep}"):
             keep_blocks(torch.nn.Linear(2, 2), "weight", keep)
+    with pytest.raises(ConfigError, match="at least 1 neuron, but got 0"):
+        keep_blocks(torch.nn.Linear(2, 2), "weight", 0.5, 0)

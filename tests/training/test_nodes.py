@@ -180,6 +180,33 @@ def test_counts_below_one(name):
         FitConfig(**{name: 0})
 
 
+def test_a_teacher_is_learnt_on_all_nodes_beside_the_training_labels():
+    teacher = torch.randn(N, C, generator=torch.Generator().manual_seed(2)).softmax(1)
+    model, _ = logistic()
+    model.feat_dropout, feat, read = 0.0, inputs().feat, []
+    config = FitConfig(epochs=1, batch_size=N, lr=1e-3, weight_decay=0.0)
+    log_p = model(feat).double().log_softmax(1).tolist()
+    known = torch.full_like(LABELS, -1).index_copy(0, TRAIN, LABELS[TRAIN])
+
+    def logits(nodes):
+        read.append(nodes.tolist())
+        return model(feat[nodes])
+
+    (record,) = fit(model, logits, known, TRAIN, VAL, config, seed=5, targets=teacher)
+    loss, drawn = 0.0, read[0]
+    for node in drawn:
+        learnt = teacher[node].tolist()
+        if node in TRAIN.tolist():
+            learnt = [(each + (c == int(LABELS[node]))) / 2 for c, each in enumerate(learnt)]
+        loss -= sum(p * q for p, q in zip(learnt, log_p[node], strict=True)) / len(TRAIN)
+    assert len(set(drawn)) == len(drawn) == len(TRAIN)
+    assert set(drawn) & set(TRAIN.tolist())
+    assert set(drawn) & set(VAL.tolist())
+    assert record["loss"] == pytest.approx(loss, rel=1e-5)
+    with pytest.raises(ConfigError, match="leave class_weights or targets out"):
+        trained(logistic, replace(config, class_weights=True), targets=teacher)
+
+
 def test_rows_on_disk_give_the_same_history_bit_for_bit_and_go_on_after_a_kill(tmp_path):
     def on_disk():
         model, cache = dysign()
