@@ -116,7 +116,7 @@ def read_json(path: str | os.PathLike[str], **options: Any) -> Any:
     try:
         return json.loads(regular(path).read_text(encoding="utf-8"), **options)
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deep; write it again") from None
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def read_array(path: Path, rows: int | None, what: str) -> np.ndarray:
         else:
             values = np.load(regular(path), allow_pickle=False)
         if not isinstance(values, np.ndarray):
-            raise ValueError("an archive of arrays")
+            raise ValueError("an archive of arrays, expected one")
     except Exception as error:  # a damaged file may raise almost anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{path}: found no table of numbers ({reason}), expected {what}; write it again") from None

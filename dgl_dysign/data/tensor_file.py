@@ -43,6 +43,7 @@ def load_tensors(path: str | os.PathLike[str], mmap: bool = True) -> Any:
     except OSError:
         raise
     except UnpicklingError as error:  # PyTorch's message says how to run the code
-        raise ValueError("it is damaged, or holds code, which is not run") from error
+        raise ValueError("it is damaged, or holds code, which is not run; write it again") from error
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"it is damaged ({reason}); write it again") from error

@@ -285,7 +285,7 @@ def _read_fit(file: Path) -> dict[str, Any]:
     try:
         kept: dict[str, Any] = load_tensors(file)
         if kept.keys() != {"identity", *(known.name for known in fields(Fitted))}:
-            raise ValueError("it holds something else")
+            raise ValueError("it holds something else, expected a fit")
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{file}: the fit of a search cannot be used ({error}); delete it to fit it anew") from error
     return kept

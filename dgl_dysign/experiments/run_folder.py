@@ -38,7 +38,7 @@ def read_array(folder: Path, key: str, name: str) -> np.ndarray:
     try:
         values = np.load(regular(file), allow_pickle=False)
         if not isinstance(values, np.ndarray):
-            raise ValueError("an archive of arrays")
+            raise ValueError("an archive of arrays, expected one")
         return values
     except Exception as error:  # NumPy raises almost anything at a damaged file
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -222,7 +222,7 @@ class Loop:
                 torch.cuda.set_rng_state(state["cuda_random"], self.device)
             history: list[Figures] = state["history"]
             if any(line["epoch"] != place or not line["cpu_seconds"] >= 0 for place, line in enumerate(history)):
-                raise ValueError("its epochs do not follow each other")
+                raise ValueError("its epochs do not follow each other, expected 0, 1, 2, ... and times from 0 up")
             return history
         except Exception as error:  # a state that does not fit makes its part raise many kinds
             reason = " ".join(str(error).split())
