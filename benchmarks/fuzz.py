@@ -220,10 +220,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len(names) != 1:
             parser.error("--atheris wants one reader")
         by_atheris(names[0], own[cut + 1 :], chosen.out)
-    rows = [by_chance(name, chosen.runs, chosen.seed, chosen.out) for name in names]
-    for row in rows:
-        print(json.dumps(row))
-    return int(any(row.get("wrong") for row in rows))
+    wrong = 0
+    for name in names:
+        row = by_chance(name, chosen.runs, chosen.seed, chosen.out)
+        print(json.dumps(row), flush=True)
+        wrong += row.get("wrong", 0)
+    return int(wrong > 0)
 
 
 if __name__ == "__main__":
