@@ -32,7 +32,7 @@ GPU_PACKAGES ?= numpy pandas python-dateutil six pyarrow scipy scikit-learn jobl
     rich markdown-it-py mdurl pygments
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test test-adapters test-gpu gpu-wheels gpu-check lint docs bench clean
+.PHONY: help install demo test abuse test-adapters test-gpu gpu-wheels gpu-check lint docs bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
@@ -78,6 +78,9 @@ demo: $(STAMP) ## raw files -> prepared folders -> Dy-SIGN and UnderGS, figures 
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP) ## run the whole test suite (real data: DYSIGN_DATA, default ../shared/data)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+abuse: $(STAMP) ## damaged and hostile files for every reader, trainings killed: half an hour and more (ABUSE_ARGS="code half")
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.abuse $(ABUSE_ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .

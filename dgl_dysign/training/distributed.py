@@ -33,6 +33,7 @@ from dgl_dysign.store import NeighborStore, ShardedStore
 T = TypeVar("T")
 _LARGE = 1 << 18  # numbers: a gradient of more is summed by itself rather than copied
 _TIMEOUT = timedelta(days=7)  # a process that was killed is noticed at once; a slow one is waited for
+_UNTIL_ALL_ARE_THERE = timedelta(minutes=10)  # one that dies before the group stands is noticed by nobody
 
 
 class LostProcess(DGLDySignError):
@@ -85,6 +86,8 @@ def processes() -> Iterator[dist.Store | None]:
 
     try:
         store, place, count = next(dist.rendezvous("env://"))
+        store.set(f"there/{place}", "")
+        store.wait([f"there/{each}" for each in range(count)], _UNTIL_ALL_ARE_THERE)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=place, world_size=count, timeout=_TIMEOUT)
     except (ValueError, RuntimeError) as error:

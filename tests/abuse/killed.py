@@ -18,8 +18,6 @@ from tests.processes import free_port
 
 _MEASURED = ("cpu_seconds", "peak_rss_bytes", "choice_cpu_seconds")
 _WRITES = ("open", "os.rename", "os.mkdir")
-SECONDS_TO_NOTICE = 60
-"""A process whose partner was killed ends within that time."""
 
 
 def outcome(run: Path) -> dict[str, Any]:
