@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.files import lock, read_json, regular, write_file, write_json
+from dgl_dysign.files import read_json, regular, write_file, write_json
 from dgl_dysign.training import distributed
 
 _PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pandas")
@@ -61,7 +62,7 @@ class RunFolder:
 
     A run is cut into units, each finished or not: ``units/<key>.json`` appears whole when its unit is done, and a
     checkpoint holds what is under way. Killed at any moment, a run that is resumed skips finished units, takes up the
-    checkpoint and ends with the same figures. Of several processes the first one writes and reads.
+    checkpoint and ends with the same figures. Of several processes of torchrun the first one writes and reads.
 
     Parameters
     ----------
@@ -75,8 +76,8 @@ class RunFolder:
     Raises
     ------
     ConfigError
-        If the folder is there and neither is given, holds something else, was made under another config, or another
-        process is writing it: it is locked for as long as the object lives.
+        If the folder is there and neither is given, holds something else or was made under another config, or if it is
+        to begin anew while another process writes it, which a lock tells for as long as the object lives.
 
     Examples
     --------
@@ -98,20 +99,36 @@ class RunFolder:
     def _open(self, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
         if not self.path.exists():
             self.path.mkdir(parents=True, exist_ok=True)
-        if self.path.is_dir():
-            self._lock = _hold(self.path.resolve())
-        if self._begun():
-            self._take_over(config, resume, overwrite)
-        if not (self.path / "config.json").exists():  # before all else: it marks a run folder
-            self.write_json("config.json", {"config": config, "versions": _versions()})
-        for folder in ("units", "checkpoints"):
-            (self.path / folder).mkdir(exist_ok=True)
-        self._tidy()
+        alone = self._enter() if self.path.is_dir() else None
+        try:
+            if overwrite and alone is False:
+                raise ConfigError(
+                    f"{self.path}: another process is writing this run; wait until it ends, or name another --run-dir"
+                )
+            if self._begun():
+                self._take_over(config, resume, overwrite)
+            if not (self.path / "config.json").exists():  # before all else: it marks a run folder
+                self.write_json("config.json", {"config": config, "versions": _versions()})
+            for folder in ("units", "checkpoints"):
+                (self.path / folder).mkdir(exist_ok=True)
+            if alone:
+                self._tidy()
+        finally:
+            if alone:
+                self._lock.share()
         self._list_units()
 
+    def _enter(self) -> bool | None:
+        """Return whether no other process has the folder, and let none in; None where the file system cannot tell."""
+        try:
+            self._lock = _hold(self.path.resolve())
+            return self._lock.enter()
+        except OSError:  # as over some networks
+            return None
+
     def _tidy(self) -> None:
-        """Remove what a killed run left: temporary files, if no other process may have them, and old checkpoints."""
-        for left in self.path.rglob(".*.tmp") if self._lock is not None else ():
+        """Remove what a killed run left: temporary files, and checkpoints of units that are done."""
+        for left in self.path.rglob(".*.tmp"):
             left.unlink()
         for unit in (self.path / "units").glob("*.json"):
             self.end_unit(unit.stem)
@@ -222,27 +239,34 @@ class RunFolder:
 
 
 class _Lock:
-    """The lock of a folder, until nothing in this process refers to it any more."""
+    """A share of a folder's lock, until nothing in this process refers to it any more."""
 
     def __init__(self, path: Path) -> None:
-        weakref.finalize(self, os.close, lock(path))
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def enter(self) -> bool:
+        """Return whether no other process is there, and let none in; or else share the folder with it."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.share()
+            return False
+        return True
+
+    def share(self) -> None:
+        """Let others in."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
 
 _HELD: weakref.WeakValueDictionary[Path, _Lock] = weakref.WeakValueDictionary()
 
 
-def _hold(path: Path) -> _Lock | None:
-    """Lock a run folder, if this process has not; None where the file system has no locks."""
+def _hold(path: Path) -> _Lock:
+    """Return this process's lock of a folder, which two objects share."""
     held = _HELD.get(path)
     if held is None:
-        try:
-            held = _HELD[path] = _Lock(path)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{path}: another process is writing this run; wait until it ends, or name another --run-dir"
-            ) from None
-        except OSError:  # as over some networks
-            return None
+        held = _HELD[path] = _Lock(path)
     return held
 
 

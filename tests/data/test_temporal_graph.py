@@ -186,12 +186,12 @@ def test_events_of_one_snapshot_read_only_their_row_groups(folder, monkeypatch):
 
 
 def test_nothing_is_opened_before_it_is_asked_for(folder):
-    for name in ("edges", "nodes", "labels", "snapshots", "features/00003"):
+    for name in ("edges", "labels", "features/00003"):
         (folder / f"{name}.parquet").unlink()
     data = TemporalGraph.load(folder)
     assert data.num_edges == 9
     assert torch.equal(data.features(1), torch.from_numpy(FEATURES[1]))
-    with pytest.raises(DataError, match=r"edges\.parquet|snapshots\.parquet"):
+    with pytest.raises(DataError, match=r"edges\.parquet"):
         data.graph(0)
 
 

@@ -242,6 +242,6 @@ def test_options_out_of_range(prepared, tmp_path, capsys, options, text):
 
 def test_run_folders_that_cannot_be_used(prepared, finished, tmp_path, capsys):
     changed = [str(prepared), "--run-dir", str(finished), "--resume", "--no-choice", "--hidden", "5"]
-    refused(example, changed, "settings=", capsys)
+    refused(example, changed, r"settings\.", capsys)
     refused(example, [str(prepared), "--run-dir", str(prepared), "--overwrite"], "is no run folder", capsys)
     TemporalGraph.load(prepared)

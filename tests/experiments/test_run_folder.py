@@ -174,27 +174,32 @@ def test_killed_while_overwriting_it_is_still_a_run(path, monkeypatch):
     assert set(files(path)) == {"config.json", "metrics.jsonl"}
 
 
-def test_of_two_processes_the_second_is_refused(path):
-    """The lock goes with the first; in one process a folder can be opened twice."""
+def test_two_processes_share_a_run_but_none_begins_it_anew_under_the_other(path):
+    """The lock goes with its process; in one process a folder can be opened twice."""
     begun = RunFolder(path, CONFIG)
     RunFolder(path, CONFIG, resume=True).save_unit("a", {})
+    (path / "units" / ".b.json.1.tmp").touch()  # what the first is writing
     before = files(path)
-    for how in ({}, {"resume": True}, {"overwrite": True}):
-        run_folder._HELD.clear()  # as in another process
-        with pytest.raises(ConfigError, match="another process is writing this run; wait until it ends, or name anoth"):
-            RunFolder(path, CONFIG, **how)
+    run_folder._HELD.clear()  # as in another process
+    joined = RunFolder(path, CONFIG, resume=True)
+    assert joined.unit("a") == {}
+    with pytest.raises(ConfigError, match="another process is writing this run; wait until it ends, or name another"):
+        RunFolder(path, CONFIG, overwrite=True)
     assert files(path) == before
     del begun
+    RunFolder(path, CONFIG, resume=True)
+    assert not (path / "units" / ".b.json.1.tmp").exists()
     RunFolder(path, CONFIG, overwrite=True)
 
 
 def test_without_locks_it_goes_on(path, monkeypatch):
-    def no_locks(folder):
+    def no_locks(*_):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(run_folder, "lock", no_locks)
+    monkeypatch.setattr(run_folder.fcntl, "flock", no_locks)
     RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
     assert RunFolder(path, CONFIG, resume=True).unit("a") == {"f1": 1.0}
+    RunFolder(path, CONFIG, overwrite=True)
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 99, b"\x93NUMPY\x01\x00", None], ids=["empty", "text", "head", "pickle"])
