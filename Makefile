@@ -79,7 +79,7 @@ test: export OMP_NUM_THREADS = 1
 test: $(STAMP) ## run the whole test suite (real data: DYSIGN_DATA, default ../shared/data)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-abuse: $(STAMP) ## damaged and hostile files for every reader, trainings killed: half an hour and more (ABUSE_ARGS="code half")
+abuse: $(STAMP) ## damaged and hostile files for every reader, trainings killed: many minutes (ABUSE_ARGS="code half")
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.abuse $(ABUSE_ARGS)
 
 lint: $(STAMP) ## ruff and mypy

@@ -39,11 +39,8 @@ class RolandTable(LinkTable):
     def tables(self, summary: Summary) -> Iterator[Table]:
         """Return the table; published figures stand in the column of what they are."""
         numbers = f"{summary[0]['sources']} sources in {summary[0]['snapshots']} snapshots"
-        title, caption = (
-            f"{self._title}: ROLAND's MRR in %, {self._runs(summary)}",
-            f"{summary[0]['protocol']}. {numbers}",
-        )
-        table = Table("entry", title=title, caption=caption)
+        title = f"{self._title}: ROLAND's MRR in %, {self._runs(summary)}"
+        table = Table("entry", title=title, caption=f"{summary[0]['protocol']}. {numbers}")
         for name in ("MRR", "ties against", "of a tenth", "validation", "Hits@1", "Hits@10", "CPU s", "MB"):
             table.add_column(name, justify="right")
         for line in summary:

@@ -1,6 +1,6 @@
 r"""Everything that this folder tries, with counts: damaged and hostile folders, kills, full disks, two at once.
 
-    python -m tests.abuse                          # all of it: about 10 minutes of a processor
+    python -m tests.abuse                          # all of it: many minutes
     python -m tests.abuse kills pairs --times 100  # some of it, longer
     python -m tests.abuse damage --only "run folder"
 

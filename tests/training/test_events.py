@@ -45,9 +45,9 @@ def without_seconds(history):
 
 
 def test_it_learns_what_was_planted(task):
-    scorer, history = fitted(task, replace(CONFIG, epochs=5, select="auc"))
-    assert [record["epoch"] for record in history] == list(range(5))
-    assert min(record["loss"] for record in history) < history[0]["loss"]  # single epochs are up and down
+    scorer, history = fitted(task, replace(CONFIG, epochs=10, select="auc"))
+    assert [record["epoch"] for record in history] == list(range(10))
+    assert history[-1]["loss"] < history[0]["loss"]
     scores, rows = evaluate_events(scorer, task.snapshots), task.parts["test"]
     positive = task.label[rows] == 1
     assert auc(scores[rows][positive], scores[rows][~positive]) > 0.75

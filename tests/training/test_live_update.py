@@ -43,7 +43,7 @@ def test_updates_under_live_update_only_and_reset_gives_the_weights_back():
 
 def test_learns_what_it_is_shown():
     made = scorer()
-    live = LiveLinkScorer(made, steps=60, lr=1e-2)
+    live = LiveLinkScorer(made, steps=120, lr=1e-2)
     for edges in EDGES[:9]:
         live.observe(edges)
     before = loss(live)
@@ -52,7 +52,7 @@ def test_learns_what_it_is_shown():
     torch.manual_seed(1)
     live.update(EDGES[9])
     assert torch.equal(torch.rand(1), expected)  # random numbers of the caller are his
-    assert loss(live) < 0.95 * before  # 0.85 to 0.93 over eight seeds
+    assert loss(live) < 0.9 * before
     assert not live.model.training
 
 
