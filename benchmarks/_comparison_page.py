@@ -1,4 +1,4 @@
-"""The page of the comparison: its tables, from whatever runs are there, and two pictures."""
+"""The page of the comparison: its tables, of runs at hand and what it says already, and two pictures."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from _studies import fill
+from _comparison_pictures import COSTS, Line, draw
+from _studies import fill, made
 
 from dgl_dysign.data import TemporalGraph, stratified_split
 from dgl_dysign.evaluation import Answers, bootstrap, difference, mean_std
-from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.event_task import EventTask
 from dgl_dysign.experiments.record import FIGURES, UnitRecord, read_units
 from dgl_dysign.experiments.run_folder import array_file
@@ -23,11 +23,6 @@ from dgl_dysign.files import read_toml
 PUBLISHED = read_toml(Path(__file__).parent / "published.toml")
 REMARKS = dict.fromkeys(["delay-dsgn", "chronospike"], " (from the paper, no public code)")
 NEVER_RUN = {"falcon": "neither text nor code: nothing to run"}
-FAR = 30  # points below the best row of a panel: such rows are left out, so that the others can be told apart
-#: Of the pictures: a cost, its label, and the scale of its axis.
-COSTS = (("cpu_seconds", "CPU seconds of a fit", "log"), ("peak_rss_bytes", "peak memory in MiB", "linear"))
-OURS = ("dysign", "undergs")  # how names of our rows begin
-AROUND = [(r * np.cos(a), r * np.sin(a)) for r in range(6, 200, 6) for a in np.linspace(0, 2 * np.pi, 16, False)]
 
 
 @dataclass(frozen=True)
@@ -154,28 +149,59 @@ def _events(prepared: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(true)), true
 
 
-def table(board: Board, rows: Sequence[Row], names: Sequence[str]) -> str:
+def head(board: Board) -> tuple[str, ...]:
+    """Return the names of a table's columns."""
+    beside = (f"beside `{control}`" for control in board.against)
+    return (
+        "row",
+        " / ".join(FIGURES[n] for n in board.figures),
+        "runs",
+        *beside,
+        "CPU s",
+        "weights",
+        "peak MiB",
+        "published",
+    )
+
+
+def merged(board: Board, rows: Sequence[Row], text: str) -> list[Line]:
+    """Return the lines of a table, best first: of rows, or those of `text` where that has a row of more runs."""
+    shown = [Line(tuple(line.strip("| ").split(" | "))) for line in text.splitlines() if line.startswith("| ")]
+    known = {line.name: line for line in shown if len(line.cells) == len(head(board)) and line.runs}
+    for line in (_line(board, row) for row in rows):
+        if line.runs >= (known[line.name].runs if line.name in known else 0):
+            known[line.name] = line
+    return sorted(known.values(), key=lambda line: -line.figure)
+
+
+def table(board: Board, lines: Sequence[Line], names: Sequence[str]) -> str:
     """Return a table in Markdown; of `names`, what was not run stands below those that were, or under the table."""
-    published = {name: value for name, value in PUBLISHED[board.published].items() if name != "source"}
-    head = ["row", " / ".join(FIGURES[name] for name in board.figures), "runs"]
-    head += [f"beside `{control}`" for control in board.against] + ["CPU s", "weights", "peak MiB", "published"]
-    lines = [head, ["---"] * len(head), *(_cells(board, row, published) for row in rows)]
-    missing = [name for name in dict.fromkeys(names) if name not in {row.name for row in rows}]
-    for name in sorted(missing, key=lambda name: name in NEVER_RUN):
-        if name in published or name in NEVER_RUN:
-            cells = [_called(name), NEVER_RUN.get(name, "not measured"), *["-"] * (len(head) - 3)]
-            lines.append([*cells, _pair(published.get(name))])
-    text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    columns, published = head(board), _published(board.published)
+    missing = [name for name in dict.fromkeys(names) if name not in {line.name for line in lines}]
+    without = [
+        (_called(name), NEVER_RUN.get(name, "not measured"), *["-"] * (len(columns) - 3), _pair(published.get(name)))
+        for name in sorted(missing, key=lambda name: name in NEVER_RUN)
+        if name in published or name in NEVER_RUN
+    ]
     rest = [f"`{name}`" for name in missing if name not in published and name not in NEVER_RUN]
     remark = f"Not measured: {', '.join(rest)}. " if rest else ""
+    text = _markdown(columns, [*(line.cells for line in lines), *without])
     return f"{text}\n\n{remark}Published: {PUBLISHED[board.published]['source']}."
 
 
-def _cells(board: Board, row: Row, published: Mapping[str, Sequence[float]]) -> list[str]:
+def _published(board: str) -> dict[str, Sequence[float]]:
+    return {name: value for name, value in PUBLISHED[board].items() if name != "source"}
+
+
+def _markdown(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *lines))
+
+
+def _line(board: Board, row: Row) -> Line:
     form = "{mean:.%df} ± {std:.%df}" if len(row.runs) > 1 else "{mean:.%df}"
     forms = {name: form.replace("%d", "2" if name == "ap" else "1") for name in board.figures}
     choice, weights, peak = (row.cost(name) for name in ("choice_cpu_seconds", "parameters", "peak_rss_bytes"))
-    return [
+    cells = [
         _called(row.name),
         " / ".join(form.format(**row.figure(name)) for name, form in forms.items()),
         str(len(row.runs)),
@@ -183,8 +209,9 @@ def _cells(board: Board, row: Row, published: Mapping[str, Sequence[float]]) -> 
         f"{row.cost('cpu_seconds'):.0f}" + (f" + {choice:.0f}" if choice else ""),
         f"{weights:,}" if weights else "-",
         f"{peak / 2**20:.0f}" if peak else "-",
-        _pair(published.get(row.name)),
+        _pair(_published(board.published).get(row.name)),
     ]
+    return Line(tuple(cells))
 
 
 def _called(name: str) -> str:
@@ -202,94 +229,42 @@ def _pair(values: Sequence[float] | None) -> str:
     return " / ".join(f"{value:.1f}" for value in values) if values else "-"
 
 
-def reasons(rows: Sequence[Row]) -> str:
-    """Return a line for each row of DBLP, 40 %, whose Macro-F1 is more than 2 points from the published one."""
-    known = {name: values[0] for name, values in PUBLISHED["dblp-40"].items() if name != "source"}
-    ours = {row.name: row.figure("macro_f1")["mean"] for row in rows if row.name in known}
-    lines = [
-        f"- `{name}`: {mean:.1f} here, {known[name]:.1f} published. {PUBLISHED['why'].get(name, 'Not explained.')}"
-        for name, mean in ours.items()
-        if abs(mean - known[name]) > 2
+def reasons(lines: Sequence[Line]) -> str:
+    """Return a sentence for each row of DBLP, 40 %, whose Macro-F1 is more than 2 points from the published one."""
+    known = {name: values[0] for name, values in _published("dblp-40").items()}
+    sentences = [
+        f"- `{line.name}`: {line.figure:.1f} here, {known[line.name]:.1f} published. "
+        + PUBLISHED["why"].get(line.name, "Not explained.")
+        for line in lines
+        if line.name in known and abs(line.figure - known[line.name]) > 2
     ]
-    return "\n".join(lines) or "None of those that are measured."
+    return "\n".join(sentences) or "None of those that are measured."
 
 
-def draw(panels: Mapping[str, tuple[str, Sequence[Row]]], cost: str, label: str, scale: str, docs: Path) -> str:
-    """Draw figures of rows against a cost, a panel a title, beside a page; return what shows it there."""
-    figure, axes = plots.pyplot().subplots(len(panels), 1, figsize=(7, 5 * len(panels)), squeeze=False)
-    drawn = []
-    for axis, (title, (score, rows)) in zip(axes[:, 0], panels.items(), strict=True):
-        axis.set(xscale=scale, xlabel=label, ylabel=f"{FIGURES[score]} in %", title=title)
-        axis.grid(alpha=0.2)
-        axis.margins(0.12)
-        points = [(row.cost(cost), row.figure(score)["mean"], row.name) for row in rows]
-        points = [(x / 2**20 if "bytes" in cost else max(x, 0.1), y, name) for x, y, name in points if x is not None]
-        drawn.append([point for point in points if point[1] > rows[0].figure(score)["mean"] - FAR])
-        for x, y, name in drawn[-1]:
-            ours = name.startswith(OURS)
-            axis.plot(x, y, "D" if ours else "o", markersize=6 if ours else 4, color=_colour(name))
-    figure.tight_layout()
-    for axis, points in zip(axes[:, 0], drawn, strict=True):
-        write_names(axis, points)
-    file = f"images/comparison-{'cpu' if scale == 'log' else 'memory'}.png"
-    plots.save(figure, docs / file)
-    return f"![Figures against {label}; ours are diamonds]({file})"
-
-
-def _colour(name: str) -> str:
-    return "#d55e00" if name.startswith(OURS) else "#44546a"  # of other brightness, whoever sees them
-
-
-def write_names(axis: Any, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write names at points, each at the nearest place that hides no point and no other name; "" is none."""
-    scale = axis.figure.dpi / 72  # all below is in points, as sizes of letters are
-    centres = axis.transData.transform([point[:2] for point in points]) / scale
-    taken = [np.concatenate([centre - 3, centre + 3]) for centre in centres]
-    frame = np.array(axis.bbox.extents) / scale
-    for (x, y, name), centre in sorted(zip(points, centres, strict=True), key=lambda pair: -pair[0][1]):
-        if not name:
-            continue
-        size = np.array([4.3 * len(name), 8])
-        for right, up in AROUND:
-            begin = centre + np.array([right - size[0] * (right < 0), up - size[1] / 2])
-            box = np.concatenate([begin, begin + size])
-            within = (box[:2] >= frame[:2]).all() and (box[2:] <= frame[2:]).all()
-            if within and not any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken):
-                break
-        taken.append(box)
-        axis.annotate(
-            name, (x, y), (right, up), textcoords="offset points", fontsize=7, color=_colour(name),
-            ha="left" if right >= 0 else "right", va="center",
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.6", "shrinkA": 0, "shrinkB": 2},
-        )  # fmt: skip
-
-
-def summary(panels: Mapping[str, tuple[str, Sequence[Row]]], names: Collection[str]) -> str:
+def summary(panels: Mapping[str, tuple[str, Sequence[Line]]], names: Collection[str]) -> str:
     """Return a row for each of some systems, a column a panel; second figures are those with counts as inputs."""
-    figures = [[(row.name, row.figure(score)["mean"]) for row in rows] for score, rows in panels.values()]
-    columns = [{name: mean for name, mean in column if name in names} for column in figures]
+    columns = [{line.name: line.figure for line in lines if line.name in names} for _, lines in panels.values()]
     run = dict.fromkeys(name for column in columns for name in column)
     systems = dict.fromkeys(
         name.removesuffix("-counts") if name.removesuffix("-counts") in run else name for name in run
     )
-    head = ["row", *(f"{title}, {FIGURES[score]}" for title, (score, _) in panels.items())]
-    lines = [head, ["---"] * len(head)]
+    figures = []
     for name in systems:
         pairs = [[column[each] for each in (name, f"{name}-counts") if each in column] for column in columns]
-        lines.append([_called(name), *(_pair(pair) for pair in pairs)])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        figures.append([_called(name), *(_pair(pair) for pair in pairs)])
+    return _markdown(["row", *(f"{title}, {FIGURES[score]}" for title, (score, _) in panels.items())], figures)
 
 
 def write(pages: Sequence[Path], out: Path, studies: Mapping[str, str]) -> None:
-    """Write tables and pictures into pages, between their markers."""
-    tables = boards(studies)
-    rows = {name: measured(board, out) for name, board in tables.items()}
-    panels = {b.panel: (b.figures[0], rows[name]) for name, b in tables.items() if b.panel and rows[name]}
-    parts = {name: table(board, rows[name], _names(board, studies)) for name, board in tables.items()}
+    """Write tables and pictures into pages, between markers; a row that `out` lacks stays as the pages have it."""
+    tables, text = boards(studies), "".join(page.read_text(encoding="utf-8") for page in pages)
+    lines = {name: merged(board, measured(board, out), made(text, name)) for name, board in tables.items()}
+    panels = {b.panel: (b.figures[0], lines[name]) for name, b in tables.items() if b.panel and lines[name]}
+    parts = {name: table(board, lines[name], _names(board, studies)) for name, board in tables.items()}
     reading = _names(tables["dblp-walks-40"], studies)
-    without = [row for row in rows["dblp-40"] if row.name not in reading]  # that read no features
+    without = [line for line in lines["dblp-40"] if line.name not in reading]  # that read no features
     asked = {name for board in tables.values() for name in _names(board, studies)}
-    parts |= {"reasons": reasons([*without, *rows["dblp-walks-40"]]), "summary": summary(panels, asked)}
+    parts |= {"reasons": reasons([*without, *lines["dblp-walks-40"]]), "summary": summary(panels, asked)}
     for page in pages:
         if panels and "<!-- made: pictures -->" in page.read_text(encoding="utf-8"):
             parts["pictures"] = "\n\n".join(draw(panels, *cost, page.parent) for cost in COSTS)

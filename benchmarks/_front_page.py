@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from _comparison_page import Board, measured, write_names
+from _comparison_page import Board, measured
+from _comparison_pictures import write_names
 from _front_points import LATENCY_8, RELU, Point, best, front, points, shared
 from _studies import fill
 from comparison import STUDIES as SYSTEMS
@@ -184,12 +185,15 @@ def write(pages: Sequence[Path], out: Path, studies: Mapping[str, str]) -> None:
     """Write tables, answers and a picture into pages, between their markers."""
     nodes = [name for name, line in studies.items() if line.startswith("nodes") and name != "others"]
     inputs = [name for name in nodes if not name.endswith(("-2", "-4", "-penalty"))]
-    those = points(out, nodes)
-    if RELU not in those:
+    those, texts = points(out, nodes), {}
+    if RELU in those:
+        texts = {
+            "front-points": every_point(those, inputs), "front": repeated(those), "front-parts": parts(those, inputs),
+            "front-answers": answers(those), "front-rows": costs(out),
+        }  # fmt: skip
+    if (out / "links-latency-1").exists():
+        texts["front-links"] = links(out)
+    if not texts:
         raise SystemExit(f"{out} has no run of {RELU}, which all is compared with: --only floats --rows relu-network")
-    texts = {
-        "front-points": every_point(those, inputs), "front": repeated(those), "front-parts": parts(those, inputs),
-        "front-answers": answers(those), "front-rows": costs(out), "front-links": links(out),
-    }  # fmt: skip
     for page in pages:
-        fill(page, texts | {"front-picture": draw(those, page.parent)})
+        fill(page, texts | ({"front-picture": draw(those, page.parent)} if RELU in those else {}))

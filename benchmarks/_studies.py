@@ -100,6 +100,11 @@ def _narrowed(args: argparse.Namespace, studies: Mapping[str, str]) -> dict[str,
     return lines
 
 
+def made(text: str, name: str) -> str:
+    """Return what a page's text has between the markers of a name; "" where it has none."""
+    return text.partition(f"<!-- made: {name} -->\n")[2].partition("<!-- end -->")[0]
+
+
 def fill(page: Path, parts: Mapping[str, str]) -> None:
     """Write parts into a page, between the markers of their names; a part that it has no markers for is left out."""
     text = page.read_text(encoding="utf-8")
@@ -130,7 +135,7 @@ def run_all(args: argparse.Namespace, studies: Mapping[str, str]) -> int:
 def run_or_write(about: str | None, studies: Mapping[str, str], out: str, page: str, argv: Sequence[str] | None) -> int:
     """Run studies, or let the module `page` write tables of what was run; the exit status is 1 if some failed."""
     parser = arguments(about, studies, out)
-    parser.add_argument("--page", type=Path, nargs="+", help="write tables of what OUT holds into pages, run nothing")
+    parser.add_argument("--page", type=Path, nargs="+", help="write what OUT holds into tables of pages, run nothing")
     args = parser.parse_args(argv)
     if args.page:
         import_module(page).write(args.page, args.out, studies)  # studies need no PyTorch here

@@ -3,10 +3,11 @@
     python benchmarks/comparison.py OUT --list                    # which studies there are
     python benchmarks/comparison.py OUT --only uci otc            # some of them; run again, they go on where they were
     python benchmarks/comparison.py OUT --only otc --rows roland  # only these rows for now; the others can follow
-    python benchmarks/comparison.py OUT --page docs/comparison.md README.md  # tables and pictures, of what OUT holds
+    python benchmarks/comparison.py OUT --page docs/comparison.md README.md  # tables and pictures, with what OUT holds
 
 Raw files lie in $DYSIGN_DATA (default ../shared/data). Prepared folders and run folders lie in OUT, which may be that
-of ``benchmarks/transfer.py``: what has the same name is the same. All studies together take days of one processor.
+of ``benchmarks/transfer.py``: what has the same name is the same. All studies together take days of one processor, so
+that a table grows row by row, on whatever machine: a row that OUT lacks, or has fewer runs of, stays as it is.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from _studies import LINKS, run_or_write
 from transfer import NODE_ROWS
 
-#: Systems that read the features of nodes. Long ones take minutes a fit: one split, one seed.
-FAST = "evolvegcn-o"
+#: Systems that read the features of nodes, with what stands beside all. Long ones take minutes: one split, one seed.
+FAST = "logistic-regression dysign evolvegcn-o"
 LONG = "mpnn-lstm jodie evolvegcn-h tgat dysat spikenet"
 #: Spiking ones take an hour or more with SpikeNet's 100 epochs: 24, as many as Dy-SIGN has.
 SPIKING = "spikenet spikenet-memory signn delay-dsgn chronospike"

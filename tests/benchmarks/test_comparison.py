@@ -101,10 +101,26 @@ def test_labels_of_events_are_read_from_the_prepared_folder(tmp_path, monkeypatc
     assert "| `undergs` | 100.0 / 1.23 | 1 | **+100.0 [100.0, 100.0]** | - | 2 | - | - | 75.9 |" in text
 
 
+def test_a_row_that_is_not_at_hand_stays_unless_as_many_runs_replace_it(runs, tmp_path):
+    page = tmp_path / "page.md"
+    before = written(page, runs, "otc")
+    (runs / "otc" / "units" / "seed1-roland.json").unlink()
+    for unit in (runs / "otc" / "units").glob("*-boosted-trees.json"):
+        unit.unlink()
+    unit = runs / "otc" / "units" / "seed0-node-counts.json"
+    unit.write_text(unit.read_text().replace("62.0", "90.0"))
+    _comparison_page.write([page], runs, STUDIES)
+    lines = page.read_text().splitlines()
+    kept = [line for line in before.splitlines() if line.startswith(("| `boosted-trees`", "| `roland`"))]
+    assert [line for line in lines if line.startswith("| `")][1:3] == kept  # two runs beside one, and none
+    assert next(line for line in lines if line.startswith("| `node-counts`")).startswith(
+        "| `node-counts` | 77.0 ± 18.4 |"
+    )
+
+
 def test_the_summary_joins_the_row_with_counts_to_the_one_without():
     def row(name, value):
-        scoring = Scoring({"mrr": value})
-        return _comparison_page.Row(name, [(None, UnitRecord("link", name, name, 0, [scoring]))], {})
+        return _comparison_page.Line((f"`{name}`", f"{value:.1f} ± 0.3", "2"))
 
     panels = {
         "OTC": ("mrr", [row("tgat-counts", 68.04), row("node-counts", 67.0), row("tgat", 41.0), row("random", 5.0)])
