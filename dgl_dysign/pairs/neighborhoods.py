@@ -67,7 +67,17 @@ class Neighborhoods:
             ends = np.unique(np.concatenate([src, dst]))
             full = ends[self._size[ends] > self.most]
             self.cut += int((self._size[full] - self.most).sum())
-            _cut(self._begin, self._size, self._neighbor, self._weight.values, full, self.most, _HEAVIEST)
+            for node in full:
+                self._cut(node, self.most)
+
+    def _cut(self, node: int, most: int) -> None:
+        first = self._begin[node]
+        row = slice(first, first + self._size[node])
+        heavy = np.argsort(-self._weight.values[row, :, _HEAVIEST].sum(1), kind="stable")
+        kept = first + np.sort(heavy[:most])
+        for pool in (self._neighbor, self._weight.values):
+            pool[first : first + most] = pool[kept]
+        self._size[node] = most
 
     def shared(self, t: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         r"""Return sums over common neighbours of sources ``(E,)`` and candidates ``(E, C)``, ``(E, C, decays, 6)``.
@@ -120,11 +130,13 @@ def _insert(
                     at += begin[node] - old
                 for k in range(begin[node] + size[node], at, -1):
                     neighbor[k] = neighbor[k - 1]
-                    weight[k] = weight[k - 1]
+                    for n in range(len(unit)):
+                        weight[k, 0, n], weight[k, 1, n] = weight[k - 1, 0, n], weight[k - 1, 1, n]
                 neighbor[at], size[node] = other, size[node] + 1
                 weight[at] = 0.0
-            weight[at, side] += unit
-            degree[node] += degree_unit
+            for n in range(len(unit)):  # assigning arrays takes seconds to be compiled
+                weight[at, side, n] += unit[n]
+                degree[node, n] += degree_unit[n]
     return len(src), end
 
 
@@ -142,25 +154,13 @@ def _move(
     else:
         begin[node], end = end, end + room[node]
     new = begin[node]
-    neighbor[new : new + size[node]] = neighbor[old : old + size[node]]
-    weight[new : new + size[node]] = weight[old : old + size[node]]
+    for k in range(size[node]):
+        neighbor[new + k] = neighbor[old + k]
+        for n in range(weight.shape[2]):
+            weight[new + k, 0, n], weight[new + k, 1, n] = weight[old + k, 0, n], weight[old + k, 1, n]
     if old_room:
         neighbor[old], left[kind - 1] = left[kind - 1], old
     return end
-
-
-@njit(cache=True, nogil=True)
-def _cut(
-    begin: np.ndarray, size: np.ndarray, neighbor: np.ndarray, weight: np.ndarray, nodes: np.ndarray, most: int,
-    column: int,
-) -> None:  # fmt: skip
-    for node in nodes:
-        first, last = begin[node], begin[node] + size[node]
-        order = np.argsort(-(weight[first:last, 0, column] + weight[first:last, 1, column]), kind="mergesort")
-        kept = first + np.sort(order[:most])
-        for k in range(most):
-            neighbor[first + k], weight[first + k] = neighbor[kept[k]], weight[kept[k]]
-        size[node] = most
 
 
 @njit(cache=True, nogil=True)

@@ -269,7 +269,10 @@ def _insert(
     for index in range(len(active)):
         if first[index] < first[index + 1]:
             _copy(slots, active[index], lists, index)
-    return edge_id.max() if len(edge_id) else -1
+    last = -1
+    for number in edge_id:
+        last = max(last, number)
+    return last
 
 
 @njit(cache=True, nogil=True)
@@ -370,6 +373,8 @@ def _merge(
     new = np.empty((len(active) * size, width), np.int64)
     met, through = np.full(len(active), -1, np.int64), np.empty(len(active), np.int64)
     used = np.empty(sections, np.int64)
+    # Numbers as they stand would have `_take` compiled once for each of them.
+    same, any_hops, no_node, always = np.int64(0), np.int64(3), np.int64(-1), np.bool_(True)
     for node in range(len(active)):
         begin, end = first[node], first[node + 1]
         if begin == end:
@@ -378,20 +383,20 @@ def _merge(
         itself, to = _NODE_MASK - active[node], node * size
         count = _different(other, begin, end, met, node, through) if num_hops > 1 else 0
         # The best first, so that most of the rest need only a look.
-        _take(new, to, used, places, entry, begin, end, 0, 3, -1, not fresh)
+        _take(new, to, used, places, entry, begin, end, same, any_hops, no_node, not fresh)
         for at in range(count):
             begin, end = first[through[at]], first[through[at] + 1]
-            _take(new, to, used, places, entry, begin, end, hop_decay, 3, itself, not fresh)
+            _take(new, to, used, places, entry, begin, end, hop_decay, any_hops, itself, not fresh)
         low = active[node] * size
         if fresh and sections == 1 and width == 3 and (used[0] == 0 or new[to + used[0] - 1, 0] > old[low, 0]):
             _append(new, to, used, places, old, low)
         else:
             for part in range(low, low + size, places):
-                _take(new, to, used, places, old, part, part + places, 0, 3, -1, not fresh)
+                _take(new, to, used, places, old, part, part + places, same, any_hops, no_node, not fresh)
         for at in range(count):
             low = active[through[at]] * size
             for part in range(low, low + size, places):
-                _take(new, to, used, places, old, part, part + places, hop_decay, num_hops - 1, itself, True)
+                _take(new, to, used, places, old, part, part + places, hop_decay, num_hops - 1, itself, always)
         _clear(new, to, used, places)
     return new.reshape((len(active), size, width))
 
