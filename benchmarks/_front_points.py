@@ -1,15 +1,16 @@
 """Points of accuracy and cost: a row of a study each, with all its splits and seeds.
 
-What is chosen is chosen by Macro-F1 on validation: of the first split and seed, which all points have, or of all that
-those have which were run several times.
+What is chosen is chosen by Macro-F1 on validation of the first split and seed, which all points have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from _comparison_page import Board, Row, measured
 
@@ -55,10 +56,9 @@ class Point:
         """Macro-F1 on validation of the first split and seed."""
         return self.first.scorings[0].val_scores["macro_f1"]
 
-    def on(self, runs: Iterable[tuple[object, ...]], validation: bool = False) -> float:
-        """Return the mean of Macro-F1 over some runs, on test or on validation."""
-        scorings = [self.runs[run].scorings[0] for run in runs]
-        return fmean((each.val_scores if validation else each.scores)["macro_f1"] for each in scorings)
+    def on(self, runs: Iterable[tuple[object, ...]]) -> float:
+        """Return the mean of Macro-F1 over some runs."""
+        return fmean(self.runs[run].scorings[0].scores["macro_f1"] for run in runs)
 
     def cost(self, name: str) -> float:
         """Return the mean of a cost; 0 where there is none."""
@@ -68,11 +68,6 @@ class Point:
     def latency(self) -> float:
         """Steps of the neurons; 0 without neurons."""
         return self.cost("latency")
-
-    @property
-    def operations(self) -> float:
-        """Thousands of products and of additions by spikes, a node."""
-        return (self.cost("macs") + self.cost("synops")) / 1000
 
     @property
     def energy(self) -> float:
@@ -96,17 +91,30 @@ def shared(those: Iterable[Point]) -> set[tuple[object, ...]]:
     return set.intersection(*(set(point.runs) for point in those))
 
 
-def best(those: Collection[Point]) -> Point:
-    """Return the best point on validation, of those that were run several times if there are such."""
-    several = [point for point in those if len(point.runs) > 1] or those
-    runs = shared(several)
-    return max(several, key=lambda point: point.on(runs, validation=True))
+def number(text: str) -> float:
+    """Return the number that a cell of a table begins with."""
+    return float(text.split()[0].replace(",", ""))
 
 
-def front(those: Iterable[Point]) -> list[Point]:
-    """Return the points than which no cheaper one is better on validation, cheapest first."""
-    points: list[Point] = []
-    for point in sorted(those, key=lambda point: (point.energy, -point.validation)):
-        if not points or point.validation > points[-1].validation:
-            points.append(point)
-    return points
+class Shown(NamedTuple):
+    """What the page shows of the first split and seed of a point, which may have been run on another machine."""
+
+    score: float
+    validation: float
+    energy: float
+
+    @classmethod
+    def of(cls, cell: str) -> Shown:
+        """Read a cell of the table of all points, ``test / validation · energy``."""
+        score, validation, energy = re.split(" / | · ", cell)
+        return cls(number(score), number(validation), number(energy))
+
+
+def front(those: Mapping[str, Shown]) -> list[str]:
+    """Return the names of the points than which no cheaper one is better on validation, cheapest first."""
+    names, best = [], 0.0
+    for name, point in sorted(those.items(), key=lambda item: (item[1].energy, -item[1].validation)):
+        if point.validation > best:
+            names.append(name)
+            best = point.validation
+    return names

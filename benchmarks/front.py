@@ -2,7 +2,7 @@
 
     python benchmarks/front.py OUT --splits 1 --seeds 1        # every point once
     python benchmarks/front.py OUT --only floats near-pruned   # three splits, three seeds; run again, they go on
-    python benchmarks/front.py OUT --page docs/dysign.md       # table, pictures and answers, of what OUT holds
+    python benchmarks/front.py OUT --page docs/dysign.md       # tables, picture and answers, with what OUT holds
 
 Raw files lie in $DYSIGN_DATA (default ../shared/data). A study says how features enter: as floats, or as spikes of
 learned thresholds that start ``near`` the mean (half a deviation), ``far`` from it (one), or at ``two`` or three
@@ -11,7 +11,9 @@ learned thresholds that start ``near`` the mean (half a deviation), ``far`` from
 448 neurons with half of theirs; ``long`` are 60 epochs instead of 25; ``taught`` learn what the ReLU network on floats
 predicts of all nodes. Spiking rows are trained by the spikes of 1 (``dysign-step``), 2 or 4 steps, or at the
 equilibrium and scored at latency 8 (``dysign``). ``others`` are rows of DBLP's table whose costs are counted; OUT may
-be that of ``benchmarks/comparison.py``, which has more of them. A split and seed of everything is an hour.
+be that of ``benchmarks/comparison.py``, which has more of them. A split and seed of everything is an hour, so that
+points are added on whatever machine, with ``floats --rows relu-network`` beside them: what OUT lacks, or has fewer runs
+of, stays as the page has it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,9 @@
 """The page about accuracy and operations has the figures of the records, and chooses by validation alone."""
 
+import itertools
+import json
+import shutil
+
 import _front_page
 import _front_points
 import front
@@ -20,7 +24,10 @@ POINTS = {
     ("near-pruned", "dysign-step"): (10, 75.0, 0, 20, 1),
     ("far-pruned", "dysign-step"): (0, 74.0, 0, 25, 1),  # better on test, which may not choose
 }
-MARKERS = ("front-points", "front", "front-parts", "front-answers", "front-rows", "front-links", "front-picture")
+MARKERS = (
+    "front-points", "front", "front-latency", "front-parts", "front-answers", "front-rows", "front-links",
+    "front-picture",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -63,7 +70,10 @@ def test_the_page_says_what_the_records_say(runs):
     assert "| `dysign-step` | far-pruned | 2 |" in text
     # What is owed to inputs, and to spikes.
     assert "| near-pruned | 2 | -10.0 | 1,150 → 92 | -5.0 | 92 → 18 |" in text
-    assert "- Latency 1 beside 8, floats as inputs: -5.0 [" in text
+    # Latencies beside 8 on the same inputs.
+    assert "| floats | 1 | 2 | 85.0 ± 0.0 | -5.0 [" in text
+    assert "| floats | 8 | 2 | 90.0 ± 0.0 | - | 4,144 |" in text
+    assert "| near-pruned | 1 |" not in text
     assert "spiking: on validation the best is `dysign-step near-pruned`, at 1.57 %; -15.0 [" in text
     assert "not spiking: on validation the best is `relu-network near-pruned`, at 8 %; -10.0 [" in text
     assert "| `dysign` | 90.0 ± 0.0 | 2 | 900 | 5 | 4,144 | 8 | 2 |" in text
@@ -73,9 +83,40 @@ def test_the_page_says_what_the_records_say(runs):
 
 def test_the_front_has_what_nothing_cheaper_beats_on_validation(runs):
     points = _front_points.points(runs, [study for study, _ in POINTS])
-    names = [point.row.name for point in _front_points.front(points.values())]
-    assert names == ["dysign-step near-pruned", "relu-network floats", "dysign-step floats"]
-    assert points["dysign floats"].operations == 905
+    shown = {name: _front_points.Shown(0.0, point.validation, point.energy) for name, point in points.items()}
+    assert _front_points.front(shown) == ["dysign-step near-pruned", "relu-network floats", "dysign-step floats"]
+    assert _front_points.Shown.of("71.7 / 70.3 · 1,218") == (71.7, 70.3, 1218)
+
+
+def test_what_is_not_at_hand_or_of_fewer_runs_stays_as_the_page_has_it(runs):
+    page = runs / "page.md"
+    _front_page.write([page], runs, front.STUDIES)
+    before = page.read_text()
+    for study in ("near-pruned", "links-latency-8", "links-latency-1"):
+        shutil.rmtree(runs / study)
+    for name in ("floats/units/seed1-dysign-step", "floats/units/seed1-dysign", "far-pruned/units/seed0-dysign-step"):
+        (runs / f"{name}.json").unlink()
+    changed = runs / "floats" / "units" / "seed0-dysign-step.json"
+    changed.write_text(changed.read_text().replace("85.0", "11.0"))
+    _front_page.write([page], runs, front.STUDIES)
+    assert page.read_text() == before  # one run beside two, and none
+
+    scores = {"relu-network": 70.0, "dysign-step": 60.0}  # of as many runs, and of a point that is new
+    for seed, (entry, score) in itertools.product(range(2), scores.items()):
+        unit = json.loads((runs / "floats" / "units" / "seed0-relu-network.json").read_text())
+        unit |= {"key": f"seed{seed}-{entry}", "entry": entry, "seed": seed}
+        unit["scorings"][0] |= {"scores": {"macro_f1": score}, "val_scores": {"macro_f1": 99.0}}
+        study = "floats" if entry == "relu-network" else "two"
+        RunFolder(runs / study, {}, resume=True).save_unit(unit["key"], unit)
+    _front_page.write([page], runs, front.STUDIES)
+    lines = page.read_text().splitlines()
+    assert "| `relu-network` | **floats** | 2 | 70.0 ± 0.0 | - | - | - | 250 | 0 | 1,150 | 100 % |" in lines
+    assert any(line.startswith("| two | - | - | - | 60.0 / 99.0 · 1,150 |") for line in lines)
+    assert not any(line.startswith("| `dysign-step` | **floats** |") for line in lines)  # cheaper ones are better now
+    begins = "| near-pruned |", "| `dysign-step` | far-pruned"
+    kept = [line for line in before.splitlines() if line.startswith(begins)]
+    assert len(kept) == 3
+    assert set(kept) <= set(lines)
 
 
 def test_without_the_network_that_all_is_compared_with_nothing_is_written(tmp_path):
