@@ -1,4 +1,4 @@
-"""When and how often each ordered node pair was met, and whom each node met: a hash table that grows with the pairs."""
+"""Which ordered node pairs were met, when, and whom each node met: a hash table that grows with the pairs."""
 
 from __future__ import annotations
 
@@ -20,27 +20,16 @@ def check_nodes(num_nodes: int, *columns: np.ndarray) -> None:
         )
 
 
-class PairLog:
-    """Remembers ordered node pairs; adding and looking up take time in proportion to their arguments, not to the past.
+class PairNumbers:
+    """Numbers ordered node pairs as they come; adding and looking up take time in proportion to their arguments.
 
-    Open addressing with linear probing over ``src * num_nodes + dst``; the destinations of a source form a chain, from
-    the newest on. Memory is O(num_nodes + pairs).
+    Open addressing with linear probing over ``src * num_nodes + dst``. Memory is O(num_nodes + pairs), 16 to 28 bytes a
+    pair. There may be as many pairs as int32 counts.
 
     Attributes
     ----------
-    last, count : numpy.ndarray
-        Last snapshot and number of additions of each pair, by the number that :meth:`find` gives; int64.
     degree : numpy.ndarray
         Number of distinct destinations of each node, int64 ``(N,)``.
-
-    Examples
-    --------
-    >>> log = PairLog(3)
-    >>> log.add(4, np.array([0, 0]), np.array([1, 2]))
-    >>> log.find(np.array([0, 1]), np.array([2, 0]))
-    array([ 1, -1])
-    >>> log.last[1], log.degree, log.destinations(np.array([0, 1]))
-    (np.int64(4), array([2, 0, 0]), (array([0, 0]), array([2, 1])))
     """
 
     def __init__(self, num_nodes: int) -> None:
@@ -50,9 +39,8 @@ class PairLog:
     def reset(self) -> None:
         """Forget everything."""
         self.size = 0
-        self._table = np.full(16, _EMPTY, np.int64)  # place -> number of the pair
-        self._key, self.last, self.count, self._next = (np.zeros(8, np.int64) for _ in range(4))
-        self._head = np.full(self.num_nodes, _EMPTY, np.int64)
+        self._table = np.full(16, _EMPTY, np.int32)  # place -> number of the pair
+        self._key = np.zeros(8, np.int64)
         self.degree = np.zeros(self.num_nodes, np.int64)
 
     def grow(self, num_nodes: int) -> None:
@@ -62,6 +50,7 @@ class PairLog:
         --------
         >>> log = PairLog(2)
         >>> log.add(0, np.array([1]), np.array([0]))
+        array([0])
         >>> log.grow(9)
         >>> log.find(np.array([1, 1]), np.array([0, 8])), len(log.degree)
         (array([ 0, -1]), 9)
@@ -71,19 +60,22 @@ class PairLog:
         self._key[: self.size] = src * num_nodes + dst
         self._table.fill(_EMPTY)
         _place(self._table, self._key[: self.size])
-        more = 0, num_nodes - self.num_nodes
-        self._head, self.degree = np.pad(self._head, more, constant_values=_EMPTY), np.pad(self.degree, more)
+        self.degree = np.pad(self.degree, (0, num_nodes - self.num_nodes))
         self.num_nodes = num_nodes
 
     def __len__(self) -> int:
         return self.size
 
-    def add(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> None:
-        """Note the pairs of a snapshot; one given twice counts twice."""
+    def number(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        """Return the number of each pair, a new one for each that is new."""
         check_nodes(self.num_nodes, src, dst)
-        self._reserve(self.size + len(src))
-        columns = (self._key, self.last, self.count, self._next)
-        self.size = _add(self._table, *columns, self._head, self.degree, self.size, snapshot, src, dst, self.num_nodes)
+        size = self.size + len(src)
+        self._key = with_room(self._key, size)
+        if 2 * size > len(self._table):
+            self._table = np.full(1 << (2 * size).bit_length(), _EMPTY, np.int32)
+            _place(self._table, self._key[: self.size])
+        numbers, self.size = _number(self._table, self._key, self.degree, self.size, src, dst, self.num_nodes)
+        return numbers
 
     def find(self, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         """Return the number of each pair, or -1, in the shape of `src` and `dst`, which broadcast."""
@@ -95,6 +87,45 @@ class PairLog:
         """Return sources and destinations of all pairs from a number on, in the order of their numbers."""
         return np.divmod(self._key[first : self.size], self.num_nodes)
 
+
+class PairLog(PairNumbers):
+    """Remembers when ordered node pairs last met; the destinations of a source form a chain, from the newest on.
+
+    Attributes
+    ----------
+    last : numpy.ndarray
+        Last snapshot of each pair, by the number that :meth:`find` gives; int32.
+
+    Examples
+    --------
+    >>> log = PairLog(3)
+    >>> log.add(4, np.array([0, 0]), np.array([1, 2]))
+    array([0, 1])
+    >>> log.find(np.array([0, 1]), np.array([2, 0]))
+    array([ 1, -1])
+    >>> log.last[1], log.degree, log.destinations(np.array([0, 1]))
+    (np.int32(4), array([2, 0, 0]), (array([0, 0]), array([2, 1])))
+    """
+
+    def reset(self) -> None:
+        """Forget everything."""
+        super().reset()
+        self.last, self._next = np.zeros(8, np.int32), np.zeros(8, np.int32)
+        self._head = np.full(self.num_nodes, _EMPTY, np.int32)
+
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on; pairs keep their numbers."""
+        super().grow(num_nodes)
+        self._head = np.pad(self._head, (0, num_nodes - len(self._head)), constant_values=_EMPTY)
+
+    def add(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+        """Note the pairs of a snapshot; return their numbers."""
+        first, numbers = self.size, self.number(src, dst)
+        self.last, self._next = with_room(self.last, self.size), with_room(self._next, self.size)
+        self.last[numbers] = snapshot
+        _chain(self._head, self._next, self._key, first, self.size, self.num_nodes)
+        return numbers
+
     def destinations(self, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return all destinations of some nodes: the row of `nodes` each belongs to, and the destination."""
         row = np.repeat(np.arange(len(nodes)), self.degree[nodes])
@@ -105,16 +136,16 @@ class PairLog:
         check_nodes(self.num_nodes, src, dst)
         return _common(self._head, self._next, self._key, src, dst, self.num_nodes)
 
-    def _reserve(self, size: int) -> None:
-        if size > len(self._key):
-            more = max(size, 2 * len(self._key)) - len(self._key)
-            self._key, self.last, self.count, self._next = (
-                np.concatenate([column, np.zeros(more, np.int64)])
-                for column in (self._key, self.last, self.count, self._next)
-            )
-        if 2 * size > len(self._table):
-            self._table = np.full(1 << (4 * size - 1).bit_length(), _EMPTY, np.int64)
-            _place(self._table, self._key[: self.size])
+
+def with_room(column: np.ndarray, size: int) -> np.ndarray:
+    """Return a column with rows of zeros behind, if it had fewer rows, some more than asked for.
+
+    Its memory is made longer where it lies, or moved by the system, page by page: never is it there twice. Views of
+    the column from before must not be used.
+    """
+    if size > len(column):
+        column.resize((max(size, len(column) + len(column) // 8), *column.shape[1:]), refcheck=False)
+    return column
 
 
 @njit(cache=True, nogil=True)
@@ -134,27 +165,32 @@ def _place(table: np.ndarray, keys: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _add(
-    table: np.ndarray, known: np.ndarray, last: np.ndarray, count: np.ndarray, following: np.ndarray, head: np.ndarray,
-    degree: np.ndarray, size: int, snapshot: int, src: np.ndarray, dst: np.ndarray, num_nodes: int,
-) -> int:  # fmt: skip
+def _number(
+    table: np.ndarray, known: np.ndarray, degree: np.ndarray, size: int, src: np.ndarray, dst: np.ndarray,
+    num_nodes: int,
+) -> tuple[np.ndarray, int]:  # fmt: skip
     mask = len(table) - 1
+    numbers = np.empty(len(src), np.int64)
     for i in range(len(src)):
         key = src[i] * num_nodes + dst[i]
         at = _start(key, mask)
         while table[at] >= 0 and known[table[at]] != key:
             at = (at + 1) & mask
-        number = table[at]
-        if number < 0:
-            number = table[at] = size
-            known[number] = key
-            following[number] = head[src[i]]
-            head[src[i]] = number
+        if table[at] < 0:
+            table[at] = size
+            known[size] = key
             degree[src[i]] += 1
             size += 1
-        last[number] = snapshot
-        count[number] += 1
-    return size
+        numbers[i] = table[at]
+    return numbers, size
+
+
+@njit(cache=True, nogil=True)
+def _chain(head: np.ndarray, following: np.ndarray, known: np.ndarray, first: int, size: int, num_nodes: int) -> None:
+    for number in range(first, size):
+        node = known[number] // num_nodes
+        following[number] = head[node]
+        head[node] = number
 
 
 @njit(cache=True, nogil=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from dgl_dysign.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
 
+_EVENT_BYTES = 48  # at most: less where events are repeated or have no weight
 _LARGEST = 3_037_000_499  # its square is the last that fits into int64
 
 
@@ -75,6 +77,42 @@ def snapshot_edges(data: TemporalGraph, snapshot: int) -> SnapshotEdges:
     src, dst, time, edge_id = data.events(snapshot)
     weight = data.edge_weights(snapshot) if data.manifest.get("edge_weight") is not None else None
     return distinct_edges(snapshot, src, dst, edge_id, time, weight, num_nodes=data.num_nodes, directed=data.directed)
+
+
+class EdgesOnDisk(Sequence[SnapshotEdges]):
+    """The edges of snapshots of a prepared folder, each read when it is asked for and not kept.
+
+    Examples
+    --------
+    >>> from dgl_dysign.data import TemporalGraph
+    >>> edges = EdgesOnDisk(TemporalGraph.load(prepared), range(5))
+    >>> [one.snapshot for one in edges[3:]], edges[-1].snapshot
+    ([3, 4], 4)
+    """
+
+    def __init__(self, data: TemporalGraph, snapshots: range) -> None:
+        self._data, self._snapshots = data, snapshots
+
+    def __len__(self) -> int:
+        return len(self._snapshots)
+
+    @overload
+    def __getitem__(self, at: int) -> SnapshotEdges: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> EdgesOnDisk: ...
+
+    def __getitem__(self, at: int | slice) -> SnapshotEdges | EdgesOnDisk:
+        some = self._snapshots[at]
+        return EdgesOnDisk(self._data, some) if isinstance(some, range) else snapshot_edges(self._data, some)
+
+
+def all_edges(data: TemporalGraph, most_bytes: int = 1 << 28) -> Sequence[SnapshotEdges]:
+    """Return the edges of all snapshots: from memory if they take no more than so many bytes, 48 an event."""
+    snapshots = range(data.num_snapshots)
+    if _EVENT_BYTES * data.num_edges > most_bytes:
+        return EdgesOnDisk(data, snapshots)
+    return [snapshot_edges(data, t) for t in snapshots]
 
 
 def check_room(edges: SnapshotEdges, num_nodes: int, remedy: str = "") -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dgl_dysign._moved import moved_name
-from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, all_edges
 from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import (
@@ -165,15 +165,16 @@ class LinkView(View):
         return self._features.get()
 
     def _new_features(self) -> CachedFeatures:
-        return CachedFeatures(LinkFeatures.of(self.data, walks=self.settings.walks), self.settings.training.cache_bytes)
+        features = LinkFeatures.of(self.data, walks=self.settings.walks)
+        return self.settings.training.cached(features, self.data.num_nodes)
 
     @property
     def edges(self) -> Sequence[SnapshotEdges]:
-        """All snapshots: much smaller than the features of their candidates, and read for every entry and epoch."""
+        """All snapshots, which are read for every entry and epoch: from memory, unless they take more than 256 MiB."""
         return self._edges.get()
 
     def _read_edges(self) -> Sequence[SnapshotEdges]:
-        return [snapshot_edges(self.data, t) for t in range(self.data.num_snapshots)]
+        return all_edges(self.data)
 
     def scorer(self) -> LinkScorer:
         """Return the scorer of the settings, with weights as the seed draws them."""

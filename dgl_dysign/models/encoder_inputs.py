@@ -96,7 +96,7 @@ class EncoderInputs(nn.Module):
 
     def reset(self) -> None:
         """Forget what was observed."""
-        self._past = History(self.num_nodes, ratings=False)
+        self._past = History(self.num_nodes)
         self._last: SnapshotEdges | None = None
 
     def observe(self, edges: SnapshotEdges) -> None:

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dgl_dysign.data.pair_log import with_room
+
+_AT_ONCE = 1 << 20  # values that are rescaled at once
+
 
 class Decaying:
     r"""Values one of whose axes belongs to decays: what is added at snapshot t' counts :math:`\gamma^{t - t'}` at t.
@@ -48,11 +52,15 @@ class Decaying:
         self._least = float(np.finfo(dtype).tiny) ** (1 / 3)  # a scale by which the values are multiplied for good
 
     def grow(self, size: int, axis: int = 0) -> None:
-        """Make an axis longer; what is new is 0, and takes no memory before it is written."""
+        """Make an axis longer; what is new is 0."""
         old, shape = self.values, list(self.values.shape)
         shape[axis] = size
         self.values = np.zeros(shape, old.dtype)
         self.values[tuple(map(slice, old.shape))] = old
+
+    def reserve(self, size: int) -> None:
+        """Have room for so many rows: the first axis is longer where it was shorter, by zeros, see `with_room`."""
+        self.values = with_room(self.values, size)
 
     def scale(self, snapshot: int) -> np.ndarray:
         """Return what values of each decay are multiplied by at a snapshot, ``(decays,)``."""
@@ -68,13 +76,14 @@ class Decaying:
         """Let a later snapshot be now."""
         self._scale, self.snapshot = self.scale(snapshot), snapshot
         if self._scale.min() < self._least:
-            self.values *= self._scale.astype(self.values.dtype).reshape(self._axes)
+            self._rescale(self._scale.astype(self.values.dtype).reshape(self._axes))
             self._scale[:] = 1
             self.renewals += 1
 
-
-def longer(column: np.ndarray, size: int) -> np.ndarray:
-    """Return a column with zeros behind, which take no memory before they are written."""
-    column, old = np.zeros(size, column.dtype), column
-    column[: len(old)] = old
-    return column
+    def _rescale(self, scale: np.ndarray) -> None:
+        """Multiply values for good, some rows at once; zeros are not written to: new ones take no memory yet."""
+        scale = np.broadcast_to(scale, self.values.shape)
+        rows = max(1, _AT_ONCE * len(self.values) // max(1, self.values.size))
+        for first in range(0, len(self.values), rows):
+            part = self.values[first : first + rows]
+            np.multiply(part, scale[first : first + rows], out=part, where=part != 0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dgl_dysign.data.pair_log import PairLog
+from dgl_dysign.data.pair_log import PairNumbers
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs.activity import ActivityLog
 from dgl_dysign.pairs.decayed_graph import DecayedGraph, Structure
 from dgl_dysign.pairs.decaying import Decaying
@@ -19,21 +22,32 @@ Nodes = np.ndarray | slice
 ALL = slice(None)
 
 
+READ = {
+    "shared": "neighborhoods", "habits": "activity", "projections": "projections",
+    "walks": "events", "ratings": "events",
+}  # fmt: skip
+"""What families read that is made of edges afterwards."""
+
+
 class Derived:
-    """Edges of the snapshots so far, each with the number of its pair, and views of them, for N nodes."""
+    """Edges of the snapshots so far, each with the number of its pair, and views of them, for N nodes.
+
+    Edges are kept until all views that the families read have seen them.
+    """
 
     sums: Decaying
 
-    def __init__(self, num_nodes: int, most_neighbors: int | None) -> None:
-        self.num_nodes, self._most, self.pairs = num_nodes, most_neighbors, PairLog(num_nodes)
+    def __init__(self, num_nodes: int, most_neighbors: int | None, families: Collection[str]) -> None:
+        self.num_nodes, self._most, self.pairs = num_nodes, most_neighbors, PairNumbers(num_nodes)
+        self._readers = {READ[family] for family in families if family in READ}
         self._directed = True
         self._parts: list[tuple[np.ndarray, ...]] = []
-        self._ends: list[np.ndarray] = []  # nodes with an edge in each part
+        self._dropped = 0  # parts before these
         self._events: tuple[np.ndarray, ...] | None = None
         self._structure: Structure | None = None
         self._graph: DecayedGraph | None = None
         self._views: dict[str, Any] = {}
-        self._rankings: dict[str, tuple[Ranking, int]] = {}
+        self._rankings: dict[tuple[str, float | None], Ranking] = {}
         self._caught_up: dict[str, int] = {}  # number of parts that are in each of these
 
     def _grow_derived(self, num_nodes: int) -> None:
@@ -44,15 +58,24 @@ class Derived:
             view.grow(num_nodes)
         self.num_nodes = num_nodes
 
-    def _add_part(self, directed: bool, ends: np.ndarray, *part: np.ndarray) -> None:
+    def _add_part(self, directed: bool, *part: np.ndarray) -> None:
         self._directed = directed
-        self._ends.append(ends)
         self._parts.append(part)
         self._events = self._graph = None
+        self._drop_parts()
+
+    def _drop_parts(self) -> None:
+        """Drop what no view waits for."""
+        end = self._dropped + len(self._parts)
+        seen = min((self._caught_up.get(view, 0) for view in self._readers), default=end)
+        if seen > self._dropped:
+            del self._parts[: seen - self._dropped]
+            self._dropped = seen
 
     @property
     def events(self) -> tuple[np.ndarray, ...]:
         """Sources, destinations, snapshots, weights and numbers of the pair, of all edges."""
+        self._check_read("events")
         if self._events is None:
             empty = tuple(np.zeros(0, kind) for kind in (np.int64, np.int64, np.int64, float, np.int64))
             self._events = tuple(
@@ -69,19 +92,20 @@ class Derived:
             self._graph = DecayedGraph(self._structure, number, snapshot, weight, t)
         return self._graph
 
-    def _new_parts(self, key: str) -> slice:
-        """Return which parts came since this was called with the key."""
-        first, self._caught_up[key] = self._caught_up.get(key, 0), len(self._parts)
-        return slice(first, None)
+    def _check_read(self, view: str) -> None:
+        if view not in self._readers:
+            raise ConfigError(f"{view} were asked for, but no family reads them: edges are not kept for them")
 
     def _view(self, key: str, make: Callable[[int], Any], either_way: bool = False) -> Any:
+        self._check_read(key)
         view = self._views.get(key) or make(self.num_nodes)
-        for src, dst, snapshot, *_ in self._parts[self._new_parts(key)]:
+        for src, dst, snapshot, *_ in self._parts[max(0, self._caught_up.get(key, 0) - self._dropped) :]:
             both = either_way and self._directed
             ends = (np.concatenate([src, dst]), np.concatenate([dst, src])) if both else (src, dst)
             if len(src):
                 view.add(int(snapshot[0]), *ends)
-        self._views[key] = view
+        self._views[key], self._caught_up[key] = view, self._dropped + len(self._parts)
+        self._drop_parts()
         return view
 
     def neighborhoods(self) -> Neighborhoods:
@@ -104,17 +128,24 @@ class Derived:
         walks: WalkProjections = self._view("projections", WalkProjections, either_way=True)
         return walks
 
-    def ahead(self, key: str, values: Callable[[Nodes], np.ndarray], nodes: np.ndarray) -> np.ndarray:
-        """Return the share of all nodes that some are ahead of by values that only an edge of a node changes.
+    def standing(self, kind: str, decay: float | None, nodes: Nodes = ALL) -> np.ndarray:
+        """Return by what some nodes are ranked, which only an edge of theirs changes: the time of the last, or sums."""
+        raise NotImplementedError
 
-        They are told apart by the key. Ties share a place, whatever the nodes' numbers.
-        """
-        ranking, renewals = self._rankings.get(key, (None, 0))
-        ends = self._ends[self._new_parts(key)]
-        if ranking is None or renewals != self.sums.renewals:
-            ranking = Ranking(values(ALL))
-            self._rankings[key] = ranking, self.sums.renewals
-        elif ends:
-            changed = ends[0] if len(ends) == 1 else np.unique(np.concatenate(ends))
-            ranking.update(changed, values(changed))
-        return ranking.below(values(nodes)) / self.num_nodes
+    def ahead(self, kind: str, decay: float | None, nodes: np.ndarray) -> np.ndarray:
+        """Return the share of all nodes that some are ahead of by `standing`: ties share a place."""
+        ranking = self._rankings.setdefault((kind, decay), Ranking())
+        return ranking.below(self.standing(kind, decay, nodes), partial(self.standing, kind, decay)) / self.num_nodes
+
+    @contextmanager
+    def _changing(self, nodes: np.ndarray) -> Iterator[None]:
+        """Keep rankings in order while what some nodes, each given once, are ranked by changes."""
+        renewals, known = self.sums.renewals, {key: ranking for key, ranking in self._rankings.items() if ranking.known}
+        for key, ranking in known.items():
+            ranking.leave(self.standing(*key, nodes))
+        yield
+        for key, ranking in known.items():
+            if renewals == self.sums.renewals:
+                ranking.enter(self.standing(*key, nodes))
+            else:
+                ranking.restart()

@@ -12,7 +12,7 @@ from functools import cache, partial
 import numpy as np
 
 from dgl_dysign.pairs.derived import Nodes
-from dgl_dysign.pairs.history import DECAYS, SUMS, History
+from dgl_dysign.pairs.history import DECAYS, History
 from dgl_dysign.pairs.question import Columns, Question
 from dgl_dysign.pairs.walks import pagerank, projections, shared, walks
 
@@ -62,18 +62,11 @@ def activity(ask: Question) -> Columns:
 
 def ranks(ask: Question) -> Columns:
     """Share of all nodes that the destination is ahead of."""
-    past = ask.past
     for kind in LASTS:
-        ahead = partial(past.ahead, f"recency_{kind}", partial(past.last, kind))
-        yield f"recency_{kind}", partial(ask.of_end, "dst", ahead)
+        yield f"recency_{kind}", partial(ask.of_end, "dst", partial(ask.past.ahead, kind, None))
     for decay in DECAYS:
-        for kind, names in (("out", ("out",)), ("in", ("in",)), ("any", ("out", "in"))):
-
-            def values(nodes: Nodes, names: tuple[str, ...] = names, decay: float = decay) -> np.ndarray:
-                kept = past.sums.values[DECAYS.index(decay)]
-                return np.sum([kept[SUMS.index(name)][nodes] for name in names], axis=0)
-
-            yield f"{kind}_{decay}", partial(ask.of_end, "dst", partial(past.ahead, f"{kind}_{decay}", values))
+        for kind in ("out", "in", "any"):
+            yield f"{kind}_{decay}", partial(ask.of_end, "dst", partial(ask.past.ahead, kind, decay))
 
 
 def pair(ask: Question) -> Columns:

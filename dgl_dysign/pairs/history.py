@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from dgl_dysign.data.pair_log import with_room
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room
 from dgl_dysign.errors import ConfigError, check_growth
-from dgl_dysign.pairs.decaying import Decaying, longer
+from dgl_dysign.pairs.decaying import Decaying
 from dgl_dysign.pairs.derived import ALL, Derived, Nodes
 
 DECAYS = (0.3, 0.7, 0.9, 0.97, 1.0)
 NEVER = 400.0  # snapshots since an event that never happened
-SUMS = (
-    "out", "in", "active",  # number of edges, and of snapshots with one
-    "out_silence", "out_degree", "in_silence", "in_degree",  # of the partner, just before each edge
-    "out_weight", "in_weight", "in_sign", "out_pos", "out_neg", "in_pos", "in_neg",
-)  # fmt: skip
-_RATINGS = 7  # sums, the last ones, that the family of this name alone reads
+_HABITS = (1.0, 0.9)  # decays of sums that families of habits and ratings read
+_SUMS = {  # decays of each sum; which family alone reads it
+    **dict.fromkeys(("out", "in", "active"), (DECAYS, None)),  # number of edges, and of snapshots with one
+    # of the partner, just before each edge:
+    **dict.fromkeys(("out_silence", "out_degree", "in_silence", "in_degree"), (_HABITS, "habits")),
+    **dict.fromkeys(("out_weight", "in_weight", "in_sign"), (DECAYS, "ratings")),
+    **dict.fromkeys(("out_pos", "out_neg", "in_pos", "in_neg"), (_HABITS, "ratings")),
+}
 
 
 class History(Derived):
     """Sums, times and edges of snapshots 0 .. ``snapshot``; grows by `add` alone; see `LinkFeatures` for ``unit``.
 
     Undirected edges count once in either direction. A snapshot begins at ``begins[t]``; default: its number. What is
-    kept for some families alone catches up when it is read. Without ``ratings`` there are no sums of weights, half of
-    all that is kept of a node.
+    kept for some families alone catches up when it is read; what only others than the ``families`` read is not kept.
     """
 
     def __init__(
@@ -35,19 +37,25 @@ class History(Derived):
         begins: Sequence[float] | None = None,
         unit: float | None = None,
         most_neighbors: int | None = None,
-        ratings: bool = True,
+        families: Collection[str] = ("activity",),
     ) -> None:
-        super().__init__(num_nodes, most_neighbors)
+        super().__init__(num_nodes, most_neighbors, families)
         self._begins = None if begins is None else np.asarray(begins, np.float64)
         mean = 1.0 if self._begins is None or len(self._begins) < 2 else float(np.diff(self._begins).mean())
         self.unit = mean if unit is None else unit
         self.snapshot = -1
-        self._sums = SUMS if ratings else SUMS[:-_RATINGS]
-        self.sums = Decaying((len(DECAYS), len(self._sums), num_nodes), DECAYS, axis=0)
+        kept = [
+            (name, decay)
+            for name, (decays, family) in _SUMS.items()
+            for decay in decays
+            if family is None or family in families
+        ]
+        self._row = {key: row for row, key in enumerate(kept)}
+        self.sums = Decaying((len(kept), num_nodes), [decay for _, decay in kept], axis=0)
         self.first = np.full(num_nodes, np.inf)
         self.last_out, self.last_in = np.full(num_nodes, -np.inf), np.full(num_nodes, -np.inf)
-        self.sources, self.mutual = np.zeros(num_nodes), np.zeros(num_nodes)  # distinct ones; those answered
-        self._pair_time, self._pair_weight = np.zeros(8), np.zeros(8)
+        self.sources, self.mutual = np.zeros((2, num_nodes), np.int32)  # distinct ones; those answered
+        self._pair_time, self._pair_weight = np.zeros(8), np.zeros(8) if "ratings" in families else None
 
     def now(self, snapshot: int) -> float:
         """Return when a snapshot begins, in snapshots."""
@@ -60,7 +68,7 @@ class History(Derived):
         """Have more nodes from now on, of which nothing is remembered."""
         check_growth("the history", self.num_nodes, num_nodes)
         more = (0, num_nodes - self.num_nodes)
-        self.sums.grow(num_nodes, axis=2)
+        self.sums.grow(num_nodes, axis=1)
         self.first = np.pad(self.first, more, constant_values=np.inf)
         self.last_out, self.last_in = (np.pad(x, more, constant_values=-np.inf) for x in (self.last_out, self.last_in))
         self.sources, self.mutual = np.pad(self.sources, more), np.pad(self.mutual, more)
@@ -80,45 +88,49 @@ class History(Derived):
         if not edges.directed:
             src, dst = np.concatenate([src, dst]), np.concatenate([dst, src])
             weight, time = np.tile(weight, 2), np.tile(time, 2)
-        ends = self._add_sums(t, src, dst, weight)
-        number = self._add_pairs(t, src, dst, time, weight)
-        self.snapshot = t
-        self._add_part(edges.directed, ends, src, dst, np.broadcast_to(t, len(src)), weight, number)
-
-    def _add_sums(self, t: int, src: np.ndarray, dst: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Add to the sums of the ends of edges, which are returned, each once."""
         ends, place = np.unique(np.concatenate([src, dst]), return_inverse=True)
-        silence, degree = self.recency(t, self.last("any", ends)), np.log1p(self.total("out", "in")[ends])
         at_src, at_dst = np.split(place, 2)
+        with self._changing(ends):
+            self._add_sums(t, ends, at_src, at_dst, weight)
+            self._note_times(src, dst, time)
+        number = self._add_pairs(src, dst, time, weight)
+        self.snapshot = t
+        self._add_part(edges.directed, src, dst, np.broadcast_to(t, len(src)), weight, number)
+
+    def _add_sums(self, t: int, ends: np.ndarray, at_src: np.ndarray, at_dst: np.ndarray, weight: np.ndarray) -> None:
+        """Add to the sums of ends of edges, each once: sources and destinations are their places among them."""
+        silence, degree = self.recency(t, self.last("any", ends)), np.log1p(self.total(ends, "out", "in"))
         of_end = {"out": at_src, "in": at_dst}
+        one = np.ones(len(at_src))
         values = {
-            "out": np.ones(len(src)), "in": np.ones(len(src)), "out_weight": weight, "in_weight": weight,
+            "out": one, "in": one, "out_weight": weight, "in_weight": weight,
             "in_sign": np.sign(weight), "out_pos": weight > 0, "out_neg": weight <= 0, "in_pos": weight > 0,
             "in_neg": weight <= 0, "out_silence": silence[at_dst], "out_degree": degree[at_dst],
             "in_silence": silence[at_src], "in_degree": degree[at_src],
         }  # fmt: skip
-        new = np.ones((len(self._sums), len(ends)))  # "active" stays 1
-        for number, name in enumerate(self._sums):
-            if name in values:
-                new[number] = np.bincount(of_end[name.split("_")[0]], values[name], len(ends))
+        new = {
+            name: np.bincount(of_end[name.split("_")[0]], values[name], len(ends)) if name in values else 1.0
+            for name in dict.fromkeys(name for name, _ in self._row)  # "active" is 1
+        }
         self.sums.age_to(t)
-        for decayed, unit in zip(self.sums.values, self.sums.unit, strict=True):
-            decayed[:, ends] += unit * new
-        return ends
+        for (name, _), kept, unit in zip(self._row, self.sums.values, self.sums.unit, strict=True):
+            kept[ends] += unit * new[name]
 
-    def _add_pairs(self, t: int, src: np.ndarray, dst: np.ndarray, time: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Note when nodes and pairs had edges; return the number of each edge's pair."""
+    def _note_times(self, src: np.ndarray, dst: np.ndarray, time: np.ndarray) -> None:
+        """Note when nodes had edges."""
         np.minimum.at(self.first, src, time)
         np.minimum.at(self.first, dst, time)
         np.maximum.at(self.last_out, src, time)
         np.maximum.at(self.last_in, dst, time)
-        before = len(self.pairs)
-        self.pairs.add(t, src, dst)
-        if len(self.pairs) > len(self._pair_time):
-            size = max(len(self.pairs), 2 * len(self._pair_time))
-            self._pair_time, self._pair_weight = longer(self._pair_time, size), longer(self._pair_weight, size)
-        number = self.pairs.find(src, dst)
-        self._pair_time[number], self._pair_weight[number] = time, weight
+
+    def _add_pairs(self, src: np.ndarray, dst: np.ndarray, time: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Note when pairs had edges; return the number of each edge's pair."""
+        before, number = len(self.pairs), self.pairs.number(src, dst)
+        self._pair_time = with_room(self._pair_time, len(self.pairs))
+        self._pair_time[number] = time
+        if self._pair_weight is not None:
+            self._pair_weight = with_room(self._pair_weight, len(self.pairs))
+            self._pair_weight[number] = weight
         self._count_pairs(before)
         return number
 
@@ -129,21 +141,30 @@ class History(Derived):
         np.add.at(self.mutual, src[(answers >= 0) & (answers <= number)], 1)
         np.add.at(self.mutual, dst[(answers >= 0) & (answers < number)], 1)  # a loop answers itself, once
 
+    def _raw(self, name: str, decay: float, nodes: Nodes) -> np.ndarray:
+        values: np.ndarray = self.sums.values[self._row[name, decay]][nodes]
+        return values
+
     def sum(self, name: str, decay: float, t: int, nodes: Nodes = ALL) -> np.ndarray:
         """Return a sum of each of some nodes, in which the edges of the snapshot before t count fully."""
-        number = DECAYS.index(decay)
-        total: np.ndarray = self.sums.values[number, SUMS.index(name)][nodes] * self.sums.scale(t - 1)[number]
-        return total
+        scale: np.ndarray = self.sums.scale(t - 1)[self._row[name, decay]]
+        return self._raw(name, decay, nodes) * scale
 
     def mean(self, name: str, decay: float, t: int, nodes: Nodes = ALL) -> np.ndarray:
         """Return such a sum over the number of edges that it is of; 0 where there is none."""
         total, count = (self.sum(each, decay, t, nodes) for each in (name, name.split("_")[0]))
         return np.where(count > 0, total / np.maximum(count, 1e-9), 0.0)
 
-    def total(self, *names: str) -> np.ndarray:
-        """Return the sum of some sums without decay."""
-        undecayed = self.sums.values[DECAYS.index(1.0)]
-        return sum((undecayed[SUMS.index(name)] for name in names), np.zeros(self.num_nodes))
+    def total(self, nodes: Nodes, *names: str) -> np.ndarray:
+        """Return what some sums without decay are together."""
+        return sum((self._raw(name, 1.0, nodes) for name in names[1:]), self._raw(names[0], 1.0, nodes))
+
+    def standing(self, kind: str, decay: float | None, nodes: Nodes = ALL) -> np.ndarray:
+        """Return when some nodes last had an edge "out", "in", or "any", or a sum, as it is kept, of such edges."""
+        if decay is None:
+            return self.last(kind, nodes)
+        names = ("out", "in") if kind == "any" else (kind,)
+        return sum((self._raw(name, decay, nodes) for name in names[1:]), self._raw(names[0], decay, nodes))
 
     def last(self, kind: str, nodes: Nodes = ALL) -> np.ndarray:
         """Return when some nodes last had an edge "out", "in", or "any": -inf for never."""
@@ -166,4 +187,5 @@ class History(Derived):
         if not len(self.pairs):
             return np.full(number.shape, -np.inf), np.zeros(number.shape)
         met = number >= 0
-        return np.where(met, self._pair_time[number], -np.inf), np.where(met, self._pair_weight[number], 0.0)
+        weight = np.zeros(1) if self._pair_weight is None else self._pair_weight[number]
+        return np.where(met, self._pair_time[number], -np.inf), np.where(met, weight, 0.0)

@@ -147,7 +147,7 @@ class LinkFeatures:
 
     def reset(self) -> None:
         """Forget what was observed."""
-        self._past = History(self.num_nodes, self.begins, self._unit, self.most_neighbors, "ratings" in self.families)
+        self._past = History(self.num_nodes, self.begins, self._unit, self.most_neighbors, self.families)
 
     def grow(self, num_nodes: int) -> None:
         """Have more nodes from now on: what the columns are of the old ones is as if all had been there always.

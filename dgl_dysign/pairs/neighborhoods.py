@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dgl_dysign.pairs.decaying import Decaying, longer
+from dgl_dysign.data.pair_log import with_room
+from dgl_dysign.pairs.decaying import Decaying
 
 DECAYS = (0.9, 0.98, 1.0)
 _HEAVIEST = DECAYS.index(0.98)  # the weight, out and in, by which neighbours are kept
@@ -17,7 +18,8 @@ class Neighborhoods:
 
     Each edge of snapshot t' counts :math:`\gamma^{t - t'}`. Rows lie in one pool; a full one moves to twice the room,
     which another row has left, or to the pool's end. An edge costs the logarithm of a row, its first one a move within
-    the row, whatever the past.
+    the row, whatever the past. Weights are kept once for both ends, as long as both keep each other: 48 bytes for two
+    nodes with edges, and about 12 for each of them.
 
     Parameters
     ----------
@@ -37,10 +39,13 @@ class Neighborhoods:
 
     def __init__(self, num_nodes: int, most: int | None) -> None:
         self.most, self.cut = most, 0
-        self._begin, self._size, self._room = (np.zeros(num_nodes, np.int64) for _ in range(3))
-        self._end, self._neighbor = 0, np.zeros(64, np.int64)
+        self._begin: np.ndarray = np.zeros(num_nodes, np.int64)
+        self._size: np.ndarray = np.zeros(num_nodes, np.int32)
+        self._room: np.ndarray = np.zeros(num_nodes, np.int32)
+        self._used = np.zeros(2, np.int64)  # of the pool and of the weights
+        self._neighbor, self._number = (np.zeros(64, np.int32) for _ in range(2))  # nodes; numbers of their weights
         self._left = np.full(64, -1)  # of each power of two, the first place left; there stands where the next one is
-        self._weight = Decaying((64, 2, len(DECAYS)), DECAYS)
+        self._weight = Decaying((32, 2, len(DECAYS)), DECAYS)  # of edges to the larger of two nodes, and to the other
         self.degree = Decaying((num_nodes, len(DECAYS)), DECAYS)
 
     def grow(self, num_nodes: int) -> None:
@@ -54,15 +59,12 @@ class Neighborhoods:
         self._weight.age_to(snapshot)
         self.degree.age_to(snapshot)
         done = 0
-        while True:
-            rows = self._begin, self._size, self._room
+        while done < len(src):
+            rows = self._begin, self._size, self._room, self._neighbor, self._number, self._left, self._used
             units = self._weight.unit, self.degree.unit
-            pool = self._neighbor, self._weight.values, self.degree.values, self._left
-            done, self._end = _insert(*rows, *pool, self._end, src, dst, *units, done)
-            if done == len(src):
-                break
-            self._neighbor = longer(self._neighbor, 2 * len(self._neighbor))
-            self._weight.grow(len(self._neighbor))
+            done, pool = _insert(*rows, self._weight.values, self.degree.values, src, dst, *units, done)
+            self._neighbor, self._number = with_room(self._neighbor, pool), with_room(self._number, pool)
+            self._weight.reserve(self._used[1] + 1)
         if self.most is not None:
             ends = np.unique(np.concatenate([src, dst]))
             full = ends[self._size[ends] > self.most]
@@ -72,10 +74,10 @@ class Neighborhoods:
 
     def _cut(self, node: int, most: int) -> None:
         first = self._begin[node]
-        row = slice(first, first + self._size[node])
-        heavy = np.argsort(-self._weight.values[row, :, _HEAVIEST].sum(1), kind="stable")
+        of_both = self._number[first : first + self._size[node]]
+        heavy = np.argsort(-self._weight.values[of_both, :, _HEAVIEST].sum(1), kind="stable")
         kept = first + np.sort(heavy[:most])
-        for pool in (self._neighbor, self._weight.values):
+        for pool in (self._neighbor, self._number):
             pool[first : first + most] = pool[kept]
         self._size[node] = most
 
@@ -86,7 +88,7 @@ class Neighborhoods:
         of either step, seen from its end, and of those without direction over :math:`\log(2 + d)` and :math:`1 + d`,
         for the degree d of the node between.
         """
-        rows = self._begin, self._size, self._neighbor, self._weight.values, self.degree.values
+        rows = self._begin, self._size, self._neighbor, self._number, self._weight.values, self.degree.values
         scale = self._weight.scale(t - 1), self.degree.scale(t - 1)
         return _shared(*rows, *scale, src, np.ascontiguousarray(dst))
 
@@ -110,63 +112,85 @@ def _search(neighbor: np.ndarray, low: int, high: int, node: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _insert(
-    begin: np.ndarray, size: np.ndarray, room: np.ndarray, neighbor: np.ndarray, weight: np.ndarray,
-    degree: np.ndarray, left: np.ndarray, end: int, src: np.ndarray, dst: np.ndarray, unit: np.ndarray,
+    begin: np.ndarray, size: np.ndarray, room: np.ndarray, neighbor: np.ndarray, number: np.ndarray, left: np.ndarray,
+    used: np.ndarray, weight: np.ndarray, degree: np.ndarray, src: np.ndarray, dst: np.ndarray, unit: np.ndarray,
     degree_unit: np.ndarray, first: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """Add edges from the first on, as long as there is room; return the next one, and where the pool's rest begins."""
+    """Add edges from the first on, as long as there is room; return the next one, and how much the pool needs."""
     for i in range(first, len(src)):
-        needed = 0
-        for node in (src[i], dst[i]):
+        s, d = src[i], dst[i]
+        needed = used[0]
+        for node in (s, d):
             needed += max(4, 2 * room[node]) * (size[node] == room[node])
-        if end + needed > len(neighbor):
-            return i, end
-        for side in range(2):
-            node, other = (src[i], dst[i]) if side == 0 else (dst[i], src[i])
-            at = _search(neighbor, begin[node], begin[node] + size[node], other)
-            if at == begin[node] + size[node] or neighbor[at] != other:
-                if size[node] == room[node]:
-                    old, end = begin[node], _move(node, begin, size, room, neighbor, weight, left, end)
-                    at += begin[node] - old
-                for k in range(begin[node] + size[node], at, -1):
-                    neighbor[k] = neighbor[k - 1]
-                    for n in range(len(unit)):
-                        weight[k, 0, n], weight[k, 1, n] = weight[k - 1, 0, n], weight[k - 1, 1, n]
-                neighbor[at], size[node] = other, size[node] + 1
-                weight[at] = 0.0
-            for n in range(len(unit)):  # assigning arrays takes seconds to be compiled
-                weight[at, side, n] += unit[n]
-                degree[node, n] += degree_unit[n]
-    return len(src), end
+        if needed > len(neighbor) or used[1] == len(weight):
+            return i, needed
+        of_src, of_dst = _find(begin, size, neighbor, number, s, d), _find(begin, size, neighbor, number, d, s)
+        if of_src < 0 or of_dst < 0:  # of one alone where the other has forgotten it: what it weighed is gone there
+            new, used[1] = used[1], used[1] + 1
+            if of_src < 0:
+                of_src = _enter(s, d, new, begin, size, room, neighbor, number, left, used)
+            if of_dst < 0:
+                of_dst = new if s == d else _enter(d, s, new, begin, size, room, neighbor, number, left, used)
+        for n in range(len(unit)):  # assigning arrays takes seconds to be compiled
+            weight[of_src, int(s > d), n] += unit[n]
+            if s == d:
+                weight[of_src, 1, n] += unit[n]
+            elif of_dst != of_src:
+                weight[of_dst, int(s > d), n] += unit[n]
+            degree[s, n] += degree_unit[n]
+            degree[d, n] += degree_unit[n]
+    return len(src), used[0]
+
+
+@njit(cache=True, nogil=True)
+def _find(begin: np.ndarray, size: np.ndarray, neighbor: np.ndarray, number: np.ndarray, node: int, other: int) -> int:
+    """Return the number of the weights of a neighbour, or -1."""
+    end = begin[node] + size[node]
+    at = _search(neighbor, begin[node], end, other)
+    return number[at] if at < end and neighbor[at] == other else -1
+
+
+@njit(cache=True, nogil=True)
+def _enter(
+    node: int, other: int, of_both: int, begin: np.ndarray, size: np.ndarray, room: np.ndarray, neighbor: np.ndarray,
+    number: np.ndarray, left: np.ndarray, used: np.ndarray,
+) -> int:  # fmt: skip
+    """Put a neighbour with the number of its weights into a row; return the number."""
+    if size[node] == room[node]:
+        _move(node, begin, size, room, neighbor, number, left, used)
+    end = begin[node] + size[node]
+    at = _search(neighbor, begin[node], end, other)
+    for k in range(end, at, -1):
+        neighbor[k], number[k] = neighbor[k - 1], number[k - 1]
+    neighbor[at], number[at] = other, of_both
+    size[node] += 1
+    return of_both
 
 
 @njit(cache=True, nogil=True)
 def _move(
-    node: int, begin: np.ndarray, size: np.ndarray, room: np.ndarray, neighbor: np.ndarray, weight: np.ndarray,
-    left: np.ndarray, end: int,
-) -> int:  # fmt: skip
-    """Move a full row to twice the room; return where the pool's rest begins."""
+    node: int, begin: np.ndarray, size: np.ndarray, room: np.ndarray, neighbor: np.ndarray, number: np.ndarray,
+    left: np.ndarray, used: np.ndarray,
+) -> None:  # fmt: skip
+    """Move a full row to twice the room."""
     old, old_room = begin[node], room[node]
     room[node] = max(4, 2 * old_room)
     kind = int(np.log2(room[node]))
     if left[kind] >= 0:
         begin[node], left[kind] = left[kind], neighbor[left[kind]]
     else:
-        begin[node], end = end, end + room[node]
+        begin[node], used[0] = used[0], used[0] + room[node]
     new = begin[node]
     for k in range(size[node]):
-        neighbor[new + k] = neighbor[old + k]
-        for n in range(weight.shape[2]):
-            weight[new + k, 0, n], weight[new + k, 1, n] = weight[old + k, 0, n], weight[old + k, 1, n]
+        neighbor[new + k], number[new + k] = neighbor[old + k], number[old + k]
     if old_room:
         neighbor[old], left[kind - 1] = left[kind - 1], old
-    return end
 
 
 @njit(cache=True, nogil=True)
 def _shared(
-    begin: np.ndarray, size: np.ndarray, neighbor: np.ndarray, weight: np.ndarray, degree: np.ndarray,
-    scale: np.ndarray, degree_scale: np.ndarray, src: np.ndarray, dst: np.ndarray,
+    begin: np.ndarray, size: np.ndarray, neighbor: np.ndarray, number: np.ndarray, weight: np.ndarray,
+    degree: np.ndarray, scale: np.ndarray, degree_scale: np.ndarray, src: np.ndarray, dst: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     total = np.zeros((*dst.shape, len(scale), 6))
     for i in range(dst.shape[0]):
@@ -175,21 +199,25 @@ def _shared(
             few, many = (s, d) if size[s] <= size[d] else (d, s)
             at, end = begin[many], begin[many] + size[many]
             for k in range(begin[few], begin[few] + size[few]):
-                at = _search(neighbor, at, end, neighbor[k])
-                if at < end and neighbor[at] == neighbor[k]:
-                    of_src, of_dst = (weight[k], weight[at]) if few == s else (weight[at], weight[k])
-                    between = degree[neighbor[k]]
+                node = neighbor[k]
+                at = _search(neighbor, at, end, node)
+                if at < end and neighbor[at] == node:
+                    of_src, of_dst = (number[k], number[at]) if few == s else (number[at], number[k])
+                    ways = int(s > node), int(d > node)  # of the weights from each end
                     for n in range(len(scale)):
-                        ends = of_src[:, n], of_dst[:, n]
-                        _add_paths(total[i, j, n], *ends, scale[n] * scale[n], between[n] * degree_scale[n])
+                        ends = weight[of_src, :, n], weight[of_dst, :, n]
+                        degree_then = degree[node, n] * degree_scale[n]
+                        _add_paths(total[i, j, n], *ends, *ways, scale[n] * scale[n], degree_then)
     return total
 
 
 @njit(cache=True, nogil=True)
-def _add_paths(total: np.ndarray, of_src: np.ndarray, of_dst: np.ndarray, scale: float, degree: float) -> None:
+def _add_paths(
+    total: np.ndarray, of_src: np.ndarray, of_dst: np.ndarray, src_out: int, dst_out: int, scale: float, degree: float
+) -> None:
     for a in range(2):
         for b in range(2):  # s -> c -> d: an edge out of s, and one into d
-            total[2 * a + b] += of_src[a] * of_dst[1 - b] * scale
+            total[2 * a + b] += of_src[a ^ src_out] * of_dst[1 ^ b ^ dst_out] * scale
     both = (of_src[0] + of_src[1]) * (of_dst[0] + of_dst[1]) * scale
     total[4] += both / np.log(2 + degree)
     total[5] += both / (1 + degree)

@@ -13,7 +13,7 @@ from dgl_dysign.pairs.decaying import Decaying
 WIDTH = 128  # of the projections: an inner product is off by about 1 / sqrt(128) of the two lengths
 LARGE, LARGE_WIDTH = 500_000, 64  # nodes above which they are narrower, for the sake of memory
 STEPS = 3  # of the longest walks
-_ROWS = 1 << 16  # drawn at once
+_ROWS = 1 << 12  # drawn at once
 MOST_NOISE = 0.5  # of a product, in lengths, above which projections are warned of
 DECAY = 0.94  # of a step with each snapshot that passes: 1e-7 a second, the public code's, where snapshots are weeks
 
@@ -28,12 +28,12 @@ class WalkProjections:
     where both A on the right are those before the snapshot: each step of a walk is in an earlier snapshot than the one
     before, and counts :math:`\gamma` for each snapshot that has passed since. P has entries of a normal distribution
     of variance 1 / 128, so that :math:`H_k H_l^T \approx A_k A_l^T`. Time is O(edges) a snapshot, for
-    what ages is a number for each k; memory is O(N), 2 KiB a node.
+    what ages is a number for each k; memory is 512 bytes a node, and 1.5 KiB more for one that has edges.
 
     Parameters
     ----------
     num_nodes : int
-        Number of nodes N; of more than 500,000 projections are 64 wide.
+        Number of nodes N; of more than 500,000 projections are 64 wide, and take half of that.
 
     Warns
     -----
@@ -43,25 +43,28 @@ class WalkProjections:
 
     Attributes
     ----------
+    drawn : numpy.ndarray
+        P, float32, of the nodes up to the last that was met or asked about.
     walks : Decaying
-        The projections, float32 ``(4, N, width)``.
+        The other projections, float32 ``(rows, 3, width)``: one row of zeros, and then one for each node with edges.
+    row : numpy.ndarray
+        Which one belongs to each node, int32 ``(N,)``.
     """
 
     def __init__(self, num_nodes: int) -> None:
-        aged = [DECAY**k for k in range(STEPS + 1)]
         width = WIDTH if num_nodes <= LARGE else LARGE_WIDTH
-        self.walks = Decaying((STEPS + 1, num_nodes, width), aged, axis=0, dtype=np.float32)
-        _draw(self.walks.values[0])
+        self.walks = Decaying((1, STEPS, width), [DECAY**k for k in range(1, STEPS + 1)], axis=1, dtype=np.float32)
+        self.row, self._rows, self._rng = np.zeros(num_nodes, np.int32), 1, np.random.default_rng(0)
+        self.drawn = np.zeros((0, width), np.float32)
         self._warn_of_noise()
 
     def grow(self, num_nodes: int) -> None:
         """Have more nodes, whose walks are empty; projections of the old ones stay."""
-        self.walks.grow(num_nodes, axis=1)
-        _draw(self.walks.values[0])
+        self.row = np.pad(self.row, (0, num_nodes - len(self.row)))
         self._warn_of_noise()
 
     def _warn_of_noise(self) -> None:
-        num_nodes, width = self.walks.values.shape[1:]
+        num_nodes, width = len(self.row), self.drawn.shape[1]
         noise = math.sqrt(2 * math.log(max(num_nodes, 1)) / width)
         if noise > MOST_NOISE:
             warnings.warn(
@@ -73,46 +76,62 @@ class WalkProjections:
 
     def add(self, snapshot: int, src: np.ndarray, dst: np.ndarray) -> None:
         """Take in the edges of the next snapshot, each in the directions in which it can be walked."""
+        self._draw(src, dst)
+        new = np.unique(src[self.row[src] == 0])
+        self.row[new] = np.arange(self._rows, self._rows + len(new))
+        self._rows += len(new)
+        self.walks.reserve(self._rows)
         self.walks.age_to(snapshot)
-        unit = self.walks.unit
+        unit = np.append(1.0, self.walks.unit)
         for k in range(STEPS, 0, -1):  # the longest first: shorter ones are still those before the snapshot
-            _step(self.walks.values[k], self.walks.values[k - 1], np.float32(unit[k] / unit[k - 1]), src, dst)
+            _step(self.drawn, self.walks.values, self.row, k, np.float32(unit[k] / unit[k - 1]), src, dst)
+
+    def _draw(self, *nodes: np.ndarray) -> None:
+        """Draw the rows of P up to some nodes that are missing: the same whenever they are drawn."""
+        last = max((int(part.max()) for part in nodes if part.size), default=-1)
+        while len(self.drawn) <= last:
+            first, width = self.drawn.shape
+            self.drawn.resize((first + _ROWS, width), refcheck=False)
+            self.drawn[first:] = self._rng.normal(0.0, width**-0.5, (_ROWS, width))
 
     def products(self, t: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         """Return the inner products at t of sources ``(E,)`` and candidates ``(E, C)``.
 
         Shape ``(E, C, 4, 4)``: by the steps of the candidate's walks, and then by those of the source's.
         """
-        scale = self.walks.scale(t).astype(np.float32)
-        return _products(self.walks.values, src, np.ascontiguousarray(dst)) * (scale[:, None] * scale)
+        self._draw(src, dst)
+        scale = np.append(1.0, self.walks.scale(t)).astype(np.float32)
+        ends = src, np.ascontiguousarray(dst)
+        return _products(self.drawn, self.walks.values, self.row, *ends) * (scale[:, None] * scale)
 
 
 @njit(cache=True, nogil=True)
-def _step(longer: np.ndarray, walks: np.ndarray, factor: np.float32, src: np.ndarray, dst: np.ndarray) -> None:
+def _walks(drawn: np.ndarray, walks: np.ndarray, row: np.ndarray, k: int, node: int) -> np.ndarray:
+    """Return the projection of the walks of k steps of a node."""
+    return drawn[node] if k == 0 else walks[row[node], k - 1]
+
+
+@njit(cache=True, nogil=True)
+def _step(
+    drawn: np.ndarray, walks: np.ndarray, row: np.ndarray, k: int, factor: np.float32, src: np.ndarray, dst: np.ndarray
+) -> None:
     for i in range(len(src)):
-        to, of = longer[src[i]], walks[dst[i]]
+        to, of = _walks(drawn, walks, row, k, src[i]), _walks(drawn, walks, row, k - 1, dst[i])
         for j in range(len(to)):
             to[j] += factor * of[j]
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
-def _products(walks: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
-    steps = len(walks)
+def _products(drawn: np.ndarray, walks: np.ndarray, row: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+    steps = walks.shape[1] + 1
     product = np.empty((*dst.shape, steps, steps), np.float32)
     for i in range(dst.shape[0]):
         for j in range(dst.shape[1]):
             for k in range(steps):
+                of_dst = _walks(drawn, walks, row, k, dst[i, j])
                 for m in range(steps):
-                    of_dst, of_src, total = walks[k, dst[i, j]], walks[m, src[i]], np.float32(0)
+                    of_src, total = _walks(drawn, walks, row, m, src[i]), np.float32(0)
                     for n in range(len(of_dst)):
                         total += of_dst[n] * of_src[n]
                     product[i, j, k, m] = total
     return product
-
-
-def _draw(values: np.ndarray) -> None:
-    """Draw P; of more nodes its first rows are the same."""
-    rng, width = np.random.default_rng(0), values.shape[1]
-    for first in range(0, len(values), _ROWS):
-        rows = values[first : first + _ROWS]
-        rows[:] = rng.normal(0.0, width**-0.5, rows.shape)

@@ -23,10 +23,12 @@ from dgl_dysign.training.loop import Figures, Loop, LoopConfig, OnEpoch, seeded
 
 if TYPE_CHECKING:
     from dgl_dysign.data.temporal_graph import TemporalGraph
+    from dgl_dysign.pairs.pair_features import PairFeatures
 
 Split = Sequence[range]
 
 _MIN_EDGES = 100  # of a step, where a snapshot is cut into several
+_LARGE = 500_000  # nodes above which less is cached
 
 
 @runtime_checkable
@@ -87,7 +89,8 @@ class LinkFitConfig(LoopConfig):
     max_grad_norm : float, optional
         Clip the norm of each snapshot's gradient.
     cache_bytes : int, default 2**30
-        Most memory for features of pairs, which do not change from one epoch to the next.
+        Most memory for features of pairs, which do not change from one epoch to the next; of graphs above 500,000 nodes
+        a quarter of it, since what is kept of nodes needs the memory: the others are computed in each epoch.
     rate_penalty, target_rate
         Of a spiking model, see `dgl_dysign.nn.FiringRates`.
     """
@@ -117,6 +120,10 @@ class LinkFitConfig(LoopConfig):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, but got {value}")
+
+    def cached(self, features: PairFeatures, num_nodes: int) -> CachedFeatures:
+        """Return features of pairs with a cache of the size for so many nodes."""
+        return CachedFeatures(features, self.cache_bytes // (4 if num_nodes > _LARGE else 1))
 
     def sampler(self, num_nodes: int, num_negatives: int, seed: int) -> NegativeSampler:
         """Return what draws the edges and their negatives."""
@@ -203,7 +210,7 @@ def fit_links(
     train, val = _checked(split)
     features = scorer.features
     if features is not None and not isinstance(features, CachedFeatures):
-        scorer.features = CachedFeatures(features, config.cache_bytes)
+        scorer.features = config.cached(features, scorer.model.num_nodes)
     try:
         with seeded(seed, scorer.device):
             epochs = _Epochs(data, scorer, train, val, config, seed)

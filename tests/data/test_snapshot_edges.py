@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgl_dysign.data import TemporalGraph, distinct_edges
-from dgl_dysign.data.snapshot_edges import snapshot_edges
+from dgl_dysign.data.snapshot_edges import EdgesOnDisk, all_edges, snapshot_edges
 from dgl_dysign.errors import ConfigError, DataError
 from tests.prepared import prepare
 
@@ -72,6 +72,18 @@ def test_of_a_prepared_folder(tmp_path: Path, directed):
     assert snapshot_edges(data, 2).src.tolist() == snapshot_edges(data, 2).dst.tolist() == [2]
     with pytest.raises(ConfigError, match="snapshot 3"):
         snapshot_edges(data, 3)
+
+
+def test_edges_that_take_too_much_memory_are_read_when_they_are_asked_for(tmp_path: Path):
+    data = TemporalGraph.load(prepare(tmp_path / "p", [(0, 1, 0), (0, 0, 1), (2, 2, 2)], 3, [-1, -1, -1]))
+    held, read = all_edges(data, 3 * 48), all_edges(data, 3 * 48 - 1)
+    assert (type(held), type(read)) == (list, EdgesOnDisk)
+    ends = [list(zip(one.src.tolist(), one.dst.tolist(), strict=True)) for one in held]
+    assert ends == [[(0, 1)], [], [(2, 2)]]
+    assert [list(zip(one.src.tolist(), one.dst.tolist(), strict=True)) for one in read] == ends
+    assert [one.snapshot for one in read[1:]] == [read[-2].snapshot, read[-1].snapshot] == [1, 2]
+    with pytest.raises(IndexError):
+        read[:2][2]
 
 
 @pytest.mark.real

@@ -6,7 +6,7 @@ import torch
 
 from dgl_dysign.data import distinct_edges
 from dgl_dysign.errors import ConfigError
-from dgl_dysign.pairs import LinkFeatures
+from dgl_dysign.pairs import LinkFeatures, decaying
 from dgl_dysign.pairs import ranking as ranking_module
 from dgl_dysign.pairs.decaying import Decaying
 from dgl_dysign.pairs.neighborhoods import DECAYS, Neighborhoods
@@ -79,7 +79,28 @@ def test_shared_neighbours_of_a_large_graph_are_cut_and_counted():
         LinkFeatures(N, most_neighbors=0)
 
 
-def test_a_long_past_fades_without_a_trace():
+def test_weights_are_kept_once_for_both_ends_and_edges_until_they_were_read():
+    kept, pairs = Neighborhoods(N, None), set()
+    for t, src, dst in snapshots(0):
+        kept.add(t, src, dst)
+        pairs |= {(min(ends), max(ends)) for ends in zip(src.tolist(), dst.tolist(), strict=True)}
+    assert kept._used[1] == len(pairs)
+    ends = torch.arange(2), torch.arange(4).reshape(2, 2)
+    features = LinkFeatures(N, families=["shared", "habits"])
+    for t, src, dst in snapshots(0):
+        features.observe(distinct_edges(t, src, dst, num_nodes=N))
+    assert len(features._past._parts) == 9
+    features.of_columns(features.columns(["habits"]), 10, *ends)
+    assert len(features._past._parts) == 9
+    features.features(10, *ends)
+    assert features._past._parts == []
+    with pytest.raises(ConfigError, match="projections were asked for, but no family reads them"):
+        features._past.projections()
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 20])
+def test_a_long_past_fades_without_a_trace(monkeypatch, at_once):
+    monkeypatch.setattr(decaying, "_AT_ONCE", at_once)
     sums, expected = Decaying((2, 3), (0.3, 0.9), axis=0), np.zeros((2, 3))
     for t in range(0, 900, 7):
         sums.age_to(t)
@@ -93,13 +114,16 @@ def test_a_long_past_fades_without_a_trace():
 def test_rankings_follow_changes(monkeypatch):
     monkeypatch.setattr(ranking_module, "_FEW", 0)
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 9, 80).astype(float)
-    ranking = Ranking(values)
-    for _ in range(30):
+    values, ranking, anew = rng.integers(0, 9, 80).astype(float), Ranking(), 0
+    for number in range(60):
         nodes = rng.choice(80, 3, replace=False)
+        ranking.leave(values[nodes])
         values[nodes] = rng.integers(0, 9, 3)
-        ranking.update(nodes, values[nodes])
-        assert (ranking.below(values) == (values[:, None] > values).sum(1)).all()
+        ranking.enter(values[nodes])
+        if number % 4:  # not asked each time
+            anew += not ranking.known
+            assert (ranking.below(values, values.copy) == (values[:, None] > values).sum(1)).all()
+    assert 10 < anew < 30
 
 
 def test_ranks_after_each_snapshot_are_those_of_all_at_once():

@@ -29,8 +29,9 @@ def walk_matrices(edges, now):
 
 
 def walks_at(features, now):
-    walks = features._past.projections().walks
-    return walks.values * walks.scale(now)[:, None, None]
+    kept = features._past.projections()
+    aged = kept.walks.values * kept.walks.scale(now)[:, None]
+    return np.concatenate([kept.drawn[None, : len(kept.row)], aged[kept.row].transpose(1, 0, 2)])
 
 
 def observed(edges, nodes=N):
@@ -48,7 +49,7 @@ def test_columns_are_the_products_of_the_matrices_projected(directed):
     ends = torch.arange(N), torch.arange(N).expand(N, N)
     features = observed(edges)
     feat = dict(zip(features.names, features.features(6, *ends).unbind(2), strict=True))
-    drawn = WalkProjections(N).walks.values[0].astype(np.float64)
+    drawn = features._past.projections().drawn[:N].astype(np.float64)
     projected = [walk @ drawn for walk in walk_matrices(edges, 6)]
     assert len(feat) == (2 * STEPS + 2) * (2 * STEPS + 3) / 2
     for k, first in enumerate(projected):
@@ -89,11 +90,16 @@ def test_a_walk_goes_back_in_time_alone():
 
 
 def test_many_nodes_have_narrower_projections(monkeypatch):
-    whole = WalkProjections(N).walks.values[0]
+    ends = np.arange(N), np.arange(N)[:, None]
+    whole = WalkProjections(N).products(0, *ends)
+    assert WalkProjections(N).drawn.shape[1] == 128
     monkeypatch.setattr(projections, "_ROWS", 3)
-    assert np.array_equal(WalkProjections(N).walks.values[0], whole)
+    in_parts = WalkProjections(N)
+    in_parts.products(0, np.array([2]), np.array([[1]]))
+    assert len(in_parts.drawn) == 3
+    assert np.array_equal(in_parts.products(0, *ends), whole)
     monkeypatch.setattr(projections, "LARGE", N - 1)
-    assert WalkProjections(N).walks.values.shape == (STEPS + 1, N, 64)
+    assert WalkProjections(N).drawn.shape[1] == 64
 
 
 def test_the_family_is_there_where_it_is_named_and_grows():

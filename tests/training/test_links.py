@@ -173,6 +173,12 @@ def test_features_are_computed_once_and_the_cache_changes_nothing():
     assert same(trained[0], trained[2])
 
 
+def test_of_large_graphs_a_quarter_is_cached():
+    sizes = [LinkFitConfig().cached(CountedFeatures(), nodes).max_bytes for nodes in (500_000, 500_001)]
+    assert sizes == [1 << 30, 1 << 28]
+    assert replace(CONFIG, cache_bytes=1 << 32).cached(CountedFeatures(), 1_000_000).max_bytes == 1 << 30
+
+
 class Weighed(LinkScorer):
     """Notes by which factor the gradient at its logits is larger than that of the loss, for each snapshot."""
 
