@@ -5,10 +5,11 @@
 
 Each JSON line is a number of layers and a seed. Networks read the last snapshot: its features, scaled, and all edges so
 far, both ways and with loops, without weights. ``graphconv`` are DGL's ``GraphConv`` with ReLU; ``spikes`` are layers
-of `SpikingGraphConv` at latency 1 on the spikes of a `ThresholdEncoder`, which send bits to each other. Both are
+of `SpikingGraphConv` at latency 1 on the spikes of a `ThresholdEncoder`, which send bits to each other; ``eight`` are
+the same with weights rounded to eight bits, once they are trained. Both networks take means over neighbours, and are
 trained alike, on the full batch: Adam, 40 % of the nodes for training. ``macro_f1`` is on test and on validation, of
-what is timed; ``seconds`` are CPU seconds of a pass over all nodes, the least of several that take turns; features are
-packed once, before.
+what is timed; ``seconds`` are CPU seconds of a pass over all nodes, the least of several that take turns, and ``times``
+those of ``graphconv`` by each; features are packed once, before.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Network(nn.Module):
         widths = [in_feats] + [DIM] * num_layers
         own: dict[str, Any] = {"latency": 1, "threshold": THRESHOLD} if spiking else {"activation": torch.relu}
         kind = SpikingGraphConv if spiking else dgl.nn.GraphConv
-        self.layers = nn.ModuleList(kind(*pair, **own) for pair in pairwise(widths))
+        self.layers = nn.ModuleList(kind(*pair, norm="right", **own) for pair in pairwise(widths))
         self.encoder = ThresholdEncoder(in_feats) if spiking else None
         self.readout = nn.Linear(DIM, num_classes)
 
@@ -56,10 +57,10 @@ class Network(nn.Module):
             hidden = layer(graph, functional.dropout(hidden, 0.5, self.training))
         return self.readout(functional.dropout(hidden, 0.5, self.training))
 
-    def packed(self, graph: Any, read: PackedSpikes) -> Tensor:
+    def packed(self, graph: Any, read: PackedSpikes, weight_bits: int = 32) -> Tensor:
         """Return those of packed ones."""
         for layer in self.layers:
-            read = layer(graph, read)
+            read = layer(graph, read, weight_bits=weight_bits)
         return packed_linear(read, self.readout.weight, self.readout.bias)
 
 
@@ -98,7 +99,11 @@ def timed(
     """Return scores and seconds of two networks."""
     assert spiking.encoder is not None
     signed = spiking.encoder.pack(feat)
-    passes = {"graphconv": lambda: floats(graph, feat), "spikes": lambda: spiking.packed(graph, signed)}
+    passes = {
+        "graphconv": lambda: floats(graph, feat),
+        "spikes": lambda: spiking.packed(graph, signed),
+        "eight": lambda: spiking.packed(graph, signed, 8),
+    }
     scores = {
         name: [round(f1_scores(labels, work().argmax(1), nodes)["macro_f1"], 1) for nodes in reversed(scored)]
         for name, work in passes.items()
@@ -110,7 +115,7 @@ def timed(
         rates.append(round(float(read.counts().sum()) / read.shape[0] / DIM, 3))
     return {
         "macro_f1": scores, "rates": rates, "seconds": seconds,
-        "times": round(seconds["graphconv"] / seconds["spikes"], 2),
+        "times": {name: round(seconds["graphconv"] / seconds[name], 2) for name in ("spikes", "eight")},
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ The rules, where nothing else is said those of NeuroBench (Yik et al., Nature Co
 
 - A product of matrices or a convolution is one MAC for each pair of numbers that is multiplied and added up, zeros
   included (NeuroBench's "dense" operations). Zeros of the right matrix, where weights stand, are left out: they were
-  pruned.
+  pruned. A product of bytes is one as well, and the energy of all is that of 32 bits.
 - Where one factor is spikes (entries 0 and ±c, for one c), it is one SynOp, an addition, for each spike and each weight
   that the spike meets and that is not zero (NeuroBench's "effective" ones; SpikingJelly's SynOps where no weight is
   zero): what does not fire, or was pruned, costs nothing.

@@ -142,6 +142,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("mm", "bmm"), lambda args, out: product(*args[:2])),
     **dict.fromkeys(("addmm", "baddbmm", "_addmm_activation", "_sparse_addmm"), lambda args, out: product(*args[1:3])),
     **dict.fromkeys(("mv", "dot", "vdot"), lambda args, out: _vectors(*args[:2])),
+    "qlinear_pointwise": lambda args, out: Operations(macs=out.numel() * args[0].shape[-1]),
     "addmv": lambda args, out: _vectors(*args[1:3]),
     "convolution": _convolution,
     "mkldnn_rnn_layer": _lstm,

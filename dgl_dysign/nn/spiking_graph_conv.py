@@ -25,6 +25,7 @@ from dgl_dysign.ops._checks import (
 from dgl_dysign.ops._listeners import tell_fired
 from dgl_dysign.ops.aggregate import sums_of_rows
 from dgl_dysign.ops.csr import every_format
+from dgl_dysign.ops.packed_bytes import ByteProducts
 from dgl_dysign.ops.spikes import Spiking
 
 ENCODINGS = ("constant", "bernoulli")
@@ -156,6 +157,7 @@ class SpikingGraphConv(Layer):
         *,
         return_spikes: bool = False,
         return_packed: bool = False,
+        weight_bits: int = 32,
     ) -> Tensor | PackedSpikes | tuple[Tensor, Tensor]:
         """Return the firing rates, ``(N_dst, *, out_feats)``.
 
@@ -174,16 +176,19 @@ class SpikingGraphConv(Layer):
             Return the spikes as well, ``(latency, N_dst, *, out_feats)``.
         return_packed : bool, default False
             Return the spikes alone, at one bit each.
+        weight_bits : {32, 8}, default 32
+            Of the weights that sums of packed spikes are multiplied with. Without weights of edges, and under the norms
+            "right" and "none", these sums are whole numbers, which bytes hold exactly: with weights rounded to 8 bits
+            the product is up to twice as fast, and spikes differ where a current is near its threshold.
         """
         source = feat[0] if isinstance(feat, tuple) else feat
         self._check(graph, source, weight)
         matrix = self.weight if weight is None else weight
         if return_packed or isinstance(source, PackedSpikes):
             self._check_packed(source, return_spikes)
-            if matrix is not None and isinstance(source, Tensor) and self.in_feats > self.out_feats:
-                source, matrix = source @ matrix, None  # the narrower side is aggregated
-            sums = sums_of_rows(graph, source, edge_weight, self.norm)
-            return self._fired(sums, graph.num_dst_nodes(), matrix, source.device)
+            check_choice("weight_bits", weight_bits, (8, 32))
+            fire = (self._of_bytes if weight_bits == 8 else self._of_floats)(graph, source, matrix, edge_weight)
+            return self._fired(fire, graph.num_dst_nodes(), source.device)
         if self.encoding == "bernoulli":
             # Steps go into the feature axes: one aggregation for all of them.
             drawn = BernoulliEncoder(self.latency)(source).movedim(0, 1)
@@ -205,16 +210,39 @@ class SpikingGraphConv(Layer):
             current = aggregate(graph, feat, edge_weight, self.norm) @ weight
         return current if self.bias is None else current + self.bias
 
-    def _fired(
-        self, sums: Callable[[slice], Tensor], num_nodes: int, matrix: Tensor | None, device: torch.device
-    ) -> PackedSpikes:
-        """Return the spikes of neurons at rest under ``sums(rows) @ matrix`` and the bias."""
+    def _of_floats(
+        self, graph: Any, source: Tensor | PackedSpikes, matrix: Tensor | None, edge_weight: Tensor | None
+    ) -> Callable[[slice], PackedSpikes]:
+        """Return what gives the spikes of some neurons at rest."""
+        if matrix is not None and isinstance(source, Tensor) and self.in_feats > self.out_feats:
+            source, matrix = source @ matrix, None  # the narrower side is aggregated
+        sums = sums_of_rows(graph, source, edge_weight, self.norm)
+
+        def fire(rows: slice) -> PackedSpikes:
+            return PackedSpikes.pack(self.lif.entering(self._mapped(sums(rows), matrix)), self.lif.threshold)
+
+        return fire
+
+    def _of_bytes(
+        self, graph: Any, source: Tensor | PackedSpikes, matrix: Tensor | None, edge_weight: Tensor | None
+    ) -> Callable[[slice], PackedSpikes]:
+        """Return what gives the spikes of some neurons at rest, with weights of eight bits."""
+        if matrix is None or edge_weight is not None or not isinstance(source, PackedSpikes):
+            raise DGLConfigError(
+                "weight_bits=8 is for sums of packed spikes: expected those, a weight of the layer and no edge_weight"
+            )
+        products = ByteProducts(graph, source, matrix, self.norm)
+        limits = torch.zeros(self.out_feats) + self.lif.thresholds - (0.0 if self.bias is None else self.bias)
+        return lambda rows: products.reaching(rows, limits)
+
+    def _fired(self, fire: Callable[[slice], PackedSpikes], num_nodes: int, device: torch.device) -> PackedSpikes:
+        """Return the spikes of all neurons, some rows at a time."""
         width = max(self.in_feats, self.out_feats)
         step = max(_TOGETHER // (4 * width), 1) if device.type == "cpu" else max(num_nodes, 1)
         words = torch.empty(num_nodes, -(-self.out_feats // 64), dtype=torch.int64, device=device)
         for begin in range(0, num_nodes, step):
             rows = slice(begin, min(begin + step, num_nodes))
-            fired = PackedSpikes.pack(self.lif.entering(self._mapped(sums(rows), matrix)), self.lif.threshold)
+            fired = fire(rows)
             tell_fired(fired)
             words[rows] = fired.words
         return PackedSpikes(words, self.out_feats)

@@ -70,8 +70,9 @@ def _sum_words(
     out: Any,
     past_cache: Any,
 ) -> Any:
-    """Sum ``num_words`` words of some neighbours, all in registers, and store 64 floats for each."""
+    """Sum ``num_words`` words of some neighbours, all in registers, and store 64 floats, or bytes, for each."""
     number, weighted = num_words.literal_value, weights is not types.none
+    stored = _BYTES if out.dtype == types.uint8 else _FLOATS
     kind = _FLOATS if weighted else _BYTES
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -93,7 +94,7 @@ def _sum_words(
             weight = _splat(builder, builder.load(builder.gep(heavy, [edge]))) if weighted else None
             for place, total in enumerate(totals):
                 _add_where(builder, total, builder.load(builder.gep(row, [ir.Constant(_INT64, place)])), weight)
-        _store(builder, totals, builder.bitcast(out_at, _FLOATS.as_pointer()), past)
+        _store(builder, totals, builder.bitcast(out_at, stored.as_pointer()), past)
         return context.get_dummy_value()
 
     signature = types.void(num_words, words, columns, weights, begin, end, size, stride, out, past_cache)
@@ -110,13 +111,14 @@ def _add_where(builder: Any, total: Any, word: Any, weight: Any) -> None:
 
 
 def _store(builder: Any, totals: Any, address: Any, past_cache: Any) -> None:
-    """Store totals as floats; past the cache the memory is not read first."""
+    """Store totals as what is at the address; past the cache the memory is not read first."""
+    kind = address.type.pointee
     with builder.if_else(past_cache) as (past, through):
-        for branch, alignment in ((past, ALIGNMENT), (through, 4)):
+        for branch, alignment in ((past, ALIGNMENT), (through, 4 if kind == _FLOATS else 1)):
             with branch:
                 for place, total in enumerate(totals):
                     value = builder.load(total)
-                    value = value if value.type == _FLOATS else builder.uitofp(value, _FLOATS)
+                    value = value if value.type == kind else builder.uitofp(value, _FLOATS)
                     stored = builder.store(value, builder.gep(address, [ir.Constant(_INT64, place)]))
                     stored.align = alignment
                     if branch is past:
@@ -125,7 +127,7 @@ def _store(builder: Any, totals: Any, address: Any, past_cache: Any) -> None:
 
 @numba.njit(nogil=True, cache=True)
 def sum_rows(begins, ends, columns, weights, words, out, past_cache):  # type: ignore[no-untyped-def]
-    """Sum the words of ``columns[begin:end]`` for each row; without weights of no more than `MOST` of them.
+    """Sum the words of ``columns[begin:end]`` for each row; without weights, of no more than `MOST`, also as bytes.
 
     ``past_cache`` writes to memory without reading it first; ``out`` must then lie at a multiple of `ALIGNMENT`.
     """

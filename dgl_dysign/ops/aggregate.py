@@ -149,13 +149,12 @@ def sums_of_rows(
     graph: Any, feat: Tensor | PackedSpikes, edge_weight: Tensor | None = None, norm: str = "both"
 ) -> Callable[[slice], Tensor]:
     """Return what gives some rows of `aggregate` of features ``(N_src, d)``, to rounding and without gradient."""
-    dtype = torch.float32 if isinstance(feat, PackedSpikes) else feat.dtype
-    weight, factor = _without_scaling(graph, edge_weight, norm, dtype, feat.device)
     if isinstance(feat, PackedSpikes):
-        return PackedSums(graph, feat, weight, factor).of
+        return packed_sums(graph, feat, edge_weight, norm).of
+    weight, factor = _without_scaling(graph, edge_weight, norm, feat.dtype, feat.device)
     if listeners:
         tell_messages(edge_ends(graph)[0], feat, edge_weight)
-    summed = operator(graph, weight, dtype, feat.device)
+    summed = operator(graph, weight, feat.dtype, feat.device)
 
     def of(rows: slice) -> Tensor:
         with uncounted():
@@ -163,6 +162,11 @@ def sums_of_rows(
         return sums if factor is None else sums.mul_(factor[rows, None])
 
     return of
+
+
+def packed_sums(graph: Any, spikes: PackedSpikes, edge_weight: Tensor | None = None, norm: str = "both") -> PackedSums:
+    """Return the sums of `aggregate` of packed spikes, computed for rows on demand."""
+    return PackedSums(graph, spikes, *_without_scaling(graph, edge_weight, norm, torch.float32, spikes.device))
 
 
 def _without_scaling(

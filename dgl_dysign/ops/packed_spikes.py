@@ -204,13 +204,24 @@ class PackedSums:
     def __getitem__(self, rows: slice) -> Tensor:
         return self.of(rows)
 
-    def of(self, rows: slice, out: Tensor | None = None) -> Tensor:
-        """Return the sums of some rows, in ``out`` if given."""
+    def bytes_of(self, rows: slice) -> Tensor:
+        """Return the sums of some rows without weights and factor as bytes, which hold up to 255 neighbours."""
+        begins, ends = self._ends(rows)
+        out = torch.empty(len(begins), self.words.shape[1] * _WORD, dtype=torch.uint8)
+        return self._summed(begins.numpy(), ends.numpy(), out)[:, : self.spikes.size]
+
+    def _ends(self, rows: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Return where the neighbours of some rows begin and end, and tell of their messages."""
         begins, ends = self.layout.indptr[:-1][rows], self.layout.indptr[1:][rows]
         if listeners:
             sources = self.layout.indices[begins[0] : ends[-1]] if len(begins) else self.layout.indices[:0]
             additions, width = int(self.spikes.counts()[sources].sum()), math.prod(self.spikes.shape[1:])
             tell(synops=additions, message_bits=len(sources) * width)
+        return begins, ends
+
+    def of(self, rows: slice | Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the sums of some rows, in ``out`` if given."""
+        begins, ends = self._ends(rows)
         if _in_triton(self.words.device):
             from dgl_dysign.ops import _packed_triton
 

@@ -13,7 +13,7 @@ def test_rows_have_both_networks(tmp_path, capsys):
     trained_inference.main([str(generated(tmp_path)), "--quick", "--layers", "2"])
     (row,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (row["nodes"], row["layers"], row["seed"]) == (240, 2, 0)
-    for name in ("graphconv", "spikes"):
+    for name in ("graphconv", "spikes", "eight"):
         assert all(0 < score <= 100 for score in row["macro_f1"][name])  # on test and on validation
         assert row["seconds"][name] >= 0
     assert len(row["rates"]) == 2

@@ -108,6 +108,24 @@ def test_blocks_of_mini_batches_and_features_that_enter_as_spikes(graph):
     assert torch.equal(outside.unpack(), plain(graph, feat, weight=conv.weight))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["none", "right"])
+def test_weights_of_eight_bits_that_need_no_rounding_give_the_same_bits(norm):
+    many = torch.arange(500) % 300  # node 0 has more neighbours than a byte counts, node 1 than half of one does
+    ends = torch.cat([torch.randint(400, (2, 3000)), torch.stack([many, (torch.arange(500) >= 300).long()])], 1)
+    graph, feat = dgl.add_self_loop(dgl.graph(tuple(ends), num_nodes=400)), torch.randn(400, D)
+    feat[:300, 0] = 9.0  # they all fire
+    for spikes in (PackedSpikes.pack((feat > 0.5).float()), ThresholdEncoder(D).fit(feat).pack(feat)):
+        conv = layer(D, 72, norm=norm, threshold=0.507)
+        conv.weight.copy_(torch.randint(-64, 65, conv.weight.shape) / 64)
+        conv.weight[0], conv.bias[:] = 1.0, -0.25
+        eight = conv(graph, spikes, weight_bits=8)
+        assert torch.equal(eight.unpack(), conv(graph, spikes).unpack())
+        assert 0.05 < shares(eight) < 0.95
+        conv.weight.add_(0.3 * torch.rand(conv.weight.shape) / 64)
+        assert 0 < (conv(graph, spikes, weight_bits=8).unpack() != conv(graph, spikes).unpack()).float().mean() < 0.02
+
+
 def test_bits_are_what_moves(graph):
     conv, fired = layer(D, 64, norm="right"), (torch.rand(N, D) < 0.3).float()
     count = count_operations(conv, graph, PackedSpikes.pack(fired), num_nodes=N)
@@ -115,6 +133,8 @@ def test_bits_are_what_moves(graph):
     met = int((fired.sum(1) * graph.out_degrees()).sum())
     assert (count.total.synops, count.total.message_bits) == (met, edges * D)
     assert (count.total.macs, count.total.membrane_updates) == (N * D * 64, N * 64)
+    eight = count_operations(conv, graph, PackedSpikes.pack(fired), num_nodes=N, weight_bits=8).total
+    assert (eight.synops, eight.message_bits, eight.macs) == (met, edges * D, N * D * 64)
     floats = count_operations(conv, graph, fired)
     assert floats.total.message_bits == 32 * edges * 64  # what was mapped first
     assert floats.total.spikes == pytest.approx(count.total.spikes, abs=2)
@@ -133,6 +153,12 @@ def test_errors(graph):
     with pytest.raises(ConfigError, match="return_spikes=True"):
         layer(D, 8)(graph, feat, return_spikes=True, return_packed=True)
     with torch.no_grad():
+        with pytest.raises(ConfigError, match="weight_bits must be one of"):
+            layer(D, 8)(graph, PackedSpikes.pack(feat), weight_bits=4)
+        with pytest.raises(ConfigError, match=r"on a CPU, by PyTorch with oneDNN: expected .* got norm='both'"):
+            layer(D, 8)(graph, PackedSpikes.pack(feat), weight_bits=8)
+        with pytest.raises(ConfigError, match="weight_bits=8 is for sums of packed spikes"):
+            layer(D, 8, norm="right")(graph, feat, return_packed=True, weight_bits=8)
         with pytest.raises(GraphError, match=r"float64: .* convert the layer with layer.float\(\)"):
             layer(D, 8).double()(graph, PackedSpikes.pack(feat))
         with pytest.raises(GraphError, match=r"got \(60, 2, 70\)"):
