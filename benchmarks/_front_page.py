@@ -31,7 +31,7 @@ COLOURS = {
 HEADS = {
     "front": "row | inputs | runs | Macro-F1 | beside the ReLU network | latency | neurons fire | k MAC | k SynOps | nJ"
     " | of the ReLU network's",
-    "front-latency": "inputs | latency | runs | Macro-F1 | beside latency 8 | nJ",
+    "front-latency": "inputs | latency | runs | Macro-F1 | beside latency 1 | beside latency 8 | nJ",
     "front-parts": "inputs | runs | owed to inputs: Macro-F1 | nJ | owed to spikes: Macro-F1 | nJ",
     "front-rows": "row | Macro-F1 | runs | k MAC | k SynOps | nJ | message kbit | kB of weights",
     "front-links": "latency | MRR | runs | beside latency 8 | CPU s",
@@ -114,20 +114,20 @@ def repeated(those: Mapping[str, Point]) -> list[list[str]]:
 
 
 def latencies(out: Path, inputs: Iterable[str]) -> list[list[str]]:
-    """Return a line for each latency at which spikes were trained, beside latency 8 on the same inputs."""
+    """Return a line for each latency at which spikes were trained, beside others on the same inputs."""
     lines = []
     for each in inputs:
-        control = f"dysign {each}"
-        board = Board((each, f"{each}-latency-2", f"{each}-latency-4"), "dblp", ("macro_f1",), (control,), "dblp-40")
+        beside = f"dysign-step {each}", f"dysign {each}"
+        board = Board((each, f"{each}-latency-2", f"{each}-latency-4"), "dblp", ("macro_f1",), beside, "dblp-40")
         rows = [Point(row) for row in measured(board, out, lambda study, entry: f"{entry} {study}")]
         spiking = sorted((point for point in rows if point.spiking), key=lambda point: point.latency)
         lines += [
             [
-                each, f"{point.latency:.0f}", str(len(point.runs)), _score(point, "macro_f1"), point.beside(control),
-                _short(point.energy),
+                each, f"{point.latency:.0f}", str(len(point.runs)), _score(point, "macro_f1"),
+                *map(point.beside, beside), _short(point.energy),
             ]
             for point in spiking
-            if control in {point.row.name for point in spiking}
+            if len(spiking) > 1
         ]  # fmt: skip
     return lines
 
