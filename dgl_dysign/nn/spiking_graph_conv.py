@@ -184,7 +184,7 @@ class SpikingGraphConv(Layer):
         source = feat[0] if isinstance(feat, tuple) else feat
         self._check(graph, source, weight)
         matrix = self.weight if weight is None else weight
-        if return_packed or isinstance(source, PackedSpikes):
+        if return_packed or isinstance(source, PackedSpikes) or weight_bits != 32:
             self._check_packed(source, return_spikes)
             check_choice("weight_bits", weight_bits, (8, 32))
             fire = (self._of_bytes if weight_bits == 8 else self._of_floats)(graph, source, matrix, edge_weight)
@@ -217,11 +217,7 @@ class SpikingGraphConv(Layer):
         if matrix is not None and isinstance(source, Tensor) and self.in_feats > self.out_feats:
             source, matrix = source @ matrix, None  # the narrower side is aggregated
         sums = sums_of_rows(graph, source, edge_weight, self.norm)
-
-        def fire(rows: slice) -> PackedSpikes:
-            return PackedSpikes.pack(self.lif.entering(self._mapped(sums(rows), matrix)), self.lif.threshold)
-
-        return fire
+        return lambda rows: PackedSpikes.pack(self.lif.entering(self._mapped(sums(rows), matrix)), self.lif.threshold)
 
     def _of_bytes(
         self, graph: Any, source: Tensor | PackedSpikes, matrix: Tensor | None, edge_weight: Tensor | None

@@ -157,8 +157,9 @@ def test_errors(graph):
             layer(D, 8)(graph, PackedSpikes.pack(feat), weight_bits=4)
         with pytest.raises(ConfigError, match=r"on a CPU, by PyTorch with oneDNN: expected .* got norm='both'"):
             layer(D, 8)(graph, PackedSpikes.pack(feat), weight_bits=8)
-        with pytest.raises(ConfigError, match="weight_bits=8 is for sums of packed spikes"):
-            layer(D, 8, norm="right")(graph, feat, return_packed=True, weight_bits=8)
+        for packed in (True, False):
+            with pytest.raises(ConfigError, match="weight_bits=8 is for sums of packed spikes"):
+                layer(D, 8, norm="right")(graph, feat, return_packed=packed, weight_bits=8)
         with pytest.raises(GraphError, match=r"float64: .* convert the layer with layer.float\(\)"):
             layer(D, 8).double()(graph, PackedSpikes.pack(feat))
         with pytest.raises(GraphError, match=r"got \(60, 2, 70\)"):
