@@ -6,7 +6,7 @@ docstring: the rule, and what to do.
 
 import ast
 import re
-from functools import wraps
+from functools import cache, wraps
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -16,7 +16,6 @@ FILES = {
     for room in ("dgl_dysign", "data_prep")
     for path in (ROOT / room).rglob("*.py")
 }
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 #: Each room of the plugin, and the rooms or files below it that it may import; everybody may import `EVERYBODYS`.
 BELOW = {
@@ -57,10 +56,20 @@ def imports(tree):
     return modules
 
 
-IMPORTS = {name: imports(tree) for name, tree in TREES.items()}
+@cache
+def trees():
+    """Return what each file says; not read where tests are collected alone."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
-PLUGIN = {name.removeprefix("dgl_dysign."): modules for name, modules in IMPORTS.items() if name[:10] == "dgl_dysign"}
+@cache
+def imported():
+    return {name: imports(tree) for name, tree in trees().items()}
+
+
+def imported_by_plugin():
+    found = imported().items()
+    return {name.removeprefix("dgl_dysign."): modules for name, modules in found if name[:10] == "dgl_dysign"}
 
 
 def of_room(name, *rooms):
@@ -87,7 +96,7 @@ def test_rooms_import_only_what_is_below_them():
 
     Move what both need down into the lower one of the two rooms, or hand it over as an argument.
     """
-    for name, modules in PLUGIN.items():
+    for name, modules in imported_by_plugin().items():
         room, _, inside = name.partition(".")
         if room in BELOW:
             allowed = (room, *EVERYBODYS, *BELOW[room].split())
@@ -100,7 +109,7 @@ def test_rooms_import_only_what_is_below_them():
 def test_no_two_files_import_each_other():
     """Files that import each other are one file; or a third file has what both need."""
     try:
-        TopologicalSorter({name: modules & FILES.keys() for name, modules in IMPORTS.items()}).prepare()
+        TopologicalSorter({name: modules & FILES.keys() for name, modules in imported().items()}).prepare()
     except CycleError as error:
         yield " <- ".join(error.args[1])
 
@@ -108,7 +117,7 @@ def test_no_two_files_import_each_other():
 @rule
 def test_dgl_has_one_door():
     """Only dgl_dysign/_dgl.py imports DGL: write ``from dgl_dysign._dgl import dgl``. Nothing imports torchdata."""
-    for name, modules in IMPORTS.items():
+    for name, modules in imported().items():
         if name != "dgl_dysign._dgl":
             yield from (f"{name} imports {module}" for module in modules if of_room(module, "dgl", "torchdata"))
 
@@ -116,7 +125,7 @@ def test_dgl_has_one_door():
 @rule
 def test_the_plugin_has_one_door_to_data_prep():
     """The plugin reaches data_prep through dgl_dysign/_preparation.py, which imports it when a name is used."""
-    for name, modules in PLUGIN.items():
+    for name, modules in imported_by_plugin().items():
         if name != "_preparation":
             yield from (f"{name} imports {module}" for module in modules if of_room(module, "data_prep"))
 
@@ -124,7 +133,7 @@ def test_the_plugin_has_one_door_to_data_prep():
 @rule
 def test_data_prep_needs_neither_dgl_nor_pytorch():
     """data_prep starts at once: of the plugin it imports OF_DATA_PREP of tests/test_house.py, which is light."""
-    for name, modules in IMPORTS.items():
+    for name, modules in imported().items():
         light = name.removeprefix("dgl_dysign.") in OF_DATA_PREP
         if light or of_room(name, "data_prep"):
             heavy = of_plugin(modules) - {*OF_DATA_PREP, "_moved"} | (modules & {"dgl", "torch"} if light else set())
@@ -133,10 +142,10 @@ def test_data_prep_needs_neither_dgl_nor_pytorch():
 
 def defined(module, name):
     """Return the module and the node where a public name is defined; None of a value."""
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name and name[0] != "_":
             return module, node
-        if isinstance(node, ast.ImportFrom) and node.module in TREES and name in [alias.name for alias in node.names]:
+        if isinstance(node, ast.ImportFrom) and node.module in trees() and name in [alias.name for alias in node.names]:
             return defined(node.module, name)
     return None
 
@@ -144,9 +153,9 @@ def defined(module, name):
 def public():
     """Return place, module and node of what docs/api.md lists, and of what the packages that it lists import."""
     listed = re.findall(r"^   ((?:dgl_dysign|data_prep)\.\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
-    nodes = [(name, node) for name in listed if name in TREES for node in ast.walk(TREES[name])]
+    nodes = [(name, node) for name in listed if name in trees() for node in ast.walk(trees()[name])]
     names = [f"{name}.{alias.name}" for name, node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
-    places = {name: defined(*name.rsplit(".", 1)) for name in (*names, *listed) if name not in TREES}
+    places = {name: defined(*name.rsplit(".", 1)) for name in (*names, *listed) if name not in trees()}
     return [(name, *where) for name, where in places.items() if where]
 
 
@@ -156,7 +165,7 @@ PUBLIC = public()
 def docs(module, *nodes):
     """Return docstrings: of the packages and the file around some nodes, and of the nodes."""
     parts = module.split(".")
-    around = (TREES.get(".".join(parts[:number])) for number in range(2, len(parts) + 1))
+    around = (trees().get(".".join(parts[:number])) for number in range(2, len(parts) + 1))
     return "\n".join(ast.get_docstring(node) or "" for node in (*filter(None, around), *nodes))
 
 
@@ -202,7 +211,7 @@ def test_operations_on_tensors_state_shapes():
 @rule
 def test_comparison_systems_name_their_paper():
     """The class of a comparison system names its paper: authors, venue and year, and what differs from it."""
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         told = docs("", *(node for node in tree.body if isinstance(node, ast.ClassDef)))
         in_room = of_room(name, "dgl_dysign.baselines") and name.rpartition(".")[2] not in WITHOUT_PAPER
         if in_room and not re.search(r"\b20\d\d\b", told):
@@ -212,7 +221,7 @@ def test_comparison_systems_name_their_paper():
 @rule
 def test_no_function_is_long():
     """A function has 60 lines of code at most, better 40: find the step in it that deserves a name."""
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 first = node.body[min(ast.get_docstring(node) is not None, len(node.body) - 1)]
