@@ -37,9 +37,7 @@ def _serve(pipe, rank, world, port):
 def server():
     """Return the context of the server, which imports what takes seconds once for all."""
     context = multiprocessing.get_context("forkserver")
-    theirs = ["torch._dynamo", "torch.distributed.run"]  # optimizers want the first
-    ours = ["dgl_dysign.experiments.train", "tests.training.link_cases", "tests.preloaded"]
-    context.set_forkserver_preload([*theirs, *ours])
+    context.set_forkserver_preload(["tests.preloaded"])
     return context
 
 
