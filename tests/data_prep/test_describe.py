@@ -143,9 +143,14 @@ PANELS = {
 def test_there_is_a_panel_for_what_there_is(tmp_path, monkeypatch, case):
     from matplotlib.figure import Figure
 
-    drawn = []
-    real = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (drawn.append(self), real(self, *a, **k)))
+    drawn, real = [], Figure.savefig
+
+    def draw(figure, *arguments, **options):
+        figure.set_layout_engine("none")  # laid out, as users have it, is the picture of the command
+        drawn.append(figure)
+        real(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", draw)
     given, panels, labels = PANELS[case]
     found = describe.describe(write_folder(tmp_path / "p", **given))
     describe.draw(found, tmp_path / "a.png")
