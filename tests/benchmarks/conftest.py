@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import packed_spikes, scaling, spiking_inference
+from benchmarks import neighbor_store, packed_spikes, scaling, spiking_inference
 from tests.processes import apart
 
 
@@ -12,5 +12,5 @@ def forked(monkeypatch):
 
     `in_fresh_process` itself is tested by the benchmark of the gradient's memory.
     """
-    for benchmark in (packed_spikes, scaling, spiking_inference):
+    for benchmark in (neighbor_store, packed_spikes, scaling, spiking_inference):
         monkeypatch.setattr(benchmark, "in_fresh_process", apart)

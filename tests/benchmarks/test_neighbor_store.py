@@ -7,6 +7,7 @@ import pytest
 from benchmarks import neighbor_store
 
 
+@pytest.mark.usefixtures("forked")
 def test_quick_rows(capsys):
     assert neighbor_store.main(["--quick"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
