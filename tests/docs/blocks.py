@@ -76,10 +76,10 @@ def _train(prepared: Path, run: Path) -> None:
 #: What a page may be given, and how it is made from what was made before.
 GIVEN: dict[str, Callable[[Path], None]] = {
     "raw/dblp": lambda home: _dysign_prep("synth", "dblp", home / "raw/dblp", "--nodes", "150"),
-    "raw/otc": lambda home: _dysign_prep("synth", "bitcoin-otc", home / "raw/otc", "--events", "1500"),
+    "raw/otc": lambda home: _dysign_prep("synth", "bitcoin-otc", home / "raw/otc", "--events", "1000"),
     "raw/wikipedia": lambda home: _dysign_prep("synth", "wikipedia", home / "raw/wikipedia", "--events", "1500"),
     "prepared/dblp": lambda home: _dysign_prep("dblp", home / "raw/dblp", home / "prepared/dblp", "--dim", "16"),
-    "prepared/otc": lambda home: _dysign_prep("edges", home / "raw/otc", home / "prepared/otc", "--every", "month"),
+    "prepared/otc": lambda home: _dysign_prep("edges", home / "raw/otc", home / "prepared/otc", "--every", "90d"),
     "prepared/wikipedia": lambda home: _dysign_prep("wikipedia", home / "raw/wikipedia", home / "prepared/wikipedia"),
     "runs/first": lambda home: _train(home / "prepared/dblp", home / "runs/first"),
 }
