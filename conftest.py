@@ -1,8 +1,6 @@
 """Settings that must stand before PyTorch is imported, and what the examples in docstrings may use."""
 
-import contextlib
 import gc
-import importlib
 import os
 import signal
 from collections.abc import Generator
@@ -13,7 +11,6 @@ import pytest
 
 import dgl_dysign  # noqa: F401  so that the process that hands out tests can import DGL too, and reads its warnings
 
-_ROOT = Path(__file__).parent
 collect_ignore = ["dgl_dysign/ops/_packed_triton.py"]  # wants Triton, and has no examples to run
 
 # Tests work on small tensors and run side by side: threads of their own only get in each other's way.
@@ -51,24 +48,16 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     """Keep modules and tests out of the garbage collector's sight: its rounds would take half a second each."""
     gc.disable()
     try:
-        config = session.config
-        if hasattr(config, "workerinput"):
-            _prepare_worker(config.workerinput["workerid"], whole=config.args == config.getini("testpaths"))
-        return (yield)
+        collected = yield
+        if hasattr(session.config, "workerinput"):  # one of several processes for all tests: optimizers will import it
+            import torch._dynamo  # noqa: F401
+
+            from tests.compiled_once import one_by_one
+
+            one_by_one()
+        return collected
     finally:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000)  # what Numba and Dynamo hold would be looked through every second
         gc.enable()
-
-
-def _prepare_worker(name: str, whole: bool) -> None:
-    import torch._dynamo  # noqa: F401  optimizers will import it
-
-    from tests.compiled_once import one_by_one
-
-    one_by_one()
-    if whole and name != "gw0":  # assertions of the last files are rewritten here, those of the first by gw0
-        for path in sorted(_ROOT.glob("tests/**/test_*.py"), reverse=True):
-            with contextlib.suppress(Exception, pytest.skip.Exception):  # collecting will say what is wrong
-                importlib.import_module(".".join(path.relative_to(_ROOT).with_suffix("").parts))
