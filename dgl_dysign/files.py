@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, DataError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,6 +59,30 @@ def write_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Raise the system's own error where a library hides it: of a full disk PyTorch says "unexpected pos 704 vs 598".
+
+    Examples
+    --------
+    >>> with system_errors():
+    ...     try:
+    ...         raise OSError(28, "No space left on device")
+    ...     finally:
+    ...         raise RuntimeError("unexpected pos 704 vs 598")
+    Traceback (most recent call last):
+        ...
+    OSError: [Errno 28] No space left on device
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason: BaseException | None = error
+        while reason is not None and not isinstance(reason, OSError):
+            reason = reason.__context__
+        raise (reason or error) from None
 
 
 def write_json(path: str | os.PathLike[str], value: Any, *, indent: int | None = 2, **options: Any) -> None:
@@ -117,6 +142,61 @@ def read_json(path: str | os.PathLike[str], **options: Any) -> Any:
         return json.loads(regular(path).read_text(encoding="utf-8"), **options)
     except RecursionError:
         raise ValueError("nested too deep; write it again") from None
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with a ``checksum`` of all else in it: `read_sealed` refuses one that was changed later."""
+    return {**value, "checksum": _checksum(value)}
+
+
+def unsealed(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object without its checksum, if it has one.
+
+    Raises
+    ------
+    ValueError
+        If the checksum does not fit the rest.
+
+    Examples
+    --------
+    >>> unsealed(sealed({"mrr": 76.0}))
+    {'mrr': 76.0}
+    >>> unsealed(sealed({"mrr": 76.0}) | {"mrr": 77.0})
+    Traceback (most recent call last):
+        ...
+    ValueError: it was changed after it was written, for its checksum does not fit
+    """
+    rest = {key: each for key, each in value.items() if key != "checksum"}
+    if "checksum" in value and value["checksum"] != _checksum(rest):
+        raise ValueError("it was changed after it was written, for its checksum does not fit")
+    return rest
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    plain = json.loads(json.dumps(value), parse_constant=lambda _: None)  # readers may take NaN for None
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_sealed(
+    path: str | os.PathLike[str], do: str = "delete it and resume the run", **options: Any
+) -> dict[str, Any]:
+    """Return the JSON object of a file, without its checksum; options are those of ``json.loads``.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it was changed later; names the file, and says what to `do`.
+    """
+    try:
+        value = read_json(path, **options)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as JSON ({error}); {do}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: found a JSON {type(value).__name__}, expected an object; {do}")
+    try:
+        return unsealed(value)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; {do}") from error
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:

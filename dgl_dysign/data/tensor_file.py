@@ -2,15 +2,16 @@
 
 import os
 import warnings
+import zipfile
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from dgl_dysign.files import regular
+from dgl_dysign.files import regular, system_errors, write_file
 
 
-def load_tensors(path: str | os.PathLike[str], mmap: bool = True) -> Any:
+def load_tensors(path: str | os.PathLike[str], mmap: bool = True, check: bool = False) -> Any:
     """Return the tensors, on the CPU, and plain values that a file of ``torch.save`` holds.
 
     Parameters
@@ -19,6 +20,8 @@ def load_tensors(path: str | os.PathLike[str], mmap: bool = True) -> Any:
         The file.
     mmap : bool, default True
         Whether tensors stay on the disk until they are read; files in the format of PyTorch before 1.6 cannot.
+    check : bool, default False
+        Whether to compare all parts of the file with their checksums first, which PyTorch writes and does not read.
 
     Raises
     ------
@@ -37,6 +40,10 @@ def load_tensors(path: str | os.PathLike[str], mmap: bool = True) -> Any:
     {'weight': tensor([1., 1.])}
     """
     try:
+        if check:
+            with zipfile.ZipFile(regular(path)) as parts:
+                if (wrong := parts.testzip()) is not None:
+                    raise ValueError(f"the checksum of {wrong} does not fit")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are refused anyhow
             return torch.load(regular(path), map_location="cpu", weights_only=True, mmap=mmap)
@@ -47,3 +54,9 @@ def load_tensors(path: str | os.PathLike[str], mmap: bool = True) -> Any:
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"it is damaged ({reason}); write it again") from error
+
+
+def save_tensors(value: Any, path: str | os.PathLike[str]) -> None:
+    """Write a file of ``torch.save``, which appears whole; raise ``OSError`` if it cannot be, as on a full disk."""
+    with write_file(path) as temporary, open(temporary, "wb") as file, system_errors():
+        torch.save(value, file)

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgl_dysign.data.tensor_file import load_tensors
+from dgl_dysign.data.tensor_file import load_tensors, save_tensors
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import Answers, bootstrap, class_shares
 from dgl_dysign.experiments.entry import LABEL_AWARE, Entry, plain_values
 from dgl_dysign.experiments.node_task import NodeTask
 from dgl_dysign.experiments.run_folder import RunFolder
-from dgl_dysign.files import write_file
 from dgl_dysign.training import distributed
 
 #: With fewer validation nodes than that, settings are chosen by cross-validation.
@@ -275,15 +274,14 @@ def _kept_fit(entry: Entry, validation: Validation, values: Values, share: float
     fitted = _fit(entry, validation, values, share)
     if file is not None and distributed.rank() == 0:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with write_file(file) as temporary:
-            torch.save({"identity": identity, **asdict(fitted)}, temporary)
+        save_tensors({"identity": identity, **asdict(fitted)}, file)
     return distributed.from_first(lambda: fitted)
 
 
 def _read_fit(file: Path) -> dict[str, Any]:
     """Return what `_kept_fit` has written."""
     try:
-        kept: dict[str, Any] = load_tensors(file)
+        kept: dict[str, Any] = load_tensors(file, check=True)
         if kept.keys() != {"identity", *(known.name for known in fields(Fitted))}:
             raise ValueError("it holds something else, expected a fit")
     except (OSError, ValueError, AttributeError) as error:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from dgl_dysign.errors import DataError
-from dgl_dysign.files import read_json
+from dgl_dysign.files import read_sealed
 
 #: Of the records that are written.
 VERSION = 1
 #: Of the files that `dgl_dysign.experiments.diagnostics` writes.
 DIAGNOSTICS_VERSION = 1
+#: What to do about a run folder whose ``config.json`` is damaged.
+ASKED = "put it back from a copy, or remove the folder: nothing else says what was asked, so that it cannot be resumed"
 #: What a unit was scored on.
 KINDS = ("node", "link", "event", "study", "other")
 #: Begins the protocol of what was fitted elsewhere: nobody here can tell what it has seen.
@@ -206,12 +208,7 @@ def read_units(folder: Path) -> dict[str, UnitRecord]:
 
 
 def _read_unit(file: Path) -> UnitRecord:
-    try:
-        record = read_json(file, parse_constant=lambda _: None)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{file}: found a JSON {type(record).__name__}, expected an object; delete it and resume")
+    record = read_sealed(file, parse_constant=lambda _: None)
     try:
         return UnitRecord.from_json(record, file.stem)
     except DataError as error:

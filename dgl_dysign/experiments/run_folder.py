@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import platform
 import shutil
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.files import read_json, regular, write_file, write_json
+from dgl_dysign.experiments.record import ASKED
+from dgl_dysign.files import read_sealed, regular, sealed, write_file, write_json
 from dgl_dysign.training import distributed
 
 _PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pandas")
@@ -28,33 +31,30 @@ def array_file(folder: Path, key: str, name: str) -> Path:
 
 
 def write_array(folder: Path, key: str, name: str, values: np.ndarray) -> None:
-    """Keep an array of a unit in a run folder; it appears whole."""
-    with write_file(array_file(folder, key, name)) as temporary, open(temporary, "wb") as stream:
-        np.save(stream, values)
+    """Keep an array of a unit in a run folder; it appears whole, and ends in its SHA-256, which NumPy does not read."""
+    stream = io.BytesIO()
+    np.save(stream, values)
+    data = stream.getvalue()
+    with write_file(array_file(folder, key, name)) as temporary:
+        temporary.write_bytes(data + sha256(data).digest())
 
 
 def read_array(folder: Path, key: str, name: str) -> np.ndarray:
     """Return what `write_array` has kept; raise ``DataError`` if it is not there, or damaged."""
     file = array_file(folder, key, name)
     try:
-        values = np.load(regular(file), allow_pickle=False)
+        data = regular(file).read_bytes()
+        stream = io.BytesIO(data)
+        values = np.load(stream, allow_pickle=False)
         if not isinstance(values, np.ndarray):
             raise ValueError("an archive of arrays, expected one")
+        end = stream.tell()
+        if len(data) > end and data[end:] != sha256(data[:end]).digest():  # earlier versions wrote none
+            raise ValueError("changed after it was written, for its checksum does not fit")
         return values
     except Exception as error:  # NumPy raises almost anything at a damaged file
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{file}: not an array ({reason}); delete units/{key}.json to fit it again") from error
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """Return a JSON object of a run folder; raise ``DataError`` if the file is none."""
-    try:
-        value = read_json(file)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: not JSON ({error}); delete it and resume") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{file}: found a JSON {type(value).__name__}, expected an object; delete it and resume")
-    return value
 
 
 class RunFolder:
@@ -141,7 +141,7 @@ class RunFolder:
 
     def _take_over(self, config: dict[str, Any], resume: bool, overwrite: bool) -> None:
         file = self.path / "config.json"
-        run = read_object(file) if file.is_file() else None
+        run = read_sealed(file, ASKED) if file.is_file() else None
         if not isinstance(run, dict) or not isinstance(run.get("config"), dict) or "versions" not in run:
             raise ConfigError(
                 f"{self.path} is there and is no run folder (no config.json of a run); name another --run-dir"
@@ -174,7 +174,7 @@ class RunFolder:
     def unit(self, key: str) -> dict[str, Any] | None:
         """Return the record of a finished unit, or None."""
         file = self.path / "units" / f"{key}.json"
-        return distributed.from_first(lambda: read_object(file) if file.exists() else None)
+        return distributed.from_first(lambda: read_sealed(file) if file.exists() else None)
 
     def check_source(self, key: str, source: Mapping[str, Any]) -> None:
         """Raise ``ConfigError`` if a unit is of another source; what was written without one passes."""
@@ -191,9 +191,9 @@ class RunFolder:
     def _source(self, key: str) -> dict[str, Any] | None:
         unit, checkpoint = self.path / "units" / f"{key}.json", self.checkpoint(key)
         if unit.exists():
-            return read_object(unit).get("source")
+            return read_sealed(unit).get("source")
         begun = checkpoint.with_suffix(".json")
-        return read_object(begun) if checkpoint.exists() and begun.exists() else None
+        return read_sealed(begun) if checkpoint.exists() and begun.exists() else None
 
     def begin_unit(self, key: str, source: Mapping[str, Any]) -> None:
         """Note beside the checkpoint of a unit of which source it is."""
@@ -211,7 +211,7 @@ class RunFolder:
             self._list_units()
 
     def _list_units(self) -> None:
-        lines = (json.dumps(read_object(file)) for file in sorted((self.path / "units").glob("*.json")))
+        lines = (json.dumps(read_sealed(file)) for file in sorted((self.path / "units").glob("*.json")))
         with write_file(self.path / "metrics.jsonl") as temporary:
             temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
@@ -223,7 +223,7 @@ class RunFolder:
     def choice(self, key: str) -> dict[str, Any] | None:
         """Return the settings that were chosen under a key, or None."""
         file = self.choices / f"{key}.json"
-        return distributed.from_first(lambda: read_object(file) if file.exists() else None)
+        return distributed.from_first(lambda: read_sealed(file) if file.exists() else None)
 
     def save_choice(self, key: str, choice: Mapping[str, Any]) -> None:
         """Keep a choice, which appears whole, and drop what its search has fitted."""
@@ -232,10 +232,10 @@ class RunFolder:
             self.write_json(f"choices/{key}.json", choice)
             shutil.rmtree(self.choices / key, ignore_errors=True)
 
-    def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON file that appears whole."""
+    def write_json(self, name: str, value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+        """Write a JSON file that appears whole: an object, or a list of objects, each with its checksum."""
         if distributed.rank() == 0:
-            write_json(self.path / name, value)
+            write_json(self.path / name, sealed(value) if isinstance(value, Mapping) else list(map(sealed, value)))
 
 
 class _Lock:

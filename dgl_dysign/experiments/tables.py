@@ -27,8 +27,9 @@ from dgl_dysign.experiments.event_task import PARTS
 from dgl_dysign.experiments.event_task import SCORES as EVENT_SCORES
 from dgl_dysign.experiments.link_task import SCORES as LINK_SCORES
 from dgl_dysign.experiments.record import FIGURES, OPERATIONS, Scoring, UnitRecord
-from dgl_dysign.experiments.run_folder import RunFolder, array_file, read_array, read_object, write_array
+from dgl_dysign.experiments.run_folder import RunFolder, array_file, read_array, write_array
 from dgl_dysign.experiments.runner import Study, Unit
+from dgl_dysign.files import read_sealed
 
 Summary = Sequence[Mapping[str, Any]]
 _Answer = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]  # items, true classes, and what a row said of them
@@ -328,7 +329,7 @@ class NodeTable(_Table):
         drawn = [plots.confusion_matrix(counts, self.task.data.class_names, f"{shown}, test nodes", path)]
         inside = folder / "diagnostics" / f"{record.key}.json"
         if inside.exists():  # runs of earlier versions have none
-            drawn += _draw_spikes(read_object(inside), folder)
+            drawn += _draw_spikes(read_sealed(inside), folder)
         return drawn
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.experiments.record import DIAGNOSTICS_VERSION, Scoring, UnitRecord, read_units
-from dgl_dysign.files import read_json
+from dgl_dysign.experiments.record import ASKED, DIAGNOSTICS_VERSION, Scoring, UnitRecord, read_units
+from dgl_dysign.files import read_json, read_sealed, unsealed
 
 _GENERATED = "-generated"
 KINDS = {
@@ -119,7 +119,7 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _read_run(path: Path, name: str) -> Run:
-    opened = _object(path / "config.json")
+    opened = _object(path / "config.json", ASKED)
     config, versions = opened.get("config"), opened.get("versions")
     if not isinstance(config, dict) or not isinstance(versions, dict):
         raise ConfigError(f"{path} is no run folder: its config.json has no config and versions")
@@ -142,27 +142,22 @@ def _read_run(path: Path, name: str) -> Run:
     )
 
 
-def _object(file: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    value = _json(file)
-    if not isinstance(value, dict):
-        raise DataError(f"{file}: found a JSON {type(value).__name__}, expected an object; delete it and resume")
-    return value
-
-
-def _json(file: Path) -> Any:
-    """Read JSON; what it has no number for becomes None."""
-    try:
-        return read_json(file, parse_constant=lambda _: None)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file}: not readable as JSON ({error}); delete it and resume the run") from error
+def _object(file: Path, *do: str) -> dict[str, Any]:
+    """Read a JSON object; what JSON has no number for becomes None."""
+    return read_sealed(file, *do, parse_constant=lambda _: None)
 
 
 def _differences(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    lines = _json(file) if file.is_file() else []
-    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
-        raise DataError(f"{file}: expected a list of objects, as a run writes it; delete it and resume the run")
-    return {(line["row"], _group(line)): line["difference"] for line in lines if line.get("difference")}
+    if not file.is_file():
+        return {}
+    try:
+        lines = read_json(file, parse_constant=lambda _: None)
+        if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+            raise ValueError("expected a list of objects, as a run writes it")
+        lines = [unsealed(line) for line in lines]
+        return {(line["row"], _group(line)): line["difference"] for line in lines if line.get("difference")}
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{file}: not the summary of a run ({error}); delete it and resume the run") from error
 
 
 def _diagnostics(path: Path) -> dict[str, dict[str, Any]]:

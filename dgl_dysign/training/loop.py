@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.data.tensor_file import load_tensors
+from dgl_dysign.data.tensor_file import load_tensors, save_tensors
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.files import write_file
 from dgl_dysign.nn import LIF, FiringRates
 from dgl_dysign.nn.firing_rates import check_rates
 from dgl_dysign.training import distributed
@@ -202,8 +201,7 @@ class Loop:
         state |= {name: part.state_dict() for name, part in self._parts.items()}
         if self.device.type == "cuda":
             state["cuda_random"] = torch.cuda.get_rng_state(self.device)
-        with write_file(path) as temporary, open(temporary, "wb") as file:
-            torch.save(state, file)
+        save_tensors(state, path)
 
     def _load(self) -> list[Figures]:
         """Take up what the checkpoint holds, if it is there; return its history."""
@@ -211,7 +209,7 @@ class Loop:
         if path is None or not path.exists():
             return []
         try:
-            state: dict[str, Any] = load_tensors(path)
+            state: dict[str, Any] = load_tensors(path, check=True)
             if state["asked"] != self._identity:
                 raise ValueError(f"it is of a training with {state['asked']}, but this one has {self._identity}")
             for name, part in self._parts.items():

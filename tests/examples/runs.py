@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from dgl_dysign.experiments.record import OPERATIONS
+from dgl_dysign.files import unsealed
 
 FOLDER = Path(__file__).parents[2] / "examples"
 MEASURED = ("cpu_seconds", "peak_rss_bytes", *OPERATIONS)  # the last are not counted where rows lie in files
@@ -27,7 +28,7 @@ def load(name):
 
 def summary(run):
     """Return what a run found."""
-    return json.loads((run / "summary.json").read_text())
+    return [unsealed(line) for line in json.loads((run / "summary.json").read_text())]
 
 
 def units(run):

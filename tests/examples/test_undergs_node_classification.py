@@ -11,6 +11,7 @@ from data_prep.cli import app
 from dgl_dysign.data import TemporalGraph
 from dgl_dysign.experiments.event_entries import default_entries
 from dgl_dysign.experiments.event_task import SCORES, EventTask
+from dgl_dysign.files import read_sealed, sealed, write_json
 from tests.examples.runs import figures, load, refused, summary, units
 from tests.training.event_cases import stream, write
 
@@ -132,8 +133,8 @@ def test_folders_that_cannot_be_used(prepared, finished, tmp_path, capsys):
 def test_a_finished_unit_without_a_figure_is_named(finished, prepared, tmp_path, capsys):
     run = shutil.copytree(finished, tmp_path / "run")
     unit = run / "units" / "seed0-always-no.json"
-    record = json.loads(unit.read_text())
+    record = read_sealed(unit)
     del record["scorings"][0]["scores"]["recall_at_1pct"]
-    unit.write_text(json.dumps(record))
+    write_json(unit, sealed(record))
     argv = [prepared, "--run-dir", run, "--seeds", "2", "--resume", *SMALL]
     refused(example, argv, "without the figure 'recall_at_1pct'.*--overwrite", capsys)

@@ -18,6 +18,7 @@ from dgl_dysign.experiments.node_entries import CHOICES, default_entries
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.record import read_units
 from dgl_dysign.experiments.train import train_nodes
+from dgl_dysign.files import read_sealed, sealed, write_json
 from dgl_dysign.training.nodes import FitConfig, fit, node_weights
 from tests.examples.runs import Killed
 from tests.generated import generated
@@ -277,7 +278,7 @@ def test_a_run_chooses_once_for_all_seeds_and_says_so(prepared, tmp_path):
     rows = ["majority", "logistic-regression"]
     table = train_nodes(prepared, tmp_path / "run", rows=rows, **options)
     file = tmp_path / "run" / "choices" / "0.4-split0-logistic-regression.json"
-    kept = json.loads(file.read_text())
+    kept = read_sealed(file)
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     assert all("decay" not in line["values"] for line in kept["candidates"])  # asked for
     units = [unit for unit in read_units(tmp_path / "run").values() if unit.entry == "logistic-regression"]
@@ -287,7 +288,7 @@ def test_a_run_chooses_once_for_all_seeds_and_says_so(prepared, tmp_path):
     assert table[1]["choice_cpu_seconds"] == pytest.approx(kept["cpu_seconds"])
     assert "choice_cpu_seconds" not in table[0]
     assert f"{units[0].cost['cpu_seconds']:.0f} + {kept['cpu_seconds']:.0f}" in str(table)
-    file.write_text(json.dumps({**kept, "chosen": {"batch_size": 7}}))
+    write_json(file, sealed({**kept, "chosen": {"batch_size": 7}}))
     (tmp_path / "run" / "units" / f"{units[0].key}.json").unlink()
     again = train_nodes(prepared, tmp_path / "run", rows=rows, resume=True, **options)
     assert again[1]["macro_f1"] != table[1]["macro_f1"]  # what was chosen is what is fitted

@@ -11,6 +11,7 @@ import pytest
 
 from dgl_dysign.experiments import RunFolder
 from dgl_dysign.experiments.train import train_nodes
+from dgl_dysign.files import read_sealed
 from dgl_dysign.training import distributed
 from tests.examples.runs import figures, histories
 from tests.generated import generated
@@ -122,10 +123,10 @@ def folder(path):
     run = RunFolder(path, {"seeds": 1})
     before = run.unit("a")
     run.save_unit("a", {"rank": distributed.rank()})
-    run.write_json("other.json", distributed.rank())
+    run.write_json("other.json", {"rank": distributed.rank()})
     return before, run.unit("a"), str(run.path)
 
 
 def test_the_first_process_writes_and_tells(pair, tmp_path):
     assert pair.run(folder, tmp_path / "run") == [(None, {"rank": 0}, str(tmp_path / "run"))] * 2
-    assert (tmp_path / "run" / "other.json").read_text() == "0\n"
+    assert read_sealed(tmp_path / "run" / "other.json") == {"rank": 0}

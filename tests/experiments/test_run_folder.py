@@ -113,11 +113,13 @@ def test_an_empty_folder_is_taken(path):
     assert RunFolder(path, CONFIG, resume=True).unit("a") == {}
 
 
-@pytest.mark.parametrize("file", ["units/a.json", "config.json"])
-def test_a_damaged_file_is_named(path, file):
+@pytest.mark.parametrize(
+    ("file", "do"), [("units/a.json", "delete it and resume"), ("config.json", "put it back .* or remove the folder")]
+)
+def test_a_damaged_file_is_named(path, file, do):
     RunFolder(path, CONFIG).save_unit("a", {"f1": 1.0})
     (path / file).write_text('{"f1": ')
-    with pytest.raises(DataError, match=rf"{file}: not JSON .*; delete it and resume"):
+    with pytest.raises(DataError, match=rf"{file}: not readable as JSON .*; {do}"):
         RunFolder(path, CONFIG, resume=True)
 
 
@@ -214,6 +216,35 @@ def test_a_damaged_array_is_named(path, data):
         file.write_bytes(data)
     with pytest.raises(DataError, match=r"a\.scores\.npy: not an array \(.*\); delete units/a\.json to fit it again"):
         run_folder.read_array(path, "a", "scores")
+
+
+@pytest.mark.parametrize(("file", "old", "new"), [("units/a.json", "76.25", "76.26"), ("config.json", "0.1", "0.2")])
+def test_a_figure_that_was_changed_is_noticed(path, file, old, new):
+    RunFolder(path, CONFIG).save_unit("a", {"f1": 76.25, "none": float("nan")})
+    text = (path / file).read_text()
+    assert old in text
+    (path / file).write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=rf"{file}: it was changed after it was written, .*"):
+        RunFolder(path, CONFIG, resume=True)
+    old_record = {"f1": 1.0}  # of a version without checksums
+    (path / file).write_text(text)
+    (path / "units/b.json").write_text(json.dumps(old_record))
+    assert RunFolder(path, CONFIG, resume=True).unit("b") == old_record
+
+
+def test_each_bit_of_an_array_is_watched(path):
+    RunFolder(path, CONFIG)
+    values = np.arange(6.0).reshape(2, 3)
+    run_folder.write_array(path, "a", "scores", values)
+    file = run_folder.array_file(path, "a", "scores")
+    data = file.read_bytes()
+    assert (np.load(file) == values).all()  # for whoever reads it without us
+    for at in range(len(data)):
+        file.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(DataError, match="not an array"):
+            run_folder.read_array(path, "a", "scores")
+    np.save(file, values)  # of a version without checksums
+    assert (run_folder.read_array(path, "a", "scores") == values).all()
 
 
 def test_a_record_that_is_no_object_is_named(path):

@@ -17,6 +17,7 @@ from dgl_dysign.experiments.options import RunOptions
 from dgl_dysign.experiments.record import Scoring, read_units
 from dgl_dysign.experiments.runner import Study, Unit, run
 from dgl_dysign.experiments.train_cli import run_study
+from dgl_dysign.files import read_sealed
 from tests.examples.runs import Killed, figures, summary, units
 
 EPOCHS = 3
@@ -171,7 +172,7 @@ def test_units_leave_records_arrays_and_diagnostics(whole):
     assert {f.name for f in (whole / "checkpoints").iterdir()} == {f"{key}.guess.npy" for key in records}
     assert np.load(whole / "checkpoints" / "seed0-constant.guess.npy") == 1
     (file,) = (whole / "diagnostics").iterdir()
-    assert json.loads(file.read_text()) == {"schema": 1, "unit": "seed0-stranger", "row": "stranger", "seen": 0}
+    assert read_sealed(file) == {"schema": 1, "unit": "seed0-stranger", "row": "stranger", "seen": 0}
 
 
 def test_killed_at_any_file_it_ends_with_the_same_figures(whole, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """Tables from Python and by ``dysign-train``: options, rows, defaults, what shows itself, where figures go."""
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +20,7 @@ from dgl_dysign.experiments.resolve import list_rows
 from dgl_dysign.experiments.result_table import ResultTable
 from dgl_dysign.nn.influence_conv import AGGREGATORS
 from dgl_dysign.training.events import LOSSES
-from tests.examples.runs import Killed, figures, units
+from tests.examples.runs import Killed, figures, summary, units
 from tests.generated import generated
 
 
@@ -102,7 +101,7 @@ def test_python_and_command_line_give_the_same_and_a_table_that_shows_itself(pre
     assert train_cli.main(["nodes", "--config", str(file), "--seeds", "1", "--run-dir", str(tmp_path / "b")]) == 0
     printed = capsys.readouterr().out
     assert figures(tmp_path / "a") == figures(tmp_path / "b")
-    assert json.loads((tmp_path / "a" / "summary.json").read_text()) == table
+    assert summary(tmp_path / "a") == table
     assert table.folder == tmp_path / "a"
     assert {"scores.png", "confusion.png"} <= {path.name for path in table.pictures}
     frame = table.frame()

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from dgl_dysign.files import read_sealed, sealed
 from dgl_dysign.report import page
 from dgl_dysign.report.cli import main
 from tests.report.run_folders import event_run, link_run, node_run, study_run
@@ -73,9 +74,11 @@ def report_with(home, name):
     """Write runs whose rows, classes, data, variants and title have a name; return the page."""
     runs = [node_run(home / "a", dataset=name), node_run(home / "b"), study_run(home / "c")]
     text = json.dumps(name)
-    for old, new in (("dysign", text), ("theory", text), ("latency|2", f"{text[:-1]}|{text[1:]}")):
-        for file in home.glob("*/*/*.json"):
-            file.write_text(file.read_text().replace(f'"{old}"', new))
+    for file in home.glob("*/*/*.json"):
+        value = json.dumps(read_sealed(file))
+        for old, new in (("dysign", text), ("theory", text), ("latency|2", f"{text[:-1]}|{text[1:]}")):
+            value = value.replace(f'"{old}"', new)
+        file.write_text(json.dumps(sealed(json.loads(value))))
     assert main([*map(str, runs), "-o", str(home / "r.html"), "--title", f"{name}.", "--quiet"]) == 0
     return (home / "r.html").read_text()
 

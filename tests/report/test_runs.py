@@ -6,6 +6,7 @@ import pytest
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.record import read_units
+from dgl_dysign.files import read_sealed, sealed
 from dgl_dysign.report.runs import read_runs
 from tests.report.run_folders import event_run, link_run, node_run, study_run
 
@@ -135,7 +136,7 @@ def test_a_damaged_summary_is_named(tmp_path, text):
 def test_a_record_of_another_shape_is_named(tmp_path, change):
     path = node_run(tmp_path / "a")
     file = path / "units" / "0.4-split0-seed0-dysign.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    file.write_text(json.dumps(sealed({**read_sealed(file), **change})))
     with pytest.raises(DataError, match=r"seed0-dysign.json: not the record of a unit"):
         read(path)
 
