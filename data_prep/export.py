@@ -1,5 +1,6 @@
 """Events in formats of others: CSV tables, the files of TGL, and those of DyGLib and TGN."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from data_prep.spool import write_array
 from data_prep.terminal import Add, silent
 from data_prep.writer import arrow, new_folder, strings
 from dgl_dysign.data import schema
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.events import EventTable, exact
-from dgl_dysign.files import write_json
+from dgl_dysign.files import system_errors, write_json
 
 FORMATS = ("csv", "tgl", "dyglib")
 MARKER = "export.json"
@@ -322,12 +324,12 @@ def _write_tgl(
     rows["int_full.npz"] = rows["ext_full.npz"]
     if features.width and len(table):
         path = new / "edge_features.npy"
-        values = np.lib.format.open_memmap(path, "w+", np.float32, (len(table), features.width))
+        values = _mapped(path, np.float32, (len(table), features.width))
         features.copy(values)
         rows[_as_tensor(path, values)] = len(table)
     if table.node_feat is not None:
         path = new / "node_features.npy"
-        np.save(path, table.node_feat)
+        write_array(path, table.node_feat)
         rows[_as_tensor(path, table.node_feat)] = len(table.node_feat)
     if table.event_label is not None or table.node_label is not None:
         rows["labels.csv"] = _write_tgl_labels(new / "labels.csv", table, roll)
@@ -348,6 +350,15 @@ def _write_neighbours(path: Path, table: EventTable, keep: Any) -> int:
     return len(order)
 
 
+def _mapped(path: Path, kind: Any, shape: tuple[int, ...], filled: bool = True) -> np.ndarray:
+    """Map a new ``.npy`` file of zeros; to be filled, it takes its room at once: a full disk would kill the process."""
+    values = np.lib.format.open_memmap(path, "w+", kind, shape)
+    if filled:
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, values.offset + values.nbytes)
+    return values
+
+
 def _as_tensor(path: Path, values: np.ndarray) -> str:
     """Put a tensor in the place of an array's file, where there is PyTorch; return the name of what is there."""
     try:
@@ -357,7 +368,8 @@ def _as_tensor(path: Path, values: np.ndarray) -> str:
             values.flush()
         return path.name
     tensor = path.with_suffix(".pt")
-    torch.save(torch.from_numpy(np.require(values, requirements="W")), tensor)
+    with open(tensor, "wb") as file, system_errors():
+        torch.save(torch.from_numpy(np.require(values, requirements="W")), file)
     path.unlink()
     return tensor.name
 
@@ -407,7 +419,8 @@ def _write_dyglib(
         (new / f"{name}_node.npy", (table.num_nodes + 1, widths["a node"] or DYGLIB_WIDTH)),
     ):
         # Mapped, zeros cost neither memory nor, on most disks, space.
-        values = np.lib.format.open_memmap(path, "w+", np.float64, shape)
+        filled = table.node_feat is not None if path.name.endswith("_node.npy") else bool(features.width)
+        values = _mapped(path, np.float64, shape, filled)
         if not path.name.endswith("_node.npy") and features.width:
             features.copy(values[1:])
         elif path.name.endswith("_node.npy") and table.node_feat is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,17 @@ def export_task(options: ExportOptions) -> ForeignTask:
         raise ConfigError(f"{options.out} is there: name another folder, or delete it")
     asked = {name: getattr(options, name) for name in TOLD_APART[options.table]}
     table, _ = table_of(options.table, [asked], options.prepared, run_dir=options.out)
-    task, data = task_of(table, asked), table.task.data
     options.out.mkdir(parents=True)
+    try:
+        return ForeignTask(options.out, _write_task(options, asked, task_of(table, asked)))
+    except BaseException:  # such as a full disk: what is half a task would stand in the way of the next try
+        shutil.rmtree(options.out, ignore_errors=True)
+        raise
+
+
+def _write_task(options: ExportOptions, asked: Mapping[str, Any], task: Any) -> dict[str, Any]:
+    """Write the files of a task; return what the last one holds."""
+    data = task.data
     _write_rows(options.out / "edges.csv", _edges(task))
     _write_rows(options.out / "questions.csv", _questions(task))
     if isinstance(task, NodeTask):
@@ -119,7 +129,7 @@ def export_task(options: ExportOptions) -> ForeignTask:
     with write_file(options.out / "README.md") as temporary:
         temporary.write_text(readme(about), encoding="utf-8")
     write_json(options.out / "task.json", about)  # last: the folder is whole
-    return ForeignTask(options.out, about)
+    return about
 
 
 def table_of(table: str, asked: list[dict[str, Any]], prepared: Path, **run: Any) -> tuple[Any, dict[str, Any]]:
@@ -227,17 +237,20 @@ def _write_rows(file: Path, frames: Iterator[pd.DataFrame]) -> None:
 
 def _write_features(options: ExportOptions, task: Any) -> None:
     """Write what features there are: of events, or of nodes by snapshot."""
-    data, file = task.data, options.out / "features.npy"
+    data, parts, shape = task.data, iter(()), ()  # type: tuple[Any, Iterator[Tensor], tuple[int, ...]]
     if isinstance(task, EventTask):
         feats = [events.feat for events in task.snapshots if events.feat is not None]
         if feats:
-            np.save(file, torch.cat(feats).numpy())
+            parts, shape = iter(feats), (sum(map(len, feats)), feats[0].shape[1])
     elif data.feature_dim is not None:
         times = range(_readable(task))[-1 if options.last_features else 0 :]
-        shape = len(times), data.num_nodes, data.feature_dim
-        rows = np.lib.format.open_memmap(file, "w+", np.float32, shape[1:] if options.last_features else shape)
-        for row, t in zip(rows.reshape(shape), times, strict=True):
-            row[:] = data.features(t)
+        shape = () if options.last_features else (len(times),)
+        parts, shape = map(data.features, times), (*shape, data.num_nodes, data.feature_dim)
+    if shape:  # not by a map in memory: on a full disk that ends the process
+        with open(options.out / "features.npy", "wb") as stream:
+            head = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, head)
+            stream.writelines(part.numpy().astype("<f4").tobytes() for part in parts)
 
 
 def read_predictions(file: Path, task: ForeignTask, ids: np.ndarray, width: int) -> Tensor:
