@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import torch.distributed as dist
 from dgl_dysign import _preparation
 from dgl_dysign.cli import App
 from dgl_dysign.data import TemporalGraph
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, DGLDySignError
 from dgl_dysign.experiments.memory import return_freed_memory
 from dgl_dysign.experiments.options import FolderOptions
 from dgl_dysign.training.distributed import from_first, processes, rank
@@ -64,6 +65,14 @@ def run_together(app: App, argv: Sequence[str] | None = None) -> int:
     All processes do the work, and only the first one prints. An error, in whichever process, is printed by the process
     that met it first, and ends all of them: each with status 2 (``torchrun`` adds a report, and ends with 1).
     """
+    try:
+        return _together(app, argv)
+    except DGLDySignError as error:  # of finding each other, and of waiting for each other in the end
+        print(f"{app.info.name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _together(app: App, argv: Sequence[str] | None) -> int:
     with contextlib.ExitStack() as stack:
         if os.environ.get("RANK") != "0":
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))

@@ -95,7 +95,7 @@ def processes() -> Iterator[dist.Store | None]:
         raise ConfigError(f"the processes did not find each other ({reason}): start them with torchrun") from error
     try:
         yield store
-        dist.barrier()  # nobody leaves while another still talks to it
+        _communicate(dist.barrier)  # nobody leaves while another still talks to it
     finally:
         dist.destroy_process_group()
 

@@ -1,13 +1,18 @@
 """Data that options name, devices, and options that exclude each other."""
 
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 
 from data_prep.options import DATASETS
+from dgl_dysign.cli import App
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.experiments import command
 from dgl_dysign.experiments.command import check_device, open_prepared
 from dgl_dysign.experiments.options import FORMATS, LinkOptions, RawOptions
+from dgl_dysign.training import distributed
 
 
 @pytest.fixture
@@ -62,3 +67,24 @@ def test_raw_files_are_prepared_once_and_again_if_asked(raw, tmp_path):
     with pytest.raises(DataError, match=r"raw\.csv"):
         events(raw=raw, overwrite=True)
     assert events(prepared=folder) == 50
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_processes_that_are_not_all_there_are_one_line(when, monkeypatch, capsys):
+    """Before the command begins, and where one waits for the others when its own work is done."""
+
+    @contextmanager
+    def processes():
+        if when == "before":
+            raise ConfigError("the processes did not find each other")
+        yield SimpleNamespace(set=lambda *_: None)
+        raise distributed.LostProcess("process 1 lost the others")
+
+    app = App("dysign-count", "Count.")
+    app.command()(lambda: print("done"))
+    monkeypatch.setattr(command, "processes", processes)
+    with pytest.raises(SystemExit) as ended:
+        command.run_together(app, [])
+    assert ended.value.code == 2
+    told = {"before": "the processes did not find each other", "after": "process 1 lost the others"}[when]
+    assert capsys.readouterr().err == f"dysign-count: {told}\n"
