@@ -20,6 +20,7 @@ app = App("dysign-check", "Check whether a model is honest and alive.")
         "dysign-check mypkg.mod:MyModel --data prepared/otc --row-args mine.toml --json",
         "dysign-check mypkg.mod:score --kind links --check future state",
         "dysign-check undergs --kind events",
+        "dysign-check dysign --kind nodes --split time",
     )
 )
 def check(
@@ -38,6 +39,7 @@ def check(
     ] = None,
     row_args: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Arguments of a class of yours.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything drawn.")] = 0,
+    split: Annotated[Literal["random", "time"], typer.Option(help="Of nodes: how they are split.")] = "random",
     only: Annotated[list[str] | None, typer.Option("--check", help="Names of checks; default: all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
     config: Config = None,
@@ -50,7 +52,7 @@ def check(
     """
     from dgl_dysign.experiments.check import check_entry
 
-    report = check_entry(entry, data, kind[:-1] if kind else None, seed, only, row_args)
+    report = check_entry(entry, data, kind[:-1] if kind else None, seed, only, row_args, split)
     if as_json:
         print(report.to_json())
     else:

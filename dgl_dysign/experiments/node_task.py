@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -440,17 +441,23 @@ class NodeTask(NodeView, Task):
         counts = confusion(self.labels, test.predicted.argmax(1), self.test, self.num_classes).tolist()
         return [Scoring(scores, self.figures(val.predicted, self.val), confusion=counts)]
 
+    @contextmanager
+    def seen(self, num_snapshots: int) -> Iterator[None]:
+        """Let views have so many snapshots for a while: a model that looks into its view's data finds them there."""
+        self._horizon.num_snapshots = num_snapshots
+        try:
+            yield
+        finally:
+            self._horizon.num_snapshots = self.ends[0]
+
     def outcome_at(self, outcome: Outcome, num_snapshots: int) -> Outcome:
         """Return the outcome of a fitted entry as of the last of so many snapshots.
 
         Raises ``DataError`` if the entry predicts as of the end of its training alone.
         """
         if outcome.prediction is None:
-            self._horizon.num_snapshots = num_snapshots
-            try:
+            with self.seen(num_snapshots):
                 return replace(outcome, prediction=self._predicted(outcome))
-            finally:
-                self._horizon.num_snapshots = self.ends[0]
         if num_snapshots == self.ends[0]:
             return outcome
         if outcome.later is None:

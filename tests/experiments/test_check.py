@@ -268,6 +268,46 @@ def test_a_planted_fault_is_found(kind, model, faults):
     assert check_entry(model, kind=kind).faults == faults
 
 
+class Partners(FromFeatures):
+    """By features, and by how many edges a node has had by the snapshot as of which it is asked about."""
+
+    def fit(self, view, **run):
+        self.data = view.data
+        return super().fit(view, **run)
+
+    def predict(self, nodes):
+        degree = sum(self.now().graph(t).in_degrees() for t in range(self.now().num_snapshots))[nodes, None]
+        return super().predict(nodes) + 0.1 * degree * torch.arange(self.classes)
+
+    def now(self):
+        return self.data
+
+
+class PartnersToCome(Partners):
+    def now(self):
+        return TemporalGraph.load(self.data.folder)
+
+
+@pytest.mark.parametrize(
+    ("model", "faults"), [(Partners, []), (PartnersToCome, ["future"]), (ReadsTestLabels, ["labels"])]
+)
+def test_nodes_split_by_time_have_a_future(model, faults):
+    report = check_entry(model, kind="node", split="time", checks=["future", "labels", "validation", "state"])
+    assert report.faults == faults, str(report)
+    seen = report["future"].seen
+    assert "where everything from snapshot 7 on changed" in seen, seen  # training ends at 4, validation at 6, of 0 .. 9
+    assert report["future"].verdict == ("FAULT" if "future" in faults else "ok")
+
+
+@pytest.mark.parametrize("name", ["dysign", "dysign-label-aware", "undergs", "logistic-regression"])
+def test_our_entries_split_by_time_are_honest(name):
+    report = check_entry(
+        name, kind="node", split="time", checks=["future", "labels", "validation", "order of questions"]
+    )
+    assert report.ok, str(report)
+    assert report["future"].verdict == "ok"
+
+
 @pytest.mark.parametrize(("model", "faults"), [(FromFeatures, ["names of nodes"]), (Drawn, [])])
 def test_names_may_move_a_class_or_two_where_scores_are_drawn(monkeypatch, model, faults):
     renamed_and_between_seeds = iter([0.007, 0.0])
@@ -424,6 +464,7 @@ class NoModel:
         (["HERE:Recent", "--check", "luck"], "check must be one of"),
         (["HERE:Recent", "--data", "nowhere"], "nowhere: found no manifest.json"),
         (["HERE:Raises"], "in score"),
+        (["HERE:Recent", "--split", "time"], "--split time is of nodes"),
     ],
 )
 def test_bad_input_is_one_error_and_status_2(arguments, error, capsys):

@@ -92,6 +92,18 @@ def test_nothing_later_moves_a_prediction_or_a_weight(data, changed, name):
             assert not torch.equal(again.prediction, fitted.prediction), "the last snapshot is read"
 
 
+@pytest.mark.parametrize("teacher", ["relu-network", "gcn"])
+def test_a_teacher_sees_nothing_later(data, changed, teacher):
+    """What it predicts of nodes that come later moves no weight of its student, though the student learns on all."""
+    task, there = (task_of(each, snapshots=2, teacher=teacher) for each in (data, changed[ENDS[0]]))
+    there.labels[there.test] = (there.labels[there.test] + 1) % there.num_classes
+    alone, taught, again = (ENTRIES["dysign"].fitted(each.view()) for each in (task_of(data, snapshots=2), task, there))
+    assert all(torch.equal(value, weights(again)[key]) for key, value in weights(taught).items())
+    assert not all(torch.equal(value, weights(alone)[key]) for key, value in weights(taught).items())
+    (scoring,) = task.score(taught)
+    assert all(np.isfinite(value) for value in (*scoring.scores.values(), *scoring.val_scores.values()))
+
+
 def test_views_end_with_their_part(data):
     task = task_of(data)
     view = task.view()

@@ -50,12 +50,14 @@ def repeatable(trial: Trial) -> Verdict:
 
 def future(trial: Trial) -> Verdict:
     """Change everything at and after t: no prediction of t may move."""
-    if trial.kind == "node":
+    node, t = trial.kind == "node", trial.parts[1][0]
+    if node and not trial.parts[0]:
         return Verdict(NOT_APPLICABLE, "nodes are asked about after the last snapshot, and all may be read")
-    t = trial.parts[1][0]
+    if node:  # they are asked about after t, too
+        t = trial.parts[0][-1] + 1
     samples = {how: trial.sample.after(t, how, trial.kind == "event") for how in HOW}
     do = "let the model know what it was fitted to and what it observed, and read no file"
-    return _unmoved(trial, samples, t, f"everything from snapshot {t} on", do)
+    return _unmoved(trial, samples, t - node, f"everything from snapshot {t} on", do)
 
 
 def labels(trial: Trial) -> Verdict:
@@ -292,6 +294,7 @@ def check_entry(
     seed: int = 0,
     checks: Collection[str] | None = None,
     row_args: Path | None = None,
+    split: str = "random",
 ) -> CheckReport:
     """Check whether a model is honest and alive.
 
@@ -314,6 +317,8 @@ def check_entry(
         Names of those to ask, of `CHECKS`; default: all.
     row_args : Path, optional
         A TOML file with a table of arguments for a class, as of a table's rows.
+    split : {"random", "time"}, default "random"
+        Of nodes: "time" lets training and validation end before the last snapshot, as ``dysign-train nodes`` does.
 
     Returns
     -------
@@ -338,12 +343,13 @@ def check_entry(
     if kind is None:
         kind = "link" if data is None or inspect.isfunction(entry) else data.manifest["labels"] or "link"
     check_choice("kind", kind, ("node", "link", "event"))
+    check_choice("split", split, ("random", "time"))
     for name in checks or ():
         check_choice("check", name, CHECKS)
     resolved = resolve_entry(entry, kind) if row_args is None else resolve_rows([entry], kind, row_args)[-1]
     sample = generated(kind) if data is None else Sample.of(data)
     with tempfile.TemporaryDirectory(prefix="dysign-check-") as home:
-        trial = Trial(resolved, kind, sample, seed, Path(home))
+        trial = Trial(resolved, kind, sample, seed, Path(home), split == "time")
         numbers = bool(trial.scores.isfinite().all())  # fits, and asks: what goes wrong there is no fault of one check
         verdicts = [_verdict(name, trial, numbers) for name in CHECKS if name in (checks or CHECKS)]
     return CheckReport(resolved.name, kind, sample.about, verdicts)
