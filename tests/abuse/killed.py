@@ -8,15 +8,18 @@ import resource
 import signal
 import sys
 import time
+from collections import Counter
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dgl_dysign.training import distributed
 from tests.abuse.attempts import Attempt, End, Work, attempt
 from tests.abuse.samples import training
 from tests.processes import free_port
 
-_MEASURED = ("cpu_seconds", "peak_rss_bytes", "choice_cpu_seconds")
+_MEASURED = ("cpu_seconds", "peak_rss_bytes", "choice_cpu_seconds", "checksum")  # the last is of the others, too
 _WRITES = ("open", "os.rename", "os.mkdir")
 
 
@@ -129,20 +132,25 @@ def two_at_once(table: str, folder: Path, home: Path) -> list[str]:
     return wrong
 
 
-def pair_kills(table: str, folder: Path, home: Path, times: int, seed: int = 0) -> list[str]:
-    """Kill one of two processes at random moments, resuming both after each; return what went wrong."""
-    rng, wrong, number = random.Random(seed), [], 0
+def pair_kills(table: str, folder: Path, home: Path, times: int, told: Counter[str], seed: int = 0) -> list[str]:
+    """Kill one of two processes at random moments, resuming both after each; return what went wrong.
+
+    `told` counts what the other one said.
+    """
+    rng, wrong, number, runs = random.Random(seed), [], 0, 0
+    distributed._UNTIL_ALL_ARE_THERE = timedelta(seconds=5)  # else it waits ten minutes for one that was killed before
     before = _children_seconds()
     assert not any(end.status for end in _pair(training(table, folder, home / "whole"))), "an undisturbed pair fails"
     expected, seconds = outcome(home / "whole"), (_children_seconds() - before) / 2
     while number < times:
-        run = home / f"run{number}"
+        run, runs = home / f"run{runs}", runs + 1
         while number < times:
-            victim, number = rng.randrange(2), number + 1
+            victim = rng.randrange(2)
             ends = _pair(training(table, folder, run, "--resume"), victim, rng.uniform(0, 1.1) * seconds)
             if ends[victim].status == 0:
                 break
-            other = ends[1 - victim]
+            number, other = number + 1, ends[1 - victim]
+            told[f"process {victim} killed, the other: {other.said[:60].strip() or other.status}"] += 1
             if ends[victim].status != -signal.SIGKILL or other.status != 2 or other.wrong:
                 wrong.append(f"kill {number}: process {victim} of the pair was killed, the other: {other}")
         last = _pair(training(table, folder, run, "--resume"))
