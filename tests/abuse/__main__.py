@@ -10,6 +10,7 @@ What went wrong is said on stderr.
 
 import argparse
 import gc
+import re
 import resource
 import sys
 import tempfile
@@ -34,7 +35,7 @@ Trial = Callable[[Path, dict[str, Path], argparse.Namespace], Counts]
 def damage(home: Path, made: dict[str, Path], chosen: argparse.Namespace) -> Counts:
     """Put something else in the place of each file, flip bytes, and change values in JSON."""
     for target in samples.targets(home, made):
-        if chosen.only in target.name:
+        if re.search(chosen.only, target.name):
             for kind in ("special", "flips", "values"):
                 tried = tampered(target, home, (kind,), chosen.times, chosen.seed)
                 count, wrong = _tried(islice(tried, None, None, chosen.every))
@@ -53,7 +54,7 @@ def code(home: Path, made: dict[str, Path], chosen: argparse.Namespace) -> Count
 def runs(home: Path, made: dict[str, Path], chosen: argparse.Namespace) -> Counts:
     """Damage each file of finished and of killed runs, and take each away."""
     for table in TABLES:
-        if chosen.only in table:
+        if re.search(chosen.only, table):
             folder = home / f"damaged-{table}"
             folder.mkdir()
             works = damaged.tried(table, made[table], folder, chosen.times, chosen.seed)
@@ -67,7 +68,7 @@ def small_disk(home: Path, made: dict[str, Path], chosen: argparse.Namespace) ->
         print(f"small disk: left out, {reason}", file=sys.stderr)
         return
     for name, write in full.writers(made, home).items():
-        if chosen.only in name:
+        if re.search(chosen.only, name):
             ends = list(full.tried(name, write, home))
             yield f"small disk: {name}", len(ends), [line for _, wrong in ends for line in wrong]
 
@@ -86,7 +87,7 @@ def _tried(works: Iterator[tuple[str, Work]], status: int | None = None) -> tupl
 def _each_table(run: Callable[[str, Path, Path], list[str]], name: str, times: int, told: Counter[str]) -> Trial:
     def trial(home: Path, made: dict[str, Path], chosen: argparse.Namespace) -> Counts:
         for table in TABLES:
-            if chosen.only in table:
+            if re.search(chosen.only, table):
                 folder = home / f"{name} {table}".replace(" ", "-")
                 folder.mkdir()
                 yield f"{name}, {table}", times, run(table, made[table], folder)
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"some of {', '.join(names)}; default: all")
     parser.add_argument("--times", type=int, default=30, help="kills of each training, and flips of each file")
     parser.add_argument("--every", type=int, default=1, help="of damaged folders try every N-th alone")
-    parser.add_argument("--only", default="", metavar="TEXT", help="folders and tables with this in their name")
+    parser.add_argument("--only", default="", metavar="REGEX", help="folders and tables whose name it is found in")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(argv)
     if unknown := set(chosen.what) - set(names):

@@ -10,7 +10,7 @@ from pathlib import Path
 from data_prep import cli as prep
 from dgl_dysign.experiments import train_cli
 from dgl_dysign.report.cli import main as report
-from tests.abuse.attempts import Work, attempt
+from tests.abuse.attempts import Work, attempt, refusing
 from tests.abuse.killed import outcome
 from tests.abuse.samples import saved_model, training
 from tests.data_prep.damage import FORMS
@@ -60,18 +60,17 @@ def writers(made: dict[str, Path], home: Path) -> dict[str, Write]:
         **{f"run folder of {table}": trained(table) for table in made},
         "run folder of nodes, rows in files": trained("nodes", "--out-of-core"),
         "prepared folder": command(prep.main, "wikipedia", raw, after=("-q",)),
-        "exported table": command(prep.main, "export", made["events"], after=("--to", "csv")),
+        **{
+            f"export to {form}": command(prep.main, "export", made["events"], after=("--to", form))
+            for form in ("csv", "tgl", "dyglib")
+        },
         "report": command(report, "--quiet", run, "-o"),
         **{
             f"exported task of {table}": command(train_cli.main, "export-task", made[table], after=("--table", table))
             for table in made
         },
-        "saved model": lambda at: partial(_save, at.parent, made["events"]),
+        "saved model": lambda at: refusing(partial(saved_model, at.parent, made["events"])),
     }
-
-
-def _save(home: Path, data: Path) -> None:
-    saved_model(home, data)
 
 
 def tried(name: str, write: Write, home: Path) -> Iterator[tuple[str, list[str]]]:
@@ -92,8 +91,10 @@ def tried(name: str, write: Write, home: Path) -> Iterator[tuple[str, list[str]]
             if end.status != 2 or end.wrong or "No space left" not in end.said:
                 wrong.append(f"{name}, {share:.0%} free: {end.wrong or end}")
             left = [file for file in disk.rglob("*") if file != ballast]
-            if "run folder" in name:
-                left = [file for file in left if file.suffix == ".tmp" or (file.stat().st_size == 0 and file.is_file())]
+            if "run folder" in name:  # what is whole stays, to go on from
+                left = [file for file in left if file.suffix == ".tmp"]
+            elif name == "prepared folder":  # the same
+                left = [file for file in left if disk / ".made.work" not in (file, *file.parents)]
             if left:
                 wrong.append(f"{name}, {share:.0%} free: left {[str(file.relative_to(disk)) for file in left]}")
             ballast.unlink()
