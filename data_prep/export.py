@@ -350,7 +350,7 @@ def _write_neighbours(path: Path, table: EventTable, keep: Any) -> int:
     return len(order)
 
 
-def _mapped(path: Path, kind: Any, shape: tuple[int, ...], filled: bool = True) -> np.ndarray:
+def _mapped(path: Path, kind: Any, shape: tuple[int, ...], filled: bool = True) -> np.memmap:
     """Map a new ``.npy`` file of zeros; to be filled, it takes its room at once: a full disk would kill the process."""
     values = np.lib.format.open_memmap(path, "w+", kind, shape)
     if filled:

@@ -164,11 +164,11 @@ def unsealed(value: dict[str, Any]) -> dict[str, Any]:
     >>> unsealed(sealed({"mrr": 76.0}) | {"mrr": 77.0})
     Traceback (most recent call last):
         ...
-    ValueError: it was changed after it was written, for its checksum does not fit
+    ValueError: it was changed after it was written: its checksum does not fit
     """
     rest = {key: each for key, each in value.items() if key != "checksum"}
     if "checksum" in value and value["checksum"] != _checksum(rest):
-        raise ValueError("it was changed after it was written, for its checksum does not fit")
+        raise ValueError("it was changed after it was written: its checksum does not fit")
     return rest
 
 

@@ -43,7 +43,7 @@ def load_tensors(path: str | os.PathLike[str], mmap: bool = True, check: bool = 
         if check:
             with zipfile.ZipFile(regular(path)) as parts:
                 if (wrong := parts.testzip()) is not None:
-                    raise ValueError(f"the checksum of {wrong} does not fit")
+                    raise zipfile.BadZipFile(f"the checksum of {wrong} does not fit")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are refused anyhow
             return torch.load(regular(path), map_location="cpu", weights_only=True, mmap=mmap)

@@ -50,7 +50,7 @@ def read_array(folder: Path, key: str, name: str) -> np.ndarray:
             raise ValueError("an archive of arrays, expected one")
         end = stream.tell()
         if len(data) > end and data[end:] != sha256(data[:end]).digest():  # earlier versions wrote none
-            raise ValueError("changed after it was written, for its checksum does not fit")
+            raise ValueError("it was changed after it was written: its checksum does not fit")
         return values
     except Exception as error:  # NumPy raises almost anything at a damaged file
         reason = " ".join(str(error).split())[:200] or type(error).__name__

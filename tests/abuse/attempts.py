@@ -42,13 +42,13 @@ class End:
         return "" if self.status == 2 and plain else f"status {self.status}: {self.said[-600:]}"
 
 
-def refusing(work: Callable[[], object]) -> Callable[[], int]:
-    """Return a call of Python that ends as commands do: errors meant for users are one line and status 2."""
+def refusing(work: Callable[[], object], *also: type[Exception]) -> Callable[[], int]:
+    """Return a call of Python that ends as commands do: errors for users, `also` others, are one line and status 2."""
 
     def run() -> int:
         try:
             work()
-        except DGLDySignError as error:
+        except (DGLDySignError, *also) as error:
             print(" ".join(str(error).split()), file=sys.stderr)
             return 2
         return 0

@@ -69,7 +69,7 @@ def writers(made: dict[str, Path], home: Path) -> dict[str, Write]:
             f"exported task of {table}": command(train_cli.main, "export-task", made[table], after=("--table", table))
             for table in made
         },
-        "saved model": lambda at: refusing(partial(saved_model, at.parent, made["events"])),
+        "saved model": lambda at: refusing(partial(saved_model, at.parent, made["events"]), OSError),
     }
 
 

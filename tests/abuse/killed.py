@@ -26,10 +26,11 @@ _WRITES = ("open", "os.rename", "os.mkdir")
 def outcome(run: Path) -> dict[str, Any]:
     """Return all that a run folder holds, but for what was measured, its versions and its pictures."""
     kept = {str(file.relative_to(run)): file for file in run.rglob("*") if file.is_file() and file.suffix != ".png"}
-    return {name: file.read_bytes() if file.suffix == ".npy" else _plain(file) for name, file in sorted(kept.items())}
+    return {name: file.read_bytes() if file.suffix == ".npy" else plain(file) for name, file in sorted(kept.items())}
 
 
-def _plain(file: Path) -> Any:
+def plain(file: Path) -> Any:
+    """Return what a file of JSON holds, but for what was measured."""
     text = file.read_text()
     return _unmeasured(
         [json.loads(line) for line in text.splitlines()] if file.suffix == ".jsonl" else json.loads(text)

@@ -224,7 +224,7 @@ def test_a_figure_that_was_changed_is_noticed(path, file, old, new):
     text = (path / file).read_text()
     assert old in text
     (path / file).write_text(text.replace(old, new))
-    with pytest.raises(DataError, match=rf"{file}: it was changed after it was written, .*"):
+    with pytest.raises(DataError, match=rf"{file}: it was changed after it was written: .*"):
         RunFolder(path, CONFIG, resume=True)
     old_record = {"f1": 1.0}  # of a version without checksums
     (path / file).write_text(text)
