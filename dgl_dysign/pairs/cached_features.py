@@ -88,7 +88,7 @@ class CachedFeatures:
         self._past, self._snapshot = b"", -1
         self._waiting: list[SnapshotEdges] = []
         self._waiting_bytes = 0
-        self._restart = True
+        self._features.reset()  # at once: their past takes memory, though answers may be known
 
     def grow(self, num_nodes: int) -> None:
         """Let the features behind have more nodes; answers are computed anew, as some depend on the number of nodes.
@@ -166,9 +166,6 @@ class CachedFeatures:
 
     def _catch_up(self) -> None:
         """Let the features behind observe what they have not."""
-        if self._restart:
-            self._features.reset()
-            self._restart = False
         for edges in self._waiting:
             self._features.observe(edges)
         self._waiting, self._waiting_bytes = [], 0
