@@ -2,6 +2,7 @@
 
     python benchmarks/spiking_inference.py            # DBLP's and Patent's size; minutes, and 10 GiB
     python benchmarks/spiking_inference.py --sizes dblp
+    python benchmarks/spiking_inference.py --sizes patent --only spikes means eight  # 4 GiB
     python benchmarks/spiking_inference.py --quick
 
 Networks are layers of 128 neurons and a read-out of 10 classes, drawn at random, on a generated graph of so many nodes
@@ -11,7 +12,8 @@ its peak beside the graph, the weights and its input. ``graphconv`` are DGL's ``
 network of linear maps and ReLU without messages. The others are layers of `SpikingGraphConv` that send bits to each
 other: ``spikes`` read bits, as layers do that follow others; ``ternary`` read features of both signs that
 `ThresholdEncoder` packed once for the snapshot (``encode_seconds``); ``floats`` read float features; ``unpacked`` are
-the same without packing (not on the large graph). ``times`` and ``memory_share`` are against ``graphconv``; the bars
+the same without packing (not on the large graph). ``means`` are ``spikes`` under ``norm="right"``, and ``eight`` and
+``ternary-eight`` with weights of eight bits, too. ``times`` and ``memory_share`` are against ``graphconv``; the bars
 are 2 times (DBLP) and 4 times (Patent) as fast in a quarter of the memory. ``same_spikes`` is the share of the last
 layer's neurons at which packing changes nothing.
 """
@@ -47,12 +49,12 @@ def random_graph(nodes: int, edges: int) -> Any:
     return graph
 
 
-def spiking_layers(num_layers: int) -> list[SpikingGraphConv]:
+def spiking_layers(num_layers: int, norm: str = "both") -> list[SpikingGraphConv]:
     """Return layers of which so many neurons fire on a small graph."""
     graph, hidden = random_graph(1_000, 5_000), torch.randn(1_000, DIM)
     layers = []
     for _ in range(num_layers):
-        conv = SpikingGraphConv(DIM, DIM, latency=1, allow_zero_in_degree=True)
+        conv = SpikingGraphConv(DIM, DIM, norm, latency=1, allow_zero_in_degree=True)
         current = twin(conv, None)(graph, hidden)
         conv.lif.threshold = float(current.flatten()[::7].quantile(1 - FIRING))
         hidden = (current >= conv.lif.threshold).float()
@@ -62,14 +64,14 @@ def spiking_layers(num_layers: int) -> list[SpikingGraphConv]:
 
 def twin(conv: SpikingGraphConv, activation: Callable[[Tensor], Tensor] | None) -> Any:
     """Return DGL's layer with the weights of ours."""
-    other = dgl.nn.GraphConv(conv.in_feats, conv.out_feats, activation=activation, allow_zero_in_degree=True)
+    other = dgl.nn.GraphConv(conv.in_feats, conv.out_feats, conv.norm, activation=activation, allow_zero_in_degree=True)
     other.load_state_dict({"weight": conv.weight, "bias": conv.bias})
     return other
 
 
 def networks(num_layers: int, graph: Any, feat: Tensor) -> tuple[dict[str, Callable[[], Any]], Spiking, float]:
     """Return a pass of each network over all nodes, our layers, and the seconds of packing the features."""
-    readout, convs = nn.Linear(DIM, CLASSES), spiking_layers(num_layers)
+    readout, convs, means = nn.Linear(DIM, CLASSES), spiking_layers(num_layers), spiking_layers(num_layers, "right")
     encoder = ThresholdEncoder(DIM).fit(feat[:10_000])
     encoder.pack(feat[:1])  # code is compiled once
     begun = time.process_time()
@@ -78,9 +80,9 @@ def networks(num_layers: int, graph: Any, feat: Tensor) -> tuple[dict[str, Calla
     twins = [twin(conv, torch.relu) for conv in convs]
     maps = [nn.Linear(DIM, DIM) for _ in range(num_layers)]
 
-    def packed(read: Tensor | PackedSpikes) -> Tensor:
+    def packed(read: Tensor | PackedSpikes, convs: Spiking = convs, weight_bits: int = 32) -> Tensor:
         for conv in convs:
-            read = conv(graph, read, return_packed=True)
+            read = conv(graph, read, return_packed=True, weight_bits=weight_bits)
         return packed_linear(read, readout.weight, readout.bias)
 
     def floats(layers: Sequence[nn.Module], messages: bool = True) -> Tensor:
@@ -92,6 +94,8 @@ def networks(num_layers: int, graph: Any, feat: Tensor) -> tuple[dict[str, Calla
     passes: dict[str, Callable[[], Any]] = {
         "graphconv": lambda: floats(twins), "relu": lambda: floats(maps, messages=False),
         "spikes": lambda: packed(bits), "ternary": lambda: packed(signed), "floats": lambda: packed(feat),
+        "means": lambda: packed(bits, means), "eight": lambda: packed(bits, means, 8),
+        "ternary-eight": lambda: packed(signed, means, 8),
     }  # fmt: skip
     if graph.num_nodes() < LARGE:
         passes["unpacked"] = lambda: floats(convs)
@@ -126,7 +130,7 @@ def firing(layers: Spiking, graph: Any, read: Any) -> tuple[list[float], float]:
 
 
 @torch.no_grad()
-def measure(size: str, layers: Sequence[int], runs: int, for_memory: bool) -> list[dict[str, Any]]:
+def measure(size: str, layers: Sequence[int], runs: int, only: Sequence[str], for_memory: bool) -> list[dict[str, Any]]:
     """Return a row for each number of layers, in a process of its own.
 
     The memory of a pass over a small graph shows only where what is freed is given back at once, ``for_memory``, which
@@ -141,8 +145,9 @@ def measure(size: str, layers: Sequence[int], runs: int, for_memory: bool) -> li
     rows: list[dict[str, Any]] = []
     for count in layers:
         passes, convs, encoding = networks(count, graph, feat)
-        seconds, peaks = measured(passes, runs)
-        times = {name: round(seconds["graphconv"] / each, 2) for name, each in seconds.items()}
+        seconds, peaks = measured({name: passes[name] for name in only or passes}, runs)
+        floats = seconds.get("graphconv")
+        times = {name: round(floats / each, 2) for name, each in seconds.items()} if floats else {}
         row: dict[str, Any] = {"seconds": seconds, "encode_seconds": round(encoding, 4), "times": times}
         if nodes < LARGE and not for_memory:
             row["rates"], row["same_spikes"] = firing(convs, graph, feat)
@@ -156,13 +161,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=["dblp", "patent"])
     parser.add_argument("--layers", type=int, nargs="+", default=[2, 3])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=[], metavar="PASS", help="instead of all")
     parser.add_argument("--quick", action="store_true", help="a small graph: to see that it works")
     args = parser.parse_args(argv)
     for size in ["quick"] if args.quick else args.sizes:
         nodes, edges = SIZES[size]
-        fast = small = in_fresh_process(measure, size, args.layers, args.runs, False)
+        fast = small = in_fresh_process(measure, size, args.layers, args.runs, args.only, False)
         if nodes < LARGE:
-            small = in_fresh_process(measure, size, args.layers, 1, True)
+            small = in_fresh_process(measure, size, args.layers, 1, args.only, True)
         for count, row, other in zip(args.layers, fast, small, strict=True):
             head = {"benchmark": "spiking_inference", "size": size, "nodes": nodes, "edges": 2 * edges, "layers": count}
             print(json.dumps({**head, "bar": BARS.get(size), **row, "peak_mib": other["peak_mib"]}), flush=True)
