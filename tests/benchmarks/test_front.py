@@ -1,7 +1,6 @@
 """The page about accuracy and operations has the figures of the records, and chooses by validation alone."""
 
 import itertools
-import json
 import shutil
 
 import _front_page
@@ -12,6 +11,7 @@ import pytest
 
 from dgl_dysign.experiments.record import Scoring, UnitRecord
 from dgl_dysign.experiments.run_folder import RunFolder
+from dgl_dysign.files import read_sealed
 
 pytestmark = pytest.mark.usefixtures("sketches")
 NODES, CLASSES = np.arange(40), np.arange(40) % 4
@@ -97,14 +97,15 @@ def test_what_is_not_at_hand_or_of_fewer_runs_stays_as_the_page_has_it(runs):
         shutil.rmtree(runs / study)
     for name in ("floats/units/seed1-dysign-step", "floats/units/seed1-dysign", "far-pruned/units/seed0-dysign-step"):
         (runs / f"{name}.json").unlink()
-    changed = runs / "floats" / "units" / "seed0-dysign-step.json"
-    changed.write_text(changed.read_text().replace("85.0", "11.0"))
+    changed = read_sealed(runs / "floats" / "units" / "seed0-dysign-step.json")
+    changed["scorings"][0]["scores"]["macro_f1"] = 11.0
+    RunFolder(runs / "floats", {}, resume=True).save_unit("seed0-dysign-step", changed)
     _front_page.write([page], runs, front.STUDIES)
     assert page.read_text() == before  # one run beside two, and none
 
     scores = {"relu-network": 70.0, "dysign-step": 60.0}  # of as many runs, and of a point that is new
     for seed, (entry, score) in itertools.product(range(2), scores.items()):
-        unit = json.loads((runs / "floats" / "units" / "seed0-relu-network.json").read_text())
+        unit = read_sealed(runs / "floats" / "units" / "seed0-relu-network.json")
         unit |= {"key": f"seed{seed}-{entry}", "entry": entry, "seed": seed}
         unit["scorings"][0] |= {"scores": {"macro_f1": score}, "val_scores": {"macro_f1": 99.0}}
         study = "floats" if entry == "relu-network" else "two"
