@@ -51,10 +51,6 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         collected = yield
         if hasattr(session.config, "workerinput"):  # one of several processes for all tests: optimizers will import it
             import torch._dynamo  # noqa: F401
-
-            from tests.compiled_once import one_by_one
-
-            one_by_one()
         return collected
     finally:
         gc.collect()

@@ -7,7 +7,6 @@ gc.disable()  # its rounds would be a third of what follows
 for name in ("torch._dynamo", "torch.distributed.run", "dgl_dysign.experiments.train", "tests.training.link_cases"):
     import_module(name)  # the first is what optimizers want
 import_module("tests.sketches").use_sketches()
-import_module("tests.compiled_once").one_by_one()
 gc.collect()
 gc.freeze()  # else each process looks through, and so copies, all that was imported
 gc.enable()
