@@ -22,6 +22,7 @@ from dgl_dysign.files import read_toml
 
 PUBLISHED = read_toml(Path(__file__).parent / "published.toml")
 REMARKS = dict.fromkeys(["delay-dsgn", "chronospike"], " (from the paper, no public code)")
+EARLIER = "†"  # at a difference of which one of the two rows was fitted anew since
 NEVER_RUN = {"falcon": "neither text nor code: nothing to run"}
 
 
@@ -167,11 +168,20 @@ def head(board: Board) -> tuple[str, ...]:
 def merged(board: Board, rows: Sequence[Row], text: str) -> list[Line]:
     """Return the lines of a table, best first: of rows, or those of `text` where that has a row of more runs."""
     shown = [Line(tuple(line.strip("| ").split(" | "))) for line in text.splitlines() if line.startswith("| ")]
-    known = {line.name: line for line in shown if len(line.cells) == len(head(board)) and line.runs}
-    for line in (_line(board, row) for row in rows):
-        if line.runs >= (known[line.name].runs if line.name in known else 0):
-            known[line.name] = line
-    return sorted(known.values(), key=lambda line: -line.figure)
+    page = {line.name: line for line in shown if len(line.cells) == len(head(board)) and line.runs}
+    new = {line.name: line for line in (_line(board, row) for row in rows)}
+    anew = {name: line for name, line in new.items() if name not in page or line.runs >= page[name].runs}
+    changed = {name for name, line in anew.items() if name in page and line != page[name]}
+    lines = []
+    for name, line in (page | anew).items():
+        cells = list(line.cells)
+        for at, control in enumerate(board.against, 3):
+            before = page[name].cells[at] if name in page else "-"
+            if before != "-" and (name not in anew or cells[at] == "-"):
+                mark = f" {EARLIER}" if {name, control} & changed and EARLIER not in before else ""
+                cells[at] = before + mark
+        lines.append(Line(tuple(cells)))
+    return sorted(lines, key=lambda line: -line.figure)
 
 
 def table(board: Board, lines: Sequence[Line], names: Sequence[str]) -> str:
@@ -186,6 +196,8 @@ def table(board: Board, lines: Sequence[Line], names: Sequence[str]) -> str:
     rest = [f"`{name}`" for name in missing if name not in published and name not in NEVER_RUN]
     remark = f"Not measured: {', '.join(rest)}. " if rest else ""
     text = _markdown(columns, [*(line.cells for line in lines), *without])
+    if EARLIER in text:
+        remark = f"{EARLIER}: one of the two rows was fitted anew since. {remark}"
     return f"{text}\n\n{remark}Published: {PUBLISHED[board.published]['source']}."
 
 
