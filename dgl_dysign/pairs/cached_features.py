@@ -76,18 +76,19 @@ class CachedFeatures:
         self._features, self._max_waiting, self._clock = features, waiting_bytes, clock
         self._known: dict[bytes, _Answer] = {}
         self._used: set[bytes] = set()
+        self._cut = 0
         self.reset()
 
     @property
     def neighbors_cut(self) -> int:
-        """What the features behind forgot, see `LinkFeatures`: 0 of others."""
-        return getattr(self._features, "neighbors_cut", 0)
+        """The most that the features behind forgot between two resets, see `LinkFeatures`: 0 of others."""
+        return max(self._cut, getattr(self._features, "neighbors_cut", 0))
 
     def reset(self) -> None:
         """Forget the past, not the answers."""
         self._past, self._snapshot = b"", -1
         self._waiting: list[SnapshotEdges] = []
-        self._waiting_bytes = 0
+        self._waiting_bytes, self._cut = 0, self.neighbors_cut
         self._features.reset()  # at once: their past takes memory, though answers may be known
 
     def grow(self, num_nodes: int) -> None:

@@ -88,9 +88,9 @@ class LinkFitConfig(LoopConfig):
         Snapshots after which a training edge counts half as much; None: all alike.
     max_grad_norm : float, optional
         Clip the norm of each snapshot's gradient.
-    cache_bytes : int, default 2**30
-        Most memory for features of pairs, which do not change from one epoch to the next; of graphs above 500,000 nodes
-        a quarter of it, since what is kept of nodes needs the memory: the others are computed in each epoch.
+    cache_bytes : int, optional
+        Most memory for features of pairs, which do not change from one epoch to the next; the others are computed in
+        each epoch. Default: a GiB, or a quarter of it above 500,000 nodes, of which more is kept elsewhere.
     rate_penalty, target_rate
         Of a spiking model, see `dgl_dysign.nn.FiringRates`.
     """
@@ -108,7 +108,7 @@ class LinkFitConfig(LoopConfig):
     max_edges: int | None = None
     half_life: float | None = 50.0
     max_grad_norm: float | None = None
-    cache_bytes: int = 1 << 30
+    cache_bytes: int | None = None
 
     counts: ClassVar[tuple[str, ...]] = (
         "epochs", "patience", "batch_size", "min_steps", "num_negatives", "val_negatives",
@@ -123,7 +123,8 @@ class LinkFitConfig(LoopConfig):
 
     def cached(self, features: PairFeatures, num_nodes: int) -> CachedFeatures:
         """Return features of pairs with a cache of the size for so many nodes."""
-        return CachedFeatures(features, self.cache_bytes // (4 if num_nodes > _LARGE else 1))
+        usual = 1 << (28 if num_nodes > _LARGE else 30)
+        return CachedFeatures(features, usual if self.cache_bytes is None else self.cache_bytes)
 
     def sampler(self, num_nodes: int, num_negatives: int, seed: int) -> NegativeSampler:
         """Return what draws the edges and their negatives."""

@@ -28,6 +28,7 @@ from dgl_dysign.experiments.link_task import LinkSettings, LinkTask
 from dgl_dysign.experiments.node_entries import default_entries as node_entries
 from dgl_dysign.experiments.node_task import NodeSettings, NodeTask
 from dgl_dysign.experiments.run_folder import RunFolder
+from dgl_dysign.files import read_sealed
 from dgl_dysign.models import DySIGN, load_snapshots
 from dgl_dysign.store import NeighborStore
 from tests.generated import generated, generated_links
@@ -215,7 +216,7 @@ def test_the_file_is_whole_and_named_after_its_unit(tmp_path):
     folder = RunFolder(tmp_path / "run", {})
     path = save_diagnostics(folder, "seed0-undergs", {"row": "undergs"})
     assert path == tmp_path / "run" / "diagnostics" / "seed0-undergs.json"
-    assert json.loads(path.read_text()) == {"schema": 1, "unit": "seed0-undergs", "row": "undergs"}
+    assert read_sealed(path) == {"schema": 1, "unit": "seed0-undergs", "row": "undergs"}
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     RunFolder(tmp_path / "run", {}, overwrite=True)
     assert not path.exists()

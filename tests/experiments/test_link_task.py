@@ -147,8 +147,12 @@ def test_neighbours_that_were_cut_are_said_in_the_record_and_in_a_warning(task):
     few._features = Shared(lambda: CachedFeatures(features))
     with pytest.warns(UserWarning, match="heaviest neighbours") as said:
         outcome = ENTRIES["logistic-regression"].fit(few.view())
-    assert outcome.extra["neighbors_cut"] == features.neighbors_cut > 0
-    assert f"{features.neighbors_cut:,} others" in str(said[0].message)
+    alone = LinkFeatures(task.data.num_nodes, families=["shared"], most_neighbors=2)
+    for edges in few.edges[: few.split[0].stop - 1]:  # those of the last one are asked about alone
+        alone.observe(edges)
+    alone.features(few.split[0].stop, torch.tensor([0]), torch.tensor([[1]]))
+    assert outcome.extra["neighbors_cut"] == alone.neighbors_cut > 0
+    assert f"{alone.neighbors_cut:,} others" in str(said[0].message)
 
 
 def test_walks_and_a_budget_of_edges_are_chosen_and_said(task):

