@@ -20,13 +20,11 @@ from dgl_dysign.pairs.ranking import Ranking
 
 Nodes = np.ndarray | slice
 ALL = slice(None)
-
-
+#: Which view of the edges a family reads; the others read sums alone.
 READ = {
-    "shared": "neighborhoods", "habits": "activity", "projections": "projections",
-    "walks": "events", "ratings": "events",
+    "shared": "neighborhoods", "habits": "activity", "projections": "projections", "walks": "events",
+    "ratings": "events",
 }  # fmt: skip
-"""What families read that is made of edges afterwards."""
 
 
 class Derived:
@@ -129,7 +127,10 @@ class Derived:
         return walks
 
     def standing(self, kind: str, decay: float | None, nodes: Nodes = ALL) -> np.ndarray:
-        """Return by what some nodes are ranked, which only an edge of theirs changes: the time of the last, or sums."""
+        """Return by what some nodes are ranked, which only an edge of theirs changes: the time of the last, or sums.
+
+        `History`, which has them, says how.
+        """
         raise NotImplementedError
 
     def ahead(self, kind: str, decay: float | None, nodes: np.ndarray) -> np.ndarray:
