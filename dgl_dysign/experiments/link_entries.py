@@ -18,7 +18,6 @@ from dgl_dysign.experiments.entry import Entry, Outcome, by_name, comparison_ent
 from dgl_dysign.experiments.link_task import LinkSettings, LinkTask, LinkView
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer
-from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.pairs.pair_features import PairFeatures
 from dgl_dysign.training.count_fit import fit_counts
 from dgl_dysign.training.links import TrainableScorer, fit_links
@@ -95,7 +94,7 @@ def fit_scorer(view: LinkView, make: Callable[[LinkView], TrainableScorer], **ru
 
 def make_tpnet(view: LinkView) -> PairScorer:
     """Return `TPNet` on the family ``projections`` of features of pairs."""
-    features = LinkFeatures(view.data.num_nodes, families=["projections"])
+    features = view.settings.features(view.data, ["projections"])
     return PairScorer(TPNet(view.data.num_nodes, len(features.names)).to(view.device), features)
 
 
@@ -136,7 +135,7 @@ def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
     """Write a link scorer with what its store holds, but without the cache of its training."""
     scorer = outcome.model
     families = [] if scorer.features is None else dict.fromkeys(name.split("/")[0] for name in scorer.features.names)
-    features = LinkFeatures.of(task.data, list(families)) if families else None
+    features = task.settings.features(task.data, list(families)) if families else None
     plain = LinkScorer(scorer.model, scorer.store, features, **scorer.extra)
     plain.save_pretrained(folder, task.data, overwrite=True)
 

@@ -60,6 +60,8 @@ class LinkSettings:
         Of `LinkFeatures`; default: all under the preset ``"default"``, none under ``"paper"``.
     walks : {"exact", "projected"}, optional
         Of `dgl_dysign.pairs.link_features.usual_families`, where the data is to be asked which; default: by its size.
+    projection_width : int, optional
+        Of projected walks, see `LinkFeatures`.
     embeddings : bool, default True
         Whether the scorer sees vectors of the store's neighbours.
     preset : {"default", "paper"}, default "default"
@@ -100,6 +102,7 @@ class LinkSettings:
     history: int | None = None
     families: tuple[str, ...] | None = None
     walks: str | None = None
+    projection_width: int | None = None
     embeddings: bool = True
     preset: str = "default"
     hidden_feats: int = 64
@@ -125,6 +128,10 @@ class LinkSettings:
         changed = [(f.name, getattr(self, f.name)) for f in fields(self)]
         parts = [(name, value) for name, value in changed if value != getattr(base, name)]
         return ",".join(f"{name}={'+'.join(v) if isinstance(v, tuple) else v}" for name, v in parts) or "base"
+
+    def features(self, data: TemporalGraph, families: Sequence[str] | None = None) -> LinkFeatures:
+        """Return features of pairs that have observed nothing: of some families, default those of ``walks``."""
+        return LinkFeatures.of(data, families, self.walks, self.projection_width)
 
     def named(self, *names: str) -> dict[str, Any]:
         """Return those of some values that are not left to the preset."""
@@ -165,7 +172,7 @@ class LinkView(View):
         return self._features.get()
 
     def _new_features(self) -> CachedFeatures:
-        features = LinkFeatures.of(self.data, walks=self.settings.walks)
+        features = self.settings.features(self.data)
         return self.settings.training.cached(features, self.data.num_nodes)
 
     @property

@@ -248,6 +248,7 @@ class LinkOptions(RawOptions, SpikeOptions):
         "Walks among the features of pairs: exact ones cost all edges for each source; default: exact to 50,000 nodes.",
         None,
     )
+    projection_width: int | None = option("Of projected walks; default: 128, above 500,000 nodes 64.", None)
     preset: Literal["default", "paper"] = option("Of all learned rows.", "default")
     aggregator: Aggregator = option("Of rows that name none.", "gcn")
     hidden: int = option("Width.", 64)

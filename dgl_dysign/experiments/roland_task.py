@@ -17,7 +17,6 @@ from dgl_dysign.experiments.entry import Entry, OnEpoch, Outcome, Shared
 from dgl_dysign.experiments.link_entries import is_fitted
 from dgl_dysign.experiments.link_task import LinkTask, LinkView
 from dgl_dysign.experiments.record import Scoring
-from dgl_dysign.pairs import LinkFeatures
 from dgl_dysign.pairs.cached_features import CachedFeatures
 from dgl_dysign.training.links import TrainableScorer
 from dgl_dysign.training.live_update import LiveLinkScorer, RefittedModel
@@ -51,9 +50,9 @@ class RolandTask(LinkTask):
         """Return a fitted model with features of its own: a thousand candidates a source would fill the fits' cache."""
         if isinstance(model, CountLinks):
             read = {model.features.names[column].split("/")[0] for column in model.columns}
-            model.use(LinkFeatures.of(self.data, sorted(read)))
+            model.use(self.settings.features(self.data, sorted(read)))
         elif isinstance(getattr(model, "features", None), CachedFeatures):
-            model.features = LinkFeatures.of(self.data)
+            model.features = self.settings.features(self.data)
         if isinstance(model, TrainableScorer):
             model = LiveLinkScorer(model, self.settings.training, self.seed)
         return model

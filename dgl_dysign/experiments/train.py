@@ -202,6 +202,7 @@ def link_table(options: LinkOptions) -> tuple[LinkTable, dict[str, Any]]:
         snapshot_decay=options.snapshot_decay,
         importance=options.importance,
         walks=options.walks,
+        projection_width=options.projection_width,
         neurons=options.neurons | ({} if options.neurons.get("feedback", True) else {"compensation_hops": 1}),
         rate_penalty=options.rate_penalty,
         target_rate=options.target_rate,

@@ -300,7 +300,7 @@ def _features_card(features: PairFeatures | None) -> dict[str, Any] | None:
     card: dict[str, Any] = {"names": list(features.names)}
     if isinstance(features, LinkFeatures):
         card |= {"families": list(features.families), "timed": features.begins is not None, "unit": features.unit}
-        card["most_neighbors"] = features.most_neighbors
+        card |= {"most_neighbors": features.most_neighbors, "projection_width": features.projection_width}
     return card
 
 
@@ -342,7 +342,8 @@ def _restored_features(
         raise ConfigError("the scorer sees features of pairs, which are made from the data: pass data=")
     begins = [data.time_range(t)[0] for t in range(data.num_snapshots)] if card["timed"] else None
     # In the training's unit: the mean over all snapshots would move with each new one.
-    own = LinkFeatures(data.num_nodes, begins, card["families"], card["unit"], card.get("most_neighbors"))
+    kept = card.get("most_neighbors"), card.get("projection_width")
+    own = LinkFeatures(data.num_nodes, begins, card["families"], card["unit"], *kept)
     if list(own.names) != card["names"]:
         raise DataError(f"features: this data gives {list(own.names)}, but the training gave {card['names']}")
     return own

@@ -35,8 +35,11 @@ class Derived:
 
     sums: Decaying
 
-    def __init__(self, num_nodes: int, most_neighbors: int | None, families: Collection[str]) -> None:
+    def __init__(
+        self, num_nodes: int, most_neighbors: int | None, families: Collection[str], projection_width: int | None
+    ) -> None:
         self.num_nodes, self._most, self.pairs = num_nodes, most_neighbors, PairNumbers(num_nodes)
+        self._projections = partial(WalkProjections, width=projection_width)
         self._readers = {READ[family] for family in families if family in READ}
         self._directed = True
         self._parts: list[tuple[np.ndarray, ...]] = []
@@ -123,7 +126,7 @@ class Derived:
 
     def projections(self) -> WalkProjections:
         """Return projected walks."""
-        walks: WalkProjections = self._view("projections", WalkProjections, either_way=True)
+        walks: WalkProjections = self._view("projections", self._projections, either_way=True)
         return walks
 
     def standing(self, kind: str, decay: float | None, nodes: Nodes = ALL) -> np.ndarray:

@@ -38,8 +38,9 @@ class History(Derived):
         unit: float | None = None,
         most_neighbors: int | None = None,
         families: Collection[str] = ("activity",),
+        projection_width: int | None = None,
     ) -> None:
-        super().__init__(num_nodes, most_neighbors, families)
+        super().__init__(num_nodes, most_neighbors, families, projection_width)
         self._begins = None if begins is None else np.asarray(begins, np.float64)
         mean = 1.0 if self._begins is None or len(self._begins) < 2 else float(np.diff(self._begins).mean())
         self.unit = mean if unit is None else unit

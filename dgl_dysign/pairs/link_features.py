@@ -82,6 +82,8 @@ class LinkFeatures:
         moves with each new one.
     most_neighbors : int or None, default 1024
         Neighbours of a node that ``shared`` sees, see `dgl_dysign.pairs.neighborhoods.Neighborhoods`; None: all.
+    projection_width : int, optional
+        Of ``projections``; default: 128, of more than 500,000 nodes 64.
 
     Attributes
     ----------
@@ -107,6 +109,7 @@ class LinkFeatures:
         families: Sequence[str] | None = None,
         unit: float | None = None,
         most_neighbors: int | None = MOST_NEIGHBORS,
+        projection_width: int | None = None,
     ) -> None:
         families = usual_families(num_nodes) if families is None else families
         unknown = [name for name in families if name not in FAMILIES]
@@ -117,7 +120,9 @@ class LinkFeatures:
             raise ConfigError(f"unit must be positive, but got {unit}")
         if most_neighbors is not None and most_neighbors < 1:
             raise ConfigError(f"most_neighbors must be at least 1, or None for all, but got {most_neighbors}")
-        self.most_neighbors = most_neighbors
+        if projection_width is not None and projection_width < 1:
+            raise ConfigError(f"projection_width must be at least 1, but got {projection_width}")
+        self.most_neighbors, self.projection_width = most_neighbors, projection_width
         self.num_nodes, self.begins, self._unit = num_nodes, begins, unit
         self.families = tuple(name for name in FAMILIES if name in families)
         self.reset()
@@ -125,7 +130,13 @@ class LinkFeatures:
         self.names = tuple(name for name, _ in self._columns(Question(self._past, 0, *none), self.families))
 
     @classmethod
-    def of(cls, data: TemporalGraph, families: Sequence[str] | None = None, walks: str | None = None) -> LinkFeatures:
+    def of(
+        cls,
+        data: TemporalGraph,
+        families: Sequence[str] | None = None,
+        walks: str | None = None,
+        projection_width: int | None = None,
+    ) -> LinkFeatures:
         """Return features for a prepared folder: its beginnings of snapshots, no ratings where edges have no weight.
 
         ``walks`` are those of `usual_families`, where none are named.
@@ -133,7 +144,8 @@ class LinkFeatures:
         if families is None:
             weighted = data.manifest.get("edge_weight") is not None
             families = [name for name in usual_families(data.num_nodes, walks) if weighted or name != "ratings"]
-        return cls(data.num_nodes, [data.time_range(t)[0] for t in range(data.num_snapshots)], families)
+        begins = [data.time_range(t)[0] for t in range(data.num_snapshots)]
+        return cls(data.num_nodes, begins, families, projection_width=projection_width)
 
     @property
     def neighbors_cut(self) -> int:
@@ -147,7 +159,9 @@ class LinkFeatures:
 
     def reset(self) -> None:
         """Forget what was observed."""
-        self._past = History(self.num_nodes, self.begins, self._unit, self.most_neighbors, self.families)
+        self._past = History(
+            self.num_nodes, self.begins, self._unit, self.most_neighbors, self.families, self.projection_width
+        )
 
     def grow(self, num_nodes: int) -> None:
         """Have more nodes from now on: what the columns are of the old ones is as if all had been there always.

@@ -11,7 +11,7 @@ from numba import njit
 from dgl_dysign.pairs.decaying import Decaying
 
 WIDTH = 128  # of the projections: an inner product is off by about 1 / sqrt(128) of the two lengths
-LARGE, LARGE_WIDTH = 500_000, 64  # nodes above which they are narrower, for the sake of memory
+LARGE, LARGE_WIDTH = 500_000, 64  # nodes above which they are narrower by default, for the sake of memory
 STEPS = 3  # of the longest walks
 _ROWS = 1 << 12  # drawn at once
 MOST_NOISE = 0.5  # of a product, in lengths, above which projections are warned of
@@ -27,13 +27,15 @@ class WalkProjections:
 
     where both A on the right are those before the snapshot: each step of a walk is in an earlier snapshot than the one
     before, and counts :math:`\gamma` for each snapshot that has passed since. P has entries of a normal distribution
-    of variance 1 / 128, so that :math:`H_k H_l^T \approx A_k A_l^T`. Time is O(edges) a snapshot, for
-    what ages is a number for each k; memory is 512 bytes a node, and 1.5 KiB more for one that has edges.
+    of variance 1 / width, so that :math:`H_k H_l^T \approx A_k A_l^T`. Time is O(edges) a snapshot, for what ages is
+    a number for each k; memory is 4 x width bytes a node, and three times as much more for one that has edges.
 
     Parameters
     ----------
     num_nodes : int
-        Number of nodes N; of more than 500,000 projections are 64 wide, and take half of that.
+        Number of nodes N.
+    width : int, optional
+        Of the projections; default: 128, of more than 500,000 nodes 64.
 
     Warns
     -----
@@ -51,8 +53,8 @@ class WalkProjections:
         Which one belongs to each node, int32 ``(N,)``.
     """
 
-    def __init__(self, num_nodes: int) -> None:
-        width = WIDTH if num_nodes <= LARGE else LARGE_WIDTH
+    def __init__(self, num_nodes: int, width: int | None = None) -> None:
+        width = width or (WIDTH if num_nodes <= LARGE else LARGE_WIDTH)
         self.walks = Decaying((1, STEPS, width), [DECAY**k for k in range(1, STEPS + 1)], axis=1, dtype=np.float32)
         self.row, self._rows, self._rng = np.zeros(num_nodes, np.int32), 1, np.random.default_rng(0)
         self.drawn = np.zeros((0, width), np.float32)
@@ -69,8 +71,8 @@ class WalkProjections:
         if noise > MOST_NOISE:
             warnings.warn(
                 f"projections of {num_nodes:,} nodes are {width} wide: among so many, walks that never meet can have a "
-                f"product of {noise:.2f} of their lengths; what this family says of weak ties is noise: leave "
-                f"'projections' out of the families, or compare with a run without it",
+                f"product of {noise:.2f} of their lengths; what this family says of weak ties is noise: widen them "
+                f"(projection_width), leave 'projections' out of the families, or compare with a run without it",
                 stacklevel=4,
             )
 

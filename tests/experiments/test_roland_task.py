@@ -1,6 +1,7 @@
 """ROLAND's protocols as tables have them: what is fitted when, to what, and what the record says."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -85,9 +86,10 @@ def test_counting_is_scored_as_it_stands(folder, protocol):
     assert scoring.protocol.startswith(protocol)
 
 
-@pytest.mark.parametrize("name", ["logistic-regression", "undergs"])
-def test_what_learns_is_trained_live(folder, name):
-    task = RolandTask(TemporalGraph.load(folder).until(Horizon(12)), SETTINGS, protocol="roland-live")
+@pytest.mark.parametrize(("name", "walks"), [("logistic-regression", None), ("undergs", "projected")])
+def test_what_learns_is_trained_live(folder, name, walks):
+    settings = replace(SETTINGS, walks=walks)
+    task = RolandTask(TemporalGraph.load(folder).until(Horizon(12)), settings, protocol="roland-live")
     outcome = task.fitted(ENTRIES[name])
     live, random = (task.score(o)[0] for o in (outcome, task.fitted(ENTRIES["random"])))
     assert len(outcome.model.fits) > 2

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dgl_dysign.data import distinct_edges
+from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs import LinkFeatures, projections
 from dgl_dysign.pairs.projections import DECAY, STEPS, WalkProjections
 from tests.evaluation.link_cases import snapshots
@@ -100,6 +101,23 @@ def test_many_nodes_have_narrower_projections(monkeypatch):
     assert np.array_equal(in_parts.products(0, *ends), whole)
     monkeypatch.setattr(projections, "LARGE", N - 1)
     assert WalkProjections(N).drawn.shape[1] == 64
+    assert WalkProjections(N, width=256).drawn.shape[1] == 256
+
+
+def test_wider_projections_are_nearer_to_exact_walks(monkeypatch):
+    monkeypatch.setattr(projections, "_ROWS", N)
+    edges = snapshots(HISTORY, num_nodes=N)
+    exact = np.stack(walk_matrices(edges, 5))
+    wanted = np.einsum("kdx,lsx->sdkl", exact, exact)
+    error = []
+    for width in (16, 256, 4096):
+        walks = WalkProjections(N, width)
+        for one in edges:
+            walks.add(one.snapshot, *(np.concatenate(ends) for ends in ((one.src, one.dst), (one.dst, one.src))))
+        error.append(np.square(walks.products(5, np.arange(N), np.tile(np.arange(N), (N, 1))) - wanted).mean())
+    assert error[0] > 4 * error[1] > 16 * error[2]  # the variance falls as one over the width
+    with pytest.raises(ConfigError, match="projection_width must be at least 1, but got 0"):
+        LinkFeatures(N, projection_width=0)
 
 
 def test_the_family_is_there_where_it_is_named_and_grows():
