@@ -12,7 +12,7 @@ import torch
 from dgl_dysign._moved import moved_name
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, all_edges
 from dgl_dysign.data.temporal_graph import Horizon
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_least
 from dgl_dysign.evaluation import (
     LinkModel,
     LinkScores,
@@ -116,6 +116,8 @@ class LinkSettings:
 
     def __post_init__(self) -> None:
         check_rates(self.rate_penalty, self.target_rate)
+        if self.projection_width is not None:
+            check_least(1, projection_width=self.projection_width)
 
     @classmethod
     def base(cls, name: str, families: tuple[str, ...], **more: Any) -> LinkSettings:

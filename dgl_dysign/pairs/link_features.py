@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgl_dysign.data.pair_log import check_nodes
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError, check_choice
+from dgl_dysign.errors import ConfigError, check_choice, check_least
 from dgl_dysign.pairs.families import FAMILIES
 from dgl_dysign.pairs.history import History
 from dgl_dysign.pairs.question import Columns, Question
@@ -120,8 +120,8 @@ class LinkFeatures:
             raise ConfigError(f"unit must be positive, but got {unit}")
         if most_neighbors is not None and most_neighbors < 1:
             raise ConfigError(f"most_neighbors must be at least 1, or None for all, but got {most_neighbors}")
-        if projection_width is not None and projection_width < 1:
-            raise ConfigError(f"projection_width must be at least 1, but got {projection_width}")
+        if projection_width is not None:
+            check_least(1, projection_width=projection_width)
         self.most_neighbors, self.projection_width = most_neighbors, projection_width
         self.num_nodes, self.begins, self._unit = num_nodes, begins, unit
         self.families = tuple(name for name in FAMILIES if name in families)

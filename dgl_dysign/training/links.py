@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges, snapshot_edges
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, check_least
 from dgl_dysign.evaluation import LinkModel, LinkScores, NegativeSampler
 from dgl_dysign.models.link_head import link_loss
 from dgl_dysign.pairs.cached_features import CachedFeatures
@@ -120,6 +120,8 @@ class LinkFitConfig(LoopConfig):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, but got {value}")
+        if self.max_edges is not None:
+            check_least(1, max_edges=self.max_edges)
 
     def cached(self, features: PairFeatures, num_nodes: int) -> CachedFeatures:
         """Return features of pairs with a cache of the size for so many nodes."""

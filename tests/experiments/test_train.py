@@ -144,6 +144,11 @@ def test_rows_are_listed_without_data(table, capsys, monkeypatch):
             "dysign-train: --budget is for choosing: leave it out with --no-choice or --out-of-core",
         ),
         (["links", "--run-dir", "y"], "dysign-train: expected a prepared folder, or raw files by --raw"),
+        (["links", "x", "--run-dir", "y", "--max-edges", "0"], "dysign-train: max_edges=0: expected 1 or more"),
+        (
+            ["links", "x", "--run-dir", "y", "--projection-width", "0"],
+            "dysign-train: projection_width=0: expected 1 or more",
+        ),
         (["links", "x", "--run-dir", "y", "--rows", "magic"], "dysign-train: row 'magic': expected random"),
         (
             ["events", "--raw", "x", "--run-dir", "y", "--format", "dblp"],

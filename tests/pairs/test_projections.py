@@ -116,7 +116,7 @@ def test_wider_projections_are_nearer_to_exact_walks(monkeypatch):
             walks.add(one.snapshot, *(np.concatenate(ends) for ends in ((one.src, one.dst), (one.dst, one.src))))
         error.append(np.square(walks.products(5, np.arange(N), np.tile(np.arange(N), (N, 1))) - wanted).mean())
     assert error[0] > 4 * error[1] > 16 * error[2]  # the variance falls as one over the width
-    with pytest.raises(ConfigError, match="projection_width must be at least 1, but got 0"):
+    with pytest.raises(ConfigError, match="projection_width=0: expected 1 or more"):
         LinkFeatures(N, projection_width=0)
 
 
