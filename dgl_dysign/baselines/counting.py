@@ -35,8 +35,7 @@ class RandomLinks:
     """
 
     def __init__(self, num_nodes: int, seed: int = 0) -> None:
-        self.num_nodes = num_nodes
-        self.seed = seed
+        self.num_nodes, self.seed = num_nodes, seed
 
     def reset(self) -> None:
         """Do nothing: there is no state."""
@@ -71,10 +70,8 @@ class EdgeBank:
     def __init__(self, num_nodes: int, directed: bool = True, window: int | None = None) -> None:
         if window is not None and window < 1:
             raise ConfigError(f"window={window}: expected at least 1 snapshot, or None for all")
-        self.directed = directed
-        self.window = window
-        self._log = PairLog(num_nodes)
-        self._ordered = directed
+        self.directed, self.window, self._log = directed, window, PairLog(num_nodes)
+        self.reset()
 
     def reset(self) -> None:
         """Forget all pairs."""
@@ -125,9 +122,7 @@ class RecentDegree:
     def __init__(self, num_nodes: int, decay: float = 0.9, ends: str = "both") -> None:
         if not 0 < decay <= 1 or ends not in _ENDS:
             raise ConfigError(f"decay={decay}, ends={ends!r}: expected a decay in (0, 1], ends one of {_ENDS}")
-        self.num_nodes = num_nodes
-        self.decay = decay
-        self.ends = ends
+        self.num_nodes, self.decay, self.ends = num_nodes, decay, ends
         self.reset()
 
     def reset(self) -> None:
@@ -138,7 +133,9 @@ class RecentDegree:
     def observe(self, edges: SnapshotEdges) -> None:
         """Count the edges of a snapshot."""
         check_room(edges, self.num_nodes, _ANEW)
-        nodes, counts = np.unique(_touched(edges, self.ends), return_counts=True)
+        src, dst = _arrays(edges.src, edges.dst)
+        touched = dst if self.ends == "dst" and edges.directed else np.concatenate([src, dst])
+        nodes, counts = np.unique(touched, return_counts=True)
         self._value[nodes] = self._degree(edges.snapshot, nodes) + counts
         self._at[nodes] = edges.snapshot
 
@@ -205,8 +202,8 @@ class PreferentialAttachment(RecentDegree):
         return super().score(snapshot, src, dst) * self._sources.score(snapshot, src, src[:, None])
 
 
-class DestinationRecency:
-    """Score a candidate by the snapshot in which it was last seen, the later, the higher; see :class:`RecentDegree`.
+class DestinationRecency(RecentDegree):
+    """Score a candidate by the snapshot in which it was last seen, the later, the higher; ends as in `RecentDegree`.
 
     Examples
     --------
@@ -218,26 +215,14 @@ class DestinationRecency:
     """
 
     def __init__(self, num_nodes: int, ends: str = "both") -> None:
-        if ends not in _ENDS:
-            raise ConfigError(f"ends={ends!r}: expected one of {_ENDS}")
-        self.num_nodes = num_nodes
-        self.ends = ends
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all nodes."""
-        self._last = np.full(self.num_nodes, -1, np.int64)
-
-    def observe(self, edges: SnapshotEdges) -> None:
-        """Note who is there in a snapshot."""
-        check_room(edges, self.num_nodes, _ANEW)
-        self._last[_touched(edges, self.ends)] = edges.snapshot
+        super().__init__(num_nodes, decay=1.0, ends=ends)
 
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return float64 scores ``(E, C)``: 1 / snapshots since, 0 for a node never seen."""
-        last = self._last[_arrays(src, dst)[1]]
+        nodes = _arrays(src, dst)[1]
         # A leaking protocol asks about a snapshot that was observed already: that counts as age 1/2.
-        return torch.from_numpy(np.where(last < 0, 0.0, 1 / np.maximum(snapshot - last, 0.5)))
+        recency = 1 / np.maximum(snapshot - self._at[nodes], 0.5)
+        return torch.from_numpy(np.where(self._value[nodes] > 0, recency, 0.0))
 
 
 class CommonNeighbours:
@@ -263,8 +248,7 @@ class CommonNeighbours:
         """Remember the pairs of a snapshot."""
         check_room(edges, self._log.num_nodes, _ANEW)
         src, dst = _arrays(edges.src, edges.dst)
-        other = src != dst
-        src, dst = src[other], dst[other]
+        src, dst = src[src != dst], dst[src != dst]
         self._log.add(edges.snapshot, np.concatenate([src, dst]), np.concatenate([dst, src]))
 
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
@@ -272,10 +256,10 @@ class CommonNeighbours:
         return torch.from_numpy(self._log.common(*_arrays(src, dst)).astype(np.float64))
 
 
-def link_reference_models(num_nodes: int, seed: int = 0, window: int = 8) -> dict[str, LinkModel]:
+def link_reference_models(num_nodes: int, seed: int = 0) -> dict[str, LinkModel]:
     """Return every counting model, fresh, by the name of its row, for :func:`dgl_dysign.evaluation.evaluate_links`.
 
-    ``seed`` is that of the random row, ``window`` the number of snapshots that the windowed EdgeBank remembers.
+    ``seed`` is that of the random row; the windowed EdgeBank remembers 8 snapshots.
 
     Examples
     --------
@@ -286,7 +270,7 @@ def link_reference_models(num_nodes: int, seed: int = 0, window: int = 8) -> dic
         "random": RandomLinks(num_nodes, seed),
         "edgebank": EdgeBank(num_nodes),
         "edgebank-undirected": EdgeBank(num_nodes, directed=False),
-        "edgebank-window": EdgeBank(num_nodes, directed=False, window=window),
+        "edgebank-window": EdgeBank(num_nodes, directed=False, window=8),
         "preferential-attachment": PreferentialAttachment(num_nodes),
         "common-neighbours": CommonNeighbours(num_nodes),
         "destination-recency": DestinationRecency(num_nodes),
@@ -309,12 +293,6 @@ def roland_reference_models(num_nodes: int, seed: int = 0) -> dict[str, LinkMode
 
 def _arrays(src: Tensor, dst: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return src.cpu().numpy(), dst.cpu().numpy()
-
-
-def _touched(edges: SnapshotEdges, ends: str) -> np.ndarray:
-    """Return the nodes whose count goes up, once for each time it does."""
-    src, dst = _arrays(edges.src, edges.dst)
-    return dst if ends == "dst" and edges.directed else np.concatenate([src, dst])
 
 
 def _scrambled(values: np.ndarray) -> np.ndarray:
