@@ -31,9 +31,9 @@ class ChronoSpike(nn.Module):
     The abstract alone could be read: neurons whose membrane is learned for each channel, multi-head attention over
     neighbours on continuous features, a light transformer over time, 105 thousand weights whatever the graph. Guessed
     are: that neurons follow the last attention only, which keeps what is attended to continuous; dot products; the
-    reset by subtraction; the gradient of a spike, of the arctan; learned positions and the mean over time; sampling,
-    which is SpikeNet's; and the sizes, which give 102 thousand weights on DBLP's 128 features, 10 classes and 27
-    snapshots.
+    reset by subtraction; the gradient of a spike, of the arctan; learned positions, a dropout of 0.1 and the mean over
+    time; sampling, which is SpikeNet's; and the sizes, which give 102 thousand weights on DBLP's 128 features, 10
+    classes and 27 snapshots.
 
     Parameters
     ----------
@@ -41,8 +41,6 @@ class ChronoSpike(nn.Module):
         As of `SpikeNet`, and the same shapes and errors.
     hidden_feats, num_heads : int, default 64 and 4
         Channels, and heads that share them evenly, of attention and transformer.
-    dropout : float, default 0.1
-        Of the transformer.
 
     Examples
     --------
@@ -56,13 +54,7 @@ class ChronoSpike(nn.Module):
     """
 
     def __init__(
-        self,
-        in_feats: int,
-        num_classes: int,
-        num_snapshots: int,
-        hidden_feats: int = 64,
-        num_heads: int = 4,
-        dropout: float = 0.1,
+        self, in_feats: int, num_classes: int, num_snapshots: int, hidden_feats: int = 64, num_heads: int = 4
     ) -> None:
         super().__init__()
         check_least(1, in_feats=in_feats, num_classes=num_classes, num_snapshots=num_snapshots)
@@ -72,7 +64,7 @@ class ChronoSpike(nn.Module):
         self.decay, self.threshold = nn.Parameter(torch.zeros(hidden_feats)), nn.Parameter(torch.ones(hidden_feats))
         self.spiking = get_surrogate("arctan")
         self.position = nn.Parameter(0.02 * torch.randn(num_snapshots, hidden_feats))
-        self.temporal = nn.TransformerEncoderLayer(hidden_feats, num_heads, 4 * hidden_feats, dropout, batch_first=True)
+        self.temporal = nn.TransformerEncoderLayer(hidden_feats, num_heads, 4 * hidden_feats, batch_first=True)
         self.readout = nn.Linear(hidden_feats, num_classes)
 
     def forward(self, samples: Iterable[Hops]) -> Tensor:

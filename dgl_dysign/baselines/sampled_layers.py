@@ -48,18 +48,13 @@ def check_snapshots(number: int, expected: int) -> None:
 class ConcatenatedSpikes(nn.Module):
     r"""A linear read-out of what sampled layers give in T snapshots: :math:`y = U [s_1 \Vert \dots \Vert s_T] + c`.
 
-    `layer` makes those of neurons from their widths, each with a ``dropout`` of its spikes, which the last is read
-    without.
+    `layer` makes those of neurons from their widths, each with a ``dropout`` of its spikes; the last is read without.
     """
 
     def __init__(
-        self,
-        layer: Callable[[int, int], nn.Module],
-        in_feats: int,
-        num_classes: int,
-        num_snapshots: int,
+        self, layer: Callable[[int, int], nn.Module], in_feats: int, num_classes: int, num_snapshots: int,
         hidden_feats: Sequence[int],
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         widths = (in_feats, *hidden_feats)
         check_least(1, width=min(widths), num_classes=num_classes, num_snapshots=num_snapshots)

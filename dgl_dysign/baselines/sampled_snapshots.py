@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.baselines.sampled_layers import Hops
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import check_least
 from dgl_dysign.models.inputs import scaled_features
 from dgl_dysign.ops.csr import EdgeIndex
 
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 class SampledSnapshots:
     """Features of nodes and of drawn neighbours at each of several snapshots, as SpikeNet (AAAI 2023) samples them.
 
-    Of the ``k`` neighbours of a node in a snapshot a part is drawn from all edges so far, the rest from the edges since
-    the snapshot that is read before (before the first: as many snapshots as between the first two). Edges count once
-    whatever their direction, and a node is one of its own neighbours. Those of a part are different ones, where there
-    are as many; where there are fewer, all are among them, and the rest are repeated ones. PyTorch's generator draws.
+    Of the ``k`` neighbours of a node in a snapshot a half (rounded down, but one at least) is drawn from all edges so
+    far, the rest from those since the snapshot that is read before (before the first: of as many snapshots as between
+    the first two). Edges count once whatever their direction, and a node is one of its own neighbours. Those of a part
+    are different ones, where there are as many; where there are fewer, all are among them, and the rest are repeated
+    ones. PyTorch's generator draws.
 
     What differs from the public code: a neighbour is as likely as any other, where that code seldom or never draws the
     last one of more than k; features have mean 0 and deviation 1 by column over the nodes seen so far, and are zero for
     others, where that code scales all numbers of a snapshot together.
 
-    Features of all snapshots are kept in memory, ``4 * T * N * d`` bytes.
+    Features of all snapshots are kept in memory, ``4 * T * N * d`` bytes. A size below 1 raises ``ConfigError``, a
+    folder without features ``DataError``.
 
     Parameters
     ----------
@@ -41,17 +43,13 @@ class SampledSnapshots:
         Which ones, ascending.
     sizes : sequence of int, default (5, 2)
         Neighbours of a node, neighbours of each of these, and so on.
-    share : float, default 0.5
-        Part of the neighbours that is drawn from all edges so far, rounded down, but one at least.
     device : device, default "cpu"
         Where to sample.
 
-    Raises
-    ------
-    ConfigError
-        If a size is below 1, or the share outside [0, 1].
-    DataError
-        If the folder has no features.
+    Attributes
+    ----------
+    in_feats : int
+        Width d of the features.
 
     Examples
     --------
@@ -63,39 +61,25 @@ class SampledSnapshots:
     """
 
     def __init__(
-        self,
-        data: TemporalGraph,
-        snapshots: Sequence[int],
-        sizes: Sequence[int] = (5, 2),
-        share: float = 0.5,
+        self, data: TemporalGraph, snapshots: Sequence[int], sizes: Sequence[int] = (5, 2),
         device: torch.device | str = "cpu",
-    ) -> None:
-        if not sizes or min(sizes) < 1 or not 0 <= share <= 1:
-            raise ConfigError(
-                f"sizes={tuple(sizes)}, share={share}: expected sizes of 1 or more, and a share in [0, 1]"
-            )
-        self.sizes, self.share = tuple(sizes), share
+    ) -> None:  # fmt: skip
+        check_least(1, size=min(sizes, default=0))
+        self.sizes = tuple(sizes)
         self._feats = [scaled_features(data, t).to(device) for t in snapshots]
+        self.in_feats = self._feats[0].shape[1]
         gap = snapshots[1] - snapshots[0] if len(snapshots) > 1 else snapshots[0] + 1
         self._graphs = [
             (_Neighbours(data.graph(t, symmetric=True), device), _Neighbours(_new_edges(data, last + 1, t), device))
             for last, t in pairwise([max(snapshots[0] - gap, -1), *snapshots])
         ]
 
-    @property
-    def in_feats(self) -> int:
-        """Width d of the features."""
-        return self._feats[0].shape[1]
-
-    def __len__(self) -> int:
-        return len(self._feats)
-
     def __call__(self, nodes: Tensor) -> Iterator[Hops]:
         """Draw neighbours of nodes ``(n,)`` anew in each snapshot, and yield the features of a snapshot at a time."""
         for feat, graphs in zip(self._feats, self._graphs, strict=True):
             hops = [nodes]
             for size in self.sizes:
-                old = max(int(size * self.share), 1)
+                old = max(size // 2, 1)
                 drawn = [graph.draw(hops[-1], k) for graph, k in zip(graphs, (old, size - old), strict=True)]
                 hops.append(torch.cat(drawn, -1))
             yield [feat[hop] for hop in hops]

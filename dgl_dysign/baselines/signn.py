@@ -27,9 +27,10 @@ class SiGNN(nn.Module):
         h_t &= s_t \circ \sigma(\mathrm{SAGE}_2(x_t)) \\
         y &= U \, \frac{1}{3} \sum_{k=1}^3 \mathrm{conv}_k(h^k_T, h^k_{T-k}, h^k_{T-2k}, \dots) + c
 
-    in two layers, on nodes and neighbours that `SampledSnapshots` draws. Each scale k has layers of its own, and a
-    convolution over the whole of its time, one channel at a time. Spikes of both signs of the potential are +1, as in
-    the public code. :math:`\tau` and :math:`\delta` are learned for each neuron, the first threshold for each layer.
+    in two layers, each with a dropout of 0.6, on nodes and neighbours that `SampledSnapshots` draws. Each scale k has
+    layers of its own, and a convolution over the whole of its time, one channel at a time. Spikes of both signs of the
+    potential are +1, as in the public code. :math:`\tau` and :math:`\delta` are learned for each neuron, the first
+    threshold for each layer.
 
     What differs from the public code: the first threshold gets its gradient, where ``.item()`` cuts it; snapshots of a
     scale are counted back from the last, which is what it does with 27, for any number; V of SAGE has no bias of its
@@ -41,8 +42,6 @@ class SiGNN(nn.Module):
         As of `SpikeNet`, and the same shapes and errors.
     hidden_feats : sequence of int, default (128, 64)
         Neurons of the layers, one a hop of the sample.
-    dropout : float, default 0.6
-        After each layer.
 
     Examples
     --------
@@ -55,20 +54,13 @@ class SiGNN(nn.Module):
     """
 
     def __init__(
-        self,
-        in_feats: int,
-        num_classes: int,
-        num_snapshots: int,
-        hidden_feats: Sequence[int] = (128, 64),
-        dropout: float = 0.6,
+        self, in_feats: int, num_classes: int, num_snapshots: int, hidden_feats: Sequence[int] = (128, 64)
     ) -> None:
         super().__init__()
         widths, out = (in_feats, *hidden_feats), hidden_feats[-1]
         check_least(1, width=min(widths), num_classes=num_classes, num_snapshots=num_snapshots)
         self.num_snapshots = num_snapshots
-        self.scales = nn.ModuleList(
-            SampledLayers(_Layer(*pair, dropout) for pair in pairwise(widths)) for _ in range(_SCALES)
-        )
+        self.scales = nn.ModuleList(SampledLayers(_Layer(*pair) for pair in pairwise(widths)) for _ in range(_SCALES))
         steps = [-(-num_snapshots // (k + 1)) for k in range(_SCALES)]
         self.convs = nn.ModuleList(nn.Conv1d(out, out, kernel, groups=out) for kernel in steps)
         self.readout = nn.Linear(out, num_classes)
@@ -76,8 +68,7 @@ class SiGNN(nn.Module):
     def forward(self, samples: Iterable[Hops]) -> Tensor:
         """Return the logits."""
         outputs: list[list[Tensor]] = [[] for _ in self.scales]
-        states = [None] * len(self.scales)
-        left = self.num_snapshots
+        states, left = [None] * len(self.scales), self.num_snapshots
         for hops in samples:
             left -= 1
             for k, layers in enumerate(self.scales):
@@ -94,12 +85,11 @@ class _Layer(nn.Module):
 
     spiking = Surrogate("arctan", torch.pi)
 
-    def __init__(self, in_feats: int, out_feats: int, dropout: float) -> None:
+    def __init__(self, in_feats: int, out_feats: int) -> None:
         super().__init__()
         self.current, self.value = SampledSAGE(in_feats, out_feats), SampledSAGE(in_feats, out_feats)
         self.tau, self.decay = nn.Parameter(torch.ones(out_feats)), nn.Parameter(torch.ones(out_feats))
-        self.threshold = nn.Parameter(torch.ones(()))
-        self.dropout = nn.Dropout(dropout)
+        self.threshold, self.dropout = nn.Parameter(torch.ones(())), nn.Dropout(0.6)
 
     def forward(self, own: Tensor, near: Tensor, state: State | None) -> tuple[Tensor, State]:
         current = self.current(own, near)

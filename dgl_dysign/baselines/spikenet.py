@@ -24,10 +24,11 @@ class SpikeNet(ConcatenatedSpikes):
         \theta &\leftarrow 0.7\, \theta + 0.2\, s_t, \quad \theta_0 = 1 \\
         y &= U [s_1 \Vert \dots \Vert s_T] + c
 
-    in two layers, on nodes and neighbours that `SampledSnapshots` draws. With :math:`\tau = 1`, as published and in the
-    public code, v is the current alone: the membrane remembers nothing, and the past enters by the threshold only. With
-    a larger one it remembers: of a drawn neighbour what was drawn in its place before, as in the public code. The
-    gradient of a spike is the derivative of the logistic function, as published.
+    in two layers, on nodes and neighbours that `SampledSnapshots` draws, with a dropout of 0.7 between them. With
+    :math:`\tau = 1`, as published and in the public code, v is the current alone: the membrane remembers nothing, and
+    the past enters by the threshold only. With a larger one it remembers: of a drawn neighbour what was drawn in its
+    place before, as in the public code. The gradient of a spike is the derivative of the logistic function, as
+    published.
 
     What differs from the public code: it fires at the threshold, not above it alone; training is this package's (the
     model of the last epoch under a one-cycle schedule, not the best validation under a constant rate); V has no bias
@@ -41,17 +42,11 @@ class SpikeNet(ConcatenatedSpikes):
         Neurons of the layers, one a hop of the sample.
     tau : float, default 1
         Snapshots over which the membrane forgets, 1 or more.
-    dropout : float, default 0.7
-        Of the spikes between layers.
 
     Shapes
     ------
-    T samples of ``(n, d)``, ``(n, k, d)``, ``(n, k, l, d)`` -> ``(n, C)``.
-
-    Raises
-    ------
-    ConfigError
-        If a width or tau is below 1, or there are other snapshots or hops than expected.
+    T samples of ``(n, d)``, ``(n, k, d)``, ``(n, k, l, d)`` -> ``(n, C)``. A width or tau below 1, and other snapshots
+    or hops than expected, raise ``ConfigError``.
 
     Examples
     --------
@@ -63,16 +58,11 @@ class SpikeNet(ConcatenatedSpikes):
     """
 
     def __init__(
-        self,
-        in_feats: int,
-        num_classes: int,
-        num_snapshots: int,
-        hidden_feats: Sequence[int] = (128, 10),
+        self, in_feats: int, num_classes: int, num_snapshots: int, hidden_feats: Sequence[int] = (128, 10),
         tau: float = 1.0,
-        dropout: float = 0.7,
-    ) -> None:
+    ) -> None:  # fmt: skip
         check_least(1, tau=tau)
-        super().__init__(partial(_Layer, tau, dropout), in_feats, num_classes, num_snapshots, hidden_feats)
+        super().__init__(partial(_Layer, tau), in_feats, num_classes, num_snapshots, hidden_feats)
 
 
 class _Layer(nn.Module):
@@ -80,9 +70,9 @@ class _Layer(nn.Module):
 
     spiking = Surrogate("sigmoid", 4.0)
 
-    def __init__(self, tau: float, dropout: float, in_feats: int, out_feats: int) -> None:
+    def __init__(self, tau: float, in_feats: int, out_feats: int) -> None:
         super().__init__()
-        self.sage, self.dropout, self.tau = SampledSAGE(in_feats, out_feats), nn.Dropout(dropout), tau
+        self.sage, self.dropout, self.tau = SampledSAGE(in_feats, out_feats), nn.Dropout(0.7), tau
 
     def forward(self, own: Tensor, near: Tensor, state: State | None) -> tuple[Tensor, State]:
         current = self.sage(own, near)
