@@ -74,11 +74,6 @@ class SentenceScorer(LogitScorer):
     model : SimpleDyG
         Trained by `dgl_dysign.training.fit_sequences`.
 
-    Attributes
-    ----------
-    sentences_at_once : int
-        Sentences that the model reads at once, 64; `score` takes 1,024 edges at once.
-
     Examples
     --------
     >>> import torch
@@ -92,18 +87,10 @@ class SentenceScorer(LogitScorer):
     torch.Size([1, 3])
     """
 
-    sentences_at_once = 1 << 6
+    sentences_at_once = 1 << 6  # that the model reads; `score` takes 1,024 edges at once
 
     def __init__(self, model: SimpleDyG) -> None:
         self.model, self.past = model, Sentences(model.num_nodes, model.length)
-
-    def reset(self) -> None:
-        """Forget what was observed; weights stay."""
-        self.past.reset()
-
-    def observe(self, edges: SnapshotEdges) -> None:
-        """Take in a snapshot."""
-        self.past.observe(edges)
 
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import check_least
 from dgl_dysign.models.inputs import standardised
 from dgl_dysign.models.link_scorer import LogitScorer
@@ -33,10 +32,8 @@ class TPNet(nn.Module):
     ----------
     num_nodes : int
         Number of nodes N.
-    pair_feats : int, default 36
-        Columns of the features.
-    hidden_feats : int, default 64
-        Of the two hidden layers.
+    pair_feats, hidden_feats : int, default 36 and 64
+        Columns of the features, and width of the two hidden layers.
 
     Shapes
     ------
@@ -60,10 +57,8 @@ class TPNet(nn.Module):
         self.num_nodes = num_nodes
         self.register_buffer("mean", torch.zeros(pair_feats))
         self.register_buffer("deviation", torch.ones(pair_feats))
-        layers: list[nn.Module] = []
-        for width in (pair_feats, hidden_feats):
-            layers += [nn.Linear(width, hidden_feats), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden_feats, 1, bias=False))  # a softmax is blind to a bias
+        hidden = [nn.Linear(pair_feats, hidden_feats), nn.ReLU(), nn.Linear(hidden_feats, hidden_feats), nn.ReLU()]
+        self.layers = nn.Sequential(*hidden, nn.Linear(hidden_feats, 1, bias=False))  # a softmax is blind to a bias
 
     @property
     def link_head(self) -> TPNet:
@@ -105,15 +100,7 @@ class PairScorer(LogitScorer):
     features: PairFeatures
 
     def __init__(self, model: nn.Module, features: PairFeatures) -> None:
-        self.model, self.features = model, features
-
-    def reset(self) -> None:
-        """Forget what was observed; weights stay."""
-        self.features.reset()
-
-    def observe(self, edges: SnapshotEdges) -> None:
-        """Take in a snapshot."""
-        self.features.observe(edges)
+        self.model, self.features, self.past = model, features, features
 
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""

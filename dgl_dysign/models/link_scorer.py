@@ -251,11 +251,14 @@ class LogitScorer:
     ----------
     model : Module
         What is trained.
+    past : optional
+        What holds what was observed, and has ``reset`` and ``observe``; default: the model.
     pairs_at_once : int
         Candidates that `score` holds at once, 2^17.
     """
 
     model: Any
+    past: Any = None
     features: PairFeatures | None = None
     store: NeighborStore | None = None
     pairs_at_once = 1 << 17
@@ -264,6 +267,14 @@ class LogitScorer:
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    def reset(self) -> None:
+        """Forget what was observed; weights stay."""
+        (self.model if self.past is None else self.past).reset()
+
+    def observe(self, edges: SnapshotEdges) -> None:
+        """Take in a snapshot."""
+        (self.model if self.past is None else self.past).observe(edges)
 
     @torch.no_grad()
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:

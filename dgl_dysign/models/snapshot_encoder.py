@@ -468,14 +468,6 @@ class EncoderScorer(LogitScorer):
     def __init__(self, model: EncoderLinks) -> None:
         self.model = model
 
-    def reset(self) -> None:
-        """Forget what was observed; weights stay."""
-        self.model.reset()
-
-    def observe(self, edges: SnapshotEdges) -> None:
-        """Take in a snapshot."""
-        self.model.observe(edges)
-
     def catch_up(self, data: TemporalGraph, snapshot: int) -> None:
         """Observe what lies before a snapshot, and nothing else: then `score` scores it."""
         self.model.catch_up(data, snapshot)
