@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError, check_choice, check_heads, check_least
+from dgl_dysign.errors import check_choice, check_heads, check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
 _HEADS = 4
@@ -28,9 +28,9 @@ class DGNN(SnapshotEncoder):
     A counts all events up to t, without direction, and seq is a GRU, an LSTM or a transformer that begins anew in each
     window of T snapshots; the vector is its last output.
 
-    Known from the public code of that paper: alpha = 0.2, random features of nodes, changes of Z as the sequence, tanh
-    before it, dropout of 0.1, two layers of recurrence, a window of 20, width 128. **Guessed**: that the report on
-    UnderGS, which names DGNN-GRU, -LSTM and -TF without a reference, means these.
+    Known from the public code of that paper: :math:`\alpha = 0.2`, random features of nodes, changes of Z as the
+    sequence, tanh before it, dropout of 0.1, two layers of recurrence, a window of 20, width 128. **Guessed**: that the
+    report on UnderGS, which names DGNN-GRU, -LSTM and -TF without a reference, means these.
 
     What differs: the sum ends after L terms, there it goes on until what is left is small; edges have no direction,
     there a source alone hears from its destinations, but in bipartite graphs; every snapshot is a place in the
@@ -45,16 +45,12 @@ class DGNN(SnapshotEncoder):
         Nodes N, and width of the inputs.
     sequence : {"gru", "lstm", "tf"}, default "gru"
         What reads the changes: a GRU, an LSTM or a transformer.
-    out_feats : int, default 128
-        Width of the sequence model, of a transformer a multiple of 4, its number of heads.
-    layers : int, default 2
-        Of the sequence model.
+    out_feats, layers : int, default 128 and 2
+        Of the sequence model; a transformer's width is a multiple of 4, its number of heads.
     length : int, default 20
         Snapshots T that it reads, all of which the gradient reaches.
     random_feats : int, default 128
         Width of random numbers in [0, 1) beside the inputs, drawn once for each node; 0: none.
-    alpha : float, default 0.2
-        Share that stays at a node, in (0, 1).
     hops : int, default 10
         Number L of steps.
 
@@ -70,29 +66,19 @@ class DGNN(SnapshotEncoder):
     """
 
     features: Tensor
+    alpha = 0.2  # share that stays at a node
 
     def __init__(
-        self,
-        num_nodes: int,
-        in_feats: int,
-        sequence: str = "gru",
-        out_feats: int = 128,
-        layers: int = 2,
-        length: int = 20,
-        random_feats: int = 128,
-        alpha: float = 0.2,
-        hops: int = 10,
-    ) -> None:
+        self, num_nodes: int, in_feats: int, sequence: str = "gru", out_feats: int = 128, layers: int = 2,
+        length: int = 20, random_feats: int = 128, hops: int = 10,
+    ) -> None:  # fmt: skip
         super().__init__()
         check_choice("sequence", sequence, _SEQUENCES)
         check_least(1, out_feats=out_feats, layers=layers, length=length, hops=hops)
         check_least(0, random_feats=random_feats)
-        if not 0 < alpha < 1:
-            raise ConfigError(f"alpha={alpha}: expected a share between 0 and 1")
         if sequence == "tf":
             check_heads(out_feats, _HEADS)
-        self.num_nodes, self.out_feats = num_nodes, out_feats
-        self.length, self.alpha, self.hops = length, alpha, hops
+        self.num_nodes, self.out_feats, self.length, self.hops = num_nodes, out_feats, length, hops
         self.register_buffer("features", torch.rand(num_nodes, random_feats))
         self.width = in_feats + random_feats
         self.project = nn.Sequential(nn.Linear(self.width, out_feats), nn.Tanh(), nn.Dropout(0.1))

@@ -26,7 +26,8 @@ class DySAT(SnapshotEncoder):
         z_i &= \mathrm{MultiHead}(u_i^0; u_i^0, \dots, u_i^{L-1}), \quad
         e_i = \mathrm{relu}(F z_i + f) + z_i + u_i^0
 
-    with the edges of each snapshot alone, without direction and once each, over the last L snapshots. Of the RNN
+    with the edges of each snapshot alone, without direction and once each, over the last L snapshots, and a dropout of
+    0.1 of inputs and attention within a snapshot. Of the RNN
     :math:`e_i = \mathrm{RNN}(h_i^{t-L+1}, \dots, h_i^t)`, and each of its L inputs has attention weights of its own, as
     in TGL (Zhou et al., VLDB 2022). Gradients reach all of the history: ``window`` is of no use here.
 
@@ -40,18 +41,12 @@ class DySAT(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes, in_feats : int
-        Nodes N, and width of the inputs.
-    out_feats, num_heads : int, default 128 and 16
-        Width, and the heads that share it, within a snapshot and over time.
-    num_layers : int, default 1
-        Of attention within a snapshot; TGL has 2.
-    history : int, default 8
-        Snapshots L that are looked back on; TGL has 3.
+    num_nodes, in_feats, out_feats, num_heads : int, the last two by default 128 and 16
+        Nodes N, widths of the inputs and within a snapshot and over time, and the heads that share the latter.
+    num_layers, history : int, default 1 and 8
+        Layers of attention within a snapshot, and snapshots L that are looked back on; TGL has 2 and 3.
     join : {"attention", "rnn"}, default "attention"
         Over time.
-    dropout : float, default 0.1
-        Of inputs and attention within a snapshot.
     identities : bool, default False
         Learn a vector of each node beside its inputs, ``(N, out_feats)``: what the paper's one-hot inputs amount to.
 
@@ -67,17 +62,9 @@ class DySAT(SnapshotEncoder):
     """
 
     def __init__(
-        self,
-        num_nodes: int,
-        in_feats: int,
-        out_feats: int = 128,
-        num_heads: int = 16,
-        num_layers: int = 1,
-        history: int = 8,
-        join: str = "attention",
-        dropout: float = 0.1,
-        identities: bool = False,
-    ) -> None:
+        self, num_nodes: int, in_feats: int, out_feats: int = 128, num_heads: int = 16, num_layers: int = 1,
+        history: int = 8, join: str = "attention", identities: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         check_least(1, in_feats=in_feats, num_layers=num_layers, history=history)
         check_heads(out_feats, num_heads)
@@ -85,7 +72,7 @@ class DySAT(SnapshotEncoder):
         self.num_nodes, self.out_feats, self.history = num_nodes, out_feats, history
         self.identity = nn.Embedding(num_nodes, out_feats) if identities else None
         widths = [in_feats + identities * out_feats, *[out_feats] * (num_layers - 1)]
-        shared = {"feat_drop": dropout, "attn_drop": dropout, "activation": functional.elu}
+        shared = {"feat_drop": 0.1, "attn_drop": 0.1, "activation": functional.elu}
         self.structural = nn.ModuleList(
             nn.ModuleList(dgl.nn.GATConv(width, out_feats // num_heads, num_heads, **shared) for width in widths)
             for _ in range(history if join == "rnn" else 1)

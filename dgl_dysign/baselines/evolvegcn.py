@@ -80,10 +80,8 @@ class EvolveGCNO(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes, in_feats : int
-        Nodes N, and width of the inputs.
-    hidden_feats, out_feats : int, default 64
-        Widths of the two layers.
+    num_nodes, in_feats, hidden_feats, out_feats : int, the last two by default 64
+        Nodes N, and widths of the inputs and of the two layers.
     window : int, default 1
         Snapshots that the gradient goes back.
 

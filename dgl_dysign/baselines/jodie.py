@@ -32,12 +32,8 @@ class JODIE(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes, in_feats : int
-        Nodes N, and width of the inputs.
-    hidden_feats : int, default 128
-        Width of what a node remembers.
-    out_feats : int, default 64
-        Width of the vectors.
+    num_nodes, in_feats, hidden_feats, out_feats : int, the last two by default 128 and 64
+        Nodes N, and widths of the inputs, of what a node remembers, and of the vectors.
     id_feats : int, default 0
         Width of s; 0: none. They begin at zero.
     two_sided : bool, default False
@@ -56,14 +52,9 @@ class JODIE(SnapshotEncoder):
     """
 
     def __init__(
-        self,
-        num_nodes: int,
-        in_feats: int,
-        hidden_feats: int = 128,
-        out_feats: int = 64,
-        id_feats: int = 0,
+        self, num_nodes: int, in_feats: int, hidden_feats: int = 128, out_feats: int = 64, id_feats: int = 0,
         two_sided: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_least(1, hidden_feats=hidden_feats, out_feats=out_feats)
         check_least(0, id_feats=id_feats)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.baselines.snapshot_graph import normalised_edges, propagated
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
-from dgl_dysign.errors import ConfigError, check_least
+from dgl_dysign.errors import check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
 
@@ -20,7 +20,7 @@ class MPNNLSTM(SnapshotEncoder):
         r_t^1 &= \mathrm{LSTM}^1([H^1 \| H^2], r_{t-1}^1), \quad r_t^2 = \mathrm{LSTM}^2(r_t^1, r_{t-1}^2) \\
         z &= \mathrm{relu}(W [r_t^1 \| r_t^2 \| X_t] + b)
 
-    with :math:`\hat A_t` of snapshot t alone, without direction, with loops.
+    with :math:`\hat A_t` of snapshot t alone, without direction, with loops; of H a half is dropped in training.
 
     What differs: the paper weighs edges by the number of people who travel, here each counts once. Its skip takes the
     inputs of all snapshots of a window of seven, here those of the last one with all their columns, of which PyTorch
@@ -30,14 +30,8 @@ class MPNNLSTM(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes, in_feats : int
-        Nodes N, and width of the inputs.
-    hidden_feats : int, default 64
-        Width of convolutions and LSTMs.
-    out_feats : int, default 64
-        Width of the vectors.
-    dropout : float, default 0.5
-        Share of H that is dropped in training.
+    num_nodes, in_feats, hidden_feats, out_feats : int, the last two by default 64
+        Nodes N, and widths of the inputs, of convolutions and LSTMs, and of the vectors.
 
     Examples
     --------
@@ -52,17 +46,13 @@ class MPNNLSTM(SnapshotEncoder):
 
     window = 7
 
-    def __init__(
-        self, num_nodes: int, in_feats: int, hidden_feats: int = 64, out_feats: int = 64, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, num_nodes: int, in_feats: int, hidden_feats: int = 64, out_feats: int = 64) -> None:
         super().__init__()
         check_least(1, hidden_feats=hidden_feats, out_feats=out_feats)
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout={dropout}: expected a share from 0 to below 1")
         self.num_nodes, self.hidden_feats, self.out_feats = num_nodes, hidden_feats, out_feats
         self.convs = nn.ModuleList([nn.Linear(width, hidden_feats, bias=False) for width in (in_feats, hidden_feats)])
         self.after = nn.ModuleList(
-            nn.Sequential(nn.ReLU(), nn.BatchNorm1d(hidden_feats, track_running_stats=False), nn.Dropout(dropout))
+            nn.Sequential(nn.ReLU(), nn.BatchNorm1d(hidden_feats, track_running_stats=False), nn.Dropout(0.5))
             for _ in self.convs
         )
         self.cells = nn.ModuleList([nn.LSTMCell(width, hidden_feats) for width in (2 * hidden_feats, hidden_feats)])

@@ -33,12 +33,8 @@ class ROLAND(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes, in_feats : int
-        Nodes N, and width of the inputs.
-    out_feats : int, default 128
-        Width of all layers.
-    layers : int, default 2
-        Number of layers of messages.
+    num_nodes, in_feats, out_feats, layers : int, the last two by default 128 and 2
+        Nodes N, widths of the inputs and of all layers, and number of layers of messages.
 
     Examples
     --------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +28,7 @@ class TGAT(SnapshotEncoder):
     over the neighbours j that i met last, in either direction, strictly before t: the store holds the snapshots before
     the one that is scored, and no event of it. Ages are counted in snapshots, as the events of a snapshot happen
     together here; e holds the logarithms of an edge's number of events and of its weight, which keeps its sign (0
-    without weights). A node without a past attends to nothing, which is 0.
+    without weights). A node without a past attends to nothing, which is 0. What attention returns has a dropout of 0.1.
 
     What differs from paper and public code: the second layer takes its neighbours as of now, not as of the time of the
     edge (so does TGL where it propagates the time), since the store keeps the latest neighbours alone; these are the
@@ -39,20 +38,12 @@ class TGAT(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes, in_feats : int
-        Nodes N, and width of the inputs x.
-    out_feats, num_heads : int, default 64 and 2
-        Width of each layer, and the heads that share it. The paper takes the width of the features.
-    num_layers : int, default 2
-        Layers.
-    num_neighbors : int, default 20
-        Latest neighbours of a node; where a snapshot has too many, those of the smaller numbers.
-    time_feats : int, default 16
-        Cosines, see `dgl_dysign.nn.TimeEncoding`.
-    scale : float, default 100
-        Largest age that matters, in snapshots.
-    dropout : float, default 0.1
-        Of what attention returns.
+    num_nodes, in_feats, out_feats, num_heads : int, the last two by default 64 and 2
+        Nodes N, widths of the inputs x and of each layer (in the paper the former), and heads that share the latter.
+    num_layers, num_neighbors : int, default 2 and 20
+        Layers, and latest neighbours of a node; where a snapshot has too many, those of the smaller numbers.
+    time_feats, scale : int, default 16; float, default 100
+        Cosines, and largest age that matters, in snapshots: see `dgl_dysign.nn.TimeEncoding`.
 
     Examples
     --------
@@ -66,31 +57,22 @@ class TGAT(SnapshotEncoder):
     """
 
     def __init__(
-        self,
-        num_nodes: int,
-        in_feats: int,
-        out_feats: int = 64,
-        num_heads: int = 2,
-        num_layers: int = 2,
-        num_neighbors: int = 20,
-        time_feats: int = 16,
-        scale: float = 100.0,
-        dropout: float = 0.1,
-    ) -> None:
+        self, num_nodes: int, in_feats: int, out_feats: int = 64, num_heads: int = 2, num_layers: int = 2,
+        num_neighbors: int = 20, time_feats: int = 16, scale: float = 100.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         check_least(1, in_feats=in_feats, num_layers=num_layers, num_neighbors=num_neighbors)
         check_heads(out_feats, num_heads)
         self.num_nodes, self.out_feats, self.num_neighbors = num_nodes, out_feats, num_neighbors
         self.time = TimeEncoding(time_feats, scale)
         widths = [in_feats, *[out_feats] * (num_layers - 1)]
-        shared = in_feats, out_feats, num_heads, time_feats, dropout
-        self.layers = nn.ModuleList(_Layer(width, *shared) for width in widths)
+        self.layers = nn.ModuleList(_Layer(width, in_feats, out_feats, num_heads, time_feats) for width in widths)
 
     def initial(self) -> State:
         """Return an empty store, and one row of features, of no edge."""
-        options: dict[str, Any] = {"num_hops": 1, "importance": "uniform", "device": self.time.frequency.device}
-        store = NeighborStore(self.num_nodes, self.num_neighbors, **options)
-        return store, self.time.frequency.new_zeros(1, EDGE_FEATS)
+        feat = self.time.frequency.new_zeros(1, EDGE_FEATS)
+        k = self.num_neighbors
+        return NeighborStore(self.num_nodes, k, num_hops=1, importance="uniform", device=feat.device), feat
 
     def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
         """Return a store that has the snapshot too, and the features of all its edges."""
@@ -115,11 +97,9 @@ class TGAT(SnapshotEncoder):
 class _Layer(nn.Module):
     """Attention of nodes over lists of neighbours, and the network behind it."""
 
-    def __init__(
-        self, in_feats: int, raw_feats: int, out_feats: int, num_heads: int, time_feats: int, dropout: float
-    ) -> None:
+    def __init__(self, in_feats: int, raw_feats: int, out_feats: int, num_heads: int, time_feats: int) -> None:
         super().__init__()
-        self.num_heads, self.dropout = num_heads, nn.Dropout(dropout)
+        self.num_heads, self.dropout = num_heads, nn.Dropout(0.1)
         self.query = nn.Linear(in_feats + time_feats, out_feats)
         # Keys and values: the linear map of [h_j, e, time] as a sum, so that of h_j is computed once a node.
         self.node = nn.Linear(in_feats, 2 * out_feats, bias=False)

@@ -35,16 +35,10 @@ class WinGNN(SnapshotEncoder):
 
     Parameters
     ----------
-    num_nodes, in_feats : int
-        Nodes N, and width of the inputs.
-    out_feats : int, default 64
-        Width of both layers.
-    steps : int, default 8
-        Snapshots of a window, each with a step of the weights.
-    step_size : float, default 0.008
-        :math:`\eta`.
-    beta : float, default 0.89
-        Share of S that is kept, in [0, 1).
+    num_nodes, in_feats, out_feats, steps : int, the last two by default 64 and 8
+        Nodes N, widths of the inputs and of both layers, and snapshots of a window, each with a step of the weights.
+    step_size, beta : float, default 0.008 and 0.89
+        :math:`\eta`, above 0, and the share of S that is kept, in [0, 1).
 
     Examples
     --------
@@ -58,14 +52,9 @@ class WinGNN(SnapshotEncoder):
     """
 
     def __init__(
-        self,
-        num_nodes: int,
-        in_feats: int,
-        out_feats: int = 64,
-        steps: int = 8,
-        step_size: float = 0.008,
+        self, num_nodes: int, in_feats: int, out_feats: int = 64, steps: int = 8, step_size: float = 0.008,
         beta: float = 0.89,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         check_least(1, out_feats=out_feats, steps=steps)
         if step_size <= 0 or not 0 <= beta < 1:

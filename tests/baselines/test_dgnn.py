@@ -81,6 +81,5 @@ def test_names_of_nodes_do_not_matter_where_random_features_go_with_them():
 
 
 def test_bad_input():
-    for options, text in (({"alpha": 1.0}, "alpha=1.0"), ({"sequence": "tf", "out_feats": 6}, "found 4 heads")):
-        with pytest.raises(ConfigError, match=text):
-            DGNN(NODES, WIDTH, **options)
+    with pytest.raises(ConfigError, match="found 4 heads"):
+        DGNN(NODES, WIDTH, sequence="tf", out_feats=6)
