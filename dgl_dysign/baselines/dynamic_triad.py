@@ -36,26 +36,16 @@ class DynamicTriad(EdgeEmbedding):
     differentiated as it is, where the paper maximises a bound by expectation and maximisation. As many triads that stay
     open are drawn as pairs close. b is in the public code, not in the paper. Sums are means, so that the weights do
     not depend on the size of the data. The graph of a snapshot has the edges of the last four, as in its demo.
+    Arguments out of range raise ``ConfigError``, snapshots without any edge ``DataError``.
 
     Parameters
     ----------
     snapshots : sequence of SnapshotEdges
         What it is trained on.
-    out_feats : int, default 48
-        Width of the vectors.
-    margin : float, default 1.0
-        The margin :math:`\xi`.
-    triad, smooth : float, default 0.1
-        The weights :math:`\beta_0` and :math:`\beta_1`.
-    span : int, default 4
-        Snapshots that make up a graph.
-
-    Raises
-    ------
-    ConfigError
-        If an argument is out of range.
-    DataError
-        If there is no edge.
+    out_feats, span : int, default 48 and 4
+        Width of the vectors, and snapshots that make up a graph.
+    margin, triad, smooth : float, default 1, 0.1 and 0.1
+        The margin :math:`\xi`, and the weights :math:`\beta_0` and :math:`\beta_1`.
 
     Examples
     --------
@@ -71,14 +61,9 @@ class DynamicTriad(EdgeEmbedding):
     """
 
     def __init__(
-        self,
-        snapshots: Sequence[SnapshotEdges],
-        out_feats: int = 48,
-        margin: float = 1.0,
-        triad: float = 0.1,
-        smooth: float = 0.1,
-        span: int = 4,
-    ) -> None:
+        self, snapshots: Sequence[SnapshotEdges], out_feats: int = 48, margin: float = 1.0, triad: float = 0.1,
+        smooth: float = 0.1, span: int = 4,
+    ) -> None:  # fmt: skip
         proper_edges(snapshots)
         super().__init__(snapshots[0].num_nodes, out_feats)
         check_least(0, margin=margin, triad=triad, smooth=smooth)

@@ -97,23 +97,16 @@ def proper_edges(snapshots: Sequence[SnapshotEdges]) -> list[Tensor]:
 
 
 class EdgeEmbedding(nn.Module):
-    """Vectors of nodes that a loss of edges trains, see `dgl_dysign.training.fit_embedding`; of 1 column at least.
+    """Vectors of nodes that a loss of edges trains, see `dgl_dysign.training.fit_embedding`.
 
-    Parameters
-    ----------
-    num_nodes, out_feats : int
-        Number of nodes N, and width of their vectors.
-
-    Attributes
-    ----------
-    vectors : Parameter
-        ``(N, out_feats)``, uniform between plus and minus one over the root of N at first.
+    ``vectors`` ``(N, out_feats)``, of one column at least, begin uniform between plus and minus one over the root of N.
     """
 
     def __init__(self, num_nodes: int, out_feats: int) -> None:
         super().__init__()
         check_least(1, out_feats=out_feats)
-        self.vectors = nn.Parameter(torch.empty(num_nodes, out_feats).uniform_(-(num_nodes**-0.5), num_nodes**-0.5))
+        spread = num_nodes**-0.5
+        self.vectors = nn.Parameter(torch.empty(num_nodes, out_feats).uniform_(-spread, spread))
 
     def rows(self, nodes: Tensor) -> Tensor:
         """Return the vectors of nodes of any shape, with one more dimension at the end."""

@@ -37,10 +37,8 @@ class HTNE(EdgeEmbedding):
         What it is trained on.
     out_feats : int, default 128
         Width of the vectors.
-    history : int, default 5
-        Most partners H; the public code has 2.
-    negatives : int, default 5
-        Of each end of an edge.
+    history, negatives : int, default 5
+        Most partners H (the public code has 2), and negatives of each end of an edge.
 
     Examples
     --------

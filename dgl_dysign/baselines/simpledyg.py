@@ -34,12 +34,10 @@ class SimpleDyG(nn.Module):
     ----------
     num_nodes : int
         Number of nodes N, which all have a vector of their own.
-    width, layers, heads : int, default 128, 2 and 4
-        Of the transformer; the width is a multiple of the heads.
+    width, layers, heads, dropout : int, default 128, 2 and 4; float, default 0.1
+        Of the transformer; the width is a multiple of the heads, the dropout GPT-2's.
     length : int, default 64
         Most tokens of a sentence, 3 or more.
-    dropout : float, default 0.1
-        As GPT-2's.
 
     Shapes
     ------

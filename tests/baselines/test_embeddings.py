@@ -281,7 +281,7 @@ def test_bad_arguments():
     for make in (
         lambda: HTNE(edges, history=0),
         lambda: HTNE(edges, out_feats=0),
-        lambda: M2DNE(edges, macro=1.5),
+        lambda: M2DNE(edges, hidden_feats=0),
         lambda: DynamicTriad(EDGES, span=0),
         lambda: DeepWalk(num_walks=0).vectors(EDGES),
         lambda: EmbeddingConfig(batch_size=0),
