@@ -46,11 +46,6 @@ class CountLinks:
     seed, trees : int, default 0; dict, optional
         Seed of the trees, and arguments of theirs that overrule ``TREES``.
 
-    Attributes
-    ----------
-    pairs_at_once : int
-        Candidates whose features `score` holds at once, 2^17.
-
     Examples
     --------
     >>> import torch
@@ -62,16 +57,12 @@ class CountLinks:
     torch.Size([1, 2])
     """
 
-    pairs_at_once = 1 << 17
+    pairs_at_once = 1 << 17  # candidates whose features `score` holds
 
     def __init__(
-        self,
-        features: PairFeatures,
-        kind: str = "trees",
-        columns: Sequence[str] | None = None,
-        seed: int = 0,
+        self, features: PairFeatures, kind: str = "trees", columns: Sequence[str] | None = None, seed: int = 0,
         trees: dict[str, Any] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         check_choice("kind", kind, KINDS)
         wanted = COUNTS if columns is None else columns
         self.columns = [features.names.index(name) for name in wanted if name in features.names]
@@ -118,7 +109,7 @@ class CountLinks:
             raise ConfigError("this model has learned nothing yet: call fit first")
         rows = max(1, self.pairs_at_once // max(1, dst.shape[1]))
         parts = [self._score(snapshot, *part) for part in zip(src.split(rows), dst.split(rows), strict=True)]
-        return torch.cat(parts) if parts else torch.zeros(dst.shape, dtype=torch.float64)
+        return torch.cat(parts)
 
     def _score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         if not dst.numel():

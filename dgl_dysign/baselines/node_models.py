@@ -60,16 +60,16 @@ class LogisticRegression(nn.Module):
 
     Shapes
     ------
-    ``(n, in_feats)`` -> ``(n, num_classes)``.
+    Features side by side, of ``(n, in_feats)`` together -> ``(n, num_classes)``.
     """
 
     def __init__(self, in_feats: int, num_classes: int, feat_dropout: float = 0.1) -> None:
         super().__init__()
         self.linear, self.feat_dropout = nn.Linear(in_feats, num_classes), feat_dropout
 
-    def forward(self, feat: Tensor) -> Tensor:
+    def forward(self, *feats: Tensor) -> Tensor:
         """Return the logits."""
-        return self.linear(functional.dropout(feat, self.feat_dropout, self.training))
+        return self.linear(functional.dropout(torch.cat(feats, 1), self.feat_dropout, self.training))
 
 
 class ReLUNetwork(nn.Module):
@@ -94,21 +94,12 @@ class ReLUNetwork(nn.Module):
     """
 
     def __init__(
-        self,
-        in_feats: int,
-        hidden_feats: int,
-        num_classes: int,
-        label_feats: int = 0,
-        label_hidden: int = 128,
-        feat_dropout: float = 0.1,
-        label_dropout: float = 0.2,
-        dropout: float = 0.5,
-        gain: float = 0.2,
-    ) -> None:
+        self, in_feats: int, hidden_feats: int, num_classes: int, label_feats: int = 0, label_hidden: int = 128,
+        feat_dropout: float = 0.1, label_dropout: float = 0.2, dropout: float = 0.5, gain: float = 0.2,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.feat_dropout, self.label_dropout, self.dropout = feat_dropout, label_dropout, dropout
-        self.hidden = _hidden(in_feats, hidden_feats, gain)
-        self.readout = _readout(hidden_feats, num_classes)
+        self.hidden, self.readout = _hidden(in_feats, hidden_feats, gain), _readout(hidden_feats, num_classes)
         self.label_hidden = _hidden(label_feats, label_hidden, gain) if label_feats else None
         self.label_readout = _readout(label_hidden, num_classes, bias=False) if label_feats else None
 
