@@ -33,8 +33,6 @@ from dgl_dysign.training.links import LinkFitConfig, fit_links
 from dgl_dysign.training.loop import LoopConfig, seeded
 
 _CONFIGS: dict[str, type[LoopConfig]] = {"node": NodeFitConfig, "link": LinkFitConfig, "event": EventFitConfig}
-_INPUTS = {"node": "features", "link": "counts", "event": "counts"}  # where the class names none
-_PUBLISHED = {"node": "features", "link": "degree", "event": "degree"}  # of a comparison system that names none
 _ATTRIBUTES = ("window", "inputs", "head_inputs")  # of every encoder
 
 
@@ -85,7 +83,8 @@ def encoder_entry(
 
     def parts(view: Any, *read: Any) -> tuple[SnapshotEncoder, EncoderInputs]:
         own, attributes, _ = sorted_for(view)
-        inputs = fitted_inputs(attributes.get("inputs", cls.inputs) or _INPUTS[kind], *read)
+        usual = "features" if kind == "node" else "counts"
+        inputs = fitted_inputs(attributes.get("inputs", cls.inputs) or usual, *read)
         with seeded(view.seed, view.device):
             return make_encoder(cls, inputs, own, attributes, name), inputs
 
@@ -96,25 +95,27 @@ def encoder_entry(
         config(view)
         parts(view, 1, (), None if kind == "event" else view.data)
 
-    protocol = FEATURE_ONLY if kind == "node" else ""
-    source = source_of(name, cls, arguments)
     return Entry(
-        name, fit, protocol, learns=True, check=check, save=save_model, about=about_of(cls), usual=False, source=source,
-        choices=choices or None, defaults=defaults,
+        name, fit, FEATURE_ONLY if kind == "node" else "", learns=True, check=check, save=save_model, usual=False,
+        about=about_of(cls), source=source_of(name, cls, arguments), choices=choices or None, defaults=defaults,
     )  # fmt: skip
 
 
+_NODES: dict[str, Any] = {"window": 27, "lr": 3e-3}
 _EVOLVEGCN: dict[str, dict[str, Any]] = {  # chosen on the validation of DBLP, OTC and Wikipedia, for -O
-    "node": {"window": 27, "lr": 3e-3},
+    "node": _NODES,
     "link": {"hidden_feats": 32, "out_feats": 32, "lr": 1e-2},
     "event": {"hidden_feats": 32, "out_feats": 32},
 }
 
 
-def _pairs(events: Mapping[str, Any] | None = None, **arguments: Any) -> dict[str, dict[str, Any]]:
-    """Return arguments for links and events, which know more; widths and learning rate are those of EvolveGCN-O."""
-    shared = {"inputs": "constant", "out_feats": 32, **arguments}
-    return {"link": {**shared, "lr": 1e-2}, "event": {**shared, **(events or {})}}
+def _tables(
+    nodes: Mapping[str, Any] | None = None, events: Mapping[str, Any] | None = None, **pairs: Any
+) -> dict[str, dict[str, Any]]:
+    """Return arguments for nodes, if any, and for links and events; widths and learning rates are EvolveGCN-O's."""
+    shared = {"inputs": "constant", "out_feats": 32, **pairs}
+    tables = {"link": {**shared, "lr": 1e-2}, "event": {**shared, **(events or {})}}
+    return tables if nodes is None else {"node": dict(nodes), **tables}
 
 
 _ATTENTION = {"lr": 3e-3}  # of nodes, as EvolveGCN-O
@@ -124,25 +125,19 @@ _DGNN: dict[str, Any] = {"layers": 1, "length": 8, "random_feats": 32}  # what t
 #: The comparison systems: by name the class, and for each kind of table that it stands in its arguments, as of
 #: `encoder_entry`. Without ``inputs`` nodes are fed features, and links and events degrees.
 SYSTEMS: dict[str, tuple[type[SnapshotEncoder], dict[str, dict[str, Any]]]] = {
-    "mpnn-lstm": (MPNNLSTM, {"node": {**_EVOLVEGCN["node"], "hidden_feats": 32, "window": 9}}),
+    "mpnn-lstm": (MPNNLSTM, {"node": {**_NODES, "hidden_feats": 32, "window": 9}}),
     "jodie": (
         JODIE,
-        {
-            "node": {**_EVOLVEGCN["node"], "hidden_feats": 64},
-            **_pairs({"two_sided": True}, hidden_feats=32, id_feats=32, window=4),
-        },
+        _tables({**_NODES, "hidden_feats": 64}, {"two_sided": True}, hidden_feats=32, id_feats=32, window=4),
     ),
     "evolvegcn-h": (EvolveGCNH, _EVOLVEGCN),
     "evolvegcn-o": (EvolveGCNO, _EVOLVEGCN),
-    "roland": (ROLAND, _pairs(window=3)),
-    "wingnn": (WinGNN, _pairs()),
-    **{f"dgnn-{name}": (DGNN, _pairs(sequence=name, **_DGNN)) for name in ("gru", "lstm", "tf")},
-    "dysat": (
-        DySAT,
-        {"node": {**_ATTENTION, "out_feats": 64, "num_heads": 8}, **_pairs(num_heads=8, identities=True)},
-    ),
-    "dysat-tgl": (DySAT, _pairs(identities=True, **_AS_TGL)),
-    "tgat": (TGAT, {"node": {**_ATTENTION, "num_neighbors": 10}, **_pairs(num_neighbors=10)}),
+    "roland": (ROLAND, _tables(window=3)),
+    "wingnn": (WinGNN, _tables()),
+    **{f"dgnn-{name}": (DGNN, _tables(sequence=name, **_DGNN)) for name in ("gru", "lstm", "tf")},
+    "dysat": (DySAT, _tables({**_ATTENTION, "out_feats": 64, "num_heads": 8}, num_heads=8, identities=True)),
+    "dysat-tgl": (DySAT, _tables(identities=True, **_AS_TGL)),
+    "tgat": (TGAT, _tables({**_ATTENTION, "num_neighbors": 10}, num_neighbors=10)),
     "node-counts": (NodeCounts, {"link": {"lr": 1e-2}}),
 }
 
@@ -158,25 +153,23 @@ def snapshot_encoder_entries(kind: str) -> list[Entry]:
     ['jodie', 'jodie-counts']
     """
     entries: list[Entry] = []
+    usual = "features" if kind == "node" else "degree"
+    choices = CHOICES if kind == "node" else None  # a default stands among the values to choose from
     for name, (cls, tables) in SYSTEMS.items():
         if kind in tables:
-            published = {"inputs": cls.inputs or _PUBLISHED[kind], **tables[kind]}
+            published = {"inputs": cls.inputs or usual, **tables[kind]}
             entries.append(encoder_entry(cls, kind, name, published))
             if kind != "node" and published["inputs"] != "counts":
                 counts = {**published, "inputs": "counts", "head_inputs": True}
                 entry = encoder_entry(cls, kind, f"{name}-counts", counts)
                 entries.append(replace(entry, about=about_of(cls, "fed counts, as its head is")))
-    if kind == "node":  # a default stands among the values to choose from
-        entries = [replace(entry, choices=getattr(SYSTEMS[entry.name][0], "choices", CHOICES)) for entry in entries]
-    return [replace(entry, compares=True) for entry in entries]
+    return [replace(entry, compares=True, choices=choices) for entry in entries]
 
 
 #: What a table of nodes chooses from for an encoder that names no ``choices`` of its own.
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "lr": (1e-3, 3e-3, 1e-2),
-    "weight_decay": (1e-3, 1e-2, 0.1, 0.5),
-    "class_weights": (False, True),
-}
+    "lr": (1e-3, 3e-3, 1e-2), "weight_decay": (1e-3, 1e-2, 0.1, 0.5), "class_weights": (False, True),
+}  # fmt: skip
 
 _Parts = Callable[..., tuple[SnapshotEncoder, EncoderInputs]]  # of what `fitted_inputs` reads
 

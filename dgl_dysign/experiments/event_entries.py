@@ -68,14 +68,13 @@ def logistic(view: EventView, **_: Any) -> ByFeatures:
 
     reader, (known, label) = view.reader(), _training(view)
     deviation = torch.where(reader.deviation > 1e-6, reader.deviation, torch.inf)
+
+    def columns(feat: Tensor) -> np.ndarray:
+        return standardised(feat, reader.mean, deviation).numpy()
+
     model = LogisticRegression(C=1e-3, class_weight="balanced", max_iter=1000, random_state=view.seed)
-    model.fit(standardised(known, reader.mean, deviation).numpy(), label)
-
-    def rule(feat: Tensor) -> Tensor:
-        known = standardised(feat, reader.mean, deviation).numpy()
-        return torch.from_numpy(known @ model.coef_[0] + model.intercept_)
-
-    return ByFeatures(reader, rule)
+    model.fit(columns(known), label)
+    return ByFeatures(reader, lambda feat: torch.from_numpy(columns(feat) @ model.coef_[0] + model.intercept_))
 
 
 def boosted(view: EventView, **_: Any) -> ByFeatures:
@@ -84,15 +83,9 @@ def boosted(view: EventView, **_: Any) -> ByFeatures:
 
     known, label = _training(view)
     model = HistGradientBoostingClassifier(
-        learning_rate=0.03,
-        max_iter=150,
-        max_leaf_nodes=4,
-        min_samples_leaf=100,
-        l2_regularization=10.0,
-        max_features=0.5,
-        early_stopping=False,
-        random_state=view.seed,
-    )
+        learning_rate=0.03, max_iter=150, max_leaf_nodes=4, min_samples_leaf=100, l2_regularization=10.0,
+        max_features=0.5, early_stopping=False, random_state=view.seed,
+    )  # fmt: skip
     model.fit(known.numpy(), label)
     return ByFeatures(view.reader(), lambda feat: torch.from_numpy(model.decision_function(feat.numpy())))
 
@@ -111,19 +104,13 @@ def make_undergs(view: EventView, aggregator: str = "gcn", preset: str = "defaul
     """
     settings, reader = view.settings, view.reader()
     options: dict[str, Any] = {"aggregator": aggregator, "preset": preset, "hidden_feats": settings.hidden}
+    options |= {"num_neighbors": settings.num_neighbors, "dropout": settings.dropout}
     if reader.own_width:
         options["edge_feats"] = reader.own_width
     if counts:
         options["node_feats"] = len(EventCounts.node_names)
     with seeded(view.seed, view.device):
-        model = EventUnderGS(
-            view.num_nodes,
-            view.rate,
-            len(reader.names) if counts else 0,
-            num_neighbors=settings.num_neighbors,
-            dropout=settings.dropout,
-            **options,
-        )
+        model = EventUnderGS(view.num_nodes, view.rate, len(reader.names) if counts else 0, **options)
     if counts:
         model.undergs.link_head.standardise(reader.mean, reader.deviation)
     store = model.undergs.store(num_hops=settings.num_hops)
@@ -139,12 +126,9 @@ def default_entries() -> dict[str, Entry]:
     ['always-no', 'few-events', 'long-silent']
     """
     references = {
-        "always-no": always_no,
-        "few-events": few_events,
-        "long-silent": long_silent,
-        "logistic-regression": logistic,
-        "boosted-trees": boosted,
-    }
+        "always-no": always_no, "few-events": few_events, "long-silent": long_silent,
+        "logistic-regression": logistic, "boosted-trees": boosted,
+    }  # fmt: skip
 
     def ours(name: str, **options: Any) -> Entry:
         fit, check = partial(undergs, **options), partial(make_undergs, **options)

@@ -20,8 +20,8 @@ from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.models import LinkScorer
 from dgl_dysign.pairs.pair_features import PairFeatures
 from dgl_dysign.training.count_fit import fit_counts
-from dgl_dysign.training.links import TrainableScorer, fit_links
-from dgl_dysign.training.loop import seeded
+from dgl_dysign.training.links import fit_links
+from dgl_dysign.training.loop import Figures, seeded
 from dgl_dysign.training.sequences import fit_sequences
 
 Change = Callable[[LinkSettings], LinkSettings]
@@ -84,11 +84,13 @@ def fit_counting(view: LinkView, kind: str, all_columns: bool = False, **_: Any)
     return Outcome(extra=_said(view.features), model=model)
 
 
-def fit_scorer(view: LinkView, make: Callable[[LinkView], TrainableScorer], **run: Any) -> Outcome:
+def fit_scorer(
+    view: LinkView, make: Callable[[LinkView], Any], train: Callable[..., list[Figures]] = fit_links, **run: Any
+) -> Outcome:
     """Train a scorer that is made for a view."""
     with seeded(view.seed, view.device):
         scorer = make(view)
-    history = fit_links(view.edges, scorer, view.split, view.settings.training, view.seed, **run)
+    history = train(view.edges, scorer, view.split, view.settings.training, view.seed, **run)
     return Outcome(history=history, model=scorer)
 
 
@@ -98,22 +100,18 @@ def make_tpnet(view: LinkView) -> PairScorer:
     return PairScorer(TPNet(view.data.num_nodes, len(features.names)).to(view.device), features)
 
 
-def make_tgm(view: LinkView, cls: Callable[[int], TGMModel]) -> Any:
-    """Return a model of TGM, which must be installed."""
-    return cls(view.data.num_nodes).to(view.device)
-
-
-def fit_simpledyg(view: LinkView, arguments: Mapping[str, Any], **run: Any) -> Outcome:
-    """Train `SimpleDyG`, with some arguments of its own."""
-    with seeded(view.seed, view.device):
-        scorer = SentenceScorer(SimpleDyG(view.data.num_nodes, **arguments).to(view.device))
-    history = fit_sequences(view.edges, scorer, view.split, view.settings.training, view.seed, **run)
-    return Outcome(history=history, model=scorer)
-
-
 def simpledyg_entry(arguments: Mapping[str, Any] | None = None) -> Entry:
     """Return `SimpleDyG` as an entry, with arguments of its own."""
-    return comparison_entry("simpledyg", SimpleDyG, partial(fit_simpledyg, arguments=arguments or {}), arguments)
+
+    def make(view: LinkView) -> SentenceScorer:
+        return SentenceScorer(SimpleDyG(view.data.num_nodes, **(arguments or {})).to(view.device))
+
+    return comparison_entry("simpledyg", SimpleDyG, partial(fit_scorer, make=make, train=fit_sequences), arguments)
+
+
+def _tgm_entry(name: str, cls: type[TGMModel]) -> Entry:
+    fit = partial(fit_scorer, make=lambda view: cls(view.data.num_nodes).to(view.device))
+    return comparison_entry(name, cls, fit, check=lambda _: cls(1))
 
 
 def comparison_entries() -> list[Entry]:
@@ -124,11 +122,8 @@ def comparison_entries() -> list[Entry]:
     >>> [entry.name for entry in comparison_entries()]
     ['tpnet', 'simpledyg', 'tgm-tgn', 'tgm-graphmixer', 'tgm-dygformer', 'tgm-tgat']
     """
-    ours = [comparison_entry("tpnet", TPNet, partial(fit_scorer, make=make_tpnet)), simpledyg_entry()]
-    fits = {cls: partial(fit_scorer, make=partial(make_tgm, cls=cls)) for cls in MODELS.values()}
-    return ours + [
-        comparison_entry(name, cls, fits[cls], check=lambda _, cls=cls: cls(1)) for name, cls in MODELS.items()
-    ]
+    tpnet = comparison_entry("tpnet", TPNet, partial(fit_scorer, make=make_tpnet))
+    return [tpnet, simpledyg_entry(), *map(_tgm_entry, MODELS, MODELS.values())]
 
 
 def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
@@ -170,6 +165,8 @@ def default_entries() -> dict[str, Entry]:
     >>> [name for name, entry in default_entries().items() if entry.learns][:3]
     ['undergs-paper', 'undergs-no-counts', 'undergs']
     """
+    forms = [(f"undergs-{name}", f"aggregator {name}", _changed(aggregator=name)) for name in AGGREGATORS]
+    forms.append(("spiking-undergs", "Dy-SIGN's equilibrium in place of its layer", _changed(spiking=True)))
     return by_name(
         [
             *(replace(entry, over_time=entry.name == "recent-degree") for entry in reference_entries()),
@@ -179,13 +176,7 @@ def default_entries() -> dict[str, Entry]:
             undergs_entry("undergs-paper", "as reported", _as_reported),
             undergs_entry("undergs-no-counts", "on embeddings alone", _changed(families=())),
             undergs_entry("undergs", "on embeddings and features of pairs"),
-            *(
-                undergs_entry(f"undergs-{k}", f"aggregator {k}", _changed(aggregator=k), usual=False)
-                for k in AGGREGATORS
-            ),
-            undergs_entry(
-                "spiking-undergs", "Dy-SIGN's equilibrium in place of its layer", _changed(spiking=True), usual=False
-            ),
+            *(undergs_entry(*form, usual=False) for form in forms),
             *snapshot_encoder_entries("link"),
             *comparison_entries(),
         ]

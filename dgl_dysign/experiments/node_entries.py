@@ -157,20 +157,13 @@ def _entered(view: NodeView, make: Callable[[int], nn.Module]) -> nn.Module:
     return (network if encoder is None else _Encoded(encoder, network)).to(view.device)
 
 
-class _Joined(nn.Module):
-    """Logistic regression on features and label features side by side."""
-
-    def __init__(self, in_feats: int, label_feats: int, num_classes: int, feat_dropout: float) -> None:
-        super().__init__()
-        self.linear = LogisticRegression(in_feats + label_feats, num_classes, feat_dropout)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.linear(torch.cat(inputs, 1))
-
-
 def logistic_regression(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     """Logistic regression on the last snapshot's features."""
-    return _fit_rows(view, lambda d, e, r: _Joined(d, e, view.num_classes, r.feat_dropout), label_aware, run)
+
+    def make(in_feats: int, label_feats: int, recipe: Recipe) -> LogisticRegression:
+        return LogisticRegression(in_feats + label_feats, view.num_classes, recipe.feat_dropout)
+
+    return _fit_rows(view, make, label_aware, run)
 
 
 def relu_network(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
@@ -205,19 +198,17 @@ def _finished(
 def gcn(view: NodeView, **_: Any) -> Outcome:
     """GCN on each snapshot with a concatenated read-out, full batch."""
     s = view.settings
-    weight = node_weights(view.labels, view.train) if s.feature_only.training.class_weights else None
+    loss_of = _full_batch_loss(view, s.feature_only.training)
+
+    def loss() -> Tensor:
+        mean = loss_of(model(view.snapshots))
+        mean.backward()
+        return mean
+
     with seeded(view.seed, view.device):
         count = len(view.snapshots)
         model = _entered(view, lambda width: SnapshotGCN(width, s.gcn_hidden, view.num_classes, count))
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
-        history = []
-        for epoch in range(s.gcn_epochs):
-            logits = model(view.snapshots)[view.train]
-            loss = summed_loss(logits, view.labels, view.train, weight) / len(view.train)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            history.append({"epoch": epoch, "loss": float(loss.detach())})
+        history = _steps(s.gcn_epochs, loss, torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4))
     model.eval()
 
     @torch.no_grad()
@@ -356,24 +347,30 @@ def undergs(view: NodeView, **run: Any) -> Outcome:
 def _fit_full_batch(
     view: NodeView, model: DySIGN, config: FitConfig, label_feat: Tensor | None
 ) -> list[dict[str, float]]:
-    steps = view.settings.full_batch_epochs
-    weight = node_weights(view.labels, view.train) if config.class_weights else None
-    optimizer, schedule = one_cycle(model, config, steps)
-    history = []
+    steps, loss_of = view.settings.full_batch_epochs, _full_batch_loss(view, config)
+    asked: dict[str, Any] = {"rate_penalty": config.rate_penalty, "target_rate": config.target_rate}
     with seeded(view.seed, view.device):
-        for epoch in range(steps):
-            optimizer.zero_grad()
-            loss = full_batch_gradient(
-                model,
-                view.snapshots,
-                lambda logits: summed_loss(logits[view.train], view.labels, view.train, weight) / len(view.train),
-                label_feat,
-                rate_penalty=config.rate_penalty,
-                target_rate=config.target_rate,
-            )
-            optimizer.step()
+        loss = partial(full_batch_gradient, model, view.snapshots, loss_of, label_feat, **asked)
+        return _steps(steps, loss, *one_cycle(model, config, steps))
+
+
+def _full_batch_loss(view: NodeView, config: FitConfig) -> Callable[[Tensor], Tensor]:
+    """Return the mean loss of the training nodes as a function of the logits of all nodes."""
+    weight = node_weights(view.labels, view.train) if config.class_weights else None
+    return lambda logits: summed_loss(logits[view.train], view.labels, view.train, weight) / len(view.train)
+
+
+def _steps(
+    number: int, loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer, schedule: Any = None
+) -> list[dict[str, float]]:
+    """Take steps against a loss, which leaves its gradients at the parameters; return their history."""
+    history = []
+    for epoch in range(number):
+        optimizer.zero_grad()
+        history.append({"epoch": epoch, "loss": float(loss().detach())})
+        optimizer.step()
+        if schedule is not None:
             schedule.step()
-            history.append({"epoch": epoch, "loss": float(loss)})
     return history
 
 
@@ -391,39 +388,28 @@ def default_entries() -> dict[str, Entry]:
     ['majority', 'logistic-regression', 'relu-network']
     """
 
-    def reference(name: str, fit: Callable[..., Outcome], protocol: str = FEATURE_ONLY) -> Entry:
-        return Entry(name, fit, protocol, check=check, diagnose=node_diagnostics, choices=choices(name))
+    def row(name: str, fit: Callable[..., Outcome], **more: Any) -> Entry:
+        choices = {setting: CHOICES[setting] for setting in _CHOSEN[name]} if name in _CHOSEN else None
+        more = {"protocol": FEATURE_ONLY, "diagnose": node_diagnostics, "choices": choices, **more}
+        return Entry(name, fit, check=lambda view: view.dysign(), **more)
 
-    def ours(name: str, fit: Callable[..., Outcome], reads: str, protocol: str = FEATURE_ONLY, **more: Any) -> Entry:
-        save = partial(save_nodes, reads=reads)
-        more |= {"save": save, "diagnose": node_diagnostics, "choices": choices(name)}
-        return Entry(name, fit, protocol, learns=True, check=check, **more)
+    def ours(name: str, fit: Callable[..., Outcome], reads: str, **more: Any) -> Entry:
+        return row(name, fit, learns=True, save=partial(save_nodes, reads=reads), **more)
 
-    def choices(name: str) -> dict[str, tuple[Any, ...]] | None:
-        return {setting: CHOICES[setting] for setting in _CHOSEN[name]} if name in _CHOSEN else None
-
-    def check(view: NodeView) -> object:
-        return view.dysign()
-
+    aware_dysign = partial(dysign, label_aware=True)
     return by_name(
         [
-            reference("majority", majority),
-            reference("logistic-regression", logistic_regression),
-            reference("relu-network", relu_network),
-            reference("gcn", gcn),
+            row("majority", majority),
+            row("logistic-regression", logistic_regression),
+            row("relu-network", relu_network),
+            row("gcn", gcn),
             ours("dysign", dysign, "inputs", pictured=True),
             ours("undergs", undergs, "store_inputs"),
             ours("spiking-undergs", spiking_undergs, "store_inputs"),
-            reference("label-propagation", label_propagation, LABEL_AWARE),
-            reference("label-aware-logistic", partial(logistic_regression, label_aware=True), LABEL_AWARE),
-            reference("label-aware-relu", partial(relu_network, label_aware=True), LABEL_AWARE),
-            ours(
-                "dysign-label-aware",
-                partial(dysign, label_aware=True),
-                "label_aware_inputs",
-                LABEL_AWARE,
-                pictured=True,
-            ),
+            row("label-propagation", label_propagation, protocol=LABEL_AWARE),
+            row("label-aware-logistic", partial(logistic_regression, label_aware=True), protocol=LABEL_AWARE),
+            row("label-aware-relu", partial(relu_network, label_aware=True), protocol=LABEL_AWARE),
+            ours("dysign-label-aware", aware_dysign, "label_aware_inputs", protocol=LABEL_AWARE, pictured=True),
             ours("dysign-step", dysign_step, "inputs", usual=False),
             *snapshot_encoder_entries("node"),
             *map(embedding_entry, EMBEDDINGS),

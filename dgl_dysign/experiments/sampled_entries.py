@@ -41,19 +41,16 @@ def sampled_entries() -> list[Entry]:
     >>> [entry.name for entry in sampled_entries()]
     ['spikenet', 'spikenet-memory', 'signn', 'delay-dsgn', 'chronospike']
     """
+
+    def check(view: NodeView) -> None:
+        _config(view)
+        _samples(view, 1)
+
+    more: dict[str, Any] = {"protocol": FEATURE_ONLY, "check": check, "choices": CHOICES}
+    more["defaults"] = {**_DEFAULTS, "class_weights": False}
     return [
-        comparison_entry(
-            name,
-            cls,
-            partial(fit_sampled, cls=cls, arguments=arguments),
-            arguments,
-            remark,
-            protocol=FEATURE_ONLY,
-            check=lambda view: (_config(view), _samples(view, 1)),
-            choices=CHOICES,
-            defaults={**_DEFAULTS, "class_weights": False},
-        )
-        for name, (cls, arguments, remark) in SAMPLED.items()
+        comparison_entry(name, cls, partial(fit_sampled, cls=cls, arguments=own), own, remark, **more)
+        for name, (cls, own, remark) in SAMPLED.items()
     ]
 
 
@@ -64,22 +61,21 @@ def fit_sampled(view: NodeView, cls: Callable[..., nn.Module], arguments: Mappin
     of the neighbours of each node, drawn with the seed. It cannot be saved as a model folder.
     """
     count = view.data.num_snapshots
-    samples, later = _samples(view, count), view.at_validation()
-    watched = samples if later is view else _samples(later, count)
+    samples = _samples(view, count)
     with seeded(view.seed, view.device):
         model = cls(samples.in_feats, view.num_classes, count, **arguments).to(view.device)
 
-    def reader(of: SampledSnapshots) -> Callable[[Tensor], Tensor]:
+    def reader(at: NodeView) -> Callable[[Tensor], Tensor]:
+        of = samples if at is view else _samples(at, count)
         return lambda nodes: torch.cat([model(of(part)) for part in nodes.split(_AT_ONCE)])
 
-    seen, val = reader(samples), reader(watched)
-    history = fit(model, seen, view.labels, view.train, view.val, _config(view), view.seed, watched=val, **run)
+    seen, watched = (reader(at) for at in (view, view.at_validation()))
+    history = fit(model, seen, view.labels, view.train, view.val, _config(view), view.seed, watched=watched, **run)
 
     @torch.no_grad()
     def logits(at: NodeView) -> Tensor:
-        read = seen if at is view else reader(_samples(at, count))
         with seeded(view.seed, view.device):
-            return read(torch.arange(len(at.labels), device=view.device))
+            return reader(at)(torch.arange(len(at.labels), device=view.device))
 
     def outcome(at: NodeView) -> Outcome:
         return Outcome(logits(at).softmax(1), history, model=model)
