@@ -70,6 +70,15 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a model against label propagation
 SMOOTHINGS = ({"alpha": 0.0}, {"alpha": 0.6, "smooth_decay": 0.1}, {"alpha": 0.6, "smooth_decay": 0.7})
 
 
+def _trained(
+    view: NodeView, model: nn.Module, reader: Callable[[NodeView], Any], config: FitConfig, **run: Any
+) -> list[dict[str, float]]:
+    """Train on logits or a cache of what a view sees, and watch those of what validation sees, where that is more."""
+    seen, later = reader(view), view.at_validation()
+    watched = None if later is view else reader(later)
+    return fit(model, seen, view.labels, view.train, view.val, config, view.seed, watched=watched, **run)
+
+
 def _counted(view: NodeView, outcome: Callable[[NodeView], Outcome], forward: Callable[[], Any]) -> Outcome:
     """Return the outcome on a view, with that on later ones and the pass whose operations are counted."""
     # Rows in files are made during the pass, which would count that too.
@@ -109,16 +118,15 @@ def _fit_rows(view: NodeView, make: Callable[[int, int, Recipe], nn.Module], lab
         read = inputs(at)
         return lambda rows: model(*(x[rows] for x in read))
 
-    seen, watched = (reader(at) for at in (view, view.at_validation()))
-    run = run if label_aware else {**run, "targets": _targets(view)}
-    history = fit(model, seen, view.labels, view.train, view.val, recipe.training, view.seed, watched=watched, **run)
+    targets = None if label_aware else _targets(view)
+    history = _trained(view, model, reader, recipe.training, targets=targets, **run)
 
     @torch.no_grad()
     def outcome(at: NodeView) -> Outcome:
         logits, blocks = reader(at), [slice(None)] if at.files is None else row_blocks(len(at.labels), widths[0])
         return _finished(at, model, label_aware, torch.cat([logits(rows) for rows in blocks]), history)
 
-    return _counted(view, outcome, lambda: seen(slice(None)))
+    return _counted(view, outcome, lambda: reader(view)(slice(None)))
 
 
 def _targets(view: NodeView) -> Tensor | None:
@@ -179,13 +187,9 @@ def relu_network(view: NodeView, label_aware: bool = False, **run: Any) -> Outco
 
 @torch.no_grad()
 def _finished(
-    view: NodeView,
-    model: nn.Module,
-    label_aware: bool,
-    logits: Tensor,
-    history: list[dict[str, float]],
+    view: NodeView, model: nn.Module, label_aware: bool, logits: Tensor, history: list[dict[str, float]],
     variants: Mapping[str, Tensor] | None = None,
-) -> Outcome:
+) -> Outcome:  # fmt: skip
     """Return the outcome of a model: a label-aware one at its settings, and at those that cost no training."""
     finished: Callable[[Tensor], Tensor] = view.finished if label_aware else partial(torch.softmax, dim=1)
     others = {name: finished(scores) for name, scores in (variants or {}).items()}
@@ -233,7 +237,8 @@ def dysign(view: NodeView, label_aware: bool = False, **run: Any) -> Outcome:
     if view.settings.full_batch_epochs:
         history = _fit_full_batch(view, model, config, view.label_feat if label_aware else None)
     else:
-        history = _fit_cached(view, model, cache, config, {**run, "targets": None if label_aware else _targets(view)})
+        targets = None if label_aware else _targets(view)
+        history = _trained(view, model, cache, config, targets=targets, **run)
 
     def scores(at: NodeView, simulate: bool) -> Tensor:
         return node_scores(at, model, at.snapshots, at.label_feat if label_aware else None, simulate)
@@ -250,15 +255,6 @@ def dysign_step(view: NodeView, **run: Any) -> Outcome:
     """Dy-SIGN at one step of latency, without feedback: trained by the one spike of each neuron that it fires."""
     settings = view.settings
     return dysign(view.with_settings(replace(settings, model={**settings.model, **ONE_STEP})), **run)
-
-
-def _fit_cached(
-    view: NodeView, model: DySIGN, cache: Callable[[NodeView], EquilibriumCache], config: FitConfig, run: Any
-) -> list[dict[str, float]]:
-    """Train on a cache of what a view sees, with another one of what validation sees, where that is more."""
-    seen, later = cache(view), view.at_validation()
-    watched = None if later is view else cache(later)
-    return fit(model, seen, view.labels, view.train, view.val, config, view.seed, watched=watched, **run)
 
 
 @torch.no_grad()
@@ -288,19 +284,15 @@ def spiking_undergs(view: NodeView, **run: Any) -> Outcome:
     options = {"feat_dropout": recipe.feat_dropout, "dropout": recipe.dropout, **s.model}
     with seeded(view.seed, view.device):
         model = SpikingUnderGS(
-            data.num_nodes,
-            s.hidden,
-            node_feats=snapshots[0].feat.shape[1],
-            num_classes=view.num_classes,
-            num_snapshots=len(snapshots),
-            **options,
-        ).to(view.device)
+            data.num_nodes, s.hidden, node_feats=snapshots[0].feat.shape[1], num_classes=view.num_classes,
+            num_snapshots=len(snapshots), **options,
+        ).to(view.device)  # fmt: skip
     model.link_head.requires_grad_(False)  # no loss about nodes reaches it
 
     def cache(at: NodeView) -> EquilibriumCache:
         return EquilibriumCache(model, snapshots if at is view else read(at), files=view.files)
 
-    history = _fit_cached(view, model, cache, s.spiking(), run)
+    history = _trained(view, model, cache, s.spiking(), **run)
 
     def outcome(at: NodeView) -> Outcome:
         scores = node_scores(view, model, snapshots if at is view else read(at), None, simulate=True)
@@ -320,21 +312,16 @@ def undergs(view: NodeView, **run: Any) -> Outcome:
     inputs = read(view)
     with seeded(view.seed, view.device):
         model = UnderGS(
-            data.num_nodes,
-            s.store_hidden,
-            node_feats=inputs[1].shape[1],
-            num_classes=view.num_classes,
-            num_neighbors=inputs[0].num_neighbors,
-            dropout=recipe.dropout,
-        ).to(view.device)
+            data.num_nodes, s.store_hidden, node_feats=inputs[1].shape[1], num_classes=view.num_classes,
+            num_neighbors=inputs[0].num_neighbors, dropout=recipe.dropout,
+        ).to(view.device)  # fmt: skip
     model.link_head.requires_grad_(False)  # no loss about nodes reaches it
 
     def reader(at: NodeView) -> Callable[[Tensor], Tensor]:
         store, feat = inputs if at is view else read(at)
         return lambda nodes: model.classify(model.embed(store, nodes, at.last, node_feat=feat))
 
-    seen, watched = (reader(at) for at in (view, view.at_validation()))
-    history = fit(model, seen, view.labels, view.train, view.val, recipe.training, view.seed, watched=watched, **run)
+    history = _trained(view, model, reader, recipe.training, **run)
 
     @torch.no_grad()
     def outcome(at: NodeView) -> Outcome:
