@@ -32,7 +32,7 @@ class Triads(NamedTuple):
     def of(cls, graph: sp.csr_matrix, following: sp.csr_matrix | None) -> Triads:
         """Return those of a graph, all that close and as many of the others; none without the graph that follows."""
         new = sp.triu(following).tocoo() if following is not None else sp.coo_matrix(graph.shape)
-        linked = np.asarray(graph[new.row, new.col]).ravel() > 0 if new.nnz else np.zeros(0, bool)
+        linked = _entries(graph, new.row, new.col) > 0
         ends = np.stack([new.row[~linked], new.col[~linked]])
         common = (graph[ends[0]].multiply(graph[ends[1]]) > 0).tocoo()
         pairs, pair = np.unique(common.row, return_inverse=True)
@@ -51,16 +51,17 @@ def _staying_open(graph: sp.csr_matrix, following: sp.csr_matrix | None, count: 
     other = graph.indptr[k] + (torch.rand(count, dtype=torch.float64).numpy() * degree[k]).astype(np.int64)
     i, j = graph.indices[place], graph.indices[other]
     both = graph if following is None else graph + following
-    stays = (i != j) & (np.asarray(both[i, j]).ravel() == 0) if count else np.zeros(0, bool)
-    return np.stack([i, j, k], 1)[stays]
+    return np.stack([i, j, k], 1)[(i != j) & (_entries(both, i, j) == 0)]
 
 
 def _weights(graph: sp.csr_matrix, triads: np.ndarray) -> np.ndarray:
     """Return the weights of (i, k) and (j, k) of triads (i, j, k)."""
-    if not len(triads):
-        return np.zeros((0, 2))
     i, j, k = triads.T
-    return np.stack([np.asarray(graph[ends, k]).ravel() for ends in (i, j)], 1)
+    return np.stack([_entries(graph, i, k), _entries(graph, j, k)], 1)
+
+
+def _entries(graph: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    return np.asarray(graph[rows, columns]).ravel() if len(rows) else np.zeros(0)  # SciPy's of no entry are no numbers
 
 
 def adjacency(snapshots: Sequence[SnapshotEdges]) -> sp.csr_matrix:
