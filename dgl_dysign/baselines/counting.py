@@ -1,7 +1,8 @@
 """Counting models of links: the rows that every table of link figures shows, because a learned model must beat them.
 
 Each fulfils :class:`dgl_dysign.evaluation.LinkModel`, whose methods say what `reset`, `observe` and `score` do; it
-learns nothing, is deterministic, and costs O(edges of the snapshot) to observe. Scores are float64 ``(E, C)``.
+learns nothing, is deterministic, and costs O(edges of the snapshot) to observe. Scores are float64 ``(E, C)``. One file
+has all, long as it is: most are one another with another score.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class RecentDegree:
 
 
 class LastDegree(RecentDegree):
-    """Score a candidate by its edges in the last snapshot that was observed; ends as in :class:`RecentDegree`.
+    """Score a candidate by its edges in the last snapshot that was observed.
 
     Examples
     --------
@@ -160,8 +161,8 @@ class LastDegree(RecentDegree):
     tensor([[1., 1., 0.]], dtype=torch.float64)
     """
 
-    def __init__(self, num_nodes: int, ends: str = "both") -> None:
-        super().__init__(num_nodes, decay=1.0, ends=ends)
+    def __init__(self, num_nodes: int) -> None:
+        super().__init__(num_nodes, decay=1.0)
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Count the edges of a snapshot, and forget those of others."""
@@ -172,8 +173,6 @@ class LastDegree(RecentDegree):
 class PreferentialAttachment(RecentDegree):
     """Score a pair by the product of both ends' numbers of past edges.
 
-    ``ends`` is as in :class:`RecentDegree`, for the candidate; of the source all edges count.
-
     Examples
     --------
     >>> from dgl_dysign.data import distinct_edges
@@ -183,27 +182,16 @@ class PreferentialAttachment(RecentDegree):
     tensor([[4., 2.]], dtype=torch.float64)
     """
 
-    def __init__(self, num_nodes: int, ends: str = "both") -> None:
-        self._sources = RecentDegree(num_nodes, decay=1.0)
-        super().__init__(num_nodes, decay=1.0, ends=ends)
-
-    def reset(self) -> None:
-        """Forget all edges."""
-        super().reset()
-        self._sources.reset()
-
-    def observe(self, edges: SnapshotEdges) -> None:
-        """Count the edges of a snapshot."""
-        super().observe(edges)
-        self._sources.observe(edges)
+    def __init__(self, num_nodes: int) -> None:
+        super().__init__(num_nodes, decay=1.0)
 
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return float64 scores ``(E, C)``."""
-        return super().score(snapshot, src, dst) * self._sources.score(snapshot, src, src[:, None])
+        return super().score(snapshot, src, dst) * super().score(snapshot, src, src[:, None])
 
 
 class DestinationRecency(RecentDegree):
-    """Score a candidate by the snapshot in which it was last seen, the later, the higher; ends as in `RecentDegree`.
+    """Score a candidate by the snapshot in which it was last seen, the later, the higher; see :class:`RecentDegree`.
 
     Examples
     --------

@@ -67,8 +67,8 @@ def test_recent_degree_and_preferential_attachment(history, directed, ends, deca
     table, now, both = _table(history, directed), len(history), ends == "both" or not directed
     recent = _all_pairs(RecentDegree(NUM_NODES, decay, ends), history, directed)
     torch.testing.assert_close(recent, _expected(lambda u, v: _degree(table, v, now, decay, both)))
-    attached = _all_pairs(PreferentialAttachment(NUM_NODES, ends), history, directed)
-    product = _expected(lambda u, v: _degree(table, u, now, 1, True) * _degree(table, v, now, 1, both))
+    attached = _all_pairs(PreferentialAttachment(NUM_NODES), history, directed)
+    product = _expected(lambda u, v: _degree(table, u, now, 1, True) * _degree(table, v, now, 1, True))
     torch.testing.assert_close(attached, product)
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgl_dysign.baselines import EdgeBank, PreferentialAttachment, RecentDegree, link_reference_models
+from dgl_dysign.baselines import EdgeBank, RecentDegree, link_reference_models
 from dgl_dysign.evaluation import LinkModel, NegativeSampler, evaluate_links
 from tests.evaluation.learned_models import counting, undergs
 from tests.evaluation.link_cases import HISTORIES, NUM_NODES, snapshots
@@ -18,7 +18,6 @@ from tests.evaluation.link_cases import HISTORIES, NUM_NODES, snapshots
 FACTORIES: dict[str, Callable[[int], LinkModel]] = {
     **{name: lambda n, name=name: link_reference_models(n)[name] for name in link_reference_models(1)},
     "edgebank-window-1": lambda n: EdgeBank(n, window=1),
-    "preferential-attachment-dst": lambda n: PreferentialAttachment(n, ends="dst"),
     "recent-degree-dst": lambda n: RecentDegree(n, decay=0.3, ends="dst"),
     "undergs": lambda n: undergs(n, cached=True),  # the two below are without a cache
     "undergs-paper": lambda n: undergs(n, features=False, preset="paper"),
