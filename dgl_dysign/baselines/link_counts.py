@@ -43,8 +43,8 @@ class CountLinks:
         (`sklearn.ensemble.HistGradientBoostingClassifier`), regularised.
     columns : sequence of str, optional
         Names of the columns to use, of which those that `features` has are taken; default: the 16 of ``COUNTS``.
-    seed, trees : int, default 0; dict, optional
-        Seed of the trees, and arguments of theirs that overrule ``TREES``.
+    seed : int, default 0
+        Of the trees.
 
     Examples
     --------
@@ -60,15 +60,14 @@ class CountLinks:
     pairs_at_once = 1 << 17  # candidates whose features `score` holds
 
     def __init__(
-        self, features: PairFeatures, kind: str = "trees", columns: Sequence[str] | None = None, seed: int = 0,
-        trees: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+        self, features: PairFeatures, kind: str = "trees", columns: Sequence[str] | None = None, seed: int = 0
+    ) -> None:
         check_choice("kind", kind, KINDS)
         wanted = COUNTS if columns is None else columns
         self.columns = [features.names.index(name) for name in wanted if name in features.names]
         if not self.columns:
             raise ConfigError(f"none of the columns {', '.join(wanted[:3])}, ... is among the features")
-        self.features, self.kind, self.seed, self.trees = features, kind, seed, {**TREES, **(trees or {})}
+        self.features, self.kind, self.seed = features, kind, seed
         self._transformation: Any = None
         self._classifier: Any = None
 
@@ -81,7 +80,7 @@ class CountLinks:
             from sklearn.ensemble import HistGradientBoostingClassifier
 
             self._transformation = QuantileBins()
-            self._classifier = HistGradientBoostingClassifier(**self.trees, random_state=self.seed)
+            self._classifier = HistGradientBoostingClassifier(**TREES, random_state=self.seed)
         else:
             from sklearn.linear_model import LogisticRegression
             from sklearn.preprocessing import StandardScaler

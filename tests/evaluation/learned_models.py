@@ -2,10 +2,12 @@
 
 import copy
 import functools
+from unittest import mock
 
 import torch
 
 from dgl_dysign.baselines import CountLinks
+from dgl_dysign.baselines.link_counts import TREES
 from dgl_dysign.models import LinkScorer, SpikingUnderGS, UnderGS
 from dgl_dysign.pairs import CachedFeatures, LinkFeatures
 
@@ -34,10 +36,10 @@ def counting(num_nodes, kind):
 
 @functools.cache
 def _fitted(kind):
-    few = {"max_iter": 20}  # hundreds of trees are slow to ask a thousand times
-    model = CountLinks(LinkFeatures(1, families=_FAMILIES), kind, trees=few)
+    model = CountLinks(LinkFeatures(1, families=_FAMILIES), kind)
     generator = torch.Generator().manual_seed(0)
     feat = 3 * torch.rand(300, 2, len(model.columns), generator=generator)
     feat[:, 0] += torch.rand(300, len(model.columns), generator=generator)
-    model.fit(feat, torch.ones(300))
+    with mock.patch.dict(TREES, max_iter=20):  # hundreds of trees are slow to ask a thousand times
+        model.fit(feat, torch.ones(300))
     return model
