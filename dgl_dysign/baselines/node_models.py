@@ -1,4 +1,4 @@
-"""What our models of nodes stand beside: the majority, labels alone, and networks without spikes."""
+"""What our models of nodes stand beside: the majority, labels alone, and networks without spikes; each a few lines."""
 
 from __future__ import annotations
 
@@ -140,27 +140,25 @@ class SnapshotGCN(nn.Module):
         h_t = \mathrm{relu}(S_t (\mathrm{relu}(S_t (X_t F_1^T + b_1)) F_2^T + b_2)), \quad
         y = \sum_t (h_t V_t^T + c_t), \quad S_t = (\hat A_t + I) / 2
 
-    where nodes not seen yet add nothing to the sum.
+    where nodes not seen yet add nothing to the sum; a dropout of 0.5 is before each linear map but the first.
 
     Parameters
     ----------
     in_feats, hidden_feats, num_classes : int
         Widths.
-    num_snapshots, dropout : int, default 1; float, default 0.5
-        Snapshots that are read out (others raise ``ConfigError``); dropout before each linear map but the first.
+    num_snapshots : int, default 1
+        Snapshots that are read out; others raise ``ConfigError``.
 
     Shapes
     ------
     Snapshots with ``feat`` of ``(N, in_feats)`` -> ``(N, num_classes)``.
     """
 
-    def __init__(
-        self, in_feats: int, hidden_feats: int, num_classes: int, num_snapshots: int = 1, dropout: float = 0.5
-    ) -> None:
+    def __init__(self, in_feats: int, hidden_feats: int, num_classes: int, num_snapshots: int = 1) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(in_feats, hidden_feats), nn.Linear(hidden_feats, hidden_feats)
         self.readouts = nn.ModuleList([nn.Linear(hidden_feats, num_classes) for _ in range(num_snapshots)])
-        self.dropout = dropout
+        self.drop = nn.Dropout(0.5)
 
     def forward(self, snapshots: Sequence[Snapshot]) -> Tensor:
         """Return the logits of all nodes."""
@@ -169,13 +167,10 @@ class SnapshotGCN(nn.Module):
         parts = []
         for readout, snapshot in zip(self.readouts, snapshots, strict=True):
             hidden = torch.relu(self._mix(snapshot, self.first(snapshot.feat)))
-            hidden = torch.relu(self._mix(snapshot, self.second(self._drop(hidden))))
-            parts.append(readout(self._drop(hidden)) * snapshot.active[:, None])
+            hidden = torch.relu(self._mix(snapshot, self.second(self.drop(hidden))))
+            parts.append(readout(self.drop(hidden)) * snapshot.active[:, None])
         return torch.stack(parts).sum(0)
 
     def _mix(self, snapshot: Snapshot, feat: Tensor) -> Tensor:
         norm = symmetric_norm(snapshot.graph, snapshot.edge_weight)
         return (feat + aggregate(snapshot.graph, feat, norm, norm="none")) / 2
-
-    def _drop(self, feat: Tensor) -> Tensor:
-        return functional.dropout(feat, self.dropout, self.training)
