@@ -27,11 +27,9 @@ class _EvolvingWeight(nn.Module):
         self.biases = nn.Parameter(torch.zeros(3, rows, columns))
         nn.init.uniform_(self.biases[2], -spread, spread)
 
-    def gates(self, weight: Tensor, _: Tensor) -> Tensor:
-        return torch.stack([self.update @ weight, self.reset @ weight])
-
-    def forward(self, weight: Tensor, entering: Tensor) -> Tensor:
-        update, reset = torch.sigmoid(self.gates(weight, entering) + self.biases[:2])
+    def forward(self, weight: Tensor, entering: Tensor, fed: Tensor | None = None) -> Tensor:
+        gates = torch.stack([self.update @ weight, self.reset @ weight])
+        update, reset = torch.sigmoid((gates if fed is None else gates + fed) + self.biases[:2])
         candidate = torch.tanh(self.candidate @ entering + self.again @ (reset * weight) + self.biases[2])
         return (1 - update) * weight + update * candidate
 
@@ -45,15 +43,13 @@ class _FedWeight(_EvolvingWeight):
         self.fed_update, self.fed_reset = _square(rows), _square(rows)
         self.direction = nn.Parameter(torch.empty(rows).uniform_(-1, 1))
 
-    def gates(self, weight: Tensor, entering: Tensor) -> Tensor:
-        return super().gates(weight, entering) + torch.stack([self.fed_update @ entering, self.fed_reset @ entering])
-
-    def forward(self, weight: Tensor, entering: Tensor) -> Tensor:
+    def forward(self, weight: Tensor, feat: Tensor, _: Tensor | None = None) -> Tensor:
         """Move on by the features of some nodes ``(n, rows)``, of which those that score best make a column each."""
-        score = entering @ self.direction / self.direction.norm()
-        score, best = score.topk(min(self.columns, len(entering)))
-        chosen = (nn.functional.normalize(entering[best]) * score.tanh()[:, None]).t()
-        return super().forward(weight, nn.functional.pad(chosen, (0, self.columns - len(best))))
+        score = feat @ self.direction / self.direction.norm()
+        score, best = score.topk(min(self.columns, len(feat)))
+        chosen = (nn.functional.normalize(feat[best]) * score.tanh()[:, None]).t()
+        entering = nn.functional.pad(chosen, (0, self.columns - len(best)))
+        return super().forward(weight, entering, torch.stack([self.fed_update @ entering, self.fed_reset @ entering]))
 
 
 def _square(rows: int) -> nn.Parameter:

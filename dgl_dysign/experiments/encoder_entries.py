@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,8 @@ from dgl_dysign.data.snapshot_edges import snapshot_edges
 from dgl_dysign.data.temporal_graph import Horizon
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.experiments.entry import FEATURE_ONLY, Entry, Outcome, about_of, source_of
-from dgl_dysign.models.encoder_inputs import EncoderInputs
-from dgl_dysign.models.snapshot_encoder import (
-    EncoderEvents,
-    EncoderEventScorer,
-    EncoderLinks,
-    EncoderNodes,
-    EncoderScorer,
-    SnapshotEncoder,
-    event_edges,
-    make_encoder,
-)
+from dgl_dysign.models import EncoderEvents, EncoderLinks, EncoderNodes, EncoderScorer, SnapshotEncoder
+from dgl_dysign.models.snapshot_encoder import EncoderEventScorer, event_edges, make_encoder
 from dgl_dysign.training.encoders import NodeFitConfig, fit_encoder_nodes, fitted_inputs
 from dgl_dysign.training.events import EventFitConfig, fit_events
 from dgl_dysign.training.links import LinkFitConfig, fit_links
@@ -81,19 +71,22 @@ def encoder_entry(
         usual = NodeFitConfig(**training)
         return replace(usual, epochs=max(1, round(view.settings.share * usual.epochs)))
 
-    def parts(view: Any, *read: Any) -> tuple[SnapshotEncoder, EncoderInputs]:
+    def make(view: Any, model: Callable[..., Any], read: tuple[Any, ...], *more: Any) -> Any:
+        """Make an encoder for what is read, and a model of it with a head; the seed draws each of the two."""
         own, attributes, _ = sorted_for(view)
         usual = "features" if kind == "node" else "counts"
         inputs = fitted_inputs(attributes.get("inputs", cls.inputs) or usual, *read)
         with seeded(view.seed, view.device):
-            return make_encoder(cls, inputs, own, attributes, name), inputs
+            encoder = make_encoder(cls, inputs, own, attributes, name)
+        with seeded(view.seed, view.device):
+            return model(encoder, inputs, *more).to(view.device)
 
     def fit(view: Any, **run: Any) -> Outcome:
-        return _FITS[kind](view, partial(parts, view), config(view), **run)
+        return _FITS[kind](view, make, config(view), **run)
 
     def check(view: Any) -> None:
         config(view)
-        parts(view, 1, (), None if kind == "event" else view.data)
+        make(view, EncoderLinks, (1, (), None if kind == "event" else view.data))
 
     return Entry(
         name, fit, FEATURE_ONLY if kind == "node" else "", learns=True, check=check, save=save_model, usual=False,
@@ -171,7 +164,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "lr": (1e-3, 3e-3, 1e-2), "weight_decay": (1e-3, 1e-2, 0.1, 0.5), "class_weights": (False, True),
 }  # fmt: skip
 
-_Parts = Callable[..., tuple[SnapshotEncoder, EncoderInputs]]  # of what `fitted_inputs` reads
+_Make = Callable[..., Any]  # of a view, the class of a model, what `fitted_inputs` reads, and the class's own arguments
 
 
 def _choices(cls: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,12 +191,12 @@ def _sorted(cls: type, kind: str, name: str, arguments: Mapping[str, Any]) -> tu
     return parts
 
 
-def _fit_nodes(view: Any, parts: _Parts, config: NodeFitConfig, **run: Any) -> Outcome:
+def _fit_nodes(view: Any, make: _Make, config: NodeFitConfig, **run: Any) -> Outcome:
     horizon, watched = Horizon(view.data.num_snapshots), view.at_validation().data
     data = view.data.until(horizon)  # features are read of what is observed alone
     edges = [snapshot_edges(watched, t) for t in range(watched.num_snapshots)]
     edges, later = edges[: data.num_snapshots], edges[data.num_snapshots :]
-    model = _drawn(view, EncoderNodes, *parts(data.num_nodes, edges, data), view.num_classes)
+    model = make(view, EncoderNodes, (data.num_nodes, edges, data), view.num_classes)
     horizon.num_snapshots = watched.num_snapshots
     history = fit_encoder_nodes(model, edges, view.labels, view.train, view.val, config, view.seed, later=later, **run)
 
@@ -217,16 +210,16 @@ def _fit_nodes(view: Any, parts: _Parts, config: NodeFitConfig, **run: Any) -> O
     return replace(outcome(view), later=outcome, forward=forward)
 
 
-def _fit_links(view: Any, parts: _Parts, config: LinkFitConfig, **run: Any) -> Outcome:
+def _fit_links(view: Any, make: _Make, config: LinkFitConfig, **run: Any) -> Outcome:
     train = view.edges[: view.split[0][-1] + 1]
-    scorer = EncoderScorer(_drawn(view, EncoderLinks, *parts(view.data.num_nodes, train, view.data)))
+    scorer = EncoderScorer(make(view, EncoderLinks, (view.data.num_nodes, train, view.data)))
     return Outcome(history=fit_links(view.edges, scorer, view.split, config, view.seed, **run), model=scorer)
 
 
-def _fit_events(view: Any, parts: _Parts, config: EventFitConfig, **run: Any) -> Outcome:
+def _fit_events(view: Any, make: _Make, config: EventFitConfig, **run: Any) -> Outcome:
     reader = view.reader()
     train = [event_edges(view.snapshots[t], view.num_nodes, view.directed) for t in view.ranges["train"]]
-    model = _drawn(view, EncoderEvents, *parts(view.num_nodes, train), view.rate, len(reader.names))
+    model = make(view, EncoderEvents, (view.num_nodes, train), view.rate, len(reader.names))
     model.head.standardise(reader.mean, reader.deviation)
     scorer = EncoderEventScorer(model, reader, view.directed)
     return Outcome(history=fit_events(scorer, view, config, **run), model=scorer)
@@ -236,12 +229,6 @@ def save_model(task: Any, outcome: Outcome, folder: Path) -> None:
     """Write a network as a model folder, without what it has observed."""
     model = getattr(outcome.model, "model", outcome.model)
     model.save_pretrained(folder, task.data, overwrite=True)
-
-
-def _drawn(view: Any, cls: Callable[..., Any], *parts: Any) -> Any:
-    """Make a model whose head the seed of a view draws."""
-    with seeded(view.seed, view.device):
-        return cls(*parts).to(view.device)
 
 
 _FITS: dict[str, Callable[..., Outcome]] = {"node": _fit_nodes, "link": _fit_links, "event": _fit_events}
