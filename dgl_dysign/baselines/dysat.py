@@ -13,8 +13,6 @@ from dgl_dysign.data.snapshot_edges import SnapshotEdges, distinct_edges
 from dgl_dysign.errors import check_choice, check_heads, check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
 
-JOINS = ("attention", "rnn")
-
 
 class DySAT(SnapshotEncoder):
     r"""DySAT of Sankar et al. (WSDM 2020), with attention over time as published, or joined by an RNN as TGL runs it.
@@ -68,7 +66,7 @@ class DySAT(SnapshotEncoder):
         super().__init__()
         check_least(1, in_feats=in_feats, num_layers=num_layers, history=history)
         check_heads(out_feats, num_heads)
-        check_choice("join", join, JOINS)
+        check_choice("join", join, ("attention", "rnn"))
         self.num_nodes, self.out_feats, self.history = num_nodes, out_feats, history
         self.identity = nn.Embedding(num_nodes, out_feats) if identities else None
         widths = [in_feats + identities * out_feats, *[out_feats] * (num_layers - 1)]

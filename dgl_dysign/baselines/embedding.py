@@ -132,12 +132,5 @@ def _selected(table: Tensor, nodes: Tensor) -> Tensor:
 
 
 def softmax_of_known(score: Tensor, known: Tensor) -> Tensor:
-    """Return the softmax over the partners that there are, ``(B, H)``; zero for others, and where there is none.
-
-    Examples
-    --------
-    >>> softmax_of_known(torch.zeros(2, 2), torch.tensor([[True, True], [False, False]]))
-    tensor([[0.5000, 0.5000],
-            [0.0000, 0.0000]])
-    """
+    """Return the softmax over the partners that there are, ``(B, H)``; zero for others, and where there is none."""
     return score.masked_fill(~known, -1e9).softmax(1) * known

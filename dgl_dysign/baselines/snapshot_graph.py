@@ -47,13 +47,7 @@ def edge_features(edges: SnapshotEdges, dtype: torch.dtype) -> Tensor:
 
 
 def propagated(graph: WeightedEdges, feat: Tensor) -> Tensor:
-    """Return for each node the weighted sum of the features ``(N, D)`` at the other ends of its incoming edges.
-
-    Examples
-    --------
-    >>> propagated((torch.tensor([0]), torch.tensor([1]), torch.tensor([0.5])), torch.tensor([[4.0], [9.0]])).tolist()
-    [[0.0], [2.0]]
-    """
+    """Return for each node the weighted sum of the features ``(N, D)`` at the other ends of its incoming edges."""
     src, dst, weight = graph
     tell_messages(src, feat, weight)
     with uncounted():

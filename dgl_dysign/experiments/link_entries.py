@@ -28,11 +28,14 @@ Change = Callable[[LinkSettings], LinkSettings]
 Models = Callable[[int, int], dict[str, LinkModel]]
 
 
-def _unchanged(settings: LinkSettings) -> LinkSettings:
-    return settings
+def _changed(**values: Any) -> Change:
+    return lambda settings: replace(settings, **values)
 
 
-def fit_undergs(view: LinkView, change: Change = _unchanged, **run: Any) -> Outcome:
+_UNCHANGED = _changed()
+
+
+def fit_undergs(view: LinkView, change: Change = _UNCHANGED, **run: Any) -> Outcome:
     """Train UnderGS under the settings of the view, or under a change of them."""
     view = view.with_settings(change(view.settings))
     s, scorer, training = view.settings, view.scorer(), view.settings.training
@@ -135,7 +138,7 @@ def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
     plain.save_pretrained(folder, task.data, overwrite=True)
 
 
-def undergs_entry(name: str, about: str, change: Change = _unchanged, **more: Any) -> Entry:
+def undergs_entry(name: str, about: str, change: Change = _UNCHANGED, **more: Any) -> Entry:
     """Return UnderGS under a change of the table's settings as an entry."""
 
     def check(view: LinkView) -> object:
@@ -151,10 +154,6 @@ def _as_reported(settings: LinkSettings) -> LinkSettings:
     if settings.preset == "paper":
         return settings
     return replace(settings, preset="paper", snapshot_decay=None, importance=None)
-
-
-def _changed(**values: Any) -> Change:
-    return lambda settings: replace(settings, **values)
 
 
 def default_entries() -> dict[str, Entry]:
