@@ -26,6 +26,7 @@ from dgl_dysign.experiments.options import TOLD_APART, EventOptions, ExportOptio
 from dgl_dysign.experiments.tables import NodeTable
 from dgl_dysign.experiments.train import event_table, link_table, node_table
 from dgl_dysign.files import read_json, regular, write_file, write_json
+from dgl_dysign.training import distributed
 
 FORMAT = 1
 _ONES = {"nodes": "node", "links": "query", "events": "event"}  # what is asked about: the first column of answers
@@ -84,10 +85,14 @@ def export_task(options: ExportOptions) -> ForeignTask:
     Raises
     ------
     ConfigError
-        If the folder is there, or there is no such task.
+        If the folder is there, there is no such task, or several processes are asked for it.
     DataError
         If the prepared folder cannot be used.
     """
+    if distributed.world() > 1:
+        raise ConfigError(
+            f"found {distributed.world()} processes, expected one to export a task: start it without torchrun"
+        )
     if options.out.exists():
         raise ConfigError(f"{options.out} is there: name another folder, or delete it")
     asked = {name: getattr(options, name) for name in TOLD_APART[options.table]}

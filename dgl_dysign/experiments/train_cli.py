@@ -109,6 +109,7 @@ def _run(app: App, argv: Sequence[str] | None) -> int:
     """Run a command line, alone or as one of the processes of ``torchrun``."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return app.run(argv)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else a process that is lost is pages of C++ frames
     from dgl_dysign.experiments.command import run_together
 
     return run_together(app, argv)

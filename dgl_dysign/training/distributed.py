@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -167,8 +168,9 @@ def _communicate(call: Callable[[], object]) -> None:
     try:
         call()
     except RuntimeError as error:
+        reason = re.sub(r"^\[[^ ]*\] ", "", " ".join(str(error).split()))  # without a place in gloo's source
         raise LostProcess(
-            f"process {rank()} lost the others ({' '.join(str(error).split())[:120]}): one of them was stopped; "
+            f"process {rank()} lost the others ({reason.partition('. ')[0][:120]}): one of them was stopped; "
             f"start all of them again, with --resume"
         ) from error
 

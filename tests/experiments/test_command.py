@@ -1,5 +1,8 @@
 """Data that options name, devices, and options that exclude each other."""
 
+import os
+import signal
+import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import get_args
@@ -77,7 +80,7 @@ def test_processes_that_are_not_all_there_are_one_line(when, monkeypatch, capsys
     def processes():
         if when == "before":
             raise ConfigError("the processes did not find each other")
-        yield SimpleNamespace(set=lambda *_: None)
+        yield SimpleNamespace(set=lambda *_: None, add=lambda *_: 1)
         raise distributed.LostProcess("process 1 lost the others")
 
     app = App("dysign-count", "Count.")
@@ -88,3 +91,28 @@ def test_processes_that_are_not_all_there_are_one_line(when, monkeypatch, capsys
     assert ended.value.code == 2
     told = {"before": "the processes did not find each other", "after": "process 1 lost the others"}[when]
     assert capsys.readouterr().err == f"dysign-count: {told}\n"
+
+
+@pytest.mark.parametrize("when", ["during", "after"])
+def test_sigterm_ends_one_of_several_processes_with_one_line(when, monkeypatch, capsys):
+    """`torchrun` sends it where another process was killed; a second one comes while the line is written."""
+
+    def stopped():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    @contextmanager
+    def processes():
+        yield SimpleNamespace(set=lambda *_: None, add=lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1)
+        stopped()
+
+    app = App("dysign-count", "Count.")
+    app.command()(stopped if when == "during" else lambda: None)
+    monkeypatch.setattr(command, "processes", processes)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        command.run_together(app, [])
+    assert ended.value.code == 130
+    told = {"during": "interrupted", "after": "interrupted; start all of them again, with --resume"}[when]
+    assert capsys.readouterr().err == f"dysign-count: {told}\n"
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -239,7 +239,7 @@ def test_a_broken_file_is_refused_with_its_line(node_task, tmp_path, change, mes
     assert not (tmp_path / "run").exists()
 
 
-def test_what_does_not_go_together_is_refused(nodes, links, node_task, tmp_path):
+def test_what_does_not_go_together_is_refused(nodes, links, node_task, tmp_path, monkeypatch):
     file = answer(node_task, np.ones((len(asked(node_task)), 3)), tmp_path / "mine.csv")
     with pytest.raises(DataError, match=r"found other files than task .*: name the right folder with --prepared"):
         score([node_task.folder, file], tmp_path / "run", prepared=generated(tmp_path, nodes=250), rows=["majority"])
@@ -256,3 +256,6 @@ def test_what_does_not_go_together_is_refused(nodes, links, node_task, tmp_path)
         export(nodes, node_task.folder, "nodes")
     with pytest.raises(ConfigError, match="--historical is not of --table nodes"):
         export(nodes, tmp_path / "new", "nodes", historical=0.5)
+    monkeypatch.setattr("dgl_dysign.training.distributed.world", lambda: 2)
+    with pytest.raises(ConfigError, match="found 2 processes, expected one: export tasks without torchrun"):
+        export(nodes, tmp_path / "new", "nodes")

@@ -9,11 +9,16 @@ import torch
 from torch.nn import functional
 
 from dgl_dysign.baselines import ReLUNetwork
+from dgl_dysign.data import TemporalGraph
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import NegativeSampler, evaluate_links
+from dgl_dysign.experiments.event_entries import make_undergs
+from dgl_dysign.experiments.event_task import EventSettings, EventTask
 from dgl_dysign.store import ShardedStore
 from dgl_dysign.training import LinkFitConfig, distributed, fit, fit_links, late_snapshot_step, snapshot_batches
+from dgl_dysign.training.events import EventFitConfig, fit_events
 from tests.processes import together
+from tests.training import event_cases
 from tests.training import test_nodes as nodes
 from tests.training.link_cases import EDGES, NODES, SPLIT, scorer
 
@@ -135,6 +140,18 @@ def test_link_scorers(pair, options):
 def test_a_spiking_link_scorer(pair):
     # Norms are bounded by iterations that go on from call to call, of which each process makes fewer.
     compare(link_training("spiking", {}), pair.run(link_training, "spiking", {}), rtol=1e-3, atol=1e-4)
+
+
+def event_training(folder):
+    task = EventTask(TemporalGraph.load(folder), settings=EventSettings(hidden=8, num_neighbors=4))
+    made = make_undergs(task.view())
+    history = fit_events(made, task.view(), EventFitConfig(epochs=2, lr=1e-2, weight_decay=1e-2, batch_size=2))
+    return plain(history), values(made.model)
+
+
+def test_event_scorers(pair, tmp_path):
+    folder = event_cases.write(tmp_path / "data", event_cases.stream(each=5)).folder
+    compare(event_training(folder), pair.run(event_training, folder))
 
 
 def test_three_processes_and_resuming_with_another_number(pair, three, alone, tmp_path):
