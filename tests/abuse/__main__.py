@@ -10,6 +10,7 @@ What went wrong is said on stderr.
 
 import argparse
 import gc
+import os
 import re
 import resource
 import sys
@@ -20,10 +21,12 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # as dysign-train has it, before PyTorch is imported
+
 import torch._dynamo  # noqa: F401  imported here, so that no forked process has to
 
-from tests.abuse import damaged, full, hostile, killed, samples
-from tests.abuse.attempts import Work, attempts
+from tests.abuse import damaged, full, hostile, killed, launched, samples
+from tests.abuse.attempts import Attempt, Work, attempts
 from tests.abuse.tampering import tampered
 
 TABLES = ("nodes", "links", "events")
@@ -73,6 +76,12 @@ def small_disk(home: Path, made: dict[str, Path], chosen: argparse.Namespace) ->
             yield f"small disk: {name}", len(ends), [line for _, wrong in ends for line in wrong]
 
 
+def _compile(made: dict[str, Path], home: Path) -> None:
+    """Have Numba compile what trainings call: in a new clone that takes longer than anything may that does not hang."""
+    for table in TABLES:
+        Attempt([samples.training(table, made[table], home / f"compiled-{table}")]).ends(patience=600)
+
+
 def _tried(works: Iterator[tuple[str, Work]], status: int | None = None) -> tuple[int, list[str]]:
     """Do some work in other processes; return how often, and what went wrong."""
     count, wrong = 0, []
@@ -100,7 +109,7 @@ def _each_table(run: Callable[[str, Path, Path], list[str]], name: str, times: i
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("damage", "runs", "code", "kills", "pairs", "disk", "small-disk", "twice", "half")
+    names = ("damage", "runs", "code", "kills", "pairs", "torchrun", "disk", "small-disk", "twice", "half")
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"some of {', '.join(names)}; default: all")
     parser.add_argument("--times", type=int, default=30, help="kills of each training, and flips of each file")
     parser.add_argument("--every", type=int, default=1, help="of damaged folders try every N-th alone")
@@ -115,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tried, failed = 0, 0
     with tempfile.TemporaryDirectory(prefix="abuse-") as home:
         made = samples.prepared(Path(home))
+        _compile(made, Path(home))
         for name in chosen.what or names:
             spent = _cpu_seconds()
             for what, count, wrong in trials[name](Path(home), made, chosen):
@@ -130,12 +140,14 @@ def _trials(chosen: argparse.Namespace) -> dict[str, Trial]:
     more = {"times": chosen.times, "seed": chosen.seed}
     moments, told = [share / 20 for share in range(20)], Counter[str]()
     pair = partial(killed.pair_kills, told=told, **more)
+    worker = partial(launched.worker_kills, told=told, **more)
     return {
         "damage": damage,
         "runs": runs,
         "code": code,
         "kills": _each_table(partial(killed.kills, **more), "killed and resumed", chosen.times, told),
         "pairs": _each_table(pair, "one of two processes killed", chosen.times, told),
+        "torchrun": _each_table(worker, "one worker of torchrun killed", chosen.times, told),
         "disk": _each_table(partial(killed.full_disk, moments=moments), "full disk", len(moments), told),
         "small-disk": small_disk,
         "twice": _each_table(killed.two_at_once, "two processes in one folder", 3, told),

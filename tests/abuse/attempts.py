@@ -57,14 +57,26 @@ def refusing(work: Callable[[], object], *also: type[Exception]) -> Callable[[],
 
 
 def in_process(work: Work) -> End:
-    """Do some work here; return how it ended."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as stderr:
+    """Do some work here; return how it ended, and what was said by Python or by C++."""
+    with TemporaryFile("w+", buffering=1) as stderr, contextlib.redirect_stdout(io.StringIO()):
+        before = os.dup(2)
+        os.dup2(stderr.fileno(), 2)
         try:
-            status = work() or 0
-        except BaseException:
-            status = 1
-            traceback.print_exc()
-    return End(status, stderr.getvalue())
+            with contextlib.redirect_stderr(stderr):
+                status = _status(work)
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+        stderr.seek(0)
+        return End(status, stderr.read())
+
+
+def _status(work: Work) -> int:
+    try:
+        return work() or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
 
 
 class Attempt:
@@ -86,7 +98,7 @@ class Attempt:
         finally:
             os._exit(0)
 
-    def ends(self, kill_after: float | None = None) -> list[End]:
+    def ends(self, kill_after: float | None = None, patience: int = CPU_SECONDS) -> list[End]:
         """Wait, and return how each piece ended that was begun; kill the process after so many seconds of CPU."""
         used, since, size = 0, time.monotonic(), 0
         begun, hung = 0, False
@@ -96,7 +108,7 @@ class Attempt:
                 size, begun = written, now
             if now != used:
                 used, since = now, time.monotonic()
-            hung = now - begun > CPU_SECONDS * _TICKS or time.monotonic() - since > SILENT_SECONDS
+            hung = now - begun > patience * _TICKS or time.monotonic() - since > SILENT_SECONDS
             if hung or (kill_after is not None and now >= kill_after * _TICKS):
                 os.kill(self.process, signal.SIGKILL)
                 break

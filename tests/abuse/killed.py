@@ -141,7 +141,8 @@ def pair_kills(table: str, folder: Path, home: Path, times: int, told: Counter[s
     rng, wrong, number, runs = random.Random(seed), [], 0, 0
     distributed._UNTIL_ALL_ARE_THERE = timedelta(seconds=5)  # else it waits ten minutes for one that was killed before
     before = _children_seconds()
-    assert not any(end.status for end in _pair(training(table, folder, home / "whole"))), "an undisturbed pair fails"
+    ends = _pair(training(table, folder, home / "whole"))
+    assert not any(end.status for end in ends), ends
     expected, seconds = outcome(home / "whole"), (_children_seconds() - before) / 2
     while number < times:
         run, runs = home / f"run{runs}", runs + 1
