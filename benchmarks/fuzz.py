@@ -2,11 +2,11 @@ r"""Read damaged files until one is neither read nor refused: a target for each 
 
     python benchmarks/fuzz.py                                        # each reader, 200 files, with a seed
     python benchmarks/fuzz.py edges --runs 20000 --seed 7            # one of them, longer
-    python benchmarks/fuzz.py edges --atheris -- -max_total_time=60  # guided by coverage: pip install atheris
+    python benchmarks/fuzz.py --atheris -- -max_total_time=60        # guided by coverage: pip install atheris
 
 A file may be read, or refused by one of the package's errors; any other error, or more than 20 seconds, is a finding:
 the file goes to OUT, and the exit status is 1. Files begin as those of ``DYSIGN_DATA/cases`` and as tiny ones that are
-written on the spot. What follows ``--`` are options of libFuzzer, which ends the process by itself.
+written on the spot. What follows ``--`` are options of libFuzzer, whose time begins when all is imported.
 """
 
 from __future__ import annotations
@@ -63,15 +63,20 @@ class Reader:
     allowed: tuple[type[Exception], ...] = (DGLDySignError,)
 
     def __call__(self, data: bytes) -> bool:
-        """Read a file; return False if it is refused."""
-        self.file.write_bytes(data)
+        """Read a file within some seconds; return False if it is refused."""
         signal.alarm(SECONDS)
+        try:
+            return self.reads(data)
+        finally:
+            signal.alarm(0)
+
+    def reads(self, data: bytes) -> bool:
+        """Read a file, however long it takes; return False if it is refused."""
+        self.file.write_bytes(data)
         try:
             self.read()
         except self.allowed:
             return False
-        finally:
-            signal.alarm(0)
         return True
 
 
@@ -190,8 +195,20 @@ def by_chance(name: str, runs: int, seed: int, out: Path) -> dict[str, Any]:
     return {"reader": name, "runs": runs, "seed": seed, **counts, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def by_atheris(name: str, options: Sequence[str], out: Path) -> None:
-    """Let atheris look for files; it ends the process."""
+def by_atheris(name: str, options: Sequence[str], out: Path) -> int:
+    """Let atheris look for files, in a process that it ends; return whether there is a finding."""
+    process = os.fork()
+    if not process:
+        try:
+            _atheris(name, options, out)
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    print(json.dumps({"reader": name, "atheris": list(options), "status": status}), flush=True)
+    return int(status != 0)
+
+
+def _atheris(name: str, options: Sequence[str], out: Path) -> None:
     import atheris
 
     out.mkdir(parents=True, exist_ok=True)
@@ -203,7 +220,12 @@ def by_atheris(name: str, options: Sequence[str], out: Path) -> None:
     for each in gc.get_objects():  # the packages' own functions: with those of PyTorch it takes minutes to begin
         if isinstance(each, FunctionType) and str(each.__module__).startswith(("data_prep.", "dgl_dysign.")):
             atheris.instrument_func(each)
-    atheris.Setup([sys.argv[0], str(corpus), f"-artifact_prefix={out}/{name}-", *options], reader)
+
+    def mutator(data: bytes, longest: int, seed: int) -> bytes:
+        return mutate(data, random.Random(seed))[:longest] if seed % 2 else atheris.Mutate(data, longest)
+
+    arguments = [sys.argv[0], str(corpus), f"-artifact_prefix={out}/{name}-", f"-timeout={SECONDS}", *options]
+    atheris.Setup(arguments, reader.reads, custom_mutator=mutator)
     atheris.Fuzz()
 
 
@@ -214,18 +236,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=200, help="files for each reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="where files go that are findings")
-    parser.add_argument("--atheris", action="store_true", help="one reader, guided by coverage")
+    parser.add_argument("--atheris", action="store_true", help="guided by coverage, a process a reader")
     own = list(sys.argv[1:] if argv is None else argv)
     cut = own.index("--") if "--" in own else len(own)
     chosen = parser.parse_args(own[:cut])
     names = chosen.readers or list(READERS)
     if unknown := set(names) - READERS.keys():
         parser.error(f"no reader {', '.join(sorted(unknown))}; expected some of {', '.join(READERS)}")
+    if chosen.atheris:  # libFuzzer has the alarm for itself
+        return max(by_atheris(name, own[cut + 1 :], chosen.out) for name in names)
     signal.signal(signal.SIGALRM, _too_slow)
-    if chosen.atheris:
-        if len(names) != 1:
-            parser.error("--atheris wants one reader")
-        by_atheris(names[0], own[cut + 1 :], chosen.out)
     wrong = 0
     for name in names:
         row = by_chance(name, chosen.runs, chosen.seed, chosen.out)
