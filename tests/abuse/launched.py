@@ -20,7 +20,7 @@ _LONGEST = 300  # seconds, on the busiest machine; torchrun itself kills what do
 def worker_kills(table: str, folder: Path, home: Path, times: int, told: Counter[str], seed: int = 0) -> list[str]:
     """Kill one of two workers at random moments, resuming both after each; return what went wrong.
 
-    `told` counts what was said before torchrun's report.
+    `told` counts what was said beside torchrun's report.
     """
     rng, wrong, number, runs = random.Random(seed), [], 0, 0
     (home / "bin").mkdir()
@@ -66,11 +66,15 @@ def _started(commands: Path, table: str, folder: Path, run: Path) -> Iterator[su
 
 
 def _killed(launcher: subprocess.Popen[str], run: Path, rank: int, after: float) -> tuple[bool, bool]:
-    """Kill a worker some seconds after it began; return whether the run had begun by then, and whether it was done."""
+    """Kill a worker some seconds after it began; return whether the run wrote by then, and whether all was done."""
+    before = time.time()
     worker = _worker(launcher, run, rank)
     with suppress(subprocess.TimeoutExpired):
         launcher.wait(after)
-    begun, done = (run / "config.json").exists(), (run / "summary.json").exists()
+    begun = True
+    with suppress(FileNotFoundError):  # else a file went just now
+        begun = any(file.stat().st_mtime > before for file in run.glob("**/*.*"))
+    done = (run / "summary.json").exists()
     with suppress(ProcessLookupError):  # it was done before
         os.kill(worker, signal.SIGKILL)
     return begun, done
@@ -89,12 +93,12 @@ def _worker(launcher: subprocess.Popen[str], run: Path, rank: int) -> int:
 
 
 def _said(launcher: subprocess.Popen[str]) -> list[str]:
-    """Wait for the end; return the lines before torchrun's own."""
+    """Wait for the end; return our lines, and others before those of torchrun."""
     try:
         error = launcher.communicate(timeout=_LONGEST)[1]
     except subprocess.TimeoutExpired:
         launcher.kill()
         return ["it", "hangs"]
-    lines = error.splitlines()
-    own = next((place for place, line in enumerate(lines) if "torch/distributed/" in line), len(lines))
-    return [line for line in lines[:own] if line.strip()]
+    lines = [line for line in error.splitlines() if line.strip()]
+    first = next((place for place, line in enumerate(lines) if "torch/distributed/" in line), len(lines))
+    return lines[:first] + [line for line in lines[first:] if line.startswith("dysign-train:")]
