@@ -176,11 +176,26 @@ class _Trap:
         return os.system, ("echo gotcha",)
 
 
+class _Huge:
+    """An array of a terabyte that is never filled: as NumPy begins to read one, or by its class."""
+
+    def __init__(self, by_class):
+        self.made = (
+            (np.ndarray, ((10**12,),)) if by_class else (np.empty(0).__reduce__()[0], (np.ndarray, (10**12,), b"b"))
+        )
+
+    def __reduce__(self):
+        return self.made
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (pickle.dumps({(0, 1, 2): _Trap()}), r"it asks for posix\.system"),
         (b"junk", "found no pickle of arrays"),
+        (pickle.dumps({(0, 1, 2): _Huge(False)}), r"an array of shape \(1000000000000,\) before its values"),
+        (pickle.dumps({(0, 1, 2): _Huge(True)}), "found no pickle of arrays"),
+        (b"\x80\x04]r\xff\xff\xff\x3f.", "it asks for 1073741823 places in byte 3"),
         (pickle.dumps([1, 2]), "found list, expected a dict"),
         (None, "found no readable file"),
     ],
