@@ -52,7 +52,7 @@ def _empty(kind: None, shape: tuple[int, ...], dtype: bytes) -> np.ndarray:
 def _load(stream: BinaryIO) -> Any:
     """Read a pickle whose memo has no more places than the file has bytes: one of n takes 16 n bytes at once."""
     for code, place, at in pickletools.genops(stream):
-        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and place > at:
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(place or 0) > int(at or 0):
             raise pickle.UnpicklingError(f"it asks for {place} places in byte {at}")
     stream.seek(0)
     return _OnlyArrays(stream).load()
