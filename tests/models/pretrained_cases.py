@@ -95,9 +95,13 @@ def of_kind(kind, data):
 
 def scorer(kind, data, **options):
     """Return a link scorer with weights that matter."""
-    features = None
-    if kind in ("features", "untimed"):
-        features = LinkFeatures.of(data) if kind == "features" else LinkFeatures(NODES, families=["pair", "activity"])
+    kinds = {
+        "features": lambda: LinkFeatures.of(data),
+        "untimed": lambda: LinkFeatures(NODES, families=["pair", "activity"]),
+        "projected": lambda: LinkFeatures(NODES, families=["projections"], projection_width=32),
+    }
+    features = kinds[kind]() if kind in kinds else None
+    if features is not None:
         options["pair_feats"] = len(features.names)
     torch.manual_seed(2)
     if kind == "spiking":

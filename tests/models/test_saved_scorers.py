@@ -14,7 +14,7 @@ from tests.training.link_cases import CountedFeatures
 
 SRC = torch.arange(NODES)
 DST = torch.arange(NODES).expand(NODES, -1).contiguous()
-KINDS = ["undergs", "mixer", "spiking", "features", "untimed"]
+KINDS = ["undergs", "mixer", "spiking", "features", "untimed", "projected"]
 
 
 @pytest.fixture(scope="module")
