@@ -86,7 +86,7 @@ class RowOptions(RunOptions):
 
     rows: list[str] | None = option(
         "Rows of the table: names of --list-rows, of installed entries, or module:Name of your own (looked for in the "
-        "working directory, too); a table of links has its references beside them. Default: the usual ones.",
+        "working directory, too); a table of links has references beside them. Default: the usual ones.",
         None,
         metavar="ROW...",
     )
@@ -230,6 +230,11 @@ class LinkOptions(RawOptions, SpikeOptions):
     """
 
     aggregators: list[str] = option("Rows undergs-NAME to add.", [], metavar="NAME...")
+    references: Literal["all", "counting"] | None = option(
+        "What stands beside rows that are named: counting leaves out what has to be fitted, such as boosted trees. "
+        "Default: all; under roland-live, which fits again and again, counting.",
+        None,
+    )
     protocol: Literal["honest", "live-update", "roland-live", "roland-fixed", "undergs-released"] = option(
         "How links are scored. roland-live, roland-fixed: ROLAND's, 1,000 nodes for each source, of data prepared with "
         "--every roland-week. undergs-released LEAKS.",
@@ -275,6 +280,7 @@ class LinkOptions(RawOptions, SpikeOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.references = self.references or ("counting" if self.live else "all")
         if self.roland and any(self.historical):
             raise ConfigError(
                 f"--protocol {self.protocol} draws from all nodes, but got --historical {self.historical}: leave it out"

@@ -71,8 +71,8 @@ def resolve_rows(
     row_args : Path, optional
         A TOML file with a table of arguments for each row that has some, by what names the row or by its own name.
     fit_references : bool, default True
-        Whether references that have to be fitted stand beside rows that are named, too: as time passes they are fitted
-        again and again, which costs minutes.
+        Whether references that have to be fitted stand beside rows that are named, too: on large graphs, or as time
+        passes, they cost more than the rows.
 
     Raises
     ------

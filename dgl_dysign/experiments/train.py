@@ -245,8 +245,8 @@ def _config(options: RowOptions, data: TemporalGraph, settings: Any, *keys: str)
 
 
 def _entries(options: RowOptions, kind: str) -> list[Entry]:
-    live = isinstance(options, LinkOptions) and options.live
-    return resolve_rows(options.rows, kind, options.row_args, fit_references=not live)
+    fit_references = not isinstance(options, LinkOptions) or options.references == "all"
+    return resolve_rows(options.rows, kind, options.row_args, fit_references)
 
 
 def _device(options: RowOptions) -> str:

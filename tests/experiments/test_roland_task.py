@@ -96,14 +96,19 @@ def test_what_learns_is_trained_live(folder, name, walks):
     assert live.scores["mrr"] > 1.5 * random.scores["mrr"]
 
 
-def test_classifiers_on_counts_are_fitted_anew_only_where_they_are_named(folder, tmp_path, monkeypatch):
+def test_references_that_have_to_be_fitted_can_be_left_out(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "run", lambda table, *_: {entry.name for entry in table.entries})
-    common = {"quiet": True, "protocol": "roland-live"}
-    named = train.train_links(folder, tmp_path / "run", rows=["boosted-trees"], **common)
-    every = train.train_links(folder, tmp_path / "run", **common)
-    assert {"last-degree", "edgebank", "boosted-trees"} <= named
-    assert named.isdisjoint({"logistic-regression", "boosted-trees-all", "undergs"})
-    assert {"logistic-regression", "boosted-trees-all", "undergs"} <= every
+
+    def rows(**options):
+        return train.train_links(folder, tmp_path / "run", quiet=True, **options)
+
+    for protocol, usual in (("honest", "all"), ("roland-live", "counting")):
+        named = {"protocol": protocol, "rows": ["boosted-trees"]}
+        counting, every = (rows(**named, references=references) for references in ("counting", "all"))
+        assert {"edgebank", "boosted-trees"} <= counting
+        assert every - counting == {"logistic-regression", "boosted-trees-all"}
+        assert rows(**named) == {"counting": counting, "all": every}[usual]
+    assert {"last-degree", "logistic-regression", "boosted-trees-all", "undergs"} <= rows(protocol="roland-live")
 
 
 def test_tables_of_both_protocols(folder, tmp_path, capsys, monkeypatch):
