@@ -94,7 +94,7 @@ class FileInput:
             "dataset": source.dataset,
             "layout": repr(source.layout),
             "source": [*source.spaces, source.keep_ids, source.directed, source.time_unit, source.weight],
-            "files": [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths],
+            "files": [(str(files.real_path(path)), path.stat().st_size, path.stat().st_mtime_ns) for path in paths],
             "nodes": [
                 [table.sources, table.at, table.look and table.look.places]
                 for table in (source.nodes, source.targets)

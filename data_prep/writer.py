@@ -60,7 +60,7 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
     if `marker`, a JSON file with a ``schema_version``, shows that this tool made it. Raises DataError if `out` may not
     be written, or another run is writing it.
     """
-    out = out.resolve()
+    out = files.real_path(out)
     with _locked(out, "new", BaseException, marker) as folder:
         _restore(out, marker)
         check_target(out, overwrite, marker)
@@ -72,7 +72,7 @@ def new_folder(out: Path, overwrite: bool = False, marker: str = schema.MANIFEST
 @contextmanager
 def scratch_folder(out: Path) -> Iterator[Path]:
     """Give a locked folder beside `out` for what is read once; it vanishes however the block ends."""
-    with _locked(out.resolve(), "read", BaseException, PLAN) as folder:
+    with _locked(files.real_path(out), "read", BaseException, PLAN) as folder:
         _empty(folder)
         yield folder
         shutil.rmtree(folder)
@@ -86,7 +86,7 @@ def work_folder(out: Path, plan: dict[str, Any], overwrite: bool = False) -> Ite
     machine (after which files may lack what was written last), start afresh. Wrong input or options remove it. Raises
     DataError as :func:`new_folder` does; `overwrite` replaces an existing prepared folder.
     """
-    out = out.resolve()
+    out = files.real_path(out)
     check_prepared(out, overwrite)
     with _locked(out, "work", DGLDySignError, PLAN) as folder:
         _begin(folder, {**plan, "boot": _boot()})
@@ -115,7 +115,7 @@ def _locked(out: Path, suffix: str, errors: type[BaseException], marker: str) ->
 
 def check_prepared(out: Path, overwrite: bool) -> None:
     """Put back a prepared folder that a killed run moved aside, then do as :func:`check_target`."""
-    out = out.resolve()
+    out = files.real_path(out)
     if is_utf8(out) and _beside(out, "old").exists():
         # Only a killed run's: one that is alive may be about to put its own folder there.
         lock = _lock(_beside(out, "work"), out)

@@ -177,6 +177,22 @@ def _checksum(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return where a path leads; a link to itself, which cannot be opened, leads to itself.
+
+    ``Path.resolve`` raises a RuntimeError there, before Python 3.13.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / "loop").symlink_to("loop")
+    ...     real_path(Path(folder) / "loop").name
+    'loop'
+    """
+    return Path(os.path.realpath(path))
+
+
 def read_sealed(
     path: str | os.PathLike[str], do: str = "delete it and resume the run", **options: Any
 ) -> dict[str, Any]:

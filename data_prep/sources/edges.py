@@ -18,6 +18,7 @@ from data_prep.sources.look import EVENT, UNITS, WEEKS, Look, Take, check_header
 from data_prep.synth.published import MARKER
 from data_prep.writer import arrow
 from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.files import real_path
 
 _NOT_ABOUT_COLUMNS = ("encoding", "undirected", "bipartite", "labels", "labels_at", "targets", "name")
 _WRITTEN: dict[str, Any] = {"delimiter": ",", "header": True, "encoding": "utf-8", "quote": True, "comment": ""}
@@ -158,7 +159,7 @@ def _files(raw: Path, beside: Sequence[Path]) -> tuple[Path, ...]:
         return (raw,)
     if not raw.is_dir():
         raise DataError(f"{raw}: found no such file or folder, expected an edge list; check RAW")
-    not_parts = {MARKER, *(path.name for path in beside if path.resolve().parent == raw.resolve())}
+    not_parts = {MARKER, *(path.name for path in beside if real_path(path).parent == real_path(raw))}
     # Spark and Dask write _SUCCESS and _metadata beside the parts of a table.
     listed = (path for path in raw.iterdir() if path.is_file() and path.name[0] not in "._")
     parts = [path for path in listed if path.name not in not_parts]

@@ -10,7 +10,7 @@ from dgl_dysign.adapters._files import Marker, as_folder, header_of, read_array,
 from dgl_dysign.adapters._shared import as_float32, last_events, stream_of
 from dgl_dysign.adapters.event_stream import EventStream
 from dgl_dysign.errors import ConfigError, DataError
-from dgl_dysign.files import regular
+from dgl_dysign.files import real_path, regular
 
 _FORM = "TGL"
 _ENDS = ["src", "dst", "time"]
@@ -86,7 +86,7 @@ class Adapter:
             "edge_weight": weight,
             "node_feat": as_float32("node_features", node_feat, round_features),
             "directed": None if twice is None else not twice,
-            "name": folder.resolve().name,
+            "name": real_path(folder).name,
             **marker.fields(),
         }
         path, kind = folder / "labels.csv", labels or marker.about.get("labels")

@@ -7,7 +7,7 @@ import pytest
 from tests.abuse import hostile
 from tests.abuse.attempts import CPU_SECONDS, End, attempt, attempts
 from tests.abuse.samples import events, read_model, saved_model, targets
-from tests.abuse.tampering import SPECIAL, put, tampered
+from tests.abuse.tampering import ODD, SPECIAL, odd_values, put, tampered
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,18 @@ def test_what_is_no_file_of_a_model_is_refused_at_once(data, model, tmp_path, na
         put(folder / name, what)
         works.append(read_model(folder, data))
     assert [(end.status, end.wrong) for end in attempts(works)] == [(2, "")] * len(SPECIAL)
+
+
+def test_a_raw_file_that_is_a_link_to_itself_is_refused_in_one_line(data, tmp_path):
+    made = {"events": data, "nodes": data}
+    found = next(each for each in targets(tmp_path, made, run=False) if each.name == "raw files: tmall")
+    works = [work for name, work in tampered(found, tmp_path, ("special",), 1, 0) if "a link to itself" in name]
+    assert [(end.status, end.wrong) for end in attempts(works)] == [(2, "")] * len(found.files())
+
+
+def test_json_files_with_an_object_a_line_have_no_odd_values():
+    assert list(odd_values(b"[1, 2]\n[3, 4]\n")) == []
+    assert len(list(odd_values(b'{"a": 1}'))) == len(ODD) + 1
 
 
 def test_nothing_that_is_read_runs(data, model, tmp_path):
