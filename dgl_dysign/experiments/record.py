@@ -7,7 +7,7 @@ folder and a line of ``metrics.jsonl``. Imports neither PyTorch nor DGL, so that
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class Scoring:
     Raises
     ------
     TypeError
-        If a figure, or a share, is no number.
+        If a figure, or a share, is no number (a figure may be None).
     """
 
     scores: dict[str, float]
@@ -107,7 +107,8 @@ class Scoring:
 
     def __post_init__(self) -> None:
         shares = [self.condition[name] for name in ("train_ratio", "historical") if name in self.condition]
-        for value in (*shares, *filter(None, [*self.scores.values(), *self.val_scores.values()])):
+        figures = [value for value in (*self.scores.values(), *self.val_scores.values()) if value is not None]
+        for value in (*shares, *figures):
             if not isinstance(value, int | float):
                 raise TypeError(f"found {value!r} where a number is expected")
 
@@ -184,11 +185,11 @@ class UnitRecord:
             raise DataError(f"found a unit of version {version}, expected {VERSION} at most: read it with that version")
         try:
             if version == 0:
-                return _of_version_0(record, key)
+                return _checked(_of_version_0(record, key))
             scorings = [Scoring(**scoring) for scoring in record["scorings"]]
             values = {"source": {}, **record, "scorings": scorings}
-            return cls(**{f.name: values[f.name] for f in fields(cls)})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return _checked(cls(**{f.name: values[f.name] for f in fields(cls)}))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(
                 f"not the record of a unit ({type(error).__name__}: {error}); delete it and resume the run"
             ) from error
@@ -197,7 +198,7 @@ class UnitRecord:
 def read_units(folder: Path) -> dict[str, UnitRecord]:
     """Return the records of all finished units of a run folder by key, in order of the keys.
 
-    Numbers that JSON has not (NaN, infinity) become None.
+    Numbers that JSON has not (NaN, infinity) become None; a figure, or a cost, that is None is not there.
 
     Raises
     ------
@@ -213,6 +214,69 @@ def _read_unit(file: Path) -> UnitRecord:
         return UnitRecord.from_json(record, file.stem)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
+
+
+_TYPES = {
+    "kind": str, "key": str, "entry": str, "seed": int, "history": list, "cost": dict, "extra": dict, "source": dict,
+}  # fmt: skip
+_SCORING_TYPES = {"scores": dict, "val_scores": dict, "condition": dict, "protocol": str, "by_snapshot": dict}
+
+
+def _checked(record: UnitRecord) -> UnitRecord:
+    """Return a record that was read, without figures and costs that are None, if one can compute with it."""
+    _check_types(record, _TYPES)
+    if record.kind not in KINDS:
+        raise ValueError(f"found kind={record.kind!r}, expected one of {', '.join(KINDS)}")
+    if not record.scorings and record.version:
+        raise ValueError("found no scorings, expected one at least")
+    for epoch in record.history:
+        if not isinstance(epoch, dict):
+            raise TypeError(f"found {epoch!r} in history, expected an object")
+        _check_numbers({name: epoch[name] for name in epoch if name in ("loss", "gap") or name.startswith("val_")})
+    _check_numbers(record.cost)
+    for scoring in record.scorings:
+        _check_types(scoring, _SCORING_TYPES)
+        _check_numbers(scoring.scores)
+        _check_numbers(scoring.val_scores)
+        for values in _lists(scoring):
+            _check_numbers(_numbered(values))
+        _check_numbers({name: scoring.condition.get(name) for name in ("train_ratio", "historical")})
+        hash(tuple(scoring.condition.values()))
+    scorings = [
+        replace(scoring, scores=_known(scoring.scores), val_scores=_known(scoring.val_scores))
+        for scoring in record.scorings
+    ]
+    return replace(record, scorings=scorings, cost=_known(record.cost))
+
+
+def _check_types(record: Any, types: Mapping[str, type]) -> None:
+    for name, expected in types.items():
+        if not isinstance(value := getattr(record, name), expected):
+            raise TypeError(f"found {name}={value!r}, expected {expected.__name__}")
+
+
+def _check_numbers(values: Mapping[Any, Any]) -> None:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, int | float):
+            raise TypeError(f"found {name}={value!r}, expected a number")
+        float(value or 0)  # JSON has whole numbers that no float holds
+
+
+def _lists(scoring: Scoring) -> Iterator[Any]:
+    """Yield what has to be lists of numbers."""
+    yield from scoring.confusion or []
+    for part in scoring.by_snapshot.values():
+        yield from part.values()
+
+
+def _numbered(values: Any) -> dict[int, Any]:
+    if not isinstance(values, list) or None in values:
+        raise TypeError(f"found {values!r}, expected a list of numbers")
+    return dict(enumerate(values))
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 _NO_SCORES = ("seed", "split", "train_ratio", "historical", "cpu_seconds", "peak_rss_bytes", "decay", "epochs")

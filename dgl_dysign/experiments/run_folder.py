@@ -19,7 +19,7 @@ import numpy as np
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.record import ASKED
-from dgl_dysign.files import read_sealed, regular, sealed, write_file, write_json
+from dgl_dysign.files import read_sealed, real_path, regular, sealed, write_file, write_json
 from dgl_dysign.training import distributed
 
 _PACKAGES = ("dgl-dysign", "torch", "dgl", "numpy", "scipy", "scikit-learn", "pyarrow", "pandas")
@@ -121,7 +121,7 @@ class RunFolder:
     def _enter(self) -> bool | None:
         """Return whether no other process has the folder, and let none in; None where the file system cannot tell."""
         try:
-            self._lock = _hold(self.path.resolve())
+            self._lock = _hold(real_path(self.path))
             return self._lock.enter()
         except OSError:  # as over some networks
             return None
@@ -155,7 +155,7 @@ class RunFolder:
         if changed:
             option, before, now = changed
             raise ConfigError(
-                f"{self.path} was made with {option}={before!r}, but {option}={now!r} was asked; "
+                f"{self.path} was made with {option}={_short(before)}, but {option}={_short(now)} was asked; "
                 f"resume it with the same options, or pass --overwrite"
             )
 
@@ -191,7 +191,10 @@ class RunFolder:
     def _source(self, key: str) -> dict[str, Any] | None:
         unit, checkpoint = self.path / "units" / f"{key}.json", self.checkpoint(key)
         if unit.exists():
-            return read_sealed(unit).get("source")
+            source = read_sealed(unit).get("source")
+            if not isinstance(source, dict | None):
+                raise DataError(f"{unit}: found source={source!r}, expected an object; delete it and resume the run")
+            return source
         begun = checkpoint.with_suffix(".json")
         return read_sealed(begun) if checkpoint.exists() and begun.exists() else None
 
@@ -277,6 +280,12 @@ def _differences(old: Any, new: Any, option: str = "") -> Iterator[tuple[str, An
             yield from _differences(old.get(key), new.get(key), f"{option}.{key}" if option else key)
     elif old != new:
         yield option, old, new
+
+
+def _short(value: Any) -> str:
+    """Return a value as messages show it."""
+    text = repr(value)
+    return text if len(text) < 200 else f"{text[:200]} ..."
 
 
 def _versions() -> dict[str, str]:

@@ -332,7 +332,7 @@ def confusion(run: Run) -> Chart | None:
                 choices.append(Choice((row, f"test nodes, {group}{many}"), *_matrix(total, names)))
     if not choices:
         for key, record in run.diagnostics.items():
-            for part in record.get("confusion", []):
+            for part in record.get("confusion") or []:
                 at = (key, f"{part['about']}, one run")
                 choices.append(Choice(at, *_matrix(part["counts"], part["classes"])))
     if not choices:

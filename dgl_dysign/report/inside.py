@@ -38,7 +38,7 @@ def _pictures(run: Run, part: str, build: Build) -> list[Choice]:
     for text, keys in alike.items():
         try:
             choices += [Choice((", ".join(keys), *at), data, layout) for at, data, layout in build(json.loads(text))]
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             file = run.path / "diagnostics" / f"{keys[0]}.json"
             raise DataError(
                 f"{file}: {part} is not as this version writes it ({type(error).__name__}: {error}); delete the file"

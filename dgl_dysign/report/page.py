@@ -8,13 +8,14 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
 
 from dgl_dysign import __version__
-from dgl_dysign.errors import BackendError
+from dgl_dysign.errors import BackendError, DataError
 from dgl_dysign.report import charts, inside, operations, tables
 from dgl_dysign.report.charts import Chart, Choice
 from dgl_dysign.report.runs import KINDS, Run
@@ -35,15 +36,19 @@ def require_extra() -> None:
 def page(runs: Sequence[Run], title: str = "Dy-SIGN report") -> str:
     """Return the HTML of a report of runs as `dgl_dysign.report.runs.read_runs` gives them; ``title`` is its heading.
 
-    Raises ``BackendError`` if plotly or jinja2 is missing.
+    Raises ``BackendError`` if plotly or jinja2 is missing, ``DataError`` if the records of a run do not fit together.
     """
     require_extra()
     from jinja2 import Environment
     from markupsafe import Markup
 
     drawn = _Drawn()
-    groups = [_group(kind, [run for run in runs if run.kind == kind], drawn) for kind in KINDS]
-    sections = [_section(run, place, drawn) for place, run in enumerate(runs)]
+    with _fitting(runs):
+        groups = [_group(kind, [run for run in runs if run.kind == kind], drawn) for kind in KINDS]
+    sections = []
+    for place, run in enumerate(runs):
+        with _fitting([run]):
+            sections.append(_section(run, place, drawn))
     template = Environment(autoescape=True, trim_blocks=True, finalize=_visible).from_string(_text("page.html"))
     return template.render(
         title=title,
@@ -56,6 +61,18 @@ def page(runs: Sequence[Run], title: str = "Dy-SIGN report") -> str:
         charts=Markup(_json(drawn.charts)),
         plotly=_plotly(),
     )
+
+
+@contextmanager
+def _fitting(runs: Sequence[Run]) -> Iterator[None]:
+    """Say of whom the records are, each right by itself, that do not fit together: somebody has changed them."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise DataError(
+            f"{', '.join(str(run.path) for run in runs)}: records do not fit together ({type(error).__name__}: "
+            f"{error}); delete what was changed in units/ and diagnostics/, and resume the run"
+        ) from error
 
 
 def _visible(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.experiments.record import ASKED, DIAGNOSTICS_VERSION, Scoring, UnitRecord, read_units
-from dgl_dysign.files import read_json, read_sealed, unsealed
+from dgl_dysign.files import read_json, read_sealed, real_path, unsealed
 
 _GENERATED = "-generated"
 KINDS = {
@@ -96,7 +96,7 @@ def read_runs(paths: list[Path]) -> Iterator[Run]:
     """
     seen: dict[Path, Path] = {}
     for path in paths:
-        real = path.resolve()
+        real = real_path(path)
         if real in seen:
             raise ConfigError(f"{path} and {seen[real]} are the same run; name each run once")
         seen[real] = path
@@ -169,8 +169,20 @@ def _diagnostics(path: Path) -> dict[str, dict[str, Any]]:
                 f"{file}: found schema {record.get('schema')!r}, expected {DIAGNOSTICS_VERSION}; it was written by "
                 f"another version: delete it, or report with that version"
             )
+        if not all(map(_is_confusion, record.get("confusion") or [])):
+            raise DataError(f"{file}: confusion is not as this version writes it; delete the file")
         records[file.stem] = record
     return records
+
+
+def _is_confusion(part: Any) -> bool:
+    if not isinstance(part, dict) or not isinstance(part.get("about"), str):
+        return False
+    counts, names = part.get("counts"), part.get("classes")
+    if not isinstance(counts, list) or not isinstance(names, list | None):
+        return False
+    lines = [line for line in counts if isinstance(line, list) and len(line) == len(counts)]
+    return len(lines) == len(counts) and all(type(cell) is int and 0 <= cell < 2**63 for line in lines for cell in line)
 
 
 def _under_way(path: Path, finished: set[str]) -> Iterator[str]:

@@ -74,6 +74,42 @@ def test_a_folder_is_read_in_order_of_keys_and_a_damaged_file_named(tmp_path):
             read_units(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("place", "odd", "words"),
+    [
+        (("kind",), "none", "found kind='none', expected one of node, link"),
+        (("entry",), 3, "found entry=3, expected str"),
+        (("seed",), [], r"found seed=\[\], expected int"),
+        (("scorings",), [], "found no scorings"),
+        (("history",), [[]], r"found \[\] in history, expected an object"),
+        (("history", 0, "loss"), "low", "found loss='low', expected a number"),
+        (("cost", "cpu_seconds"), 10**400, "int too large to convert to float"),
+        (("scorings", 0, "protocol"), 5, "found protocol=5, expected str"),
+        (("scorings", 0, "condition"), {"split": []}, "unhashable type"),
+        (("scorings", 0, "scores", "mrr"), "", "found '' where a number is expected"),
+        (("scorings", 0, "by_snapshot", "test", "mrr", 0), None, r"found \[None\], expected a list of numbers"),
+        (("scorings", 0, "confusion", 0, 0), "many", "found 0='many', expected a number"),
+    ],
+)
+def test_what_one_cannot_compute_with_is_refused(place, odd, words):
+    scoring = Scoring({"mrr": 5.0}, {"mrr": 4.0}, {"historical": 0.5}, "honest", {"test": {"mrr": [5.0]}}, [[1, 0]])
+    record = UnitRecord("link", "k", "undergs", 3, [scoring], [{"loss": 1.0}], {"cpu_seconds": 1.0}).to_json()
+    inner = record
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = odd
+    with pytest.raises(DataError, match=rf"not the record of a unit \(\w+: {words}"):
+        UnitRecord.from_json(record)
+
+
+def test_a_figure_or_cost_that_is_none_is_not_there():
+    record = UnitRecord(
+        "link", "k", "undergs", 3, [Scoring({"mrr": 5.0, "ap": None}, {"mrr": None})], cost={"macs": None}
+    )
+    read = UnitRecord.from_json(record.to_json())
+    assert (read.scorings[0].scores, read.scorings[0].val_scores, read.cost) == ({"mrr": 5.0}, {}, {})
+
+
 def test_neither_pytorch_nor_dgl_is_imported():
     code = "import sys, dgl_dysign.experiments.record; sys.exit('torch' in sys.modules or 'dgl' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

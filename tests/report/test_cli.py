@@ -12,6 +12,7 @@ import pytest
 from dgl_dysign.files import read_sealed, sealed
 from dgl_dysign.report import page
 from dgl_dysign.report.cli import main
+from tests.abuse.tampering import odd_values
 from tests.report.run_folders import event_run, link_run, node_run, study_run
 
 pytest.importorskip("jinja2")
@@ -175,3 +176,22 @@ def test_help_shows_examples_and_imports_little(capsys):
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
     assert "dysign-report runs/otc runs/alpha -o links.html" in found.stdout
+
+
+EVERY = int(os.environ.get("DYSIGN_EVERY_ODD_VALUE", "41"))  # one tries them all, in some minutes
+
+
+@pytest.mark.parametrize("make", [node_run, link_run, event_run, study_run])
+def test_a_record_with_an_odd_value_is_shown_or_refused_in_one_line(make, tmp_path, capsys):
+    run, out = make(tmp_path / "a"), tmp_path / "r.html"
+    files = [file for folder in ("units", "diagnostics") for file in sorted((run / folder).glob("*.json"))[:2]]
+    tried = [(file, *odd) for file in files for odd in odd_values(file.read_bytes())]
+    statuses = []
+    for file, label, text in tried[::EVERY]:
+        before = file.read_bytes()
+        file.write_bytes(text)
+        statuses.append(main([str(run), "-o", str(out), "--overwrite", "--quiet"]))
+        said = capsys.readouterr().err
+        assert (statuses[-1], said.count("\n")) in ((0, 0), (2, 1)), (file.name, label, said[-300:])
+        file.write_bytes(before)
+    assert set(statuses) == {0, 2}
