@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dgl_dysign.baselines._tree_scores import TreeScores
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.pairs.pair_features import PairFeatures, read_columns
 
@@ -68,26 +69,16 @@ class CountLinks:
         if not self.columns:
             raise ConfigError(f"none of the columns {', '.join(wanted[:3])}, ... is among the features")
         self.features, self.kind, self.seed = features, kind, seed
-        self._transformation: Any = None
-        self._classifier: Any = None
+        self._scores: Callable[[np.ndarray], np.ndarray] | None = None  # of columns
 
     def fit(self, feat: Tensor, weight: Tensor) -> None:
         """Train on the model's `columns` of true links (the first of each row) and negatives, ``(n, 1 + Q, F)``."""
         rows, candidates, width = feat.shape
         truth = np.zeros((rows, candidates), np.int64)
         truth[:, 0] = 1
-        if self.kind == "trees":
-            from sklearn.ensemble import HistGradientBoostingClassifier
-
-            self._transformation = QuantileBins()
-            self._classifier = HistGradientBoostingClassifier(**TREES, random_state=self.seed)
-        else:
-            from sklearn.linear_model import LogisticRegression
-            from sklearn.preprocessing import StandardScaler
-
-            self._transformation, self._classifier = StandardScaler(), LogisticRegression(max_iter=1000)
-        columns = self._transformation.fit_transform(feat.reshape(-1, width).numpy())
-        self._classifier.fit(columns, truth.ravel(), sample_weight=weight.numpy().repeat(candidates))
+        known = truth.ravel(), weight.numpy().repeat(candidates)
+        fit = _fit_trees if self.kind == "trees" else _fit_logistic
+        self._scores = fit(feat.reshape(-1, width).numpy(), *known, self.seed)
 
     def use(self, features: PairFeatures) -> None:
         """Read the same columns of other features from now on, which may have fewer families."""
@@ -104,18 +95,34 @@ class CountLinks:
 
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return float64 scores ``(E, C)``; nothing changes."""
-        if self._classifier is None:
+        if self._scores is None:
             raise ConfigError("this model has learned nothing yet: call fit first")
         rows = max(1, self.pairs_at_once // max(1, dst.shape[1]))
-        parts = [self._score(snapshot, *part) for part in zip(src.split(rows), dst.split(rows), strict=True)]
-        return torch.cat(parts)
+        scores = torch.zeros(dst.shape, dtype=torch.float64)
+        for s, d, to in zip(src.split(rows), dst.split(rows), scores.split(rows), strict=True):
+            if d.numel():
+                feat = read_columns(self.features, self.columns, snapshot, s, d)
+                to.copy_(torch.from_numpy(self._scores(feat.reshape(d.numel(), -1).numpy())).reshape(d.shape))
+        return scores
 
-    def _score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
-        if not dst.numel():
-            return torch.zeros(dst.shape, dtype=torch.float64)
-        feat = read_columns(self.features, self.columns, snapshot, src, dst)
-        columns = self._transformation.transform(feat.reshape(-1, len(self.columns)).numpy())
-        return torch.from_numpy(self._classifier.decision_function(columns)).reshape(dst.shape).double()
+
+def _fit_trees(feat: np.ndarray, truth: np.ndarray, weight: np.ndarray, seed: int) -> TreeScores:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    bins, classifier = QuantileBins(), HistGradientBoostingClassifier(**TREES, random_state=seed)
+    classifier.fit(bins.fit_transform(feat), truth, sample_weight=weight)
+    return TreeScores(classifier, bins.edges)
+
+
+def _fit_logistic(
+    feat: np.ndarray, truth: np.ndarray, weight: np.ndarray, _: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler, classifier = StandardScaler(), LogisticRegression(max_iter=1000)
+    classifier.fit(scaler.fit_transform(feat), truth, sample_weight=weight)
+    return lambda rows: classifier.decision_function(scaler.transform(rows))
 
 
 class QuantileBins:
@@ -131,9 +138,11 @@ class QuantileBins:
         return self.transform(feat)
 
     def _edges(self, column: np.ndarray) -> np.ndarray:
-        values = np.unique(column)
-        shares = np.linspace(0, 1, _BINS + 1)[1:-1]
-        return values[:-1] if len(values) <= _BINS else np.unique(np.quantile(column, shares, method="higher"))
+        ascending = np.sort(column)
+        values = ascending[np.append(True, ascending[1:] > ascending[:-1])]
+        shares = np.linspace(0, 1, _BINS + 1)[1:-1]  # the values at these quantiles, or the next higher
+        last = len(column) - 1
+        return values[:-1] if len(values) <= _BINS else np.unique(ascending[np.ceil(shares * last).astype(int)])
 
     def transform(self, feat: np.ndarray) -> np.ndarray:
         """Return the number of the bin of each value, float32 ``(n, F)``."""

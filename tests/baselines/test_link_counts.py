@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from dgl_dysign.baselines import CountLinks
-from dgl_dysign.baselines.link_counts import COUNTS, KINDS, QuantileBins
+from dgl_dysign.baselines._tree_scores import TreeScores
+from dgl_dysign.baselines.link_counts import COUNTS, KINDS, TREES, QuantileBins
 from dgl_dysign.errors import ConfigError
 from dgl_dysign.pairs import LinkFeatures
 from tests.training.link_cases import EDGES, NODES, CountedFeatures
@@ -82,6 +84,32 @@ def test_bins_keep_the_order_and_few_values_apart():
     assert (np.diff(found[order, 0]) >= 0).all()
     beyond = bins.transform(np.array([[-9, -9, -9], [9, 9, 9]], np.float32))
     assert beyond.tolist() == [[0, 0, 0], [254, 1, 1]]
+
+
+@pytest.mark.parametrize("rows", [300, 6000])
+def test_bins_end_at_quantiles(rows):
+    generator = np.random.default_rng(0)
+    column = np.round(generator.normal(size=rows), 3).astype(np.float32)
+    bins = QuantileBins()
+    bins.fit_transform(column[:, None])
+    shares = np.linspace(0, 1, 256)[1:-1]
+    expected = np.unique(np.quantile(column, shares, method="higher"))
+    assert np.array_equal(bins.edges[0], expected if len(np.unique(column)) > 255 else np.unique(column)[:-1])
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_trees_score_values_as_scikit_learn_scores_their_bins(learned):
+    generator = np.random.default_rng(0)
+    feat = np.stack([generator.normal(size=3000), generator.integers(0, 3, 3000), np.zeros(3000)], 1).astype(np.float32)
+    truth = (feat[:, 0] * (feat[:, 1] - 1) > 0.5).astype(int)
+    weight = generator.random(3000) if learned else np.full(3000, 1e-9)  # of next to no weight: a leaf is all there is
+    bins, classifier = QuantileBins(), HistGradientBoostingClassifier(**TREES, random_state=0)
+    classifier.fit(bins.fit_transform(feat), truth, sample_weight=weight)
+    scores = TreeScores(classifier, bins.edges)
+    asked = np.concatenate([feat, feat + np.float32(1e-7), [[-9, -9, -9], [9, 9, 9]]]).astype(np.float32)
+    assert np.array_equal(scores(asked), classifier.decision_function(bins.transform(asked)))
+    assert (len(np.unique(scores(asked))) > 8) == learned
+    assert scores(asked[:0]).shape == (0,)
 
 
 def test_the_counts_are_columns_of_the_features():
