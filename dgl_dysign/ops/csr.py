@@ -85,11 +85,18 @@ class EdgeIndex:
 
 def _layout(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Layout:
     # Sorted by both, so that the sums do not depend on the order of the edges (but for duplicates of one edge).
+    # The libraries underneath want 32 bits and would otherwise convert at every product.
+    kind = torch.int32 if max(*shape, rows.numel()) < 2**31 else torch.int64
+    if rows.device.type == "cpu":
+        from dgl_dysign.ops._csr_compiled import sort_edges  # Numba is slow to import
+
+        indptr, indices, edges = (torch.empty(n, dtype=kind) for n in (shape[0] + 1, rows.numel(), rows.numel()))
+        ends = rows.contiguous().numpy(), columns.contiguous().numpy()
+        sort_edges(*ends, *shape, indptr.numpy(), indices.numpy(), edges.numpy())
+        return Layout(indptr, indices, edges, shape)
     order = torch.argsort(rows * shape[1] + columns, stable=True)
     indptr = torch.zeros(shape[0] + 1, dtype=torch.int64, device=rows.device)
     torch.cumsum(torch.bincount(rows, minlength=shape[0]), 0, out=indptr[1:])
-    # The libraries underneath want 32 bits and would otherwise convert at every product.
-    kind = torch.int32 if max(*shape, rows.numel()) < 2**31 else torch.int64
     return Layout(indptr.to(kind), columns[order].to(kind), order.to(kind), shape)
 
 

@@ -66,12 +66,9 @@ def neighbor_block(nodes: Tensor, neighbors: Neighbors) -> dgl.DGLGraph:
     from dgl_dysign._dgl import dgl
 
     device = _dgl_device(nodes.device)
-    rows, slots = neighbors.mask.nonzero(as_tuple=True)
-    ids, order = torch.unique(nodes, return_inverse=True)
-    first = torch.full_like(ids, len(nodes)).scatter_reduce(
-        0, order, torch.arange(len(nodes), device=nodes.device), "amin"
-    )
-    src, new = _place(neighbors.node[rows, slots], ids, first, len(nodes))
+    there = neighbors.mask.flatten().nonzero()[:, 0]
+    rows = there.div(neighbors.node.shape[1], rounding_mode="floor")
+    src, new = _place(neighbors.node.flatten()[there], nodes)
     block = dgl.create_block(
         (src.to(device), rows.to(device)), num_src_nodes=len(nodes) + len(new), num_dst_nodes=len(nodes)
     )
@@ -79,21 +76,27 @@ def neighbor_block(nodes: Tensor, neighbors: Neighbors) -> dgl.DGLGraph:
     block.dstdata[dgl.NID] = nodes.to(device)
     values: dict[str, Any] = neighbors._asdict()
     for name in ("influence", "age", "edge_id", "hop", "type"):
-        block.edata[name] = values[name][rows, slots].to(device)
+        block.edata[name] = values[name].flatten()[there].to(device)
     return block
 
 
-def _place(neighbor: Tensor, ids: Tensor, first: Tensor, start: int) -> tuple[Tensor, Tensor]:
-    """Return the neighbours' numbers (the row that asks for the same node, else from `start`) and the new ids."""
+def _place(neighbor: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the neighbours' numbers (the row that asks for the same node, else from R on) and the new ids."""
     if not len(neighbor):
         return neighbor, neighbor
-    size = int(torch.max(ids[-1], neighbor.max())) + 1
-    if size < _TABLE * len(neighbor):
-        place = first.new_full((size,), -1).index_copy(0, ids, first)[neighbor]
-    else:  # few of many nodes: a table of all would take longer than the search
-        at = torch.searchsorted(ids, neighbor).clamp(max=len(ids) - 1)
-        place = torch.where(ids[at] == neighbor, first[at], -1)
+    size = int(torch.max(nodes.max(), neighbor.max())) + 1
+    if nodes.device.type == "cpu" and size < _TABLE * len(neighbor):
+        from dgl_dysign.store._numbering import number_neighbors  # Numba is slow to import
+
+        src, new = number_neighbors(neighbor.numpy(), nodes.contiguous().numpy(), size)
+        return torch.from_numpy(src), torch.from_numpy(new)
+    ids, order = torch.unique(nodes, return_inverse=True)
+    first = torch.full_like(ids, len(nodes)).scatter_reduce(
+        0, order, torch.arange(len(nodes), device=nodes.device), "amin"
+    )
+    at = torch.searchsorted(ids, neighbor).clamp(max=len(ids) - 1)
+    place = torch.where(ids[at] == neighbor, first[at], -1)
     unknown = place < 0
-    new, number = torch.unique(neighbor[unknown], return_inverse=True)
-    place[unknown] = start + number
-    return place, new
+    new_ids, number = torch.unique(neighbor[unknown], return_inverse=True)
+    place[unknown] = len(nodes) + number
+    return place, new_ids

@@ -175,6 +175,18 @@ def test_order_of_edges_does_not_matter():
     torch.testing.assert_close(ops.aggregate(graph, feat, weight), ops.aggregate(other, feat, weight[order]))
 
 
+@pytest.mark.parametrize(("edges", "rows", "columns"), [(0, 3, 4), (500, 30, 20), (500, 3, 400)])
+def test_edges_lie_by_row_column_and_number(edges, rows, columns):
+    generator = torch.Generator().manual_seed(0)
+    row, column = (torch.randint(size, (edges,), generator=generator) for size in (rows, columns))
+    found = csr._layout(row, column, (rows, columns))
+    order = torch.argsort(row * columns + column, stable=True)
+    assert torch.equal(found.edges.long(), order)
+    assert torch.equal(found.indices.long(), column[order])
+    assert found.indptr.diff().tolist() == torch.bincount(row, minlength=rows).tolist()
+    assert {part.dtype for part in found[:3]} == {torch.int32}
+
+
 def test_backend_says_what_runs():
     graph, feat = random_graph(), torch.ones(12, 1)
     assert ops.backend(graph, feat) == "dgl"

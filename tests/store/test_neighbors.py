@@ -57,10 +57,9 @@ def test_blocks_without_edges(store, nodes):
 
 
 def test_a_table_and_a_search_give_the_same_block(monkeypatch):
-    ids = torch.tensor([2, 5, 9])
-    neighbor, first = torch.tensor([9, 3, 2, 70, 5, 3]), torch.tensor([1, 0, 2])
+    nodes, neighbor = torch.tensor([5, 2, 9, 5]), torch.tensor([9, 3, 2, 70, 5, 3])
     for size in (neighbors._TABLE, 0):
         monkeypatch.setattr(neighbors, "_TABLE", size)
-        place, new = neighbors._place(neighbor, ids, first, 4)
+        place, new = neighbors._place(neighbor, nodes)
         assert place.tolist() == [2, 4, 1, 5, 0, 4]
         assert new.tolist() == [3, 70]
