@@ -219,7 +219,7 @@ class LinkScorer:
     def logits(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` with gradients, in the mode that the model is in."""
         z = self.model.embed(self.store, torch.cat([src[:, None], dst], dim=1), snapshot, **self.extra)
-        return self._head(snapshot, src, dst, z[:, 0], z[:, 1:])
+        return self._head(snapshot, src, dst, *z.tensor_split([1], dim=1))
 
     @torch.no_grad()
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:

@@ -240,7 +240,8 @@ class UnderGS(Pretrained):
         check_store(store, self.num_nodes, nodes, self.inputs.table.weight)
         distinct, place = torch.unique(nodes, return_inverse=True)
         embed = self._embed_slots if isinstance(self.conv, InfluenceMixer) else self._embed_block
-        return embed(store, distinct, now, node_feat, edge_feat)[place.to(self.inputs.table.weight.device)]
+        z = embed(store, distinct, now, node_feat, edge_feat)
+        return z.index_select(0, place.flatten().to(z.device)).view(*nodes.shape, self.out_feats)
 
     def _embed_block(
         self, store: NeighborStore, nodes: Tensor, now: int, node_feat: Features | None, edge_feat: Features | None

@@ -26,6 +26,7 @@ from dgl_dysign.ops._listeners import tell, uncounted
 from dgl_dysign.ops.csr import edge_ends
 
 AGGREGATORS = ("gcn", "sage", "gat", "gin")
+_ENCODED = 4  # arrays of the encodings of all edges that autograd would keep
 
 
 class InfluenceConv(Layer):
@@ -167,9 +168,9 @@ class InfluenceConv(Layer):
         age = self._age(graph, age, source)
         keep = None if age is None else self.filter(age)
         share = edge_shares(weight if keep is None else weight * keep, dst, graph.num_dst_nodes())
-        extra = join(edge_feat, None if self.time is None else self.time(age), source)
         if self.aggregator in ("gcn", "gin"):
-            return self._sum(graph, source, target, dst, share, extra)
+            return self._sum(graph, source, target, share, self._sum_of_extra(dst, share, edge_feat, age, target))
+        extra = join(edge_feat, None if self.time is None else self.time(age), source)
         # Neighbours without a score are no neighbours: a maximum or a softmax would count them.
         counted = (share != 0).nonzero()[:, 0]
         src, dst, share = src[counted], dst[counted], share[counted]
@@ -177,9 +178,7 @@ class InfluenceConv(Layer):
         reduce = self._pool if self.aggregator == "sage" else self._attend
         return reduce(source, target, src, dst, share, extra)
 
-    def _sum(
-        self, graph: Any, source: Tensor, target: Tensor, dst: Tensor, share: Tensor, extra: Tensor | None
-    ) -> Tensor:
+    def _sum(self, graph: Any, source: Tensor, target: Tensor, share: Tensor, extra: Tensor | None) -> Tensor:
         layer = self.fc if self.aggregator == "gcn" else self.fc_message
         to_feat, to_extra = layer.weight[:, : self.in_feats], layer.weight[:, self.in_feats :]
         if self.in_feats > layer.out_features:  # the narrower side is aggregated
@@ -187,12 +186,26 @@ class InfluenceConv(Layer):
         else:
             out = functional.linear(aggregate(graph, source, share, norm="none"), to_feat)
         if extra is not None:
-            tell(macs=extra.numel(), message_bits=8 * extra.nbytes)
-            with uncounted():
-                gathered = extra.new_zeros(len(out), extra.shape[1]).index_add(0, dst, extra * share[:, None])
-            out = out + functional.linear(gathered, to_extra)
+            out = out + functional.linear(extra, to_extra)
         mixed: Tensor = out + layer.bias if self.aggregator == "gcn" else self.mlp((1 + self.eps) * target + out)
         return mixed
+
+    def _sum_of_extra(
+        self, dst: Tensor, share: Tensor, edge_feat: Tensor | None, age: Tensor | None, target: Tensor
+    ) -> Tensor | None:
+        """Return the sums of edge features and encoded ages by their shares, where there are any."""
+        if edge_feat is None and self.time is None:
+            return None
+        width = self.edge_feats + self.time_feats
+        tell(macs=len(dst) * width, message_bits=8 * len(dst) * width * target.element_size())
+        of_feat = of_time = None
+        with uncounted():
+            if edge_feat is not None:
+                weighted = edge_feat.to(device=target.device, dtype=target.dtype) * share[:, None]
+                of_feat = weighted.new_zeros(len(target), self.edge_feats).index_add(0, dst, weighted)
+            if self.time is not None and age is not None:
+                of_time = _sum_of_times(self.time, dst, share, age, len(target))
+        return join(of_feat, of_time, target)
 
     def _pool(
         self, source: Tensor, target: Tensor, src: Tensor, dst: Tensor, share: Tensor, extra: Tensor | None
@@ -271,3 +284,18 @@ class InfluenceConv(Layer):
         """Describe the layer in one line."""
         names = ("aggregator", "edge_feats", "time_feats", "num_heads")
         return f"{self.in_feats}, {self.out_feats}, " + ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+
+
+def _sum_of_times(time: TimeEncoding, dst: Tensor, share: Tensor, age: Tensor, num_dst: int) -> Tensor:
+    """Return the sums of encoded ages by their shares.
+
+    Where ages are whole, and few, each is encoded once, however many edges have it.
+    """
+    whole = age.long()
+    number = int(whole.max()) + 1 if len(whole) else 0
+    few = num_dst * number <= _ENCODED * time.time_feats * len(age)
+    if few and bool((whole == age).all()) and bool((whole >= 0).all()):
+        by_age = share.new_zeros(num_dst * number).index_add(0, dst * number + whole, share)
+        return by_age.view(num_dst, number) @ time(torch.arange(number, device=age.device))
+    encoded = time(age) * share[:, None]
+    return encoded.new_zeros(num_dst, time.time_feats).index_add(0, dst, encoded)

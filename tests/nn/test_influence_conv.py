@@ -7,7 +7,8 @@ import torch
 
 from dgl_dysign._dgl import dgl
 from dgl_dysign.errors import ConfigError, GraphError
-from dgl_dysign.nn import InfluenceConv
+from dgl_dysign.nn import InfluenceConv, TimeEncoding
+from dgl_dysign.nn.influence_conv import _sum_of_times
 from tests.nn.conv_cases import assert_conv, features, undirected
 
 AGGREGATORS = ("gcn", "sage", "gat", "gin")
@@ -96,6 +97,23 @@ def test_dense_oracle_values_and_gradients(aggregator, options):
     ):
         torch.testing.assert_close(value, oracle, rtol=0, atol=1e-11)
         assert oracle.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "ages", [[0.0, 2.0, 2.0, 7.0, 1.0], [0.0, 2.5, 2.5, 7.0, 1.0], [900.0, 0.0, 1.0, 0.0, 0.0], []]
+)
+def test_ages_encoded_once_and_edge_by_edge_give_the_same(ages):
+    time = TimeEncoding(4).double()
+    age, dst = torch.tensor(ages, dtype=torch.float64), torch.tensor([0, 2, 0, 0, 2])[: len(ages)]
+    share = torch.rand(len(ages), dtype=torch.float64).requires_grad_()
+    found = _sum_of_times(time, dst, share, age, 3)
+    expected = torch.zeros(3, 4, dtype=torch.float64).index_add(0, dst, time(age) * share[:, None])
+    torch.testing.assert_close(found, expected)
+    wanted = [share, time.frequency, time.phase]
+    for grad, other in zip(
+        *(torch.autograd.grad(sums.square().sum(), wanted) for sums in (found, expected)), strict=True
+    ):
+        torch.testing.assert_close(grad, other)
 
 
 @pytest.mark.parametrize("options", EXTRAS, ids=str)
