@@ -31,6 +31,20 @@ def test_the_gradient_has_the_mask_and_a_seed_gives_it_again():
     assert torch.equal(layer(feat), out)
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_values_and_both_gradients_are_products_with_the_mask(kind):
+    feat = torch.randn(7, 50, dtype=kind).T.requires_grad_()  # not contiguous
+    torch.manual_seed(3)
+    mask = QuickDropout(0.3)(torch.ones(50, 7, dtype=kind))
+    torch.manual_seed(3)
+    out = QuickDropout(0.3)(feat)
+    assert torch.equal(out, feat * mask)
+    (grad,) = torch.autograd.grad(out.square().sum(), feat, create_graph=True)
+    assert torch.equal(grad, 2 * out.detach() * mask)
+    (second,) = torch.autograd.grad(grad.sum(), feat)
+    assert torch.equal(second, 2 * mask * mask)
+
+
 def test_evaluation_and_probabilities_of_nothing_and_all():
     feat = torch.randn(5, 0, 3), torch.randn(5, 3)
     assert torch.equal(QuickDropout(0.5).eval()(feat[1]), feat[1])
