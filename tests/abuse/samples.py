@@ -27,11 +27,15 @@ NODES = ["--hidden", "8", "--latency", "2", "--seeds", "1", "--train-ratio", "0.
 
 @dataclass(frozen=True)
 class Target:
-    """A folder, and what reads a copy of it: ``readers(copy, out)`` by name, where `out` is an empty folder."""
+    """A folder, and what reads a copy of it: ``readers(copy, out)`` by name, where `out` is an empty folder.
+
+    ``awaited`` is a file that may be a pipe, and is then waited for.
+    """
 
     name: str
     folder: Path
     readers: Callable[[Path, Path], dict[str, Work]]
+    awaited: str = ""
 
     def files(self) -> list[str]:
         """Return the files that are damaged: of many that are alike, one."""
@@ -134,7 +138,8 @@ def targets(home: Path, made: dict[str, Path], run: bool = True) -> Iterator[Tar
         for file, data in form.files.items():
             (raw / file).parent.mkdir(parents=True, exist_ok=True)
             (raw / file).write_bytes(data)
-        yield Target(f"raw files: {name}", raw.parent, partial(_readers_of_raw, name))
+        awaited = f"raw/{form.raw}" if form.raw else ""  # RAW itself
+        yield Target(f"raw files: {name}", raw.parent, partial(_readers_of_raw, name), awaited)
 
 
 def _readers_of_raw(name: str, folder: Path, out: Path) -> dict[str, Work]:

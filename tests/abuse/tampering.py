@@ -105,7 +105,8 @@ def tampered(target: Target, home: Path, kinds: tuple[str, ...], flips: int, see
     for name in target.files():
         damages: list[tuple[str, Callable[[Path], object]]] = []
         if "special" in kinds:
-            damages += [(f"is {what}", partial(put, what=what)) for what in SPECIAL]
+            special = [what for what in SPECIAL if (what, name) != ("a named pipe", target.awaited)]
+            damages += [(f"is {what}", partial(put, what=what)) for what in special]
         data = (target.folder / name).read_bytes()
         if "flips" in kinds and data:
             texts = [flip(data, rng) for _ in range(flips)]
