@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import nn
 
 from dgl_dysign.cli import progress_bar
-from dgl_dysign.errors import DataError
+from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.evaluation import mean_std
 from dgl_dysign.experiments import plots
 from dgl_dysign.experiments.diagnostics import save_diagnostics
@@ -89,7 +89,7 @@ class Study:
         return {name: mean_std([s.scores[name] for s in scorings]) for name in scorings[0].scores}
 
     def summarise(self, folder: RunFolder, records: Sequence[UnitRecord]) -> list[dict[str, Any]]:
-        """Return one object an entry and condition."""
+        """Return one object an entry and condition; raise ``ConfigError`` if a record lacks a figure of the table."""
         pairs = [(record, scoring) for record in records for scoring in record.scorings]
         conditions = dict.fromkeys(scoring.condition.get(self.by) for _, scoring in pairs)
         summary = []
@@ -97,7 +97,13 @@ class Study:
             runs = [(r, s) for r, s in pairs if (r.entry, s.condition.get(self.by)) == (entry, condition)]
             if runs:
                 line = {"row": entry, **({self.by: condition} if self.by else {})}
-                line |= self.figures([scoring for _, scoring in runs])
+                try:
+                    line |= self.figures([scoring for _, scoring in runs])
+                except KeyError as error:
+                    raise ConfigError(
+                        f"found a finished unit without the figure {error}, which another version wrote: "
+                        f"begin the run anew with --overwrite"
+                    ) from error
                 costs = [record.cost for record, _ in runs]
                 for name in ("cpu_seconds", "choice_cpu_seconds"):
                     if any(name in cost for cost in costs):

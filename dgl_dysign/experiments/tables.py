@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from dgl_dysign.data.splits import Split
-from dgl_dysign.errors import ConfigError
 from dgl_dysign.evaluation import Answers, mean_std
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import plots
@@ -71,12 +70,6 @@ class _Table(Study):
 
     def figures(self, scorings: Sequence[Scoring]) -> dict[str, Any]:
         """Return means of the scores on test and validation."""
-        missing = [name for name in self.scores if any(name not in scoring.scores for scoring in scorings)]
-        if missing:
-            raise ConfigError(
-                f"found a finished unit without the figure {missing[0]!r}, which another version wrote: "
-                f"begin the run anew with --overwrite"
-            )
         test = {name: mean_std([s.scores[name] for s in scorings]) for name in self.scores}
         return test | {f"val_{name}": mean_std([s.val_scores[name] for s in scorings]) for name in self.scores}
 

@@ -272,7 +272,8 @@ def over_time(run: Run) -> Chart | None:
         found = [r for r in run.results if r.group == group and r.over_time]
         rows = rows_of(found)
         if rows:
-            shown = [row for row in rows if any(r.history for r in found if r.row == row)]
+            learned = {r.row for r in found if r.history or "parameters" in r.cost}
+            shown = [row for row in rows if row in learned]
             shown = list(dict.fromkeys(shown + rows))[:_SHOWN]
             choices.append(Choice((group,), *_timeline(found, rows, shown)))
     if not choices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -64,9 +65,9 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def _dots(rows: dict[str, list[Result]], name: str, label: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    data = [
+    data: list[dict[str, Any]] = [
         {
-            "type": "scatter", "mode": "markers+text", "name": row, "text": [row], "textposition": "top center",
+            "type": "scatter", "mode": "markers+text", "name": row, "text": [row],
             "x": [statistics.fmean(_AGAINST[label](result.cost) for result in results)],
             "y": [statistics.fmean(result.test[name] for result in results)],
             "marker": {"color": COLOURS[place % len(COLOURS)], "size": 10}, "showlegend": False,
@@ -74,4 +75,9 @@ def _dots(rows: dict[str, list[Result]], name: str, label: str) -> tuple[list[di
         }
         for place, (row, results) in enumerate(rows.items())
     ]  # fmt: skip
-    return data, {"xaxis": log_axis(f"{label}, a node"), "yaxis": axis(f"test {score_label(name)}")}
+    for place, trace in enumerate(sorted(data, key=lambda trace: trace["x"])):  # names of neighbours keep apart
+        trace["textposition"] = "bottom center" if place % 2 else "top center"
+    places = [math.log10(trace["x"][0]) for trace in data if trace["x"][0] > 0]  # those that the axis shows
+    room = 0.3 * (max(places) - min(places)) or 0.3 if places else 0.0  # for half of a name beside the outermost dots
+    ends = {"range": [min(places) - room, max(places) + room]} if places else {}
+    return data, {"xaxis": log_axis(f"{label}, a node", **ends), "yaxis": axis(f"test {score_label(name)}")}

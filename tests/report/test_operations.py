@@ -1,5 +1,6 @@
 """What a report says of operations: means over runs, of rows that could be counted."""
 
+import math
 from dataclasses import replace
 
 from dgl_dysign.report import operations
@@ -41,6 +42,8 @@ def test_accuracy_stands_against_operations_and_energy(tmp_path):
     (dots,), (energy,) = (choice.data for choice in chart.choices)
     assert (dots["x"], dots["y"], dots["text"]) == ([220.0], [72.0], ["dysign"])
     assert energy["x"] == [500.0]
+    low, high = chart.choices[1].layout["xaxis"]["range"]  # of logarithms: the name above the dot is not cut off
+    assert low < math.log10(500) - 0.2 < math.log10(500) + 0.2 < high
 
 
 def test_runs_that_were_not_counted_have_neither(tmp_path):
