@@ -78,9 +78,18 @@ def _mathml(translator: Any, node: Any, as_block: bool) -> None:
     raise nodes.SkipNode
 
 
+def _keep_figures_together(app: Any, doctree: nodes.document) -> None:
+    """Let no cell of a table break within ``80.0 ± 0.2`` or ``[0.4, 1.2]``: what is too wide scrolls."""
+    for cell in doctree.findall(nodes.entry):
+        for text in list(cell.findall(nodes.Text)):
+            kept = re.sub(r"(?<=\d) (?=[±/·])|(?<=±) (?=[\d.])|(?<=\d,) (?=[-+\d.]+\])", "\u00a0", text)
+            text.parent.replace(text, nodes.Text(kept))
+
+
 def setup(app: Any) -> None:
     """Connect all of these."""
     renderers = [(functools.partial(_mathml, as_block=block), None) for block in (False, True)]
     app.add_html_math_renderer("mathml", *renderers)
     app.connect("builder-inited", _write_messages, priority=100)
+    app.connect("doctree-read", _keep_figures_together)
     app.connect("autodoc-process-docstring", _rename_shapes, priority=100)  # before numpydoc's
