@@ -26,7 +26,7 @@ def studies(name: str, widths: Sequence[int], seeds: int) -> dict[str, str]:
     """Return the studies of one data set by name, the exact one first."""
     walks = {"exact": "exact", **{str(width): f"projected --projection-width {width}" for width in widths}}
     return {
-        f"{name}-{kind}": f"links {name} --walks {options} --seeds {seeds} --rows undergs"
+        f"{name}-{kind}": f"links {name} --walks {options} --seeds {seeds} --references counting --rows undergs"
         for kind, options in walks.items()
     }
 

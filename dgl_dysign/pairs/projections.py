@@ -125,15 +125,20 @@ def _step(
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 def _products(drawn: np.ndarray, walks: np.ndarray, row: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
-    steps = walks.shape[1] + 1
-    product = np.empty((*dst.shape, steps, steps), np.float32)
+    steps, width = walks.shape[1] + 1, drawn.shape[1]
+    product, of_src = np.empty((*dst.shape, steps, steps), np.float32), np.empty((steps, width), np.float32)
     for i in range(dst.shape[0]):
+        for m in range(steps):
+            of_src[m] = _walks(drawn, walks, row, m, src[i])
         for j in range(dst.shape[1]):
             for k in range(steps):
                 of_dst = _walks(drawn, walks, row, k, dst[i, j])
-                for m in range(steps):
-                    of_src, total = _walks(drawn, walks, row, m, src[i]), np.float32(0)
-                    for n in range(len(of_dst)):
-                        total += of_dst[n] * of_src[n]
-                    product[i, j, k, m] = total
+                sums = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+                for n in range(width):  # all four at once: each number of the candidate is read once
+                    value = of_dst[n]
+                    sums = (
+                        sums[0] + value * of_src[0, n], sums[1] + value * of_src[1, n],
+                        sums[2] + value * of_src[2, n], sums[3] + value * of_src[3, n],
+                    )  # fmt: skip
+                product[i, j, k, 0], product[i, j, k, 1], product[i, j, k, 2], product[i, j, k, 3] = sums
     return product

@@ -14,8 +14,8 @@ def test_the_options_of_a_study_are_those_of_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(projection_widths, "run", lambda study, line, *_: read.append((study, line)))
     projection_widths.main([str(tmp_path), "--only", "uci", "--widths", "16", "--seeds", "2"])
     assert read == [
-        ("uci-exact", "links uci --walks exact --seeds 2 --rows undergs"),
-        ("uci-16", "links uci --walks projected --projection-width 16 --seeds 2 --rows undergs"),
+        ("uci-exact", "links uci --walks exact --seeds 2 --references counting --rows undergs"),
+        ("uci-16", "links uci --walks projected --projection-width 16 --seeds 2 --references counting --rows undergs"),
     ]
     asked = []
     monkeypatch.setattr(train, "run_links", lambda options: asked.append(options) or SimpleNamespace(show=list))
