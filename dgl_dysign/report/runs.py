@@ -169,7 +169,8 @@ def _diagnostics(path: Path) -> dict[str, dict[str, Any]]:
                 f"{file}: found schema {record.get('schema')!r}, expected {DIAGNOSTICS_VERSION}; it was written by "
                 f"another version: delete it, or report with that version"
             )
-        if not all(map(_is_confusion, record.get("confusion") or [])):
+        confusion = record.get("confusion") or []
+        if not isinstance(confusion, list) or not all(map(_is_confusion, confusion)):
             raise DataError(f"{file}: confusion is not as this version writes it; delete the file")
         records[file.stem] = record
     return records

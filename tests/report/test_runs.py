@@ -146,3 +146,12 @@ def test_diagnostics_of_another_version_are_refused(tmp_path):
     (path / "diagnostics" / "x.json").write_text('{"schema": 2}')
     with pytest.raises(DataError, match="found schema 2, expected 1"):
         read(path)
+
+
+@pytest.mark.parametrize("confusion", [3, [3], [{"about": "all", "classes": ["a"], "counts": [[1, 2]]}]])
+def test_a_confusion_that_is_none_is_refused(confusion, tmp_path):
+    path = event_run(tmp_path / "a")
+    file = next((path / "diagnostics").glob("*.json"))
+    file.write_text(json.dumps(sealed({**read_sealed(file), "confusion": confusion})))
+    with pytest.raises(DataError, match="confusion is not as this version writes it; delete the file"):
+        read(path)
