@@ -35,14 +35,15 @@ class DynamicTriad(EdgeEmbedding):
     keeps its vector, and time and memory do not grow with the number of snapshots at once. The product over k is
     differentiated as it is, where the paper maximises a bound by expectation and maximisation. As many triads that stay
     open are drawn as pairs close. b is in the public code, not in the paper. Sums are means, so that the weights do
-    not depend on the size of the data. The graph of a snapshot has the edges of the last four, as in its demo.
+    not depend on the size of the data. The graph of a snapshot has the edges of the last four, as in its demo. The
+    vectors are as wide as those of the other embeddings here; in the public code they have 48 columns by default.
     Arguments out of range raise ``ConfigError``, snapshots without any edge ``DataError``.
 
     Parameters
     ----------
     snapshots : sequence of SnapshotEdges
         What it is trained on.
-    out_feats, span : int, default 48 and 4
+    out_feats, span : int, default 128 and 4
         Width of the vectors, and snapshots that make up a graph.
     margin, triad, smooth : float, default 1, 0.1 and 0.1
         The margin :math:`\xi`, and the weights :math:`\beta_0` and :math:`\beta_1`.
@@ -61,7 +62,7 @@ class DynamicTriad(EdgeEmbedding):
     """
 
     def __init__(
-        self, snapshots: Sequence[SnapshotEdges], out_feats: int = 48, margin: float = 1.0, triad: float = 0.1,
+        self, snapshots: Sequence[SnapshotEdges], out_feats: int = 128, margin: float = 1.0, triad: float = 0.1,
         smooth: float = 0.1, span: int = 4,
     ) -> None:  # fmt: skip
         proper_edges(snapshots)
