@@ -25,7 +25,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 #: Tables of scores, which take many hours, and checks of honesty and of readers measure no speed; a GPU has a check
 #: of its own.
-NOT_RUN = ("run", "gpu_check", "transfer", "comparison", "front", "check_systems", "published_size", "fuzz")
+NOT_RUN = (
+    *("run", "gpu_check", "transfer", "comparison", "front", "check_systems", "published_size", "projection_widths"),
+    "fuzz",
+)
 ALL = sorted(script.stem for script in HERE.glob("*.py") if script.stem not in NOT_RUN and script.stem[0] != "_")
 #: What makes a benchmark quick, where it has no option ``--quick``.
 QUICK = {"leak": ["--seeds", "1", "--epochs", "1"], "preparation": ["--scale", "0.004", "--runs", "1"]}
