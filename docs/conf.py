@@ -81,7 +81,7 @@ def _mathml(translator: Any, node: Any, as_block: bool) -> None:
 def _keep_figures_together(app: Any, doctree: nodes.document) -> None:
     """Let no cell of a table break within ``80.0 ± 0.2`` or ``[0.4, 1.2]``: what is too wide scrolls."""
     for cell in doctree.findall(nodes.entry):
-        for text in list(cell.findall(nodes.Text)):
+        for text in [text for text in cell.findall(nodes.Text) if not isinstance(text.parent, nodes.math)]:
             kept = re.sub(r"(?<=\d) (?=[±/·])|(?<=±) (?=[\d.])|(?<=\d,) (?=[-+\d.]+\])", "\u00a0", text)
             text.parent.replace(text, nodes.Text(kept))
 
