@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from dgl_dysign.experiments.record import OPERATIONS
@@ -75,9 +76,22 @@ def _dots(rows: dict[str, list[Result]], name: str, label: str) -> tuple[list[di
         }
         for place, (row, results) in enumerate(rows.items())
     ]  # fmt: skip
-    for place, trace in enumerate(sorted(data, key=lambda trace: trace["x"])):  # names of neighbours keep apart
-        trace["textposition"] = "bottom center" if place % 2 else "top center"
-    places = [math.log10(trace["x"][0]) for trace in data if trace["x"][0] > 0]  # those that the axis shows
-    room = 0.3 * (max(places) - min(places)) or 0.3 if places else 0.0  # for half of a name beside the outermost dots
-    ends = {"range": [min(places) - room, max(places) + room]} if places else {}
-    return data, {"xaxis": log_axis(f"{label}, a node", **ends), "yaxis": axis(f"test {score_label(name)}")}
+    shown = [trace for trace in data if trace["x"][0] > 0]  # on an axis of logarithms
+    if not shown:
+        return data, {"xaxis": log_axis(f"{label}, a node"), "yaxis": axis(f"test {score_label(name)}")}
+    for trace in shown:  # its name stands away from the dot beside it
+        near = min((each for each in shown if each is not trace), key=partial(_apart, trace), default=trace)
+        trace["textposition"] = "top center" if trace["y"] >= near["y"] else "bottom center"
+    xaxis = log_axis(f"{label}, a node", range=_with_room([math.log10(trace["x"][0]) for trace in shown], 0.3))
+    yaxis = axis(f"test {score_label(name)}", range=_with_room([trace["y"][0] for trace in shown], 0.15))
+    return data, {"xaxis": xaxis, "yaxis": yaxis}
+
+
+def _apart(trace: dict[str, Any], other: dict[str, Any]) -> float:
+    return abs(math.log(trace["x"][0] / other["x"][0]))
+
+
+def _with_room(places: list[float], share: float) -> list[float]:
+    """Return the ends of an axis with room for the names of the outermost dots."""
+    room = share * (max(places) - min(places)) or share
+    return [min(places) - room, max(places) + room]
