@@ -5,8 +5,7 @@
 
 Edges and nodes are as many as published (MathOverflow: edges alone), snapshots are weeks. All edges are observed; of
 larger sets, so many edges of a snapshot as ``--max-edges`` says are trained on and scored, the same for all rows. Each
-line is one of the run's ``summary.json``, with the study, whose options ``--list`` shows. On Bitcoin and UCI, walks are
-exact or projected, of several widths.
+line is one of the run's ``summary.json``, with the study, whose options ``--list`` shows.
 """
 
 from __future__ import annotations
@@ -24,12 +23,7 @@ STUDIES = {
     "reddit-title": f"links reddit-title --max-edges 1024 {ROWS}",
     "wiki-talk": f"links wiki-talk --max-edges 1024 --epochs 2 {ROWS}",
     "stack-overflow": f"links stack-overflow --max-edges 1024 --epochs 1 {ROWS}",
-    **{f"{name}-{walks}": f"links {name} --walks {walks} --seeds 3 --rows boosted-trees-all undergs"
-       for name in ("otc", "alpha", "uci") for walks in ("exact", "projected")},
-    **{f"{name}-projected-{width}":
-       f"links {name} --walks projected --projection-width {width} --seeds 3 --rows undergs"
-       for name in ("otc", "alpha", "uci") for width in (16, 64, 256)},
-}  # fmt: skip
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ def test_the_options_of_a_study_are_those_of_the_command(study, tmp_path, monkey
     (run,) = read
     assert run.rows[-1] == "undergs"
     assert run.walks == ("exact" if study.endswith("-exact") else "projected" if "--walks" in options else None)
-    assert (run.max_edges is None) is (name in ("mathoverflow-size", "otc", "alpha", "uci"))
+    assert (run.max_edges is None) is (name == "mathoverflow-size")
 
 
 def test_generated_sets_are_whole():
@@ -34,7 +34,7 @@ def test_a_study_is_listed_alone(capsys):
 
 
 def test_seeds_and_rows_may_be_run_first(capsys):
-    assert published_size.main(["--only", "uci-projected", "--seeds", "1", "--rows", "undergs", "--list"]) == 0
+    assert published_size.main(["--only", "mathoverflow-size", "--seeds", "2", "--rows", "undergs", "--list"]) == 0
     assert capsys.readouterr().out == (
-        "uci-projected: dysign-train links uci --walks projected --seeds 1 --rows undergs\n"
+        "mathoverflow-size: dysign-train links mathoverflow-size --walks projected --seeds 2 --rows undergs\n"
     )
