@@ -1,5 +1,6 @@
 """The table of widths: its studies are commands, and it has what their runs hold."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import projection_widths
@@ -32,6 +33,10 @@ def test_the_table_has_the_difference_from_exact_walks(tmp_path, capsys):
             scoring = Scoring({"mrr": sum(mrr) / 2}, by_snapshot={"test": {"snapshot": [4, 5], "mrr": mrr}})
             record = UnitRecord("link", f"seed{seed}-undergs", "undergs", seed, [scoring], cost={"cpu_seconds": 40.0})
             folder.save_unit(record.key, record.to_json())
+            beside = replace(
+                record, key=f"seed{seed}-edgebank", entry="edgebank", scorings=[replace(scoring, scores={"mrr": 9.0})]
+            )
+            folder.save_unit(beside.key, beside.to_json())
     projection_widths.main([str(tmp_path), "--only", "otc", "--table"])
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")][2:]
     assert rows == [
