@@ -2,8 +2,15 @@
 
 import ast
 import configparser
+import os
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
+
+import pytest
 
 from dgl_dysign import __version__
 from dgl_dysign.doctor import versions_tested
@@ -51,3 +58,30 @@ def test_the_versions_that_the_doctor_lists_are_those_of_constraints_and_workflo
     for row in versions_tested():
         if row["tests"] != "suite":
             assert f"torch=={row['torch']} dgl=={row['dgl']} " in workflow
+
+
+def test_a_program_beside_the_clone_finds_the_package(tmp_path):
+    # The folder of a clone has the package's name; where it comes before what is installed, it is an empty namespace.
+    pytest.importorskip("setuptools", minversion="70")
+    clone, site = tmp_path / "dgl_dysign", tmp_path / "site"
+    for name in (
+        "setup.cfg",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "dgl_dysign/__init__.py",
+        "data_prep/__init__.py",
+    ):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, clone / name)
+    build = "from setuptools.build_meta import build_editable; build_editable('wheel')"
+    subprocess.run([sys.executable, "-c", build], cwd=clone, check=True, capture_output=True)
+    (wheel,) = (clone / "wheel").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(site)
+    (clone / "dgl_dysign" / "__init__.py").write_text("HERE = True\n", encoding="utf-8")
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import site; site.addsitedir({str(site)!r}); import dgl_dysign; dgl_dysign.HERE", encoding="utf-8"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-S", program], env=environment, check=True)
