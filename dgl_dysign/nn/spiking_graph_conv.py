@@ -43,7 +43,8 @@ class SpikingGraphConv(Layer):
               a = \sum_\tau \lambda^{K-\tau} s_\tau \Big/ \sum_\tau \lambda^{K-\tau}
 
     Under a constant current and leak 1 the rate differs from that of ``clamp(GraphConv / threshold, 0, 1)`` by at most
-    1 / latency. A constant current is aggregated once, and drawn spikes are aggregated together for all steps.
+    1 / latency. A constant current is aggregated once, and drawn spikes are aggregated together for all steps. NaN in a
+    current is NaN in the rate, but not in the spikes.
 
     Under ``torch.no_grad``, at latency 1, layers can send `dgl_dysign.ops.PackedSpikes` to each other: each sums bits
     over neighbours, maps and fires some rows at a time, so that no float of all nodes is in memory. The spikes are
@@ -127,6 +128,8 @@ class SpikingGraphConv(Layer):
             )
         if latency < 1:
             raise DGLConfigError(f"latency must be at least 1, but got {latency!r}")
+        if min(in_feats, out_feats) < 1:
+            raise DGLConfigError(f"in_feats and out_feats must be at least 1, but got {in_feats} and {out_feats}")
         self.in_feats, self.out_feats, self.latency, self.norm = in_feats, out_feats, latency, norm
         self.encoding, self._allow_zero_in_degree = encoding, allow_zero_in_degree
         learned: dict[str, Any] = {"num_neurons": out_feats, "learn_threshold": learn_threshold}
@@ -196,8 +199,9 @@ class SpikingGraphConv(Layer):
         else:
             current = self._currents(graph, source, matrix, edge_weight)
             currents = current.expand(self.latency, *current.shape)
-        spikes, _ = self.lif.sequence(currents)
-        rates = self.lif.rate(spikes)
+        spikes, membrane = self.lif.sequence(currents)
+        # A neuron whose potential is NaN never fires, but it is not silent: NaN is passed on, as GraphConv does.
+        rates = torch.where(membrane.detach().isnan(), torch.nan, self.lif.rate(spikes))
         note_rates(self.lif, rates)
         return (rates, spikes) if return_spikes else rates
 

@@ -107,8 +107,24 @@ def test_more_axes_and_a_weight_from_outside():
     torch.testing.assert_close(found[:, 1], conv(graph, feat[:, 1], weight=matrix))
 
 
+@pytest.mark.parametrize("latency", [1, 8])
+def test_nan_is_not_silence(latency):
+    graph, weight = undirected()
+    conv = SpikingGraphConv(5, 4, latency=latency).double()
+    feat = features()
+    feat[3, 2] = torch.nan
+    rate, spikes = conv(graph, feat, edge_weight=weight, return_spikes=True)
+    unknown = graph_conv(conv)(graph, feat, edge_weight=weight).isnan()
+    assert 0 < unknown.sum() < unknown.numel()
+    assert torch.equal(rate.isnan(), unknown)
+    assert torch.equal(rate[~unknown], spikes.mean(0)[~unknown])
+
+
 def test_errors_and_repr():
     graph, _ = undirected()
+    for wrong in ({"in_feats": 0}, {"out_feats": -1}):
+        with pytest.raises(ConfigError, match="in_feats and out_feats must be at least 1, but got"):
+            SpikingGraphConv(**{"in_feats": 2, "out_feats": 2} | wrong)
     for wrong in ({"norm": "sym"}, {"encoding": "rank"}, {"latency": 0}, {"leak": 1.5}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             SpikingGraphConv(2, 2, **wrong)
