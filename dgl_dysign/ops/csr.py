@@ -12,13 +12,13 @@ import math
 import warnings
 import weakref
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from dgl_dysign.ops._checks import check_one_edge_type, edge_vector, no_autocast
+from dgl_dysign.ops._checks import check_numbers, check_one_edge_type, edge_vector, no_autocast
 from dgl_dysign.ops._listeners import uncounted
 
 Made = TypeVar("Made")
@@ -148,9 +148,20 @@ class Operator:
 
 
 def _sparse(layout: Layout, values: Tensor) -> Tensor:
-    with warnings.catch_warnings():  # PyTorch says once that its CSR tensors are in beta state
+    _hush_beta()
+    return torch.sparse_csr_tensor(layout.indptr, layout.indices, values, layout.shape, check_invariants=False)
+
+
+@cache
+def _hush_beta() -> None:
+    """Let PyTorch say that its CSR tensors are in beta state where nobody hears it; it says so once.
+
+    Once here, too: after each such context Python shows all warnings anew that it had shown.
+    """
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-        return torch.sparse_csr_tensor(layout.indptr, layout.indices, values, layout.shape, check_invariants=False)
+        none = torch.zeros(0, dtype=torch.int64)
+        torch.sparse_csr_tensor(torch.zeros(1, dtype=torch.int64), none, none.float(), (0, 0), check_invariants=False)
 
 
 class _Product(torch.autograd.Function):
@@ -201,6 +212,8 @@ def kept(graph: Any, edge_weight: Tensor | None, what: Any, make: Callable[[], M
     It lives as long as the graph, the last for each `what`; weights with a gradient have a history at each call, and
     weights made under ``torch.inference_mode`` no version. What is kept can be trained with, wherever it was made.
     """
+    if edge_weight is not None:
+        check_numbers("edge_weight", edge_weight)
     if edge_weight is not None and (
         (edge_weight.requires_grad and torch.is_grad_enabled()) or edge_weight.is_inference()
     ):

@@ -1,6 +1,7 @@
 """Sums over edges against dense matrices, on both kernels."""
 
 import gc
+import warnings
 import weakref
 
 import pytest
@@ -235,3 +236,12 @@ def test_cuda_features_on_a_cpu_graph():
     expected.square().sum().backward()
     torch.testing.assert_close(found.cpu(), expected)
     torch.testing.assert_close(on_gpu.grad.cpu(), feat.grad)
+
+
+def test_warnings_that_python_shows_once_are_shown_once():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("default")
+        for seed in range(3):  # a sum over another graph makes another sparse matrix
+            ops.aggregate(random_graph(seed), torch.rand(12, 2), torch.rand(40), kernels="torch-csr")
+            warnings.warn("of the program itself", stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ["of the program itself"]
