@@ -17,6 +17,7 @@ from dgl_dysign.ops._checks import (
     Layer,
     check_choice,
     check_fits,
+    check_numbers,
     check_one_edge_type,
     check_rows,
     edge_vector,
@@ -237,6 +238,8 @@ class InfluenceConv(Layer):
     def _ends(self, graph: Any, feat: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the features of both sides; of the second only the rows count where the aggregator does not use it."""
         check_one_edge_type(graph)
+        for part in feat if isinstance(feat, tuple) else (feat,):
+            check_numbers("feat", part)
         num_dst, uses_both = graph.num_dst_nodes(), self.aggregator in ("gat", "gin")
         source_type, _, target_type = graph.canonical_etypes[0]
         if isinstance(feat, tuple):

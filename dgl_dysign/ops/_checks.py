@@ -43,7 +43,9 @@ def for_autograd(tensor: Tensor) -> Tensor:
 
 
 def check_one_edge_type(graph: Any) -> None:
-    """Raise ``GraphError``, with the remedy, unless the graph has exactly one type of edges."""
+    """Raise ``GraphError``, with the remedy, unless this is a graph and has exactly one type of edges."""
+    if not hasattr(graph, "canonical_etypes"):
+        raise DGLGraphError(f"graph must be a DGLGraph, but is of type {type(graph).__name__}: call layer(graph, feat)")
     if len(graph.canonical_etypes) != 1:
         raise DGLGraphError(
             f"expected a graph with one type of edges, but got {len(graph.canonical_etypes)}: "
@@ -53,17 +55,20 @@ def check_one_edge_type(graph: Any) -> None:
 
 def check_rows(graph: Any, feat: Any, what: str = "feat") -> None:
     """Raise ``GraphError`` unless ``feat`` has one floating-point row for each source node."""
+    check_numbers(what, feat)
     if len(feat.shape) == 0 or feat.shape[0] != graph.num_src_nodes():
         raise DGLGraphError(
             f"{what} must have one row for each of the {graph.num_src_nodes()} source nodes, "
             f"but has shape {tuple(feat.shape)}"
         )
-    check_numbers(what, feat)
     check_floating(feat, what)
 
 
 def check_numbers(name: str, tensor: Any) -> None:
-    """Raise ``GraphError`` of what lies on the meta device."""
+    """Raise ``GraphError`` of what is no tensor, or lies on the meta device."""
+    if not isinstance(getattr(tensor, "device", None), torch.device):  # packed spikes have one as well
+        remedy = "take the tensor out of it" if isinstance(tensor, Mapping) else f"make it one, torch.tensor({name})"
+        raise DGLGraphError(f"{name} must be a tensor, but is of type {type(tensor).__name__}: {remedy}")
     if tensor.device.type == "meta":
         raise DGLGraphError(
             f"{name} is on the meta device, which holds no numbers: fill a layer with layer.to_empty(device='cpu') and "

@@ -32,15 +32,15 @@ def to_ids(values: Any, name: str, device: torch.device) -> Tensor:
         values = torch.from_numpy(np.asarray(values))
     if not values.numel():  # nothing, of whatever type
         return torch.empty(0, dtype=torch.int64, device=device)
-    if values.dtype != torch.int64 and (
-        values.is_floating_point() or values.is_complex() or values.dtype == torch.bool
-    ):
+    if values.dtype == torch.bool:  # as numbers, a mask would name the nodes 0 and 1
+        raise DataError(f"found {name} as a mask, expected whole numbers: those of a mask are {name}.nonzero()[:, 0]")
+    if values.is_floating_point() or values.is_complex():
         raise DataError(
             f"found {name} of type {values.dtype}, expected whole numbers: convert it with {name}.long(), or give by "
             "name what else it is, such as weight=..."
         )
     if values.dim() != 1:
-        raise DataError(f"found {name} of shape {tuple(values.shape)}, expected a vector: one number for each edge")
+        raise DataError(f"found {name} of shape {tuple(values.shape)}, expected a vector")
     return values.to(device, torch.int64).contiguous()
 
 

@@ -73,6 +73,11 @@ class InfluenceSampler(dgl.dataloading.BlockSampler):
         prefetch_edge_feats: Sequence[str] | None = None,
     ) -> None:
         super().__init__(prefetch_node_feats, prefetch_labels, prefetch_edge_feats)
+        if not isinstance(store, NeighborStore):
+            raise ConfigError(
+                f"store must be a NeighborStore, but is of type {type(store).__name__}: there are no fan-outs, "
+                f"InfluenceSampler(store, num_layers=2) takes the store's num_neighbors"
+            )
         if whole(num_layers, "num_layers") < 1:
             raise ConfigError(f"num_layers={num_layers}: expected 1 or more, one block for each layer of the model")
         self.store, self.num_layers, self.now = store, num_layers, now

@@ -262,6 +262,26 @@ def test_several_types_of_edges_are_refused(name):
         make(name)(social(), features(3))
 
 
+@pytest.mark.parametrize("conv", ["spiking", "influence-gcn", "influence-gat", "equilibrium-implicit"])
+def test_what_is_no_tensor_and_no_graph(conv):
+    graph, conv = directed_path(), make(conv)
+    feat, weight = features(graph.num_nodes()), torch.ones(graph.num_edges())
+    for wrong in (feat.numpy(), feat.tolist()):
+        with pytest.raises(
+            dgl.DGLError, match=r"feat must be a tensor, but is of type \w+: make it one, torch\.tensor"
+        ):
+            conv(graph, wrong)
+    with pytest.raises(dgl.DGLError, match="feat must be a tensor, but is of type dict: take the tensor out of it"):
+        conv(graph, {"_N": feat})
+    for wrong in (weight.numpy(), weight.tolist()):
+        with pytest.raises(dgl.DGLError, match="edge_weight must be a tensor, but is of type"):
+            conv(graph, feat, edge_weight=wrong)
+    with pytest.raises(
+        dgl.DGLError, match=r"graph must be a DGLGraph, but is of type Tensor: call layer\(graph, feat\)"
+    ):
+        conv(feat, graph)
+
+
 def test_what_dgl_has_in_another_place():
     """Arguments that stand where DGL's layers have others are refused with the name to pass them by."""
     graph, feat = random_graph(), features(20)

@@ -217,6 +217,8 @@ def test_pickles_and_is_found_lazily(graph, store):
 
 
 def test_errors(graph, store):
+    with pytest.raises(ConfigError, match="store must be a NeighborStore, but is of type list: there are no fan-outs"):
+        InfluenceSampler([5, 5])  # as NeighborSampler is made
     with pytest.raises(ConfigError, match="num_layers=0: expected 1 or more"):
         InfluenceSampler(store, 0)
     with pytest.raises(GraphError, match=r"31 nodes, but the store 30") as caught:

@@ -147,6 +147,7 @@ BAD_EDGES = {
     "nan weight": ({"weight": [float("nan"), 1.0]}, "found weight nan in row 0"),
     "infinite weight": ({"weight": [1.0, float("inf")]}, "found weight inf in row 1"),
     "fractions": ({"src": [0.5, 1.0]}, "expected whole numbers"),
+    "mask": ({"src": [True, False]}, r"found src as a mask, .*src\.nonzero"),
     "matrix": ({"src": [[0, 1]], "dst": [[1, 2]]}, "expected a vector"),
 }
 
