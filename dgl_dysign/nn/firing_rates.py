@@ -27,6 +27,11 @@ class FiringRates:
     held fixed in it, and its value is kept at zero, so that its gradient alone acts, and on thresholds alone. That of
     a neuron rises while it fires more often than :math:`a^*`, and falls while it fires less.
 
+    Attributes
+    ----------
+    populations : list of (LIF, Tensor)
+        Neurons and rates of each call, in the order of the calls.
+
     Examples
     --------
     >>> import torch
