@@ -185,13 +185,16 @@ class Loop:
             seconds = spent + time.process_time() - self.started
             history.append({"epoch": len(history), **figures, "cpu_seconds": seconds})
             if select is not None and _epochs_since_best(history, select) == 0:
-                self._best = copy.deepcopy(self.model.state_dict())
+                last = len(history) == self.epochs  # whose weights the model has, and keeps
+                self._best = None if last else copy.deepcopy(self.model.state_dict())
             if self.checkpoint is not None and len(history) % checkpoint_every == 0 and distributed.rank() == 0:
                 self._save(self.checkpoint, history)
             if on_epoch is not None:
                 on_epoch(history[-1])
         if self._best is not None:
             self.model.load_state_dict(self._best)
+        self._best = None
+        self.optimizer.state.clear()  # twice the size of the weights, which scoring needs no more
         self.model.eval()
         return history
 
