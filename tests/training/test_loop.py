@@ -43,5 +43,6 @@ def test_the_best_epochs_weights_stay_also_after_a_kill_at_the_end(tmp_path, bes
     run.run(epoch, select="figure")
     again = loop(tmp_path / "unit.pt")
     again.run(epoch, select="figure")
-    assert run.model.weight.item() == again.model.weight.item() == weights[best] and len(set(weights)) == 3
+    assert run.model.weight.item() == again.model.weight.item() == weights[best]
+    assert len(set(weights)) == 3
     assert not run.optimizer.state  # freed before anything is scored
