@@ -22,9 +22,10 @@ def add_differences(
 ) -> None:
     """Note in the summary's line of each row that is no control its ``difference`` from the best one.
 
-    The best control is the one of the same kind (feature-only, label-aware) that has the highest figure on test: chosen
-    there in its favour. Of what is not verified nobody knows the kind: its control is the best of all. A row without a
-    control gets no difference, one whose answers, or those of its control, were not kept gets None.
+    The best control is the one with the highest figure on test, chosen there in its favour, of those that are given no
+    more than the row: of a feature-only row the feature-only ones, of a label-aware row these and the label-aware ones.
+    Of what is not verified nobody knows the kind: its control is the best of all. A row without a control gets no
+    difference, one whose answers, or those of its control, were not kept gets None.
 
     Parameters
     ----------
@@ -40,9 +41,9 @@ def add_differences(
     named = {line["row"]: line for line in lines if line["row"] in names}
     pairs: dict[str, str] = {}
     for name, line in named.items():
-        alike = [other for other in named.values() if other["row"] in controls and _alike(other, line)]
-        if name not in controls and alike:
-            pairs[name] = max(alike, key=lambda control: control[figure]["mean"])["row"]
+        fair = [other for other in named.values() if other["row"] in controls and _is_fair(other, line)]
+        if name not in controls and fair:
+            pairs[name] = max(fair, key=lambda control: control[figure]["mean"])["row"]
             line["difference"] = None
     kept = [pair for pair in pairs.items() if all({*pair} <= test.rows.keys() for test in tests)]
     if not kept:
@@ -53,9 +54,10 @@ def add_differences(
         named[name]["difference"] = {"to": control, "figure": figure, **difference(drawn[name], drawn[control])}
 
 
-def _alike(control: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
-    kinds = [str(each.get("protocol", "")).split(":")[0] for each in (control, line)]
-    return kinds[0] == kinds[1] or not line.get("verified", True)
+def _is_fair(control: Mapping[str, Any], line: Mapping[str, Any]) -> bool:
+    """Whether a control is given no more than a row."""
+    theirs, mine = (str(each.get("protocol", "")).split(":")[0] for each in (control, line))
+    return theirs == mine or (theirs, mine) == ("feature-only", "label-aware") or not line.get("verified", True)
 
 
 def leads(line: Mapping[str, Any]) -> bool:

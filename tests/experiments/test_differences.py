@@ -53,6 +53,14 @@ def test_the_control_is_the_best_of_the_kind_and_the_same_nodes_are_compared():
     assert not leads(lines[0])
 
 
+@pytest.mark.parametrize(("aware", "control"), [(60, "a"), (90, "aware")])
+def test_a_row_that_is_given_labels_stands_beside_controls_without_them_too(aware, control):
+    lines = [line("a", 80), line("aware", aware, LABEL_AWARE), line("mine", 85, LABEL_AWARE), line("blind", 75)]
+    tests = [answers(a=80, aware=aware, mine=85, blind=75)]
+    add_differences(lines, {x["row"] for x in lines}, {"a", "aware"}, "micro_f1", tests)
+    assert [x["difference"]["to"] for x in lines[2:]] == [control, "a"]
+
+
 def test_answers_that_were_not_kept_are_said():
     lines = [line("a", 70), line("b", 60), line("mine", 75), line("new", 75)]
     add_differences(lines, {x["row"] for x in lines}, {"a", "b"}, "macro_f1", [answers(a=70, b=60, new=75)])
