@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ from dgl_dysign.report.runs import KINDS, Result, Run
 #: What has to be known of a difference.
 DIFFERENCE_NOTE = (
     "mean [95 % interval] of a paired bootstrap over what was tested; a row is level with the best control where zero "
-    "is inside. The best control is the best row on test of those of its kind that are neither ours nor a stranger's."
+    "is inside. The best control is the best row on test of those that are given no more than it, and are neither ours "
+    "nor a stranger's."
 )
 _COSTS = {"cpu_seconds": "CPU s", "peak_rss_bytes": "peak MiB", "parameters": "weights"}
 _COLUMNS = 5  # figures beside each other in a table: the first ones that a run has
@@ -138,9 +139,11 @@ def _cost(name: str, results: Sequence[Result]) -> str:
 
 
 def overview(runs: Sequence[Run]) -> Table:
-    """Return one line a run."""
+    """Return one line a run, with how many of its rows are above, level with and below the best control."""
     rows = []
     for run in runs:
+        found = [_verdict(difference) for difference in run.differences.values()]
+        verdicts = [f"{found.count(word)} {word}" for word in ("above", "level", "below") if word in found]
         units = len({result.key for result in run.results})
         rows.append(
             [
@@ -151,9 +154,15 @@ def overview(runs: Sequence[Run]) -> Table:
                 str(len(rows_of(run.results))),
                 str(units),
                 "LEAKS: for reproduction only, never a result" if run.leaks else "no leak declared",
+                ", ".join(verdicts) or "-",
             ]
         )
-    return Table("", "", ["run", "data", "task", "state", "rows", "trained models", "protocol"], rows, [])
+    head = ["run", "data", "task", "state", "rows", "trained models", "protocol", "beside the best control"]
+    return Table("", "", head, rows, [])
+
+
+def _verdict(difference: Mapping[str, Any]) -> str:
+    return "above" if difference["low"] > 0 else "below" if difference["high"] < 0 else "level"
 
 
 def side_by_side(runs: Sequence[Run]) -> Table:

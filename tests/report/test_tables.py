@@ -104,6 +104,8 @@ def test_the_overview_says_what_each_run_is(tmp_path):
     assert rows[1][:6] == ["b", "not recorded", "study of settings", "finished", "2", "2"]
     assert rows[2][1:3] == ["bitcoin-otc (generated data)", "links"]
     assert rows[2][6].startswith("LEAKS")
+    assert [row[7] for row in rows] == ["-", "-", "-"]
+    assert tables.overview([one(compared_run(tmp_path / "d"))]).rows[0][7] == "1 above"
 
 
 def test_small_figures_keep_their_digits():
