@@ -279,10 +279,12 @@ def _refused(table: NodeTable, unknown: list[tuple[int, int, str]], on_error: st
     if on_error != "quarantine":
         entry, line, _ = unknown[0]
         what = "target" if table.value.dtype.kind == "f" else "label"
+        names = what == "label" and line == 1 and table.node.dtype == object
+        header = ", or, if this line names the columns, name that of classes with --label" * names
         raise DataError(
             f"{table.file}, line {line}: found a {what} for unknown node {plain(table.node[entry])}, expected a node "
-            f"that an event names{words} ({len(unknown)} such lines); correct the file, or keep these nodes with "
-            "--allow-unknown-labels"
+            f"that an event names{words} ({len(unknown)} such lines); correct the file{header}, or keep these nodes "
+            "with --allow-unknown-labels"
         )
     source, *others = table.sources
     counts = {"rows": source["rows"] - len(unknown), "rejected": source["rejected"] + len(unknown)}

@@ -534,7 +534,7 @@ def _names_in_comment(comments: list[str], delimiter: str, width: int) -> tuple[
 def _has_header(
     where: str, rows: list[list[str]], width: int, names: tuple[str, ...], roles: Sequence[str], form: PrepareOptions
 ) -> bool:
-    """Whether the first row names the columns: it has no number, and two signs that it does; of nodes, one."""
+    """Whether the first row names the columns: it has no number, and two signs that it does; of nodes, mostly one."""
     columns = [form.time, form.weight, form.label, form.src_label, form.dst_label, form.edge_features]
     columns += [form.src, form.dst] if "src" in roles else []
     by_name = [column for column in columns if column and not column.isdecimal() and column not in names]
@@ -547,8 +547,9 @@ def _has_header(
     if form.header is not None or by_name:
         return bool(by_name) or bool(form.header)
     contrasts = len(_contrasts(words, below, width))
-    if "node" in roles:  # `ann,fraud` is a row, though some call a column fraud
-        return contrasts > 0 or not set(_words("node", form)).isdisjoint(chain(*map(_stems, words)))
+    if "node" in roles:  # `ann,fraud` is a row, though some call a column fraud; `customer,is_fraud` is none
+        named = not set(_words("node", form)).isdisjoint(chain(*map(_stems, words)))
+        return contrasts > 0 or named or sum(map(_is_usual, words)) > 1
     signs = contrasts + sum(map(_is_usual, words))
     if signs < 2:
         _refuse_names_elsewhere(where, rows, width)

@@ -62,6 +62,10 @@ def test_nodes_with_names_have_the_same_names_in_a_file_of_labels(made):
     assert made(NAMES, "user,kind\nann,fraud\nbob,ok\n")[1] == {"ann": "fraud", "bob": "ok"}
     with pytest.raises(DataError, match=r"labels\.csv, line 2: found a label for unknown node Ann, expected"):
         made(NAMES, "cy,ok\nAnn,fraud\n")
+    with pytest.raises(DataError, match=r"line 1: found .* node kunde, .* classes with --label, or keep"):
+        made(NAMES, "kunde,betrug\nann,ja\nbob,nein\n")
+    assert made(NAMES, "kunde,betrug\nann,ja\nbob,nein\n", label="betrug")[1] == {"ann": "ja", "bob": "nein"}
+    assert made(NAMES, "customer,is_fraud\nann,yes\nbob,no\n")[1] == {"ann": "yes", "bob": "no"}
     zeros = NUMBERS.replace("4,9", "007,7")
     assert made(zeros, "7,ok\n")[1] == {"7": "ok"}
     assert made(zeros, "007,ok\n7,bad\n")[1] == {"007": "ok", "7": "bad"}
