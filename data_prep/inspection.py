@@ -168,6 +168,7 @@ def _words(options: PrepareOptions) -> Iterator[str]:
 def words_of(manifest: dict[str, Any], before: dict[str, Any] | None = None) -> dict[str, str]:
     """Say for people what some entries of a manifest mean, and what came to those of `before`."""
     rule, features, rejected = manifest["snapshot_rule"], manifest["features"], manifest["rejected_rows"]
+    repeated = manifest["duplicate_rows"]
     kind = "step" if rule["kind"] in ("rank", "grid") else rule["kind"]
     keys = {"width": 0.0, "unit": "", "count": 0, "merge": 1}
     each = in_words(Rule(kind, **{key: rule.get(key, default) for key, default in keys.items()}))
@@ -180,6 +181,7 @@ def words_of(manifest: dict[str, Any], before: dict[str, Any] | None = None) -> 
     return {
         **{key: f"{manifest[key]:,}, {count:,} of them new" for key, count in grown.items()},
         "num_snapshots": f"{manifest['num_snapshots']:,}, each {each}",
+        "duplicate_rows": f"{repeated:,}, kept: each is an event" if repeated else "0",
         "rejected_rows": f"{rejected:,}, in rejected.parquet" if rejected else "0",
         "features": f"{features['kind']}, {features['dim']} wide" if features else "none",
         "lines": " + ".join([f"{lines['lines']:,}", *others]),

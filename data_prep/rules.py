@@ -475,7 +475,7 @@ def _calendar_edges(unit: str, low: float, high: float, unix: bool) -> np.ndarra
     if low < _CALENDAR[0] or high >= _CALENDAR[1]:
         raise ConfigError(
             f"found times from {low} to {high}, expected Unix seconds of the years 1 to 9999 for --every {unit}; "
-            "divide milliseconds by 1000 first, or give --snapshots N"
+            "of an edge list say what they count, as with --time-unit ms, or give --snapshots N"
         )
     first, last = math.floor(low), math.floor(high)
     if width := PERIODS[unit]:

@@ -55,7 +55,8 @@ def split_snapshots(num_snapshots: int, train: float = 0.7, val: float = 0.1) ->
     if not 0 < first < second < num_snapshots:
         raise ConfigError(
             f"{num_snapshots} snapshots with train={train}, val={val}: expected at least one snapshot in each of three "
-            f"parts, found {first}, {second - first}, {num_snapshots - second}"
+            f"parts, found {first}, {second - first}, {num_snapshots - second}; prepare the data with shorter "
+            "snapshots, such as --every day"
         )
     return range(first), range(first, second), range(second, num_snapshots)
 

@@ -261,11 +261,12 @@ def _check_nodes(data: TemporalGraph, options: NodeOptions) -> None:
         check_choice("--teacher", options.teacher, TEACHERS)
     if data.feature_dim is None:
         raise DataError(
-            f"{path}: found no node features; prepare it again with dysign-prep ... --features spectral, or from "
-            "Python with prepare(..., features='spectral')"
+            f"{path}: found no node features; prepare it again with dysign-prep ... --features degree (how active a "
+            "node is) or spectral (whom it is near), or from Python with prepare(..., features='degree')"
         )
     if data.num_classes < 2 or not bool((data.labels >= 0).any()):
-        raise DataError(f"{path}: found {data.num_classes} classes of nodes; node classification needs two at least")
+        found = f"one class of nodes, {names[0]}" if data.num_classes == 1 else f"{data.num_classes} classes of nodes"
+        raise DataError(f"{path}: found {found}; node classification needs two at least")
     if options.positive is not None and (len(names) != 2 or options.positive not in names):
         expected = "one of " + ", ".join(names) if len(names) == 2 else f"two classes, but there are {len(names)}"
         raise ConfigError(f"--positive {options.positive}: expected {expected}; name one of two, or leave it out")

@@ -29,6 +29,7 @@ def test_a_folder_is_written_and_the_table_says_so(raw, tmp_path, prep):
     assert verify(tmp_path / "out")["num_edges"] == 6
     assert "out" in text
     assert "duplicate rows" in text
+    assert "1, kept: each is an event" in text
     status, text, _ = prep("dblp", raw, tmp_path / "out", *NONE, "--overwrite", "--json")
     summary = json.loads(text)
     assert (summary["num_nodes"], summary["path"]) == (4, str(tmp_path / "out"))

@@ -143,5 +143,5 @@ def test_split_by_snapshot():
     assert split_snapshots(10) == (range(7), range(7, 8), range(8, 10))
     assert split_snapshots(10, 0.5, 0.2) == (range(5), range(5, 7), range(7, 10))
     for bad in ((2,), (10, 0.9, 0.1), (10, 0.0, 0.5)):
-        with pytest.raises(ConfigError, match="three parts"):
+        with pytest.raises(ConfigError, match=r"three parts, .*; prepare the data .* --every day"):
             split_snapshots(*bad)

@@ -8,7 +8,8 @@ from typing import get_args, get_type_hints
 import pytest
 from rich.table import Table
 
-from dgl_dysign.errors import BackendError, ConfigError
+from data_prep import PrepareOptions, prepare
+from dgl_dysign.errors import BackendError, ConfigError, DataError
 from dgl_dysign.evaluation.link_scores import PROTOCOLS
 from dgl_dysign.experiments import options, train, train_cli
 from dgl_dysign.experiments.event_task import SPLITS, EventSettings
@@ -27,6 +28,20 @@ from tests.generated import generated
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     return generated(tmp_path_factory.mktemp("prepared"))
+
+
+def test_what_classes_of_nodes_need_is_said(tmp_path):
+    (tmp_path / "pay.csv").write_text("payer,payee,when\nann,bob,2024-01-02\nbob,cy,2024-01-09\n")
+    (tmp_path / "labels.csv").write_text("ann,ok\nbob,ok\n")
+    for features, told in (("none", "--features degree .* or spectral"), ("degree", "found one class of nodes, ok;")):
+        prepare(
+            "edges",
+            tmp_path / "pay.csv",
+            tmp_path / features,
+            PrepareOptions(features=features, labels=tmp_path / "labels.csv"),
+        )
+        with pytest.raises(DataError, match=told):
+            train.train_nodes(tmp_path / features, tmp_path / "run")
 
 
 def test_defaults_are_those_of_the_library(prepared, monkeypatch):
