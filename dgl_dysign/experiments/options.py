@@ -92,7 +92,10 @@ class RowOptions(RunOptions):
     )
     row_args: Path | None = option("Arguments of rows of your own: a table for each.", None, metavar="FILE.toml")
     save_model: Path | None = option(
-        "Also save each model that learned, as a model folder DIR/UNIT.", None, metavar="DIR", rich_help_panel=_RUN
+        "Also save each network of ours, system and model of yours, as a model folder DIR/UNIT; controls are not.",
+        None,
+        metavar="DIR",
+        rich_help_panel=_RUN,
     )
 
 
