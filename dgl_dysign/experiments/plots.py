@@ -51,11 +51,13 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path
     known = {name for history in histories.values() for name in history[0]}
     scores = [name for name in _VALIDATION if name in known]
     figure, axes = plt.subplots(1, 1 + len(scores), figsize=(5 * (1 + len(scores)), 4), squeeze=False)
-    for name, history in histories.items():
+    for place, (name, history) in enumerate(histories.items()):
+        # Said here, as not every panel has every entry, and the legend of the first is that of all.
+        look = {"color": f"C{place % 10}", "linestyle": ("-", "--", ":")[place // 10 % 3], "marker": ".", "label": name}
         epochs = [record["epoch"] + 1 for record in history]
         for axis, key, factor in zip(axes[0], ("loss", *scores), (1, *[100] * len(scores)), strict=True):
             if key in history[0]:
-                axis.plot(epochs, [factor * record.get(key, np.nan) for record in history], ".-", label=name)
+                axis.plot(epochs, [factor * record.get(key, np.nan) for record in history], **look)
     axes[0, 0].set(xlabel="epoch", ylabel="training loss", yscale="log")
     for axis, score in zip(axes[0, 1:], scores, strict=True):
         axis.set(xlabel="epoch", ylabel=f"validation {_VALIDATION[score]} in %")

@@ -110,6 +110,14 @@ def test_learning_curves_have_a_panel_for_each_score_that_is_recorded(kept, tmp_
     assert kept[0].get_suptitle() == "LEAKS"
 
 
+def test_an_entry_has_one_colour_in_all_panels(kept, tmp_path):
+    histories = {"a": [{"epoch": 0, "loss": 2.0}], "b": [{"epoch": 0, "loss": 1.0, "val_mrr": 0.5}]}
+    plots.learning_curves(histories, tmp_path / "a.png")
+    (figure,) = kept
+    loss, mrr = ([(line.get_label(), line.get_color()) for line in axis.lines] for axis in figure.axes)
+    assert mrr == loss[1:]
+
+
 def test_over_time_is_a_running_mean(kept, tmp_path):
     curves = {"a": {"snapshot": [3, 4, 6, 7], "mrr": [10.0, 20, 30, 70]}, "b": {"snapshot": [3], "mrr": [5.0]}}
     plots.over_time(curves, "title", tmp_path / "a.png", window=3)
