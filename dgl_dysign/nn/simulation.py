@@ -160,9 +160,11 @@ class _Neurons:
         total.add_(spikes)
 
     def rates(self, count: float) -> Tensor:
-        """Return the mean of the spikes so far; the neurons are at their end."""
+        """Return the mean of the spikes so far, NaN where the potential is; the neurons are at their end."""
         for block in self.rows.step_blocks(self.total):
             self.total[block].div_(count)
+            if self.membrane[block].sum().isnan():  # a pass less where, as mostly, there is none
+                self.total[block].masked_fill_(self.membrane[block].isnan(), torch.nan)
         return self.total
 
 
@@ -196,7 +198,7 @@ class _TapedNeurons(_Neurons):
         return spikes
 
     def rates(self, count: float) -> Tensor:
-        return self.total / count
+        return torch.where(self.membrane.detach().isnan(), torch.nan, self.total / count)
 
 
 def _kind_of_neurons(lif: LIF, membrane: Tensor, packed: bool) -> type[_Neurons]:

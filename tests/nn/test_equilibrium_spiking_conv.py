@@ -452,3 +452,18 @@ def test_state_rows_and_repr():
     assert state.rows(torch.tensor([2, 0])).membrane[0].flatten().tolist() == [2, 0]
     assert state.to("cpu").rate is state.rate
     assert repr(made(5, 6)).startswith("EquilibriumSpikingConv(\n  5, 6, num_layers=1, latency=8, gradient='implicit'")
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize(
+    "options", [{"simulate": True}, {"simulate": True, "backend": "float"}, {"gradient": "trace"}, {"gradient": "step"}]
+)
+def test_nan_is_not_silence(options, grad):
+    graph, _ = undirected()
+    conv, feat = EquilibriumSpikingConv(5, 4, **options), features().float()
+    feat[3, 2] = torch.nan
+    unknown = conv.inject(graph, feat).isnan().any(1)
+    assert 0 < unknown.sum() < len(unknown)
+    with torch.set_grad_enabled(grad):
+        rate, _ = conv(graph, feat)
+    assert torch.equal(rate.isnan(), unknown[:, None].expand_as(rate))
