@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -175,9 +176,11 @@ def run(study: Study, config: Mapping[str, Any], options: FolderOptions) -> Resu
 
 def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool, logger: Logger) -> list[UnitRecord]:
     """Fit and score all units that are not finished; return the records of all."""
-    records = []
+    records: list[UnitRecord] = []
+    total = sum(1 for _ in study.units())
     with progress_bar(quiet) as progress:
-        bar = progress.add_task("", total=sum(1 for _ in study.units()))
+        bar = progress.add_task("", total=total)
+        in_log = progress.disable and not quiet and distributed.rank() == 0  # a line a unit, where no bar can be
         for unit in study.units():
             progress.update(bar, description=unit.key)
 
@@ -197,6 +200,9 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool, 
                 logger.on_unit(record)
                 if unit.entry.stranger:
                     unit.task.release()  # it may have changed in place what it was shown: others read it anew
+                if in_log:
+                    spent = record.cost.get("cpu_seconds", 0)
+                    print(f"{len(records) + 1} of {total}: {unit.key}, {spent:.0f} CPU s", file=sys.stderr, flush=True)
             records.append(record)
             progress.advance(bar)
     return records

@@ -1,6 +1,7 @@
 """The runner on entries that take no time: strangers' entries, resuming, kills at any file, costs, errors, pictures."""
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +99,11 @@ class Options(RunOptions):
     save_model: Path | None = option("Where to save models.", None)
 
 
-def main(folder, *more, study=None, config=None):
+def main(folder, *more, study=None, config=None, quiet=True):
     def work(options):
         run(study or Table(ENTRIES), config or {}, options).show()
 
-    return run_study("guess", "", Options, work, ["--run-dir", str(folder), "--quiet", *map(str, more)])
+    return run_study("guess", "", Options, work, ["--run-dir", str(folder), *["--quiet"] * quiet, *map(str, more)])
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,15 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
     assert main(folder) == 0
     return folder
+
+
+def test_without_a_terminal_each_unit_that_was_fitted_is_a_line(whole, tmp_path, capsys):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    units = sorted(folder.glob("units/*.json"))
+    units[-1].unlink()
+    assert main(folder, "--resume", quiet=False) == 0
+    told = capsys.readouterr().err
+    assert re.fullmatch(rf"\d of {len(units)}: {units[-1].stem}, \d+ CPU s\n", told), told
 
 
 def test_the_summary_is_over_seeds_for_each_entry_and_condition(whole, tmp_path, capsys):
