@@ -24,6 +24,7 @@ from dgl_dysign.experiments.foreign_task import (
     task_id,
     task_of,
 )
+from dgl_dysign.experiments.link_entries import is_fitted
 from dgl_dysign.experiments.link_task import LinkTask
 from dgl_dysign.experiments.node_task import NodeTask
 from dgl_dysign.experiments.options import ScoreOptions
@@ -142,7 +143,10 @@ def score_files(options: ScoreOptions) -> ResultTable:
     kind = first["table"].removesuffix("s")
     shared = {name: getattr(options, name) for name in ("run_dir", "device", "resume", "overwrite", "quiet")}
     shared |= {"no_choice": options.no_choice} if kind == "node" else {}
-    rows = options.rows or [entry.name for entry in resolve_rows(None, kind) if not entry.learns]
+    shared |= {"references": options.references} if kind == "link" else {}
+    fitted = kind != "link" or options.references == "all"
+    beside = [entry for entry in resolve_rows(None, kind) if not entry.learns and (fitted or not is_fitted(entry))]
+    rows = options.rows or [entry.name for entry in beside]
     prepared = options.prepared or Path(first["prepared"])
     table, config = table_of(first["table"], [t.about["asked"] for t in tasks], prepared, rows=rows, **shared)
     foreign = {task.place: _entries(task, table, files[task.folder]) for task in tasks}

@@ -362,6 +362,10 @@ class ScoreOptions(FolderOptions):
         None,
         metavar="ROW...",
     )
+    references: Literal["all", "counting"] = option(
+        "Of links: what stands beside the rows; counting leaves out what has to be fitted, such as boosted trees.",
+        "all",
+    )
     no_choice: bool = option("Of nodes: fit the rows under the defaults, instead of choosing their settings.", False)
 
     def __post_init__(self) -> None:

@@ -102,6 +102,16 @@ def test_links_lead_somewhere(page) -> None:
             assert anchor in _anchors(file.read_text(encoding="utf-8")), f"{page.name}: no {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_dysign_prep_are_there(page) -> None:
+    from data_prep.cli import app
+
+    there = {command.name or command.callback.__name__ for command in app.registered_commands}
+    there |= {group.name for group in app.registered_groups}
+    named = re.findall(r"(?:^|`)dysign-prep ([a-z][\w-]*)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert there >= set(named), f"{page.name}: no such command: {sorted(set(named) - there)}"
+
+
 def test_every_page_is_in_the_table_of_contents() -> None:
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     listed = {line for tree in re.findall(r"```{toctree}\n(.*?)```", index, re.DOTALL) for line in tree.split("\n")}

@@ -169,6 +169,16 @@ def test_a_foreign_program_reaches_the_figures_of_the_same_row_of_ours(links, tm
     assert "(not verified)" in str(table)
 
 
+def test_references_that_are_fitted_can_be_left_out(links, tmp_path):
+    task = export(links, tmp_path / "task", "links", num_negatives=20)
+    answers = answer(task, np.zeros((len(columns(task.folder, "questions.csv")["query"]), 21)), tmp_path / "mine.csv")
+    for number, rows in enumerate((None, ["random"])):
+        run = tmp_path / f"run{number}"
+        table = score([task.folder, answers], run, rows=rows, references="counting")
+        assert {"recent-degree", MARK} <= {line["row"] for line in table}
+        assert not {"logistic-regression", "boosted-trees"} & {line["row"] for line in table}
+
+
 def test_the_place_of_the_true_destination_is_not_told(links, tmp_path):
     task = export(links, tmp_path / "task", "links", num_negatives=9)
     edges, questions = columns(task.folder, "edges.csv"), columns(task.folder, "questions.csv")
