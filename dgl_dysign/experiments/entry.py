@@ -229,6 +229,8 @@ class Entry:
             yield
         except (Exception, SystemExit) as error:
             trace = own_traceback(error)
+            if isinstance(error, DGLDySignError) and not trace and self.name not in str(error):
+                error.args = (f"row {self.name!r}: {error}",)  # such as of a loss, which knows nothing of rows
             if not self.stranger or (isinstance(error, DGLDySignError) and not trace):
                 raise
             raise EntryError(f"row {self.name!r}: {_reason(error)}", trace) from error

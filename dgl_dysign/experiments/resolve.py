@@ -9,12 +9,15 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import FunctionType
 from typing import Any
+
+from torch import nn
 
 from dgl_dysign.errors import ConfigError, EntryError, check_choice
 from dgl_dysign.experiments import event_entries, link_entries, node_entries
@@ -31,6 +34,7 @@ _OURS: dict[str, Callable[[], dict[str, Entry]]] = {
     "link": link_entries.default_entries,
     "event": event_entries.default_entries,
 }
+_FIT = "fit(view, *, checkpoint=None, on_epoch=None)"
 _NAME = re.compile(r"\w[\w.+-]*")  # names of entries are in names of files
 
 
@@ -45,7 +49,7 @@ def list_rows(kind: str) -> list[tuple[str, str]]:
     rows = {name: entry.about or _about(entry.fit) for name, entry in _OURS[kind]().items()}
     for point in _entry_points(kind):
         rows.setdefault(point.name, f"{point.value}, installed by {point.dist.name if point.dist else 'a package'}")
-    return list(rows.items())
+    return [(name, re.sub(r":\w+:(?=`)", "", about).replace("``", "`")) for name, about in rows.items()]
 
 
 def _about(fit: Any) -> str:
@@ -171,8 +175,10 @@ def _object(spec: Any, kind: str) -> Any:
     installed = {point.name: point.value for point in _entry_points(kind)}
     module, colon, name = installed.get(spec, spec).partition(":")
     if not (module and colon and name):
-        names = ", ".join([*_OURS[kind](), *installed])
-        raise ConfigError(f"row {spec!r}: expected {names} or module:Name")
+        names = [*_OURS[kind](), *installed]
+        meant = [spec.replace(".", ":")] if "." in spec and not colon else get_close_matches(spec.lower(), names, 1)
+        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        raise ConfigError(f"row {spec!r}: expected {', '.join(names)} or module:Name{hint}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # an installed command does not look there; last, so that it hides nothing
     try:
@@ -239,6 +245,8 @@ def as_entry(thing: Any, kind: str, arguments: Mapping[str, Any] | None = None, 
     if isinstance(thing, type) and issubclass(thing, SnapshotEncoder):
         thing = replace(encoder_entry(thing, kind, name, arguments), source=source)
     elif isinstance(thing, type):
+        if issubclass(thing, nn.Module):  # before it is made: arguments are not what a plain module lacks
+            _check_has_fit(thing, name)
         make = partial(_made, thing, name, arguments)
         thing = make()
         name = called or _name_of(thing)
@@ -317,11 +325,17 @@ def _save_model(task: Any, outcome: Outcome, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_fit(thing: Any, name: str) -> None:
-    wanted = "expected fit(view, *, checkpoint=None, on_epoch=None)"
+def _check_has_fit(thing: Any, name: str) -> None:
     if not callable(getattr(thing, "fit", None)):
-        raise ConfigError(f"row {name!r}: found no method fit, {wanted}")
+        raise ConfigError(
+            f"row {name!r}: found no method fit, expected {_FIT}, or a class derived from SnapshotEncoder; "
+            "docs/your-model.md shows both"
+        )
+
+
+def _check_fit(thing: Any, name: str) -> None:
+    _check_has_fit(thing, name)
     try:
         inspect.signature(thing.fit).bind(None, checkpoint=None, on_epoch=None)
     except TypeError as error:
-        raise ConfigError(f"row {name!r}: found fit{inspect.signature(thing.fit)}, {wanted}") from error
+        raise ConfigError(f"row {name!r}: found fit{inspect.signature(thing.fit)}, expected {_FIT}") from error

@@ -106,6 +106,16 @@ def test_bad_arguments_are_found_before_anything_is_fitted(arguments, text, task
         )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_that_is_nan_names_the_row(kind, tasks):
+    class Lost(Sums):
+        def embed(self, state, inputs):
+            return super().embed(state, inputs) * float("nan")
+
+    with pytest.raises((ConfigError, DataError), match=r"^row 'Lost': .*\b(nan|NaN)\b"):
+        tasks[kind].score(as_entry(Lost, kind, {"epochs": 1}).fitted(tasks[kind].view()))
+
+
 def test_a_method_that_is_missing_is_named(tasks):
     class Half(SnapshotEncoder):
         def initial(self):

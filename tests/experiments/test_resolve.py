@@ -42,6 +42,8 @@ class Named(Guess):
 
 
 class NoFit: pass
+class Plain(torch.nn.Module):
+    def __init__(self, num_nodes): pass
 class OddFit:
     def fit(self, data): pass
 class Path: name, fit = "../x", Guess.fit
@@ -163,7 +165,7 @@ def test_rows_are_ours_in_their_order_then_strangers(home):
 def test_rows_are_listed_with_a_line_about_each(home):
     for kind in ("node", "link", "event"):
         about = dict(list_rows(kind))
-        assert [name for name, text in about.items() if not text or "\n" in text] == []
+        assert [name for name, text in about.items() if not text or "\n" in text or "``" in text or ":`" in text] == []
     rows = dict(list_rows("node"))
     assert rows["guess"] == "theirs:Guess, installed by their-package"
     assert rows["majority"] == "Answer with the most frequent class."
@@ -173,12 +175,15 @@ def test_rows_are_listed_with_a_line_about_each(home):
     ("spec", "arguments", "text"),
     [
         ("magic", {}, "row 'magic': expected majority, .* guess, lost or module:Name"),
-        ("theirs:", {}, "or module:Name"),
+        ("theirs:", {}, "or module:Name$"),
+        ("Majority", {}, "or module:Name; did you mean 'majority'[?]$"),
+        ("theirs.Guess", {}, "or module:Name; did you mean 'theirs:Guess'[?]$"),
         ("nowhere.at:All", {}, "row 'nowhere.at:All': there is no module 'nowhere', neither installed nor in"),
         ("theirs.at:All", {}, "row 'theirs.at:All': there is no module 'theirs.at'"),
         ("lost", {}, "row 'lost': there is no module 'gone'"),
         ("theirs:Gues", {}, "row 'theirs:Gues': the module 'theirs' has no 'Gues'"),
         ("theirs:NoFit", {}, "row 'NoFit': found no method fit, expected fit.view, "),
+        ("theirs:Plain", {}, "row 'Plain': found no method fit, .* or a class derived from SnapshotEncoder"),
         ("theirs:ready", {}, "row 'int': found no method fit"),
         ("theirs:OddFit", {}, r"row 'OddFit': found fit\(data\), expected fit\(view, "),
         ("theirs:Guess", {"width": 3}, r"row 'Guess': got an unexpected keyword argument 'width'; it takes \(classes"),
