@@ -312,7 +312,9 @@ def test_our_entries_split_by_time_are_honest(name):
 def test_names_may_move_a_class_or_two_where_scores_are_drawn(monkeypatch, model, faults):
     renamed_and_between_seeds = iter([0.007, 0.0])
     monkeypatch.setattr(checks, "_places_apart", lambda *_: next(renamed_and_between_seeds))
-    assert check_entry(model, kind="node", checks=["names of nodes"]).faults == faults
+    report = check_entry(model, kind="node", checks=["names of nodes"])
+    assert report.faults == faults
+    assert report["names of nodes"].seen.endswith(f"; up to {0.001 if faults else 0.02:.3f} is ok")
 
 
 OURS = [  # the comparison systems have files of their own: test_systems.py, test_embedding_entries.py and so on

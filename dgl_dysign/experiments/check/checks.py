@@ -202,8 +202,10 @@ def names(trial: Trial) -> Verdict:
     apart = _places_apart(trial, trial.replay(fit, questions=new, feeds=trial.form.feeds(fit.task)))
     other_seed = trial.replay(trial.fit(seed=trial.seed + 1))
     seeds, drawn = _places_apart(trial, other_seed), trial.moved(trial.answers, other_seed)  # places may hide draws
+    limit = 2 * seeds + 0.02 if drawn else 1e-3
     text = f"renamed, places differ by {apart:.3f} of all on average, between seeds by {seeds:.3f}"
-    if apart > 1e-3 and apart > (2 * seeds + 0.02 if drawn else 0.0):
+    text += f"; up to {limit:.3f} is ok"
+    if apart > limit:
         return Verdict(FAULT, text, "let no number of a node be an input, an order, or a tie-breaker")
     return Verdict(OK, text)
 
