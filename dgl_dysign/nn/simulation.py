@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dgl_dysign.data.row_store import RowStore
-from dgl_dysign.nn.lif import LIF
+from dgl_dysign.nn.lif import LIF, pass_nan
 from dgl_dysign.ops import PackedSpikes, Surrogate, fire_packed, slope
 from dgl_dysign.ops._listeners import tell_fired
 from dgl_dysign.ops.packed_spikes import PackedSums, compiled_for
@@ -162,9 +162,7 @@ class _Neurons:
     def rates(self, count: float) -> Tensor:
         """Return the mean of the spikes so far, NaN where the potential is; the neurons are at their end."""
         for block in self.rows.step_blocks(self.total):
-            self.total[block].div_(count)
-            if self.membrane[block].sum().isnan():  # a pass less where, as mostly, there is none
-                self.total[block].masked_fill_(self.membrane[block].isnan(), torch.nan)
+            pass_nan(self.total[block].div_(count), self.membrane[block])
         return self.total
 
 
@@ -198,7 +196,7 @@ class _TapedNeurons(_Neurons):
         return spikes
 
     def rates(self, count: float) -> Tensor:
-        return torch.where(self.membrane.detach().isnan(), torch.nan, self.total / count)
+        return pass_nan(self.total / count, self.membrane)
 
 
 def _kind_of_neurons(lif: LIF, membrane: Tensor, packed: bool) -> type[_Neurons]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dgl_dysign.nn.encoders import BernoulliEncoder
 from dgl_dysign.nn.firing_rates import note_rates
-from dgl_dysign.nn.lif import LIF
+from dgl_dysign.nn.lif import LIF, pass_nan
 from dgl_dysign.ops import NORMS, PackedSpikes, Surrogate, aggregate
 from dgl_dysign.ops._checks import (
     DGLConfigError,
@@ -200,8 +200,7 @@ class SpikingGraphConv(Layer):
             current = self._currents(graph, source, matrix, edge_weight)
             currents = current.expand(self.latency, *current.shape)
         spikes, membrane = self.lif.sequence(currents)
-        # A neuron whose potential is NaN never fires, but it is not silent: NaN is passed on, as GraphConv does.
-        rates = torch.where(membrane.detach().isnan(), torch.nan, self.lif.rate(spikes))
+        rates = pass_nan(self.lif.rate(spikes), membrane)
         note_rates(self.lif, rates)
         return (rates, spikes) if return_spikes else rates
 

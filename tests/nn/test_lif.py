@@ -8,6 +8,7 @@ from torch.autograd import gradcheck
 
 from dgl_dysign.errors import ConfigError, GraphError
 from dgl_dysign.nn import LIF, ConstantEncoder
+from dgl_dysign.nn.lif import pass_nan
 
 
 def test_soft_reset_by_hand():
@@ -105,3 +106,9 @@ def test_what_does_not_fit():
     for call in (lif, lif.sequence, lif.rate):
         with pytest.raises(GraphError, match=r"int64; convert it with \w+\.float\(\)"):
             call(torch.ones(3, 4, dtype=torch.int64))
+
+
+def test_nan_in_a_potential_is_passed_on_and_no_device_is_waited_for():
+    rates, potential = torch.tensor([0.5, 0.0, 1.0]), torch.tensor([torch.inf, torch.nan, -torch.inf])
+    assert pass_nan(rates, potential).isnan().tolist() == [False, True, False]
+    pass_nan(*torch.empty(2, 3, device="meta"))  # which cannot be asked for a value
