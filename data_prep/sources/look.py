@@ -547,9 +547,11 @@ def _has_header(
     if form.header is not None or by_name:
         return bool(by_name) or bool(form.header)
     contrasts = len(_contrasts(words, below, width))
-    if "node" in roles:  # `ann,fraud` is a row, though some call a column fraud; `customer,is_fraud` is none
+    if "node" in roles:  # `ann,fraud` is a row, though some call a column fraud; `customer,is_fraud` is none,
+        # unless a word stands in its column again, as classes do: `u,y` above `w,y`
         named = not set(_words("node", form)).isdisjoint(chain(*map(_stems, words)))
-        return contrasts > 0 or named or sum(map(_is_usual, words)) > 1
+        again = any(text and text in column for text, column in zip(words, zip(*below, strict=True), strict=False))
+        return contrasts > 0 or named or (sum(map(_is_usual, words)) > 1 and not again)
     signs = contrasts + sum(map(_is_usual, words))
     if signs < 2:
         _refuse_names_elsewhere(where, rows, width)

@@ -375,6 +375,9 @@ def test_files_of_nodes_are_looked_at_too():
     assert see("class,id\nfraud,4\nok,9", nodes).places == {"node": 1, "label": 0}
     assert see("customer,is_fraud\nann,yes\nbob,no", nodes).header
     assert not see("ann,fraud\nbob,ok", nodes).header
+    refused("customer,is_fraud,\nann,yes,\nbob,no,", "line 1: found columns 'customer'", roles=nodes)
+    assert not see("u,y\nv,n\nw,y", nodes).header
+    assert not see("seller,fraud\nbuyer,ok\nann,ok\nbob,fraud", nodes).header
     assert see("node,label,when\n4,a,2021-01-04", nodes).places == {"node": 0, "label": 1, "time": 2}
     assert see("4 1 2021-01-04\n4 0 2021-01-05", nodes).places["time"] == 2
     assert "time" not in see("4 1 0.5\n9 0 0.25", nodes).places
