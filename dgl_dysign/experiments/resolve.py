@@ -176,7 +176,9 @@ def _object(spec: Any, kind: str) -> Any:
     module, colon, name = installed.get(spec, spec).partition(":")
     if not (module and colon and name):
         names = [*_OURS[kind](), *installed]
-        meant = [spec.replace(".", ":")] if "." in spec and not colon else get_close_matches(spec.lower(), names, 1)
+        parts = spec.split(".")
+        dotted = not colon and len(parts) > 1 and all(map(str.isidentifier, parts))
+        meant = [":".join(spec.rsplit(".", 1))] if dotted else get_close_matches(spec.lower(), names, 1)
         hint = f"; did you mean {meant[0]!r}?" if meant else ""
         raise ConfigError(f"row {spec!r}: expected {', '.join(names)} or module:Name{hint}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:

@@ -178,6 +178,8 @@ def test_rows_are_listed_with_a_line_about_each(home):
         ("theirs:", {}, "or module:Name$"),
         ("Majority", {}, "or module:Name; did you mean 'majority'[?]$"),
         ("theirs.Guess", {}, "or module:Name; did you mean 'theirs:Guess'[?]$"),
+        ("my.theirs.Guess", {}, "or module:Name; did you mean 'my.theirs:Guess'[?]$"),
+        ("./theirs.py", {}, "or module:Name$"),
         ("nowhere.at:All", {}, "row 'nowhere.at:All': there is no module 'nowhere', neither installed nor in"),
         ("theirs.at:All", {}, "row 'theirs.at:All': there is no module 'theirs.at'"),
         ("lost", {}, "row 'lost': there is no module 'gone'"),
