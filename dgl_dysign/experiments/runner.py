@@ -201,8 +201,8 @@ def run_units(study: Study, folder: RunFolder, saved: SavedModels, quiet: bool, 
                 if unit.entry.stranger:
                     unit.task.release()  # it may have changed in place what it was shown: others read it anew
                 if in_log:
-                    spent = record.cost.get("cpu_seconds", 0)
-                    print(f"{len(records) + 1} of {total}: {unit.key}, {spent:.0f} CPU s", file=sys.stderr, flush=True)
+                    spent = f", {record.cost['cpu_seconds']:.0f} CPU s" if record.cost else ""  # a file has no cost
+                    print(f"{len(records) + 1} of {total}: {unit.key}{spent}", file=sys.stderr, flush=True)
             records.append(record)
             progress.advance(bar)
     return records

@@ -80,7 +80,7 @@ def line_of(table, name):
     return line
 
 
-def test_a_row_of_nodes_has_the_figures_of_its_scores(nodes, node_task, tmp_path):
+def test_a_row_of_nodes_has_the_figures_of_its_scores(nodes, node_task, tmp_path, capsys):
     given = np.random.default_rng(0).random((len(asked(node_task)), 3))
     file = answer(node_task, given, tmp_path / "mine.csv")
     table = score([node_task.folder, file], tmp_path / "run", rows=["majority", "label-propagation"], no_choice=True)
@@ -93,6 +93,7 @@ def test_a_row_of_nodes_has_the_figures_of_its_scores(nodes, node_task, tmp_path
         assert line[name] == {"mean": value, "std": 0.0, "runs": 1}
     assert line["verified"] is False
     assert "cpu_seconds" not in line
+    assert ": 0.4-split0-seed0-mine-not-verified\n" in capsys.readouterr().err  # without CPU seconds
     assert line["difference"]["to"] == "label-propagation"  # the best control of all, as its kind is not known
     assert line["difference"]["low"] <= line["difference"]["mean"] <= line["difference"]["high"] < 0
     record = json.loads((tmp_path / "run" / "units" / "0.4-split0-seed0-mine-not-verified.json").read_text())
