@@ -215,11 +215,12 @@ class App(typer.Typer):
             context = getattr(error, "ctx", None)
             path, text = context.command_path if context else self.info.name, error.format_message()
             return (f"{path}: {' '.join(text.split()).rstrip('.')} (see {path} --help)" if text else ""), 2
-        if isinstance(error, PermissionError) and error.filename:
-            remedy = "change its rights, or name another place"
-            return f"{self.info.name}: {error.filename}: no permission to read or write here; {remedy}", 2
         if isinstance(error, DGLDySignError | OSError):
-            line = " ".join(str(error).splitlines())  # the name of a file may hold a line end
+            text = str(error)
+            if isinstance(error, PermissionError) and error.filename:
+                remedy = "change its rights or those of its folder, or name another place"
+                text = f"{error.filename}: no permission to read or write it; {remedy}"
+            line = " ".join(text.splitlines())  # the name of a file may hold a line end
             return f"{getattr(error, 'trace', '')}{self.info.name}: {line}", 2
         if isinstance(error, MemoryError):
             reason = " ".join(str(error).split()) or "no more is given"

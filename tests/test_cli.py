@@ -41,7 +41,7 @@ def fit(
 @app.command()
 def fail(how: str) -> int:
     errors = {"data": DataError("a.csv: line 3\nno time"), "system": FileNotFoundError(2, "No such file", "x")}
-    errors |= {"rights": PermissionError(13, "Permission denied", "/x/.y.work")}
+    errors |= {"rights": PermissionError(13, "Permission denied", "/x/\n.y.work")}
     errors |= {"stop": KeyboardInterrupt("go on with: --resume"), "mistake": ZeroDivisionError()}
     if how in errors:
         raise errors[how]
@@ -94,7 +94,7 @@ def test_a_file_with_a_mistake_is_one_line_that_names_it(text, message, tmp_path
         (["fat"], 2, "dysign-try: No such command 'fat'"),
         (["fail", "data"], 2, "dysign-try: a.csv: line 3 no time"),
         (["fail", "system"], 2, "dysign-try: [Errno 2] No such file: 'x'"),
-        (["fail", "rights"], 2, "dysign-try: /x/.y.work: no permission to read or write here; change its rights, or"),
+        (["fail", "rights"], 2, "dysign-try: /x/ .y.work: no permission to read or write it; change its rights or"),
         (["fail", "stop"], 130, "dysign-try: interrupted; go on with: --resume"),
     ],
 )
