@@ -139,7 +139,9 @@ def _cost(name: str, results: Sequence[Result]) -> str:
 
 
 def overview(runs: Sequence[Run]) -> Table:
-    """Return one line a run, with how many of its rows are above, level with and below the best control."""
+    """Return one line a run, with how often its rows are above, level with and below the best control."""
+    several = any(len({group for _, group in run.differences}) > 1 for run in runs)
+    note = "Beside the best control, a row counts once for each share for training or kind of negatives." * several
     rows = []
     for run in runs:
         found = [_verdict(difference) for difference in run.differences.values()]
@@ -158,7 +160,7 @@ def overview(runs: Sequence[Run]) -> Table:
             ]
         )
     head = ["run", "data", "task", "state", "rows", "trained models", "protocol", "beside the best control"]
-    return Table("", "", head, rows, [])
+    return Table("", note, head, rows, [])
 
 
 def _verdict(difference: Mapping[str, Any]) -> str:

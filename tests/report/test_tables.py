@@ -105,7 +105,13 @@ def test_the_overview_says_what_each_run_is(tmp_path):
     assert rows[2][1:3] == ["bitcoin-otc (generated data)", "links"]
     assert rows[2][6].startswith("LEAKS")
     assert [row[7] for row in rows] == ["-", "-", "-"]
-    assert tables.overview([one(compared_run(tmp_path / "d"))]).rows[0][7] == "1 above"
+    run = one(compared_run(tmp_path / "d"))
+    assert (tables.overview([run]).rows[0][7], tables.overview([run]).note) == ("1 above", "")
+    (found,) = run.differences.values()
+    run = replace(run, differences=run.differences | {("dysign", "80 % for training"): {**found, "low": -1.0}})
+    table = tables.overview([run])
+    assert table.rows[0][7] == "1 above, 1 level"
+    assert table.note.endswith("a row counts once for each share for training or kind of negatives.")
 
 
 def test_small_figures_keep_their_digits():
