@@ -75,7 +75,7 @@ demo: $(STAMP) ## raw files -> prepared folders -> Dy-SIGN and UnderGS, figures 
 	$(BIN)/dysign-train links --raw $(DEMO)/raw-links --run-dir $(DEMO)/run-links \
 	    --seeds $(SEEDS) --overwrite --rows recent-degree common-neighbours boosted-trees undergs-no-counts undergs
 	$(BIN)/dysign-report $(DEMO)/run $(DEMO)/run-links -o $(DEMO)/report.html --overwrite
-	echo "Open $(DEMO)/report.html: each row beside the best control. Generated data show that the parts work, not how good they are."
+	echo "Open $(DEMO)/report.html: each row beside the best control. Figures of generated data show that the parts work, not how good they are."
 
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP) ## run the whole test suite (real data: DYSIGN_DATA, default ../shared/data)

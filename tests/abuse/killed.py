@@ -153,8 +153,7 @@ def pair_kills(table: str, folder: Path, home: Path, times: int, told: Counter[s
                 break
             number, other = number + 1, ends[1 - victim]
             told[f"process {victim} killed, the other: {other.said[:60].strip() or other.status}"] += 1
-            lacks = len(expected["metrics.jsonl"]) - _records(run)  # one, where the victim was to write the last
-            done = other.status == 0 and lacks <= 1
+            done = other.status == 0 and _records(run) == len(expected["metrics.jsonl"])
             if ends[victim].status != -signal.SIGKILL or not (done or other.status == 2) or other.wrong:
                 wrong.append(f"kill {number}: process {victim} of the pair was killed, the other: {other}")
         last = _pair(training(table, folder, run, "--resume"))
