@@ -328,14 +328,12 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     >>> to_numpy(pa.chunked_array([[1.5], [], [2.5]]))
     array([1.5, 2.5])
     """
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    chunks = (column.chunks if isinstance(column, pa.ChunkedArray) else [column]) or [pa.nulls(0, column.type)]
     if pa.types.is_fixed_size_list(column.type):
-        flat = [to_numpy(chunk.flatten()).reshape(-1, column.type.list_size) for chunk in chunks]
-        empty = np.empty((0, column.type.list_size), column.type.value_type.to_pandas_dtype())
+        arrays = [to_numpy(chunk.flatten()).reshape(-1, column.type.list_size) for chunk in chunks]
     else:
-        flat = [np.from_dlpack(chunk) for chunk in chunks]
-        empty = np.empty(0, column.type.to_pandas_dtype())
-    return flat[0] if len(flat) == 1 else np.concatenate(flat or [empty])
+        arrays = [np.from_dlpack(chunk) for chunk in chunks]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def check_range(path: Path, column: str, values: np.ndarray, limit: int, least: int = 0) -> None:
