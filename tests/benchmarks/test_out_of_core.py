@@ -29,6 +29,7 @@ def test_rows_on_disk_train_as_rows_in_memory_do(capsys, tmp_path, commands, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="libraries of Python 3.10 reserve half a GiB more of addresses")
 def test_under_a_limit_files_finish_and_memory_is_refused(capsys, tmp_path):
     # Rows of 0.21 GiB, beside 0.4 GiB of libraries, under a limit of 0.6 GiB. With rows in memory 0.68 GiB are refused,
     # with rows in files 0.55 GiB were, now and then: the limit counts addresses, of which threads have more under load.
