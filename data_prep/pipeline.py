@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -48,6 +49,7 @@ from dgl_dysign.errors import ConfigError, DataError, check_choice
 from dgl_dysign.events import EventTable
 
 _HOLDS = ("edge_feat", "edge_weight", "event_label", "node_label", "snapshot")
+LARGE_FEATURES = 2**30  # bytes of node features above which the command says how many
 _COLUMNS = {"edge_weight": "weight", "event_label": "label", "edge_feat": "feat"}
 
 
@@ -581,7 +583,7 @@ class Run:
         folder.mkdir(exist_ok=True)
         start = sum(1 for path in folder.glob("*.parquet"))
         size = {name: self.feature_options.get(name) for name in ("dim", "decay")}
-        self.check_disk(bytes_on_disk(kind, num_nodes, num_snapshots - start, **size))
+        self.check_size(bytes_on_disk(kind, num_nodes, num_snapshots - start, **size))
         edges = schema.table(self.new, "edges", ["snapshot", "src", "dst"])
         snapshot, src, dst = (np.concatenate([np.from_dlpack(c) for c in column.chunks]) for column in edges.columns)
         del edges
@@ -600,14 +602,18 @@ class Run:
         """Return what the features go on from."""
         return None
 
-    def check_disk(self, needed: int) -> None:
-        """Refuse features that will not fit on the disk."""
-        free = shutil.disk_usage(self.work).free
+    def check_size(self, needed: int) -> None:
+        """Refuse features that will not fit on the disk; say how large they are where that may surprise."""
+        free, snapshots = shutil.disk_usage(self.work).free, self.binning.num_snapshots
+        smaller = "--features none or degree, a smaller --dim, or fewer snapshots (--snapshots 50, --merge)"
         if needed > free:
             raise ConfigError(
                 f"node features: found {free >> 20} MiB free on the disk of OUT, expected {needed >> 20} or more; free "
-                "some, or choose --features none or degree, a smaller --dim, or fewer snapshots with --merge"
+                f"some, or choose {smaller}"
             )
+        if needed > LARGE_FEATURES:
+            text = f"node features of {snapshots:,} snapshots will take {needed >> 20:,} MiB: {smaller} take less"
+            warnings.warn(text, stacklevel=2)
 
     def write_rejected(self) -> None:
         """Write the table of bad rows."""

@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -339,3 +340,15 @@ def test_dblp_has_spectral_features_unless_others_are_wanted(raw, tmp_path):
     assert pipeline.prepare("dblp", table(), tmp_path / "b")["features"] is None
     options = PrepareOptions(features="degree", feature_options={"seed": 3})
     assert pipeline.prepare("dblp", raw, tmp_path / "c", options)["features"]["seed"] == 3
+
+
+def test_large_features_are_said_and_those_that_no_disk_holds_refused(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "LARGE_FEATURES", 447)  # degree: 7 columns of 4 bytes, 4 nodes, 4 snapshots
+    with pytest.warns(UserWarning, match=r"^node features of 4 snapshots will take 0 MiB: .*--snapshots 50"):
+        prepare(raw, tmp_path / "out", features="degree")
+    monkeypatch.setattr(pipeline, "LARGE_FEATURES", 448)
+    prepare(raw, tmp_path / "other", features="degree")  # a warning is an error of the tests
+    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda _: SimpleNamespace(free=447))
+    with pytest.raises(ConfigError, match=r"0 MiB free on the disk of OUT.*--snapshots 50"):
+        prepare(raw, tmp_path / "third", features="degree")
+    assert not (tmp_path / "third").exists()
