@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,13 @@ from numba import njit
 
 _LEAVES = 8  # of a tree at most: a bit of a byte for each
 _ROWS = 512  # of a block, whose columns lie in the cache
+_PARTS = (
+    "column",
+    "passing",
+    "right",
+    "first",
+    "value",
+)  # tests of all trees, each tree's first test, its leaves' values
 _LOWEST = np.array([next((bit for bit in range(_LEAVES) if byte >> bit & 1), 0) for byte in range(1 << _LEAVES)])
 
 
@@ -37,8 +45,29 @@ class TreeScores:
             values.append([*leaves, *[0.0] * (_LEAVES - len(leaves))])
         columns, passing, right = zip(*self._tests, strict=True) if self._tests else ((), (), ())
         tests = np.array(columns, np.int64), np.array(passing, np.float32), np.array(right, np.uint8)
-        self._trees = *tests, np.array(first), np.array(values)
+        self._trees: tuple[np.ndarray, ...] = *tests, np.array(first), np.array(values)
         self._start = float(classifier._baseline_prediction.item())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all that scores are made of, as `restored` takes it."""
+        return {**dict(zip(_PARTS, self._trees, strict=True)), "start": np.array([self._start])}
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, np.ndarray]) -> TreeScores:
+        """Return the scores that `arrays` are of, or raise ``ValueError``: compiled code would read beyond them."""
+        scores = cls.__new__(cls)
+        column, passing, right, first, value = scores._trees = tuple(arrays[name] for name in _PARTS)
+        scores._start = float(arrays["start"].item())
+        sizes = len({len(column), len(passing), len(right)}), value.shape[1:], first[0], first[-1], len(first)
+        ascending = column.min(initial=0) >= 0 and (np.diff(first) >= 0).all()
+        if not ascending or sizes != (1, (_LEAVES,), 0, len(column), len(value) + 1):
+            raise ValueError("its trees are damaged")
+        return scores
+
+    @property
+    def columns(self) -> int:
+        """How many must be there."""
+        return int(self._trees[0].max(initial=-1)) + 1
 
     def _read(self, nodes: np.ndarray, at: int, edges: list[np.ndarray], leaves: list[float]) -> None:
         """Note the tests and leaves below a node, from the left to the right."""

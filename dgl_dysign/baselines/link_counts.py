@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +14,12 @@ from torch import Tensor
 
 from dgl_dysign.baselines._tree_scores import TreeScores
 from dgl_dysign.errors import ConfigError, check_choice
+from dgl_dysign.models.link_scorer import features_card, observe_before, restored_features
+from dgl_dysign.models.pretrained import ALWAYS, check_card, data_card, read_config, read_tensors, reading, write_folder
 from dgl_dysign.pairs.pair_features import PairFeatures, read_columns
 
 if TYPE_CHECKING:
+    from dgl_dysign.data import TemporalGraph
     from dgl_dysign.data.snapshot_edges import SnapshotEdges
 
 #: What counting models see: recency, decayed degrees, whether the pair met, common neighbours.
@@ -69,7 +75,8 @@ class CountLinks:
         if not self.columns:
             raise ConfigError(f"none of the columns {', '.join(wanted[:3])}, ... is among the features")
         self.features, self.kind, self.seed = features, kind, seed
-        self._scores: Callable[[np.ndarray], np.ndarray] | None = None  # of columns
+        self._scores: TreeScores | _LogisticScores | None = None
+        self.snapshot = -1  # the last one that was observed
 
     def fit(self, feat: Tensor, weight: Tensor) -> None:
         """Train on the model's `columns` of true links (the first of each row) and negatives, ``(n, 1 + Q, F)``."""
@@ -88,21 +95,65 @@ class CountLinks:
     def reset(self) -> None:
         """Forget what was observed; what was learned stays."""
         self.features.reset()
+        self.snapshot = -1
 
     def observe(self, edges: SnapshotEdges) -> None:
         """Let the features see a snapshot."""
         self.features.observe(edges)
+        self.snapshot = edges.snapshot
+
+    def catch_up(self, data: TemporalGraph, snapshot: int) -> None:
+        """Observe what lies before a snapshot, and nothing else: then `score` scores it. ``ConfigError`` if none is."""
+        observe_before(self, self.snapshot, data, snapshot)
+
+    def save_pretrained(self, folder: str | os.PathLike[str], data: TemporalGraph, *, overwrite: bool = False) -> Path:
+        """Save what was learned as a folder, see `dgl_dysign.models.Pretrained`; what was observed is not in it.
+
+        Raises ``ConfigError`` if the folder is there, or nothing was learned.
+        """
+        names = [self.features.names[column] for column in self.columns]
+        arguments = {"kind": self.kind, "columns": names, "features": features_card(self.features)}
+        config: dict[str, Any] = {"class": "CountLinks", "arguments": arguments, "data": data_card(data)}
+        config |= {"settings": {}, "preprocessing": None}
+        arrays = self._learned().arrays()
+        return write_folder(folder, config, {name: torch.from_numpy(each) for name, each in arrays.items()}, overwrite)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str], data: TemporalGraph, features: PairFeatures | None = None
+    ) -> CountLinks:
+        """Make the model of a folder for the data of its training, or that with later snapshots and more nodes.
+
+        It has observed nothing: `catch_up` lets it. Features of one's own are passed in, empty. Raises ``DataError`` if
+        a file is missing or damaged, or the data is of another kind.
+        """
+        config = read_config(folder, "CountLinks")
+        tensors, arguments = read_tensors(folder, config), config["arguments"]
+        check_card(config["data"], data, ALWAYS)
+        with reading(folder, "CountLinks"):
+            own = restored_features(arguments["features"], data, features)
+            assert own is not None  # a model of counts always has some
+            model = cls(own, arguments["kind"], arguments["columns"])
+            arrays = {name: each.numpy() for name, each in tensors.items()}
+            model._scores = (TreeScores if model.kind == "trees" else _LogisticScores).restored(arrays)
+            if model._scores.columns > len(model.columns):
+                raise ConfigError("it reads more columns than it has")
+        return model
+
+    def _learned(self) -> TreeScores | _LogisticScores:
+        if self._scores is None:
+            raise ConfigError("this model has learned nothing yet: call fit first")
+        return self._scores
 
     def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
         """Return float64 scores ``(E, C)``; nothing changes."""
-        if self._scores is None:
-            raise ConfigError("this model has learned nothing yet: call fit first")
+        scores_of = self._learned()
         rows = max(1, self.pairs_at_once // max(1, dst.shape[1]))
         scores = torch.zeros(dst.shape, dtype=torch.float64)
         for s, d, to in zip(src.split(rows), dst.split(rows), scores.split(rows), strict=True):
             if d.numel():
                 feat = read_columns(self.features, self.columns, snapshot, s, d)
-                to.copy_(torch.from_numpy(self._scores(feat.reshape(d.numel(), -1).numpy())).reshape(d.shape))
+                to.copy_(torch.from_numpy(scores_of(feat.reshape(d.numel(), -1).numpy())).reshape(d.shape))
         return scores
 
 
@@ -114,15 +165,42 @@ def _fit_trees(feat: np.ndarray, truth: np.ndarray, weight: np.ndarray, seed: in
     return TreeScores(classifier, bins.edges)
 
 
-def _fit_logistic(
-    feat: np.ndarray, truth: np.ndarray, weight: np.ndarray, _: int
-) -> Callable[[np.ndarray], np.ndarray]:
+def _fit_logistic(feat: np.ndarray, truth: np.ndarray, weight: np.ndarray, _: int) -> _LogisticScores:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     scaler, classifier = StandardScaler(), LogisticRegression(max_iter=1000)
     classifier.fit(scaler.fit_transform(feat), truth, sample_weight=weight)
-    return lambda rows: classifier.decision_function(scaler.transform(rows))
+    learned = scaler.mean_, scaler.scale_, classifier.coef_[0], classifier.intercept_
+    return _LogisticScores(*(each.astype(feat.dtype) for each in learned))
+
+
+@dataclass
+class _LogisticScores:
+    """What ``decision_function`` returns of a logistic regression on standardised columns."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, feat: np.ndarray) -> np.ndarray:
+        """Return scores ``(n,)`` of values ``(n, F)``."""
+        return (feat - self.mean) / self.scale @ self.weight + self.bias
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return all that scores are made of, as `restored` takes it."""
+        return dict(vars(self))
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, np.ndarray]) -> _LogisticScores:
+        """Return the scores that `arrays` are of."""
+        return cls(**arrays)
+
+    @property
+    def columns(self) -> int:
+        """How many are read."""
+        return len(self.weight)
 
 
 class QuantileBins:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -138,6 +139,14 @@ def save_scorer(task: LinkTask, outcome: Outcome, folder: Path) -> None:
     plain.save_pretrained(folder, task.data, overwrite=True)
 
 
+def save_counts(task: LinkTask, outcome: Outcome, folder: Path) -> None:
+    """Write a classifier on counts, with the families of features alone that it reads."""
+    model = copy.copy(outcome.model)
+    names = [model.features.names[column] for column in model.columns]
+    model.use(task.settings.features(task.data, list(dict.fromkeys(name.split("/")[0] for name in names))))
+    model.save_pretrained(folder, task.data, overwrite=True)
+
+
 def undergs_entry(name: str, about: str, change: Change = _UNCHANGED, **more: Any) -> Entry:
     """Return UnderGS under a change of the table's settings as an entry."""
 
@@ -169,9 +178,14 @@ def default_entries() -> dict[str, Entry]:
     return by_name(
         [
             *(replace(entry, over_time=entry.name == "recent-degree") for entry in reference_entries()),
-            Entry("logistic-regression", partial(fit_counting, kind="logistic")),
-            Entry("boosted-trees", partial(fit_counting, kind="trees"), over_time=True),
-            Entry("boosted-trees-all", partial(fit_counting, kind="trees", all_columns=True), over_time=True),
+            Entry("logistic-regression", partial(fit_counting, kind="logistic"), save=save_counts),
+            Entry("boosted-trees", partial(fit_counting, kind="trees"), over_time=True, save=save_counts),
+            Entry(
+                "boosted-trees-all",
+                partial(fit_counting, kind="trees", all_columns=True),
+                over_time=True,
+                save=save_counts,
+            ),
             undergs_entry("undergs-paper", "as reported", _as_reported),
             undergs_entry("undergs-no-counts", "on embeddings alone", _changed(families=())),
             undergs_entry("undergs", "on embeddings and features of pairs"),

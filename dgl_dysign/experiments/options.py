@@ -92,7 +92,8 @@ class RowOptions(RunOptions):
     )
     row_args: Path | None = option("Arguments of rows of your own: a table for each.", None, metavar="FILE.toml")
     save_model: Path | None = option(
-        "Also save each network of ours, system and model of yours, as a model folder DIR/UNIT; controls are not.",
+        "Also save each network of ours, system, model of yours, and of links trees and regressions, as a model folder "
+        "DIR/UNIT; other controls are not.",
         None,
         metavar="DIR",
         rich_help_panel=_RUN,

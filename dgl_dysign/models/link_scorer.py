@@ -141,13 +141,8 @@ class LinkScorer:
         is the snapshot that comes after the data; a later one raises ``ConfigError``, data of another shape than that
         which the model was made for ``DataError``.
         """
-        if not 0 <= snapshot <= data.num_snapshots:
-            raise ConfigError(f"snapshot {snapshot}: expected 0 to {data.num_snapshots}, the one after the data's last")
         self.model.check_data(data)
-        if self.store.snapshot >= snapshot:
-            self.reset()
-        for t in range(self.store.snapshot + 1, snapshot):
-            self.observe(snapshot_edges(data, t))
+        observe_before(self, self.store.snapshot, data, snapshot)
 
     def save_pretrained(
         self, folder: str | os.PathLike[str], data: TemporalGraph | None = None, *, overwrite: bool = False
@@ -168,7 +163,7 @@ class LinkScorer:
         arguments = {
             "model": {"class": config["class"], "arguments": config["arguments"]},
             "store": {"arguments": store, "state": state.pop("_extra_state")},
-            "features": _features_card(self.features),
+            "features": features_card(self.features),
             "edge_feats": self.extra.get("edge_feat") is not None,
             "node_feats": self.extra["node_feat"] is not None,
         }
@@ -208,7 +203,7 @@ class LinkScorer:
         if data is not None:
             model, same = model.fitted(data), model.is_of(data)
             store = store if same else _empty_store(store, model.num_nodes)
-        features = _restored_features(config["arguments"]["features"], data, features)
+        features = restored_features(config["arguments"]["features"], data, features)
         if features is not None and data is not None:
             for t in range(store.snapshot + 1):
                 features.observe(snapshot_edges(data, t))
@@ -304,7 +299,21 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def _features_card(features: PairFeatures | None) -> dict[str, Any] | None:
+def observe_before(model: Any, last: int, data: TemporalGraph, snapshot: int) -> None:
+    """Let a model whose last snapshot is `last` observe what it has not observed yet of those before another.
+
+    Where it has observed more, it begins anew. Raises ``ConfigError`` if there is no such snapshot.
+    """
+    if not 0 <= snapshot <= data.num_snapshots:
+        raise ConfigError(f"snapshot {snapshot}: expected 0 to {data.num_snapshots}, the one after the data's last")
+    if last >= snapshot:
+        model.reset()
+        last = -1
+    for t in range(last + 1, snapshot):
+        model.observe(snapshot_edges(data, t))
+
+
+def features_card(features: PairFeatures | None) -> dict[str, Any] | None:
     """Return what a config says of features of pairs."""
     if features is None:
         return None
@@ -338,7 +347,7 @@ def _empty_store(store: NeighborStore, num_nodes: int) -> NeighborStore:
     return NeighborStore(**{**{name: getattr(store, name) for name in _STORE}, "num_nodes": num_nodes})
 
 
-def _restored_features(
+def restored_features(
     card: Mapping[str, Any] | None, data: TemporalGraph | None, features: PairFeatures | None
 ) -> PairFeatures | None:
     """Return the features of pairs that a scorer was saved with: made for the data, or those that were passed in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,11 +19,21 @@ from dgl_dysign.models.inputs import (
     scaled_features,
     store_snapshots,
 )
-from dgl_dysign.models.link_scorer import LinkScorer, evaluating
-from dgl_dysign.models.snapshot_encoder import EncoderNodes, EncoderScorer
+from dgl_dysign.models.link_scorer import evaluating
+from dgl_dysign.models.snapshot_encoder import EncoderNodes
 from dgl_dysign.models.spiking_undergs import SpikingUnderGS
 from dgl_dysign.models.undergs import UnderGS
 from dgl_dysign.store import NeighborStore
+
+
+class SavedLinks(Protocol):
+    """What `predict_links` asks: `LinkScorer`, `EncoderScorer` and `dgl_dysign.baselines.CountLinks`."""
+
+    def catch_up(self, data: TemporalGraph, snapshot: int) -> None:
+        """Observe what lies before a snapshot."""
+
+    def score(self, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
+        """Return scores ``(E, C)``."""
 
 
 @torch.no_grad()
@@ -124,9 +135,7 @@ def _store(model: UnderGS | SpikingUnderGS, data: TemporalGraph, inputs: NodeInp
     return model.store(**{"directed": data.directed, **(inputs.store or {})})
 
 
-def predict_links(
-    scorer: LinkScorer | EncoderScorer, data: TemporalGraph, snapshot: int, src: Tensor, dst: Tensor
-) -> Tensor:
+def predict_links(scorer: SavedLinks, data: TemporalGraph, snapshot: int, src: Tensor, dst: Tensor) -> Tensor:
     """Return scores of candidate links at a snapshot, from the snapshots before it alone; the larger the likelier.
 
     The scorer observes what it has not yet observed of the snapshots before, see `LinkScorer.catch_up` and its errors;

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room, distinct_edges, snapshot_edges
+from dgl_dysign.data.snapshot_edges import SnapshotEdges, check_room, distinct_edges
 from dgl_dysign.data.snapshot_events import SnapshotEvents
 from dgl_dysign.errors import ConfigError, DataError
 from dgl_dysign.models.encoder_inputs import EncoderInputs
 from dgl_dysign.models.event_inputs import EventReader
 from dgl_dysign.models.inputs import check_numbers
 from dgl_dysign.models.link_head import LinkHead
-from dgl_dysign.models.link_scorer import LogitScorer, evaluating
+from dgl_dysign.models.link_scorer import LogitScorer, evaluating, observe_before
 from dgl_dysign.models.pretrained import (
     ALWAYS,
     as_json,
@@ -259,12 +259,7 @@ class EncoderModel(nn.Module):
             raise DataError(
                 f"{data.folder}: found {data.num_nodes} nodes, but the model has {self.num_nodes}: {self._anew()}"
             )
-        if not 0 <= snapshot <= data.num_snapshots:
-            raise ConfigError(f"snapshot {snapshot}: expected 0 to {data.num_snapshots}, the one after the data's last")
-        if self.snapshot >= snapshot:
-            self.reset()
-        for t in range(self.snapshot + 1, snapshot):
-            self.observe(snapshot_edges(data, t))
+        observe_before(self, self.snapshot, data, snapshot)
 
     def save_pretrained(self, folder: Any, data: TemporalGraph, *, overwrite: bool = False) -> Path:
         """Save the model as a folder, see `dgl_dysign.models.Pretrained`; what it has observed is not in it.

@@ -8,8 +8,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from dgl_dysign.baselines import CountLinks
 from dgl_dysign.baselines._tree_scores import TreeScores
 from dgl_dysign.baselines.link_counts import COUNTS, KINDS, TREES, QuantileBins
-from dgl_dysign.errors import ConfigError
+from dgl_dysign.errors import ConfigError, DataError
+from dgl_dysign.models.predict import predict_links
 from dgl_dysign.pairs import LinkFeatures
+from tests.models.pretrained_cases import folder
 from tests.training.link_cases import EDGES, NODES, CountedFeatures
 
 COLUMNS = ("degree", "met")
@@ -127,3 +129,44 @@ def test_errors():
         CountLinks(CountedFeatures(), "forest", COLUMNS)
     with pytest.raises(ConfigError, match="none of the columns activity/src_recency_any"):
         CountLinks(CountedFeatures())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_model_scores_what_it_did(kind, tmp_path):
+    before, after = folder(tmp_path / "before"), folder(tmp_path / "after", snapshots=9, nodes=NODES + 4)
+    features = LinkFeatures.of(before)
+    model = CountLinks(features, kind, ["pair/recency_back", "habits/rate", *COUNTS[:6]])
+    feat = torch.rand(400, 3, len(model.columns), generator=torch.Generator().manual_seed(0))
+    feat[:, 0, :2] *= 3
+    with pytest.raises(ConfigError, match="call fit first"):
+        model.save_pretrained(tmp_path / "model", before)
+    model.fit(feat, torch.ones(400))
+    saved = model.save_pretrained(tmp_path / "model", before)
+    asked = torch.arange(30), torch.arange(30).expand(30, -1).contiguous()
+    for t in (4, 2, 6):  # it begins anew for an earlier one
+        expected = predict_links(model, before, t, *asked)
+        assert len(expected.unique()) > 9
+        for data in (before, after):
+            again = CountLinks.from_pretrained(saved, data)
+            assert torch.equal(predict_links(again, data, t, *asked), expected)
+    with pytest.raises(ConfigError, match="snapshot 10: expected 0 to 9"):
+        again.catch_up(after, 10)
+    with pytest.raises(DataError, match="directed"):
+        CountLinks.from_pretrained(saved, folder(tmp_path / "other", directed=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("column", -1), ("column", 99), ("first", 9999), ("value", None), ("passing", None), ("start", None)],
+)
+def test_damaged_trees_are_refused(name, value, tmp_path):
+    data = folder(tmp_path / "data")
+    model = CountLinks(LinkFeatures.of(data))
+    model.fit(torch.rand(200, 3, len(COUNTS), generator=torch.Generator().manual_seed(0)), torch.ones(200))
+    trees = model._scores
+    arrays = {each: array.copy() for each, array in trees.arrays().items()}
+    arrays[name] = arrays[name][:-2] if value is None else arrays[name]
+    arrays[name].reshape(-1)[:1] = arrays[name].reshape(-1)[:1] if value is None else value
+    trees.arrays = lambda: arrays
+    with pytest.raises(DataError, match="makes no CountLinks"):
+        CountLinks.from_pretrained(model.save_pretrained(tmp_path / "model", data), data)

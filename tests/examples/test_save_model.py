@@ -62,7 +62,10 @@ def test_scorers_of_links_are_saved(tmp_path):
     options = ["--rows", "undergs", "--seeds", "1", "--hidden", "8", "--epochs", "1", "--num-negatives", "5", "--quiet"]
     options += ["--run-dir", str(tmp_path / "run"), "--save-model", str(tmp_path / "models")]
     assert load("undergs_link_prediction").main([str(prepared), *options]) == 0
-    assert [path.name for path in (tmp_path / "models").iterdir()] == ["seed0-undergs"]
+    counts = ["boosted-trees", "boosted-trees-all", "logistic-regression"]
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == [
+        f"seed0-{row}" for row in [*counts, "undergs"]
+    ]
     data = TemporalGraph.load(prepared)
     scorer = LinkScorer.from_pretrained(tmp_path / "models" / "seed0-undergs", data)
     ids = torch.arange(9)
