@@ -61,7 +61,7 @@ class TreeScores:
         sizes = len({len(column), len(passing), len(right)}), value.shape[1:], first[0], first[-1], len(first)
         ascending = column.min(initial=0) >= 0 and (np.diff(first) >= 0).all()
         if not ascending or sizes != (1, (_LEAVES,), 0, len(column), len(value) + 1):
-            raise ValueError("its trees are damaged")
+            raise ValueError(f"expected trees of {_LEAVES} leaves, with tests that follow each other")
         return scores
 
     @property

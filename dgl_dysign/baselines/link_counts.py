@@ -137,7 +137,7 @@ class CountLinks:
             arrays = {name: each.numpy() for name, each in tensors.items()}
             model._scores = (TreeScores if model.kind == "trees" else _LogisticScores).restored(arrays)
             if model._scores.columns > len(model.columns):
-                raise ConfigError("it reads more columns than it has")
+                raise ConfigError(f"expected trees that read {len(model.columns)} columns")
         return model
 
     def _learned(self) -> TreeScores | _LogisticScores:
