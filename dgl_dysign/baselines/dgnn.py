@@ -67,6 +67,7 @@ class DGNN(SnapshotEncoder):
 
     features: Tensor
     alpha = 0.2  # share that stays at a node
+    window = 0
 
     def __init__(
         self, num_nodes: int, in_feats: int, sequence: str = "gru", out_feats: int = 128, layers: int = 2,

@@ -59,6 +59,8 @@ class DySAT(SnapshotEncoder):
     torch.Size([3, 4])
     """
 
+    window = 0
+
     def __init__(
         self, num_nodes: int, in_feats: int, out_feats: int = 128, num_heads: int = 16, num_layers: int = 1,
         history: int = 8, join: str = "attention", identities: bool = False,
@@ -86,14 +88,15 @@ class DySAT(SnapshotEncoder):
         return ()
 
     def step(self, state: State, edges: SnapshotEdges, inputs: Tensor) -> State:
-        """Return the history with edges and inputs of one more snapshot, the newest last."""
-        return (*state, (edges, inputs))[-self.history :]
+        """Return the history with graph and inputs of one more snapshot, the newest last."""
+        graph = dgl.to_bidirected(dgl.graph((edges.src, edges.dst), num_nodes=edges.num_nodes))
+        graph = dgl.add_self_loop(dgl.remove_self_loop(graph))
+        return (*state, (graph, inputs))[-self.history :]
 
     def embed(self, state: State, inputs: Tensor) -> Tensor:
         """Return the vectors of all nodes; before the first snapshot there are no edges."""
-        nothing = distinct_edges(0, [], [], num_nodes=self.num_nodes).to(inputs.device)
-        past = state or ((nothing, inputs),)
-        parts = [self._within(edges, table, len(past) - 1 - k) for k, (edges, table) in enumerate(past)]
+        past = state or self.step((), distinct_edges(0, [], [], num_nodes=self.num_nodes).to(inputs.device), inputs)
+        parts = [self._within(graph, table, len(past) - 1 - k) for k, (graph, table) in enumerate(past)]
         h = torch.stack(parts, 1)
         if self.rnn is not None:
             return self.rnn(h)[0][:, -1]
@@ -101,10 +104,8 @@ class DySAT(SnapshotEncoder):
         z = self.temporal(u[:, -1:], u, u, need_weights=False)[0][:, 0]
         return functional.relu(self.forth(z)) + z + u[:, -1]
 
-    def _within(self, edges: SnapshotEdges, inputs: Tensor, age: int) -> Tensor:
-        """Return attention within a snapshot, which ended so many snapshots ago."""
-        graph = dgl.to_bidirected(dgl.graph((edges.src, edges.dst), num_nodes=edges.num_nodes))
-        graph = dgl.add_self_loop(dgl.remove_self_loop(graph))
+    def _within(self, graph: Any, inputs: Tensor, age: int) -> Tensor:
+        """Return attention within the graph of a snapshot, which ended so many snapshots ago."""
         feat = inputs if self.identity is None else torch.cat([inputs, self.identity.weight], 1)
         layers: Any = self.structural[age % len(self.structural)]
         for layer in layers:

@@ -56,6 +56,8 @@ class TGAT(SnapshotEncoder):
     torch.Size([3, 4])
     """
 
+    window = 0
+
     def __init__(
         self, num_nodes: int, in_feats: int, out_feats: int = 64, num_heads: int = 2, num_layers: int = 2,
         num_neighbors: int = 20, time_feats: int = 16, scale: float = 100.0,

@@ -53,7 +53,8 @@ class SnapshotEncoder(nn.Module):
     out_feats : int
         Width of the vectors.
     window : int, default 1
-        How many of the latest calls of `step` a loss is traced back through, 1 or more; `embed` always is.
+        How many of the latest calls of `step` a loss is traced back through; `embed` always is. 0, where `step` has no
+        weights and draws nothing: then it is called once for each snapshot.
     inputs : {"counts", "degree", "constant", "features"} or None
         What it is fed, see `dgl_dysign.models.encoder_inputs.EncoderInputs`. None: the prepared folder's features for
         nodes, counts for links and events.
@@ -133,7 +134,7 @@ def make_encoder(
     """Return an encoder for some inputs, which notes how it was made, so that it can be saved.
 
     `arguments` are of the class, `attributes`, such as ``window``, are set afterwards, `name` is for errors: a
-    ``ConfigError`` if a method is missing, or ``out_feats`` or ``window`` is no whole number from 1 on.
+    ``ConfigError`` if a method is missing, or ``out_feats`` or ``window`` is no whole number from 1 or 0 on.
     """
     where = f"row {name or cls.__name__!r}"
     for method in ("initial", "step", "embed"):
@@ -142,10 +143,10 @@ def make_encoder(
     encoder = cls(inputs.num_nodes, inputs.width, **arguments)
     for key, value in attributes.items():
         setattr(encoder, key, value)
-    for key in ("out_feats", "window"):
+    for key, least in (("out_feats", 1), ("window", 0)):
         value = getattr(encoder, key, None)
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{where}: found {key}={value!r}, expected a whole number from 1 on")
+        if not isinstance(value, int) or value < least:
+            raise ConfigError(f"{where}: found {key}={value!r}, expected a whole number from {least} on")
     names = f"{cls.__module__}:{cls.__qualname__}"
     encoder.card = {"class": names, "arguments": dict(arguments), "attributes": dict(attributes)}
     return encoder
@@ -204,6 +205,7 @@ class EncoderModel(nn.Module):
         self._begin: State = None
         self._steps: deque[tuple[SnapshotEdges, Tensor]] = deque()
         self._known: Tensor | None = None
+        self._table: Tensor | None = None
 
     @torch.no_grad()
     def observe(self, edges: SnapshotEdges) -> None:
@@ -215,7 +217,8 @@ class EncoderModel(nn.Module):
         check_room(edges, self.num_nodes, f"{self._anew()}, and let it observe the snapshots from the first on")
         self.inputs.observe(edges)
         self.snapshot, self._known = edges.snapshot, None
-        self._steps.append((edges.to(self.device), self.inputs.table()))
+        self._table = self.inputs.table()
+        self._steps.append((edges.to(self.device), self._table))
         if len(self._steps) > self.encoder.window:
             with evaluating(self.encoder):
                 self._begin = detached(self.encoder.step(self._first_state(), *self._steps.popleft()))
@@ -231,7 +234,7 @@ class EncoderModel(nn.Module):
         state = self._first_state()
         for edges, table in self._steps:
             state = self.encoder.step(state, edges, table)
-        table = self._steps[-1][1] if self._steps else self.inputs.table()
+        table = self.inputs.table() if self._table is None else self._table
         z = self.encoder.embed(state, table)
         expected = self.num_nodes, self.encoder.out_feats
         if tuple(z.shape) != expected:

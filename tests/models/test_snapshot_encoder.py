@@ -79,6 +79,23 @@ def test_the_window_runs_again_with_the_weights_of_now_and_the_state_before_it_s
     assert not made.known().any()
 
 
+def test_without_a_window_a_step_is_taken_once_whatever_is_asked():
+    taken = []
+
+    class Counted(Faded):
+        def step(self, state, edges, inputs):
+            taken.append((edges.snapshot, torch.is_grad_enabled(), self.training))
+            return super().step(state, edges, inputs)
+
+    made, plain = model(Counted(window=0), "degree").train(), model(Faded(), "degree")
+    for edges in EDGES[:6]:
+        made.observe(edges)
+        plain.observe(edges)
+        assert torch.equal(made.embedding(), plain.embedding())
+        assert torch.equal(made.known(), plain.known())
+    assert taken == [(t, False, False) for t in range(6)]
+
+
 def test_the_initial_state_learns_as_long_as_the_window_reaches_it():
     class Begun(Faded):
         def initial(self):
