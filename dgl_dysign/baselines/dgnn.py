@@ -6,6 +6,7 @@ Three systems are in one file, which differ in the sequence model alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from dgl_dysign.data.snapshot_edges import SnapshotEdges
 from dgl_dysign.errors import check_choice, check_heads, check_least
 from dgl_dysign.models.snapshot_encoder import SnapshotEncoder, State
+from dgl_dysign.ops.csr import hush_beta
 
 _HEADS = 4
 
@@ -82,7 +84,8 @@ class DGNN(SnapshotEncoder):
         self.num_nodes, self.out_feats, self.length, self.hops = num_nodes, out_feats, length, hops
         self.register_buffer("features", torch.rand(num_nodes, random_feats))
         self.width = in_feats + random_feats
-        self.project = nn.Sequential(nn.Linear(self.width, out_feats), nn.Tanh(), nn.Dropout(0.1))
+        self.project = nn.Sequential(nn.Linear(self.width, out_feats), nn.Tanh())
+        self.dropout = nn.Dropout(0.1)
         self.sequence = _SEQUENCES[sequence](out_feats, layers, length)
 
     def initial(self) -> State:
@@ -104,7 +107,8 @@ class DGNN(SnapshotEncoder):
         places, count = adjacency.indices(), adjacency.values()
         degree = count.new_zeros(self.num_nodes).index_add(0, places[0], count)
         root = degree.rsqrt()  # that of a node without an edge is not read
-        share = self._matrix(places, count * root[places[0]] * root[places[1]])
+        hush_beta()
+        share = self._matrix(places, count * root[places[0]] * root[places[1]]).to_sparse_csr()
         spread = self.alpha * feat
         for _ in range(self.hops):
             spread = self.alpha * feat + (1 - self.alpha) * (share @ spread)
@@ -113,18 +117,24 @@ class DGNN(SnapshotEncoder):
     def _matrix(self, places: Tensor, values: Tensor) -> Tensor:
         return torch.sparse_coo_tensor(places, values, (self.num_nodes, self.num_nodes), check_invariants=False)
 
-    def embed(self, state: State, inputs: Tensor) -> Tensor:
-        """Return the vectors of all nodes; those that nothing changed within the window have zeros."""
+    def embed(self, state: State, inputs: Tensor, nodes: Tensor | None = None) -> Tensor:
+        """Return the vectors of nodes, by default all; those that nothing changed within the window have zeros."""
         changes = state[2]
-        changed = changes.count_nonzero((0, 2)).nonzero()[:, 0]
-        vectors = changes.new_zeros(self.num_nodes, self.out_feats)
-        if not len(changed):
+        changed = changes.abs().amax((0, 2)) > 0
+        nodes = torch.arange(self.num_nodes, device=changes.device) if nodes is None else nodes
+        asked = changed[nodes].nonzero()[:, 0]
+        # Dropout is drawn for all that changed, whoever is asked about.
+        kept = self.dropout(changes.new_ones(self.length, int(changed.sum()), self.out_feats))
+        vectors = changes.new_zeros(len(nodes), self.out_feats)
+        if not len(asked):
             return vectors
-        return vectors.index_add(0, changed, self.sequence(self.project(changes[:, changed]))[0][-1])
+        some = nodes[asked]
+        feat = self.project(changes[:, some]) * kept[:, changed.cumsum(0)[some] - 1]
+        return vectors.index_add(0, asked, self.sequence(feat)[0][-1])
 
 
 class _Transformer(nn.Module):
-    """A transformer that is called as a GRU: with a sequence ``(T, n, D)``, for its outputs and a state, here none."""
+    """A transformer that is called as a GRU: with a sequence ``(T, n, D)``, for its last output and no state."""
 
     def __init__(self, feats: int, layers: int, length: int) -> None:
         super().__init__()
@@ -133,7 +143,15 @@ class _Transformer(nn.Module):
         self.network = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
     def forward(self, feat: Tensor) -> tuple[Tensor, None]:
-        return self.network(feat + self.position), None
+        feat, layers = feat + self.position, list[Any](self.network.layers)
+        for layer in layers[:-1]:
+            feat = layer(feat)
+        # Of the last layer only the last place is read: its query alone asks, and is all that the network behind sees.
+        layer = layers[-1]
+        heard = layer.self_attn(feat[-1:], feat, feat, need_weights=False)[0]
+        feat = layer.norm1(feat[-1:] + layer.dropout1(heard))
+        hidden = layer.dropout(layer.activation(layer.linear1(feat)))
+        return layer.norm2(feat + layer.dropout2(layer.linear2(hidden))), None
 
 
 _SEQUENCES: dict[str, Callable[[int, int, int], nn.Module]] = {

@@ -93,11 +93,11 @@ class DySAT(SnapshotEncoder):
         graph = dgl.add_self_loop(dgl.remove_self_loop(graph))
         return (*state, (graph, inputs))[-self.history :]
 
-    def embed(self, state: State, inputs: Tensor) -> Tensor:
-        """Return the vectors of all nodes; before the first snapshot there are no edges."""
+    def embed(self, state: State, inputs: Tensor, nodes: Tensor | None = None) -> Tensor:
+        """Return the vectors of nodes, by default all; before the first snapshot there are no edges."""
         past = state or self.step((), distinct_edges(0, [], [], num_nodes=self.num_nodes).to(inputs.device), inputs)
         parts = [self._within(graph, table, len(past) - 1 - k) for k, (graph, table) in enumerate(past)]
-        h = torch.stack(parts, 1)
+        h = torch.stack(parts if nodes is None else [part.index_select(0, nodes) for part in parts], 1)
         if self.rnn is not None:
             return self.rnn(h)[0][:, -1]
         u = h + self.position[: len(past)].flip(0)

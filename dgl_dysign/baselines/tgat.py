@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,15 +85,27 @@ class TGAT(SnapshotEncoder):
         store.insert(edges.snapshot, edges.src[order], edges.dst[order], edge_id=ids)
         return store, torch.cat([feat, edge_features(edges, torch.float64)[order].to(feat)])
 
-    def embed(self, state: State, inputs: Tensor) -> Tensor:
-        """Return the vectors of all nodes at the snapshot after the last one that the store holds."""
+    def embed(self, state: State, inputs: Tensor, nodes: Tensor | None = None) -> Tensor:
+        """Return the vectors of nodes, by default all, at the snapshot after the last one that the store holds."""
         store, edge_feat = state
-        near = store.neighbors(torch.arange(self.num_nodes, device=inputs.device), store.snapshot + 1)
-        over = torch.cat([edge_feat[near.edge_id.clamp(min=0)], self.time(near.age)], -1)
-        now = self.time(near.age.new_zeros(self.num_nodes))
-        feat = inputs
-        for layer in self.layers:
-            feat = layer(feat, now, inputs, near.node, over)
+        everyone = torch.arange(self.num_nodes, device=inputs.device)
+        near = store.neighbors(everyone, store.snapshot + 1)
+        asked = [everyone if nodes is None else nodes]  # of each layer, from the last to the first
+        for _ in self.layers[1:]:
+            met = near.node[asked[-1]]
+            asked.append(asked[-1] if nodes is None else torch.cat([asked[-1], met[met >= 0]]).unique())
+        age, edge_id = near.age[asked[-1]], near.edge_id[asked[-1]].clamp(min=0)
+        over = torch.cat([edge_feat[edge_id], self.time(age)], -1)
+        now = self.time(age.new_zeros(1))
+        feat, place = inputs, everyone  # vectors of the layer before, and where those of each node are
+        for layer, own in zip(list[Any](self.layers), reversed(asked), strict=True):
+            if len(own) < len(over):
+                over = over.index_select(0, place[own])
+            met = near.node[own]
+            heard = layer(feat, place[own], now, place[met.clamp(min=0)], met >= 0, over)
+            kept = layer.dropout(feat.new_ones(self.num_nodes, self.out_feats))[own]  # drawn for all, whoever is asked
+            feat = layer.merge(torch.cat([heard * kept, inputs[own]], 1))
+            place = place.new_zeros(self.num_nodes).index_copy(0, own, everyone[: len(own)])
         return feat
 
 
@@ -109,14 +122,13 @@ class _Layer(nn.Module):
         hidden = nn.Linear(out_feats + raw_feats, out_feats)
         self.merge = nn.Sequential(hidden, nn.ReLU(), nn.Linear(out_feats, out_feats))
 
-    def forward(self, feat: Tensor, now: Tensor, raw: Tensor, near: Tensor, over: Tensor) -> Tensor:
-        """Return new vectors of nodes ``(N, *)`` from those of their neighbours ``(N, K)``, -1 where there is none."""
-        sent = functional.embedding(near.clamp(min=0), self.node(feat)) + self.edge(over)
+    def forward(self, feat: Tensor, own: Tensor, now: Tensor, near: Tensor, there: Tensor, over: Tensor) -> Tensor:
+        """Return what nodes at places ``(n,)`` of feat hear from those at places ``(n, K)``, as far as these exist."""
+        sent = functional.embedding(near, self.node(feat)) + self.edge(over)
         key, value = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in sent.chunk(2, -1))
-        query = self.query(torch.cat([feat, now], 1)).unflatten(-1, (self.num_heads, 1, -1))
-        there = near >= 0
+        asking = torch.cat([feat[own], now.expand(len(own), -1)], 1)
+        query = self.query(asking).unflatten(-1, (self.num_heads, 1, -1))
         alone = ~there.any(1)
         mask = (there | alone[:, None])[:, None, None]  # without any key the softmax would be 0 / 0
         heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).flatten(1)
-        heard = self.dropout(heard.masked_fill(alone[:, None], 0.0))
-        return self.merge(torch.cat([heard, raw], 1))
+        return heard.masked_fill(alone[:, None], 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -102,7 +103,11 @@ class SnapshotEncoder(nn.Module):
         raise NotImplementedError
 
     def embed(self, state: State, inputs: Tensor) -> Tensor:
-        """Return the vectors of all nodes, ``(N, out_feats)``; state and inputs are of the same moment."""
+        """Return the vectors of all nodes, ``(N, out_feats)``; state and inputs are of the same moment.
+
+        It may take ``nodes=None`` too, ascending nodes ``(n,)`` whose vectors alone are asked for, ``(n, out_feats)``:
+        links are then trained on the vectors of their ends, which is cheaper where few nodes are asked about.
+        """
         raise NotImplementedError
 
 
@@ -191,6 +196,7 @@ class EncoderModel(nn.Module):
         super().__init__()
         self.encoder, self.inputs, self.head, self.num_nodes = encoder, inputs, head, inputs.num_nodes
         self._arguments = arguments
+        self._some = "nodes" in inspect.signature(encoder.embed).parameters
         self.reset()
 
     @property
@@ -229,18 +235,21 @@ class EncoderModel(nn.Module):
     def _first_state(self) -> State:
         return self.encoder.initial() if self._begin is None else self._begin
 
-    def embedding(self) -> Tensor:
-        """Return the vectors of all nodes that the head reads, with gradients, in the mode that the encoder is in."""
+    def embedding(self, *some: Tensor) -> Tensor:
+        """Return the vectors of all nodes that the head reads, with gradients, in the mode that the encoder is in.
+
+        Nodes may be named, see `SnapshotEncoder.embed`, whose vectors alone are returned.
+        """
         state = self._first_state()
         for edges, table in self._steps:
             state = self.encoder.step(state, edges, table)
         table = self.inputs.table() if self._table is None else self._table
-        z = self.encoder.embed(state, table)
-        expected = self.num_nodes, self.encoder.out_feats
+        z = self.encoder.embed(state, table, *some)
+        expected = len(some[0]) if some else self.num_nodes, self.encoder.out_feats
         if tuple(z.shape) != expected:
             name = type(self.encoder).__name__
             raise DataError(f"{name}.embed gave shape {tuple(z.shape)}, expected {expected}: (num_nodes, out_feats)")
-        return torch.cat([z, table], 1) if self.encoder.head_inputs else z
+        return torch.cat([z, table[some]], 1) if self.encoder.head_inputs else z
 
     @torch.no_grad()
     def known(self) -> Tensor:
@@ -372,7 +381,11 @@ class EncoderLinks(EncoderModel):
 
     def logits(self, src: Tensor, dst: Tensor) -> Tensor:
         """Return logits ``(E, C)`` of candidates of sources, with gradients, in the mode that the model is in."""
-        z = self.embedding()
+        if self._some:
+            nodes, ends = torch.cat([src[:, None], dst], 1).to(self.device).unique(return_inverse=True)
+            z, src, dst = self.embedding(nodes), ends[:, 0], ends[:, 1:]
+        else:
+            z = self.embedding()
         return self.head(z[src], z[dst])
 
 

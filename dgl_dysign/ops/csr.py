@@ -148,12 +148,12 @@ class Operator:
 
 
 def _sparse(layout: Layout, values: Tensor) -> Tensor:
-    _hush_beta()
+    hush_beta()
     return torch.sparse_csr_tensor(layout.indptr, layout.indices, values, layout.shape, check_invariants=False)
 
 
 @cache
-def _hush_beta() -> None:
+def hush_beta() -> None:
     """Let PyTorch say that its CSR tensors are in beta state where nobody hears it; it says so once.
 
     Once here, too: after each such context Python shows all warnings anew that it had shown.

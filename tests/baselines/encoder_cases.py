@@ -38,6 +38,23 @@ def run(model, edges=EDGES, tables=None):
     return model.embed(after(model, edges, tables), tables[-1])
 
 
+def assert_some(model, edges=EDGES, tables=None):
+    """Demand that some nodes' vectors, gradients and dropout are what they are among those of all nodes."""
+    tables = inputs() if tables is None else tables
+    state, nodes = after(model, edges, tables), torch.tensor([0, 2, 3, 6])
+    assert_same(model, model.embed(state, tables[-1], nodes), model.embed(state, tables[-1])[nodes])
+    assert model.embed(state, tables[-1], nodes[:0]).shape == (0, model.out_feats)
+    model.train()
+    drawn = []
+    for some in ((), (nodes,)):
+        with torch.random.fork_rng([]):
+            torch.manual_seed(4)
+            vectors = model.embed(state, tables[-1], *some)
+        drawn.append(vectors if some else vectors[nodes])
+    assert_same(model, *drawn)
+    assert not torch.allclose(drawn[0], model.eval().embed(state, tables[-1], nodes))
+
+
 def renamed(edges=EDGES, tables=None, seed=3):
     """Return new numbers of nodes, and edges and inputs under them."""
     number = torch.randperm(NODES, generator=torch.Generator().manual_seed(seed))

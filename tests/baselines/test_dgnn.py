@@ -5,7 +5,19 @@ import torch
 
 from dgl_dysign.baselines import DGNN
 from dgl_dysign.errors import ConfigError
-from tests.baselines.encoder_cases import EDGES, NODES, WIDTH, after, assert_same, encoder, gru, inputs, renamed, run
+from tests.baselines.encoder_cases import (
+    EDGES,
+    NODES,
+    WIDTH,
+    after,
+    assert_same,
+    assert_some,
+    encoder,
+    gru,
+    inputs,
+    renamed,
+    run,
+)
 
 SIZES = {"out_feats": 4, "layers": 1, "length": 4, "random_feats": 2, "hops": 5}
 
@@ -42,9 +54,9 @@ def test_values_and_gradients_are_those_of_the_equations():
     assert_same(model, run(model), state)
 
 
-@pytest.mark.parametrize("sequence", ["lstm", "tf"])
-def test_other_sequence_models_read_the_same(sequence):
-    model = encoder(DGNN, sequence=sequence, **SIZES)
+@pytest.mark.parametrize(("sequence", "layers"), [("lstm", 1), ("tf", 1), ("tf", 2)])
+def test_other_sequence_models_read_the_same(sequence, layers):
+    model = encoder(DGNN, sequence=sequence, **{**SIZES, "layers": layers})
     feat = changes(model)
     if sequence == "lstm":
         expected = model.sequence(feat)[0][-1]
@@ -54,6 +66,16 @@ def test_other_sequence_models_read_the_same(sequence):
         backwards = network(feat.flip(0) + model.sequence.position)[-1]
         assert not torch.allclose(backwards, expected)  # the order is seen
     assert_same(model, run(model), expected)
+
+
+@pytest.mark.parametrize("sequence", ["gru", "lstm"])
+def test_some_vectors_are_those_among_all(sequence):
+    assert_some(encoder(DGNN, sequence=sequence, **{**SIZES, "out_feats": 8}))
+
+
+def test_some_vectors_of_a_transformer_are_those_among_all():
+    model, nodes = encoder(DGNN, sequence="tf", **SIZES), torch.tensor([0, 2, 3, 6])
+    assert_same(model, model.embed(after(model), None, nodes), run(model)[nodes])
 
 
 def test_all_edges_so_far_spread_and_what_leaves_the_window_is_forgotten():

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from dgl_dysign.baselines import DySAT
 from dgl_dysign.errors import ConfigError
-from tests.baselines.encoder_cases import NODES, WIDTH, assert_same, encoder, inputs, run
+from tests.baselines.encoder_cases import NODES, WIDTH, assert_same, assert_some, encoder, inputs, run
 from tests.evaluation.link_cases import snapshots
 
 OUT, SIZES = 4, {"out_feats": 4, "num_heads": 2}
@@ -65,6 +65,11 @@ def test_values_and_gradients_are_those_of_the_equations(form):
 def test_a_history_that_is_not_yet_full_is_as_long_as_it_is(form):
     model = encoder(DySAT, **SIZES, **{**FORMS[form], "history": 6})
     torch.testing.assert_close(run(model, EDGES, inputs(4)), dense(model), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_some_vectors_are_those_among_all(form):
+    assert_some(encoder(DySAT, **SIZES, **FORMS[form]), EDGES, inputs(4))
 
 
 def test_it_looks_back_on_the_last_snapshots_alone():

@@ -8,7 +8,7 @@ import torch
 
 from dgl_dysign.baselines import TGAT
 from dgl_dysign.errors import ConfigError
-from tests.baselines.encoder_cases import NODES, WIDTH, after, assert_same, encoder, inputs
+from tests.baselines.encoder_cases import NODES, WIDTH, after, assert_same, assert_some, encoder, inputs
 from tests.evaluation.link_cases import snapshots
 
 OUT, X = 4, inputs(1)[0]
@@ -61,6 +61,11 @@ def by_loops(model, edges=EDGES, most=20):
 def test_values_and_gradients_are_those_of_loops():
     model = tgat()
     assert_same(model, run(model), by_loops(model))
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_some_vectors_are_those_among_all(num_layers):
+    assert_some(tgat(num_layers=num_layers), EDGES, [X] * len(EDGES))
 
 
 def test_the_latest_neighbours_count_however_many_there_were():

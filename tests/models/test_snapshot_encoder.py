@@ -96,6 +96,38 @@ def test_without_a_window_a_step_is_taken_once_whatever_is_asked():
     assert taken == [(t, False, False) for t in range(6)]
 
 
+@pytest.mark.parametrize("head_inputs", [False, True])
+def test_links_ask_for_the_vectors_of_their_ends_alone_where_an_encoder_can_tell_them(head_inputs):
+    asked = []
+
+    class Some(Faded):
+        def embed(self, state, inputs, nodes=None):
+            asked.append(nodes)
+            return super().embed(state, inputs)[slice(None) if nodes is None else nodes]
+
+    grads = []
+    for cls in (Some, Faded):
+        torch.manual_seed(0)
+        encoder = cls()
+        encoder.head_inputs = head_inputs
+        links = EncoderLinks(encoder, EncoderInputs("degree", NODES, 2)).double()
+        for edges in EDGES[:4]:
+            links.observe(edges)
+        links.logits(SRC, DST).square().sum().backward()
+        grads.append([parameter.grad for parameter in links.parameters() if parameter.grad is not None])
+    assert [nodes.tolist() for nodes in asked] == [[0, 1, 2, 3, 4, 5, 7]]
+    assert encoder.own.grad.any()
+    for one, two in zip(*grads, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-13)
+
+    class Wide(Faded):
+        def embed(self, state, inputs, nodes=None):
+            return torch.zeros(NODES, 2)
+
+    with pytest.raises(DataError, match=r"Wide.embed gave shape \(40, 2\), expected \(7, 2\)"):
+        EncoderLinks(Wide(), EncoderInputs("constant", NODES)).logits(SRC, DST)
+
+
 def test_the_initial_state_learns_as_long_as_the_window_reaches_it():
     class Begun(Faded):
         def initial(self):
