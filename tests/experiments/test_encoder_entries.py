@@ -89,7 +89,7 @@ def test_arguments_of_the_class_come_before_settings_of_the_training(tasks):
             r"row 'Sums': found the argument 'widht', expected one of Sums \(width, lr\), of encoders \(win",
         ),
         ({"epochs": 0}, "epochs must be at least 1"),
-        ({"window": 0}, "row 'Sums': found window=0, expected a whole number from 1 on"),
+        ({"window": -1}, "row 'Sums': found window=-1, expected a whole number from 0 on"),
         ({"width": "3"}, "row 'Sums': found out_feats='3'"),
         ({"inputs": "ones"}, "inputs"),
     ],

@@ -189,7 +189,7 @@ def test_killed_and_resumed_it_ends_with_the_same_figures(home, prepared, kind):
     assert theirs.epochs == [0, 1, 2, 3] * seeds
     records = {key: record for key, record in read_units(home / "whole").items() if record.entry == name}
     assert len(records) == seeds
-    assert {path.name for path in (home / "models").iterdir()} == set(records)
+    assert {path.name for path in (home / "models").glob(f"*-{name}")} == set(records)
     for key, record in records.items():
         assert [epoch["loss"] for epoch in record.history] == [1, 1 / 2, 1 / 3, 1 / 4]
         assert record.source["entry"] == f"theirs:{name}"
