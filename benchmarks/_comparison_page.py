@@ -22,7 +22,7 @@ from dgl_dysign.files import read_toml
 
 PUBLISHED = read_toml(Path(__file__).parent / "published.toml")
 REMARKS = dict.fromkeys(["delay-dsgn", "chronospike"], " (from the paper, no public code)")
-EARLIER = "†"  # at a difference of which one of the two rows was fitted anew since
+EARLIER = "†"  # at a difference of which one of the two rows has other figures since
 NEVER_RUN = {"falcon": "neither text nor code: nothing to run"}
 
 
@@ -171,7 +171,8 @@ def merged(board: Board, rows: Sequence[Row], text: str) -> list[Line]:
     page = {line.name: line for line in shown if len(line.cells) == len(head(board)) and line.runs}
     new = {line.name: line for line in (_line(board, row) for row in rows)}
     anew = {name: line for name, line in new.items() if name not in page or line.runs >= page[name].runs}
-    changed = {name for name, line in anew.items() if name in page and line != page[name]}
+    # Fitted again with the same figures it is the same row, whatever it cost this time.
+    changed = {name for name, line in anew.items() if name in page and line.cells[1:3] != page[name].cells[1:3]}
     lines = []
     for name, line in (page | anew).items():
         cells = list(line.cells)
@@ -197,7 +198,7 @@ def table(board: Board, lines: Sequence[Line], names: Sequence[str]) -> str:
     remark = f"Not measured: {', '.join(rest)}. " if rest else ""
     text = _markdown(columns, [*(line.cells for line in lines), *without])
     if EARLIER in text:
-        remark = f"{EARLIER}: one of the two rows was fitted anew since. {remark}"
+        remark = f"{EARLIER}: one of the two rows was fitted anew since, with other figures. {remark}"
     return f"{text}\n\n{remark}Published: {PUBLISHED[board.published]['source']}."
 
 

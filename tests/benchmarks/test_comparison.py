@@ -106,11 +106,18 @@ def test_a_row_that_is_not_at_hand_stays_unless_as_many_runs_replace_it(runs, tm
     page = tmp_path / "page.md"
     before = written(page, runs, "otc")
     (runs / "otc" / "units" / "seed1-roland.json").unlink()
-    for unit in (runs / "otc" / "units").glob("*-boosted-trees.json"):
-        unit.unlink()
-    unit = read_sealed(runs / "otc" / "units" / "seed0-node-counts.json")
+    for file in (runs / "otc" / "units").glob("*-boosted-trees.json"):
+        file.unlink()
+    folder, unit = (
+        RunFolder(runs / "otc", {}, resume=True),
+        read_sealed(runs / "otc" / "units" / "seed0-node-counts.json"),
+    )
+    folder.save_unit("seed0-node-counts", unit | {"cost": unit["cost"] | {"cpu_seconds": 99.0}})
+    _comparison_page.write([page], runs, STUDIES)
+    assert page.read_text() != before
+    assert "†" not in page.read_text()  # other seconds of the same figures change no difference
     unit["scorings"][0]["scores"]["mrr"] = 90.0
-    RunFolder(runs / "otc", {}, resume=True).save_unit("seed0-node-counts", unit)
+    folder.save_unit("seed0-node-counts", unit)
     _comparison_page.write([page], runs, STUDIES)
     lines = page.read_text().splitlines()
     kept = [line for line in before.splitlines() if line.startswith(("| `boosted-trees`", "| `roland`"))]
