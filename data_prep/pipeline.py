@@ -583,7 +583,7 @@ class Run:
         folder.mkdir(exist_ok=True)
         start = sum(1 for path in folder.glob("*.parquet"))
         size = {name: self.feature_options.get(name) for name in ("dim", "decay")}
-        self.check_size(bytes_on_disk(kind, num_nodes, num_snapshots - start, **size))
+        self.check_size(bytes_on_disk(kind, num_nodes, num_snapshots - start, **size), num_snapshots - start)
         edges = schema.table(self.new, "edges", ["snapshot", "src", "dst"])
         snapshot, src, dst = (np.concatenate([np.from_dlpack(c) for c in column.chunks]) for column in edges.columns)
         del edges
@@ -602,17 +602,17 @@ class Run:
         """Return what the features go on from."""
         return None
 
-    def check_size(self, needed: int) -> None:
+    def check_size(self, needed: int, snapshots: int) -> None:
         """Refuse features that will not fit on the disk; say how large they are where that may surprise."""
-        free, snapshots = shutil.disk_usage(self.work).free, self.binning.num_snapshots
+        free = shutil.disk_usage(self.work).free
         smaller = "--features none or degree, a smaller --dim, or fewer snapshots (--snapshots 50, --merge)"
         if needed > free:
             raise ConfigError(
                 f"node features: found {free >> 20} MiB free on the disk of OUT, expected {needed >> 20} or more; free "
-                f"some, or choose {smaller}"
+                f"some, or prepare with {smaller}"
             )
         if needed > LARGE_FEATURES:
-            text = f"node features of {snapshots:,} snapshots will take {needed >> 20:,} MiB: {smaller} take less"
+            text = f"node features of {snapshots:,} snapshots take up to {needed >> 20:,} MiB: {smaller} take less"
             warnings.warn(text, stacklevel=2)
 
     def write_rejected(self) -> None:

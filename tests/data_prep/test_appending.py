@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_prep import PrepareOptions, append, prepare
+from data_prep import PrepareOptions, append, pipeline, prepare
 from data_prep.describe import describe
 from data_prep.rules import Rule
 from data_prep.sources import READERS
@@ -194,6 +194,15 @@ def test_features_go_on(tmp_path, kind, nodes):
             before, now = rows[snapshot - 1][known], rows[snapshot][known]
             own, others = np.linalg.norm(now - before, axis=1), np.linalg.norm(now[:, None] - before, axis=2)
             assert np.median(own) < 0.5 * np.median(others)
+
+
+def test_large_features_are_said_of_new_snapshots_alone(tmp_path, monkeypatch):
+    folder, _ = prepare_lines(tmp_path, ["1,2,5\n", "2,3,9\n"], [], every="2", time_unit="none", features="degree")
+    later = tmp_path / "later.csv"
+    later.write_text("1,9,11\n1,9,13\n")
+    monkeypatch.setattr(pipeline, "LARGE_FEATURES", 0)
+    with pytest.warns(UserWarning, match=r"^node features of 2 snapshots take up to 0 MiB"):
+        append(folder, later)
 
 
 def test_events_that_would_change_the_past_are_refused_and_change_nothing(tmp_path):

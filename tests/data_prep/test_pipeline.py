@@ -344,7 +344,7 @@ def test_dblp_has_spectral_features_unless_others_are_wanted(raw, tmp_path):
 
 def test_large_features_are_said_and_those_that_no_disk_holds_refused(raw, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "LARGE_FEATURES", 447)  # degree: 7 columns of 4 bytes, 4 nodes, 4 snapshots
-    with pytest.warns(UserWarning, match=r"^node features of 4 snapshots will take 0 MiB: .*--snapshots 50"):
+    with pytest.warns(UserWarning, match=r"^node features of 4 snapshots take up to 0 MiB: .*--snapshots 50"):
         prepare(raw, tmp_path / "out", features="degree")
     monkeypatch.setattr(pipeline, "LARGE_FEATURES", 448)
     prepare(raw, tmp_path / "other", features="degree")  # a warning is an error of the tests
