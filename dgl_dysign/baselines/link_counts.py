@@ -16,7 +16,7 @@ from dgl_dysign.baselines._tree_scores import TreeScores
 from dgl_dysign.errors import ConfigError, check_choice
 from dgl_dysign.models.link_scorer import features_card, observe_before, restored_features
 from dgl_dysign.models.pretrained import ALWAYS, check_card, data_card, read_config, read_tensors, reading, write_folder
-from dgl_dysign.pairs.pair_features import PairFeatures, read_columns
+from dgl_dysign.pairs.pair_features import PairFeatures, grow_features, read_columns
 
 if TYPE_CHECKING:
     from dgl_dysign.data import TemporalGraph
@@ -88,17 +88,22 @@ class CountLinks:
         self._scores = fit(feat.reshape(-1, width).numpy(), *known, self.seed)
 
     def use(self, features: PairFeatures) -> None:
-        """Read the same columns of other features from now on, which may have fewer families."""
+        """Read the same columns of other, empty features from now on, which may have fewer families."""
         names = [self.features.names[column] for column in self.columns]
         self.features, self.columns = features, [features.names.index(name) for name in names]
+        self.snapshot = -1
 
     def reset(self) -> None:
         """Forget what was observed; what was learned stays."""
         self.features.reset()
         self.snapshot = -1
 
+    def grow(self, num_nodes: int) -> None:
+        """Have more nodes from now on, numbered after the old ones; ``ConfigError`` where features cannot grow."""
+        grow_features(self.features, num_nodes)
+
     def observe(self, edges: SnapshotEdges) -> None:
-        """Let the features see a snapshot."""
+        """Let the features see a snapshot; `grow` first where there are more nodes."""
         self.features.observe(edges)
         self.snapshot = edges.snapshot
 
@@ -129,15 +134,20 @@ class CountLinks:
         """
         config = read_config(folder, "CountLinks")
         tensors, arguments = read_tensors(folder, config), config["arguments"]
-        check_card(config["data"], data, ALWAYS)
         with reading(folder, "CountLinks"):
-            own = restored_features(arguments["features"], data, features)
-            assert own is not None  # a model of counts always has some
-            model = cls(own, arguments["kind"], arguments["columns"])
+            known, card = dict(config["data"]), dict(arguments["features"])
+        check_card(known, data, ALWAYS)
+        with reading(folder, "CountLinks"):
+            own = restored_features(card, data, features)
+            assert own is not None  # since the card is not
+            model = cls(own, arguments["kind"], list(arguments["columns"]))
             arrays = {name: each.numpy() for name, each in tensors.items()}
             model._scores = (TreeScores if model.kind == "trees" else _LogisticScores).restored(arrays)
-            if model._scores.columns > len(model.columns):
-                raise ConfigError(f"expected trees that read {len(model.columns)} columns")
+            read, named = model._scores.columns, len(arguments["columns"])
+            if len(model.columns) < named or (read > named if model.kind == "trees" else read != named):
+                raise ConfigError(
+                    f"found {len(model.columns)} of {named} columns, and scores of {read}: expected as many"
+                )
         return model
 
     def _learned(self) -> TreeScores | _LogisticScores:
@@ -194,8 +204,12 @@ class _LogisticScores:
 
     @classmethod
     def restored(cls, arrays: Mapping[str, np.ndarray]) -> _LogisticScores:
-        """Return the scores that `arrays` are of."""
-        return cls(**arrays)
+        """Return the scores that `arrays` are of, or raise ``ValueError``: NumPy would repeat what is too short."""
+        scores = cls(**arrays)
+        shapes = scores.mean.shape, scores.scale.shape, scores.bias.shape
+        if shapes != (scores.weight.shape, scores.weight.shape, (1,)):
+            raise ValueError(f"expected a mean and a scale of each of {len(scores.weight)} columns, and one bias")
+        return scores
 
     @property
     def columns(self) -> int:

@@ -1,5 +1,7 @@
 """Logistic regression and trees on counts: they find what tells true links, and score it so."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -170,3 +172,47 @@ def test_damaged_trees_are_refused(name, value, tmp_path):
     trees.arrays = lambda: arrays
     with pytest.raises(DataError, match="makes no CountLinks"):
         CountLinks.from_pretrained(model.save_pretrained(tmp_path / "model", data), data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_damaged_folder_says_is_refused(kind, tmp_path):
+    data = folder(tmp_path / "data")
+    model = CountLinks(LinkFeatures.of(data, ["activity", "pair"]), kind)
+    model.fit(torch.rand(200, 3, len(model.columns), generator=torch.Generator().manual_seed(0)), torch.ones(200))
+    path = model.save_pretrained(tmp_path / "model", data) / "config.json"
+    whole = path.read_text()
+
+    def refused(change):
+        config = json.loads(whole)
+        change(config, config["arguments"])
+        path.write_text(json.dumps(config))
+        with pytest.raises(DataError, match="makes no CountLinks"):
+            CountLinks.from_pretrained(path.parent, data)
+
+    refused(lambda config, _: config.update(data=None))
+    refused(lambda _, arguments: arguments.update(features=None))
+    refused(lambda _, arguments: arguments.update(columns=None))
+    refused(lambda _, arguments: arguments["columns"].__setitem__(-1, "pair/met_sideways"))
+    if kind == "logistic":
+        refused(lambda _, arguments: arguments["columns"].append("pair/met_forth"))
+        learned = model._scores.arrays()
+        for name in ("mean", "scale", "weight"):
+            model._scores.arrays = lambda name=name: {**learned, name: learned[name][:1]}
+            with pytest.raises(DataError, match="makes no CountLinks"):
+                CountLinks.from_pretrained(model.save_pretrained(path.parent, data, overwrite=True), data)
+
+
+def test_a_live_model_grows_and_begins_anew_with_other_features(tmp_path):
+    before, after = folder(tmp_path / "before"), folder(tmp_path / "after", snapshots=9, nodes=NODES + 4)
+    model = CountLinks(LinkFeatures.of(before, ["activity", "pair"]), "logistic")
+    model.fit(torch.rand(99, 3, len(model.columns), generator=torch.Generator().manual_seed(0)), torch.ones(99))
+    asked = torch.arange(30), torch.arange(30).expand(30, -1).contiguous()
+    expected = CountLinks.from_pretrained(model.save_pretrained(tmp_path / "model", before), after)
+    predict_links(model, before, 5, *asked)
+    with pytest.raises(DataError, match=rf"call grow\({after.num_nodes}\)"):
+        predict_links(model, after, 8, *asked)
+    model.grow(after.num_nodes)
+    scores = predict_links(model, after, 8, *asked)
+    assert torch.equal(scores, predict_links(expected, after, 8, *asked))
+    model.use(LinkFeatures.of(after, ["activity", "pair"]))
+    assert torch.equal(scores, predict_links(model, after, 8, *asked))
