@@ -21,6 +21,7 @@ from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.experiments.resolve import list_rows
 from dgl_dysign.experiments.sampled_entries import SAMPLED
 from dgl_dysign.experiments.unfitted import OfThePast
+from dgl_dysign.models.snapshot_encoder import SnapshotEncoder
 from tests.generated import generated_links
 
 pytestmark = pytest.mark.usefixtures("few_trees")
@@ -430,6 +431,35 @@ def test_a_question_that_a_model_cannot_answer_is_a_fault_of_that_check():
     report = check_entry(OneCandidateTooFew, checks=["state", "order of questions"])
     assert report.faults == ["order of questions"]
     assert "row 'OneCandidateTooFew': RuntimeError" in report["order of questions"].seen
+
+
+class Rows(SnapshotEncoder):
+    def __init__(self, num_nodes, in_feats, turned=False):
+        super().__init__()
+        self.num_nodes, self.out_feats, self.turned = num_nodes, 4, turned
+        self.linear = nn.Linear(in_feats, 4)
+
+    def initial(self):
+        return ()
+
+    def step(self, state, edges, inputs):
+        return state
+
+    def embed(self, state, inputs, nodes=None):
+        vectors = self.linear(inputs)
+        return vectors if nodes is None else vectors[nodes.flip(0) if self.turned else nodes]
+
+
+class TurnedRows(Rows):
+    def __init__(self, num_nodes, in_feats):
+        super().__init__(num_nodes, in_feats, turned=True)
+
+
+@pytest.mark.parametrize(("model", "faults"), [(Rows, []), (TurnedRows, ["order of questions"])])
+def test_vectors_of_some_nodes_are_those_that_are_scored(model, faults):
+    report = check_entry(model, kind="link", checks=["order of questions"])
+    assert report.faults == faults
+    assert not faults or "asked as training asks" in report["order of questions"].seen
 
 
 def test_the_command_says_it_by_its_status(capsys):

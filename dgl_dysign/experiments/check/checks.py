@@ -22,6 +22,8 @@ from dgl_dysign.experiments.check.report import FAULT, NOT_APPLICABLE, NOT_CHECK
 from dgl_dysign.experiments.check.steps import trainable
 from dgl_dysign.experiments.check.trial import Trial
 from dgl_dysign.experiments.resolve import resolve_entry, resolve_rows
+from dgl_dysign.models import EncoderScorer
+from dgl_dysign.models.link_scorer import evaluating
 
 ROUNDING = 1e-4  # of the spread of scores: sums in another order
 
@@ -159,6 +161,14 @@ def questions(trial: Trial) -> Verdict:
         moved = trial.moved({t: expected}, {t: trial.ask(trial.base, other)}, ROUNDING)
         if moved:
             return Verdict(FAULT, f"asked {how}, {moved}", f"score each of the {what} by itself")
+    model = trial.base.outcome.model
+    if isinstance(model, EncoderScorer):  # training asks an embed that takes nodes for some alone
+        with torch.no_grad(), evaluating(model.model):
+            trained = model.logits(t, question.src, question.dst).cpu()
+        moved = trial.moved({t: answer}, {t: trained}, ROUNDING)
+        if moved:
+            do = "let embed(state, inputs, nodes) return the rows embed(state, inputs)[nodes]"
+            return Verdict(FAULT, f"asked as training asks, {moved}", do)
     return Verdict(OK, f"scores are the same, asked {', '.join(ways)}")
 
 
