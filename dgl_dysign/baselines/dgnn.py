@@ -120,7 +120,7 @@ class DGNN(SnapshotEncoder):
     def embed(self, state: State, inputs: Tensor, nodes: Tensor | None = None) -> Tensor:
         """Return the vectors of nodes, by default all; those that nothing changed within the window have zeros."""
         changes = state[2]
-        changed = changes.abs().amax((0, 2)) > 0
+        changed = changes.abs().amax((0, 2)) != 0
         nodes = torch.arange(self.num_nodes, device=changes.device) if nodes is None else nodes
         asked = changed[nodes].nonzero()[:, 0]
         # Dropout is drawn for all that changed, whoever is asked about.

@@ -99,13 +99,13 @@ class TGAT(SnapshotEncoder):
         now = self.time(age.new_zeros(1))
         feat, place = inputs, everyone  # vectors of the layer before, and where those of each node are
         for layer, own in zip(list[Any](self.layers), reversed(asked), strict=True):
-            if len(own) < len(over):
+            if own is not asked[-1]:
                 over = over.index_select(0, place[own])
             met = near.node[own]
             heard = layer(feat, place[own], now, place[met.clamp(min=0)], met >= 0, over)
             kept = layer.dropout(feat.new_ones(self.num_nodes, self.out_feats))[own]  # drawn for all, whoever is asked
             feat = layer.merge(torch.cat([heard * kept, inputs[own]], 1))
-            place = place.new_zeros(self.num_nodes).index_copy(0, own, everyone[: len(own)])
+            place = place.new_zeros(self.num_nodes).index_copy(0, own, torch.arange(len(own), device=own.device))
         return feat
 
 

@@ -54,8 +54,8 @@ class SnapshotEncoder(nn.Module):
     out_feats : int
         Width of the vectors.
     window : int, default 1
-        How many of the latest calls of `step` a loss is traced back through; `embed` always is. 0, where `step` has no
-        weights and draws nothing: then it is called once for each snapshot.
+        How many of the latest calls of `step` a loss is traced back through; `embed` always is. 0, where neither
+        `initial` nor `step` has weights, and `step` draws nothing: then it is called once for each snapshot.
     inputs : {"counts", "degree", "constant", "features"} or None
         What it is fed, see `dgl_dysign.models.encoder_inputs.EncoderInputs`. None: the prepared folder's features for
         nodes, counts for links and events.
@@ -105,8 +105,9 @@ class SnapshotEncoder(nn.Module):
     def embed(self, state: State, inputs: Tensor) -> Tensor:
         """Return the vectors of all nodes, ``(N, out_feats)``; state and inputs are of the same moment.
 
-        It may take ``nodes=None`` too, ascending nodes ``(n,)`` whose vectors alone are asked for, ``(n, out_feats)``:
-        links are then trained on the vectors of their ends, which is cheaper where few nodes are asked about.
+        It may take ``nodes=None`` too, ascending nodes ``(n,)`` whose vectors alone are asked for, ``(n, out_feats)``,
+        the rows of those of all: links are then trained on the vectors of their ends, which is cheaper where they are
+        few.
         """
         raise NotImplementedError
 
@@ -127,6 +128,14 @@ def detached(state: State) -> State:
         parts = map(detached, state)
         return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
     return state
+
+
+def _learns(state: State) -> bool:
+    """Tell whether a state has gradients."""
+    if isinstance(state, Tensor):
+        return state.requires_grad
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, tuple | list) else ()
+    return any(map(_learns, parts))
 
 
 def make_encoder(
@@ -226,8 +235,15 @@ class EncoderModel(nn.Module):
         self._table = self.inputs.table()
         self._steps.append((edges.to(self.device), self._table))
         if len(self._steps) > self.encoder.window:
-            with evaluating(self.encoder):
-                self._begin = detached(self.encoder.step(self._first_state(), *self._steps.popleft()))
+            # What has no weights costs nothing more with gradients, and what has some is found out.
+            with evaluating(self.encoder), torch.set_grad_enabled(not self.encoder.window):
+                begin = self.encoder.step(self._first_state(), *self._steps.popleft())
+            if _learns(begin):
+                raise ConfigError(
+                    f"{type(self.encoder).__name__}: found window=0 and a state that weights make, which no loss would "
+                    "reach: set window to 1 or more, or requires_grad of these weights to False"
+                )
+            self._begin = detached(begin)
 
     def _anew(self) -> str:
         return f"load it anew for the larger graph, {type(self).__name__}.from_pretrained(folder, data)"
@@ -235,21 +251,22 @@ class EncoderModel(nn.Module):
     def _first_state(self) -> State:
         return self.encoder.initial() if self._begin is None else self._begin
 
-    def embedding(self, *some: Tensor) -> Tensor:
+    def embedding(self, nodes: Tensor | None = None) -> Tensor:
         """Return the vectors of all nodes that the head reads, with gradients, in the mode that the encoder is in.
 
-        Nodes may be named, see `SnapshotEncoder.embed`, whose vectors alone are returned.
+        Of some nodes alone, where `SnapshotEncoder.embed` takes them.
         """
         state = self._first_state()
         for edges, table in self._steps:
             state = self.encoder.step(state, edges, table)
         table = self.inputs.table() if self._table is None else self._table
-        z = self.encoder.embed(state, table, *some)
-        expected = len(some[0]) if some else self.num_nodes, self.encoder.out_feats
+        some = {} if nodes is None else {"nodes": nodes}
+        z = self.encoder.embed(state, table, **some)
+        expected = self.num_nodes if nodes is None else len(nodes), self.encoder.out_feats
         if tuple(z.shape) != expected:
             name = type(self.encoder).__name__
             raise DataError(f"{name}.embed gave shape {tuple(z.shape)}, expected {expected}: (num_nodes, out_feats)")
-        return torch.cat([z, table[some]], 1) if self.encoder.head_inputs else z
+        return torch.cat([z, table if nodes is None else table[nodes]], 1) if self.encoder.head_inputs else z
 
     @torch.no_grad()
     def known(self) -> Tensor:

@@ -44,6 +44,8 @@ def assert_some(model, edges=EDGES, tables=None):
     state, nodes = after(model, edges, tables), torch.tensor([0, 2, 3, 6])
     assert_same(model, model.embed(state, tables[-1], nodes), model.embed(state, tables[-1])[nodes])
     assert model.embed(state, tables[-1], nodes[:0]).shape == (0, model.out_feats)
+    for mixed in (torch.arange(NODES).flip(0), torch.tensor([6, 0, 2]).repeat(NODES)):
+        torch.testing.assert_close(model.embed(state, tables[-1], mixed), model.embed(state, tables[-1])[mixed])
     model.train()
     drawn = []
     for some in ((), (nodes,)):

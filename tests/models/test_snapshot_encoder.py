@@ -87,13 +87,29 @@ def test_without_a_window_a_step_is_taken_once_whatever_is_asked():
             taken.append((edges.snapshot, torch.is_grad_enabled(), self.training))
             return super().step(state, edges, inputs)
 
-    made, plain = model(Counted(window=0), "degree").train(), model(Faded(), "degree")
+    made, plain = model(Counted(window=0).requires_grad_(False), "degree").train(), model(Faded(), "degree")
     for edges in EDGES[:6]:
         made.observe(edges)
         plain.observe(edges)
         assert torch.equal(made.embedding(), plain.embedding())
         assert torch.equal(made.known(), plain.known())
-    assert taken == [(t, False, False) for t in range(6)]
+    assert taken == [(t, True, False) for t in range(6)]
+
+
+class Begun(Faded):
+    def initial(self):
+        return {"state": self.mix.sum() * torch.ones(self.num_nodes, 2, dtype=torch.float64)}
+
+    def step(self, state, edges, inputs):
+        return {"state": state["state"] + len(edges)}
+
+
+@pytest.mark.parametrize("cls", [Faded, Begun])
+def test_without_a_window_weights_that_no_loss_reaches_are_refused(cls):
+    made = model(cls(window=0))
+    with pytest.raises(ConfigError, match=f"{cls.__name__}: found window=0 .*: set window to 1 or more"):
+        made.observe(EDGES[0])
+    model(cls(window=0).requires_grad_(False)).observe(EDGES[0])
 
 
 @pytest.mark.parametrize("head_inputs", [False, True])
@@ -101,7 +117,7 @@ def test_links_ask_for_the_vectors_of_their_ends_alone_where_an_encoder_can_tell
     asked = []
 
     class Some(Faded):
-        def embed(self, state, inputs, nodes=None):
+        def embed(self, state, inputs, *, nodes=None):
             asked.append(nodes)
             return super().embed(state, inputs)[slice(None) if nodes is None else nodes]
 
