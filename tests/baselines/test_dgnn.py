@@ -105,3 +105,10 @@ def test_names_of_nodes_do_not_matter_where_random_features_go_with_them():
 def test_bad_input():
     with pytest.raises(ConfigError, match="found 4 heads"):
         DGNN(NODES, WIDTH, sequence="tf", out_feats=6)
+
+
+def test_a_change_that_is_no_number_stays_visible():
+    model = encoder(DGNN, **SIZES)
+    state = after(model)
+    state[2][0, 3, 0] = torch.nan
+    assert model.embed(state, None).isnan().any(1).nonzero().tolist() == [[3]]
