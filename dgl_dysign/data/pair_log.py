@@ -11,11 +11,12 @@ _EMPTY = -1
 
 
 def check_nodes(num_nodes: int, *columns: np.ndarray) -> None:
-    """Raise ``DataError`` if a node is beyond those that something was made for: another pair would have its place."""
-    largest = max((int(nodes.max()) for nodes in columns if nodes.size), default=-1)
-    if largest >= num_nodes:
+    """Raise ``DataError`` if a node is none of those that something was made for: another would have its place."""
+    ends = [int(end) for nodes in columns if nodes.size for end in (nodes.min(), nodes.max())]
+    wrong = [node for node in ends if not 0 <= node < num_nodes]
+    if wrong:
         raise DataError(
-            f"found node {largest}, expected a node from 0 to {num_nodes - 1}: where the graph has grown, make this "
+            f"found node {wrong[0]}, expected a node from 0 to {num_nodes - 1}: where the graph has grown, make this "
             f"anew for the larger graph, or call its grow(num_nodes)"
         )
 

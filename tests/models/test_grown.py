@@ -340,8 +340,9 @@ def test_features_of_pairs_grow(snapshots, data, directed):
             features.observe(distinct_edges(t, src, dst, weight=weight, num_nodes=size, directed=directed))
         stages[2].observe(distinct_edges(t, src, dst, weight=weight, num_nodes=9, directed=directed))
         stages[1].features(t + 1, torch.arange(size), torch.arange(size).expand(size, size))
-    with pytest.raises(DataError, match=f"found node 11, expected a node from 0 to {sizes[-1] - 1}"):
-        small.features(t + 1, torch.tensor([0]), torch.tensor([[11]]))
+    for node in (11, -1):
+        with pytest.raises(DataError, match=f"found node {node}, expected a node from 0 to {sizes[-1] - 1}"):
+            small.features(t + 1, torch.tensor([0]), torch.tensor([[0, node]]))
     answers = []
     for features in stages:
         if features is not stages[2]:
