@@ -16,7 +16,7 @@ from dgl_dysign.experiments.check import check_entry, checks
 from dgl_dysign.experiments.check.data import HOW, Sample, generated
 from dgl_dysign.experiments.check_cli import main
 from dgl_dysign.experiments.embedding_entries import EMBEDDINGS
-from dgl_dysign.experiments.encoder_entries import SYSTEMS
+from dgl_dysign.experiments.encoder_entries import SYSTEMS, encoder_entry
 from dgl_dysign.experiments.options import AGGREGATORS
 from dgl_dysign.experiments.resolve import list_rows
 from dgl_dysign.experiments.sampled_entries import SAMPLED
@@ -318,6 +318,97 @@ def test_names_may_move_a_class_or_two_where_scores_are_drawn(monkeypatch, model
     assert report["names of nodes"].seen.endswith(f"; up to {0.001 if faults else 0.02:.3f} is ok")
 
 
+class Counted(SnapshotEncoder):
+    """A layer as wide as there are nodes, on counts and on something of each node: here zeros."""
+
+    def __init__(self, num_nodes, in_feats, out_feats=100):
+        super().__init__()
+        self.num_nodes, self.out_feats, self.window = num_nodes, out_feats, 0
+        self.layer = nn.Sequential(nn.Linear(in_feats + 1, out_feats), nn.Tanh(), nn.Linear(out_feats, out_feats))
+        self.register_buffer("own", self.of_nodes())
+
+    def of_nodes(self):
+        return torch.zeros(self.num_nodes, 1)
+
+    def initial(self):
+        return ()
+
+    def step(self, state, edges, inputs):
+        return ()
+
+    def embed(self, state, inputs):
+        return self.layer(torch.cat([inputs, self.own], 1))
+
+
+class KnowsNumbers(Counted):
+    def of_nodes(self):
+        return torch.arange(self.num_nodes)[:, None] / self.num_nodes
+
+
+class KnowsDrawnNumbers(Counted):
+    def of_nodes(self):
+        return torch.rand(self.num_nodes, 1)
+
+
+class LearnsNumbers(Counted):
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.each = nn.Embedding(self.num_nodes, self.out_feats)
+
+    def embed(self, state, inputs):
+        return super().embed(state, inputs) + self.each.weight
+
+
+class KnowsNumbersInCode(Counted):
+    def embed(self, state, inputs):
+        self.own = KnowsNumbers.of_nodes(self)
+        return super().embed(state, inputs)
+
+
+class TakesNoMoreNodes(LearnsNumbers):
+    def of_nodes(self):
+        assert self.num_nodes == 100
+        return super().of_nodes()
+
+
+class HalfAModule(Weighted):
+    """What it has drawn outside its modules is none of their weights."""
+
+    def fit(self, view, **run):
+        self.share = torch.rand(1, generator=torch.Generator().manual_seed(view.seed))
+        return super().fit(view, **run)
+
+    def branches(self, src, dst):
+        there, back = super().branches(src, dst)
+        return there, self.share * back
+
+
+@pytest.mark.parametrize("kind", ["node", "link", "event"])
+@pytest.mark.parametrize("encoder", [KnowsNumbers, KnowsNumbersInCode, KnowsDrawnNumbers, LearnsNumbers])
+def test_with_the_same_weights_names_are_nothing(kind, encoder):
+    report = check_entry(encoder_entry(encoder, kind, arguments={"epochs": 3}), kind=kind, checks=["names of nodes"])
+    wrong = encoder in (KnowsNumbers, KnowsNumbersInCode)
+    assert report.faults == (["names of nodes"] if wrong else []), str(report)
+    share = float(report["names of nodes"].seen.removeprefix("with the same weights, ").split("%")[0])
+    assert share > 50 if wrong else share == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("boosted-trees", "as no module of PyTorch holds what it has learned"),
+        ("tpnet", "as it holds a random generator"),
+        ("simpledyg", "as model.tokens.weight has a dimension of 101, of nodes and of others"),
+        (TakesNoMoreNodes, "as it fails: row 'TakesNoMoreNodes': AssertionError"),
+        (HalfAModule, "as with the weights of another seed scores are not the same"),
+    ],
+)
+def test_names_that_cannot_be_asked_with_the_same_weights_say_so(entry, why):
+    report = check_entry(entry, kind="link", checks=["names of nodes"])
+    assert report.ok, str(report)
+    assert report["names of nodes"].seen.startswith(f"not exact, {why}"), str(report)
+
+
 OURS = [  # the comparison systems have files of their own: test_systems.py, test_embedding_entries.py and so on
     (kind, name)
     for kind in ("node", "link", "event")
@@ -380,6 +471,15 @@ def test_renamed_nodes_keep_their_events_labels_and_features(tmp_path):
     assert torch.equal(data.labels, other.labels[number])
     assert torch.equal(data.features(3), other.features(3)[number])
     assert sorted(names) == list(range(100))
+
+
+@pytest.mark.parametrize("kind", ["node", "link", "event"])
+def test_pairs_are_of_nodes_without_another_partner(kind):
+    sample = generated(kind)
+    paired = sample.only(sample.paired()).events
+    pairs = {frozenset(pair) for pair in zip(paired.src.tolist(), paired.dst.tolist(), strict=True)}
+    assert len(paired) > 100
+    assert len(set.union(*map(set, pairs))) == sum(map(len, pairs))
 
 
 def test_events_in_another_order_make_the_same_edges(tmp_path):

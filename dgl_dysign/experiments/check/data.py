@@ -136,6 +136,27 @@ class Sample:
         label = None if table.node_label is None else table.node_label[old]
         return self._with(feat, src=names[table.src], dst=names[table.dst], node_label=label)
 
+    def with_one_more(self) -> Sample:
+        """Add a node without events, features and label."""
+        label, feat = self.events.node_label, self.node_feat
+        label = None if label is None else np.append(label, -1)
+        feat = None if feat is None else np.pad(feat, ((0, 0), (0, 1), (0, 0)))
+        return self._with(feat, num_nodes=self.events.num_nodes + 1, node_label=label)
+
+    def paired(self) -> list[int]:
+        """Return the rows of the events of pairs, the first ones, in which neither end has another partner."""
+        partner: dict[int, int] = {}
+        rows = []
+        for row, (u, v) in enumerate(np.stack([self.events.src, self.events.dst], 1).tolist()):
+            if partner.get(u, v) == v and partner.get(v, u) == u:
+                partner[u], partner[v] = v, u
+                rows.append(row)
+        return rows
+
+    def only(self, rows: list[int]) -> Sample:
+        """Keep some events."""
+        return self._with(**_rows_of(self.events, rows))
+
     def names(self) -> np.ndarray:
         """Draw a new number for each node, on its own side where there are two."""
         rng, table = np.random.default_rng(0), self.events

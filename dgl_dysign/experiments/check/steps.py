@@ -59,13 +59,19 @@ class Steps:
         return wrong, len(named)
 
 
-def trainable(model: Any, depth: int = 3, name: str = "") -> Iterator[tuple[str, nn.Parameter]]:
+def trainable(model: Any) -> Iterator[tuple[str, nn.Parameter]]:
     """Yield the parameters that require a gradient, of a module or of the modules that an object holds."""
+    for name, module in modules(model):
+        yield from ((f"{name}{key}", p) for key, p in module.named_parameters() if p.requires_grad)
+
+
+def modules(model: Any, depth: int = 3, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield a module, or the modules that an object holds, with what stands before the names of their tensors."""
     if isinstance(model, nn.Module):
-        yield from ((f"{name}{key}", p) for key, p in model.named_parameters() if p.requires_grad)
+        yield name, model
     elif depth and hasattr(model, "__dict__") and not isinstance(model, type):
         seen = set()
         for key, value in vars(model).items():
             if id(value) not in seen:
                 seen.add(id(value))
-                yield from trainable(value, depth - 1, f"{name}{key}.")
+                yield from modules(value, depth - 1, f"{name}{key}.")

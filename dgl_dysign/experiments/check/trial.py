@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Trial:
     def __init__(self, entry: Entry, kind: str, sample: Sample, seed: int, home: Path, by_time: bool = False) -> None:
         home.mkdir(exist_ok=True)
         self.entry, self.kind, self.sample, self.seed, self.home = entry, kind, sample, seed, home
+        self.by_time = by_time
         self.seconds: list[float] = []  # of the fits
         label = {"node": sample.events.node_label, "event": sample.events.event_label}.get(kind)
         if by_time and kind != "node":
@@ -117,6 +119,15 @@ class Trial:
         """Ask a fitted model, about nodes as of snapshot t; default: the last that is asked about."""
         with torch.no_grad(), _random_state(), self.entry.running():
             return self.form.ask(fit, question, self.last if t is None else t)
+
+    def anew(self, fit: Fit) -> Fit:
+        """Return a fit whose model has been given other weights: it forgets what it observed, and predicts again."""
+        outcome = fit.outcome
+        with torch.no_grad(), _random_state(), self.entry.running():
+            getattr(outcome.model, "reset", lambda: None)()
+            if outcome.later is not None:
+                outcome = replace(outcome, prediction=outcome.later(fit.task.view()).prediction)
+        return replace(fit, outcome=outcome)
 
     def replay(
         self,
