@@ -108,10 +108,8 @@ def test_a_row_that_is_not_at_hand_stays_unless_as_many_runs_replace_it(runs, tm
     (runs / "otc" / "units" / "seed1-roland.json").unlink()
     for file in (runs / "otc" / "units").glob("*-boosted-trees.json"):
         file.unlink()
-    folder, unit = (
-        RunFolder(runs / "otc", {}, resume=True),
-        read_sealed(runs / "otc" / "units" / "seed0-node-counts.json"),
-    )
+    folder = RunFolder(runs / "otc", {}, resume=True)
+    unit = read_sealed(runs / "otc" / "units" / "seed0-node-counts.json")
     folder.save_unit("seed0-node-counts", unit | {"cost": unit["cost"] | {"cpu_seconds": 99.0}})
     _comparison_page.write([page], runs, STUDIES)
     assert page.read_text() != before

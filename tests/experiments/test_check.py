@@ -398,7 +398,7 @@ def test_with_the_same_weights_names_are_nothing(kind, encoder):
     [
         ("boosted-trees", "as no module of PyTorch holds what it has learned"),
         ("tpnet", "as it holds a random generator"),
-        ("simpledyg", "as model.tokens.weight has a dimension of 101, of nodes and of others"),
+        ("simpledyg", "as model.tokens.weight has a dimension of 101, which grows with nodes but is not theirs alone"),
         (TakesNoMoreNodes, "as it fails: row 'TakesNoMoreNodes': AssertionError"),
         (HalfAModule, "as with the weights of another seed scores are not the same"),
     ],

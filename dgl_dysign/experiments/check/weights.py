@@ -1,4 +1,4 @@
-"""The weights of a fit in two others of the same entry: one with another seed, one to nodes under other numbers."""
+"""Gives the weights of a fit to two others of its entry: with another seed, and to nodes under other numbers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dgl_dysign.experiments.check.trial import Trial
 def give_weights(trial: Trial, seed: Fit, renamed: Fit, number: Tensor) -> str:
     """Write what the modules of the trial's fit have learned or drawn into both others; or say why that is no test.
 
-    That is what another seed makes another. The rest is made of the data, or of the numbers of nodes, and each keeps
-    its own. Where a dimension of a tensor is of nodes, `number` has the new ones.
+    What was learned or drawn differs between two seeds. What does not is made of the data, or of the numbers of nodes:
+    each fit keeps its own. Along a dimension of nodes, values move to the new numbers of their nodes, `number`.
     """
     own, *others = (_tensors(fit) for fit in (trial.base, seed, renamed))
     alike = [name for name, value in own.items() if all(_shape(other, name) == value.shape for other in others)]
@@ -37,7 +37,7 @@ def give_weights(trial: Trial, seed: Fit, renamed: Fit, number: Tensor) -> str:
                 if sizes == (count, count + 1):
                     moved[name] = moved[name].index_select(k, number.argsort())
                 elif sizes[0] != sizes[1]:
-                    return f"{name} has a dimension of {sizes[0]}, of nodes and of others"
+                    return f"{name} has a dimension of {sizes[0]}, which grows with nodes but is not theirs alone"
     for other, values in zip(others, (learned, moved), strict=True):
         for name, value in values.items():
             other[name].data.copy_(value)
@@ -45,10 +45,10 @@ def give_weights(trial: Trial, seed: Fit, renamed: Fit, number: Tensor) -> str:
 
 
 def _tensors(fit: Fit) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for prefix, module in modules(fit.outcome.model):
-        found |= {prefix + name: value for name, value in (*module.named_parameters(), *module.named_buffers())}
-    return found
+        tensors |= {prefix + name: value for name, value in (*module.named_parameters(), *module.named_buffers())}
+    return tensors
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
@@ -57,12 +57,12 @@ def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
 
 def _holds_generator(model: Any) -> bool:
     """Look through all that an object holds."""
-    found, seen = [model], set()
-    while found:
-        each = found.pop()
+    waiting, seen = [model], set()
+    while waiting:
+        each = waiting.pop()
         if isinstance(each, np.random.Generator | np.random.RandomState | torch.Generator):
             return True
         if id(each) not in seen and not isinstance(each, type | ModuleType | FunctionType):
             seen.add(id(each))
-            found += gc.get_referents(each)
+            waiting += gc.get_referents(each)
     return False
